@@ -1,0 +1,53 @@
+"""mem3d: single-image 3-D reconstruction with a memory of shapes (Mem3D, CVPR 2021).
+
+Names are imported when first used, so that commands which need no network start without torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mem3d.checkpoint import load
+    from mem3d.config import PAPER, SMALL, TINY, ModelConfig, Preset, TrainConfig
+    from mem3d.data.r2n2 import R2N2
+    from mem3d.model import Mem3D, Output
+    from mem3d.reconstruction import Reconstruction, reconstruct
+    from mem3d.training import train
+
+_HOMES = {
+    "PAPER": "config",
+    "SMALL": "config",
+    "TINY": "config",
+    "ModelConfig": "config",
+    "Preset": "config",
+    "TrainConfig": "config",
+    "Mem3D": "model",
+    "Output": "model",
+    "R2N2": "data.r2n2",
+    "Reconstruction": "reconstruction",
+    "load": "checkpoint",
+    "reconstruct": "reconstruction",
+    "train": "training",
+}
+
+__all__ = [
+    "PAPER",
+    "R2N2",
+    "SMALL",
+    "TINY",
+    "Mem3D",
+    "ModelConfig",
+    "Output",
+    "Preset",
+    "Reconstruction",
+    "TrainConfig",
+    "load",
+    "reconstruct",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mem3d' has no attribute {name!r}")
+    return getattr(import_module(f"mem3d.{_HOMES[name]}"), name)

@@ -1,0 +1,165 @@
+"""What a model is, how it is trained, and the three presets."""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch  # noqa: F401  (before faiss, which memstore loads: the other order is 30 % slower)
+
+from memstore import MemoryConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Sizes of the network; the defaults are the paper's.
+
+    Source: Mem3D sec. 3; widths as relayed in docs/paper.md.
+    """
+
+    image_size: int = 224  # pixels per side
+    head: tuple[int, int, int] = (512, 256, 256)  # channels of the three convolutions
+    hidden: int = 2048  # H, length of the prior vector
+    decoder: tuple[int, ...] = (512, 128, 32, 8)  # channels; each layer doubles the grid from 2^3
+    priors: int = 8  # K, most grids recalled per image (the paper sets no limit)
+    dropout: float = 0.0  # on the image feature and the prior vector, before the decoder
+
+    def __post_init__(self) -> None:
+        if self.image_size < 32:
+            raise ValueError(f"image_size: got {self.image_size}, want >= 32")
+        if self.priors < 1:
+            raise ValueError(f"priors: got {self.priors}, want >= 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: got {self.dropout}, want [0, 1)")
+        if (self.feature_dim + self.hidden) % 8:
+            raise ValueError(
+                f"hidden: got {self.hidden}, want feature_dim + hidden divisible by 8 "
+                f"(feature_dim is {self.feature_dim}), since the decoder starts from a 2^3 grid"
+            )
+
+    @property
+    def feature_dim(self) -> int:
+        """C, length of the image feature: 12,544 at 224 pixels with 256 channels."""
+        side = self.image_size
+        for _ in range(3):  # the stem's three halvings, rounding up
+            side = (side + 1) // 2
+        return self.head[-1] * (side // 4) ** 2
+
+    @property
+    def resolution(self) -> int:
+        """R, voxels per side: 2 doubled once per decoder layer."""
+        return int(2 ** (len(self.decoder) + 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One run; the defaults are the paper's where it is known (docs/paper.md)."""
+
+    epochs: int = 250  # one epoch shows one random view of every model
+    batch: int = 32
+    learning_rate: float = 1e-3  # Adam
+    halve_at: tuple[float, ...] = (0.6,)  # shares of the run after which the rate is halved
+    weight_decay: float = 0.0
+    margin: float = 0.1  # alpha of the voxel triplet loss
+    triplet_weight: float = 1.0
+    recon_weight: float = 1.0
+    exclude_self: bool = False  # never recall the training sample's own shape
+    freeze_stem: bool = False  # keep the ResNet stem as loaded, BatchNorm statistics included
+    augment: bool = True
+    validate_every: int = 1  # epochs
+    checkpoint_every: int = 1  # epochs; a run that dies goes on from the last one
+    workers: int = 2  # loader processes
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}, want >= 1")
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate: got {self.learning_rate}, want > 0")
+        if self.workers < 0:
+            raise ValueError(f"workers: got {self.workers}, want >= 0")
+
+
+def _memory_for(model: ModelConfig, **fields: Any) -> MemoryConfig:
+    return MemoryConfig(key_dim=model.feature_dim, resolution=model.resolution, **fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Network, memory and run that belong together; saved in every checkpoint."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    memory: MemoryConfig
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        want = (self.model.feature_dim, self.model.resolution)
+        got = (self.memory.key_dim, self.memory.resolution)
+        if got != want:
+            raise ValueError(f"memory (key_dim, resolution): got {got}, want the model's {want}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dict, JSON-able."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(fields: dict[str, Any]) -> "Preset":
+        """Rebuild from `to_dict`, also after a trip through JSON.
+
+        Raises:
+            ValueError: a field is unknown, missing or out of range.
+        """
+        try:
+            model, train = dict(fields["model"]), dict(fields["train"])
+            for name in ("head", "decoder"):
+                model[name] = tuple(model[name])
+            train["halve_at"] = tuple(train["halve_at"])
+            return Preset(
+                model=ModelConfig(**model),
+                memory=MemoryConfig(**fields["memory"]),
+                train=TrainConfig(**train),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"preset: got {error}, want the fields of Preset") from error
+
+
+_PAPER_MODEL = ModelConfig()
+PAPER = Preset(model=_PAPER_MODEL, memory=_memory_for(_PAPER_MODEL, capacity=4000))
+"""The paper's sizes and rules; 355 M weights, meant for a GPU."""
+
+_SMALL_MODEL = ModelConfig(
+    image_size=128,
+    head=(128, 128, 128),
+    hidden=256,
+    decoder=(192, 64, 16, 8),
+    priors=4,
+    dropout=0.3,
+)
+SMALL = Preset(
+    model=_SMALL_MODEL,
+    memory=_memory_for(_SMALL_MODEL, capacity=1000, value_similarity="iou", delta=0.6),
+    train=TrainConfig(
+        epochs=100,
+        batch=16,
+        halve_at=(0.5, 0.7, 0.85, 0.95),
+        exclude_self=True,
+        freeze_stem=True,
+        weight_decay=1e-4,
+        validate_every=2,
+        checkpoint_every=2,
+    ),
+)
+"""Learns something useful on two CPU cores: 128 pixels, narrower layers, frozen stem."""
+
+_TINY_MODEL = ModelConfig(
+    image_size=64, head=(16, 8, 8), hidden=16, decoder=(16, 8, 8, 4), priors=3
+)
+TINY = Preset(
+    model=_TINY_MODEL,
+    memory=_memory_for(_TINY_MODEL, capacity=8),
+    train=TrainConfig(epochs=2, batch=4, workers=0),
+)
+"""For tests: runs in milliseconds, learns nothing to speak of."""
+
+PRESETS = {"paper": PAPER, "small": SMALL, "tiny": TINY}
+
+__all__ = ["PAPER", "PRESETS", "SMALL", "TINY", "ModelConfig", "Preset", "TrainConfig", "replace"]

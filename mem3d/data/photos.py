@@ -1,0 +1,71 @@
+"""Reading pictures of any kind into one form: RGBA, 8 bits, upright."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 80_000_000  # below the size from which PIL itself starts to warn
+# Raster formats that PIL decodes itself. EPS would start Ghostscript on an untrusted file.
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "AVIF")
+
+# What PIL raises on files that are cut short, damaged or hostile.
+_DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+def photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read a picture upright (EXIF rotation applied) as RGBA.
+
+    Args:
+        path: a picture file in one of FORMATS; of an animation, the first frame.
+        max_pixels: larger pictures are refused before they are decoded.
+
+    Returns:
+        (H, W, 4) in [0, 255]; alpha is 255 everywhere if the file has none.
+
+    Raises:
+        ValueError: damaged, too large, or not a picture.
+        OSError: the file cannot be opened.
+    """
+    with open(path, "rb") as file:
+        try:
+            image: Image.Image = Image.open(file, formats=_known_formats())
+            width, height = image.size
+            if width * height <= max_pixels:
+                image.load()
+                return _rgba(ImageOps.exif_transpose(image))
+        except _DECODE_ERRORS as error:
+            raise ValueError(f"{path}: got an unreadable picture ({error})") from error
+    raise ValueError(f"{path}: got {width}x{height} pixels, want at most {max_pixels}")
+
+
+def _known_formats() -> list[str]:
+    """FORMATS, less those that this build of PIL lacks."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _rgba(image: Image.Image) -> NDArray[np.uint8]:
+    """(H, W, 4); deep greys are scaled to 8 bits, where PIL would clip them to white."""
+    if image.mode.startswith("I"):  # "I;16" and its kin hold 16 bits, and so do most "I"
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+    elif image.mode == "F":
+        grey = np.nan_to_num(np.asarray(image))
+        unit = grey / 255 if grey.max() > 1 else grey
+        image = Image.fromarray((unit.clip(0, 1) * 255).astype(np.uint8))
+    return np.array(image.convert("RGBA"), np.uint8)

@@ -1,0 +1,215 @@
+"""Reader of the 3D-R2N2 data layout: rendered views and solid voxel grids of ShapeNet models.
+
+    <root>/ShapeNetRendering/<synset>/<model>/rendering/{00..23}.png, rendering_metadata.txt
+    <root>/ShapeNetVox32/<synset>/<model>/model.binvox
+    <root>/split.json (optional; see splits.py)
+
+Downloads of this layout are rarely whole, so a model that is incomplete is skipped and named,
+never a crash.
+
+Source: Choy et al., 3D-R2N2, ECCV 2016.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mem3d.data.binvox import read_binvox
+from mem3d.data.photos import photo
+from mem3d.data.splits import SYNSETS, Entry, Subset, keep_categories, models_on_disk, read_split
+
+__all__ = ["R2N2", "RESOLUTION", "SYNSETS", "Model", "Skipped", "Subset"]
+
+RESOLUTION = 32  # voxels per side
+MAX_IMAGE_PIXELS = 4096 * 4096  # the real views have 137 x 137
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One object: its views and its grid on disk."""
+
+    synset: str
+    category: str  # SYNSETS' name, else the split file's
+    name: str
+    rendering: Path  # folder of the views
+    binvox: Path
+    views: int  # files 00.png, 01.png, ... without a gap
+
+    @property
+    def source(self) -> str:
+        """What a memory writes down about where a grid came from: "synset/name"."""
+        return f"{self.synset}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A model that was asked for and cannot be used."""
+
+    source: str
+    reason: str
+
+
+class R2N2:
+    """Models of one data folder, in a fixed order; grids are kept in memory once read."""
+
+    def __init__(self, root: Path, models: tuple[Model, ...], skipped: tuple[Skipped, ...]) -> None:
+        """Use `open`; this takes models that are known to be there."""
+        self.root = root
+        self.models = models
+        self.skipped = skipped
+        self._packed: dict[int, NDArray[np.uint8]] = {}  # 4 KiB a grid, where bool takes 32
+
+    @classmethod
+    def open(
+        cls,
+        root: str | Path,
+        subset: Subset | None = None,
+        split: str | Path | None = None,
+        categories: Collection[str] | None = None,
+    ) -> "R2N2":
+        """List the models of a data folder, looking at names only.
+
+        Args:
+            root: folder that holds ShapeNetRendering and ShapeNetVox32.
+            subset: which list of the split file; None takes all three.
+            split: split file; None takes <root>/split.json, or, where there is none, every model
+                found on disk.
+            categories: names or synsets to keep; None keeps all.
+
+        Raises:
+            ValueError: no such folder, a split file that is damaged or missing though a subset is
+                asked for, or an unknown category.
+        """
+        root = Path(root)
+        if not (root / "ShapeNetRendering").is_dir():
+            raise ValueError(f"{root}: got no folder ShapeNetRendering, want the R2N2 layout")
+        if subset is not None and subset not in get_args(Subset):
+            raise ValueError(f"subset: got {subset!r}, want one of {get_args(Subset)}")
+        if split is None and (root / "split.json").exists():
+            split = root / "split.json"
+        if split is None and subset is not None:
+            raise ValueError(f"{root}: got no split.json, want one to choose subset {subset!r}")
+        listed = models_on_disk(root) if split is None else read_split(split, subset)
+        found = [_find(root, entry) for entry in keep_categories(listed, categories)]
+        return cls(
+            root,
+            tuple(one for one in found if isinstance(one, Model)),
+            tuple(one for one in found if isinstance(one, Skipped)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def source(self, i: int) -> str:
+        """ "synset/name" of model i."""
+        return self.models[i].source
+
+    def views(self, i: int) -> int:
+        """Number of views of model i, at least 1."""
+        return self.models[i].views
+
+    def grid(self, i: int) -> NDArray[np.bool_]:
+        """Voxels of model i, (32, 32, 32) indexed [x, y, z]; ValueError names a broken file."""
+        if i not in self._packed:
+            path = self.models[i].binvox
+            grid = _opened(read_binvox, path)
+            if grid.shape[0] != RESOLUTION:
+                raise ValueError(f"{path}: got {grid.shape[0]} voxels a side, want {RESOLUTION}")
+            self._packed[i] = np.packbits(grid)
+        return np.unpackbits(self._packed[i]).view(np.bool_).reshape((RESOLUTION,) * 3)
+
+    def image(self, i: int, view: int) -> NDArray[np.uint8]:
+        """View of model i, (H, W, 4) RGBA in [0, 255]; ValueError names a broken file."""
+        model = self.models[i]
+        if not 0 <= view < model.views:
+            raise ValueError(f"view: got {view}, want 0..{model.views - 1} ({model.source})")
+        path = model.rendering / view_name(view)
+        return _opened(lambda path: photo(path, MAX_IMAGE_PIXELS), path)
+
+    def cameras(self, i: int) -> NDArray[np.float64]:
+        """Cameras of model i.
+
+        Returns:
+            (views, 5): azimuth and elevation in degrees, in-plane rotation (0), distance as a
+            fraction of the largest, field of view in degrees (25).
+
+        Raises:
+            ValueError: the file is missing, or is not one line of five numbers per view.
+        """
+        model = self.models[i]
+        path = model.rendering / "rendering_metadata.txt"
+        lines = _opened(_read_text, path).splitlines()
+        try:
+            rows = np.array([[float(word) for word in line.split()] for line in lines if line])
+        except ValueError as error:
+            raise ValueError(f"{path}: got a line that is not five numbers ({error})") from error
+        if rows.shape[:1] < (model.views,) or rows.shape[1:] != (5,) or not np.isfinite(rows).all():
+            raise ValueError(f"{path}: got numbers {rows.shape}, want finite ({model.views}, 5)")
+        return rows[: model.views]
+
+    def check(self, progress: Callable[[int, int], None] | None = None) -> "R2N2":
+        """Read every file once.
+
+        Args:
+            progress: called with (models read, models in all).
+
+        Returns:
+            The same data without the models that have a broken file; those join `skipped`.
+        """
+        good: list[Model] = []
+        skipped = list(self.skipped)
+        for i, model in enumerate(self.models):
+            try:
+                self.grid(i)
+                self.cameras(i)
+                for view in range(model.views):
+                    self.image(i, view)
+                good.append(model)
+            except ValueError as error:
+                skipped.append(Skipped(model.source, str(error)))
+            if progress is not None:
+                progress(i + 1, len(self))
+        return R2N2(self.root, tuple(good), tuple(skipped))
+
+
+def view_name(view: int) -> str:
+    """File name of a view: 00.png, 01.png, ..."""
+    return f"{view:02d}.png"
+
+
+def _find(root: Path, entry: Entry) -> Model | Skipped:
+    """Look which files of a model are there."""
+    source = f"{entry.synset}/{entry.model}"
+    rendering = root / "ShapeNetRendering" / source / "rendering"
+    binvox = root / "ShapeNetVox32" / source / "model.binvox"
+    if not binvox.is_file():
+        return Skipped(source, f"no {binvox.relative_to(root)}")
+    if not rendering.is_dir():
+        return Skipped(source, f"no {rendering.relative_to(root)}")
+    numbered = {file.name for file in rendering.glob("*.png") if file.stem.isdecimal()}
+    views = 0
+    while view_name(views) in numbered:
+        views += 1
+    if views == 0 or views < len(numbered):
+        return Skipped(source, f"no {(rendering / view_name(views)).relative_to(root)}")
+    return Model(entry.synset, entry.category, entry.model, rendering, binvox, views)
+
+
+def _read_text(path: Path) -> str:
+    """At most 64 KiB: a camera takes about 60 bytes."""
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.read(1 << 16)
+
+
+def _opened(read: Callable[[Path], T], path: Path) -> T:
+    """read(path), where a file that went missing since `open` counts as broken."""
+    try:
+        return read(path)
+    except OSError as error:
+        raise ValueError(f"{path}: got {error.strerror or error}, want a readable file") from error

@@ -1,0 +1,127 @@
+"""Solid parts in their places: boxes, rods, balls, rings and slabs.
+
+A part is a primitive sent to its place by an affine map; so one inside test serves boxes,
+leaning boxes, tapered legs, hulls and wings. Units are free; the shapes in this package use
+about 32 for an object's longest side, so that lengths read as voxels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mem3d.data.primitives import Ball, Points, Primitive, Prism, Ring, Triangles
+
+Color = tuple[int, int, int]  # sRGB
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A primitive in its place: world = matrix @ local + offset."""
+
+    primitive: Primitive
+    matrix: Points  # (3, 3), invertible
+    offset: Points  # (3,)
+    color: Color
+
+    def inside(self, points: Points) -> NDArray[np.bool_]:
+        """(N,) whether each of the points (N, 3) is in the part."""
+        return self.primitive.inside((points - self.offset) @ np.linalg.inv(self.matrix).T)
+
+    def mesh(self) -> tuple[Points, Triangles]:
+        """Vertices (V, 3) and outward faces (F, 3)."""
+        vertices, faces = self.primitive.mesh()
+        a, b, c = (vertices[faces[:, i]] for i in range(3))
+        outward = (a * np.cross(b, c)).sum() * np.linalg.det(self.matrix) > 0
+        return vertices @ self.matrix.T + self.offset, faces if outward else faces[:, ::-1]
+
+    def bounds(self) -> tuple[Points, Points]:
+        """Lowest and highest corner (3,) of the mesh."""
+        vertices, _ = self.mesh()
+        return vertices.min(0), vertices.max(0)
+
+
+SQUARE = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
+
+
+def box(
+    x: Span, y: Span, z: Span, color: Color, *, lean: Span = (0, 0), taper: float = 1.0
+) -> Part:
+    """Box between two corners; `lean` moves its top by (dx, dz), `taper` shrinks it."""
+    low, high = np.array([x, y, z], float).T
+    matrix = np.diag(high - low)
+    matrix[[0, 2], 1] = lean
+    middle = (low + high) / 2 + np.array([lean[0], 0, lean[1]]) / 2
+    return Part(Prism(SQUARE, taper), matrix, middle, color)
+
+
+def rod(
+    start: ArrayLike,
+    end: ArrayLike,
+    radius: float,
+    color: Color,
+    *,
+    taper: float = 1.0,
+    sides: int = 16,
+) -> Part:
+    """Cylinder from start to end; `taper` is its radius at the end over that at the start."""
+    a, b = np.asarray(start, float), np.asarray(end, float)
+    along = b - a
+    other = np.eye(3)[np.argmin(np.abs(along))]
+    right = np.cross(along, other)
+    right /= np.linalg.norm(right)
+    front = np.cross(right, along) / np.linalg.norm(along)
+    matrix = np.stack([2 * radius * right, along, 2 * radius * front], axis=1)
+    return Part(Prism(_regular(sides), taper), matrix, (a + b) / 2, color)
+
+
+def ball(center: ArrayLike, radii: ArrayLike, color: Color) -> Part:
+    """Ellipsoid with its axes along x, y, z."""
+    diameters = 2 * np.broadcast_to(np.asarray(radii, float), (3,))
+    return Part(Ball(), np.diag(diameters), np.asarray(center, float), color)
+
+
+def ring(center: ArrayLike, radius: float, tube: float, color: Color, axis: str = "y") -> Part:
+    """Torus of outer radius `radius` around an axis; `tube` is the radius of its tube."""
+    matrix = 2 * radius * _AXES[axis]
+    return Part(Ring(tube / radius), matrix, np.asarray(center, float), color)
+
+
+def slab(
+    outline: Sequence[Span], axis: str, span: Span, color: Color, *, taper: float = 1.0
+) -> Part:
+    """Polygon swept along an axis; its corners are (x, z) for "y", (x, y) for "z", (z, y) for "x".
+
+    `taper` shrinks the far end towards the middle of the outline.
+    """
+    corners = np.array(outline, float)
+    low, high = corners.min(0), corners.max(0)
+    unit = (corners - (low + high) / 2) / (high - low)
+    first, second = {"y": (0, 2), "z": (0, 1), "x": (2, 1)}[axis]
+    sweep = "xyz".index(axis)
+    matrix, offset = np.zeros((3, 3)), np.zeros(3)
+    matrix[first, 0], matrix[second, 2] = high - low
+    matrix[sweep, 1] = span[1] - span[0]
+    offset[[first, second, sweep]] = [*(low + high) / 2, sum(span) / 2]
+    return Part(Prism(tuple((float(a), float(b)) for a, b in unit), taper), matrix, offset, color)
+
+
+def rounded(x: Span, y: Span, corner: float = 0.5) -> list[Span]:
+    """Outline of a rectangle with round corners; `corner` is in [0, 0.5] of each side's length."""
+    angle = np.arange(20) * (2 * np.pi / 20) + np.pi / 20
+    unit = np.stack([np.cos(angle), np.sin(angle)], 1)
+    unit = np.sign(unit) * (0.5 - corner) + unit * corner
+    unit /= 2 * np.abs(unit).max(0)
+    middle, size = np.array([sum(x), sum(y)]) / 2, np.array([x[1] - x[0], y[1] - y[0]])
+    return [(float(a), float(b)) for a, b in middle + unit * size]
+
+
+_AXES = {"y": np.eye(3), "x": np.eye(3)[[1, 2, 0]], "z": np.eye(3)[[2, 0, 1]]}
+
+
+def _regular(sides: int) -> tuple[tuple[float, float], ...]:
+    """Regular polygon in the circle of diameter 1."""
+    angle = (np.arange(sides) + 0.5) * (2 * np.pi / sides)
+    return tuple((0.5 * float(np.cos(a)), 0.5 * float(np.sin(a))) for a in angle)

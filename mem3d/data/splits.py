@@ -1,0 +1,117 @@
+"""Which models are for training, validation and testing.
+
+A split file is a JSON list with one object per category:
+
+    {"taxonomy_id": synset, "taxonomy_name": name, "train": [model], "val": [...], "test": [...]}
+
+Source: Pix2Vox (Xie et al., ICCV 2019), datasets/ShapeNet.json.
+"""
+
+import json
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+Subset = Literal["train", "val", "test"]
+
+MAX_BYTES = 64 << 20  # Pix2Vox's file, with 43,784 models, has 2 MB
+_NAME = re.compile(r"[\w-][\w.-]{0,199}", re.ASCII)  # names become paths: no "/", no ".."
+
+# ShapeNet synset -> name, as in Pix2Vox's split file.
+SYNSETS = {
+    "02691156": "aeroplane",
+    "02828884": "bench",
+    "02933112": "cabinet",
+    "02958343": "car",
+    "03001627": "chair",
+    "03211117": "display",
+    "03636649": "lamp",
+    "03691459": "speaker",
+    "04090263": "rifle",
+    "04256520": "sofa",
+    "04379243": "table",
+    "04401088": "telephone",
+    "04530566": "watercraft",
+}
+
+
+class Entry(NamedTuple):
+    """A model that a list names; it may be missing on disk."""
+
+    synset: str
+    category: str
+    model: str
+
+
+def read_split(path: str | Path, subset: Subset | None = None) -> list[Entry]:
+    """Read a split file.
+
+    Args:
+        path: the JSON file.
+        subset: which list to take; None takes train, val and test.
+
+    Returns:
+        Entries in the order of the file. A synset of SYNSETS has its name from there, so that
+        "airplane" in one file and "aeroplane" in another are one category.
+
+    Raises:
+        ValueError: the file is missing, is damaged, or names a model twice.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"{path}: got {path.stat().st_size} bytes, want at most {MAX_BYTES}")
+        categories = json.loads(path.read_bytes())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: got no readable JSON ({error})") from error
+    if not isinstance(categories, list):
+        raise ValueError(f"{path}: got {type(categories).__name__}, want a list of categories")
+    entries = [
+        (entry, part)
+        for category in categories
+        for part in get_args(Subset)
+        for entry in _entries(category, part, path)
+    ]
+    # All three lists are compared even if one is wanted: a model in two would be a leak.
+    seen: set[tuple[str, str]] = set()
+    for entry, _ in entries:
+        if (entry.synset, entry.model) in seen:
+            raise ValueError(f"{path}: got {entry.synset}/{entry.model} twice, want it once")
+        seen.add((entry.synset, entry.model))
+    return [entry for entry, part in entries if subset in (None, part)]
+
+
+def models_on_disk(root: str | Path) -> list[Entry]:
+    """Every model with a folder under <root>/ShapeNetRendering, by name."""
+    folders = sorted(Path(root).glob("ShapeNetRendering/*/*/"))
+    return [
+        Entry(folder.parent.name, SYNSETS.get(folder.parent.name, folder.parent.name), folder.name)
+        for folder in folders
+        if folder.is_dir() and _NAME.fullmatch(folder.name)
+    ]
+
+
+def keep_categories(entries: list[Entry], wanted: Collection[str] | None) -> list[Entry]:
+    """Entries whose category or synset is wanted (None: all); ValueError for an unknown one."""
+    if wanted is None:
+        return entries
+    known = {*SYNSETS, *SYNSETS.values()}
+    known |= {word for entry in entries for word in (entry.synset, entry.category)}
+    if unknown := sorted(set(wanted) - known):
+        raise ValueError(f"categories: got {unknown}, want some of {sorted(known)}")
+    return [entry for entry in entries if entry.synset in wanted or entry.category in wanted]
+
+
+def _entries(category: Any, part: str, path: Path) -> list[Entry]:
+    """One list of one category."""
+    if not isinstance(category, dict) or not isinstance(category.get(part, []), list):
+        raise ValueError(f"{path}: got {repr(category)[:60]}, want a category with a list {part!r}")
+    synset: Any = category.get("taxonomy_id")
+    models = category.get(part, [])
+    for name in [synset, *models]:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            got = repr(name)[:60]
+            raise ValueError(f"{path}: got {got} in a list {part!r}, want a folder's name")
+    human = SYNSETS.get(synset, str(category.get("taxonomy_name") or synset))
+    return [Entry(synset, human, name) for name in models]

@@ -1,0 +1,106 @@
+"""R2N2 models as the samples that training and evaluation draw."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mem3d.data.r2n2 import R2N2
+from mem3d.data.transforms import test_input, train_input
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples.
+
+    Attributes:
+        images: (B, 3, S, S) float32.
+        grids: (B, R, R, R) bool, the true shapes.
+        models: positions in the data set.
+    """
+
+    images: Tensor
+    grids: Tensor
+    models: list[int]
+
+
+Sample = tuple[Tensor, Tensor, int]
+
+
+class TrainingViews(Dataset[Sample]):
+    """One random, augmented view of a model; the sample depends on (seed, epoch, model) only."""
+
+    def __init__(self, data: R2N2, image_size: int, *, seed: int, augment: bool) -> None:
+        self.data = data
+        self.image_size = image_size
+        self.seed = seed
+        self.augment = augment
+
+    def __getitem__(self, index: tuple[int, int]) -> Sample:
+        """Sample of (epoch, model)."""
+        epoch, model = index
+        rng = np.random.default_rng([self.seed, 1, epoch, model])
+        rgba = self.data.image(model, int(rng.integers(self.data.views(model))))
+        grid = self.data.grid(model)
+        if self.augment:
+            image, grid = train_input(rgba, grid, self.image_size, rng)
+        else:
+            image = test_input(rgba, self.image_size)
+        return torch.from_numpy(image), torch.from_numpy(grid), model
+
+
+class TestViews(Dataset[Sample]):
+    """View 00 of every model, as the field tests (Pix2Vox)."""
+
+    __test__ = False  # no test class, whatever pytest thinks of the name
+
+    def __init__(self, data: R2N2, image_size: int) -> None:
+        self.data = data
+        self.image_size = image_size
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, model: int) -> Sample:
+        """Sample of a model."""
+        image = test_input(self.data.image(model, 0), self.image_size)
+        return torch.from_numpy(image), torch.from_numpy(self.data.grid(model)), model
+
+
+class Schedule:
+    """Which models make up each batch of a run, from any step on.
+
+    Each epoch shows every model once, in an order that depends on (seed, epoch) only.
+    """
+
+    def __init__(self, models: int, batch: int, epochs: int, *, seed: int, start: int = 0) -> None:
+        self.models = models
+        self.batch = batch
+        self.epochs = epochs
+        self.seed = seed
+        self.start = start
+        self.steps_per_epoch = -(-models // batch)
+        self.steps = self.steps_per_epoch * epochs
+
+    def __len__(self) -> int:
+        return self.steps - self.start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        """Lists of (epoch, model), one list per step."""
+        for step in range(self.start, self.steps):
+            epoch, within = divmod(step, self.steps_per_epoch)
+            order = np.random.default_rng([self.seed, 0, epoch]).permutation(self.models)
+            chosen = order[within * self.batch : (within + 1) * self.batch]
+            yield [(epoch, int(model)) for model in chosen]
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Stack samples."""
+    return Batch(
+        images=torch.stack([image for image, _, _ in samples]),
+        grids=torch.stack([grid for _, grid, _ in samples]),
+        models=[model for _, _, model in samples],
+    )

@@ -1,0 +1,130 @@
+"""Images to features: the first blocks of a ResNet-50, then three convolutions."""
+
+from collections import OrderedDict
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mem3d import torchvision_ops  # noqa: F401
+from mem3d.config import ModelConfig
+
+# isort: split
+from torchvision.models import ResNet50_Weights, resnet50  # after torchvision_ops
+
+STEM_CHANNELS = 512
+
+
+class Encoder(nn.Module):
+    """ResNet-50 up to layer2, then conv-BN-ReLU three times with two 2x2 poolings.
+
+    Source: Mem3D sec. 3.2; the tail is Pix2Vox++/A's.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        first, second, third = config.head
+        self.image_size = config.image_size
+        self.stem = build_stem()
+        self.head = nn.Sequential(
+            *_conv(STEM_CHANNELS, first),
+            *_conv(first, second),
+            nn.MaxPool2d(2),
+            *_conv(second, third),
+            nn.MaxPool2d(2),
+        )
+        self.stem_is_frozen = False
+
+    def freeze_stem(self) -> None:
+        """Keep the stem as it is: no gradients, BatchNorm statistics fixed."""
+        self.stem_is_frozen = True
+        self.stem.requires_grad_(False)
+        self.stem.eval()
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Switch the mode; a frozen stem stays in evaluation mode."""
+        super().train(mode)
+        if self.stem_is_frozen:
+            self.stem.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Encode images.
+
+        Args:
+            images: (B, 3, S, S) RGB, normalised as in `mem3d.data.transforms`.
+
+        Returns:
+            (B, C) features, >= 0; query and key of the memory.
+
+        Raises:
+            ValueError: the images are of another shape.
+        """
+        want = (3, self.image_size, self.image_size)
+        if images.ndim != 4 or tuple(images.shape[1:]) != want:
+            raise ValueError(f"images: got shape {tuple(images.shape)}, want (B, {want})")
+        return self.head(self.stem(images)).flatten(1)  # type: ignore[no-any-return]
+
+
+def _conv(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(True)]
+
+
+def build_stem() -> nn.Sequential:
+    """ResNet-50 up to layer2, random weights, parameters named as torchvision names them."""
+    resnet = resnet50(weights=None)
+    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2")
+    return nn.Sequential(OrderedDict((name, getattr(resnet, name)) for name in names))
+
+
+def load_stem(stem: nn.Module, source: str | Path) -> None:
+    """Fill a stem with trained weights.
+
+    Args:
+        stem: from `build_stem`.
+        source: "none" (leave it random), "imagenet" (torchvision's ImageNet weights, fetched or
+            from its cache) or a safetensors file with torchvision's names; more layers than the
+            stem has are ignored.
+
+    Raises:
+        ValueError: the file cannot be read, lacks a weight or has one of another shape; or the
+            weights cannot be fetched.
+    """
+    if source == "none":
+        return
+    if source == "imagenet":
+        try:
+            state = ResNet50_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
+        except (URLError, OSError, RuntimeError) as error:
+            raise ValueError(
+                f"stem imagenet: got no download ({error}), want a network; or fetch torchvision's "
+                "ResNet50_Weights.IMAGENET1K_V1 elsewhere, save it with "
+                "safetensors.torch.save_file and pass that file as --stem PATH; --stem none trains "
+                "from random weights"
+            ) from error
+    else:
+        state = _read_safetensors(Path(source))
+    wanted = stem.state_dict()
+    for name, weight in wanted.items():
+        if name.endswith("num_batches_tracked"):
+            state.setdefault(name, weight)
+        if name not in state:
+            raise ValueError(f"stem {source}: got no weight {name!r}, want torchvision's names")
+        if state[name].shape != weight.shape:
+            raise ValueError(
+                f"stem {source}: {name}: got shape {tuple(state[name].shape)}, "
+                f"want {tuple(weight.shape)}"
+            )
+    stem.load_state_dict({name: state[name] for name in wanted})
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise ValueError(f"stem: got {path}, want 'imagenet', 'none' or a safetensors file")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"stem {path}: got {error}, want a safetensors file") from error

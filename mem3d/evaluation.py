@@ -1,0 +1,174 @@
+"""IoU of a network and of its baselines, per category and on average.
+
+Two averages are in use in the field and differ by a point or two: over samples, and over categories
+("macro"). Both are given. So are two thresholds: .3, fixed, and the one that is best on the
+validation set, chosen for each method by itself.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from mem3d.baselines import nearest_recalled
+from mem3d.data.r2n2 import R2N2
+from mem3d.data.views import TestViews, collate
+from mem3d.metrics import f_score, threshold_sweep
+from mem3d.model import Mem3D
+from mem3d.recall import WritableMemory
+
+FIXED_THRESHOLD = 0.3
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5)  # the field's (Pix2Vox)
+NETWORK, NEAREST, MEAN = "network", "nearest recalled", "category mean"
+
+Means = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Results per sample.
+
+    Attributes:
+        iou: method -> (N, T) IoU at each of THRESHOLDS.
+        f_score: method -> (N,) F-score@1% at FIXED_THRESHOLD; empty unless asked for.
+        categories: (N,) names.
+        sources: (N,) "synset/name".
+        priors: (N,) how many priors were recalled.
+    """
+
+    iou: dict[str, NDArray[np.float32]]
+    f_score: dict[str, NDArray[np.float64]]
+    categories: list[str]
+    sources: list[str]
+    priors: NDArray[np.int64]
+
+
+@torch.inference_mode()
+def score(
+    model: Mem3D,
+    memory: WritableMemory,
+    data: R2N2,
+    *,
+    means: Means | None = None,
+    with_f_score: bool = False,
+    batch: int = 32,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Reconstruct view 00 of every model and compare; the memory is read, never written.
+
+    Args:
+        model: the network; put into evaluation mode.
+        memory: where it recalls.
+        data: models to test on.
+        means: from `baselines.category_means`; adds that baseline. A category it does not know
+            scores as an empty grid.
+        with_f_score: also compute F-score@1% (about 0.1 s a model and method).
+        batch: models at a time.
+        device: where the network is.
+        progress: called with models done and models in all.
+    """
+    model.eval()
+    ious: dict[str, list[NDArray[np.float32]]] = {}
+    f_scores: dict[str, list[float]] = {}
+    priors: list[NDArray[np.int64]] = []
+    loader = DataLoader(TestViews(data, model.config.image_size), batch, collate_fn=collate)
+    done = 0
+    for samples in loader:
+        output = model(samples.images.to(device), memory)
+        occupancies = {
+            NETWORK: output.logits.sigmoid().cpu(),
+            NEAREST: nearest_recalled(memory, output.features, model.config.resolution),
+        }
+        if means is not None:
+            names = [data.models[i].category for i in samples.models]
+            blank = np.zeros(samples.grids.shape[1:], np.float32)
+            stacked = np.stack([means.get(name, blank) for name in names])
+            occupancies[MEAN] = torch.from_numpy(stacked)
+        for method, occupancy in occupancies.items():
+            swept = threshold_sweep(occupancy, samples.grids, THRESHOLDS).numpy()
+            ious.setdefault(method, []).append(swept)
+            if with_f_score:
+                pairs = zip(occupancy.numpy(), samples.grids.numpy(), strict=True)
+                f_scores.setdefault(method, []).extend(
+                    f_score(one, true, threshold=FIXED_THRESHOLD) for one, true in pairs
+                )
+        priors.append(output.recalled.counts.cpu().numpy())
+        done += len(samples.models)
+        if progress:
+            progress(done, len(data))
+    return Scores(
+        iou={method: np.concatenate(parts) for method, parts in ious.items()},
+        f_score={method: np.array(parts) for method, parts in f_scores.items()},
+        categories=[one.category for one in data.models],
+        sources=[one.source for one in data.models],
+        priors=np.concatenate(priors) if priors else np.zeros(0, np.int64),
+    )
+
+
+def by_category(scores: Scores, values: NDArray[Any]) -> dict[str, float]:
+    """Mean of (N,) values within each category, in order of first appearance."""
+    names = np.array(scores.categories)
+    return {name: float(values[names == name].mean()) for name in dict.fromkeys(scores.categories)}
+
+
+def macro(scores: Scores, method: str, threshold: float) -> float:
+    """IoU averaged within each category, then over categories; nan without samples."""
+    per_category = by_category(scores, _at(scores, method, threshold))
+    return float(np.mean(list(per_category.values()))) if per_category else float("nan")
+
+
+def best_threshold(validation: Scores, method: str) -> float:
+    """The one of THRESHOLDS with the highest macro IoU; the lowest among equals."""
+    return max(THRESHOLDS, key=lambda threshold: macro(validation, method, threshold))
+
+
+def _at(scores: Scores, method: str, threshold: float) -> NDArray[np.float32]:
+    return scores.iou[method][:, THRESHOLDS.index(threshold)]
+
+
+def summarise(test: Scores, validation: Scores | None = None) -> dict[str, Any]:
+    """Table of a test set, JSON-able.
+
+    Args:
+        test: scores to report.
+        validation: scores that choose each method's best threshold; without them, only .3 is used.
+
+    Returns:
+        "methods": per method the thresholds, IoU per category, sample-weighted and macro, and
+        F-score where computed; "categories": name -> number of samples; "hit_rate": share of
+        samples that recalled something; "mean_priors".
+    """
+    methods: dict[str, Any] = {}
+    for method in test.iou:
+        columns: dict[str, Any] = {"fixed": FIXED_THRESHOLD}
+        if validation is not None:
+            columns["best on validation"] = best_threshold(validation, method)
+        methods[method] = {
+            column: {
+                "threshold": threshold,
+                "categories": by_category(test, _at(test, method, threshold)),
+                "weighted": float(_at(test, method, threshold).mean()),
+                "macro": macro(test, method, threshold),
+            }
+            for column, threshold in columns.items()
+        }
+        if method in test.f_score:
+            values = test.f_score[method]
+            methods[method]["f_score"] = {
+                "categories": by_category(test, values),
+                "weighted": float(values.mean()),
+                "macro": float(np.mean(list(by_category(test, values).values()))),
+            }
+    names = list(dict.fromkeys(test.categories))
+    return {
+        "samples": len(test.categories),
+        "categories": {name: test.categories.count(name) for name in names},
+        "methods": methods,
+        "hit_rate": float((test.priors > 0).mean()),
+        "mean_priors": float(test.priors.mean()),
+    }

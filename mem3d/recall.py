@@ -1,0 +1,146 @@
+"""The bridge between tensors and memstore: what is recalled, contrasted and remembered."""
+
+# B = batch, K = priors per image (padded), C = channels of a feature, R = voxels per side
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memstore import Contrast, Hits, Priors, WriteReport
+
+Features = NDArray[np.float32]
+Grids = NDArray[np.bool_]
+
+
+class ReadableMemory(Protocol):
+    """What the network needs of a memory; `memstore.Memory` has it, and so can a fake."""
+
+    def read(
+        self,
+        features: Features,
+        k: int,
+        beta: float | None = None,
+        exclude: Sequence[str | None] | None = None,
+    ) -> Priors:
+        """As `memstore.Memory.read`."""
+        ...
+
+
+class WritableMemory(ReadableMemory, Protocol):
+    """What training needs besides."""
+
+    def search(self, features: Features, k: int) -> Hits:
+        """As `memstore.Memory.search`."""
+        ...
+
+    def contrast(self, features: Features, grids: Grids) -> Contrast:
+        """As `memstore.Memory.contrast`."""
+        ...
+
+    def keys(self, slots: NDArray[np.int64]) -> Features:
+        """As `memstore.Memory.keys`."""
+        ...
+
+    def write(
+        self, features: Features, grids: Grids, sources: Sequence[str] | None = None
+    ) -> WriteReport:
+        """As `memstore.Memory.write`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """Priors of one batch as tensors.
+
+    Attributes:
+        priors: (B, K, R, R, R) float, 0 or 1; padding is 0. K is the most any image got, >= 1.
+        counts: (B,) int64, priors that each image really has.
+        slots: (B, K) int64, -1 = padding.
+        cosines: (B, K) float32, best first.
+    """
+
+    priors: Tensor
+    counts: Tensor
+    slots: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+
+
+def to_numpy(features: Tensor) -> Features:
+    """Features as the memory takes them: a detached copy, float32, on the CPU."""
+    return features.detach().float().cpu().numpy().copy()
+
+
+def _alive(features: Features) -> NDArray[np.bool_]:
+    """(B,) features that point somewhere; a dead ReLU layer gives an all-zero one."""
+    return np.asarray(features.any(axis=1))
+
+
+def recall(
+    memory: ReadableMemory, features: Tensor, k: int, exclude: Sequence[str | None] | None = None
+) -> Recalled:
+    """Read up to k priors per image.
+
+    Args:
+        memory: where to read.
+        features: (B, C); a row of zeros recalls nothing.
+        k: most priors per image.
+        exclude: per image, a source whose slots are passed over.
+
+    Raises:
+        memstore.FeatureError: a feature is not finite (the network diverged).
+    """
+    queries = to_numpy(features)
+    alive = _alive(queries)
+    queries[~alive, 0] = 1.0  # any direction: its hits are dropped below
+    found = memory.read(queries, k, exclude=exclude)
+    counts = np.where(alive, found.counts, 0)
+    width = max(1, int(counts.max(initial=0)))
+    values = found.values[:, :width] & alive[:, None, None, None, None]
+    return Recalled(
+        priors=torch.from_numpy(values).to(features.device, features.dtype),
+        counts=torch.from_numpy(counts).to(features.device),
+        slots=np.where(alive[:, None], found.slots, -1)[:, :width],
+        cosines=found.cosines[:, :width],
+    )
+
+
+def contrast_keys(
+    memory: WritableMemory, features: Tensor, grids: Grids
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Keys of the nearest positive and negative slot of each image, for the voxel triplet loss.
+
+    Args:
+        memory: where to look.
+        features: (B, C).
+        grids: (B, R, R, R) bool, the true shapes.
+
+    Returns:
+        positive keys (B, C), negative keys (B, C), and valid (B,) bool: images that have both.
+        Rows that are not valid hold zeros. Keys carry no gradient.
+    """
+    queries = to_numpy(features)
+    valid = _alive(queries)
+    positive, negative = np.zeros_like(queries), np.zeros_like(queries)
+    rows = np.flatnonzero(valid)
+    if rows.size:
+        found = memory.contrast(queries[rows], grids[rows])
+        both = (found.positive >= 0) & (found.negative >= 0)
+        valid[rows] = both
+        positive[valid] = memory.keys(found.positive[both])
+        negative[valid] = memory.keys(found.negative[both])
+    as_tensor = [torch.from_numpy(a).to(features.device) for a in (positive, negative, valid)]
+    return as_tensor[0], as_tensor[1], as_tensor[2]
+
+
+def remember(
+    memory: WritableMemory, features: Tensor, grids: Grids, sources: Sequence[str]
+) -> WriteReport:
+    """Write true shapes under their images' features; an all-zero feature is not written."""
+    queries = to_numpy(features)
+    rows = np.flatnonzero(_alive(queries))
+    return memory.write(queries[rows], grids[rows], [sources[row] for row in rows])

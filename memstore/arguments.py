@@ -1,0 +1,127 @@
+"""Arguments of Memory's methods, checked once, before anything changes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from memstore.cosine import unit
+from memstore.errors import (
+    ArgumentError,
+    DtypeError,
+    FeatureError,
+    ShapeError,
+    SlotError,
+    check_shape,
+)
+from memstore.grids import pack
+from memstore.state import EMPTY, SOURCE_BYTES
+
+NO_SOURCE = b"\xff"  # never UTF-8
+
+
+def check_count(name: str, got: object) -> None:
+    """Raise unless `got` is an int >= 1."""
+    if isinstance(got, bool) or not isinstance(got, int | np.integer):
+        raise DtypeError(f"{name}: got {type(got).__name__}, want int")
+    if got < 1:
+        raise ArgumentError(f"{name}: got {got}, want >= 1")
+
+
+def as_cosine(name: str, got: object) -> float:
+    """A number in [-1, 1]."""
+    if isinstance(got, bool) or not isinstance(got, int | float | np.integer | np.floating):
+        raise DtypeError(f"{name}: got {type(got).__name__}, want float")
+    if not -1 <= got <= 1:
+        raise ArgumentError(f"{name}: got {got}, want a cosine in [-1, 1]")
+    return float(got)
+
+
+def as_queries(features: ArrayLike, key_dim: int) -> NDArray[np.float32]:
+    """Unit vectors (B, C) of features (B, C): any float dtype, any norm but zero."""
+    array: NDArray[Any] = _as_array("features", features)
+    if array.dtype.kind != "f":
+        raise DtypeError(f"features: got dtype {array.dtype}, want a float dtype")
+    check_shape("features", array.shape, (None, key_dim))
+    with np.errstate(over="ignore"):  # longdouble only; reported as not finite below
+        rows = array.astype(np.float64)
+    if not (finite := np.isfinite(rows).all(axis=1)).all():
+        raise FeatureError(f"features[{finite.argmin()}]: got nan or inf, want finite numbers")
+    if not (nonzero := rows.any(axis=1)).all():
+        raise FeatureError(f"features[{nonzero.argmin()}]: got all zeros, want a direction")
+    return unit(rows)
+
+
+def as_packed(grids: ArrayLike, batch: int, resolution: int) -> NDArray[np.uint8]:
+    """Packed values of grids (B, R, R, R) bool."""
+    array = _as_array("grids", grids)
+    if array.dtype != np.bool_:
+        raise DtypeError(f"grids: got dtype {array.dtype}, want bool (try `grids > 0.5`)")
+    check_shape("grids", array.shape, (batch, resolution, resolution, resolution))
+    return pack(array)
+
+
+def as_sources(name: str, sources: Sequence[str] | None, batch: int) -> NDArray[np.bytes_]:
+    """UTF-8 (B,) of one source per pair; empty if there are none."""
+    if sources is None:
+        return np.zeros(batch, f"S{SOURCE_BYTES}")
+    _check_one_each(name, sources, batch)
+    encoded = [_utf8(f"{name}[{i}]", source) for i, source in enumerate(sources)]
+    return np.array(encoded, f"S{SOURCE_BYTES}")
+
+
+def as_excluded(exclude: Sequence[str | None], batch: int) -> NDArray[np.bytes_]:
+    """UTF-8 (B,) of the source to pass over; for None, bytes that no source has."""
+    _check_one_each("exclude", exclude, batch)
+    named = as_sources("exclude", ["" if s is None else s for s in exclude], batch)
+    excluded = named.astype(f"S{SOURCE_BYTES + 1}")
+    excluded[[source is None for source in exclude]] = NO_SOURCE
+    return excluded
+
+
+def as_slots(slots: ArrayLike, touched: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Slots (n,) int64, all of them used."""
+    array = _as_array("slots", slots)
+    if array.size == 0 and array.ndim == 1:
+        return np.empty(0, np.int64)  # [] is float64 to numpy
+    if array.dtype.kind not in "iu":
+        raise DtypeError(f"slots: got dtype {array.dtype}, want an integer dtype")
+    check_shape("slots", array.shape, (None,))
+    if (outside := (array < 0) | (array >= len(touched))).any():
+        got = array[outside.argmax()]
+        raise SlotError(f"slots: got {got}, want a slot in [0, {len(touched)})")
+    if (empty := touched[array] == EMPTY).any():
+        raise SlotError(f"slots: got {array[empty.argmax()]}, which is empty")
+    return array.astype(np.int64)
+
+
+def _as_array(name: str, given: ArrayLike) -> NDArray[Any]:
+    """np.asarray, with ragged lists reported as ShapeError."""
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ShapeError(f"{name}: got rows of different lengths, want an array") from error
+
+
+def _check_one_each(name: str, texts: Sequence[str | None], batch: int) -> None:
+    """Raise unless there is one text per feature."""
+    if isinstance(texts, str | bytes):
+        raise DtypeError(f"{name}: got one {type(texts).__name__}, want one str per feature")
+    if len(texts) != batch:
+        raise ShapeError(f"{name}: got {len(texts)}, want one per feature ({batch})")
+
+
+def _utf8(name: str, source: object) -> bytes:
+    """One source as bytes that fit."""
+    if not isinstance(source, str):
+        raise DtypeError(f"{name}: got {type(source).__name__}, want str")
+    try:
+        encoded = source.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(f"{name}: got a lone surrogate, want text that has UTF-8") from error
+    if len(encoded) > SOURCE_BYTES:
+        raise ArgumentError(f"{name}: got {len(encoded)} bytes of UTF-8, want <= {SOURCE_BYTES}")
+    if b"\0" in encoded:
+        raise ArgumentError(f"{name}: got a NUL character, want text without")
+    return encoded

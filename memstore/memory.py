@@ -1,0 +1,250 @@
+"""Memory: the one class that users meet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from memstore import arguments, inspection
+from memstore.config import MemoryConfig
+from memstore.contrast import Contrast, contrast
+from memstore.errors import ArgumentError, DtypeError, ReadOnlyError, SlotError, TransientError
+from memstore.grids import unpack
+from memstore.index import Hits
+from memstore.policy import WriteReport
+from memstore.reading import Priors, read
+from memstore.state import State
+
+if TYPE_CHECKING:
+    from memstore.repository import Commit, Repository
+
+Mode = Literal["r", "r+", "closed"]
+
+
+class Memory:
+    """Keys and voxel grids in slots: looked up by cosine, written by the Mem3D policy.
+
+    `Memory(config)` lives in RAM only; `create` and `open` bind it to a folder, whose content
+    changes with `commit` and `tag` and by nothing else. All checks come before any change: a call
+    that raises has changed nothing.
+
+    In all methods `features` are (B, C) of any float dtype and any norm but zero, `grids` are
+    (B, R, R, R) bool, and `slots` (n,) integers that name used slots. B and n may be 0.
+
+    As a context manager it closes itself; closing drops changes that were not committed.
+    """
+
+    def __init__(self, config: MemoryConfig) -> None:
+        self._state = State.empty(config)
+        self._repository: Repository | None = None
+        self._mode: Mode = "r+"
+
+    @classmethod
+    def create(cls, path: str | Path, config: MemoryConfig) -> Self:
+        """Make a new, empty memory in a folder and open it to be written.
+
+        Args:
+            path: where nothing is yet; missing parent folders are made.
+
+        Raises:
+            PathExistsError: there is something at the path.
+        """
+        from memstore import repository  # zarr and icechunk take 0.3 s that RAM users need not pay
+
+        repository.create(Path(path), config)
+        return cls.open(path, "r+")
+
+    @classmethod
+    def open(cls, path: str | Path, mode: Literal["r", "r+"] = "r", at: str | None = None) -> Self:
+        """Open the folder of a memory; everything is read into RAM.
+
+        Args:
+            path: of the folder.
+            mode: "r" reads one snapshot, whatever a writer does later; "r+" also writes, one
+                writer at a time.
+            at: snapshot id or tag (a tag wins over an id); by default the last commit. With "r+"
+                the next commit follows that snapshot, and later commits leave the history;
+                until then nothing changes on disk.
+
+        Raises:
+            PathMissingError: there is nothing at the path.
+            NotAMemoryError: there is something else.
+            FormatError: the memory is damaged, or of a newer format.
+            SnapshotError: `at` is neither a snapshot nor a tag.
+            LockedError: another writer has it open; names its process.
+        """
+        from memstore.repository import Repository
+
+        if mode not in ("r", "r+"):
+            raise ArgumentError(f"mode: got {mode!r}, want 'r' or 'r+'")
+        memory = cls.__new__(cls)
+        memory._repository = Repository(Path(path), writable=mode == "r+")
+        try:
+            memory._state = memory._repository.load(at)
+        except BaseException:
+            memory._repository.close()
+            raise
+        memory._mode = mode
+        return memory
+
+    def close(self) -> None:
+        """Let the next writer in. What is in RAM can still be read, and no longer be changed."""
+        if self._repository is not None:
+            self._repository.close()
+        self._mode = "closed"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Number of used slots."""
+        return len(self._state.used)
+
+    @property
+    def config(self) -> MemoryConfig:
+        """Size and rules."""
+        return self._state.config
+
+    @property
+    def path(self) -> Path | None:
+        """Folder; None in RAM."""
+        return self._repository.path if self._repository else None
+
+    @property
+    def mode(self) -> Mode:
+        """ "r", "r+" or "closed"."""
+        return self._mode
+
+    @property
+    def snapshot(self) -> str | None:
+        """Id of the snapshot that the state is based on; None in RAM."""
+        return self._repository.snapshot if self._repository else None
+
+    @property
+    def clock(self) -> int:
+        """Pairs written since creation."""
+        return self._state.clock
+
+    @property
+    def slots(self) -> NDArray[np.int64]:
+        """(n,) used slots, ascending."""
+        return self._state.used
+
+    @property
+    def ages(self) -> NDArray[np.int64]:
+        """(n,) pairs written since each used slot was last touched, in the order of `slots`."""
+        return self._state.clock - self._state.touched[self._state.used]
+
+    @property
+    def sources(self) -> list[str]:
+        """Where each used slot's value came from, in the order of `slots`; "" if not told."""
+        return [source.decode() for source in self._state.sources[self._state.used].tolist()]
+
+    def keys(self, slots: ArrayLike) -> NDArray[np.float32]:
+        """Copy keys: (n, C) unit vectors."""
+        return self._state.index.keys[arguments.as_slots(slots, self._state.touched)]
+
+    def values(self, slots: ArrayLike) -> NDArray[np.bool_]:
+        """Copy values: (n, R, R, R)."""
+        checked = arguments.as_slots(slots, self._state.touched)
+        return unpack(self._state.values[checked], self.config.resolution)
+
+    def search(self, features: ArrayLike, k: int) -> Hits:
+        """Find the k used slots with the most similar keys; k >= 1 may exceed len(memory)."""
+        queries = arguments.as_queries(features, self.config.key_dim)
+        arguments.check_count("k", k)
+        return self._state.index.search(queries, k, self._state.used_rows)
+
+    def read(
+        self,
+        features: ArrayLike,
+        k: int,
+        beta: float | None = None,
+        exclude: Sequence[str | None] | None = None,
+    ) -> Priors:
+        """Recall the values whose keys have a cosine above beta, k at most per query.
+
+        Args:
+            beta: in [-1, 1], compared as float32 like the cosines; by default the config's.
+            exclude: per query a source whose slots are passed over, or None.
+        """
+        queries = arguments.as_queries(features, self.config.key_dim)
+        arguments.check_count("k", k)
+        beta = self.config.beta if beta is None else arguments.as_cosine("beta", beta)
+        excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
+        return read(self._state, queries, k, beta, excluded)
+
+    def contrast(self, features: ArrayLike, grids: ArrayLike) -> Contrast:
+        """Find per pair the nearest slot with a similar value, and the nearest without."""
+        queries = arguments.as_queries(features, self.config.key_dim)
+        packed = arguments.as_packed(grids, len(queries), self.config.resolution)
+        return contrast(self._state, queries, packed)
+
+    def write(
+        self, features: ArrayLike, grids: ArrayLike, sources: Sequence[str] | None = None
+    ) -> WriteReport:
+        """Write pairs, exactly as if one by one in batch order; policy.py has the rule.
+
+        Args:
+            sources: B texts of at most 128 bytes of UTF-8, kept beside the values.
+        """
+        self._check_writable()
+        queries = arguments.as_queries(features, self.config.key_dim)
+        packed = arguments.as_packed(grids, len(queries), self.config.resolution)
+        named = arguments.as_sources("sources", sources, len(queries))
+        return self._state.write(queries, packed, named)
+
+    def remove(self, slots: ArrayLike) -> None:
+        """Empty distinct slots; no time passes, so no slot ages."""
+        self._check_writable()
+        checked = arguments.as_slots(slots, self._state.touched)
+        if len(np.unique(checked)) < len(checked):
+            raise SlotError("slots: got a slot twice, want distinct slots")
+        self._state.remove(checked)
+
+    def commit(self, message: str) -> str:
+        """Save the changes as one snapshot, whole or not at all.
+
+        Returns:
+            Id of the snapshot; the present one if nothing has changed since.
+        """
+        if not isinstance(message, str):
+            raise DtypeError(f"message: got {type(message).__name__}, want str")
+        return self._disk().commit(self._state, message)
+
+    def history(self) -> list["Commit"]:
+        """Commits that led to `snapshot`, newest first; [] in RAM."""
+        return self._repository.history() if self._repository else []
+
+    def tag(self, name: str) -> None:
+        """Name the present snapshot (not uncommitted changes) for good.
+
+        Args:
+            name: letters, digits and ".", "_", "-", at most 100; not used before.
+        """
+        self._disk().tag(name)
+
+    def tags(self) -> dict[str, str]:
+        """Snapshot id by tag; {} in RAM."""
+        return self._repository.tags() if self._repository else {}
+
+    def stats(self) -> inspection.Stats:
+        """How full the memory is, how old its slots are, what it costs."""
+        return inspection.stats(self._state, self.snapshot)
+
+    def _check_writable(self) -> None:
+        """Raise ReadOnlyError unless the mode is "r+"."""
+        if self._mode != "r+":
+            raise ReadOnlyError(f"memory: got mode {self._mode!r}, want 'r+' to change it")
+
+    def _disk(self) -> "Repository":
+        """Repository to write to."""
+        self._check_writable()
+        if self._repository is None:
+            raise TransientError("memory: lives in RAM only; Memory.create makes one on disk")
+        return self._repository

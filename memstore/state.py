@@ -1,0 +1,98 @@
+"""State: what a memory holds in RAM, and the two changes there are."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memstore.config import MemoryConfig
+from memstore.grids import packed_shape
+from memstore.index import BATCH, KeyIndex
+from memstore.policy import Plan, WriteReport, plan_writes
+
+SOURCE_BYTES = 128  # UTF-8 bytes of a source
+EMPTY = -1  # `touched` of an empty slot
+
+
+@dataclass(eq=False)
+class State:
+    """Everything a memory holds, one row per slot; rows cost RAM from their first use on."""
+
+    config: MemoryConfig
+    index: KeyIndex  # keys
+    values: NDArray[np.uint8]  # (capacity, R, R, ceil(R / 8)) packed
+    touched: NDArray[np.int64]  # (capacity,) clock value of the last write; EMPTY
+    sources: NDArray[np.bytes_]  # (capacity,) UTF-8
+    clock: int = 0  # pairs written since creation; age = clock - touched
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("merge", "insert", "evict", "remove"), 0)
+    )  # since creation
+    dirty: set[int] = field(default_factory=set)  # slots changed since the last commit
+
+    @classmethod
+    def empty(cls, config: MemoryConfig) -> "State":
+        """State of a memory that nothing was written to."""
+        return cls(
+            config,
+            KeyIndex(config.key_dim),
+            np.zeros((config.capacity, *packed_shape(config.resolution)), np.uint8),
+            np.full(config.capacity, EMPTY, np.int64),
+            np.zeros(config.capacity, f"S{SOURCE_BYTES}"),
+        )
+
+    @property
+    def used(self) -> NDArray[np.int64]:
+        """(n,) used slots, ascending."""
+        return np.flatnonzero(self.touched != EMPTY)
+
+    @property
+    def used_rows(self) -> NDArray[np.bool_]:
+        """(rows,) which of the index's rows are used slots."""
+        used: NDArray[np.bool_] = self.touched[: self.index.rows] != EMPTY
+        return used
+
+    def write(
+        self,
+        queries: NDArray[np.float32],
+        grids: NDArray[np.uint8],
+        sources: NDArray[np.bytes_],
+    ) -> WriteReport:
+        """Plan and apply pairs (B,); a batch of any size, for order is all that counts."""
+        plans = []
+        for start in range(0, len(queries) or 1, BATCH):
+            part = slice(start, start + BATCH)
+            scores = self.index.scores(queries[part], self.used_rows)
+            keys, config = self.index.keys, self.config
+            plan = plan_writes(
+                queries[part], grids[part], scores, keys, self.values, self.touched, config
+            )
+            self._apply(plan, grids[part], sources[part])
+            plans.append(plan)
+        slots, kinds, similarities, _ = map(np.concatenate, zip(*plans, strict=True))
+        return WriteReport(slots, kinds, similarities)
+
+    def _apply(self, plan: Plan, grids: NDArray[np.uint8], sources: NDArray[np.bytes_]) -> None:
+        """Write the planned pairs (B,), values packed."""
+        self.index.grow(int(plan.slots.max(initial=-1)) + 1)
+        keys = self.index.keys
+        for b, (slot, kind) in enumerate(zip(plan.slots.tolist(), plan.kinds, strict=True)):
+            keys[slot] = plan.keys[b]
+            if kind != "merge":
+                self.values[slot], self.sources[slot] = grids[b], sources[b]
+            self.clock += 1
+            self.touched[slot] = self.clock
+            self.counts[str(kind)] += 1
+        self.dirty.update(plan.slots.tolist())
+
+    def remove(self, slots: NDArray[np.int64]) -> None:
+        """Empty the slots (n,)."""
+        self.clear(slots)
+        self.counts["remove"] += len(slots)
+        self.dirty.update(slots.tolist())
+
+    def clear(self, slots: NDArray[np.int64]) -> None:
+        """Leave nothing of what the slots (n,) held."""
+        self.index.keys[slots] = 0
+        self.values[slots] = 0
+        self.sources[slots] = b""
+        self.touched[slots] = EMPTY

@@ -1,0 +1,28 @@
+"""Settings and fixtures every test shares."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.made_up import make_r2n2
+
+settings.register_profile("mem3d", deadline=None)  # shared machines: a slow example is no failure
+settings.load_profile("mem3d")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real images and grids; the test skips, saying so, where it is absent."""
+    root = Path(__file__).parents[1]
+    folder = Path(os.environ.get("MEM3D_DATA", root.parent / "shared" / "data"))
+    if not (folder / "r2n2_real").is_dir():
+        pytest.skip(f"no real data at {folder}; set MEM3D_DATA to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made_up_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder in the R2N2 layout; read-only by agreement."""
+    return make_r2n2(tmp_path_factory.mktemp("r2n2"))

@@ -1,0 +1,92 @@
+"""Pictures of any kind become upright RGBA."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mem3d.data.photos import photo
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def saved(path, image, **options):
+    image.save(path, **options)
+    return photo(path)
+
+
+def test_rgba_is_kept(tmp_path):
+    pixels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+    assert (saved(tmp_path / "a.png", Image.fromarray(pixels)) == pixels).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK"])
+def test_a_picture_without_alpha_is_opaque(mode, tmp_path):
+    name = "a.tif" if mode == "CMYK" else "a.png"
+    pixels = saved(tmp_path / name, Image.new("RGB", (3, 2), "white").convert(mode))
+    assert pixels.shape == (2, 3, 4)
+    assert (pixels >= 254).all()
+
+
+def test_grey_with_alpha(tmp_path):
+    pixels = saved(tmp_path / "a.png", Image.new("LA", (1, 1), (100, 7)))
+    assert pixels[0, 0].tolist() == [100, 100, 100, 7]
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path):
+    deep = Image.fromarray(np.array([[0, 0x8000, 0xFFFF]], np.uint16))
+    assert saved(tmp_path / "a.png", deep)[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_a_float_picture_in_0_to_1(tmp_path):
+    real = Image.fromarray(np.array([[0.0, 1.0, np.nan]], np.float32))
+    assert saved(tmp_path / "a.tif", real)[0, :, 0].tolist() == [0, 255, 0]
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    image = Image.new("RGB", (32, 16), RED)
+    image.paste(BLUE, (16, 0, 32, 16))  # red left, blue right
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its left side: turn clockwise to see it upright
+    pixels = saved(tmp_path / "a.jpg", image, exif=exif, quality=95, subsampling=0)
+    assert pixels.shape == (32, 16, 4)
+    assert pixels[4, 8, 0] > 200 > 100 > pixels[4, 8, 2]  # red is now on top
+    assert pixels[28, 8, 2] > 200 > 100 > pixels[28, 8, 0]
+
+
+def test_a_large_picture_is_refused_before_decoding(tmp_path):
+    with pytest.raises(ValueError, match=r"a\.png: got 10x10 pixels, want at most 99"):
+        Image.new("L", (10, 10)).save(tmp_path / "a.png")
+        photo(tmp_path / "a.png", max_pixels=99)
+
+
+def test_a_picture_beyond_pils_own_limit_is_a_valueerror(tmp_path):
+    (tmp_path / "bomb.ppm").write_bytes(b"P6\n60000 60000\n255\n")
+    with pytest.raises(ValueError, match=r"bomb\.ppm"):
+        photo(tmp_path / "bomb.ppm")
+
+
+def test_postscript_is_not_run(tmp_path):
+    (tmp_path / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(ValueError, match="unreadable"):
+        photo(tmp_path / "a.eps")
+
+
+@pytest.mark.filterwarnings("ignore")  # PIL's own, about damaged metadata
+@given(st.data())
+def test_a_damaged_picture_gives_pixels_or_a_valueerror(tmp_path_factory, data):
+    buffer = io.BytesIO()
+    kind = data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"]))
+    Image.new("RGB", (8, 8), RED).save(buffer, kind)
+    whole = bytearray(buffer.getvalue())
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(bytes(whole[: data.draw(st.integers(0, len(whole)))]))
+    try:
+        assert photo(path, max_pixels=10_000).shape[2] == 4
+    except ValueError as error:
+        assert "damaged" in str(error)

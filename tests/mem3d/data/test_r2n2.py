@@ -1,0 +1,136 @@
+"""The R2N2 reader, on a made-up folder and on real models."""
+
+import json
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from mem3d.data.binvox import write_binvox
+from mem3d.data.r2n2 import R2N2
+
+CHAIR = "03001627"
+
+
+def add_model(root, name, views=2, synset=CHAIR, seed=0):
+    grid = np.random.default_rng(seed).random((32, 32, 32)) < 0.1
+    vox = root / "ShapeNetVox32" / synset / name
+    vox.mkdir(parents=True)
+    write_binvox(vox / "model.binvox", grid)
+    rendering = root / "ShapeNetRendering" / synset / name / "rendering"
+    rendering.mkdir(parents=True)
+    for view in range(views):
+        Image.new("RGBA", (5, 4), (view, 0, 0, 128)).save(rendering / f"{view:02d}.png")
+    lines = "".join(f"{10 * view} 26.5 0 0.8 25\n" for view in range(views))
+    (rendering / "rendering_metadata.txt").write_text(lines)
+    return grid
+
+
+@pytest.fixture
+def root(tmp_path):
+    add_model(tmp_path, "b", seed=1)
+    add_model(tmp_path, "a", views=1)
+    return tmp_path
+
+
+def test_everything_about_a_model(root):
+    data = R2N2.open(root)
+    assert [model.name for model in data.models] == ["a", "b"]
+    assert (len(data), data.skipped) == (2, ())
+    assert data.source(1) == f"{CHAIR}/b"
+    assert (data.models[1].category, data.views(1)) == ("chair", 2)
+    assert data.image(1, 1).shape == (4, 5, 4)
+    assert data.image(1, 1)[0, 0].tolist() == [1, 0, 0, 128]
+    assert_allclose(data.cameras(1), [[0, 26.5, 0, 0.8, 25], [10, 26.5, 0, 0.8, 25]])
+
+
+def test_grids_are_read_once_and_not_shared(root):
+    want = np.random.default_rng(1).random((32, 32, 32)) < 0.1
+    data = R2N2.open(root)
+    data.grid(1)[:] = True
+    (root / "ShapeNetVox32" / CHAIR / "b" / "model.binvox").unlink()
+    assert data.grid(1).dtype == np.bool_
+    assert_array_equal(data.grid(1), want)
+
+
+def test_a_split_file_sets_the_order_and_the_missing_are_named(root):
+    rendering = root / "ShapeNetRendering" / CHAIR
+    (root / "ShapeNetVox32" / CHAIR / "a" / "model.binvox").rename(root / "away")
+    add_model(root, "gap", views=3)
+    (rendering / "gap" / "rendering" / "01.png").unlink()
+    split = [{"taxonomy_id": CHAIR, "train": ["b", "lost", "a", "gap"], "test": []}]
+    (root / "split.json").write_text(json.dumps(split))
+
+    data = R2N2.open(root, "train")
+
+    assert [model.name for model in data.models] == ["b"]
+    assert [skipped.source.split("/")[1] for skipped in data.skipped] == ["lost", "a", "gap"]
+    reasons = " ".join(skipped.reason for skipped in data.skipped)
+    assert reasons.count("model.binvox") == 2
+    assert "01.png" in reasons
+    assert len(R2N2.open(root, "test")) == 0
+
+
+def test_check_skips_what_cannot_be_read(root):
+    (root / "ShapeNetVox32" / CHAIR / "a" / "model.binvox").write_bytes(b"#binvox 1\n")
+    add_model(root, "cut")
+    (root / "ShapeNetRendering" / CHAIR / "cut" / "rendering" / "01.png").write_bytes(b"\x89PNG")
+    calls = []
+
+    checked = R2N2.open(root).check(progress=lambda done, total: calls.append((done, total)))
+
+    assert [model.name for model in checked.models] == ["b"]
+    assert [skipped.source for skipped in checked.skipped] == [f"{CHAIR}/a", f"{CHAIR}/cut"]
+    assert "01.png" in checked.skipped[1].reason
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1 2 0 0.8 25\n", "a b c d e\n" * 2, "1 2 3\n" * 2, "nan 2 0 0.8 25\n" * 2]
+)
+def test_bad_metadata_is_named(root, text):
+    path = root / "ShapeNetRendering" / CHAIR / "b" / "rendering" / "rendering_metadata.txt"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"rendering_metadata\.txt"):
+        R2N2.open(root).cameras(1)
+
+
+def test_a_file_that_went_missing_is_named(root):
+    data = R2N2.open(root)
+    (root / "ShapeNetRendering" / CHAIR / "b" / "rendering" / "00.png").unlink()
+    with pytest.raises(ValueError, match=r"00\.png"):
+        data.image(1, 0)
+
+
+def test_a_grid_of_another_size_is_named(root):
+    path = root / "ShapeNetVox32" / CHAIR / "b" / "model.binvox"
+    write_binvox(path, np.ones((64, 64, 64), np.bool_))
+    with pytest.raises(ValueError, match="got 64 voxels a side, want 32"):
+        R2N2.open(root).grid(1)
+
+
+def test_mistakes_when_opening(root):
+    with pytest.raises(ValueError, match="want the R2N2 layout"):
+        R2N2.open(root / "nowhere")
+    with pytest.raises(ValueError, match=r"no split\.json"):
+        R2N2.open(root, "train")
+    with pytest.raises(ValueError, match="subset"):
+        R2N2.open(root, "training")
+    with pytest.raises(ValueError, match=r"view: got 2, want 0\.\.1"):
+        R2N2.open(root).image(1, 2)
+
+
+def test_real_models(real_data):
+    data = R2N2.open(real_data / "r2n2_real").check()
+    assert (len(data), data.skipped) == (7, ())
+    assert sorted(model.category for model in data.models) == sorted(
+        ["aeroplane", "car", "chair", "chair", "chair", "chair", "lamp"]
+    )
+    for i in range(7):
+        used = np.argwhere(data.grid(i))
+        longest = int(np.ptp(used, axis=0).argmax())
+        assert used.min(0)[longest] == 0
+        assert used.max(0)[longest] == 31
+        assert data.image(i, 23).shape == (137, 137, 4)
+        assert data.cameras(i)[:, 4].tolist() == [25] * 24

@@ -1,0 +1,54 @@
+"""Parts in their places."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from mem3d.data.solids import ball, box, ring, rod, rounded, slab
+
+GREY = (128, 128, 128)
+TRIANGLE = [(0.0, 0.0), (4.0, 0.0), (0.0, 2.0)]
+PARTS = [
+    (box((1, 3), (0, 4), (-2, 2), GREY), (1, 0, -2), (3, 4, 2)),
+    (box((0, 2), (0, 4), (0, 2), GREY, lean=(-3, 1)), (-3, 0, 0), (2, 4, 3)),
+    (ball((1, 2, 3), (1, 2, 0.5), GREY), (0, 0, 2.5), (2, 4, 3.5)),
+    (ring((0, 1, 0), 3, 0.5, GREY), (-3, 0.5, -3), (3, 1.5, 3)),
+    (ring((0, 0, 0), 3, 0.5, GREY, "x"), (-0.5, -3, -3), (0.5, 3, 3)),
+    (ring((0, 0, 0), 3, 0.5, GREY, "z"), (-3, -3, -0.5), (3, 3, 0.5)),
+    (slab(TRIANGLE, "y", (1, 2), GREY), (0, 1, 0), (4, 2, 2)),  # (x, z)
+    (slab(TRIANGLE, "z", (1, 2), GREY), (0, 0, 1), (4, 2, 2)),  # (x, y)
+    (slab(TRIANGLE, "x", (1, 2), GREY), (1, 0, 0), (2, 2, 4)),  # (z, y)
+]
+
+
+@pytest.mark.parametrize(("part", "low", "high"), PARTS)
+def test_parts_are_where_they_were_asked_to_be(part, low, high):
+    assert_allclose(part.bounds(), [low, high], atol=0.12)  # facets of round parts fall short
+
+
+@pytest.mark.parametrize("part", [part for part, _, _ in PARTS])
+def test_inside_and_mesh_agree_in_place(part):
+    low, high = part.bounds()
+    points = np.random.default_rng(0).uniform(low, high, (40_000, 3))
+    vertices, faces = part.mesh()
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    volume = (a * np.cross(b, c)).sum() / 6
+    assert part.inside(points).mean() * np.prod(high - low) == pytest.approx(volume, rel=0.15)
+
+
+@pytest.mark.parametrize("end", [(0, 5, 0), (5, 0, 0), (0, 0, 5), (3, 4, 0), (-1, 2, 2)])
+def test_a_rod_runs_from_end_to_end_and_tapers(end):
+    end = np.array(end, float)
+    part = rod((0, 0, 0), end, 1, GREY, taper=0.5)
+    across = np.cross(end, [0.3, 0.5, 0.8])
+    across /= np.linalg.norm(across)
+    shares = np.array([0.02, 0.5, 0.98])[:, None]
+    assert part.inside(shares * end + 0.45 * across).tolist() == [True, True, True]
+    assert part.inside(shares * end + 0.7 * across).tolist() == [True, True, False]
+    assert part.inside(shares * end + 1.05 * across).tolist() == [False, False, False]
+    assert part.inside(np.array([-0.02 * end, 1.02 * end])).tolist() == [False, False]
+
+
+def test_rounded_outlines_touch_all_four_sides():
+    outline = np.array(rounded((-2, 4), (0, 1), 0.3))
+    assert_allclose([outline.min(0), outline.max(0)], [[-2, 0], [4, 1]])

@@ -1,0 +1,82 @@
+"""Split files."""
+
+import json
+
+import pytest
+
+from mem3d.data.splits import Entry, keep_categories, models_on_disk, read_split
+
+CHAIRS = {"taxonomy_id": "03001627", "taxonomy_name": "seat", "train": ["a", "b"], "test": ["c"]}
+BEDS = {"taxonomy_id": "02818832", "taxonomy_name": "bed", "val": ["d"], "baseline": {"1-view": 1}}
+
+
+@pytest.fixture
+def split(tmp_path):
+    def write(content):
+        path = tmp_path / "split.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write
+
+
+def test_subsets_in_the_order_of_the_file(split):
+    path = split([CHAIRS, BEDS])
+    assert [entry.model for entry in read_split(path)] == ["a", "b", "c", "d"]
+    assert [entry.model for entry in read_split(path, "train")] == ["a", "b"]
+
+
+def test_known_synsets_have_one_name_whatever_the_file_says(split):
+    names = {entry.category for entry in read_split(split([CHAIRS, BEDS]))}
+    assert names == {"chair", "bed"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[" * 100_000,
+        "{}",
+        [1],
+        [{"taxonomy_id": "1", "train": "abc"}],
+        [{"taxonomy_id": "1", "train": [7]}],
+        [{"taxonomy_id": "1", "train": ["../../etc"]}],
+        [{"taxonomy_id": "..", "train": ["a"]}],
+        [{"taxonomy_id": "1", "train": ["a"], "test": ["a"]}],
+        [{"train": ["a"]}],
+    ],
+)
+def test_a_bad_file_is_named(split, content):
+    with pytest.raises(ValueError, match=r"split\.json: got"):
+        read_split(split(content))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"none\.json"):
+        read_split(tmp_path / "none.json")
+
+
+def test_the_published_split(real_data):
+    counts = [
+        len(read_split(real_data / "splits" / "pix2vox_ShapeNet.json", part))
+        for part in ("train", "val", "test")
+    ]
+    assert counts == [30643, 4371, 8770]  # Pix2Vox, datasets/ShapeNet.json
+
+
+def test_categories_by_name_or_synset():
+    entries = [Entry("03001627", "chair", "a"), Entry("02818832", "bed", "b")]
+    assert keep_categories(entries, ["chair"]) == entries[:1]
+    assert keep_categories(entries, ["02818832", "car"]) == entries[1:]
+    assert keep_categories(entries, None) == entries
+    with pytest.raises(ValueError, match="chiar"):
+        keep_categories(entries, ["chiar"])
+
+
+def test_folders_on_disk(tmp_path):
+    (tmp_path / "ShapeNetRendering" / "03001627" / "b").mkdir(parents=True)
+    (tmp_path / "ShapeNetRendering" / "03001627" / "a").mkdir()
+    (tmp_path / "ShapeNetRendering" / "03001627.tgz").touch()
+    found = models_on_disk(tmp_path)
+    assert found == [Entry("03001627", "chair", "a"), Entry("03001627", "chair", "b")]

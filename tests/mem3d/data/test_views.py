@@ -1,0 +1,48 @@
+"""Samples and the order in which they come."""
+
+import numpy as np
+import torch
+
+from mem3d.data.r2n2 import R2N2
+from mem3d.data.views import Schedule, TestViews, TrainingViews, collate
+
+
+def test_every_epoch_shows_every_model_once():
+    steps = list(Schedule(models=10, batch=4, epochs=3, seed=0))
+    assert [len(step) for step in steps] == [4, 4, 2] * 3
+    for epoch in range(3):
+        shown = [sample for step in steps for sample in step if sample[0] == epoch]
+        assert sorted(model for _, model in shown) == list(range(10))
+
+
+def test_a_later_start_gives_the_rest_of_the_same_run():
+    whole = list(Schedule(models=10, batch=4, epochs=3, seed=5))
+    rest = Schedule(models=10, batch=4, epochs=3, seed=5, start=4)
+    assert list(rest) == whole[4:]
+    assert len(rest) == 5
+
+
+def test_orders_differ_between_epochs_and_seeds():
+    def order(seed, epoch):
+        steps = Schedule(models=50, batch=50, epochs=2, seed=seed)
+        return [model for _, model in list(steps)[epoch]]
+
+    assert order(0, 0) != order(0, 1)
+    assert order(0, 0) != order(1, 0)
+
+
+def test_a_sample_depends_on_seed_epoch_and_model_only(made_up_data):
+    data = R2N2.open(made_up_data, "train")
+    views = [TrainingViews(data, 64, seed=0, augment=True) for _ in range(2)]
+    assert torch.equal(views[0][(3, 1)][0], views[1][(3, 1)][0])
+    assert not torch.equal(views[0][(3, 1)][0], views[0][(4, 1)][0])
+    other = TrainingViews(data, 64, seed=1, augment=True)
+    assert not torch.equal(views[0][(3, 1)][0], other[(3, 1)][0])
+
+
+def test_tests_use_the_first_view(made_up_data):
+    data = R2N2.open(made_up_data, "test")
+    batch = collate([TestViews(data, 64)[i] for i in range(len(data))])
+    assert batch.images.shape == (4, 3, 64, 64)
+    assert batch.models == [0, 1, 2, 3]
+    np.testing.assert_array_equal(batch.grids[2].numpy(), data.grid(2))

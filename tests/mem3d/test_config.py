@@ -1,0 +1,69 @@
+"""Presets and what they refuse."""
+
+import json
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+
+from mem3d.config import PAPER, PRESETS, ModelConfig, Preset, TrainConfig
+
+
+@pytest.mark.parametrize(("size", "want"), [(224, 12544), (128, 4096), (137, 4096), (112, 2304)])
+def test_feature_length_at_several_image_sizes(size, want):
+    # by hand: 256 channels x 7x7 at 224 px, 4x4 at 128 and 137, 3x3 at 112
+    assert ModelConfig(image_size=size).feature_dim == want
+
+
+def test_paper_preset_has_the_papers_numbers():
+    # docs/paper.md: m = 4000, beta = .85, delta = .90, Adam 1e-3, batch 32, margin .1
+    assert (PAPER.memory.capacity, PAPER.memory.key_dim, PAPER.memory.resolution) == (
+        4000,
+        12544,
+        32,
+    )
+    assert (PAPER.memory.beta, PAPER.memory.delta) == (0.85, 0.90)
+    assert (PAPER.train.learning_rate, PAPER.train.batch, PAPER.train.margin) == (1e-3, 32, 0.1)
+    assert (PAPER.train.triplet_weight, PAPER.train.recon_weight) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_json(name):
+    preset = PRESETS[name]
+    assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
+
+
+@pytest.mark.parametrize("damage", [{"model": {}}, {"train": 1}, {"extra": 1}, {"memory": None}])
+def test_damaged_settings_are_refused(damage):
+    fields = PAPER.to_dict()
+    for name, value in damage.items():
+        if name == "extra":
+            fields["train"]["extra"] = value
+        else:
+            fields[name] = value
+    with pytest.raises(ValueError, match="preset"):
+        Preset.from_dict(fields)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"image_size": 8}, {"priors": 0}, {"dropout": 1.0}, {"hidden": 2047}],
+)
+def test_impossible_networks_are_refused(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        replace(ModelConfig(), **change)
+
+
+@pytest.mark.parametrize("change", [{"epochs": 0}, {"batch": 0}, {"learning_rate": 0.0}])
+def test_impossible_runs_are_refused(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        TrainConfig(**change)
+
+
+def test_a_memory_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="key_dim"):
+        replace(PAPER, memory=replace(PAPER.memory, key_dim=4096))
+
+
+def test_settings_cannot_be_changed_by_accident():
+    with pytest.raises(FrozenInstanceError):
+        PAPER.train.epochs = 3

@@ -1,0 +1,86 @@
+"""Stem and head: sizes, loading, freezing."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mem3d.config import PAPER, TINY
+from mem3d.encoder import Encoder, build_stem, load_stem
+from mem3d.losses import reconstruction_loss  # noqa: F401  (imports without torchvision trouble)
+
+
+def weights(module):
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def test_the_papers_parameter_counts():
+    encoder = Encoder(PAPER.model)
+    assert weights(encoder.stem) == 1_444_928  # ResNet-50 to layer2, counted from its layer sizes
+    assert weights(encoder.head) == 4_131_840
+
+
+@pytest.mark.parametrize(("size", "side"), [(224, 28), (128, 16)])
+def test_the_stem_divides_the_side_by_eight(size, side):
+    with torch.inference_mode():
+        assert build_stem().eval()(torch.zeros(1, 3, size, size)).shape == (1, 512, side, side)
+
+
+def test_features_are_flat_and_not_negative():
+    encoder = Encoder(TINY.model).eval()
+    features = encoder(torch.randn(2, 3, 64, 64))
+    assert features.shape == (2, TINY.model.feature_dim)
+    assert (features >= 0).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 65, 64), (3, 64, 64), (1, 1, 64, 64)])
+def test_pictures_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match="images"):
+        Encoder(TINY.model)(torch.zeros(shape))
+
+
+def test_a_frozen_stem_stays_as_it_is():
+    encoder = Encoder(TINY.model)
+    encoder.freeze_stem()
+    before = {name: value.clone() for name, value in encoder.stem.state_dict().items()}
+    encoder.train()(torch.randn(2, 3, 64, 64)).sum().backward()
+    assert all(weight.grad is None for weight in encoder.stem.parameters())
+    assert all(
+        torch.equal(before[name], value) for name, value in encoder.stem.state_dict().items()
+    )
+
+
+def test_a_stem_file_is_loaded_and_more_layers_do_no_harm(tmp_path):
+    source, target = build_stem(), build_stem()
+    save_file({**source.state_dict(), "layer3.0.conv1.weight": torch.ones(1)}, tmp_path / "s.st")
+    load_stem(target, tmp_path / "s.st")
+    assert all(
+        torch.equal(value, target.state_dict()[name]) for name, value in source.state_dict().items()
+    )
+
+
+def test_stem_files_that_do_not_fit_are_refused_by_name(tmp_path):
+    state = build_stem().state_dict()
+    missing = {name: value for name, value in state.items() if name != "conv1.weight"}
+    save_file(missing, tmp_path / "missing.st")
+    save_file({**state, "conv1.weight": torch.zeros(1)}, tmp_path / "shape.st")
+    (tmp_path / "garbage.st").write_bytes(b"\xff" * 100)
+    for name in ("missing.st", "shape.st", "garbage.st", "absent.st"):
+        with pytest.raises(ValueError, match=name):
+            load_stem(build_stem(), tmp_path / name)
+
+
+def test_a_failed_download_says_what_to_do(monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.models.ResNet50_Weights.get_state_dict", fail)
+    with pytest.raises(ValueError, match="--stem PATH"):
+        load_stem(build_stem(), "imagenet")
+
+
+def test_the_real_stem_loads(real_data):
+    [path] = (real_data / "resnet50_v1").glob("*.safetensors")
+    stem = build_stem()
+    load_stem(stem, path)
+    # A trained first BatchNorm is no longer the identity it starts as.
+    assert not torch.equal(stem.bn1.running_var, torch.ones(64))

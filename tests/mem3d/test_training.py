@@ -1,0 +1,208 @@
+"""A run: it learns, remembers, logs, and goes on after a death as if nothing had happened."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mem3d import checkpoint
+from mem3d.config import TINY
+from mem3d.data.r2n2 import R2N2
+from mem3d.training import Run, set_learning_rate, train, train_step
+from memstore import LockedError, Memory
+from tests.made_up import make_r2n2
+
+PRESET = replace(TINY, train=replace(TINY.train, epochs=3, exclude_self=True))
+
+
+@pytest.fixture(scope="module")
+def sets(made_up_data):
+    return R2N2.open(made_up_data, "train"), R2N2.open(made_up_data, "val")
+
+
+@pytest.fixture(scope="module")
+def finished(sets, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    train(*sets, folder, PRESET)
+    return folder
+
+
+def contents(folder, which="last"):
+    """Weights and memory of a checkpoint, to be compared bit for bit."""
+    model, memory, state = checkpoint.load(folder, which)
+    with memory:
+        slots = memory.slots
+        stored = (slots, memory.ages, memory.keys(slots), memory.values(slots), memory.sources)
+    return model.state_dict(), stored, state
+
+
+def assert_same(first, second):
+    weights, stored, state = first
+    assert all(torch.equal(weight, second[0][name]) for name, weight in weights.items())
+    for ours, theirs in zip(stored, second[1], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (state.step, state.best_step) == (second[2].step, second[2].best_step)
+
+
+def test_a_run_leaves_what_it_promises(finished):
+    rows = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert all(math.isfinite(row["loss"]) and 0 <= row["val_iou"] <= 1 for row in rows)
+    assert rows[0]["merged"] + rows[0]["inserted"] + rows[0]["evicted"] == 8  # once per model
+    described = json.loads((finished / "run.json").read_text())
+    assert described["training_models"] == 8
+    assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
+    left_over = [path.name for path in finished.iterdir() if "partial" in path.name]
+    assert left_over == []
+
+
+def test_the_best_checkpoint_is_the_best_on_validation(finished):
+    rows = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
+    state = checkpoint.read_state(finished / "best.safetensors")
+    best = max(rows, key=lambda row: row["val_iou"])
+    assert state.validation_iou == best["val_iou"]
+    assert state.step == best["step"]
+
+
+class DiedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 3, 5])
+def test_a_run_that_died_goes_on_exactly(sets, finished, tmp_path, at):
+    def die(step, steps, figures):
+        if step == at:
+            raise DiedError
+
+    with pytest.raises(DiedError):
+        train(*sets, tmp_path / "run", PRESET, on_step=die)
+    train(*sets, tmp_path / "run", PRESET)
+    for which in ("last", "best"):
+        assert_same(contents(tmp_path / "run", which), contents(finished, which))
+
+
+def test_a_killed_process_can_be_resumed(made_up_data, finished, tmp_path):
+    """SIGKILL in the middle of the second epoch, then resume in this process."""
+    script = (
+        "import os, signal, sys\n"
+        "from dataclasses import replace\n"
+        "import torch\n"
+        f"torch.set_num_threads({torch.get_num_threads()})\n"
+        "from mem3d.config import TINY\n"
+        "from mem3d.data.r2n2 import R2N2\n"
+        "from mem3d.training import train\n"
+        "preset = replace(TINY, train=replace(TINY.train, epochs=3, exclude_self=True))\n"
+        "def die(step, steps, figures):\n"
+        "    if step == 3:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sets = [R2N2.open(sys.argv[1], name) for name in ('train', 'val')]\n"
+        "train(*sets, sys.argv[2], preset, on_step=die)\n"
+    )
+    run = tmp_path / "run"
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(made_up_data), str(run)], check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    train(R2N2.open(made_up_data, "train"), R2N2.open(made_up_data, "val"), run, PRESET)
+    assert_same(contents(run), contents(finished))
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+
+
+def test_a_finished_run_stays_as_it_is(sets, finished):
+    before = contents(finished)
+    row = train(*sets, finished, PRESET)
+    assert row["epoch"] == 3
+    assert_same(contents(finished), before)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(sets, finished, tmp_path):
+    train(*sets, tmp_path / "same", PRESET)
+    assert_same(contents(tmp_path / "same"), contents(finished))
+    other = replace(PRESET, train=replace(PRESET.train, seed=1))
+    train(*sets, tmp_path / "other", other)
+    weights = contents(tmp_path / "other")[0]
+    assert any(not torch.equal(w, weights[name]) for name, w in contents(finished)[0].items())
+
+
+def test_loader_processes_change_nothing(sets, finished, tmp_path):
+    preset = replace(PRESET, train=replace(PRESET.train, workers=2))
+    train(*sets, tmp_path, preset)
+    weights = contents(tmp_path)[0]
+    assert all(torch.equal(w, weights[name]) for name, w in contents(finished)[0].items())
+
+
+def test_another_preset_does_not_overwrite_a_run(sets, finished):
+    other = replace(PRESET, train=replace(PRESET.train, epochs=9))
+    with pytest.raises(ValueError, match="other settings"):
+        train(*sets, finished, other)
+
+
+def test_two_runs_cannot_share_a_folder(sets, finished):
+    with Memory.open(finished / "memory", "r+"), pytest.raises(LockedError):
+        train(*sets, finished, PRESET)
+
+
+def test_own_shape_is_recalled_only_if_allowed(sets):
+    """With every shape its own slot, exclusion decides whether the sample finds itself."""
+    data = sets[0]
+    torch.manual_seed(0)
+    rates = {}
+    for exclude in (False, True):
+        from mem3d.data.views import TrainingViews, collate
+        from mem3d.model import Mem3D
+
+        model = Mem3D(TINY.model)
+        memory = Memory(replace(TINY.memory, delta=1.0, beta=0.99))
+        run = Run(model, torch.optim.SGD(model.parameters(), 0.0), memory)
+        views = TrainingViews(data, 64, seed=0, augment=False)
+        batch = collate([views[(0, i)] for i in range(4)])
+        config = replace(TINY.train, exclude_self=exclude)
+        train_step(run, batch, data, config, "cpu")
+        rates[exclude] = train_step(run, batch, data, config, "cpu")["priors"]
+    assert rates[False] > rates[True]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(sets, tmp_path):
+    wild = replace(PRESET, train=replace(PRESET.train, learning_rate=1e30))
+    with pytest.raises(ValueError, match=r"loss|features"):
+        train(*sets, tmp_path, wild)
+
+
+def test_the_rate_is_halved_at_the_given_shares():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], 1.0)
+    config = replace(TINY.train, learning_rate=0.8, halve_at=(0.5, 0.75))
+    rates = []
+    for done in (0.0, 0.49, 0.5, 0.8):
+        set_learning_rate(optimizer, config, done)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == [0.8, 0.8, 0.4, 0.2]
+
+
+def test_random_frozen_weights_are_refused(sets, tmp_path):
+    frozen = replace(PRESET, train=replace(PRESET.train, freeze_stem=True))
+    with pytest.raises(ValueError, match="freeze_stem"):
+        train(*sets, tmp_path, frozen)
+
+
+def test_nothing_to_train_on_is_an_error(tmp_path):
+    root = make_r2n2(tmp_path / "data", train=1, val=1, test=1)
+    for synset in (root / "ShapeNetVox32").iterdir():
+        os.rename(synset / "train0", synset / "elsewhere")
+    data = R2N2.open(root, "train")
+    assert len(data.skipped) == 2
+    with pytest.raises(ValueError, match="no usable model"):
+        train(data, None, tmp_path / "run", PRESET)
+
+
+def test_without_validation_the_last_epoch_is_the_best(sets, tmp_path):
+    train(sets[0], None, tmp_path, replace(PRESET, train=replace(PRESET.train, epochs=1)))
+    assert checkpoint.read_state(tmp_path / "best.safetensors").step == 2

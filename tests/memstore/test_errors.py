@@ -1,0 +1,44 @@
+"""One tree of errors, each of them also a builtin."""
+
+import pytest
+
+import memstore
+from memstore.errors import check_shape
+
+BUILTINS = {
+    "ArgumentError": ValueError,
+    "ConfigError": ValueError,
+    "DtypeError": TypeError,
+    "FeatureError": ValueError,
+    "FormatError": ValueError,
+    "LockedError": BlockingIOError,
+    "NotAMemoryError": OSError,
+    "PathError": OSError,
+    "PathExistsError": FileExistsError,
+    "PathMissingError": FileNotFoundError,
+    "ReadOnlyError": PermissionError,
+    "ShapeError": ValueError,
+    "SlotError": IndexError,
+    "SnapshotError": LookupError,
+    "TransientError": RuntimeError,
+}
+
+
+def test_all_errors_are_public_and_listed_here():
+    public = {name for name in memstore.__all__ if name.endswith("Error")}
+    assert public == {*BUILTINS, "MemstoreError"}
+
+
+@pytest.mark.parametrize("name", BUILTINS)
+def test_each_is_a_builtin_with_a_plain_message(name):
+    error = getattr(memstore, name)("what: got X, want Y")
+    assert isinstance(error, (memstore.MemstoreError))
+    assert isinstance(error, BUILTINS[name])
+    assert str(error) == "what: got X, want Y"
+
+
+def test_check_shape():
+    check_shape("keys", (3, 4), (None, 4))
+    for got in ((3, 5), (4,), (1, 3, 4)):
+        with pytest.raises(memstore.ShapeError, match=r"keys: got shape .*, want \(any, 4\)"):
+            check_shape("keys", got, (None, 4))

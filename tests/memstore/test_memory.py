@@ -1,0 +1,241 @@
+"""Memory against the oracle, on disk and off."""
+
+import copy
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+from naive import NaiveMemory, assert_found
+from numpy.testing import assert_array_equal
+
+import memstore
+from memstore import Memory, MemoryConfig
+
+TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, beta=0.5, delta=0.75)
+AXES = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+EMPTY, FULL = np.zeros((2, 2, 2), bool), np.ones((2, 2, 2), bool)
+
+# A tiny pool, so that equal cosines, opposite keys and near-duplicates are the rule.
+FEATURES = [np.array(f, float) for f in np.ndindex(3, 3, 3) if f != (1, 1, 1)]
+FEATURES = [f - 1 for f in FEATURES]
+FEATURES += [FEATURES[0] * 1e300, FEATURES[1] * 1e-300, FEATURES[2] + [0, 0, 1e-7]]
+GRIDS = [np.array([i >> bit & 1 for bit in range(8)], bool).reshape(2, 2, 2) for i in range(256)]
+
+pairs = st.tuples(
+    st.sampled_from(range(len(FEATURES))),
+    st.sampled_from([0, 1, 3, 7, 15, 255]),
+    st.sampled_from(["", "a", "bé"]),
+)
+
+
+def arrays(written):
+    """Features, grids and sources of drawn pairs."""
+    features = np.array([FEATURES[f] for f, _, _ in written]).reshape(-1, 3)
+    grids = np.array([GRIDS[g] for _, g, _ in written], bool).reshape(-1, 2, 2, 2)
+    return features, grids, [source for _, _, source in written]
+
+
+def assert_same_state(memory, oracle):
+    used = oracle.used()
+    entries = [oracle.slots[s] for s in used]
+    assert memory.slots.tolist() == used
+    assert len(memory) == len(used)
+    assert memory.clock == oracle.clock
+    assert memory.ages.tolist() == [entry["age"] for entry in entries]
+    assert memory.sources == [entry["source"] for entry in entries]
+    assert_array_equal(memory.keys(used), np.array([e["key"] for e in entries]).reshape(-1, 3))
+    expected = np.array([e["value"] for e in entries], bool).reshape(-1, 2, 2, 2)
+    assert_array_equal(memory.values(used), expected)
+
+
+def assert_write_matches(memory, oracle, written):
+    features, grids, sources = arrays(written)
+    report = memory.write(features, grids, sources)
+    expected = [oracle.write(*pair) for pair in zip(features, grids, sources, strict=True)]
+    assert report.slots.tolist() == [slot for slot, _, _ in expected]
+    assert report.kinds.tolist() == [kind for _, kind, _ in expected]
+    assert_array_equal(report.value_similarities, [similarity for _, _, similarity in expected])
+
+
+class MemoryMachine(RuleBasedStateMachine):
+    """Any sequence of calls, commits and reopenings gives what the oracle gives."""
+
+    @initialize(similarity=st.sampled_from(["mse", "iou"]), capacity=st.sampled_from([1, 4]))
+    def create(self, similarity, capacity):
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "memory"
+        config = replace(TINY, value_similarity=similarity, capacity=capacity)
+        self.memory, self.oracle = Memory.create(self.path, config), NaiveMemory(config)
+        self.tip = self.memory.snapshot
+        self.saved = {self.tip: copy.deepcopy(self.oracle)}
+        self.ancestry = {self.tip: [self.tip]}
+        self.changed = False
+
+    def teardown(self):
+        if hasattr(self, "folder"):
+            self.memory.close()
+            self.folder.cleanup()
+
+    @rule(written=st.lists(pairs, max_size=6))
+    def write(self, written):
+        assert_write_matches(self.memory, self.oracle, written)
+        self.changed = self.changed or bool(written)
+
+    @rule(data=st.data())
+    def remove(self, data):
+        slots = data.draw(
+            st.lists(st.sampled_from([*self.oracle.used()]), unique=True, max_size=2)
+            if self.oracle.used()
+            else st.just([])
+        )
+        self.memory.remove(slots)
+        self.oracle.remove(slots)
+        self.changed = self.changed or bool(slots)
+
+    @rule(
+        queries=st.lists(pairs, max_size=3),
+        k=st.integers(1, 6),
+        beta=st.sampled_from([None, -1.0, 0.0, 0.8, 1.0]),
+        by_source=st.booleans(),
+    )
+    def look_up(self, queries, k, beta, by_source):
+        features, grids, sources = arrays(queries)
+        exclude = [source or None for source in sources] if by_source else None
+        hits = self.memory.search(features, k)
+        priors = self.memory.read(features, k, beta, exclude)
+        contrast = self.memory.contrast(features, grids)
+        for b, feature in enumerate(features):
+            assert_found(hits.slots[b], hits.cosines[b], self.oracle.search(feature, k))
+            found = self.oracle.read(feature, k, beta, exclude[b] if exclude else None)
+            assert_found(priors.slots[b], priors.cosines[b], found)
+            assert priors.counts[b] == len(found)
+            values = [self.oracle.slots[slot]["value"] for _, slot in found]
+            values += [EMPTY] * (k - len(found))
+            assert_array_equal(priors.values[b], values)
+            nearest = contrast.positive[b], contrast.negative[b]
+            assert nearest == self.oracle.contrast(feature, grids[b])
+
+    @rule()
+    def commit(self):
+        base = self.memory.snapshot
+        self.tip = self.memory.commit("a commit")
+        assert (self.tip != base) == self.changed
+        self.saved[self.tip] = copy.deepcopy(self.oracle)
+        if self.changed:
+            self.ancestry[self.tip] = [self.tip, *self.ancestry[base]]
+        self.changed = False
+
+    @rule()
+    def reopen(self):
+        self.memory.close()
+        self.memory = Memory.open(self.path, "r+")
+        self.oracle, self.changed = copy.deepcopy(self.saved[self.tip]), False
+
+    @rule(data=st.data())
+    def reopen_at_any_snapshot(self, data):
+        self.memory.close()
+        at = data.draw(st.sampled_from(list(self.saved)))
+        self.memory = Memory.open(self.path, "r+", at=at)
+        self.oracle, self.changed = copy.deepcopy(self.saved[at]), False
+
+    @precondition(lambda self: len(self.saved) > 1)
+    @rule(data=st.data())
+    def travel_in_time(self, data):
+        at = data.draw(st.sampled_from(list(self.saved)))
+        with Memory.open(self.path, at=at) as past:
+            assert past.snapshot == at
+            assert_same_state(past, self.saved[at])
+
+    @invariant()
+    def same_state(self):
+        if hasattr(self, "memory"):
+            assert_same_state(self.memory, self.oracle)
+            ids = [entry.id for entry in self.memory.history()]
+            assert ids == self.ancestry[self.memory.snapshot]
+
+
+MemoryMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+TestMemoryMachine = MemoryMachine.TestCase
+
+
+@given(st.lists(pairs, max_size=30), st.integers(1, 5), st.sampled_from(["mse", "iou"]))
+def test_a_batch_equals_one_by_one(written, capacity, similarity):
+    config = replace(TINY, capacity=capacity, value_similarity=similarity)
+    memory, oracle = Memory(config), NaiveMemory(config)
+    assert_write_matches(memory, oracle, written)
+    assert_same_state(memory, oracle)
+
+
+def test_more_pairs_than_are_planned_at_once():
+    rng = np.random.default_rng(0)
+    memory, oracle = Memory(TINY), NaiveMemory(TINY)
+    drawn = [(rng.integers(len(FEATURES)), rng.integers(256), "") for _ in range(600)]
+    assert_write_matches(memory, oracle, drawn)
+    assert_same_state(memory, oracle)
+
+
+def test_values_and_keys_are_copies():
+    memory = Memory(TINY)
+    memory.write(AXES[:1], FULL[None])
+    memory.keys([0])[:] = 9
+    memory.values([0])[:] = False
+    assert memory.keys([0]).tolist() == [[1, 0, 0]]
+    assert memory.values([0]).all()
+
+
+def test_ram_only():
+    memory = Memory(TINY)
+    assert (memory.path, memory.snapshot, memory.mode) == (None, None, "r+")
+    assert (memory.history(), memory.tags()) == ([], {})
+    for call in (lambda: memory.commit("x"), lambda: memory.tag("x")):
+        with pytest.raises(memstore.TransientError):
+            call()
+
+
+def test_modes(tmp_path):
+    path = tmp_path / "memory"
+    with Memory.create(path, TINY) as writer:
+        assert (writer.mode, writer.path) == ("r+", path)
+        with Memory.open(path) as reader:
+            for call in (
+                lambda: reader.write(AXES[:1], FULL[None]),
+                lambda: reader.remove([]),
+                lambda: reader.commit("x"),
+                lambda: reader.tag("x"),
+            ):
+                with pytest.raises(memstore.ReadOnlyError, match="got mode 'r'"):
+                    call()
+    with pytest.raises(memstore.ReadOnlyError, match="closed"):
+        writer.commit("x")
+    with pytest.raises(memstore.ArgumentError, match="mode: got 'w'"):
+        Memory.open(path, "w")
+
+
+def test_a_reader_keeps_its_snapshot(tmp_path):
+    with Memory.create(tmp_path / "memory", TINY) as writer:
+        writer.write(AXES[:1], FULL[None])
+        with Memory.open(tmp_path / "memory") as reader:
+            writer.commit("one slot")
+            assert len(reader) == 0
+        with Memory.open(tmp_path / "memory") as reader:
+            assert len(reader) == 1
+
+
+def test_importing_is_light():
+    """Memories in RAM pay for neither zarr nor icechunk; torch and typer are nobody's."""
+    code = "import sys, memstore; print({'torch', 'typer', 'mem3d', 'zarr'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"

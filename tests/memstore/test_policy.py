@@ -1,0 +1,87 @@
+"""The writing rule, by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.testing import assert_array_equal
+
+from memstore import Memory, MemoryConfig
+from memstore.cosine import scores
+from memstore.policy import plan_writes
+
+TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=0.75)
+AXES = np.eye(3, dtype=np.float32)
+EMPTY, FULL = np.zeros((2, 2, 2), bool), np.ones((2, 2, 2), bool)
+
+
+def test_the_papers_rule_by_hand():
+    """Insert, merge and evict on three axes; the numbers by hand."""
+    memory = Memory(replace(TINY, capacity=2))
+    report = memory.write(2 * AXES[:2], np.stack([EMPTY, FULL]), ["x", "y"])
+    assert report.kinds.tolist() == ["insert", "insert"]
+    assert_array_equal(report.value_similarities, [np.nan, 0.0])
+
+    # (0, .8, .6) is nearest to the y axis, whose grid it brings: (0, 1.8, .6) / sqrt(3.6).
+    report = memory.write(np.array([[0, 4.0, 3.0]]), FULL[None], ["z"])
+    assert (report.slots.item(), report.kinds.item()) == (1, "merge")
+    assert_array_equal(memory.keys([1])[0], np.float32([0, 1.8 / np.sqrt(3.6), 0.6 / np.sqrt(3.6)]))
+    assert memory.sources == ["x", "y"]
+    assert memory.ages.tolist() == [2, 0]
+
+    # Nearest to slot 1, whose grid is unlike EMPTY; slot 0 is the oldest.
+    report = memory.write(AXES[2:], EMPTY[None], ["z"])
+    assert (report.slots.item(), report.kinds.item()) == (0, "evict")
+    assert memory.sources == ["z", "y"]
+    assert memory.ages.tolist() == [0, 1]
+
+
+def test_an_opposite_key_is_replaced():
+    memory = Memory(TINY)
+    memory.write(AXES[:1], FULL[None])
+    assert memory.write(-AXES[:1], FULL[None]).kinds.item() == "merge"
+    assert_array_equal(memory.keys([0]), -AXES[:1])
+
+
+def test_empty_slots_are_never_found():
+    """A thin grid is 7/8 similar to an empty one: unused slots must not look like that."""
+    thin = EMPTY.copy()
+    thin[0, 0, 0] = True
+    memory = Memory(TINY)
+    for _ in ("never used", "used and removed"):
+        assert memory.search(AXES, 2).slots.tolist() == [[-1, -1]] * 3
+        assert memory.contrast(AXES[:1], thin[None]).positive.tolist() == [-1]
+        assert memory.write(AXES[:1], thin[None]).kinds.item() == "insert"
+        memory.remove([0])
+
+
+def test_later_pairs_see_earlier_ones():
+    """Inside one batch: the twin of an inserted pair is known, and merged where that went."""
+    report = Memory(TINY).write(AXES[[0, 0]], np.stack([FULL, FULL]))
+    assert report.slots.tolist() == [0, 0]
+    assert report.kinds.tolist() == ["insert", "merge"]
+    assert_array_equal(report.value_similarities, [np.nan, 1.0])
+
+
+def test_removed_slots_are_filled_lowest_first():
+    memory = Memory(replace(TINY, delta=1))
+    grids = np.unpackbits(np.arange(6, dtype=np.uint8)).reshape(6, 2, 2, 2).astype(bool)
+    memory.write(AXES, grids[:3])
+    memory.remove([2, 0])
+    report = memory.write(-AXES, grids[3:])
+    assert report.slots.tolist() == [0, 2, 3]
+    assert report.kinds.tolist() == ["insert"] * 3
+
+
+def test_planning_changes_nothing():
+    keys, values = AXES[:2].copy(), np.zeros((2, 2, 2, 1), np.uint8)
+    touched, grids = np.array([1, 2]), np.full((2, 2, 2, 1), 0b11000000, np.uint8)
+    slot_scores = scores(AXES[:2], keys)
+    given = (AXES[:2].copy(), grids, slot_scores, keys, values, touched)
+    before = [array.copy() for array in given]
+    for array in given:
+        array.flags.writeable = False
+    plan = plan_writes(*given, replace(TINY, capacity=2))
+    assert plan.kinds.tolist() == ["evict", "evict"]
+    assert plan.slots.tolist() == [0, 1]
+    for array, copy in zip(given, before, strict=True):
+        assert_array_equal(array, copy)

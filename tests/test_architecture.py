@@ -1,0 +1,76 @@
+"""Who may import whom, checked in fresh interpreters."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def loaded_after(statement):
+    """Modules in memory after a statement, in the order in which they were loaded."""
+    code = f"import sys\n{statement}\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_memstore_stands_alone():
+    loaded = loaded_after("import memstore; memstore.Memory")
+    assert not {"torch", "torchvision", "typer", "rich", "mem3d", "mem3d_cli"} & set(loaded)
+
+
+def test_the_memstore_command_needs_no_torch():
+    assert "torch" not in loaded_after("import mem3d_cli.memstore")
+
+
+def test_help_needs_neither_torch_nor_faiss():
+    loaded = loaded_after("import mem3d_cli.mem3d")
+    assert not {"torch", "faiss", "zarr", "matplotlib", "mem3d.config"} & set(loaded)
+
+
+@pytest.mark.parametrize("module", ["mem3d.config", "mem3d.training", "mem3d.reconstruction"])
+def test_torch_comes_before_faiss(module):
+    loaded = loaded_after(f"import {module}")
+    assert loaded.index("torch") < loaded.index("faiss")
+
+
+def test_pictures_and_shapes_are_made_without_torch():
+    assert "torch" not in loaded_after("import mem3d.data.synthesis, mem3d.picture")
+
+
+def test_public_names_are_what_is_visible():
+    import mem3d
+    import memstore
+
+    for package in (mem3d, memstore):
+        assert all(getattr(package, name) is not None for name in package.__all__)
+    with pytest.raises(AttributeError, match="no attribute"):
+        _ = mem3d.nonsense
+
+
+def test_only_two_files_know_the_stores():
+    for path in (ROOT / "memstore").glob("*.py"):
+        text = path.read_text()
+        assert ("import faiss" in text) <= (path.name == "index.py"), path
+        assert ("import zarr" in text or "import icechunk" in text) <= (
+            path.name == "repository.py"
+        ), path
+
+
+def test_every_requirement_is_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = list(project["dependencies"])
+    for extra in project["optional-dependencies"].values():
+        wanted += extra
+    pinned = {
+        line.split("==")[0].lower()
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    import re
+
+    names = {re.split(r"[<>=\[ ]", one)[0].lower() for one in wanted}
+    assert names <= pinned
