@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mem3d_cli.tables import evaluation_table
+from mem3d_cli.tables import evaluation_table, training_summary
 
 if TYPE_CHECKING:
     from mem3d.config import Preset
@@ -51,6 +51,7 @@ DataFolder = Annotated[
     Path, typer.Argument(help="Folder with ShapeNetRendering and ShapeNetVox32.")
 ]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
+Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Threads = Annotated[
@@ -77,7 +78,7 @@ def _main(
 
 @contextmanager
 def _progress(quiet: bool, what: str) -> Iterator[Any]:
-    """Progress bar on stderr; gives a callable (done, total, note="")."""
+    """Progress bar on stderr, where that is a terminal; gives a callable (done, total, note="")."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -85,7 +86,9 @@ def _progress(quiet: bool, what: str) -> Iterator[Any]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+    console = Console(stderr=True)
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
         task = bar.add_task(what, total=None, note="")
 
         def show(done: int, total: int, note: str = "") -> None:
@@ -200,6 +203,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Threads = None,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a network and its memory; a run that was interrupted goes on where it was.
@@ -236,7 +240,7 @@ def train(
     except KeyboardInterrupt:
         typer.echo(f"{run}: interrupted; the same command goes on from its checkpoint", err=True)
         raise typer.Exit(130) from None
-    typer.echo(json.dumps(row))
+    typer.echo(json.dumps(row) if as_json else training_summary(run, row))
 
 
 @app.command()
@@ -247,9 +251,7 @@ def evaluate(
         Path | None, typer.Option(help="Split file; default: DATA/split.json.")
     ] = None,
     subset: Annotated[Subset, typer.Option(help="train, val or test.")] = Subset.test,
-    which: Annotated[
-        Which, typer.Option(help="best (on validation) or last checkpoint.")
-    ] = Which.best,
+    which: Checkpoint = Which.best,
     f_score: Annotated[bool, typer.Option("--f-score", help="Also F-score@1%.")] = False,
     picture: Annotated[Path | None, typer.Option(help="PNG of some reconstructions.")] = None,
     threads: Threads = None,
@@ -293,9 +295,7 @@ def reconstruct(
     photos: Annotated[list[Path], typer.Argument(help="Pictures; alpha is the object's mask.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reconstructions"),
     threshold: Annotated[float, typer.Option(help="A voxel is full above this occupancy.")] = 0.3,
-    which: Annotated[
-        Which, typer.Option(help="best (on validation) or last checkpoint.")
-    ] = Which.best,
+    which: Checkpoint = Which.best,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mem3d.checkpoint import load
-    from mem3d.config import PAPER, SMALL, TINY, ModelConfig, Preset, TrainConfig
+    from mem3d.config import DEMO, PAPER, SMALL, TINY, ModelConfig, Preset, TrainConfig
     from mem3d.data.r2n2 import R2N2
     from mem3d.model import Mem3D, Output
     from mem3d.reconstruction import Reconstruction, reconstruct
     from mem3d.training import train
 
 _HOMES = {
+    "DEMO": "config",
     "PAPER": "config",
     "SMALL": "config",
     "TINY": "config",
@@ -31,6 +32,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DEMO",
     "PAPER",
     "R2N2",
     "SMALL",

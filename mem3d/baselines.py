@@ -15,9 +15,9 @@ def category_means(data: R2N2) -> dict[str, NDArray[np.float32]]:
     counts: dict[str, int] = {}
     for i, model in enumerate(data.models):
         grid = data.grid(i).astype(np.float32)
-        sums[model.category] = sums.get(model.category, 0) + grid
+        sums[model.category] = sums.get(model.category, np.float32(0)) + grid
         counts[model.category] = counts.get(model.category, 0) + 1
-    return {category: total / counts[category] for category, total in sums.items()}
+    return {category: (total / np.float32(counts[category])) for category, total in sums.items()}
 
 
 def nearest_recalled(memory: WritableMemory, features: Tensor, resolution: int) -> Tensor:

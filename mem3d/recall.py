@@ -143,4 +143,4 @@ def remember(
     """Write true shapes under their images' features; an all-zero feature is not written."""
     queries = to_numpy(features)
     rows = np.flatnonzero(_alive(queries))
-    return memory.write(queries[rows], grids[rows], [sources[row] for row in rows])
+    return memory.write(queries[rows], grids[rows], [sources[row] for row in rows.tolist()])

@@ -25,13 +25,13 @@ def _declare_missing() -> torch.library.Library | None:
         raise ImportError("torchvision: got no installation, want one: pip install torchvision")
     for extension in sorted(Path(spec.origin).parent.glob("_C*.so")):
         try:
-            torch.ops.load_library(str(extension))
+            torch.ops.load_library(str(extension))  # type: ignore[no-untyped-call]
             return None
         except OSError:  # built for CUDA libraries that are not on this machine
             continue
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for schema in _SCHEMAS:
-        library.define(schema)
+        library.define(schema)  # type: ignore[no-untyped-call]
     return library
 
 

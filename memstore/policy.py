@@ -78,8 +78,7 @@ def plan_writes(
     # value, -1 if none did.
     width = max([len(keys), *(slot + 1 for slot in empty)])
     key_from, value_from = np.full(width, -1), np.full(width, -1)
-    now = np.full((batch, width), -np.inf)
-    now[:, : len(keys)] = slot_scores
+    now = np.pad(slot_scores, ((0, 0), (0, width - len(keys))), constant_values=-np.inf)
 
     for b in range(batch):
         near = shortlist(now[b], 1)
@@ -88,9 +87,7 @@ def plan_writes(
             best = int(cosines(queries[b], near_keys).argmax())  # lowest slot among equals
             slot = int(near[best])
             value = _overlaid(values, grids, value_from[slot : slot + 1], near[best : best + 1])
-            similarities[b] = value_similarity(
-                value, grids[b], config.resolution, config.value_similarity
-            )[0]
+            similarities[b] = _similarity(value, grids[b], config)
         if similarities[b] >= config.delta:  # False for nan: nothing is known to an empty memory
             kinds[b], new[b] = "merge", merge(queries[b], near_keys[best])
         else:
@@ -102,6 +99,11 @@ def plan_writes(
         touched[slot] = newest + b + 1
         now[b + 1 :, slot] = scores(queries[b + 1 :], new[b : b + 1])[:, 0]
     return Plan(batch_slots, kinds, similarities, new)
+
+
+def _similarity(value: NDArray[np.uint8], grid: NDArray[np.uint8], config: MemoryConfig) -> float:
+    """Value similarity of one packed value, (1, R, R, W), and one packed grid."""
+    return float(value_similarity(value, grid, config.resolution, config.value_similarity)[0])
 
 
 def _overlaid(

@@ -1,10 +1,12 @@
 """The wired network: shapes, gradients, what the memory changes, one batch by heart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from mem3d.config import PAPER, TINY, replace
+from mem3d.config import PAPER, TINY
 from mem3d.data.transforms import test_input as to_input
 from mem3d.losses import reconstruction_loss
 from mem3d.model import Mem3D

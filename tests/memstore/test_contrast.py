@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from naive import NaiveMemory
 
 from memstore import Memory, MemoryConfig
 from memstore.contrast import NEAR
+from tests.naive import NaiveMemory
 
 CONFIG = MemoryConfig(capacity=3 * NEAR, key_dim=8, resolution=8, delta=0.99)
 

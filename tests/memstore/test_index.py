@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from naive import NaiveMemory, assert_found
 
 from memstore import Memory, MemoryConfig
 from memstore.cosine import unit
 from memstore.index import KeyIndex
+from tests.naive import NaiveMemory, assert_found
 
 
 @pytest.mark.parametrize("spread", [1, 1e-3, 1e-5, 1e-7, 0])

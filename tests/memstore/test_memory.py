@@ -18,11 +18,11 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from naive import NaiveMemory, assert_found
 from numpy.testing import assert_array_equal
 
 import memstore
 from memstore import Memory, MemoryConfig
+from tests.naive import NaiveMemory, assert_found
 
 TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, beta=0.5, delta=0.75)
 AXES = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)

@@ -1,0 +1,123 @@
+"""The commands, as a user calls them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mem3d_cli.mem3d import app
+from tests.made_up import picture
+
+COMMANDS = (
+    ["--help"],
+    ["data", "--help"],
+    ["data", "synth", "--help"],
+    ["data", "show", "--help"],
+    ["train", "--help"],
+    ["evaluate", "--help"],
+    ["reconstruct", "--help"],
+)
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def call_main(*arguments):
+    """The installed entry point, in its own process."""
+    code = "import sys; from mem3d_cli.mem3d import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def run(made_up_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    done = call("train", folder, "--data", made_up_data, "--preset", "tiny", "--quiet")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(command):
+    done = call(*command)
+    assert done.exit_code == 0
+    if command[0] not in ("--help", "data") or len(command) > 2:
+        assert "Example" in done.output
+
+
+def test_version():
+    assert call("--version").output.count(".") == 2
+
+
+def test_training_prints_its_last_figures(run):
+    assert (run / "best.safetensors").is_file()
+    again = call(
+        "train",
+        run,
+        "--preset",
+        "tiny",
+        "--data",
+        json.loads((run / "run.json").read_text())["data"],
+        "--quiet",
+    )
+    assert json.loads(again.stdout)["epoch"] == 2
+
+
+def test_evaluate_prints_a_table_or_json(run, tmp_path):
+    table = call("evaluate", run, "--quiet", "--picture", tmp_path / "test.png")
+    assert table.exit_code == 0, table.output
+    assert "over categories" in table.stdout
+    assert (tmp_path / "test.png").read_bytes().startswith(b"\x89PNG")
+    summary = json.loads(call("evaluate", run, "--json", "--quiet", "--f-score").stdout)
+    assert summary["samples"] == 4
+    assert set(summary["methods"]) == {"network", "nearest recalled", "category mean"}
+    assert "f_score" in summary["methods"]["network"]
+
+
+def test_reconstruct_writes_files_and_tells_what_was_recalled(run, tmp_path):
+    Image.fromarray(picture(3)).save(tmp_path / "thing.png")
+    done = call("reconstruct", run, tmp_path / "thing.png", "--out", tmp_path / "out", "--json")
+    [row] = json.loads(done.stdout)
+    assert (tmp_path / "out" / "thing.png").is_file()
+    assert set(row) == {"photo", "files", "voxels", "recalled"}
+
+
+def test_data_is_made_and_shown(tmp_path):
+    folder = tmp_path / "shapes"
+    made = call("data", "synth", folder, "--models", 3, "--views", 1, "--processes", 1, "--quiet")
+    assert made.exit_code == 0, made.output
+    shown = call("data", "show", folder, "--out", tmp_path / "sheet.png", "--count", 2)
+    assert shown.exit_code == 0, shown.output
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "RUN", "--data", "absent"], "absent"),
+        (["train", "RUN", "--data", "DATA", "--preset", "huge"], "preset"),
+        (["train", "RUN", "--data", "DATA", "--stem", "absent.safetensors"], "stem"),
+        (["evaluate", "absent"], "run.json"),
+        (["reconstruct", "absent", "photo.png"], "best.safetensors"),
+        (["data", "show", "absent"], "ShapeNetRendering"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_exit_status_1(arguments, says, made_up_data, tmp_path):
+    known = {"RUN": tmp_path / "run", "DATA": made_up_data}
+    done = call_main(*(known.get(word, word) for word in arguments))
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_photo_is_named(run, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    done = call_main("reconstruct", run, tmp_path / "bad.png")
+    assert done.returncode == 1
+    assert "bad.png" in done.stderr

@@ -1,0 +1,82 @@
+"""Photos in; grids, meshes and pictures out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mem3d.config import TINY
+from mem3d.data.r2n2 import R2N2
+from mem3d.data.transforms import frame_object
+from mem3d.data.transforms import test_input as to_input
+from mem3d.model import Mem3D
+from mem3d.reconstruction import comparison, picture, reconstruct, write
+from memstore import Memory
+from tests.made_up import blob
+from tests.made_up import picture as photo
+
+
+@pytest.fixture
+def trained():
+    """A network that knows nothing, and a memory that holds one shape under a photo's feature."""
+    torch.manual_seed(0)
+    model = Mem3D(TINY.model).eval()
+    memory = Memory(replace(TINY.memory, beta=0.99))
+    with torch.inference_mode():
+        image = torch.from_numpy(to_input(frame_object(photo(0)), 64))[None]
+        memory.write(model.encoder(image).numpy(), blob(0)[None], ["made/0"])
+    return model, memory
+
+
+def test_the_recalled_shape_is_told(trained):
+    [result] = reconstruct(*trained, [photo(0)])
+    assert result.occupancy.shape == (32, 32, 32)
+    assert ((result.occupancy > 0) & (result.occupancy < 1)).all()
+    np.testing.assert_array_equal(result.grid, result.occupancy > 0.3)
+    [prior] = result.priors
+    assert (prior.source, prior.slot) == ("made/0", 0)
+    assert prior.cosine == pytest.approx(1, abs=1e-4)
+    np.testing.assert_array_equal(prior.grid, blob(0))
+
+
+def test_photos_of_any_size_go_in_one_batch(trained):
+    results = reconstruct(*trained, [photo(0), photo(1, side=50), photo(2, side=301)])
+    assert [result.seen.shape for result in results] == [(64, 64, 3)] * 3
+    alone = reconstruct(*trained, [photo(1, side=50)])[0]
+    np.testing.assert_allclose(results[1].occupancy, alone.occupancy, atol=1e-5)
+    assert reconstruct(*trained, []) == []
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, float("nan")])
+def test_thresholds_out_of_range_are_refused(trained, threshold):
+    with pytest.raises(ValueError, match="threshold"):
+        reconstruct(*trained, [photo(0)], threshold=threshold)
+
+
+def test_files_are_a_closed_mesh_and_a_picture(trained, tmp_path):
+    import trimesh
+
+    [result] = reconstruct(*trained, [photo(0)])
+    shape = replace(result, occupancy=blob(0).astype(np.float32))
+    files = write(photo(0), shape, tmp_path / "thing")
+    assert [path.name for path in files] == ["thing.glb", "thing.png"]
+    mesh = trimesh.load(files[0], force="mesh")
+    assert mesh.is_watertight
+    assert mesh.volume > 0
+    with Image.open(files[1]) as image:
+        assert image.size[0] > 4 * 100  # photo, network input, two sides, a prior
+
+
+def test_an_empty_shape_gives_a_picture_and_no_mesh(trained, tmp_path):
+    [result] = reconstruct(*trained, [photo(0)])
+    empty = replace(result, occupancy=np.zeros((32,) * 3, np.float32), priors=())
+    assert [path.name for path in write(photo(0), empty, tmp_path / "x")] == ["x.png"]
+    assert picture(photo(0), empty).dtype == np.uint8
+
+
+def test_test_models_beside_their_truth(trained, made_up_data):
+    data = R2N2.open(made_up_data, "test")
+    few, many = (comparison(*trained, data, count) for count in (1, 4))
+    assert many.shape[0] > 3 * few.shape[0] / 2
