@@ -6,57 +6,37 @@ Each command is one library call plus printing. Libraries are imported inside th
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mem3d_cli.console import (
+    AsJson,
+    Checkpoint,
+    Quiet,
+    RunFolder,
+    Subset,
+    Threads,
+    Which,
+    progress_bar,
+    say_skipped,
+    set_threads,
+)
+from mem3d_cli.data import data_app
 from mem3d_cli.tables import evaluation_table, training_summary
 
 if TYPE_CHECKING:
     from mem3d.config import Preset
-    from mem3d.data.r2n2 import R2N2
 
 app = typer.Typer(
     help="Mem3D: one photo in, a 32^3 shape out, with a memory of the shapes seen in training.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-
-class Which(StrEnum):
-    """The best epoch on validation, or the last."""
-
-    best = "best"
-    last = "last"
-
-
-class Subset(StrEnum):
-    """Lists of a split file."""
-
-    train = "train"
-    val = "val"
-    test = "test"
-
-
-DataFolder = Annotated[
-    Path, typer.Argument(help="Folder with ShapeNetRendering and ShapeNetVox32.")
-]
-RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
-Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Threads = Annotated[
-    int | None, typer.Option(help="CPU threads to compute with; default: all.", min=1)
-]
 
 
 def _version(wanted: bool) -> None:
@@ -76,92 +56,6 @@ def _main(
     pass
 
 
-@contextmanager
-def _progress(quiet: bool, what: str) -> Iterator[Any]:
-    """Progress bar on stderr, where that is a terminal; gives a callable (done, total, note="")."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    console = Console(stderr=True)
-    hidden = quiet or not console.is_terminal
-    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
-        task = bar.add_task(what, total=None, note="")
-
-        def show(done: int, total: int, note: str = "") -> None:
-            bar.update(task, completed=done, total=total, note=note)
-
-        yield show
-
-
-def _set_threads(threads: int | None) -> None:
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-
-
-def _say_skipped(data: "R2N2", quiet: bool) -> None:
-    """Name the models that cannot be used."""
-    if data.skipped and not quiet:
-        typer.echo(f"{data.root}: skipped {len(data.skipped)} incomplete models:", err=True)
-        for skip in data.skipped[:10]:
-            typer.echo(f"  {skip.source}: {skip.reason}", err=True)
-        if len(data.skipped) > 10:
-            typer.echo(f"  ... and {len(data.skipped) - 10} more", err=True)
-
-
-@data_app.command()
-def synth(
-    folder: Annotated[Path, typer.Argument(help="Folder to write, in the R2N2 layout.")],
-    models: Annotated[int, typer.Option(help="Models per category.", min=3)] = 40,
-    views: Annotated[int, typer.Option(help="Pictures per model.", min=1, max=24)] = 24,
-    seed: Annotated[int, typer.Option(help="Another seed, other shapes.", min=0)] = 0,
-    processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Make a data set of procedural shapes (library: mem3d.data.synthesis.synthesise).
-
-    Goes on where it was interrupted. Example: mem3d-cli data synth shapes --models 40
-    """
-    from mem3d.data.synthesis import synthesise
-
-    with _progress(quiet, "models") as show:
-        made = synthesise(
-            folder,
-            models,
-            seed,
-            views=views,
-            processes=processes or os.cpu_count() or 1,
-            progress=show,
-        )
-    typer.echo(f"{folder}: made {made} models")
-
-
-@data_app.command()
-def show(
-    folder: DataFolder,
-    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("data.png"),
-    count: Annotated[int, typer.Option(help="Most models to show.", min=1)] = 8,
-    view: Annotated[int, typer.Option(help="View of each model.", min=0)] = 0,
-) -> None:
-    """Picture models beside their voxels, projected into the same view.
-
-    Where the axes are right, the projection falls on the object.
-    Example: mem3d-cli data show shapes --out shapes.png
-    """
-    from mem3d.data.r2n2 import R2N2
-    from mem3d.picture import axes_sheet, save_png
-
-    data = R2N2.open(folder)
-    _say_skipped(data, quiet=False)
-    save_png(out, axes_sheet(data, view, count))
-    typer.echo(str(out))
-
-
 def _preset(
     name: str, stem: str, epochs: int | None, batch: int | None, rate: float | None, seed: int
 ) -> "Preset":
@@ -179,7 +73,7 @@ def _preset(
         learning_rate=train.learning_rate if rate is None else rate,
     )
     if stem == "none":
-        train = replace(train, freeze_stem=False)  # random weights have to learn
+        train = replace(train, freeze_stem=False, variants=0)  # random weights have to learn
     return replace(preset, train=train)
 
 
@@ -213,19 +107,19 @@ def train(
     from mem3d.data.r2n2 import R2N2
     from mem3d.training import train as train_network
 
-    _set_threads(threads)
+    set_threads(threads)
     chosen = _preset(preset, stem, epochs, batch, learning_rate, seed)
     if data is None:
         from mem3d.data.synthesis import synthesise
 
         data = run / "data"
-        with _progress(quiet, "shapes") as show:
+        with progress_bar(quiet, "shapes") as show:
             synthesise(data, seed=seed, processes=os.cpu_count() or 1, progress=show)
     learning = R2N2.open(data, "train", split)
     validation = R2N2.open(data, "val", split)
-    _say_skipped(learning, quiet)
+    say_skipped(learning, quiet)
     try:
-        with _progress(quiet, "steps") as show:
+        with progress_bar(quiet, "training") as show:
             row = train_network(
                 learning,
                 validation if len(validation) else None,
@@ -233,6 +127,7 @@ def train(
                 chosen,
                 stem=stem,
                 device=device,
+                on_prepare=lambda done, total: show(done, total, "pictures through the stem"),
                 on_step=lambda done, total, figures: show(
                     done, total, f"bce {figures['bce']:.4f}  hits {figures['hit_rate']:.2f}"
                 ),
@@ -270,15 +165,15 @@ def evaluate(
     from mem3d.picture import save_png
     from mem3d.reconstruction import comparison
 
-    _set_threads(threads)
+    set_threads(threads)
     root = data or run_data(run)
     model, memory, state = load(run, which.value)
     test, validation = R2N2.open(root, subset.value, split), R2N2.open(root, "val", split)
-    _say_skipped(test, quiet)
+    say_skipped(test, quiet)
     means = category_means(R2N2.open(root, "train", split))
-    with _progress(quiet, "validation") as show:
+    with progress_bar(quiet, "validation") as show:
         chosen = score(model, memory, validation, means=means, progress=show)
-    with _progress(quiet, subset.value) as show:
+    with progress_bar(quiet, subset.value) as show:
         scores = score(model, memory, test, means=means, with_f_score=f_score, progress=show)
     summary = {"subset": subset.value, "step": state.step, **summarise(scores, chosen)}
     if picture is not None:
@@ -312,7 +207,7 @@ def reconstruct(
     opened = [open_photo(path) for path in photos]
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    with _progress(quiet, "photos") as show:
+    with progress_bar(quiet, "photos") as show:
         for done, (path, rgba) in enumerate(zip(photos, opened, strict=True), start=1):
             if (rgba[..., 3] == 255).all() and not quiet:
                 typer.echo(f"{path}: no mask; the background is taken for the object", err=True)

@@ -64,6 +64,7 @@ class TrainConfig:
     exclude_self: bool = False  # never recall the training sample's own shape
     freeze_stem: bool = False  # keep the ResNet stem as loaded, BatchNorm statistics included
     augment: bool = True
+    variants: int = 0  # with a frozen stem: augmented pictures per model whose stem maps are kept
     validate_every: int = 1  # epochs
     checkpoint_every: int = 1  # epochs; a run that dies goes on from the last one
     workers: int = 2  # loader processes
@@ -77,6 +78,8 @@ class TrainConfig:
             raise ValueError(f"learning_rate: got {self.learning_rate}, want > 0")
         if self.workers < 0:
             raise ValueError(f"workers: got {self.workers}, want >= 0")
+        if self.variants and not self.freeze_stem:
+            raise ValueError(f"variants: got {self.variants}, want 0 while the stem learns")
 
 
 def _memory_for(model: ModelConfig, **fields: Any) -> MemoryConfig:
@@ -127,28 +130,25 @@ PAPER = Preset(model=_PAPER_MODEL, memory=_memory_for(_PAPER_MODEL, capacity=400
 """The paper's sizes and rules; 355 M weights, meant for a GPU."""
 
 _SMALL_MODEL = ModelConfig(
-    image_size=128,
-    head=(128, 128, 128),
-    hidden=256,
-    decoder=(192, 64, 16, 8),
-    priors=4,
-    dropout=0.3,
+    image_size=128, head=(128, 128, 128), hidden=256, decoder=(192, 64, 16, 8), priors=4
 )
 SMALL = Preset(
     model=_SMALL_MODEL,
-    memory=_memory_for(_SMALL_MODEL, capacity=1000, value_similarity="iou", delta=0.6),
+    memory=_memory_for(_SMALL_MODEL, capacity=1000, beta=0.5, delta=0.6, value_similarity="iou"),
     train=TrainConfig(
-        epochs=100,
+        epochs=140,
         batch=16,
-        halve_at=(0.5, 0.7, 0.85, 0.95),
+        learning_rate=3e-3,
+        halve_at=(0.4, 0.6, 0.75, 0.85, 0.95),
         exclude_self=True,
         freeze_stem=True,
-        weight_decay=1e-4,
-        validate_every=2,
-        checkpoint_every=2,
+        variants=24,
+        weight_decay=1e-2,
+        validate_every=4,
+        checkpoint_every=4,
     ),
 )
-"""Learns something useful on two CPU cores: 128 pixels, narrower layers, frozen stem."""
+"""Learns something useful on two CPU cores: 128 pixels, narrower layers, a frozen stem."""
 
 _DEMO_MODEL = ModelConfig(
     image_size=64, head=(128, 64, 64), hidden=128, decoder=(128, 64, 16, 8), priors=3, dropout=0.1

@@ -66,7 +66,11 @@ class Encoder(nn.Module):
         want = (3, self.image_size, self.image_size)
         if images.ndim != 4 or tuple(images.shape[1:]) != want:
             raise ValueError(f"images: got shape {tuple(images.shape)}, want (B, {want})")
-        return self.head(self.stem(images)).flatten(1)  # type: ignore[no-any-return]
+        return self.finish(self.stem(images))
+
+    def finish(self, stem_maps: Tensor) -> Tensor:
+        """(B, C) features from the stem's output, (B, 512, S/8, S/8)."""
+        return self.head(stem_maps).flatten(1)  # type: ignore[no-any-return]
 
 
 def _conv(inputs: int, outputs: int) -> list[nn.Module]:

@@ -62,7 +62,15 @@ class Mem3D(nn.Module):
             memory: where priors are recalled; never written here.
             exclude: per image, a source that must not be recalled (its own, in training).
         """
-        features = self.encoder(images)
+        return self.reconstruct(self.encoder(images), memory, exclude)
+
+    def reconstruct(
+        self,
+        features: Tensor,
+        memory: ReadableMemory,
+        exclude: Sequence[str | None] | None = None,
+    ) -> Output:
+        """The part of `forward` behind the encoder; features are (B, C)."""
         recalled = recall(memory, features, self.config.priors, exclude)
         prior_vectors = self.shape_encoder(recalled.priors, recalled.counts)
         return Output(self.decoder(features, prior_vectors), features, recalled)

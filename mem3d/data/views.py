@@ -17,14 +17,16 @@ class Batch:
     """B samples.
 
     Attributes:
-        images: (B, 3, S, S) float32.
+        images: (B, 3, S, S) float32; or, from a stem cache, the stem's maps of them.
         grids: (B, R, R, R) bool, the true shapes.
         models: positions in the data set.
+        is_stem_maps: which of the two `images` holds.
     """
 
     images: Tensor
     grids: Tensor
     models: list[int]
+    is_stem_maps: bool = False
 
 
 Sample = tuple[Tensor, Tensor, int]
@@ -76,12 +78,22 @@ class Schedule:
     Each epoch shows every model once, in an order that depends on (seed, epoch) only.
     """
 
-    def __init__(self, models: int, batch: int, epochs: int, *, seed: int, start: int = 0) -> None:
+    def __init__(
+        self,
+        models: int,
+        batch: int,
+        epochs: int,
+        *,
+        seed: int,
+        start: int = 0,
+        shuffle: bool = True,
+    ) -> None:
         self.models = models
         self.batch = batch
         self.epochs = epochs
         self.seed = seed
         self.start = start
+        self.shuffle = shuffle
         self.steps_per_epoch = -(-models // batch)
         self.steps = self.steps_per_epoch * epochs
 
@@ -92,7 +104,9 @@ class Schedule:
         """Lists of (epoch, model), one list per step."""
         for step in range(self.start, self.steps):
             epoch, within = divmod(step, self.steps_per_epoch)
-            order = np.random.default_rng([self.seed, 0, epoch]).permutation(self.models)
+            order = np.arange(self.models)
+            if self.shuffle:
+                order = np.random.default_rng([self.seed, 0, epoch]).permutation(self.models)
             chosen = order[within * self.batch : (within + 1) * self.batch]
             yield [(epoch, int(model)) for model in chosen]
 

@@ -15,7 +15,8 @@ import torch
 from mem3d import checkpoint
 from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
-from mem3d.training import Run, set_learning_rate, train, train_step
+from mem3d.run import Run
+from mem3d.training import set_learning_rate, train, train_step
 from memstore import LockedError, Memory
 from tests.made_up import make_r2n2
 

@@ -1,0 +1,79 @@
+"""What the mem3d-cli commands share: options, progress, notices."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from mem3d.data.r2n2 import R2N2
+
+
+class Which(StrEnum):
+    """The best epoch on validation, or the last."""
+
+    best = "best"
+    last = "last"
+
+
+class Subset(StrEnum):
+    """Lists of a split file."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+DataFolder = Annotated[
+    Path, typer.Argument(help="Folder with ShapeNetRendering and ShapeNetVox32.")
+]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
+Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads to compute with; default: all.", min=1)
+]
+
+
+@contextmanager
+def progress_bar(quiet: bool, what: str) -> Iterator[Any]:
+    """Progress bar on stderr, where that is a terminal; gives a callable (done, total, note="")."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    console = Console(stderr=True)
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
+        task = bar.add_task(what, total=None, note="")
+
+        def show(done: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, note=note)
+
+        yield show
+
+
+def set_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def say_skipped(data: "R2N2", quiet: bool) -> None:
+    """Name the models that cannot be used."""
+    if data.skipped and not quiet:
+        typer.echo(f"{data.root}: skipped {len(data.skipped)} incomplete models:", err=True)
+        for skip in data.skipped[:10]:
+            typer.echo(f"  {skip.source}: {skip.reason}", err=True)
+        if len(data.skipped) > 10:
+            typer.echo(f"  ... and {len(data.skipped) - 10} more", err=True)

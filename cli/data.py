@@ -1,0 +1,59 @@
+"""mem3d-cli data: make and look at data sets."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mem3d_cli.console import DataFolder, Quiet, progress_bar, say_skipped
+
+data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
+
+
+@data_app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(help="Folder to write, in the R2N2 layout.")],
+    models: Annotated[int, typer.Option(help="Models per category.", min=3)] = 40,
+    views: Annotated[int, typer.Option(help="Pictures per model.", min=1, max=24)] = 24,
+    seed: Annotated[int, typer.Option(help="Another seed, other shapes.", min=0)] = 0,
+    processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make a data set of procedural shapes (library: mem3d.data.synthesis.synthesise).
+
+    Goes on where it was interrupted. Example: mem3d-cli data synth shapes --models 40
+    """
+    from mem3d.data.synthesis import synthesise
+
+    with progress_bar(quiet, "models") as show:
+        made = synthesise(
+            folder,
+            models,
+            seed,
+            views=views,
+            processes=processes or os.cpu_count() or 1,
+            progress=show,
+        )
+    typer.echo(f"{folder}: made {made} models")
+
+
+@data_app.command()
+def show(
+    folder: DataFolder,
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("data.png"),
+    count: Annotated[int, typer.Option(help="Most models to show.", min=1)] = 8,
+    view: Annotated[int, typer.Option(help="View of each model.", min=0)] = 0,
+) -> None:
+    """Picture models beside their voxels, projected into the same view.
+
+    Where the axes are right, the projection falls on the object.
+    Example: mem3d-cli data show shapes --out shapes.png
+    """
+    from mem3d.data.r2n2 import R2N2
+    from mem3d.picture import axes_sheet, save_png
+
+    data = R2N2.open(folder)
+    say_skipped(data, quiet=False)
+    save_png(out, axes_sheet(data, view, count))
+    typer.echo(str(out))

@@ -1,0 +1,64 @@
+"""What a run writes down about itself: one row per epoch, and what it was made of."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mem3d.config import Preset
+from mem3d.data.files import write_atomic
+from mem3d.data.r2n2 import R2N2
+
+Row = dict[str, Any]
+
+
+class Means:
+    """Means of the steps' figures over an epoch; counts of writes are summed."""
+
+    _SUMMED = ("merged", "inserted", "evicted")
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+
+    def add(self, row: Row) -> None:
+        self._rows.append(row)
+
+    def take(self) -> Row:
+        means: Row = {}
+        for name in self._rows[0]:
+            values = [row[name] for row in self._rows if row[name] is not None]
+            total = sum(values)
+            mean = total / len(values) if values else None
+            means[name] = total if name in self._SUMMED else mean
+        self._rows = []
+        return means
+
+
+def read_log(path: Path, step: int) -> list[Row]:
+    """Rows up to the checkpoint; later ones belong to steps that will be done again."""
+    if step == 0 or not path.exists():
+        return []
+    rows = []
+    with suppress(json.JSONDecodeError):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [row for row in rows if row["step"] <= step]
+
+
+def write_description(folder: Path, preset: Preset, data: R2N2, validation: R2N2 | None) -> None:
+    described = {
+        "preset": preset.to_dict(),
+        "data": str(data.root),
+        "training_models": len(data),
+        "validation_models": 0 if validation is None else len(validation),
+        "skipped": [f"{skip.source}: {skip.reason}" for skip in data.skipped],
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    write_atomic(folder / "run.json", json.dumps(described, indent=2).encode())
+
+
+def write_log(path: Path, rows: list[Row]) -> None:
+    """One JSON object per line."""
+    write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
