@@ -18,6 +18,7 @@ class ShapeEncoder(nn.Module):
 
     def __init__(self, resolution: int, hidden: int) -> None:
         super().__init__()
+        self.hidden = hidden
         self.lstm = nn.LSTM(resolution**3, hidden, batch_first=True)  # holds the weights
 
     def forward(self, priors: Tensor, counts: Tensor) -> Tensor:
@@ -34,20 +35,23 @@ class ShapeEncoder(nn.Module):
 
     def project(self, priors: Tensor) -> Tensor:
         """Input projections (..., 4H) of grids (..., R, R, R): nearly all of the work."""
-        lstm = self.lstm
-        return functional.linear(
-            priors.flatten(-3), lstm.weight_ih_l0, lstm.bias_ih_l0 + lstm.bias_hh_l0
-        )
+        weight_ih, _, bias_ih, bias_hh = self._weights()
+        return functional.linear(priors.flatten(-3), weight_ih, bias_ih + bias_hh)
 
     def fold(self, projections: Tensor, counts: Tensor) -> Tensor:
         """(B, H) prior vectors from projections (B, K, 4H); see `forward`."""
-        h_BH = projections.new_zeros(len(projections), self.lstm.hidden_size)
+        _, weight_hh, _, _ = self._weights()
+        h_BH = projections.new_zeros(len(projections), self.hidden)
         c_BH = h_BH
         for k in range(projections.shape[1]):
-            gates = projections[:, k] + functional.linear(h_BH, self.lstm.weight_hh_l0)
+            gates = projections[:, k] + functional.linear(h_BH, weight_hh)
             keep, forget, new, show = gates.chunk(4, dim=1)
             c_next = forget.sigmoid() * c_BH + keep.sigmoid() * new.tanh()
             h_next = show.sigmoid() * c_next.tanh()
             is_real = (k < counts).unsqueeze(1)  # padding leaves the state as it is
             c_BH, h_BH = torch.where(is_real, c_next, c_BH), torch.where(is_real, h_next, h_BH)
         return h_BH
+
+    def _weights(self) -> list[Tensor]:
+        """Input and recurrent matrices and biases of the one layer, in nn.LSTM's order."""
+        return list(self.lstm.parameters())

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from mem3d.data.views import Batch, Schedule, TrainingViews, collate
+from mem3d.data.views import Batch, Schedule, TrainingViews, loader
 from mem3d.encoder import STEM_CHANNELS, Encoder
 
 MAX_BYTES = 12 * 2**30  # of maps; the small preset's 24 variants of 402 models take 2.5 GB
@@ -65,9 +64,8 @@ class StemCache:
         maps = torch.empty(shape, dtype=torch.float16)
         packed: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
         order = Schedule(models, batch, variants, seed=0, shuffle=False)
-        loader = DataLoader(views, batch_sampler=order, num_workers=workers, collate_fn=collate)
         done = 0
-        for samples in loader:
+        for samples in loader(views, order, workers):
             for row, found in enumerate(encoder.stem(samples.images.to(device)).half().cpu()):
                 maps[(done + row) % models, (done + row) // models] = found
             packed += list(np.packbits(samples.grids.numpy().reshape(len(samples.models), -1), 1))

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
 
 from mem3d.config import Preset, TrainConfig
 from mem3d.data.r2n2 import R2N2
-from mem3d.data.views import Batch, Schedule, TrainingViews, collate
+from mem3d.data.views import Batch, Schedule, TrainingViews, loader
 from mem3d.evaluation import FIXED_THRESHOLD, macro, score
 from mem3d.losses import reconstruction_loss, voxel_triplet_loss
 from mem3d.picture import curves
@@ -183,11 +182,7 @@ def _batches(
     config = preset.train
     views = TrainingViews(data, preset.model.image_size, seed=config.seed, augment=config.augment)
     if not config.variants or not len(schedule):
-        return iter(
-            DataLoader(
-                views, batch_sampler=schedule, num_workers=config.workers, collate_fn=collate
-            )
-        )
+        return iter(loader(views, schedule, config.workers))
     cache = StemCache.build(
         run.model.encoder,
         views,

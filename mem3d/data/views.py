@@ -1,12 +1,14 @@
 """R2N2 models as the samples that training and evaluation draw."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.transforms import test_input, train_input
@@ -109,6 +111,20 @@ class Schedule:
                 order = np.random.default_rng([self.seed, 0, epoch]).permutation(self.models)
             chosen = order[within * self.batch : (within + 1) * self.batch]
             yield [(epoch, int(model)) for model in chosen]
+
+
+def loader(dataset: Dataset[Sample], batches: Iterable[list[Any]], workers: int) -> Iterable[Batch]:
+    """Load `batches` of indices; more processes than the machine has cores are not started.
+
+    A sample depends on its index alone, so the number of processes changes nothing but the speed.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return DataLoader(
+        dataset,  # collate turns samples into a Batch
+        batch_sampler=batches,
+        num_workers=min(workers, cores or 1),
+        collate_fn=collate,
+    )
 
 
 def collate(samples: list[Sample]) -> Batch:

@@ -1,0 +1,57 @@
+"""Cached stem maps equal computed ones."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mem3d import stem_cache
+from mem3d.config import TINY
+from mem3d.data.r2n2 import R2N2
+from mem3d.data.views import Schedule, TrainingViews, collate
+from mem3d.encoder import Encoder
+from mem3d.stem_cache import StemCache
+
+
+@pytest.fixture
+def parts(made_up_data):
+    torch.manual_seed(0)
+    encoder = Encoder(TINY.model)
+    encoder.freeze_stem()
+    views = TrainingViews(R2N2.open(made_up_data, "train"), 64, seed=0, augment=True)
+    return encoder, views
+
+
+def test_every_batch_equals_the_stem_run_on_its_pictures(parts):
+    encoder, views = parts
+    seen = []
+    cache = StemCache.build(
+        encoder, views, 2, batch=3, workers=0, progress=lambda *done: seen.append(done)
+    )
+    assert seen[-1] == (16, 16)
+    schedule = Schedule(8, 3, 4, seed=1)  # four epochs: each variant is shown twice
+    for batch, samples in zip(cache.batches(schedule), schedule, strict=True):
+        want = collate([views[(epoch % 2, model)] for epoch, model in samples])
+        assert batch.models == want.models
+        assert batch.is_stem_maps
+        np.testing.assert_array_equal(batch.grids, want.grids)
+        with torch.inference_mode():
+            maps = encoder.stem(want.images)
+        torch.testing.assert_close(batch.images, maps, rtol=2e-3, atol=2e-3)  # float16
+
+
+def test_two_caches_are_the_same_bit_for_bit(parts):
+    first, second = (StemCache.build(*parts, 1, batch=4, workers=0) for _ in range(2))
+    assert torch.equal(first.maps, second.maps)
+
+
+def test_too_much_for_the_memory_is_refused_before_it_is_computed(parts, monkeypatch):
+    monkeypatch.setattr(stem_cache, "MAX_BYTES", 1000)
+    with pytest.raises(ValueError, match="variants"):
+        StemCache.build(*parts, 2, batch=4, workers=0)
+
+
+def test_variants_need_a_frozen_stem():
+    with pytest.raises(ValueError, match="variants"):
+        replace(TINY.train, variants=2)
