@@ -53,18 +53,12 @@ def test_version():
     assert call("--version").output.count(".") == 2
 
 
-def test_training_prints_its_last_figures(run):
+def test_training_tells_where_it_ended(run):
     assert (run / "best.safetensors").is_file()
-    again = call(
-        "train",
-        run,
-        "--preset",
-        "tiny",
-        "--data",
-        json.loads((run / "run.json").read_text())["data"],
-        "--quiet",
-    )
-    assert json.loads(again.stdout)["epoch"] == 2
+    data = json.loads((run / "run.json").read_text())["data"]
+    again = ("train", run, "--preset", "tiny", "--data", data, "--quiet")
+    assert json.loads(call(*again, "--json").stdout)["epoch"] == 2
+    assert f"next: mem3d-cli evaluate {run}" in call(*again).stdout
 
 
 def test_evaluate_prints_a_table_or_json(run, tmp_path):

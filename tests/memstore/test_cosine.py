@@ -1,11 +1,11 @@
 """Unit vectors and cosines, to the last bit."""
 
-import naive
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from memstore.cosine import BLOCK, MARGIN, cosines, merge, scores, shortlist, unit
+from tests import naive
 
 
 def test_unit_by_hand():

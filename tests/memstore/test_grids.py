@@ -1,6 +1,5 @@
 """Packing and comparing voxel grids."""
 
-import naive
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from memstore.grids import pack, packed_shape, unpack, value_similarity
+from tests import naive
 
 
 def test_bits_by_hand():
