@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -36,6 +36,7 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads to compute with; default: all.", min=1)
 ]
@@ -69,11 +70,22 @@ def set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def say_skipped(data: "R2N2", quiet: bool) -> None:
-    """Name the models that cannot be used."""
-    if data.skipped and not quiet:
-        typer.echo(f"{data.root}: skipped {len(data.skipped)} incomplete models:", err=True)
+def open_data(
+    root: Path,
+    subset: "Literal['train', 'val', 'test'] | None",
+    split: Path | None,
+    quiet: bool,
+    views: int | None = None,
+) -> "R2N2":
+    """Open a data set, read it once, and name on stderr what is missing or broken."""
+    from mem3d.data.r2n2 import R2N2
+
+    with progress_bar(quiet, f"checking {subset or root}") as show:
+        data = R2N2.open(root, subset, split).check(views, show)
+    if data.skipped:
+        typer.echo(f"{root}: skipped {len(data.skipped)} missing or broken models:", err=True)
         for skip in data.skipped[:10]:
             typer.echo(f"  {skip.source}: {skip.reason}", err=True)
         if len(data.skipped) > 10:
             typer.echo(f"  ... and {len(data.skipped) - 10} more", err=True)
+    return data

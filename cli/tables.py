@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -46,8 +47,18 @@ def evaluation_table(summary: dict[str, Any]) -> Table:
             table.add_column("\n".join([*method.split(), what]), justify="right", vertical="bottom")
             columns.append(result)
     for name, count in summary["categories"].items():
-        table.add_row(name, str(count), *(f"{c['categories'][name]:.3f}" for c in columns))
+        table.add_row(escape(name), str(count), *(f"{c['categories'][name]:.3f}" for c in columns))
     table.add_section()
     for label, key in (("over samples", "weighted"), ("over categories", "macro")):
         table.add_row(label, str(summary["samples"]), *(f"{c[key]:.3f}" for c in columns))
     return table
+
+
+def reconstruction_lines(rows: list[dict[str, Any]]) -> str:
+    """Per photo: how much, what was recalled, which files."""
+    lines = []
+    for row in rows:
+        recalled = ", ".join(f"{p['source']} ({p['cosine']:.3f})" for p in row["recalled"])
+        lines.append(f"{row['photo']}: {row['voxels']} voxels; recalled {recalled or 'nothing'}")
+        lines.append("  " + "  ".join(row["files"]))
+    return "\n".join(lines)

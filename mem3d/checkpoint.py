@@ -12,6 +12,8 @@ snapshot that is there. No pickle.
 import json
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +43,7 @@ class State:
         validation_iou: macro IoU at .3 of these weights; nan if there was no validation.
         best_iou: the best so far.
         best_step: when that was.
+        data: fingerprint of the models it learns from and is validated on; "" if unknown.
     """
 
     preset: Preset
@@ -49,6 +52,7 @@ class State:
     validation_iou: float
     best_iou: float
     best_step: int
+    data: str = ""
 
 
 def save(
@@ -68,6 +72,8 @@ def save(
             for name, value in slots.items():
                 tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).contiguous()
         tensors["random.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
     fields = {**asdict(state), "preset": state.preset.to_dict(), "format": FORMAT}
     beside = path.with_name(f".{path.name}.partial")
     try:
@@ -83,18 +89,39 @@ def read_state(path: Path) -> State:
     Raises:
         ValueError: no such file, no checkpoint of ours, or one of a newer format.
     """
+    with _opened(path) as file:
+        return _state(path, file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file, whose header has been found harmless; what goes wrong inside names the path."""
     try:
         _check_header(path)
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        fields: dict[str, Any] = json.loads(metadata["mem3d"])
-        if fields.pop("format") != FORMAT:
-            raise ValueError(f"{path}: got a checkpoint of another format, want format {FORMAT}")
-        return State(preset=Preset.from_dict(fields.pop("preset")), **fields)
+            yield file
     except FileNotFoundError as error:
         raise ValueError(f"{path}: got no file, want a checkpoint written by training") from error
-    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: got {error}, want a checkpoint written by training") from error
+
+
+def _state(path: Path, file: Any) -> State:
+    """What the metadata of an open checkpoint says, checked."""
+    try:
+        fields: dict[str, Any] = json.loads((file.metadata() or {})["mem3d"])
+        if fields.pop("format") != FORMAT:
+            raise ValueError(f"got another format, want {FORMAT}; a newer release may read it")
+        state = State(preset=Preset.from_dict(fields.pop("preset")), **fields)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path}: got {error}, want a checkpoint written by training") from error
+    numbers = (state.validation_iou, state.best_iou, state.step, state.best_step)
+    texts = (state.snapshot, state.data)
+    if not all(isinstance(n, int | float) for n in numbers) or not all(
+        isinstance(text, str) for text in texts
+    ):
+        raise ValueError(f"{path}: got a damaged state, want a checkpoint written by training")
+    return state
 
 
 def _check_header(path: Path) -> None:
@@ -106,45 +133,56 @@ def _check_header(path: Path) -> None:
         raise ValueError(f"{path}: got a header of {length} bytes, want a safetensors file")
 
 
-def _tensors(path: Path, prefix: str) -> dict[str, Tensor]:
-    with safe_open(path, framework="pt") as file:
-        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-        return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+def _tensors(file: Any, prefix: str) -> dict[str, Tensor]:
+    names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+    return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
 
 
-def restore_weights(path: Path, model: nn.Module) -> None:
-    """Load a checkpoint's weights into a model.
+def _check_fit(path: Path, file: Any, model: nn.Module) -> None:
+    """Raise ValueError unless the weights have the model's names and shapes."""
+    want = {f"model.{name}": list(weight.shape) for name, weight in model.state_dict().items()}
+    names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118
+    got = {name: file.get_slice(name).get_shape() for name in names}
+    odd = [name for name in sorted(want.keys() | got.keys()) if want.get(name) != got.get(name)]
+    if odd:
+        raise ValueError(
+            f"{path}: got weights that do not fit its settings ({odd[0]}: got {got.get(odd[0])}, "
+            f"want {want.get(odd[0])}), want a checkpoint written by training"
+        )
 
-    Raises:
-        ValueError: they do not fit the model.
-    """
-    try:
-        model.load_state_dict(_tensors(path, "model."))
-    except RuntimeError as error:
-        raise ValueError(f"{path}: got weights that do not fit its own preset: {error}") from error
 
-
-def restore_run(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def restore_run(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
     """Load weights, optimiser and random state, to go on as if nothing had happened.
+
+    Returns:
+        what the checkpoint says of itself.
 
     Raises:
         ValueError: the checkpoint holds weights only, or does not fit.
     """
-    restore_weights(path, model)
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _tensors(path, "optimizer.").items():
-        index, key = name.split(".", 1)
+    with _opened(path) as file:
+        state = _state(path, file)
+        _check_fit(path, file, model)
+        model.load_state_dict(_tensors(file, "model."))
+        saved, random = _tensors(file, "optimizer."), _tensors(file, "random.")
+    for name, tensor in saved.items():
+        index, _, key = name.partition(".")
+        if not index.isdecimal() or int(index) >= len(weights):
+            raise ValueError(f"{path}: got optimiser state {name}, want {len(weights)} weights'")
         weight = weights[int(index)]
         if tensor.shape == weight.shape:  # in the weight's memory layout: fused steps rely on it
             tensor = torch.empty_like(weight).copy_(tensor)
         slots.setdefault(int(index), {})[key] = tensor
-    random = _tensors(path, "random.")
     if "cpu" not in random:
         raise ValueError(f"{path}: got weights only, want a checkpoint that can be resumed")
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
     torch.set_rng_state(random["cpu"])
+    if "cuda" in random and torch.cuda.is_available():
+        torch.cuda.set_rng_state(random["cuda"])
+    return state
 
 
 def load(
@@ -165,23 +203,46 @@ def load(
         ValueError: the folder holds no readable checkpoint.
         memstore.MemstoreError: the memory is missing or lacks the snapshot.
     """
+    device = check_device(device)
     path = Path(run) / f"{which}.safetensors"
-    state = read_state(path)
-    model = Mem3D(state.preset.model)
-    restore_weights(path, model)
+    with _opened(path) as file:  # once: training may rename another one into place
+        state = _state(path, file)
+        with torch.device("meta"):  # no memory is taken before the file is found to fit
+            model = Mem3D(state.preset.model)
+        _check_fit(path, file, model)
+        model.to_empty(device=device)
+        model.load_state_dict(_tensors(file, "model."))
     memory = Memory.open(Path(run) / "memory", mode="r", at=state.snapshot)
-    return model.to(device).eval(), memory, state
+    return model.eval(), memory, state
 
 
-def run_data(run: str | Path) -> Path:
-    """Data folder a run was trained on, from its run.json.
+def check_device(device: str) -> str:
+    """The device, if torch can compute there.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch raises both
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device: got {device!r} ({reason}), want cpu or an available GPU"
+        ) from None
+    return device
+
+
+def run_data(run: str | Path) -> tuple[Path, Path | None]:
+    """Data folder and split file a run was trained on, from its run.json.
 
     Raises:
         ValueError: there is none to read.
     """
     path = Path(run) / "run.json"
     try:
-        return Path(json.loads(path.read_text())["data"])
+        described = json.loads(path.read_text())
+        split = described["split"]
+        return Path(described["data"]), None if split is None else Path(split)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: got {error!r}, want a run's description; name the data"

@@ -7,6 +7,8 @@ import torch  # noqa: F401  (before faiss, which memstore loads: the other order
 
 from memstore import MemoryConfig
 
+LARGEST = 2**16  # of any size: what a file may claim before it is believed
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -23,10 +25,17 @@ class ModelConfig:
     dropout: float = 0.0  # on the image feature and the prior vector, before the decoder
 
     def __post_init__(self) -> None:
+        for name in ("image_size", "hidden", "priors", "head", "decoder"):
+            value = getattr(self, name)
+            sizes = value if isinstance(value, tuple) else (value,)
+            if not all(type(size) is int and 1 <= size <= LARGEST for size in sizes):
+                raise ValueError(f"{name}: got {value}, want whole numbers from 1 to {LARGEST}")
+        if len(self.head) != 3 or not 1 <= len(self.decoder) <= 7:
+            raise ValueError(
+                f"head, decoder: got {self.head}, {self.decoder}, want 3, 1 to 7 layers"
+            )
         if self.image_size < 32:
             raise ValueError(f"image_size: got {self.image_size}, want >= 32")
-        if self.priors < 1:
-            raise ValueError(f"priors: got {self.priors}, want >= 1")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: got {self.dropout}, want [0, 1)")
         if (self.feature_dim + self.hidden) % 8:

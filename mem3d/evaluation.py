@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch import Tensor
 
 from mem3d.baselines import nearest_recalled
 from mem3d.data.r2n2 import R2N2
-from mem3d.data.views import TestViews, collate
+from mem3d.data.views import TestViews, loader
 from mem3d.metrics import f_score, threshold_sweep
 from mem3d.model import Mem3D
 from mem3d.recall import WritableMemory
@@ -71,14 +71,19 @@ def score(
         batch: models at a time.
         device: where the network is.
         progress: called with models done and models in all.
+
+    Raises:
+        ValueError: there is no model to test on.
     """
+    if not len(data):
+        raise ValueError(f"{data.root}: got no usable model, want at least 1 to test on")
     model.eval()
     ious: dict[str, list[NDArray[np.float32]]] = {}
-    f_scores: dict[str, list[float]] = {}
+    f_scores: dict[str, list[NDArray[np.float64]]] = {}
     priors: list[NDArray[np.int64]] = []
-    loader = DataLoader(TestViews(data, model.config.image_size), batch, collate_fn=collate)
-    done = 0
-    for samples in loader:
+    views = TestViews(data, model.config.image_size)
+    order = [list(range(i, min(i + batch, len(data)))) for i in range(0, len(data), batch)]
+    for samples in loader(views, order, workers=0):
         output = model(samples.images.to(device), memory)
         occupancies = {
             NETWORK: output.logits.sigmoid().cpu(),
@@ -86,28 +91,34 @@ def score(
         }
         if means is not None:
             names = [data.models[i].category for i in samples.models]
-            blank = np.zeros(samples.grids.shape[1:], np.float32)
-            stacked = np.stack([means.get(name, blank) for name in names])
-            occupancies[MEAN] = torch.from_numpy(stacked)
+            occupancies[MEAN] = _mean_grids(means, names, model.config.resolution)
         for method, occupancy in occupancies.items():
             swept = threshold_sweep(occupancy, samples.grids, THRESHOLDS).numpy()
             ious.setdefault(method, []).append(swept)
             if with_f_score:
-                pairs = zip(occupancy.numpy(), samples.grids.numpy(), strict=True)
-                f_scores.setdefault(method, []).extend(
-                    f_score(one, true, threshold=FIXED_THRESHOLD) for one, true in pairs
-                )
+                f_scores.setdefault(method, []).append(_f_scores(occupancy, samples.grids))
         priors.append(output.recalled.counts.cpu().numpy())
-        done += len(samples.models)
         if progress:
-            progress(done, len(data))
+            progress(samples.models[-1] + 1, len(data))
     return Scores(
         iou={method: np.concatenate(parts) for method, parts in ious.items()},
-        f_score={method: np.array(parts) for method, parts in f_scores.items()},
+        f_score={method: np.concatenate(parts) for method, parts in f_scores.items()},
         categories=[one.category for one in data.models],
         sources=[one.source for one in data.models],
-        priors=np.concatenate(priors) if priors else np.zeros(0, np.int64),
+        priors=np.concatenate(priors),
     )
+
+
+def _mean_grids(means: Means, names: list[str], resolution: int) -> Tensor:
+    """(B, R, R, R) mean grid of each category; empty for one that has none."""
+    blank = np.zeros((resolution,) * 3, np.float32)
+    return torch.from_numpy(np.stack([means.get(name, blank) for name in names]))
+
+
+def _f_scores(occupancy: Tensor, grids: Tensor) -> NDArray[np.float64]:
+    """(B,) F-score of each grid; see `f_score`."""
+    pairs = zip(occupancy.numpy(), grids.numpy(), strict=True)
+    return np.array([f_score(one, true, threshold=FIXED_THRESHOLD) for one, true in pairs])
 
 
 def by_category(scores: Scores, values: NDArray[Any]) -> dict[str, float]:

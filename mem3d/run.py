@@ -1,5 +1,6 @@
 """The state of a training run, and its way to disk and back."""
 
+import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,37 @@ import torch
 
 from mem3d import checkpoint
 from mem3d.config import Preset
+from mem3d.data.r2n2 import R2N2
 from mem3d.encoder import load_stem
 from mem3d.model import Mem3D
 from memstore import Memory
 
 LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is to do; a resumed run must be given the same.
+
+    Attributes:
+        data: models to learn from.
+        validation: models that choose the best epoch.
+        folder: where the run lives.
+        preset: network, memory and run.
+        device: where the network computes.
+    """
+
+    data: R2N2
+    validation: R2N2 | None
+    folder: Path
+    preset: Preset
+    device: str
+
+    def fingerprint(self) -> str:
+        """Of the models, in their order; 16 hexadecimal digits."""
+        sets = [self.data] if self.validation is None else [self.data, self.validation]
+        listed = "\n\n".join("\n".join(model.source for model in one.models) for one in sets)
+        return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 
 @dataclass
@@ -28,32 +55,50 @@ class Run:
     best_step: int = -1
 
 
-def begin(folder: Path, preset: Preset, stem: str | Path, device: str) -> Run:
+def begin(job: Job, stem: str | Path) -> Run:
     """Build a run, fresh or from the folder's last checkpoint."""
-    last = folder / LAST
-    model = Mem3D(preset.model)
-    if not last.exists():
+    last, train = job.folder / LAST, job.preset.train
+    is_fresh = not last.exists()
+    if not is_fresh:
+        _check_same(job, checkpoint.read_state(last))
+    model = Mem3D(job.preset.model)
+    if is_fresh:
         load_stem(model.encoder.stem, stem)
-    if preset.train.freeze_stem:
+    if train.freeze_stem:
         model.encoder.freeze_stem()
-    model.to(device)
+    model.to(job.device)
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(  # equals Adam without weight decay
-        learning, preset.train.learning_rate, weight_decay=preset.train.weight_decay, fused=True
+        learning, train.learning_rate, weight_decay=train.weight_decay, fused=True
     )
-    if not last.exists():
-        run = Run(model, optimizer, _empty_memory(folder / "memory", preset))
-        _write_checkpoint(run, last, preset, math.nan, optimizer)  # a death in epoch 1 loses no run
+    if is_fresh:
+        run = Run(model, optimizer, _empty_memory(job.folder / "memory", job.preset))
+        _write_checkpoint(run, job, LAST, math.nan)  # a death in the first epoch loses no run
         return run
-    state = checkpoint.read_state(last)
-    if state.preset != preset:
-        raise ValueError(
-            f"{folder}: got a run with other settings, want those in its run.json; "
-            "choose another folder to start anew"
-        )
-    checkpoint.restore_run(last, model, optimizer)
-    memory = Memory.open(folder / "memory", mode="r+", at=state.snapshot)
+    state = checkpoint.restore_run(last, model, optimizer)
+    memory = Memory.open(job.folder / "memory", mode="r+", at=state.snapshot)
     return Run(model, optimizer, memory, state.step, state.best_iou, state.best_step)
+
+
+def _check_same(job: Job, state: checkpoint.State) -> None:
+    """Raise ValueError, saying what differs, unless the checkpoint is of this job."""
+    began, now = _flat(state.preset.to_dict()), _flat(job.preset.to_dict())
+    other = [f"{name} {began[name]} -> {now[name]}" for name in began if began[name] != now[name]]
+    if other:
+        raise ValueError(
+            f"{job.folder}: got a run with other settings ({', '.join(other)}), want the ones it "
+            "began with; choose another folder to start anew"
+        )
+    if state.data and state.data != job.fingerprint():
+        raise ValueError(
+            f"{job.folder}: got a run on other models or another split, want the data it began "
+            "with, unchanged; choose another folder to start anew"
+        )
+
+
+def _flat(preset: dict[str, Any]) -> dict[str, Any]:
+    """{"train.epochs": 250, ...}"""
+    return {f"{part}.{name}": v for part, fields in preset.items() for name, v in fields.items()}
 
 
 def _empty_memory(path: Path, preset: Preset) -> Memory:
@@ -70,35 +115,30 @@ def _empty_memory(path: Path, preset: Preset) -> Memory:
     return memory
 
 
-def save_due(run: Run, folder: Path, preset: Preset, row: dict[str, Any], is_last: bool) -> None:
+def save_due(run: Run, job: Job, row: dict[str, Any], is_last: bool) -> None:
     """Write the checkpoints that are due."""
     value = row.get("val_iou", math.nan)
     improved = not math.isnan(value) and not value <= run.best_iou
-    due = is_last or row["epoch"] % preset.train.checkpoint_every == 0
-    if not (improved or due):
-        return
     if improved:
         run.best_iou, run.best_step = value, run.step
-    if improved or run.best_step < 0:
-        _write_checkpoint(run, folder / BEST, preset, value)
-    if due:
-        _write_checkpoint(run, folder / LAST, preset, value, run.optimizer)
+    if is_last or row["epoch"] % job.preset.train.checkpoint_every == 0:
+        if improved or run.best_step < 0:
+            _write_checkpoint(run, job, BEST, value)
+        _write_checkpoint(run, job, LAST, value)
+    elif improved:
+        _write_checkpoint(run, job, BEST, value)
 
 
-def _write_checkpoint(
-    run: Run,
-    path: Path,
-    preset: Preset,
-    validation_iou: float,
-    optimizer: torch.optim.Optimizer | None = None,
-) -> None:
+def _write_checkpoint(run: Run, job: Job, name: str, validation_iou: float) -> None:
     """Commit the memory, then write the file that names the snapshot."""
     state = checkpoint.State(
-        preset=preset,
+        preset=job.preset,
         step=run.step,
         snapshot=run.memory.commit(f"step {run.step}"),
         validation_iou=validation_iou,
         best_iou=run.best_iou,
         best_step=run.best_step,
+        data=job.fingerprint(),
     )
-    checkpoint.save(path, state, run.model, optimizer)
+    optimizer = run.optimizer if name == LAST else None
+    checkpoint.save(job.folder / name, state, run.model, optimizer)

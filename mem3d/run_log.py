@@ -1,15 +1,15 @@
 """What a run writes down about itself: one row per epoch, and what it was made of."""
 
 import json
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mem3d.config import Preset
 from mem3d.data.files import write_atomic
-from mem3d.data.r2n2 import R2N2
+from mem3d.run import Job
 
 Row = dict[str, Any]
 
@@ -21,6 +21,7 @@ class Means:
 
     def __init__(self) -> None:
         self._rows: list[Row] = []
+        self._since = time.monotonic()
 
     def add(self, row: Row) -> None:
         self._rows.append(row)
@@ -32,7 +33,8 @@ class Means:
             total = sum(values)
             mean = total / len(values) if values else None
             means[name] = total if name in self._SUMMED else mean
-        self._rows = []
+        means["seconds"] = round(time.monotonic() - self._since, 2)
+        self._rows, self._since = [], time.monotonic()
         return means
 
 
@@ -41,22 +43,28 @@ def read_log(path: Path, step: int) -> list[Row]:
     if step == 0 or not path.exists():
         return []
     rows = []
-    with suppress(json.JSONDecodeError):
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in path.read_text().splitlines():
+        with suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
     return [row for row in rows if row["step"] <= step]
 
 
-def write_description(folder: Path, preset: Preset, data: R2N2, validation: R2N2 | None) -> None:
+def write_description(job: Job) -> None:
+    """run.json: settings, data, machine."""
+    data, validation = job.data, job.validation
     described = {
-        "preset": preset.to_dict(),
-        "data": str(data.root),
+        "preset": job.preset.to_dict(),
+        "data": str(data.root.resolve()),
+        "split": None if data.split is None else str(data.split.resolve()),
         "training_models": len(data),
         "validation_models": 0 if validation is None else len(validation),
+        "fingerprint": job.fingerprint(),
         "skipped": [f"{skip.source}: {skip.reason}" for skip in data.skipped],
+        "device": job.device,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
-    write_atomic(folder / "run.json", json.dumps(described, indent=2).encode())
+    write_atomic(job.folder / "run.json", json.dumps(described, indent=2).encode())
 
 
 def write_log(path: Path, rows: list[Row]) -> None:

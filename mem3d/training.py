@@ -6,12 +6,12 @@ checkpoint: on a CPU with the same number of threads, weights and memory come ou
 stopped. (On a GPU some sums run in no fixed order, so there they come out close, not equal.)
 """
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
+from mem3d.checkpoint import check_device
 from mem3d.config import Preset, TrainConfig
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.views import Batch, Schedule, TrainingViews, loader
@@ -19,7 +19,7 @@ from mem3d.evaluation import FIXED_THRESHOLD, macro, score
 from mem3d.losses import reconstruction_loss, voxel_triplet_loss
 from mem3d.picture import curves
 from mem3d.recall import contrast_keys, remember
-from mem3d.run import LAST, Run, begin, save_due
+from mem3d.run import LAST, Job, Run, begin, save_due
 from mem3d.run_log import Means, Row, read_log, write_description, write_log
 from mem3d.stem_cache import StemCache
 
@@ -62,63 +62,61 @@ def train(
             is no longer finite.
         memstore.MemstoreError: the memory cannot be written, or another process writes it.
     """
-    if preset.train.freeze_stem and stem == "none" and not (Path(folder) / LAST).exists():
+    job = Job(data, validation, Path(folder), preset, check_device(device))
+    if preset.train.freeze_stem and stem == "none" and not (job.folder / LAST).exists():
         raise ValueError(
             "freeze_stem: got a stem of random weights, want trained ones (see load_stem) or a "
             "stem that learns"
         )
     if not len(data):
         raise ValueError(f"{data.root}: got no usable model, want at least 1 to train on")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    job.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(preset.train.seed)
-    run = begin(folder, preset, stem, device)
+    run = begin(job, stem)
     with run.memory:
-        return _loop(run, data, validation, folder, preset, device, on_prepare, on_step, on_epoch)
+        return _loop(run, job, on_prepare, on_step, on_epoch)
 
 
 def _loop(
     run: Run,
-    data: R2N2,
-    validation: R2N2 | None,
-    folder: Path,
-    preset: Preset,
-    device: str,
+    job: Job,
     on_prepare: Progress | None,
     on_step: Callable[[int, int, Row], None] | None,
     on_epoch: Callable[[Row], None] | None,
 ) -> Row:
-    config = preset.train
-    schedule = Schedule(len(data), config.batch, config.epochs, seed=config.seed, start=run.step)
-    log = read_log(folder / "log.jsonl", run.step)
-    write_description(folder, preset, data, validation)
-    sums = Means()
-    began = time.monotonic()
-    for batch in _batches(run, data, preset, schedule, on_prepare):
+    config = job.preset.train
+    models = len(job.data)
+    schedule = Schedule(models, config.batch, config.epochs, seed=config.seed, start=run.step)
+    log = read_log(job.folder / "log.jsonl", run.step)
+    write_description(job)
+    means = Means()
+    for batch in _batches(run, job, schedule, on_prepare):
         set_learning_rate(run.optimizer, config, run.step / schedule.steps)
-        figures = train_step(run, batch, data, config, device)
+        figures = train_step(run, batch, job.data, config, job.device)
         run.step += 1
-        sums.add(figures)
+        means.add(figures)
         if on_step:
             on_step(run.step, schedule.steps, figures)
-        if run.step % schedule.steps_per_epoch:
-            continue
-        row = {"epoch": run.step // schedule.steps_per_epoch, "step": run.step, **sums.take()}
-        row["learning_rate"] = run.optimizer.param_groups[0]["lr"]
-        row["memory_slots"] = len(run.memory)
-        is_last = run.step == schedule.steps
-        if validation is not None and (row["epoch"] % config.validate_every == 0 or is_last):
-            row |= _validate(run, validation, config, device)
-        save_due(run, folder, preset, row, is_last)
-        row["seconds"] = round(time.monotonic() - began, 2)
-        began = time.monotonic()
-        log.append(row)
-        write_log(folder / "log.jsonl", log)
-        if is_last or row["epoch"] % 10 == 0:
-            curves(log, folder / "curves.png")
-        if on_epoch:
-            on_epoch(row)
-    return log[-1]
+        if run.step % schedule.steps_per_epoch == 0:
+            epoch = run.step // schedule.steps_per_epoch
+            log.append({"epoch": epoch, "step": run.step, **means.take()})
+            _end_epoch(run, job, log, is_last=run.step == schedule.steps)
+            if on_epoch:
+                on_epoch(log[-1])
+    return log[-1] if log else {"epoch": config.epochs, "step": run.step}
+
+
+def _end_epoch(run: Run, job: Job, log: list[Row], is_last: bool) -> None:
+    """Validate, log, save; the log goes first, as a resumed run drops rows of steps to come."""
+    row, config = log[-1], job.preset.train
+    row["learning_rate"] = run.optimizer.param_groups[0]["lr"]
+    row["memory_slots"] = len(run.memory)
+    if job.validation is not None and (is_last or row["epoch"] % config.validate_every == 0):
+        row |= _validate(run, job.validation, config, job.device)
+    write_log(job.folder / "log.jsonl", log)
+    save_due(run, job, row, is_last)
+    if is_last or row["epoch"] % 10 == 0:
+        curves(log, job.folder / "curves.png")
 
 
 def train_step(run: Run, batch: Batch, data: R2N2, config: TrainConfig, device: str) -> Row:
@@ -129,7 +127,7 @@ def train_step(run: Run, batch: Batch, data: R2N2, config: TrainConfig, device: 
         similar, what the memory did with the batch.
 
     Raises:
-        ValueError: the loss is not finite; nothing was changed.
+        ValueError: the loss is not finite; weights and memory are as before.
     """
     model = run.model.train()
     images = batch.images.to(device, non_blocking=True)
@@ -177,10 +175,12 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, don
 
 
 def _batches(
-    run: Run, data: R2N2, preset: Preset, schedule: Schedule, on_prepare: Progress | None
+    run: Run, job: Job, schedule: Schedule, on_prepare: Progress | None
 ) -> Iterator[Batch]:
-    config = preset.train
-    views = TrainingViews(data, preset.model.image_size, seed=config.seed, augment=config.augment)
+    """The rest of the run, from files or from a stem cache."""
+    config = job.preset.train
+    size = job.preset.model.image_size
+    views = TrainingViews(job.data, size, seed=config.seed, augment=config.augment)
     if not config.variants or not len(schedule):
         return iter(loader(views, schedule, config.workers))
     cache = StemCache.build(

@@ -19,6 +19,7 @@ MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # ImageNet, RGB in [0, 1]
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 CROP = 128 / 137  # share of a render's side that the network sees
 BACKGROUND = 240  # grey behind the object outside training
+LONGEST = 1024  # pixels per side of a photo that is framed; the network sees far fewer
 OBJECT_SHARE = 0.68  # long side of the object over that of the crop; median of the renders
 
 
@@ -92,6 +93,7 @@ def frame_object(rgba: Rgba) -> Rgba:
     Raises:
         ValueError: the mask is empty.
     """
+    rgba = _shrunk(rgba)
     mask = rgba[..., 3] > 127
     if not mask.any():
         raise ValueError("photo: got an empty mask (alpha is 0 everywhere), want an object in it")
@@ -106,6 +108,15 @@ def frame_object(rgba: Rgba) -> Rgba:
     box = [round(v) for v in (middle_x - half, middle_y - half, middle_x + half, middle_y + half)]
     cut = Image.fromarray(rgba).crop((box[0], box[1], box[2], box[3]))  # outside: transparent
     return np.asarray(cut)
+
+
+def _shrunk(rgba: Rgba) -> Rgba:
+    """The picture with no side over LONGEST, so that the cut around its object stays small."""
+    longest = max(rgba.shape[:2])
+    if longest <= LONGEST:
+        return rgba
+    height, width = (max(1, round(side * LONGEST / longest)) for side in rgba.shape[:2])
+    return np.asarray(Image.fromarray(rgba).resize((width, height), Image.Resampling.BOX))
 
 
 def _crop(

@@ -124,6 +124,7 @@ def loader(dataset: Dataset[Sample], batches: Iterable[list[Any]], workers: int)
         batch_sampler=batches,
         num_workers=min(workers, cores or 1),
         collate_fn=collate,
+        generator=torch.Generator(),  # else it draws from torch's own, which a resumed run restores
     )
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mem3d_cli.mem3d import app
-from tests.made_up import picture
+from tests.made_up import make_r2n2, picture
 
 COMMANDS = (
     ["--help"],
@@ -112,6 +112,49 @@ def test_a_mistake_is_one_line_and_exit_status_1(arguments, says, made_up_data, 
 
 def test_a_broken_photo_is_named(run, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    done = call_main("reconstruct", run, tmp_path / "bad.png")
+    done = call_main("reconstruct", run, tmp_path / "bad.png", "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "bad.png" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_photos_of_one_name_do_not_overwrite_each_other(run, tmp_path):
+    for folder, seed in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(picture(seed)).save(tmp_path / folder / "00.png")
+    photos = [tmp_path / "a" / "00.png", tmp_path / "b" / "00.png"]
+    assert call("reconstruct", run, *photos, "--out", tmp_path / "out").exit_code == 0
+    assert {"00.png", "00-2.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_broken_models_are_skipped_and_named(tmp_path):
+    data = make_r2n2(tmp_path / "data")
+    [broken] = (data / "ShapeNetRendering" / "03001627" / "train1").rglob("01.png")
+    broken.write_bytes(broken.read_bytes()[:50])
+    done = call("train", tmp_path / "run", "--data", data, "--preset", "tiny", "--epochs", "1")
+    assert done.exit_code == 0, done.output
+    assert "03001627/train1" in done.stderr
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["training_models"] == 7
+
+
+def test_a_run_remembers_its_split_and_a_leak_is_told(made_up_data, tmp_path):
+    """Trained on what the folder's own split calls test."""
+    swapped = json.loads((made_up_data / "split.json").read_text())
+    for entry in swapped:
+        entry["train"], entry["test"] = entry["test"], entry["train"]
+    (tmp_path / "swapped.json").write_text(json.dumps(swapped))
+    train = ("train", tmp_path / "run", "--data", made_up_data, "--preset", "tiny", "--quiet")
+    assert call(*train, "--split", tmp_path / "swapped.json").exit_code == 0
+    own = call("evaluate", tmp_path / "run")
+    assert "IoU on 8 test models" in own.stdout
+    assert "in the memory" not in own.stderr
+    other = call("evaluate", tmp_path / "run", "--data", made_up_data)
+    assert "in the memory" in other.stderr
+
+
+def test_without_a_validation_set_there_is_no_best_threshold(tmp_path):
+    data = make_r2n2(tmp_path / "data", val=0)
+    train = ("train", tmp_path / "run", "--data", data, "--preset", "tiny", "--epochs", "1")
+    assert call(*train).exit_code == 0
+    summary = json.loads(call("evaluate", tmp_path / "run", "--json").stdout)
+    assert set(summary["methods"]["network"]) == {"fixed"}

@@ -3,6 +3,7 @@
 import json
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,15 +115,38 @@ def test_a_header_that_claims_too_much_is_not_read(tmp_path):
         checkpoint.read_state(path)
 
 
-def test_settings_that_do_not_fit_the_weights_are_an_error(run):
-    folder, _ = run
-    other = replace(TINY.model, priors=1, head=(8, 8, 8))
-    with pytest.raises(ValueError, match="do not fit"):
-        checkpoint.restore_weights(folder / "best.safetensors", Mem3D(other))
+def test_settings_that_claim_too_much_take_no_memory(run):
+    """A tiny file that claims a huge network is refused before the network is made."""
+    folder, model = run
+    huge = replace(TINY, model=replace(TINY.model, hidden=65_536))
+    snapshot = checkpoint.read_state(folder / "best.safetensors").snapshot
+    checkpoint.save(folder / "best.safetensors", replace(state(snapshot), preset=huge), model)
+    with pytest.raises(ValueError, match="do not fit"):  # its LSTM alone would take 50 GB
+        checkpoint.load(folder)
+
+
+@pytest.mark.parametrize("field", ["step", "snapshot", "best_iou", "data"])
+def test_a_state_of_other_types_is_refused(run, field):
+    folder, model = run
+    damaged = replace(state("x"), **{field: ["odd"]})
+    checkpoint.save(folder / "best.safetensors", damaged, model)
+    with pytest.raises(ValueError, match="damaged"):
+        checkpoint.load(folder)
+
+
+def test_optimiser_state_of_other_weights_is_refused(run):
+    folder, model = run
+    optimizer = torch.optim.AdamW(model.parameters())
+    sum(weight.sum() for weight in model.parameters()).backward()
+    optimizer.step()
+    checkpoint.save(folder / "last.safetensors", state("x"), model, optimizer)
+    fewer = torch.optim.AdamW(list(model.parameters())[:3])
+    with pytest.raises(ValueError, match="optimiser state"):
+        checkpoint.restore_run(folder / "last.safetensors", model, fewer)
 
 
 def test_a_run_knows_its_data(tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps({"data": "somewhere"}))
-    assert str(checkpoint.run_data(tmp_path)) == "somewhere"
+    (tmp_path / "run.json").write_text(json.dumps({"data": "somewhere", "split": None}))
+    assert checkpoint.run_data(tmp_path) == (Path("somewhere"), None)
     with pytest.raises(ValueError, match="name the data"):
         checkpoint.run_data(tmp_path / "absent")

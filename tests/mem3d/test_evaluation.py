@@ -108,6 +108,13 @@ def test_a_whole_evaluation(sets):
     assert len(memory) == 0  # read, never written
 
 
+def test_nothing_to_test_on_is_an_error(sets):
+    data = sets["test"]
+    empty = R2N2(data.root, (), ())
+    with pytest.raises(ValueError, match="no usable model"):
+        score(Mem3D(TINY.model), Memory(TINY.memory), empty)
+
+
 def test_the_size_of_the_batch_does_not_matter(sets):
     torch.manual_seed(0)
     model, memory = Mem3D(TINY.model), Memory(TINY.memory)

@@ -15,12 +15,17 @@ import torch
 from mem3d import checkpoint
 from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
+from mem3d.encoder import build_stem
 from mem3d.run import Run
 from mem3d.training import set_learning_rate, train, train_step
 from memstore import LockedError, Memory
 from tests.made_up import make_r2n2
 
-PRESET = replace(TINY, train=replace(TINY.train, epochs=3, exclude_self=True))
+PRESET = replace(  # with dropout, so that an exact resume needs torch's random state too
+    TINY,
+    model=replace(TINY.model, dropout=0.1),
+    train=replace(TINY.train, epochs=3, exclude_self=True),
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +104,8 @@ def test_a_killed_process_can_be_resumed(made_up_data, finished, tmp_path):
         "from mem3d.config import TINY\n"
         "from mem3d.data.r2n2 import R2N2\n"
         "from mem3d.training import train\n"
-        "preset = replace(TINY, train=replace(TINY.train, epochs=3, exclude_self=True))\n"
+        "preset = replace(TINY, model=replace(TINY.model, dropout=0.1),\n"
+        "    train=replace(TINY.train, epochs=3, exclude_self=True))\n"
         "def die(step, steps, figures):\n"
         "    if step == 3:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -115,6 +121,52 @@ def test_a_killed_process_can_be_resumed(made_up_data, finished, tmp_path):
     assert_same(contents(run), contents(finished))
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
+
+
+def test_a_run_on_cached_stem_maps_goes_on_exactly(sets, tmp_path):
+    """The path of the small preset: frozen stem, two variants of each picture, no validation."""
+    from safetensors.torch import save_file
+
+    torch.manual_seed(3)
+    save_file(build_stem().state_dict(), tmp_path / "stem.st")
+    preset = replace(PRESET, train=replace(PRESET.train, freeze_stem=True, variants=2))
+
+    def die(step, steps, figures):
+        if step == 3:
+            raise DiedError
+
+    stem = tmp_path / "stem.st"
+    train(sets[0], None, tmp_path / "whole", preset, stem=stem)
+    with pytest.raises(DiedError):
+        train(sets[0], None, tmp_path / "parts", preset, stem=stem, on_step=die)
+    train(sets[0], None, tmp_path / "parts", preset)  # the stem is in the checkpoint
+    assert_same(contents(tmp_path / "parts"), contents(tmp_path / "whole"))
+
+
+def test_a_death_between_log_and_checkpoint_leaves_no_hole(sets, tmp_path, monkeypatch):
+    from mem3d import training
+
+    def die(run, job, row, is_last):
+        if row["epoch"] == 2:
+            raise DiedError
+        save(run, job, row, is_last)
+
+    save = training.save_due
+    monkeypatch.setattr(training, "save_due", die)
+    with pytest.raises(DiedError):
+        train(*sets, tmp_path, PRESET)
+    monkeypatch.undo()
+    train(*sets, tmp_path, PRESET)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+
+
+def test_a_damaged_log_is_no_obstacle(sets, tmp_path):
+    train(*sets, tmp_path, PRESET)
+    (tmp_path / "log.jsonl").write_text('{"epoch": 1, "step": 2}\n{"epo')
+    assert train(*sets, tmp_path, PRESET)["epoch"] == 1
+    (tmp_path / "log.jsonl").unlink()
+    assert train(*sets, tmp_path, PRESET)["step"] == 6
 
 
 def test_a_finished_run_stays_as_it_is(sets, finished):
@@ -142,8 +194,22 @@ def test_loader_processes_change_nothing(sets, finished, tmp_path):
 
 def test_another_preset_does_not_overwrite_a_run(sets, finished):
     other = replace(PRESET, train=replace(PRESET.train, epochs=9))
-    with pytest.raises(ValueError, match="other settings"):
+    with pytest.raises(ValueError, match=r"train\.epochs 3 -> 9"):
         train(*sets, finished, other)
+
+
+def test_other_models_do_not_continue_a_run(sets, finished):
+    before = (finished / "run.json").read_text()
+    with pytest.raises(ValueError, match="other models"):
+        train(sets[1], sets[0], finished, PRESET)
+    assert (finished / "run.json").read_text() == before
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused_first(sets, tmp_path, device):
+    with pytest.raises(ValueError, match="device"):
+        train(*sets, tmp_path / "run", PRESET, device=device)
+    assert not (tmp_path / "run").exists()
 
 
 def test_two_runs_cannot_share_a_folder(sets, finished):

@@ -98,6 +98,15 @@ def test_an_opaque_photo_is_cut_to_its_middle_square():
     assert frame_object(rgba).shape == (30, 30, 4)
 
 
+@pytest.mark.parametrize("shape", [(6000, 9000), (10, 20_000)])
+def test_a_huge_photo_is_shrunk_before_it_is_cut(shape):
+    rgba = np.zeros((*shape, 4), np.uint8)
+    rgba[:, shape[1] // 50 :] = (9, 9, 9, 255)
+    framed = frame_object(rgba)
+    assert max(framed.shape) < 2 * 1024
+    assert (framed[..., 3] > 127).any()
+
+
 def test_an_empty_mask_is_an_error():
     with pytest.raises(ValueError, match="mask"):
         frame_object(np.zeros((8, 8, 4), np.uint8))

@@ -1,0 +1,118 @@
+"""mem3d-cli train."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mem3d_cli.console import (
+    AsJson,
+    Device,
+    Quiet,
+    RunFolder,
+    Threads,
+    open_data,
+    progress_bar,
+    set_threads,
+)
+from mem3d_cli.tables import training_summary
+
+if TYPE_CHECKING:
+    from mem3d.config import Preset
+
+
+def _preset(
+    name: str, stem: str, epochs: int | None, batch: int | None, rate: float | None, seed: int
+) -> "Preset":
+    from mem3d.config import PRESETS
+
+    if name not in PRESETS:
+        raise ValueError(f"preset: got {name!r}, want one of {', '.join(PRESETS)}")
+    preset = PRESETS[name]
+    train = preset.train
+    train = replace(
+        train,
+        seed=seed,
+        epochs=epochs or train.epochs,
+        batch=batch or train.batch,
+        learning_rate=train.learning_rate if rate is None else rate,
+    )
+    if stem == "none" and train.freeze_stem:  # random weights have to learn
+        typer.echo(
+            "stem: random weights, so it is trained too; slower, and worse than a trained "
+            "one (--stem)",
+            err=True,
+        )
+        train = replace(train, freeze_stem=False, variants=0)
+    return replace(preset, train=train)
+
+
+def train(
+    run: RunFolder,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Data in the R2N2 layout; default: procedural shapes, made in RUN/data."),
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Split file; default: DATA/split.json.")
+    ] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="small: two CPU cores, under an hour; paper: full size, a GPU; demo: minutes; "
+            "tiny: to try the commands."
+        ),
+    ] = "small",
+    stem: Annotated[
+        str, typer.Option(help="ResNet-50 weights: imagenet, none, or a safetensors file.")
+    ] = "none",
+    epochs: Annotated[int | None, typer.Option(help="Default: the preset's.", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Default: the preset's.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network and its memory; a run that was interrupted goes on where it was.
+
+    Example: mem3d-cli train runs/first --data shapes --stem resnet50.safetensors
+    """
+    from mem3d.training import train as train_network
+
+    set_threads(threads)
+    chosen = _preset(preset, stem, epochs, batch, learning_rate, seed)
+    root = _procedural(run / "data", seed, quiet) if data is None else data
+    learning = open_data(root, "train", split, quiet)
+    validation = open_data(root, "val", split, quiet, views=1)
+    try:
+        with progress_bar(quiet, "training") as show:
+            row = train_network(
+                learning,
+                validation if len(validation) else None,
+                run,
+                chosen,
+                stem=stem,
+                device=device,
+                on_prepare=lambda done, total: show(done, total, "pictures through the stem"),
+                on_step=lambda done, total, figures: show(
+                    done, total, f"bce {figures['bce']:.4f}  hits {figures['hit_rate']:.2f}"
+                ),
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"{run}: interrupted; the same command goes on from its checkpoint", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(json.dumps(row) if as_json else training_summary(run, row))
+
+
+def _procedural(folder: Path, seed: int, quiet: bool) -> Path:
+    """Make the default data set, or find it made."""
+    from mem3d.data.synthesis import synthesise
+
+    with progress_bar(quiet, "shapes") as show:
+        synthesise(folder, seed=seed, processes=os.cpu_count() or 1, progress=show)
+    return folder
