@@ -2,6 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A chair of the test set, rendered from its first camera.
+DEMO_PHOTO := demo/shapes/ShapeNetRendering/03001627/0000001/rendering/00.png
 
 .PHONY: help demo test lint check bench clean
 
@@ -16,6 +18,15 @@ $(STAMP): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/mem3d-cli data synth demo/shapes --models 30 --views 12
+	$(BIN)/mem3d-cli data show demo/shapes --count 13 --out demo/shapes.png
+	$(BIN)/mem3d-cli train demo/run --data demo/shapes --preset demo
+	$(BIN)/mem3d-cli evaluate demo/run --picture demo/test.png
+	$(BIN)/mem3d-cli reconstruct demo/run $(DEMO_PHOTO) --out demo/reconstructions
+	$(BIN)/memstore inspect demo/run/memory
+	@echo "look at demo/shapes.png, demo/run/curves.png, demo/test.png, demo/reconstructions/"
 
 test: $(STAMP)
 	$(BIN)/pytest

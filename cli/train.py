@@ -40,13 +40,8 @@ def _preset(
         batch=batch or train.batch,
         learning_rate=train.learning_rate if rate is None else rate,
     )
-    if stem == "none" and train.freeze_stem:  # random weights have to learn
-        typer.echo(
-            "stem: random weights, so it is trained too; slower, and worse than a trained "
-            "one (--stem)",
-            err=True,
-        )
-        train = replace(train, freeze_stem=False, variants=0)
+    if stem == "none":
+        train = replace(train, freeze_stem=False, variants=0)  # random weights have to learn
     return replace(preset, train=train)
 
 
@@ -82,6 +77,7 @@ def train(
 
     Example: mem3d-cli train runs/first --data shapes --stem resnet50.safetensors
     """
+    from mem3d.config import PRESETS
     from mem3d.training import train as train_network
 
     set_threads(threads)
@@ -89,6 +85,10 @@ def train(
     root = _procedural(run / "data", seed, quiet) if data is None else data
     learning = open_data(root, "train", split, quiet)
     validation = open_data(root, "val", split, quiet, views=1)
+    if stem == "none" and PRESETS[preset].train.freeze_stem and not quiet:
+        typer.echo(
+            "stem: random weights, so it is trained too: slower and worse (--stem)", err=True
+        )
     try:
         with progress_bar(quiet, "training") as show:
             row = train_network(

@@ -166,12 +166,13 @@ DEMO = Preset(
     model=_DEMO_MODEL,
     memory=_memory_for(_DEMO_MODEL, capacity=600, value_similarity="iou", delta=0.6),
     train=TrainConfig(
-        epochs=30,
+        epochs=40,
         batch=16,
-        halve_at=(0.5, 0.75, 0.9),
+        learning_rate=3e-3,
+        halve_at=(0.5, 0.7, 0.85, 0.95),
         exclude_self=True,
-        validate_every=3,
-        checkpoint_every=3,
+        validate_every=5,
+        checkpoint_every=5,
     ),
 )
 """Learns the procedural shapes in minutes on two CPU cores, from random weights, at 64 pixels."""

@@ -1,0 +1,68 @@
+"""The README's code runs as it stands there."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mem3d.config import TINY
+from mem3d.data.r2n2 import R2N2
+from mem3d.training import train
+from mem3d_cli.mem3d import app as mem3d_app
+from mem3d_cli.memstore import app as memstore_app
+from tests.made_up import picture
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def demo(made_up_data, tmp_path, monkeypatch):
+    """What `make demo` leaves, in tiny."""
+    preset = replace(TINY, train=replace(TINY.train, epochs=1))
+    train(R2N2.open(made_up_data, "train"), None, tmp_path / "demo" / "run", preset)
+    (tmp_path / "demo" / "reconstructions").mkdir()
+    Image.fromarray(picture(0)).save(tmp_path / "demo" / "reconstructions" / "00.png")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
+def test_every_python_block_runs(demo, code):
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def commands():
+    """Command words and options of every call in the README's shell blocks."""
+    for block in blocks("sh"):
+        for line in block.splitlines():
+            words = line.split("#")[0].split()
+            if words and words[0].startswith(".venv/bin/"):
+                yield pytest.param(words[0].removeprefix(".venv/bin/"), words[1:], id=line.strip())
+
+
+@pytest.mark.parametrize(("program", "words"), list(commands()))
+def test_every_shell_line_names_a_command_and_options_that_exist(program, words):
+    app = {"mem3d-cli": mem3d_app, "memstore": memstore_app}[program]
+    names = words[:2] if words[0] == "data" else words[:1]
+    shown = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert all(word in shown.output for word in words if word.startswith("--"))
+
+
+def test_every_file_the_readme_links_to_exists():
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_target_the_readme_names_exists():
+    targets = set(re.findall(r"\bmake (\w+)", README))
+    made = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets <= set(made)
