@@ -69,6 +69,7 @@ def evaluate(
     which: Checkpoint = Which.best,
     f_score: Annotated[bool, typer.Option("--f-score", help="Also F-score@1%.")] = False,
     picture: Annotated[Path | None, typer.Option(help="PNG of some reconstructions.")] = None,
+    rows: Annotated[int, typer.Option(help="Models on the picture.", min=1)] = 12,
     device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -110,7 +111,7 @@ def evaluate(
         )
     summary = {"subset": subset.value, "step": state.step, **summarise(scores, chosen)}
     if picture is not None:
-        save_png(picture, comparison(model, memory, test))
+        save_png(picture, comparison(model, memory, test, rows))
     if as_json:
         typer.echo(json.dumps(summary))
     else:

@@ -145,7 +145,7 @@ SMALL = Preset(
     model=_SMALL_MODEL,
     memory=_memory_for(_SMALL_MODEL, capacity=1000, beta=0.5, delta=0.6, value_similarity="iou"),
     train=TrainConfig(
-        epochs=140,
+        epochs=100,
         batch=16,
         learning_rate=3e-3,
         halve_at=(0.4, 0.6, 0.75, 0.85, 0.95),
