@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # A chair of the test set, rendered from its first camera.
-DEMO_PHOTO := demo/shapes/ShapeNetRendering/03001627/0000001/rendering/00.png
+DEMO_PHOTO := demo/shapes/ShapeNetRendering/03001627/0000005/rendering/00.png
 
 .PHONY: help demo test lint check bench clean
 
@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/mem3d-cli data synth demo/shapes --models 30 --views 12
+	$(BIN)/mem3d-cli data synth demo/shapes --models 24 --views 12
 	$(BIN)/mem3d-cli data show demo/shapes --count 13 --out demo/shapes.png
 	$(BIN)/mem3d-cli train demo/run --data demo/shapes --preset demo
 	$(BIN)/mem3d-cli evaluate demo/run --picture demo/test.png

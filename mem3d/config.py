@@ -166,13 +166,13 @@ DEMO = Preset(
     model=_DEMO_MODEL,
     memory=_memory_for(_DEMO_MODEL, capacity=600, value_similarity="iou", delta=0.6),
     train=TrainConfig(
-        epochs=40,
+        epochs=24,
         batch=16,
         learning_rate=3e-3,
         halve_at=(0.5, 0.7, 0.85, 0.95),
         exclude_self=True,
-        validate_every=5,
-        checkpoint_every=5,
+        validate_every=4,
+        checkpoint_every=4,
     ),
 )
 """Learns the procedural shapes in minutes on two CPU cores, from random weights, at 64 pixels."""
