@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from mem3d.data.r2n2 import R2N2
@@ -45,16 +43,19 @@ Threads = Annotated[
 @contextmanager
 def progress_bar(quiet: bool, what: str) -> Iterator[Any]:
     """Progress bar on stderr, where that is a terminal; gives a callable (done, total, note="")."""
+    from rich import progress
+    from rich.console import Console
+
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[note]}"),
     )
     console = Console(stderr=True)
     hidden = quiet or not console.is_terminal
-    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
+    with progress.Progress(*columns, console=console, disable=hidden, transient=True) as bar:
         task = bar.add_task(what, total=None, note="")
 
         def show(done: int, total: int, note: str = "") -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from mem3d_cli.console import (
     AsJson,
@@ -59,7 +58,7 @@ def _main(
 
 
 @app.command()
-def evaluate(
+def evaluate(  # long: half of it are the options
     run: RunFolder,
     data: Annotated[Path | None, typer.Option(help="Default: the data of the run.")] = None,
     split: Annotated[
@@ -80,6 +79,8 @@ def evaluate(
     The best thresholds come from the validation set of the same data, the category means from its
     training set. Example: mem3d-cli evaluate runs/first --picture test.png
     """
+    from rich.console import Console
+
     from mem3d.baselines import category_means
     from mem3d.checkpoint import load, run_data
     from mem3d.evaluation import score, summarise

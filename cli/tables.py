@@ -1,11 +1,10 @@
 """Tables for the terminal."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def training_summary(run: Path, row: dict[str, Any]) -> str:
@@ -23,12 +22,16 @@ def training_summary(run: Path, row: dict[str, Any]) -> str:
     )
 
 
-def evaluation_table(summary: dict[str, Any]) -> Table:
+def evaluation_table(summary: dict[str, Any]) -> "Table":
     """IoU per category and both averages; one column per method and threshold.
 
     Args:
         summary: from `mem3d.evaluation.summarise`, with "subset" and "step".
     """
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
     title = (
         f"IoU on {summary['samples']} {summary['subset']} models, view 00, after {summary['step']} "
         f"steps; {summary['hit_rate']:.0%} recalled something, {summary['mean_priors']:.1f} shapes "

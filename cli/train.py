@@ -45,7 +45,7 @@ def _preset(
     return replace(preset, train=train)
 
 
-def train(
+def train(  # long: half of it are the options
     run: RunFolder,
     data: Annotated[
         Path | None,
