@@ -28,8 +28,9 @@ def demo(made_up_data, tmp_path, monkeypatch):
     """What `make demo` leaves, in tiny."""
     preset = replace(TINY, train=replace(TINY.train, epochs=1))
     train(R2N2.open(made_up_data, "train"), None, tmp_path / "demo" / "run", preset)
-    (tmp_path / "demo" / "reconstructions").mkdir()
-    Image.fromarray(picture(0)).save(tmp_path / "demo" / "reconstructions" / "00.png")
+    chair = tmp_path / "demo/shapes/ShapeNetRendering/03001627/0000005/rendering/00.png"
+    chair.parent.mkdir(parents=True)
+    Image.fromarray(picture(0)).save(chair)
     monkeypatch.chdir(tmp_path)
 
 
