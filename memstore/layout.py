@@ -35,6 +35,7 @@ def arrays(config: MemoryConfig) -> dict[str, dict[str, Any]]:
         "values": rows(packed_shape(config.resolution), "uint8", 32, fill_value=0),
         "touched": rows((), "int64", 4096, fill_value=EMPTY),
         "source": rows((SOURCE_BYTES,), "uint8", 512, fill_value=0),
+        "reads": rows((), "int64", 4096, fill_value=0),
     }
 
 
@@ -103,6 +104,7 @@ def _rows(state: State) -> dict[str, NDArray[Any]]:
         "values": state.values,
         "touched": state.touched,
         "source": source,
+        "reads": state.reads,
     }
 
 

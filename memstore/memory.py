@@ -145,6 +145,14 @@ class Memory:
         """Where each used slot's value came from, in the order of `slots`; "" if not told."""
         return [source.decode() for source in self._state.sources[self._state.used].tolist()]
 
+    @property
+    def reads(self) -> NDArray[np.int64]:
+        """(n,) times `read` recalled each used slot's value since it was written, as `slots`.
+
+        A statistic, not content: saved with the next commit of a change, never a change by itself.
+        """
+        return self._state.reads[self._state.used]
+
     def keys(self, slots: ArrayLike) -> NDArray[np.float32]:
         """Copy keys: (n, C) unit vectors."""
         return self._state.index.keys[arguments.as_slots(slots, self._state.touched)]

@@ -49,6 +49,7 @@ def read(
         allowed = allowed & (state.sources[: len(allowed)] != excluded[:, None])
     slots, cosines = state.index.search(queries, k, allowed)
     past = cosines <= np.float32(beta)
+    state.count_reads(slots[~past])
     slots[past], cosines[past] = NO_SLOT, -np.inf
     packed = state.values[slots]  # past the last prior: the last slot's, blanked next
     packed[past] = 0

@@ -1,6 +1,8 @@
 """State: what a memory holds in RAM, and the two changes there are."""
 
 from dataclasses import dataclass, field
+from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,26 @@ SOURCE_BYTES = 128  # UTF-8 bytes of a source
 EMPTY = -1  # `touched` of an empty slot
 
 
+class Rows(NamedTuple):
+    """Whole rows of a memory: all there is to know of n slots.
+
+    Attributes:
+        slots: (n,) int64, distinct.
+        keys: (n, C) float32 unit vectors.
+        values: (n, R, R, ceil(R / 8)) uint8 packed.
+        touched: (n,) int64 clock value of the last write; EMPTY for a slot that was emptied.
+        sources: (n,) UTF-8.
+        reads: (n,) int64, times the value was recalled since it was written.
+    """
+
+    slots: NDArray[np.int64]
+    keys: NDArray[np.float32]
+    values: NDArray[np.uint8]
+    touched: NDArray[np.int64]
+    sources: NDArray[np.bytes_]
+    reads: NDArray[np.int64]
+
+
 @dataclass(eq=False)
 class State:
     """Everything a memory holds, one row per slot; rows cost RAM from their first use on."""
@@ -23,11 +45,13 @@ class State:
     values: NDArray[np.uint8]  # (capacity, R, R, ceil(R / 8)) packed
     touched: NDArray[np.int64]  # (capacity,) clock value of the last write; EMPTY
     sources: NDArray[np.bytes_]  # (capacity,) UTF-8
+    reads: NDArray[np.int64]  # (capacity,) times the value was recalled since it was written
     clock: int = 0  # pairs written since creation; age = clock - touched
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("merge", "insert", "evict", "remove"), 0)
     )  # since creation
-    dirty: set[int] = field(default_factory=set)  # slots changed since the last commit
+    dirty: set[int] = field(default_factory=set)  # slots written or removed since the last commit
+    _counting: Lock = field(default_factory=Lock)  # readers in threads count one at a time
 
     @classmethod
     def empty(cls, config: MemoryConfig) -> "State":
@@ -38,6 +62,7 @@ class State:
             np.zeros((config.capacity, *packed_shape(config.resolution)), np.uint8),
             np.full(config.capacity, EMPTY, np.int64),
             np.zeros(config.capacity, f"S{SOURCE_BYTES}"),
+            np.zeros(config.capacity, np.int64),
         )
 
     @property
@@ -50,6 +75,31 @@ class State:
         """(rows,) which of the index's rows are used slots."""
         used: NDArray[np.bool_] = self.touched[: self.index.rows] != EMPTY
         return used
+
+    def rows(self, slots: NDArray[np.int64]) -> Rows:
+        """Copy the rows of slots (n,), all of which the index has."""
+        return Rows(
+            slots,
+            self.index.keys[slots],
+            self.values[slots],
+            self.touched[slots],
+            self.sources[slots],
+            self.reads[slots],
+        )
+
+    def put(self, rows: Rows) -> None:
+        """Set rows as they are; the clock and the counts stay."""
+        slots = rows.slots
+        self.index.grow(int(slots.max(initial=-1)) + 1)
+        self.index.keys[slots] = rows.keys
+        self.values[slots], self.touched[slots] = rows.values, rows.touched
+        self.sources[slots], self.reads[slots] = rows.sources, rows.reads
+        self.dirty.update(slots.tolist())
+
+    def count_reads(self, slots: NDArray[np.int64]) -> None:
+        """Count that the values of slots (n,) were recalled; a slot may be named often."""
+        with self._counting:
+            np.add.at(self.reads, slots, 1)
 
     def write(
         self,
@@ -78,7 +128,7 @@ class State:
         for b, (slot, kind) in enumerate(zip(plan.slots.tolist(), plan.kinds, strict=True)):
             keys[slot] = plan.keys[b]
             if kind != "merge":
-                self.values[slot], self.sources[slot] = grids[b], sources[b]
+                self.values[slot], self.sources[slot], self.reads[slot] = grids[b], sources[b], 0
             self.clock += 1
             self.touched[slot] = self.clock
             self.counts[str(kind)] += 1
@@ -95,4 +145,5 @@ class State:
         self.index.keys[slots] = 0
         self.values[slots] = 0
         self.sources[slots] = b""
+        self.reads[slots] = 0
         self.touched[slots] = EMPTY

@@ -54,7 +54,7 @@ class NaiveMemory:
             total = unit(feature).astype(np.float64) + entry["key"].astype(np.float64)
             entry["key"] = unit(total) if total.any() else unit(feature)
         else:
-            entry = {"key": unit(feature), "value": grid, "source": source}
+            entry = {"key": unit(feature), "value": grid, "source": source, "reads": 0}
             if None in self.slots:
                 slot, kind = self.slots.index(None), "insert"
             else:
@@ -78,7 +78,10 @@ class NaiveMemory:
         """(cosine, slot) of the k best above beta that are not from the excluded source."""
         beta = np.float32(self.config.beta if beta is None else beta)
         kept = [(c, s) for c, s in self.ranked(feature) if np.float32(c) > beta]
-        return [(c, s) for c, s in kept if self.slots[s]["source"] != exclude][:k]
+        found = [(c, s) for c, s in kept if self.slots[s]["source"] != exclude][:k]
+        for _, slot in found:
+            self.slots[slot]["reads"] += 1
+        return found
 
     def contrast(self, feature, grid):
         """Nearest slot with a similar value and nearest without; -1 where there is none."""

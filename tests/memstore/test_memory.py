@@ -56,6 +56,7 @@ def assert_same_state(memory, oracle):
     assert memory.clock == oracle.clock
     assert memory.ages.tolist() == [entry["age"] for entry in entries]
     assert memory.sources == [entry["source"] for entry in entries]
+    assert memory.reads.tolist() == [entry["reads"] for entry in entries]
     assert_array_equal(memory.keys(used), np.array([e["key"] for e in entries]).reshape(-1, 3))
     expected = np.array([e["value"] for e in entries], bool).reshape(-1, 2, 2, 2)
     assert_array_equal(memory.values(used), expected)
@@ -133,8 +134,8 @@ class MemoryMachine(RuleBasedStateMachine):
         base = self.memory.snapshot
         self.tip = self.memory.commit("a commit")
         assert (self.tip != base) == self.changed
-        self.saved[self.tip] = copy.deepcopy(self.oracle)
         if self.changed:
+            self.saved[self.tip] = copy.deepcopy(self.oracle)
             self.ancestry[self.tip] = [self.tip, *self.ancestry[base]]
         self.changed = False
 
