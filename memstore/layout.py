@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import zarr
 
 FORMAT = 1
-CHUNK_BYTES = 4 * 2**20  # keys of one base chunk
+CHUNK_BYTES = 2**20  # keys of one base chunk
 SMALL_CHUNK = 4096  # rows of one chunk of an array of small rows
 NO_ROW = -1
 LOG_CHUNK = 32  # rows of one chunk of the log
