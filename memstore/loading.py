@@ -17,7 +17,7 @@ from memstore.state import EMPTY, State
 if TYPE_CHECKING:
     import zarr
 
-READ_ROWS = 4096  # rows read at once; bounds what lies in RAM twice
+READ_ROWS = 4096  # rows read at once; bounds the chunks on their way
 GENEROUS = 2**28  # bytes of RAM that any memory may ask for
 LENIENCE = 64  # bytes that each of its bytes on disk may ask for besides
 
@@ -76,12 +76,14 @@ def read(group: "zarr.Group", disk_bytes: Callable[[], int]) -> tuple[State, Led
 
 
 def _read_base(group: "zarr.Group", stored: dict[str, NDArray[Any]], rows: int) -> None:
-    """Fill the first rows of the arrays from the base."""
+    """Fill the first rows of the arrays from the base, in place: nothing lies in RAM twice."""
+    from zarr.buffer.cpu import NDBuffer  # zarr is there: the repository has imported it
+
     for name, part in stored.items():
         array = get_array(group, name)
         for start in range(0, rows, READ_ROWS):
             block = slice(start, min(start + READ_ROWS, rows))
-            part[block] = array[block]
+            array.get_basic_selection(block, out=NDBuffer.from_numpy_array(part[block]))
 
 
 def _return_free_memory() -> None:

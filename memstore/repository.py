@@ -35,6 +35,7 @@ from memstore.state import State
 
 LOCK_FILE = "writer.lock"
 MAIN = "main"
+PANICS = ("PanicException", "RustPanic")  # of Icechunk, at some damages; no module exports them
 REWIND = "rewind"  # branch that lives during one commit: the first after a rewind
 
 # Icechunk warns that a local folder does not order two writers; the writer lock does.
@@ -270,6 +271,10 @@ class Repository:
             raise
         except (icechunk.IcechunkError, BaseZarrError, OSError, RuntimeError) as error:
             raise PathError(f"{self.path}: cannot write: {_first_line(error)}") from error
+        except BaseException as error:
+            if type(error).__name__ not in PANICS:
+                raise
+            raise PathError(f"{self.path}: cannot write: {_first_line(error)}") from error
 
 
 @contextmanager
@@ -284,6 +289,10 @@ def _reading(path: Path) -> Iterator[None]:
         *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, MemoryError),
     ) as error:
         raise FormatError(f"{path}: cannot be read: {_first_line(error)}") from error
+    except BaseException as error:
+        if type(error).__name__ not in PANICS:
+            raise
+        raise FormatError(f"{path}: cannot be read: {_first_line(error)}") from error
 
 
 def _folder_bytes(path: Path) -> int:
@@ -291,7 +300,7 @@ def _folder_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     """What went wrong, without Icechunk's inner trace."""
     lines = [line.strip(" x") for line in str(error).splitlines()]
     return next((line for line in lines if line), type(error).__name__)
