@@ -1,0 +1,56 @@
+"""Memories on users' disks are a promise: what an earlier release wrote opens for ever.
+
+Never remake a golden folder; a new format gets one beside it.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memstore import Memory, MemoryConfig
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "memory-v1"
+
+
+def first_voxels(n):
+    return (np.arange(64) < n).reshape(4, 4, 4)
+
+
+def test_format_1_opens():
+    """Four slots written along the axes; (3, 4, 0, ...) merged into slot 1; slot 2 removed."""
+    with Memory.open(GOLDEN) as memory:
+        assert memory.config == MemoryConfig(
+            capacity=6, key_dim=64, resolution=4, beta=0.5, delta=0.9, value_similarity="iou"
+        )
+        assert memory.slots.tolist() == [0, 1, 3]
+        assert (memory.clock, memory.ages.tolist()) == (5, [4, 0, 1])
+        assert memory.sources == ["modèle 0", "modèle 1", "modèle 3"]
+        assert memory.reads.tolist() == [0, 1, 0]
+        axes = np.eye(64)
+        merged = (0.6 * axes[0] + 1.8 * axes[1]) / np.hypot(0.6, 1.8)
+        expected = [axes[0], merged, axes[3]]
+        np.testing.assert_allclose(memory.keys([0, 1, 3]), expected, rtol=1e-6)
+        expected = [first_voxels(8), first_voxels(16), first_voxels(32)]
+        np.testing.assert_array_equal(memory.values([0, 1, 3]), expected)
+        messages = [entry.message for entry in memory.history()]
+        assert messages == ["a removal", "a merge", "four slots", "create"]
+        assert memory.verify(every=True).problems == ()
+
+
+@pytest.mark.parametrize(("at", "slots"), [("four", [0, 1, 2, 3])])
+def test_format_1_goes_back(at, slots):
+    with Memory.open(GOLDEN, at=at) as memory:
+        assert memory.slots.tolist() == slots
+        np.testing.assert_array_equal(memory.keys(slots), np.eye(64)[:4])
+
+
+def test_format_1_goes_on(tmp_path):
+    with Memory.open(shutil.copytree(GOLDEN, tmp_path / "memory"), "r+") as memory:
+        memory.write(np.eye(64)[2:3], first_voxels(64)[None], ["new"])
+        memory.commit("one more")
+        memory.expire(1)
+    with Memory.open(tmp_path / "memory") as memory:
+        assert memory.sources == ["modèle 0", "modèle 1", "new", "modèle 3"]
+        assert memory.verify(every=True).problems == ()
