@@ -2,7 +2,7 @@
 
 import pytest
 
-from mem3d.data.files import write_atomic
+from memstore.files import write_atomic
 
 
 def test_a_file_is_replaced(tmp_path):
