@@ -52,6 +52,11 @@ def test_sheets_cost_neither_faiss_nor_zarr():
     assert not {"faiss", "zarr", "icechunk"} & set(loaded_after("import memstore.sheets"))
 
 
+def test_exchange_loads_only_what_a_kind_needs():
+    heavy = {"zarr", "icechunk", "pyarrow", "safetensors", "trimesh", "skimage", "scipy", "PIL"}
+    assert not heavy & set(loaded_after("import memstore.exchange"))
+
+
 def test_public_names_are_what_is_visible():
     import mem3d
     import memstore
