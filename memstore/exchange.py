@@ -27,7 +27,8 @@ from memstore.tensors import open_tensors, write_tensors
 from memstore.zarr_folder import METADATA, folder_bytes, open_zarr, write_zarr
 
 Kind = Literal["npz", "safetensors", "zarr", "parquet", "binvox", "glb", "stl", "ply"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+EXPORT_KINDS: tuple[Kind, ...] = get_args(Kind)
+IMPORT_KINDS: tuple[Kind, ...] = ("npz", "safetensors", "zarr", "binvox")
 
 _WRITERS: dict[str, Callable[[Path, Table], None]] = {
     "npz": write_npz,
@@ -66,7 +67,7 @@ def export(
         ExtraMissingError: "parquet" without pyarrow.
     """
     path = Path(path)
-    kind = _kind(path, kind, KINDS)
+    kind = _kind(path, kind, EXPORT_KINDS)
     state = memory._state
     chosen = state.used if slots is None else arguments.as_slots(slots, state.touched)
     if len(np.unique(chosen)) < len(chosen):
@@ -120,7 +121,7 @@ def import_memory(
     path, show = Path(path), progress or _silent
     if not path.exists():
         raise PathMissingError(f"{path}: nothing there, want a file or folder to import")
-    kind = _kind(path, kind, (*_READERS, "binvox"))
+    kind = _kind(path, kind, IMPORT_KINDS)
     if max_bytes is None:
         max_bytes = max(_ALWAYS_FINE, _EXPANSION * _disk_bytes(path))
     rules: dict[str, Any] = {"beta": beta, "delta": delta, "value_similarity": value_similarity}
@@ -146,7 +147,7 @@ def import_memory(
     return memory
 
 
-def _kind(path: Path, kind: str | None, known: tuple[Any, ...]) -> Any:
+def _kind(path: Path, kind: str | None, known: tuple[Kind, ...]) -> Kind:
     """The kind, if it is known; from the suffix, else from what a folder holds."""
     found = kind or path.suffix.lower().removeprefix(".")
     if not found and path.is_dir():
