@@ -4,7 +4,6 @@ docs/exchange.md describes the files. Whatever is read is untrusted: nothing is 
 are bounded before anything is allocated, and all contents are checked.
 """
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,6 +16,7 @@ from memstore import arguments
 from memstore.config import ValueSimilarity
 from memstore.errors import ArgumentError, PathMissingError, SlotError
 from memstore.files import made_beside
+from memstore.inspection import disk_bytes
 from memstore.memory import Memory
 from memstore.npz import open_npz, write_npz
 from memstore.pairs import Pairs, Progress, checked_pairs, read_pairs, remember
@@ -24,7 +24,7 @@ from memstore.parquet import write_parquet
 from memstore.shape_folder import read_shapes, write_shapes
 from memstore.tables import Archive, Table, check_heads, read_table, reading, restored, table_of
 from memstore.tensors import open_tensors, write_tensors
-from memstore.zarr_folder import METADATA, folder_bytes, open_zarr, write_zarr
+from memstore.zarr_folder import METADATA, open_zarr, write_zarr
 
 Kind = Literal["npz", "safetensors", "zarr", "parquet", "binvox", "glb", "stl", "ply"]
 EXPORT_KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -159,7 +159,7 @@ def _kind(path: Path, kind: str | None, known: tuple[Kind, ...]) -> Kind:
 
 def _disk_bytes(path: Path) -> int:
     """Of a file, or of all in a folder."""
-    return folder_bytes(path) if path.is_dir() else os.stat(path).st_size
+    return sum(disk_bytes(path).values()) if path.is_dir() else path.stat().st_size
 
 
 def _silent(done: int, total: int) -> None:

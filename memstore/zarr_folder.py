@@ -4,7 +4,6 @@ Chunks are stored as they are: without a codec that unpacks, a file costs no mor
 All chunks are written, zeros too, so that a lost one is noticed.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,14 +78,6 @@ class ZarrFolder:
         step: int = array.chunks[0]
         for start in range(0, array.shape[0], step):
             yield np.asarray(array[start : start + step])
-
-
-def folder_bytes(path: Path) -> int:
-    """Bytes of all files below a folder; links are not followed."""
-    total = 0
-    for folder, _, files in os.walk(path):
-        total += sum(os.lstat(os.path.join(folder, file)).st_size for file in files)
-    return total
 
 
 def _head(name: str, array: "zarr.Array[Any]") -> Head:

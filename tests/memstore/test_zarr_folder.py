@@ -9,7 +9,6 @@ from numpy.testing import assert_array_equal
 
 from memstore import FormatError
 from memstore.exchange import export, import_memory
-from memstore.zarr_folder import folder_bytes
 from tests.memories import assert_same, busy_memory
 
 
@@ -82,10 +81,3 @@ def test_long_metadata_is_not_parsed(folder):
     (folder / "keys" / "zarr.json").write_bytes(bytes(2**20 + 1))
     with pytest.raises(FormatError, match=r"zarr\.json: got 1048577 bytes"):
         import_memory(folder)
-
-
-def test_bytes_of_a_folder_by_hand(tmp_path):
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "x").write_bytes(b"123")
-    (tmp_path / "a" / "b" / "y").write_bytes(b"45")
-    assert folder_bytes(tmp_path) == 5
