@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from memstore.config import PAPER, MemoryConfig
     from memstore.contrast import Contrast
+    from memstore.difference import Diff, diff
+    from memstore.duplicates import Duplicates, near_duplicates
     from memstore.errors import (
         ArgumentError,
         ConfigError,
@@ -30,21 +32,28 @@ if TYPE_CHECKING:
         SnapshotError,
         TransientError,
     )
+    from memstore.exchange import EXPORT_KINDS, IMPORT_KINDS, export, import_memory
     from memstore.index import Hits
-    from memstore.inspection import Stats
+    from memstore.inspection import Histogram, SlotFacts, Stats
     from memstore.memory import Memory
     from memstore.policy import WriteReport
+    from memstore.portrait import contact_sheet, neighbour_sheet
     from memstore.reading import Priors
 
 _HOMES = {
+    "EXPORT_KINDS": "exchange",
+    "IMPORT_KINDS": "exchange",
     "PAPER": "config",
     "ArgumentError": "errors",
     "ConfigError": "errors",
     "Contrast": "contrast",
+    "Diff": "difference",
     "DtypeError": "errors",
+    "Duplicates": "duplicates",
     "ExtraMissingError": "errors",
     "FeatureError": "errors",
     "FormatError": "errors",
+    "Histogram": "inspection",
     "Hits": "index",
     "LockedError": "errors",
     "Memory": "memory",
@@ -58,21 +67,33 @@ _HOMES = {
     "ReadOnlyError": "errors",
     "ShapeError": "errors",
     "SlotError": "errors",
+    "SlotFacts": "inspection",
     "SnapshotError": "errors",
     "Stats": "inspection",
     "TransientError": "errors",
     "WriteReport": "policy",
+    "contact_sheet": "portrait",
+    "diff": "difference",
+    "export": "exchange",
+    "import_memory": "exchange",
+    "near_duplicates": "duplicates",
+    "neighbour_sheet": "portrait",
 }
 
 __all__ = [
+    "EXPORT_KINDS",
+    "IMPORT_KINDS",
     "PAPER",
     "ArgumentError",
     "ConfigError",
     "Contrast",
+    "Diff",
     "DtypeError",
+    "Duplicates",
     "ExtraMissingError",
     "FeatureError",
     "FormatError",
+    "Histogram",
     "Hits",
     "LockedError",
     "Memory",
@@ -86,10 +107,17 @@ __all__ = [
     "ReadOnlyError",
     "ShapeError",
     "SlotError",
+    "SlotFacts",
     "SnapshotError",
     "Stats",
     "TransientError",
     "WriteReport",
+    "contact_sheet",
+    "diff",
+    "export",
+    "import_memory",
+    "near_duplicates",
+    "neighbour_sheet",
 ]
 
 
