@@ -86,6 +86,7 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
         snapshot: that it is based on.
         path: of its folder.
     """
+    # Long, for it names each field once; to split it would only hide which field is what.
     config, used = state.config, state.used
     ages, reads = state.clock - state.touched[used], state.reads[used]
     full = occupancies(state, used)
