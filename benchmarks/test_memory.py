@@ -83,27 +83,3 @@ def test_write(benchmark, full):
     np.testing.assert_array_equal(full.ages[report.slots], np.arange(31, -1, -1))
 
 
-def test_commit(benchmark, full):
-    """32 changed slots spread over the memory."""
-    slots = np.arange(32) * 125
-
-    def change():
-        full.write(full.keys(slots), full.values(slots))  # merges
-        return ("32 slots",), {}
-
-    snapshot = benchmark.pedantic(full.commit, setup=change, rounds=5)
-    with Memory.open(full.path) as reader:
-        assert reader.snapshot == snapshot
-        np.testing.assert_array_equal(reader.ages, full.ages)
-
-
-def test_open(benchmark, full):
-    """From disk to RAM, all checks included; bytes per slot on the side."""
-    full.commit("for the files below")
-    files = [file for file in Path(full.path).rglob("*") if file.is_file()]
-    memory = benchmark.pedantic(Memory.open, (full.path,), rounds=3)
-    stats = memory.stats()
-    benchmark.extra_info["ram_bytes_per_slot"] = (stats.key_bytes + stats.value_bytes) / SLOTS
-    benchmark.extra_info["disk_bytes_all_history"] = sum(file.stat().st_size for file in files)
-    assert len(memory) == SLOTS
-    assert stats.key_bytes + stats.value_bytes == SLOTS * SLOT_BYTES

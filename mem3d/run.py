@@ -16,6 +16,7 @@ from mem3d.model import Mem3D
 from memstore import Memory
 
 LAST, BEST = "last.safetensors", "best.safetensors"
+TAG = "step-"  # how tags of snapshots that checkpoints name begin
 
 
 @dataclass(frozen=True)
@@ -121,20 +122,34 @@ def save_due(run: Run, job: Job, row: dict[str, Any], is_last: bool) -> None:
     improved = not math.isnan(value) and not value <= run.best_iou
     if improved:
         run.best_iou, run.best_step = value, run.step
-    if is_last or row["epoch"] % job.preset.train.checkpoint_every == 0:
-        if improved or run.best_step < 0:
-            _write_checkpoint(run, job, BEST, value)
-        _write_checkpoint(run, job, LAST, value)
-    elif improved:
+    is_due = is_last or row["epoch"] % job.preset.train.checkpoint_every == 0
+    if improved or (is_due and run.best_step < 0):
         _write_checkpoint(run, job, BEST, value)
+    if is_due:
+        _write_checkpoint(run, job, LAST, value)
+    if improved or is_due:
+        _forget_snapshots(run, job)
+
+
+def _forget_snapshots(run: Run, job: Job) -> None:
+    """Keep of the memory's history what the checkpoints name, and what others have tagged."""
+    files = [job.folder / name for name in (BEST, LAST)]
+    named = {checkpoint.read_state(file).snapshot for file in files if file.exists()}
+    for tag, snapshot in run.memory.tags().items():
+        if tag.startswith(TAG) and snapshot not in named:
+            run.memory.untag(tag)
+    run.memory.expire(keep=1)
 
 
 def _write_checkpoint(run: Run, job: Job, name: str, validation_iou: float) -> None:
-    """Commit the memory, then write the file that names the snapshot."""
+    """Commit the memory and tag the snapshot, then write the file that names it."""
+    snapshot = run.memory.commit(f"step {run.step}")
+    if snapshot not in run.memory.tags().values():
+        run.memory.tag(f"{TAG}{run.step}-{snapshot}")  # a tag's name is used once, a step may recur
     state = checkpoint.State(
         preset=job.preset,
         step=run.step,
-        snapshot=run.memory.commit(f"step {run.step}"),
+        snapshot=snapshot,
         validation_iou=validation_iou,
         best_iou=run.best_iou,
         best_step=run.best_step,

@@ -3,9 +3,10 @@
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
-from memstore.errors import LockedError
+from memstore.errors import LockedError, PathError
 
 
 class WriterLock:
@@ -17,7 +18,10 @@ class WriterLock:
 
     def __init__(self, path: Path) -> None:
         self._pid = os.getpid()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise PathError(f"{path.parent}: cannot be opened to write: {error}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -27,8 +31,9 @@ class WriterLock:
                 f"{path.parent}: process {pid or '?'} on {host or '?'} has it open to write; "
                 "close it there, or open with mode 'r'"
             ) from error
-        os.ftruncate(self._file, 0)
-        os.write(self._file, f"{self._pid} {socket.gethostname()}".encode())
+        with suppress(OSError):  # a full disk takes the text, not the lock
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"{self._pid} {socket.gethostname()}".encode())
 
     def close(self) -> None:
         """Let the next writer in; more than once is fine."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,13 +12,15 @@ from memstore.config import MemoryConfig
 from memstore.contrast import Contrast, contrast
 from memstore.errors import ArgumentError, DtypeError, ReadOnlyError, SlotError, TransientError
 from memstore.grids import unpack
+from memstore.guard import Guard
 from memstore.index import Hits
 from memstore.policy import WriteReport
 from memstore.reading import Priors, read
 from memstore.state import State
+from memstore.verification import Progress, Verification, verify
 
 if TYPE_CHECKING:
-    from memstore.repository import Commit, Repository
+    from memstore.repository import Commit, Expired, Repository
 
 Mode = Literal["r", "r+", "closed"]
 
@@ -33,6 +35,10 @@ class Memory:
     In all methods `features` are (B, C) of any float dtype and any norm but zero, `grids` are
     (B, R, R, R) bool, and `slots` (n,) integers that name used slots. B and n may be 0.
 
+    Threads may share one: calls that only look run side by side, calls that change anything wait
+    for them and run alone. Processes each open their own; one object is neither pickled nor used
+    on both sides of a fork.
+
     As a context manager it closes itself; closing drops changes that were not committed.
     """
 
@@ -40,6 +46,7 @@ class Memory:
         self._state = State.empty(config)
         self._repository: Repository | None = None
         self._mode: Mode = "r+"
+        self._guard = Guard()
 
     @classmethod
     def create(cls, path: str | Path, config: MemoryConfig) -> Self:
@@ -53,7 +60,7 @@ class Memory:
         """
         from memstore import repository  # zarr and icechunk take 0.3 s that RAM users need not pay
 
-        repository.create(Path(path), config)
+        repository.create(Path(path), State.empty(config), "create")
         return cls.open(path, "r+")
 
     @classmethod
@@ -80,13 +87,14 @@ class Memory:
         if mode not in ("r", "r+"):
             raise ArgumentError(f"mode: got {mode!r}, want 'r' or 'r+'")
         memory = cls.__new__(cls)
-        memory._repository = Repository(Path(path), writable=mode == "r+")
+        memory._repository = Repository(Path(path), writable=mode == "r+", at=at)
         try:
-            memory._state = memory._repository.load(at)
+            memory._state = memory._repository.load()
         except BaseException:
             memory._repository.close()
             raise
         memory._mode = mode
+        memory._guard = Guard()
         return memory
 
     def close(self) -> None:
@@ -155,18 +163,21 @@ class Memory:
 
     def keys(self, slots: ArrayLike) -> NDArray[np.float32]:
         """Copy keys: (n, C) unit vectors."""
-        return self._state.index.keys[arguments.as_slots(slots, self._state.touched)]
+        with self._guard.reading():
+            return self._state.index.keys[arguments.as_slots(slots, self._state.touched)]
 
     def values(self, slots: ArrayLike) -> NDArray[np.bool_]:
         """Copy values: (n, R, R, R)."""
-        checked = arguments.as_slots(slots, self._state.touched)
-        return unpack(self._state.values[checked], self.config.resolution)
+        with self._guard.reading():
+            checked = arguments.as_slots(slots, self._state.touched)
+            return unpack(self._state.values[checked], self.config.resolution)
 
     def search(self, features: ArrayLike, k: int) -> Hits:
         """Find the k used slots with the most similar keys; k >= 1 may exceed len(memory)."""
         queries = arguments.as_queries(features, self.config.key_dim)
         arguments.check_count("k", k)
-        return self._state.index.search(queries, k, self._state.used_rows)
+        with self._guard.reading():
+            return self._state.index.search(queries, k, self._state.used_rows)
 
     def read(
         self,
@@ -185,13 +196,15 @@ class Memory:
         arguments.check_count("k", k)
         beta = self.config.beta if beta is None else arguments.as_cosine("beta", beta)
         excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
-        return read(self._state, queries, k, beta, excluded)
+        with self._guard.reading():
+            return read(self._state, queries, k, beta, excluded)
 
     def contrast(self, features: ArrayLike, grids: ArrayLike) -> Contrast:
         """Find per pair the nearest slot with a similar value, and the nearest without."""
         queries = arguments.as_queries(features, self.config.key_dim)
         packed = arguments.as_packed(grids, len(queries), self.config.resolution)
-        return contrast(self._state, queries, packed)
+        with self._guard.reading():
+            return contrast(self._state, queries, packed)
 
     def write(
         self, features: ArrayLike, grids: ArrayLike, sources: Sequence[str] | None = None
@@ -205,15 +218,17 @@ class Memory:
         queries = arguments.as_queries(features, self.config.key_dim)
         packed = arguments.as_packed(grids, len(queries), self.config.resolution)
         named = arguments.as_sources("sources", sources, len(queries))
-        return self._state.write(queries, packed, named)
+        with self._guard.writing():
+            return self._state.write(queries, packed, named)
 
     def remove(self, slots: ArrayLike) -> None:
         """Empty distinct slots; no time passes, so no slot ages."""
         self._check_writable()
-        checked = arguments.as_slots(slots, self._state.touched)
-        if len(np.unique(checked)) < len(checked):
-            raise SlotError("slots: got a slot twice, want distinct slots")
-        self._state.remove(checked)
+        with self._guard.writing():
+            checked = arguments.as_slots(slots, self._state.touched)
+            if len(np.unique(checked)) < len(checked):
+                raise SlotError("slots: got a slot twice, want distinct slots")
+            self._state.remove(checked)
 
     def commit(self, message: str) -> str:
         """Save the changes as one snapshot, whole or not at all.
@@ -223,7 +238,8 @@ class Memory:
         """
         if not isinstance(message, str):
             raise DtypeError(f"message: got {type(message).__name__}, want str")
-        return self._disk().commit(self._state, message)
+        with self._guard.writing():
+            return self._disk().commit(self._state, message)
 
     def history(self) -> list["Commit"]:
         """Commits that led to `snapshot`, newest first; [] in RAM."""
@@ -241,9 +257,58 @@ class Memory:
         """Snapshot id by tag; {} in RAM."""
         return self._repository.tags() if self._repository else {}
 
+    def untag(self, name: str) -> None:
+        """Take a tag away, so that its snapshot may expire; the name cannot be used again."""
+        self._disk().untag(name)
+
+    def expire(self, keep: int = 8) -> "Expired":
+        """Forget old snapshots and free what only they used; the present state stays.
+
+        Args:
+            keep: latest commits that stay, >= 1; tagged snapshots stay besides.
+
+        Raises:
+            SnapshotError: opened at an earlier snapshot and not committed since.
+        """
+        arguments.check_count("keep", keep)
+        with self._guard.writing():
+            return self._disk().expire(keep)
+
+    def copy_to(self, path: str | Path) -> None:
+        """Write the state as it is, uncommitted changes included, as a new memory's first commit.
+
+        Args:
+            path: where nothing is yet; missing parent folders are made.
+
+        Raises:
+            PathExistsError: there is something at the path.
+        """
+        from memstore import repository
+
+        with self._guard.writing():
+            repository.create(Path(path), self._state, "copy")
+
+    def verify(self, every: bool = False, progress: Progress | None = None) -> Verification:
+        """Check that nothing is damaged; changes nothing.
+
+        Reads every chunk of the snapshot that the state is based on, compares each row with the
+        check that was written with it and with the row in RAM, and tries the index. In RAM only, it
+        checks what there is.
+
+        Args:
+            every: also all other snapshots of the history and all tagged ones.
+            progress: called with the number of snapshots done, and of all.
+        """
+        with self._guard.writing():
+            return verify(self._state, self._repository, every, progress)
+
     def stats(self) -> inspection.Stats:
         """How full the memory is, how old its slots are, what it costs."""
         return inspection.stats(self._state, self.snapshot)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: a copy would fall behind without a word."""
+        raise TypeError("a Memory cannot be pickled; open it in each process: Memory.open(path)")
 
     def _check_writable(self) -> None:
         """Raise ReadOnlyError unless the mode is "r+"."""

@@ -8,16 +8,17 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import icechunk
+import numpy as np
 import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import BaseZarrError, GroupNotFoundError
 
-from memstore import layout
-from memstore.config import MemoryConfig
+from memstore import layout, loading
 from memstore.errors import (
     ArgumentError,
     FormatError,
@@ -34,10 +35,11 @@ from memstore.state import State
 
 LOCK_FILE = "writer.lock"
 MAIN = "main"
+PANICS = ("PanicException", "RustPanic")  # of Icechunk, at some damages; no module exports them
 REWIND = "rewind"  # branch that lives during one commit: the first after a rewind
 
 # Icechunk warns that a local folder does not order two writers; the writer lock does.
-icechunk.set_logs_filter("icechunk=error")
+icechunk.set_logs_filter("off")
 
 
 class Commit(NamedTuple):
@@ -48,66 +50,101 @@ class Commit(NamedTuple):
     time: datetime  # UTC
 
 
-def create(path: Path, config: MemoryConfig) -> None:
-    """Make an empty memory: built beside the path, then renamed, so never half of one."""
+class Expired(NamedTuple):
+    """What `Memory.expire` did away with.
+
+    Attributes:
+        snapshots: number of snapshots that are gone.
+        bytes: freed on disk.
+    """
+
+    snapshots: int
+    bytes: int
+
+
+def create(path: Path, state: State, message: str) -> None:
+    """Make a memory: built beside the path, then renamed, so never half of one."""
     if path.exists() or path.is_symlink():
         raise PathExistsError(f"{path}: exists already; choose another path or open it")
-    path.parent.mkdir(parents=True, exist_ok=True)
     building = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        building.mkdir()  # where we may not, Icechunk would panic
         repo = icechunk.Repository.create(icechunk.local_filesystem_storage(str(building)))
         session = repo.writable_session(MAIN)
         group = zarr.create_group(session.store)
-        for name, options in layout.arrays(config).items():
-            group.create_array(name, **options)
-        group.update_attributes(layout.attributes(State.empty(config)))
-        session.commit("create")
+        for name, options in layout.arrays(state.config).items():
+            group.create_array(name, **options, compressors=_codecs(name))
+        layout.write(group, state, state.used, layout.Ledger.empty(state.config))
+        session.commit(message)
         building.rename(path)
-    except BaseException:
+    except (OSError, icechunk.IcechunkError) as error:
+        if path.exists():
+            raise PathExistsError(f"{path}: somebody else has just made it") from error
+        raise PathError(f"{path}: cannot make it: {_first_line(error)}") from error
+    finally:
         shutil.rmtree(building, ignore_errors=True)
-        raise
+
+
+def _codecs(name: str) -> list[Any]:
+    """How the chunks of an array are written: each ends with a checksum."""
+    packed = [] if name == "keys" else [ZstdCodec(level=3)]  # random mantissas do not compress
+    return [*packed, Crc32cCodec()]
 
 
 class Repository:
     """The folder of one memory, open to be read, or locked and open to be written."""
 
-    def __init__(self, path: Path, writable: bool) -> None:
+    def __init__(self, path: Path, writable: bool, at: str | None = None) -> None:
         self.path = path
         if not path.exists():
             raise PathMissingError(f"{path}: nothing there; Memory.create makes a memory")
         if not ((path / "refs").is_dir() and (path / "snapshots").is_dir()):
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
+        self._lock: WriterLock | None = None
         with _reading(path):
             self._repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(path)))
-            self._group(self._repo.lookup_branch(MAIN))  # before a foreign folder gets a lock file
-        self._lock = WriterLock(path / LOCK_FILE) if writable else None
-        self._tip = self._repo.lookup_branch(MAIN)
-        self.snapshot = self._tip
+            self._tip = self._repo.lookup_branch(MAIN)
+        self._at = None if at is None else self._resolve(at)
+        self.snapshot = self._at or self._tip
+        if writable:
+            with _reading(path):
+                self._group(self.snapshot)  # before a foreign folder gets a lock file
+            self._lock = WriterLock(path / LOCK_FILE)
+            self._tip = self._repo.lookup_branch(MAIN)
+            self.snapshot = self._at or self._tip
+        self._ledger: layout.Ledger
 
     def close(self) -> None:
         """Let the next writer in."""
         if self._lock:
             self._lock.close()
 
-    def load(self, at: str | None) -> State:
-        """Read the state at a snapshot, by default the last commit; later commits follow it."""
-        snapshot = self._tip if at is None else self._resolve(at)
+    def load(self) -> State:
+        """Read the state at `self.snapshot`; later commits follow it."""
+        while True:
+            try:
+                state, self._ledger = self.read(self.snapshot)
+                return state
+            except FormatError:
+                # A writer may have committed, and expired our snapshot, while we read it.
+                tip = self._repo.lookup_branch(MAIN)
+                if self._at is not None or tip == self.snapshot:
+                    raise
+                self._tip = self.snapshot = tip
+
+    def read(self, snapshot: str) -> tuple[State, layout.Ledger]:
+        """Read a snapshot from disk, every chunk of it."""
         with _reading(self.path):
-            state = layout.read(self._group(snapshot))
-        self.snapshot = snapshot
-        return state
+            return loading.read(self._group(snapshot), lambda: _folder_bytes(self.path))
 
     def commit(self, state: State, message: str) -> str:
-        """Write the chunks of dirty slots as one snapshot after `self.snapshot`."""
-        try:
+        """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
+        with self._writing():
             if state.dirty:
                 self._commit(state, message)
             elif self.snapshot != self._tip:
                 self._repo.reset_branch(MAIN, self.snapshot, from_snapshot_id=self._tip)
-        except icechunk.ConflictError as error:
-            raise LockedError(f"{self.path}: somebody commits without the lock") from error
-        except icechunk.IcechunkError as error:
-            raise PathError(f"{self.path}: cannot write: {_first_line(error)}") from error
         self._tip = self.snapshot
         state.dirty.clear()
         return self.snapshot
@@ -116,25 +153,56 @@ class Repository:
         """As commit; the history changes in one step, also after a rewind."""
         rewound = self.snapshot != self._tip
         if rewound:
-            if REWIND in self._repo.list_branches():  # a writer died in the middle of this
-                self._repo.delete_branch(REWIND)
+            self._drop_rewind()
             self._repo.create_branch(REWIND, self.snapshot)
         session = self._repo.writable_session(REWIND if rewound else MAIN)
         if session.snapshot_id != self.snapshot:
             raise LockedError(f"{self.path}: somebody committed without the lock; open it again")
-        group = zarr.open_group(session.store, mode="r+")
-        layout.write(group, state)
-        group.update_attributes(layout.attributes(state))
+        group = zarr.open_group(session.store, mode="r+", zarr_format=3)
+        dirty = np.array(sorted(state.dirty), np.int64)
+        ledger = layout.write(group, state, dirty, self._ledger)
         snapshot = session.commit(message)
         if rewound:
             self._repo.reset_branch(MAIN, snapshot, from_snapshot_id=self._tip)
+            self._drop_rewind()
+        self.snapshot, self._ledger = snapshot, ledger
+
+    def _drop_rewind(self) -> None:
+        """Forget the branch of a rewind, be it ours or that of a writer that died in one."""
+        if REWIND in self._repo.list_branches():
             self._repo.delete_branch(REWIND)
-        self.snapshot = snapshot
+
+    def expire(self, keep: int) -> Expired:
+        """Forget snapshots but the last `keep` and tagged ones, and delete what only they used."""
+        if self.snapshot != self._tip:
+            raise SnapshotError(
+                f"{self.path}: open at {self.snapshot}, which is not the last commit; "
+                "commit first, or open it without `at`"
+            )
+        with self._writing():
+            self.tags()  # a damaged tag must not cost its snapshot
+            self._drop_rewind()
+            snapshots, size = self._snapshot_files(), _folder_bytes(self.path)
+            ancestry = list(self._repo.ancestry(snapshot_id=self._tip))[:-1]
+            if keep < len(ancestry):
+                self._repo.expire_snapshots(ancestry[keep - 1].written_at)
+            self._repo.garbage_collect(datetime.now(UTC))
+            freed = size - _folder_bytes(self.path)
+        return Expired(snapshots - self._snapshot_files(), freed)
+
+    @property
+    def tip(self) -> str:
+        """Snapshot of the last commit."""
+        return self._tip
 
     def history(self) -> list[Commit]:
         """Commits that led to `self.snapshot`, newest first."""
+        return self.history_of(self.snapshot)
+
+    def history_of(self, snapshot: str) -> list[Commit]:
+        """Commits that led to a snapshot, newest first."""
         with _reading(self.path):
-            ancestry = list(self._repo.ancestry(snapshot_id=self.snapshot))
+            ancestry = list(self._repo.ancestry(snapshot_id=snapshot))
         # The last is Icechunk's own: a repository without arrays.
         return [Commit(entry.id, entry.message, entry.written_at) for entry in ancestry[:-1]]
 
@@ -147,10 +215,29 @@ class Repository:
         except icechunk.IcechunkError as error:  # a deleted tag's name stays taken
             raise ArgumentError(f"name: {_first_line(error)}; choose another") from error
 
+    def untag(self, name: str) -> None:
+        """Take a tag away."""
+        if name not in self.tags():
+            raise SnapshotError(f"{self.path}: no tag {name!r}; tags() lists them")
+        with self._writing():
+            self._repo.delete_tag(name)
+
     def tags(self) -> dict[str, str]:
         """Snapshot id by tag."""
         with _reading(self.path):
-            return {name: self._repo.lookup_tag(name) for name in sorted(self._repo.list_tags())}
+            found = {name: self._repo.lookup_tag(name) for name in sorted(self._repo.list_tags())}
+            # Icechunk takes a tag whose file is damaged for a deleted one.
+            for folder in (self.path / "refs").glob("tag.*"):
+                alive = (folder / "ref.json").exists() and not (
+                    folder / "ref.json.deleted"
+                ).exists()
+                if alive and folder.name.removeprefix("tag.") not in found:
+                    raise FormatError(f"{folder.name}: got a damaged tag")
+        return found
+
+    def _snapshot_files(self) -> int:
+        """Snapshots in the folder."""
+        return sum(1 for _ in (self.path / "snapshots").iterdir())
 
     def _resolve(self, at: str) -> str:
         """Snapshot id of a tag or id."""
@@ -167,10 +254,27 @@ class Repository:
 
     def _group(self, snapshot: str) -> zarr.Group:
         """The arrays and attributes at a snapshot, once they say that they are a memory."""
+        self._repo.lookup_snapshot(snapshot)  # zarr would take a damaged one for an empty one
         session = self._repo.readonly_session(snapshot_id=snapshot)
-        group = zarr.open_group(session.store, mode="r")
-        layout.check_format(group)
+        group = zarr.open_group(session.store, mode="r", zarr_format=3)
+        loading.check_format(group)
         return group
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Report what keeps us from writing as our errors; nothing is lost by then."""
+        try:
+            yield
+        except icechunk.ConflictError as error:
+            raise LockedError(f"{self.path}: somebody commits without the lock") from error
+        except MemstoreError:
+            raise
+        except (icechunk.IcechunkError, BaseZarrError, OSError, RuntimeError) as error:
+            raise PathError(f"{self.path}: cannot write: {_first_line(error)}") from error
+        except BaseException as error:
+            if type(error).__name__ not in PANICS:
+                raise
+            raise PathError(f"{self.path}: cannot write: {_first_line(error)}") from error
 
 
 @contextmanager
@@ -185,9 +289,18 @@ def _reading(path: Path) -> Iterator[None]:
         *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, MemoryError),
     ) as error:
         raise FormatError(f"{path}: cannot be read: {_first_line(error)}") from error
+    except BaseException as error:
+        if type(error).__name__ not in PANICS:
+            raise
+        raise FormatError(f"{path}: cannot be read: {_first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
+def _folder_bytes(path: Path) -> int:
+    """Size of all files of a memory."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _first_line(error: BaseException) -> str:
     """What went wrong, without Icechunk's inner trace."""
     lines = [line.strip(" x") for line in str(error).splitlines()]
     return next((line for line in lines if line), type(error).__name__)

@@ -176,6 +176,21 @@ def test_a_finished_run_stays_as_it_is(sets, finished):
     assert_same(contents(finished), before)
 
 
+def test_a_run_keeps_the_snapshots_that_its_checkpoints_name_and_tagged_ones(sets, tmp_path):
+    preset = replace(PRESET, train=replace(PRESET.train, epochs=6))
+    train(*sets, tmp_path, PRESET)
+    with Memory.open(tmp_path / "memory", "r+") as memory:
+        memory.tag("mine")
+    train(*sets, tmp_path / "longer", preset)
+    named = {contents(tmp_path / "longer", which)[2].snapshot for which in ("best", "last")}
+    with Memory.open(tmp_path / "longer" / "memory") as memory:
+        kept = {*memory.tags().values(), *(entry.id for entry in memory.history())}
+        assert kept == named
+        assert memory.verify(every=True).problems == ()
+    with Memory.open(tmp_path / "memory") as memory:
+        assert "mine" in memory.tags()
+
+
 def test_the_same_seed_gives_the_same_run_and_another_does_not(sets, finished, tmp_path):
     train(*sets, tmp_path / "same", PRESET)
     assert_same(contents(tmp_path / "same"), contents(finished))

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from numpy.testing import assert_array_equal
 
 import memstore
-from memstore import Memory, MemoryConfig
+from memstore import Memory, MemoryConfig, layout
 from tests.naive import NaiveMemory, assert_found
 
 TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, beta=0.5, delta=0.75)
@@ -71,10 +71,18 @@ def assert_write_matches(memory, oracle, written):
     assert_array_equal(report.value_similarities, [similarity for _, _, similarity in expected])
 
 
+@pytest.fixture(autouse=True, scope="module")
+def short_log():
+    """The log of a memory on disk fills and empties every few commits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "LOG_LEAST", 64)
+        yield
+
+
 class MemoryMachine(RuleBasedStateMachine):
     """Any sequence of calls, commits and reopenings gives what the oracle gives."""
 
-    @initialize(similarity=st.sampled_from(["mse", "iou"]), capacity=st.sampled_from([1, 4]))
+    @initialize(similarity=st.sampled_from(["mse", "iou"]), capacity=st.sampled_from([1, 4, 9]))
     def create(self, similarity, capacity):
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "memory"

@@ -8,14 +8,28 @@ import pytest
 import zarr
 
 import memstore
-from memstore import Memory, MemoryConfig
+from memstore import Memory, MemoryConfig, layout
+from memstore.cosine import unit
+from memstore.grids import pack
 from memstore.repository import REWIND
+from memstore.state import Rows
 
 TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=1)
 AXES = np.eye(3, dtype=np.float32)
 GRIDS = np.stack(
     [np.full((2, 2, 2), False), np.full((2, 2, 2), True), np.eye(4).reshape(4, 2, 2)[:2] > 0]
 )
+
+
+def folder_bytes(folder):
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def rows_of(memory, features, grids):
+    """Rows that fill the first slots."""
+    n = len(features)
+    keys, zeros = unit(features), np.zeros(n, np.int64)
+    return Rows(np.arange(n), keys, pack(grids), zeros, np.zeros(n, "S128"), zeros)
 
 
 @pytest.fixture
@@ -82,19 +96,20 @@ def test_commit_of_nothing(path):
     assert len(Memory.open(path)) == 1
 
 
-def test_commit_writes_changed_chunks_only(tmp_path):
-    config = MemoryConfig(capacity=96, key_dim=1024, resolution=2, delta=1)
+@pytest.mark.parametrize("capacity", [200, 2000])
+def test_a_commit_grows_the_folder_with_the_change(tmp_path, capacity):
+    config = MemoryConfig(capacity=capacity, key_dim=1024, resolution=2, delta=1)
     rng = np.random.default_rng(0)
     with Memory.create(tmp_path / "memory", config) as memory:
-        grids = np.unpackbits(np.arange(96, dtype=np.uint8)).reshape(-1, 2, 2, 2).astype(bool)
-        memory.write(rng.standard_normal((96, 1024)), grids)
-        memory.commit("three chunks of 32 keys")
-        before = sum(file.stat().st_size for file in (tmp_path / "memory" / "chunks").iterdir())
-        memory.write(memory.keys([40]), memory.values([40]))
-        memory.commit("one slot")
-    after = sum(file.stat().st_size for file in (tmp_path / "memory" / "chunks").iterdir())
-    one_chunk = 32 * 1024 * 4
-    assert one_chunk <= after - before < 1.1 * one_chunk
+        grids = rng.random((capacity, 2, 2, 2)) < 0.5
+        memory._state.put(rows_of(memory, rng.standard_normal((capacity, 1024)), grids))
+        memory.commit("all")
+        before = folder_bytes(tmp_path)
+        memory.remove(memory.slots[:: capacity // 20])
+        memory.write(rng.standard_normal((20, 1024)), grids[:20])
+        memory.commit("twenty slots, far apart")
+    assert folder_bytes(tmp_path) - before < 1.3 * 20 * 1024 * 4
+    assert Memory.open(tmp_path / "memory").verify().problems == ()
 
 
 def test_tags_are_for_good(path):
@@ -169,3 +184,126 @@ def test_a_commit_without_the_lock_is_noticed(path):
         memory.remove([1])
         with pytest.raises(memstore.LockedError, match="without the lock"):
             memory.commit("too late")
+
+
+def test_expire_keeps_the_last_and_the_tagged(path):
+    with Memory.open(path, "r+") as memory:
+        ids = [entry.id for entry in memory.history()]
+        before = folder_bytes(path)
+        expired = memory.expire(2)
+        assert expired.snapshots == 1  # "create": the oldest but one is tagged
+        assert [entry.message for entry in memory.history()] == ["slot 2", "slot 1"]
+        assert before - folder_bytes(path) == expired.bytes > 0
+        memory.write(AXES[:1], GRIDS[1:2])
+        memory.commit("goes on")
+    for at, slots in (("first", 1), (ids[0], 3), (ids[1], 2)):
+        assert len(Memory.open(path, at=at)) == slots
+    with pytest.raises(memstore.SnapshotError, match="no snapshot or tag"):
+        Memory.open(path, at=ids[3])
+
+
+def test_expire_takes_what_a_rewind_left_behind(path):
+    tip = Memory.open(path).snapshot
+    with Memory.open(path, "r+", at="first") as memory:
+        with pytest.raises(memstore.SnapshotError, match="commit first"):
+            memory.expire()
+        memory.commit("back")
+        memory.expire()
+        with pytest.raises(memstore.SnapshotError):
+            Memory.open(path, at=tip)
+        assert memory.verify(every=True) == (2, 1 + 1 + 0, ())
+
+
+def test_untag_frees_a_snapshot(path):
+    with Memory.open(path, "r+") as memory:
+        memory.untag("first")
+        assert memory.tags() == {}
+        memory.expire(1)
+        with pytest.raises(memstore.SnapshotError, match="no tag 'first'"):
+            memory.untag("first")
+        with pytest.raises(memstore.ArgumentError, match="choose another"):
+            memory.tag("first")
+    assert len(list((path / "snapshots").iterdir())) == 2  # ours, and Icechunk's first
+
+
+def test_expire_wants_a_count(path):
+    with Memory.open(path, "r+") as memory:
+        for keep, error in ((0, memstore.ArgumentError), (1.5, memstore.DtypeError)):
+            with pytest.raises(error, match="keep"):
+                memory.expire(keep)
+    with pytest.raises(memstore.ReadOnlyError):
+        Memory.open(path).expire()
+    with pytest.raises(memstore.TransientError):
+        Memory(TINY).expire()
+
+
+def test_a_damaged_tag_does_not_cost_its_snapshot(path):
+    ref = path / "refs" / "tag.first" / "ref.json"
+    ref.write_text(ref.read_text().replace("snapshot", "snapshop"))
+    with Memory.open(path, "r+") as memory:
+        for call in (memory.tags, memory.expire):
+            with pytest.raises(memstore.FormatError, match="damaged tag"):
+                call()
+        assert memory.verify(every=True).problems
+
+
+def test_growth_is_bounded(tmp_path, monkeypatch):
+    """Ten times the commits, the same size: what expired is gone from the disk."""
+    monkeypatch.setattr(layout, "LOG_LEAST", 64)
+    rng, sizes = np.random.default_rng(0), []
+    with Memory.create(tmp_path / "memory", MemoryConfig(capacity=40, key_dim=8)) as memory:
+        memory.write(rng.standard_normal((40, 8)), rng.random((40, 32, 32, 32)) < 0.5)
+        for commit in range(100):
+            memory.write(rng.standard_normal((1, 8)), rng.random((1, 32, 32, 32)) < 0.5)
+            memory.commit(str(commit))
+            memory.expire(4)
+            sizes.append(folder_bytes(tmp_path))
+        assert len(memory.history()) == 4
+    assert max(sizes[50:]) <= 1.2 * max(sizes[10:50])
+
+
+def test_a_copy_is_whole_and_has_no_past(path, tmp_path):
+    with Memory.open(path, at="first") as memory:
+        memory.copy_to(tmp_path / "deep" / "copy")
+        with pytest.raises(memstore.PathExistsError):
+            memory.copy_to(path)
+    with Memory.open(tmp_path / "deep" / "copy", "r+") as copy:
+        assert (len(copy), copy.clock, copy.keys([0]).tolist()) == (1, 1, [[1, 0, 0]])
+        assert [entry.message for entry in copy.history()] == ["copy"]
+        assert copy.verify().problems == ()
+
+
+def test_a_memory_in_ram_can_be_saved(tmp_path):
+    memory = Memory(TINY)
+    memory.write(AXES, GRIDS, ["a", "b", "c"])
+    memory.copy_to(tmp_path / "memory")
+    with Memory.open(tmp_path / "memory") as saved:
+        assert (saved.sources, saved.ages.tolist()) == (["a", "b", "c"], [2, 1, 0])
+        np.testing.assert_array_equal(saved.values([0, 1, 2]), GRIDS)
+
+
+def test_a_damaged_last_commit_leaves_the_earlier_ones(path):
+    with Memory.open(path) as memory:
+        tip, before = memory.history()[:2]
+    (path / "snapshots" / tip.id).write_bytes(b"power failed")
+    with pytest.raises(memstore.FormatError):
+        Memory.open(path)
+    with Memory.open(path, "r+", at=before.id) as memory:
+        memory.write(AXES[2:], GRIDS[2:])
+        memory.commit("on from there")
+    assert len(Memory.open(path)) == 3
+
+
+def test_two_creators(tmp_path, monkeypatch):
+    """The slower one is told that the faster one was there."""
+    write = layout.write
+
+    def write_slowly(*args):
+        monkeypatch.setattr(layout, "write", write)
+        Memory.create(tmp_path / "memory", TINY).close()
+        return write(*args)
+
+    monkeypatch.setattr(layout, "write", write_slowly)
+    with pytest.raises(memstore.PathExistsError, match="just made"):
+        Memory.create(tmp_path / "memory", TINY)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["memory"]

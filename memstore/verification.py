@@ -1,0 +1,114 @@
+"""verify: is a memory whole, in RAM and on disk?"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from memstore import cosine
+from memstore.errors import MemstoreError
+from memstore.loading import check_state
+from memstore.seals import checks
+from memstore.state import State
+
+if TYPE_CHECKING:
+    from memstore.layout import Ledger
+    from memstore.repository import Repository
+
+ROWS = 1024  # slots checked at once
+SEARCHES = 8  # slots whose own keys are searched for
+
+Progress = Callable[[int, int], None]
+
+
+class Verification(NamedTuple):
+    """What `Memory.verify` looked at, and what is wrong.
+
+    Attributes:
+        snapshots: read from disk, every chunk of them.
+        slots: used slots checked, over all these snapshots and RAM.
+        problems: one line each; empty if all is well.
+    """
+
+    snapshots: int
+    slots: int
+    problems: tuple[str, ...]
+
+
+def verify(
+    state: State, repository: "Repository | None", every: bool, progress: Progress | None
+) -> Verification:
+    """Check the state in RAM, the snapshot that it is based on, and with `every` all others."""
+    problems = [f"in RAM: {problem}" for problem in _state_problems(state)]
+    slots = len(state.used)
+    snapshots = _snapshots(repository, every, problems) if repository else []
+    for done, snapshot in enumerate(snapshots):
+        if progress:
+            progress(done, len(snapshots))
+        try:
+            stored, ledger = repository.read(snapshot) if repository else (state, None)
+        except MemstoreError as error:
+            problems.append(f"snapshot {snapshot}: {error}")
+            continue
+        slots += len(stored.used)
+        found = [*_row_problems(stored, ledger)] if ledger else []
+        if repository and snapshot == repository.snapshot:
+            found += _differences(state, stored)
+        problems += [f"snapshot {snapshot}: {problem}" for problem in found]
+    if progress:
+        progress(len(snapshots), len(snapshots))
+    return Verification(len(snapshots), slots, tuple(problems))
+
+
+def _snapshots(repository: "Repository", every: bool, problems: list[str]) -> list[str]:
+    """Ids to read, the present one first."""
+    found = {repository.snapshot: None}
+    if every:
+        try:
+            tips = [repository.tip, *repository.tags().values(), repository.snapshot]
+            for tip in tips:
+                found |= {commit.id: None for commit in repository.history_of(tip)}
+        except MemstoreError as error:
+            problems.append(f"history: {error}")
+    return list(found)
+
+
+def _state_problems(state: State) -> Iterator[str]:
+    """What is wrong with a state, its index included."""
+    try:
+        check_state(state)
+    except MemstoreError as error:
+        yield str(error)
+        return
+    used = state.used
+    if not len(used):
+        return
+    sample = used[np.unique(np.linspace(0, len(used) - 1, SEARCHES).astype(int))]
+    keys = state.index.keys
+    hits = state.index.search(keys[sample], 1, state.used_rows)
+    for slot, found, similarity in zip(sample, hits.slots[:, 0], hits.cosines[:, 0], strict=True):
+        exact = cosine.cosines(keys[slot], keys[used])
+        want = used[exact.argmax()]
+        if (found, similarity) != (want, exact.max()):
+            yield f"slot {slot}: a search for its key finds slot {found}, want slot {want}"
+
+
+def _row_problems(state: State, ledger: "Ledger") -> Iterator[str]:
+    """Rows that do not fit their checks."""
+    for start in range(0, state.index.rows, ROWS):
+        slots = np.arange(start, min(start + ROWS, state.index.rows))
+        wrong = (checks(state.rows(slots)) != ledger.checks[slots]).any(axis=1)
+        for slot in slots[wrong]:
+            yield f"slot {slot}: its key, value, source or clock value is not what was written"
+
+
+def _differences(state: State, stored: State) -> Iterator[str]:
+    """Slots that nobody has changed since the snapshot and that differ from it all the same."""
+    for start in range(0, stored.index.rows, ROWS):
+        slots = np.arange(start, min(start + ROWS, stored.index.rows))
+        slots = slots[[slot not in state.dirty for slot in slots.tolist()]]
+        ours, theirs = state.rows(slots), stored.rows(slots)
+        for name in ("keys", "values", "touched", "sources"):
+            unequal = getattr(ours, name) != getattr(theirs, name)
+            for slot in slots[unequal.reshape(len(slots), -1).any(axis=1)]:
+                yield f"slot {slot}: {name} in RAM differ from those on disk"
