@@ -1,5 +1,6 @@
 """diff: what changed between two memories, slot by slot."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,14 @@ def diff(before: Memory, after: Memory) -> Diff:
         first, second = getattr(before.config, name), getattr(after.config, name)
         if first != second:
             raise ShapeError(f"{name}: got {first} and {second}, want memories with the same")
-    old, new = before._state, after._state
+    with ExitStack() as guards:
+        for memory in dict.fromkeys((before, after)):
+            guards.enter_context(memory._guard.reading())
+        return _diff(before._state, after._state)
+
+
+def _diff(old: State, new: State) -> Diff:
+    """As diff, of states that nobody changes meanwhile."""
     both = np.intersect1d(old.used, new.used)
     parts = [both[start : start + _BLOCK] for start in range(0, len(both), _BLOCK)]
     nothing = [np.empty(0, np.int64)]

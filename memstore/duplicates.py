@@ -49,11 +49,12 @@ def near_duplicates(
         raise ArgumentError(f"similarity: got {least}, want a number in [0, 1]")
     if limit < 1:
         raise ArgumentError(f"limit: got {limit}, want >= 1")
-    slots, used = memory.slots, len(memory)
-    if used > LARGEST_WHOLE:
-        sample = np.random.default_rng(0).choice(used, LARGEST_WHOLE, replace=False)
-        slots = slots[np.sort(sample)]
-    values, config = memory._state.values[slots], memory.config
+    with memory._guard.reading():
+        slots = memory.slots
+        if (used := len(slots)) > LARGEST_WHOLE:
+            sample = np.random.default_rng(0).choice(used, LARGEST_WHOLE, replace=False)
+            slots = slots[np.sort(sample)]
+        values, config = memory._state.values[slots], memory.config
     groups = np.arange(len(slots))  # of the slots at each place, the lowest place it is linked to
     pairs: list[tuple[float, int, int]] = []  # -similarity, two places
     total = 0

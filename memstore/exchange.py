@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from memstore import arguments
 from memstore.config import ValueSimilarity
 from memstore.errors import ArgumentError, PathMissingError, SlotError
-from memstore.files import made_beside
+from memstore.files import check_free, made_beside
 from memstore.inspection import disk_bytes
 from memstore.memory import Memory
 from memstore.npz import open_npz, write_npz
@@ -68,13 +68,14 @@ def export(
     """
     path = Path(path)
     kind = _kind(path, kind, EXPORT_KINDS)
-    state = memory._state
-    chosen = state.used if slots is None else arguments.as_slots(slots, state.touched)
-    if len(np.unique(chosen)) < len(chosen):
-        raise SlotError("slots: got a slot twice, want distinct slots")
-    show = progress or _silent
-    with made_beside(path) as beside:
+    state, show = memory._state, progress or _silent
+    check_free(path)  # before rows are copied
+    with memory._guard.reading():
+        chosen = state.used if slots is None else arguments.as_slots(slots, state.touched)
+        if len(np.unique(chosen)) < len(chosen):
+            raise SlotError("slots: got a slot twice, want distinct slots")
         table = table_of(state, chosen)
+    with made_beside(path) as beside:
         if kind in _WRITERS:
             _WRITERS[kind](beside, table)
             show(len(chosen), len(chosen))

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
 from memstore import arguments
+from memstore.grids import unpack
 from memstore.inspection import facts_of
 from memstore.memory import Memory
 from memstore.meshes import blocky
@@ -35,17 +36,19 @@ def contact_sheet(
     """
     for name, number in (("count", count), ("columns", columns)):
         arguments.check_count(name, number)
-    state, used = memory._state, memory.slots
-    if slots is None:
-        chosen, how = used[np.argsort(-state.reads[used], kind="stable")], ", most read first"
-    else:
-        chosen, how = arguments.as_slots(slots, state.touched), ""
-    drawn = chosen[:count]
+    state = memory._state
+    with memory._guard.reading():
+        used, how = memory.slots, ""
+        if slots is None:
+            chosen, how = used[np.argsort(-state.reads[used], kind="stable")], ", most read first"
+        else:
+            chosen = arguments.as_slots(slots, state.touched)
+        drawn = [facts_of(state, slot) for slot in chosen[:count].tolist()]
+        grids = unpack(state.values[chosen[:count]], state.config.resolution)
     tiles = []
-    for slot, grid in zip(drawn.tolist(), memory.values(drawn), strict=True):
-        facts = facts_of(state, slot)
+    for facts, grid in zip(drawn, grids, strict=True):
         source = facts.source or "no source"
-        caption = f"{slot}: {source}\nage {facts.age:,}, {facts.reads:,} reads"
+        caption = f"{facts.slot}: {source}\nage {facts.age:,}, {facts.reads:,} reads"
         tiles.append(Tile(drawing(grid), caption))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     return sheet(rows, f"{len(drawn):,} of {len(used):,} shapes{how}")

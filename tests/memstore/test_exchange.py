@@ -3,6 +3,7 @@
 import random
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,24 @@ def test_an_export_replaces_nothing_and_leaves_nothing_half(kind, tmp_path, monk
     with pytest.raises(PathError, match="disk full"):
         export(memory, path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_are_whole_while_a_thread_writes(tmp_path):
+    memory = Memory(MemoryConfig(capacity=2, key_dim=8, resolution=2, delta=1))
+
+    def write():
+        for i in range(2000):
+            bits = np.unpackbits(np.array([i % 255], np.uint8)).astype(bool)
+            memory.write(np.float32([bits]) + 0.5, bits.reshape(1, 2, 2, 2), [str(i % 255)])
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        for i in range(30):
+            export(memory, tmp_path / f"{i}.npz")
+            found = import_memory(tmp_path / f"{i}.npz")
+            numbers = np.packbits(found.values(found.slots).reshape(-1, 8), axis=1)[:, 0]
+            assert found.sources == [str(number) for number in numbers]
+        writing.result()
 
 
 def test_progress_counts_slots(tmp_path):
