@@ -50,7 +50,8 @@ def show(
     Where the axes are right, the projection falls on the object.
     Example: mem3d-cli data show shapes --out shapes.png
     """
-    from mem3d.picture import axes_sheet, save_png
+    from mem3d.picture import axes_sheet
+    from memstore.sheets import save_png
 
     data = open_data(folder, None, None, quiet=True)
     save_png(out, axes_sheet(data, view, count))

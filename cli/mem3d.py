@@ -84,8 +84,8 @@ def evaluate(  # long: half of it are the options
     from mem3d.baselines import category_means
     from mem3d.checkpoint import load, run_data
     from mem3d.evaluation import score, summarise
-    from mem3d.picture import save_png
     from mem3d.reconstruction import comparison
+    from memstore.sheets import save_png
 
     set_threads(threads)
     root, known = (data, None) if data is not None else run_data(run)

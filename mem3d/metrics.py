@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from mem3d.data.meshes import smooth
+from memstore.meshes import smooth
 
 
 def iou(occupancy: Tensor, target: Tensor, *, threshold: float) -> Tensor:

@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mem3d.data.meshes import smooth, write_mesh
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.transforms import Rgba, denormalise, frame_object, test_input
 from mem3d.evaluation import FIXED_THRESHOLD
 from mem3d.metrics import iou
 from mem3d.model import Mem3D
-from mem3d.picture import Tile, grid_picture, save_png, sheet
+from mem3d.picture import grid_picture
 from memstore import Memory
+from memstore.meshes import smooth, write_mesh
+from memstore.sheets import Tile, save_png, sheet
 
 VIEWS = (35.0, 305.0)  # degrees: front right, front left
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from mem3d.data.files import write_atomic
 from mem3d.run import Job
+from memstore.files import write_atomic
 
 Row = dict[str, Any]
 

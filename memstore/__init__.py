@@ -1,39 +1,99 @@
-"""memstore: a memory of voxel grids, looked up by cosine similarity."""
+"""memstore: a memory of voxel grids, looked up by cosine similarity.
 
-from memstore.config import PAPER, MemoryConfig
-from memstore.contrast import Contrast
-from memstore.errors import (
-    ArgumentError,
-    ConfigError,
-    DtypeError,
-    FeatureError,
-    FormatError,
-    LockedError,
-    MemstoreError,
-    NotAMemoryError,
-    PathError,
-    PathExistsError,
-    PathMissingError,
-    ReadOnlyError,
-    ShapeError,
-    SlotError,
-    SnapshotError,
-    TransientError,
-)
-from memstore.index import Hits
-from memstore.inspection import Stats
-from memstore.memory import Memory
-from memstore.policy import WriteReport
-from memstore.reading import Priors
+Names are imported when first used, so that a file format costs neither FAISS nor Zarr. Beside the
+names here, four modules are public: `memstore.binvox` (files of voxels), `memstore.meshes` (grids
+to triangles), `memstore.files` (whole files or none) and `memstore.sheets` (contact sheets).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memstore.config import PAPER, MemoryConfig
+    from memstore.contrast import Contrast
+    from memstore.difference import Diff, diff
+    from memstore.duplicates import Duplicates, near_duplicates
+    from memstore.errors import (
+        ArgumentError,
+        ConfigError,
+        DtypeError,
+        ExtraMissingError,
+        FeatureError,
+        FormatError,
+        LockedError,
+        MemstoreError,
+        NotAMemoryError,
+        PathError,
+        PathExistsError,
+        PathMissingError,
+        ReadOnlyError,
+        ShapeError,
+        SlotError,
+        SnapshotError,
+        TransientError,
+    )
+    from memstore.exchange import EXPORT_KINDS, IMPORT_KINDS, export, import_memory
+    from memstore.index import Hits
+    from memstore.inspection import Histogram, SlotFacts, Stats
+    from memstore.memory import Memory
+    from memstore.policy import WriteReport
+    from memstore.portrait import contact_sheet, neighbour_sheet
+    from memstore.reading import Priors
+
+_HOMES = {
+    "EXPORT_KINDS": "exchange",
+    "IMPORT_KINDS": "exchange",
+    "PAPER": "config",
+    "ArgumentError": "errors",
+    "ConfigError": "errors",
+    "Contrast": "contrast",
+    "Diff": "difference",
+    "DtypeError": "errors",
+    "Duplicates": "duplicates",
+    "ExtraMissingError": "errors",
+    "FeatureError": "errors",
+    "FormatError": "errors",
+    "Histogram": "inspection",
+    "Hits": "index",
+    "LockedError": "errors",
+    "Memory": "memory",
+    "MemoryConfig": "config",
+    "MemstoreError": "errors",
+    "NotAMemoryError": "errors",
+    "PathError": "errors",
+    "PathExistsError": "errors",
+    "PathMissingError": "errors",
+    "Priors": "reading",
+    "ReadOnlyError": "errors",
+    "ShapeError": "errors",
+    "SlotError": "errors",
+    "SlotFacts": "inspection",
+    "SnapshotError": "errors",
+    "Stats": "inspection",
+    "TransientError": "errors",
+    "WriteReport": "policy",
+    "contact_sheet": "portrait",
+    "diff": "difference",
+    "export": "exchange",
+    "import_memory": "exchange",
+    "near_duplicates": "duplicates",
+    "neighbour_sheet": "portrait",
+}
 
 __all__ = [
+    "EXPORT_KINDS",
+    "IMPORT_KINDS",
     "PAPER",
     "ArgumentError",
     "ConfigError",
     "Contrast",
+    "Diff",
     "DtypeError",
+    "Duplicates",
+    "ExtraMissingError",
     "FeatureError",
     "FormatError",
+    "Histogram",
     "Hits",
     "LockedError",
     "Memory",
@@ -47,8 +107,21 @@ __all__ = [
     "ReadOnlyError",
     "ShapeError",
     "SlotError",
+    "SlotFacts",
     "SnapshotError",
     "Stats",
     "TransientError",
     "WriteReport",
+    "contact_sheet",
+    "diff",
+    "export",
+    "import_memory",
+    "near_duplicates",
+    "neighbour_sheet",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'memstore' has no attribute {name!r}")
+    return getattr(import_module(f"memstore.{_HOMES[name]}"), name)

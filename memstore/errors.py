@@ -68,6 +68,10 @@ class TransientError(MemstoreError, RuntimeError):
     """The memory lives in RAM only and has nowhere to commit to."""
 
 
+class ExtraMissingError(MemstoreError, ImportError):
+    """A library that only this needs is not installed."""
+
+
 def check_shape(name: str, got: tuple[int, ...], want: tuple[int | None, ...]) -> None:
     """Raise ShapeError unless `got` fits `want`, where None allows any length."""
     if len(got) != len(want) or any(w not in (None, g) for g, w in zip(got, want, strict=True)):

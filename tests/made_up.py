@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mem3d.data.binvox import write_binvox
+from memstore.binvox import write_binvox
 
 CATEGORIES = {"02691156": "aeroplane", "03001627": "chair"}
 

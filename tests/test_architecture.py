@@ -34,7 +34,7 @@ def test_help_needs_neither_torch_nor_faiss():
 
 @pytest.mark.parametrize("module", ["mem3d.config", "mem3d.training", "mem3d.reconstruction"])
 def test_torch_comes_before_faiss(module):
-    loaded = loaded_after(f"import {module}")
+    loaded = loaded_after(f"import {module}, memstore; memstore.Memory")
     assert loaded.index("torch") < loaded.index("faiss")
 
 
@@ -42,14 +42,40 @@ def test_pictures_and_shapes_are_made_without_torch():
     assert "torch" not in loaded_after("import mem3d.data.synthesis, mem3d.picture")
 
 
+@pytest.mark.parametrize("module", ["memstore.binvox", "memstore.files", "memstore.meshes"])
+def test_file_formats_cost_neither_faiss_nor_zarr(module):
+    heavy = {"faiss", "zarr", "icechunk", "trimesh", "skimage", "scipy", "PIL", "matplotlib"}
+    assert not heavy & set(loaded_after(f"import {module}"))
+
+
+def test_sheets_cost_neither_faiss_nor_zarr():
+    assert not {"faiss", "zarr", "icechunk"} & set(loaded_after("import memstore.sheets"))
+
+
+def test_exchange_loads_only_what_a_kind_needs():
+    heavy = {"zarr", "icechunk", "pyarrow", "safetensors", "trimesh", "skimage", "scipy", "PIL"}
+    assert not heavy & set(loaded_after("import memstore.exchange"))
+
+
 def test_public_names_are_what_is_visible():
     import mem3d
     import memstore
 
     for package in (mem3d, memstore):
+        assert set(package._HOMES) == set(package.__all__)
         assert all(getattr(package, name) is not None for name in package.__all__)
-    with pytest.raises(AttributeError, match="no attribute"):
-        _ = mem3d.nonsense
+        with pytest.raises(AttributeError, match="no attribute"):
+            _ = package.nonsense
+
+
+def test_mem3d_uses_only_what_memstore_offers():
+    offered = {"memstore", *(f"memstore.{m}" for m in ("binvox", "files", "meshes", "sheets"))}
+    for folder in ("mem3d", "cli"):
+        for path in (ROOT / folder).rglob("*.py"):
+            used = re.findall(
+                r"^ *(?:from|import) (memstore[.\w]*)", path.read_text(), re.MULTILINE
+            )
+            assert set(used) <= offered, path
 
 
 def test_only_two_files_know_the_stores():

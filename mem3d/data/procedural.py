@@ -11,12 +11,12 @@ from mem3d.data.boats import watercraft
 from mem3d.data.devices import display, speaker, telephone
 from mem3d.data.furniture import cabinet, table
 from mem3d.data.lamps import lamp
-from mem3d.data.meshes import Mesh
 from mem3d.data.paint import Rng
 from mem3d.data.rifles import rifle
 from mem3d.data.seats import bench, chair, sofa
 from mem3d.data.solids import Part
 from mem3d.data.vehicles import aeroplane, car
+from memstore.meshes import Mesh
 
 RESOLUTION = 32
 

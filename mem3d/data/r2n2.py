@@ -18,9 +18,9 @@ from typing import TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.binvox import read_binvox
 from mem3d.data.photos import photo
 from mem3d.data.splits import SYNSETS, Entry, Subset, keep_categories, models_on_disk, read_split
+from memstore.binvox import read_binvox
 
 __all__ = ["R2N2", "RESOLUTION", "SYNSETS", "Model", "Skipped", "Subset"]
 

@@ -16,7 +16,7 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
-from mem3d.data.meshes import Mesh, blocky
+from memstore.meshes import Mesh, blocky
 
 SIZE = 137  # pixels, the side of R2N2's views
 FOCAL = 35 / 32  # focal length over image width: 35 mm lens, 32 mm sensor

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mem3d.data.binvox import write_binvox
-from mem3d.data.files import write_atomic
 from mem3d.data.procedural import CATEGORIES, make_shape
 from mem3d.data.r2n2 import view_name
 from mem3d.data.rendering import SIZE, Scene
 from mem3d.data.splits import SYNSETS
+from memstore.binvox import write_binvox
+from memstore.files import write_atomic
 
 VERSION = 1  # raise it when a seed starts to give other shapes or pictures
 MANIFEST = "synthetic.json"

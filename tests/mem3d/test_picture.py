@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from mem3d.data.r2n2 import R2N2
-from mem3d.picture import Tile, axes_sheet, curves, grid_picture, on_white, overlay, save_png, sheet
+from mem3d.picture import axes_sheet, curves, grid_picture, overlay
 
 WHITE = np.full((20, 20, 3), 255, np.uint8)
 
@@ -37,11 +37,6 @@ def test_scale_does_not_depend_on_the_shape():
     assert 0 < (grid_picture(one) < 255).any(axis=2).mean() < 0.03
 
 
-def test_half_transparent_black_on_white_is_grey():
-    pixels = np.array([[[0, 0, 0, 255], [0, 0, 0, 0], [0, 0, 0, 128]]], np.uint8)
-    assert on_white(pixels)[0, :, 0].tolist() == [0, 255, 127]
-
-
 def test_overlay_tints_the_silhouette_only():
     mask = np.zeros((20, 20), np.bool_)
     mask[5:9, 5:9] = True
@@ -49,30 +44,6 @@ def test_overlay_tints_the_silhouette_only():
     assert_array_equal((picture != WHITE).any(axis=2), mask)
     with pytest.raises(ValueError, match="silhouette"):
         overlay(WHITE, mask[1:])
-
-
-def test_a_sheet_holds_every_tile_and_grows_with_captions():
-    dark = np.zeros((30, 10, 3), np.uint8)
-    plain = sheet([[Tile(WHITE), Tile(dark)], [Tile(dark)]], size=30)
-    assert plain.shape == (8 + 2 * 38, 8 + 2 * 38, 3)
-    assert (plain == 0).all(axis=2).sum() == 2 * 30 * 10
-    named = sheet([[Tile(dark, "one\ntwo")]], title="x", size=30)
-    assert named.shape[0] > 8 + 38 + 2 * 10
-    assert sheet([]).shape[2] == 3
-
-
-def test_a_long_caption_stays_below_its_tile():
-    name = "03001627/1a74a83fa6d24b3cacd67ce2c72c02e"
-    picture = sheet([[Tile(WHITE, name), Tile(WHITE)]], size=60)
-    below = picture[8 + 60 :, 8 + 60 + 1 :]
-    assert (below == 255).all()
-    assert (picture[8 + 60 :, : 8 + 60] < 255).any()
-
-
-def test_png_round_trip(tmp_path):
-    picture = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
-    save_png(tmp_path / "a.png", picture)
-    assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), picture)
 
 
 def test_curves_tolerate_what_is_missing(tmp_path):

@@ -9,6 +9,7 @@ BUILTINS = {
     "ArgumentError": ValueError,
     "ConfigError": ValueError,
     "DtypeError": TypeError,
+    "ExtraMissingError": ImportError,
     "FeatureError": ValueError,
     "FormatError": ValueError,
     "LockedError": BlockingIOError,

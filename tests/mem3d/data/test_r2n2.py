@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from mem3d.data.binvox import write_binvox
 from mem3d.data.r2n2 import R2N2
+from memstore.binvox import write_binvox
 
 CHAIR = "03001627"
 

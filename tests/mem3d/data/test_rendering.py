@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mem3d.data.meshes import Mesh, blocky
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.rendering import Scene, camera, project, render
 from mem3d.data.solids import box
+from memstore.meshes import Mesh, blocky
 
 FRONT = {"azimuth": 0.0, "elevation": 0.0, "ratio": 1.0}
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 
-from mem3d.data.meshes import FILE_TYPES, Mesh, blocky, smooth, write_mesh
+from memstore import DtypeError
+from memstore.meshes import FILE_TYPES, Mesh, blocky, smooth, write_mesh
 
 grids = st.integers(1, 5).flatmap(lambda side: arrays(np.bool_, (side,) * 3))
 
@@ -76,7 +77,7 @@ def test_smooth_wants_probabilities(occupancy):
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="grid: got shape"):
         blocky(np.zeros((2, 3, 2), np.bool_))
-    with pytest.raises(ValueError, match="want bool"):
+    with pytest.raises(DtypeError, match="want bool"):
         blocky(np.zeros((2, 2, 2)))
     with pytest.raises(ValueError, match="level"):
         smooth(np.ones((2, 2, 2)), 1.0)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.files import write_atomic
+from memstore.errors import ArgumentError, DtypeError, ShapeError
+from memstore.files import write_atomic
 
 FILE_TYPES = ("glb", "obj", "ply", "stl")
 
@@ -29,7 +30,7 @@ class Mesh:
         for name, rows in want.items():
             array = getattr(self, name)
             if array is not None and array.shape != (rows, 3):
-                raise ValueError(f"{name}: got shape {array.shape}, want ({rows}, 3)")
+                raise ShapeError(f"{name}: got shape {array.shape}, want ({rows}, 3)")
 
     def volume(self) -> float:
         """Volume inside, negative if the mesh is inside out; the mesh must be closed."""
@@ -48,7 +49,7 @@ def blocky(grid: NDArray[np.bool_]) -> Mesh:
     """
     _check_grid(grid)
     if grid.dtype != np.bool_:
-        raise ValueError(f"grid: got {grid.dtype}, want bool")
+        raise DtypeError(f"grid: got {grid.dtype}, want bool")
     side = len(grid)
     full = np.pad(grid, 1)
     corners = []
@@ -78,18 +79,20 @@ def smooth(occupancy: NDArray[Any], level: float = 0.5) -> Mesh:
         Closed mesh in the cube [-0.5, 0.5]^3.
 
     Raises:
-        ValueError: no voxel is above the level, or the arguments are out of range.
+        ArgumentError: no voxel is above the level, or the arguments are out of range.
     """
     from skimage import measure  # imported late: it brings scipy, which is slow
 
     _check_grid(occupancy)
     values = occupancy.astype(np.float32)
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-        raise ValueError("occupancy: got values outside [0, 1] or not finite, want probabilities")
+        raise ArgumentError(
+            "occupancy: got values outside [0, 1] or not finite, want probabilities"
+        )
     if not 0 < level < 1:
-        raise ValueError(f"level: got {level}, want a number in (0, 1)")
+        raise ArgumentError(f"level: got {level}, want a number in (0, 1)")
     if not (values > level).any():
-        raise ValueError(
+        raise ArgumentError(
             f"occupancy: got no voxel above the level {level} (largest {values.max():.3f}), "
             "want a shape to draw"
         )
@@ -111,13 +114,13 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
         mesh: at least one face.
 
     Raises:
-        ValueError: an unknown suffix, or a mesh without faces.
+        ArgumentError: an unknown suffix, or a mesh without faces.
     """
     kind = Path(path).suffix.lower().removeprefix(".") or "glb"
     if kind not in FILE_TYPES:
-        raise ValueError(f"{path}: got suffix {kind!r}, want one of {FILE_TYPES}")
+        raise ArgumentError(f"{path}: got suffix {kind!r}, want one of {FILE_TYPES}")
     if not len(mesh.faces):
-        raise ValueError(f"{path}: got a mesh without faces, want at least one")
+        raise ArgumentError(f"{path}: got a mesh without faces, want at least one")
     import trimesh  # imported late: about a second, and only exporting needs it
 
     # Corners are not shared between faces of different colours, as files colour the corners.
@@ -132,6 +135,6 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
 
 
 def _check_grid(grid: NDArray[Any]) -> None:
-    """ValueError unless cubic."""
+    """ShapeError unless cubic."""
     if grid.ndim != 3 or len(set(grid.shape)) != 1 or not grid.size:
-        raise ValueError(f"grid: got shape {grid.shape}, want (R, R, R)")
+        raise ShapeError(f"grid: got shape {grid.shape}, want (R, R, R)")

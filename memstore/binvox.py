@@ -14,7 +14,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.files import write_atomic
+from memstore.errors import DtypeError, FormatError, ShapeError
+from memstore.files import write_atomic
 
 MAX_RESOLUTION = 512  # 128 MiB as bool; the data sets we know stop at 256
 _MAX_LINE = 256  # bytes of one header line
@@ -32,7 +33,7 @@ def read_binvox(path: str | Path) -> NDArray[np.bool_]:
         (R, R, R) indexed [x, y, z].
 
     Raises:
-        ValueError: not a whole, cubic binvox file with 1 <= R <= MAX_RESOLUTION.
+        FormatError: not a whole, cubic binvox file with 1 <= R <= MAX_RESOLUTION.
         OSError: the file cannot be opened.
     """
     with open(path, "rb") as file:
@@ -40,14 +41,14 @@ def read_binvox(path: str | Path) -> NDArray[np.bool_]:
         # A run holds at least one voxel, so an honest file has at most 2 bytes per voxel.
         data = file.read(2 * side**3 + 1)
     if len(data) % 2 or len(data) > 2 * side**3:
-        raise ValueError(f"{path}: got {len(data)} bytes of voxels, want whole (value, run) pairs")
+        raise FormatError(f"{path}: got {len(data)} bytes of voxels, want whole (value, run) pairs")
     pairs = np.frombuffer(data, np.uint8).reshape(-1, 2)
     values, runs = pairs[:, 0], pairs[:, 1]
     total = int(runs.sum(dtype=np.int64))
     if total != side**3:
-        raise ValueError(f"{path}: got {total} voxels, want {side}^3 = {side**3}")
+        raise FormatError(f"{path}: got {total} voxels, want {side}^3 = {side**3}")
     if (values > 1).any():
-        raise ValueError(f"{path}: got voxel value {values.max()}, want 0 or 1")
+        raise FormatError(f"{path}: got voxel value {values.max()}, want 0 or 1")
     grid_xzy = np.repeat(values.view(np.bool_), runs).reshape(side, side, side)
     return np.ascontiguousarray(grid_xzy.transpose(0, 2, 1))
 
@@ -67,13 +68,14 @@ def write_binvox(
         scale: side of the grid's cube in the source model's units.
 
     Raises:
-        ValueError: the grid is not bool, not cubic, or larger than MAX_RESOLUTION.
+        DtypeError: the grid is not bool.
+        ShapeError: the grid is not cubic, or larger than MAX_RESOLUTION.
     """
+    if grid.dtype != np.bool_:
+        raise DtypeError(f"grid: got {grid.dtype}, want bool")
     side = grid.shape[0] if grid.ndim else 0
-    if grid.dtype != np.bool_ or grid.shape != (side,) * 3 or not 1 <= side <= MAX_RESOLUTION:
-        raise ValueError(
-            f"grid: got {grid.dtype} {grid.shape}, want bool (R, R, R), R <= {MAX_RESOLUTION}"
-        )
+    if grid.shape != (side,) * 3 or not 1 <= side <= MAX_RESOLUTION:
+        raise ShapeError(f"grid: got {grid.shape}, want (R, R, R), R <= {MAX_RESOLUTION}")
     flat = grid.transpose(0, 2, 1).ravel().view(np.uint8)
     edges = np.flatnonzero(np.diff(flat)) + 1
     starts = np.concatenate([[0], edges])
@@ -94,19 +96,19 @@ def _read_header(file: BinaryIO, path: str | Path) -> int:
     """Read up to and including the line "data"; return R."""
     first = file.readline(_MAX_LINE)
     if not first.startswith(b"#binvox 1") or not first.endswith(b"\n"):
-        raise ValueError(f"{path}: got a file that starts with {first[:12]!r}, want '#binvox 1'")
+        raise FormatError(f"{path}: got a file that starts with {first[:12]!r}, want '#binvox 1'")
     side = 0
     for count in itertools.count():
         line = file.readline(_MAX_LINE)
         if not line.endswith(b"\n") or count == _MAX_LINES:
-            raise ValueError(f"{path}: got a header without an end, want a line 'data'")
+            raise FormatError(f"{path}: got a header without an end, want a line 'data'")
         words = line.split()
         if words == [b"data"]:
             break
         if words[:1] == [b"dim"]:
             side = _parse_dim(words[1:], path)
     if not side:
-        raise ValueError(f"{path}: got a header without a line 'dim', want 'dim R R R'")
+        raise FormatError(f"{path}: got a header without a line 'dim', want 'dim R R R'")
     return side
 
 
@@ -118,4 +120,4 @@ def _parse_dim(words: list[bytes], path: str | Path) -> int:
         if 1 <= side <= MAX_RESOLUTION:
             return side
     got = b" ".join(words)[:40]
-    raise ValueError(f"{path}: got dim {got!r}, want three equal numbers in 1..{MAX_RESOLUTION}")
+    raise FormatError(f"{path}: got dim {got!r}, want three equal numbers in 1..{MAX_RESOLUTION}")

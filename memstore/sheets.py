@@ -1,0 +1,109 @@
+"""Contact sheets: pictures in rows, each with its caption below, and PNG files.
+
+memstore and mem3d share this module; memstore itself loads it only to draw.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from memstore.errors import ShapeError
+from memstore.files import write_atomic
+
+Rgb = NDArray[np.uint8]  # (H, W, 3)
+
+TILE = 137  # pixels per side of a tile
+_FONT_SIZE, _LINE, _GAP = 12, 15, 8  # pixels
+_INK = (40, 40, 40)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a sheet, (H, W, 3 or 4) uint8 or (H, W) bool, and the text below it."""
+
+    image: NDArray[Any]
+    caption: str = ""
+
+
+def on_white(image: NDArray[Any]) -> Rgb:
+    """A picture (H, W), (H, W, 3) or (H, W, 4), uint8 or bool, as RGB on white; always a copy."""
+    pixels = image.astype(np.uint8) * 255 if image.dtype == np.bool_ else image
+    if pixels.dtype != np.uint8 or pixels.shape[2:] not in ((), (3,), (4,)) or pixels.ndim < 2:
+        raise ShapeError(f"image: got {image.dtype} {image.shape}, want uint8 (H, W, 3 or 4)")
+    opaque = Image.fromarray(pixels).convert("RGBA")
+    white = Image.new("RGBA", opaque.size, "white")
+    return np.array(Image.alpha_composite(white, opaque).convert("RGB"))
+
+
+def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = TILE) -> Rgb:
+    """Arrange pictures in rows, each with its caption below.
+
+    Args:
+        rows: of tiles; rows may differ in length.
+        title: one line above all.
+        size: a tile's longest side in pixels; smaller and larger pictures are scaled to it.
+
+    Returns:
+        (height, width, 3).
+    """
+    lines = [max((_lines(tile) for tile in row), default=0) for row in rows]
+    columns = max((len(row) for row in rows), default=0)
+    top = _GAP + (_LINE + _GAP if title else 0)
+    height = top + sum(size + _LINE * count + _GAP for count in lines)
+    width = max(_GAP + columns * (size + _GAP), 2 * _GAP)
+    canvas = Image.new("RGB", (width, max(height, 2 * _GAP)), "white")
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(size=_FONT_SIZE)
+    if title:
+        draw.text((_GAP, _GAP), _fit(title, font, width - 2 * _GAP), _INK, font)
+    for row, count in zip(rows, lines, strict=True):
+        for column, tile in enumerate(row):
+            left = _GAP + column * (size + _GAP)
+            canvas.paste(_framed(tile.image, size), (left, top))
+            for number, line in enumerate(tile.caption.splitlines()):
+                text = _fit(line, font, size)
+                middle = left + (size - font.getlength(text)) / 2
+                draw.text((middle, top + size + _LINE * number), text, _INK, font)
+        top += size + _LINE * count + _GAP
+    return np.array(canvas)
+
+
+def save_png(path: str | Path, image: NDArray[np.uint8]) -> None:
+    """Write a picture (H, W, 3 or 4) as PNG; `path` never holds half a file."""
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "PNG")
+    write_atomic(path, data.getvalue())
+
+
+def _lines(tile: Tile) -> int:
+    """Lines of its caption."""
+    return len(tile.caption.splitlines())
+
+
+def _framed(image: NDArray[Any], size: int) -> Image.Image:
+    """The picture scaled to fit a white square."""
+    picture = Image.fromarray(on_white(image))
+    scale = size / max(picture.size)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    square = Image.new("RGB", (size, size), "white")
+    square.paste(picture, ((size - width) // 2, (size - height) // 2))
+    return square
+
+
+def _fit(text: str, font: Any, width: int) -> str:
+    """Shorten a text in its middle until it fits: both ends of a model's name tell it apart."""
+    if font.getlength(text) <= width:
+        return text
+    for kept in range(len(text) - 1, 1, -1):
+        short = f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
+        if font.getlength(short) <= width:
+            return short
+    return text[:1]

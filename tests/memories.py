@@ -1,0 +1,45 @@
+"""Memories to test with: written, merged, evicted, removed and read at random."""
+
+import numpy as np
+from numpy.testing import assert_array_equal
+
+from memstore import Memory, MemoryConfig
+
+SMALL = MemoryConfig(capacity=6, key_dim=5, resolution=3, delta=0.7)
+
+
+def busy_memory(seed=0, writes=9, config=SMALL):
+    """A memory that pairs were written to one by one, some of them like earlier ones."""
+    rng = np.random.default_rng(seed)
+    memory = Memory(config)
+    side = config.resolution
+    for i in range(writes):
+        grid = rng.random((1, side, side, side)) < rng.choice([0.1, 0.5, 0.9])
+        memory.write(rng.standard_normal((1, config.key_dim)), grid, [f"shäpes/{i}"])
+        if rng.random() < 0.2:
+            memory.remove(rng.choice(memory.slots, 1))
+        memory.read(rng.standard_normal((2, config.key_dim)), k=2, beta=-1)
+    return memory
+
+
+def assert_same_rows(ours, theirs, slots):
+    """Everything a slot holds, bit for bit."""
+    assert_array_equal(ours.keys(slots), theirs.keys(slots), strict=True)
+    assert_array_equal(ours.values(slots), theirs.values(slots), strict=True)
+    for name in ("ages", "sources", "reads"):
+        mine, its = (
+            [getattr(memory, name)[memory.slots.tolist().index(slot)] for slot in slots]
+            for memory in (ours, theirs)
+        )
+        assert mine == its
+
+
+def assert_same(ours, theirs):
+    """Two memories that nobody can tell apart."""
+    assert ours.config == theirs.config
+    assert ours.clock == theirs.clock
+    assert ours.slots.tolist() == theirs.slots.tolist()
+    assert_same_rows(ours, theirs, ours.slots.tolist())
+    counts = ("merges", "inserts", "evictions", "removals")
+    for name in counts:
+        assert getattr(ours.stats(), name) == getattr(theirs.stats(), name)
