@@ -1,5 +1,6 @@
 """What the mem3d-cli commands share: options, progress, notices."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -27,6 +28,8 @@ class Subset(StrEnum):
     test = "test"
 
 
+MemoryFolder = Annotated[Path, typer.Argument(help="Folder of a memory.")]
+At = Annotated[str | None, typer.Option(help="Snapshot id or tag; by default the last commit.")]
 DataFolder = Annotated[
     Path, typer.Argument(help="Folder with ShapeNetRendering and ShapeNetVox32.")
 ]
@@ -62,6 +65,11 @@ def progress_bar(quiet: bool, what: str) -> Iterator[Any]:
             bar.update(task, completed=done, total=total, note=note)
 
         yield show
+
+
+def print_json(found: Any) -> None:
+    """Print one JSON object."""
+    typer.echo(json.dumps(found))
 
 
 def set_threads(threads: int | None) -> None:

@@ -1,16 +1,24 @@
-"""The `memstore` command: look at memories from the shell."""
+"""The `memstore` command: look at memories, keep them, move them in and out."""
 
-import json
-from dataclasses import asdict
+import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from memstore import Memory, MemstoreError
+from mem3d_cli import memories_in, memories_kept, memories_moved
+from memstore import MemstoreError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+for command in (memories_in.inspect, memories_in.query, memories_in.diff):
+    app.command(rich_help_panel="Look")(command)
+for command in (
+    *(memories_kept.history, memories_kept.tag, memories_kept.verify),
+    *(memories_kept.expire, memories_kept.copy),
+):
+    app.command(rich_help_panel="Keep")(command)
+app.command(rich_help_panel="Move")(memories_moved.export)
+app.command("import", rich_help_panel="Move")(memories_moved.import_)
 
 
 def _print_version(wanted: bool) -> None:
@@ -32,36 +40,6 @@ def memstore(
     """A memory of voxel grids, looked up by cosine similarity."""
 
 
-@app.command()
-def inspect(
-    path: Annotated[Path, typer.Argument(help="Folder of a memory.")],
-    at: Annotated[
-        str | None, typer.Option(help="Snapshot id or tag; by default the last commit.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Print how full a memory is and how old its slots are (library: Memory.stats).
-
-    Example: memstore inspect runs/chairs/memory --json
-    """
-    with Memory.open(path, at=at) as memory:
-        facts = asdict(memory.stats())
-    if as_json:
-        typer.echo(json.dumps(facts))
-        return
-    for name, fact in facts.items():
-        typer.echo(f"{name.replace('_', ' '):<18}{_shown(fact):>22}")
-
-
-def _shown(fact: object) -> str:
-    """One fact for people."""
-    if isinstance(fact, int):
-        return f"{fact:,}"
-    if isinstance(fact, float):
-        return f"{fact:.3f}"
-    return "-" if fact is None else str(fact)
-
-
 def main() -> None:
     """Console entry point: an error of ours is one line on stderr and exit status 1."""
     try:
@@ -69,3 +47,6 @@ def main() -> None:
     except MemstoreError as error:
         typer.echo(f"memstore: {error}", err=True)
         raise SystemExit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("memstore: stopped", err=True)
+        sys.exit(130)

@@ -36,9 +36,12 @@ if TYPE_CHECKING:
     from memstore.index import Hits
     from memstore.inspection import Histogram, SlotFacts, Stats
     from memstore.memory import Memory
+    from memstore.npz import read_features
     from memstore.policy import WriteReport
     from memstore.portrait import contact_sheet, neighbour_sheet
     from memstore.reading import Priors
+    from memstore.repository import Commit, Expired
+    from memstore.verification import Verification
 
 _HOMES = {
     "EXPORT_KINDS": "exchange",
@@ -46,10 +49,12 @@ _HOMES = {
     "PAPER": "config",
     "ArgumentError": "errors",
     "ConfigError": "errors",
+    "Commit": "repository",
     "Contrast": "contrast",
     "Diff": "difference",
     "DtypeError": "errors",
     "Duplicates": "duplicates",
+    "Expired": "repository",
     "ExtraMissingError": "errors",
     "FeatureError": "errors",
     "FormatError": "errors",
@@ -71,6 +76,7 @@ _HOMES = {
     "SnapshotError": "errors",
     "Stats": "inspection",
     "TransientError": "errors",
+    "Verification": "verification",
     "WriteReport": "policy",
     "contact_sheet": "portrait",
     "diff": "difference",
@@ -78,6 +84,7 @@ _HOMES = {
     "import_memory": "exchange",
     "near_duplicates": "duplicates",
     "neighbour_sheet": "portrait",
+    "read_features": "npz",
 }
 
 __all__ = [
@@ -85,11 +92,13 @@ __all__ = [
     "IMPORT_KINDS",
     "PAPER",
     "ArgumentError",
+    "Commit",
     "ConfigError",
     "Contrast",
     "Diff",
     "DtypeError",
     "Duplicates",
+    "Expired",
     "ExtraMissingError",
     "FeatureError",
     "FormatError",
@@ -111,6 +120,7 @@ __all__ = [
     "SnapshotError",
     "Stats",
     "TransientError",
+    "Verification",
     "WriteReport",
     "contact_sheet",
     "diff",
@@ -118,6 +128,7 @@ __all__ = [
     "import_memory",
     "near_duplicates",
     "neighbour_sheet",
+    "read_features",
 ]
 
 

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.errors import FormatError
+from memstore.errors import FormatError, PathMissingError
 from memstore.state import Rows
 from memstore.tables import (
     BLOCK_BYTES,
@@ -68,6 +68,30 @@ def read_npy(path: Path, max_bytes: int) -> NDArray[Any]:
         if not head.shape or not head.nbytes:
             return np.empty(head.shape, head.dtype)
         return np.concatenate(list(_rows(file, head)))
+
+
+def read_features(path: str | Path, max_bytes: int = 2**30) -> NDArray[np.floating]:
+    """Read features from an .npy file, believing nothing.
+
+    Args:
+        path: an array of floats, (C,) or (n, C).
+        max_bytes: most RAM that it may take.
+
+    Returns:
+        (n, C).
+
+    Raises:
+        PathMissingError: there is no such file.
+        FormatError: damaged, larger, pickled, or of another type or shape.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise PathMissingError(f"{path}: nothing there, want an .npy file of features")
+    features = np.atleast_2d(read_npy(path, max_bytes))
+    if features.dtype.kind != "f" or features.ndim != 2:
+        want = "floats (C,) or (n, C)"
+        raise FormatError(f"{path}: got {features.dtype} {features.shape}, want {want}")
+    return features
 
 
 class Npz:
