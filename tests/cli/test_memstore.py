@@ -7,10 +7,21 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
+from mem3d_cli.memories_moved import ExportKind, ImportKind
+from mem3d_cli.memory_tables import slots_in_words
 from mem3d_cli.memstore import app, main
-from memstore import Memory, MemoryConfig
+from memstore import (
+    EXPORT_KINDS,
+    IMPORT_KINDS,
+    FormatError,
+    Memory,
+    MemoryConfig,
+    PathMissingError,
+    near_duplicates,
+)
 
 runner = CliRunner()
 
@@ -28,22 +39,147 @@ def path(tmp_path):
     return tmp_path / "memory"
 
 
+def run(*arguments, status=0):
+    """Run a command; its output."""
+    result = runner.invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == status, result.output
+    return result.stdout
+
+
 def test_inspect(path):
-    result = runner.invoke(app, ["inspect", str(path)])
-    assert result.exit_code == 0
-    lines = dict(line.rsplit(maxsplit=1) for line in result.stdout.splitlines())
-    assert (lines["capacity"], lines["used"], lines["fill"]) == ("4", "2", "0.500")
+    told = run("inspect", path)
+    for words in ("2 of 4 used", "3 channels, 2³ voxels", "2 inserts", "most read", "near dup"):
+        assert words in told
+
+
+def test_inspect_an_empty_memory(tmp_path):
+    config = MemoryConfig(capacity=4, key_dim=3, resolution=2)
+    Memory.create(tmp_path / "memory", config).close()
+    assert "0 of 4 used" in run("inspect", tmp_path / "memory")
 
 
 def test_inspect_json_is_the_librarys_answer(path):
-    result = runner.invoke(app, ["inspect", str(path), "--json"])
-    expected = json.dumps(asdict(Memory.open(path).stats()))
-    assert json.loads(result.stdout) == json.loads(expected)
+    expected = asdict(Memory.open(path).stats())
+    expected["duplicates"] = asdict(near_duplicates(Memory.open(path)))
+    assert json.loads(run("inspect", path, "--json")) == json.loads(json.dumps(expected))
+    assert "duplicates" not in json.loads(run("inspect", path, "--json", "--no-duplicates"))
 
 
 def test_inspect_at_a_tag(path):
-    result = runner.invoke(app, ["inspect", str(path), "--at", "one", "--json"])
-    assert json.loads(result.stdout)["used"] == 1
+    assert json.loads(run("inspect", path, "--at", "one", "--json"))["used"] == 1
+
+
+def test_inspect_draws(path, tmp_path):
+    assert str(tmp_path / "sheet.png") in run("inspect", path, "--picture", tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.width > 100
+
+
+def test_query_by_slot_and_by_features(path, tmp_path):
+    np.save(tmp_path / "feature.npy", np.array([0.0, 2.0, 0.0]))
+    by_slot = json.loads(run("query", path, "--slot", 1, "--json"))
+    by_feature = json.loads(run("query", path, "--features", tmp_path / "feature.npy", "--json"))
+    assert by_slot == by_feature
+    expected = [(1, 1.0), (0, 0.0)]
+    assert [(n["slot"], n["cosine"]) for n in by_slot[0]["neighbours"]] == expected
+    told = run("query", path, "--slot", 0, "--slot", 1, "-k", 1, "--picture", tmp_path / "near.png")
+    assert "query 1" in told and (tmp_path / "near.png").exists()
+
+
+def test_query_wants_one_kind_of_question(path, tmp_path):
+    run("query", path, status=2)
+    run("query", path, "--slot", 0, "--features", tmp_path / "x.npy", status=2)
+
+
+def test_query_with_a_pickle_or_nothing(path, tmp_path):
+    np.save(tmp_path / "pickle.npy", np.array([{}], object), allow_pickle=True)
+    for name, error in (("pickle.npy", FormatError), ("nothing.npy", PathMissingError)):
+        result = runner.invoke(app, ["query", str(path), "--features", str(tmp_path / name)])
+        assert isinstance(result.exception, error)
+
+
+def test_history_and_tags(path):
+    told = json.loads(run("history", path, "--json"))
+    assert [row["message"] for row in told["commits"]] == ["slot 1", "slot 0", "create"]
+    assert told["commits"][1]["tags"] == ["one"]
+    run("tag", path, "two")
+    run("tag", path, "one", "--delete")
+    run("tag", path, "uno", "--at", told["commits"][1]["id"])
+    told = run("history", path)
+    assert "two" in told and "uno" in told
+    with Memory.open(path) as memory:
+        assert set(memory.tags()) == {"two", "uno"}
+
+
+def test_verify(path):
+    assert "3 snapshots and RAM" in run("verify", path, "--all")
+    assert json.loads(run("verify", path, "--json")) == {
+        "snapshots": 1,
+        "slots": 4,
+        "problems": [],
+    }
+    tag = path / "refs" / "tag.one" / "ref.json"
+    tag.write_text(tag.read_text()[1:])
+    assert "1 problems" in run("verify", path, "--all", status=1)
+
+
+def test_expire(path):
+    assert json.loads(run("expire", path, "--keep", 1, "--json"))["snapshots"] == 1
+    assert "0 snapshots gone" in run("expire", path)
+    assert "tag one outside this history" in run("history", path)
+
+
+def test_diff(path, tmp_path):
+    found = json.loads(run("diff", path, "one", "--json"))
+    assert (found["added"], found["unchanged"]) == ([1], 1)
+    run("copy", path, tmp_path / "copy", "--at", "one")
+    told = run("diff", path, tmp_path / "copy")
+    assert "added            1  1" in told
+
+
+def test_copy(path, tmp_path):
+    assert "1 slots" in run("copy", path, tmp_path / "copy", "--at", "one")
+    with Memory.open(tmp_path / "copy") as copy:
+        assert [entry.message for entry in copy.history()] == ["copy"]
+
+
+@pytest.mark.parametrize("kind", ["npz", "safetensors", "zarr", "binvox"])
+def test_out_and_in_again(path, tmp_path, kind):
+    run("export", path, tmp_path / f"export.{kind}")
+    assert "2 slots" in run("import", tmp_path / f"export.{kind}", tmp_path / "again")
+    found = json.loads(run("diff", path, tmp_path / "again", "--json"))
+    assert found == {**{key: [] for key in found}, "unchanged": 2}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "glb", "stl", "ply"])
+def test_out(path, tmp_path, kind):
+    run("export", path, tmp_path / "export", "--kind", kind, "--slot", 1)
+    assert (tmp_path / "export").exists()
+
+
+def test_import_pairs_from_elsewhere(tmp_path):
+    np.savez(tmp_path / "pairs.npz", keys=np.eye(3), values=np.ones((3, 2, 2, 2), bool))
+    rules = ["--capacity", 5, "--beta", 0.5, "--delta", 0.8, "--similarity", "iou"]
+    run("import", tmp_path / "pairs.npz", tmp_path / "memory", *rules, "--policy")
+    with Memory.open(tmp_path / "memory") as memory:
+        assert memory.config.capacity == 5 and memory.config.value_similarity == "iou"
+        assert len(memory) == 1  # equal values merge
+
+
+def test_kinds_are_the_librarys():
+    assert tuple(ExportKind) == EXPORT_KINDS
+    assert tuple(ImportKind) == IMPORT_KINDS
+
+
+def test_every_command_has_an_example():
+    for command in app.registered_commands:
+        assert "Example: memstore " in command.callback.__doc__, command.callback
+        assert "Library: " in command.callback.__doc__
+
+
+def test_slots_in_words():
+    assert slots_in_words([0, 1, 2, 5, 7, 8]) == "0-2, 5, 7-8"
+    assert slots_in_words(range(0, 40, 2), most=2) == "0, 2 ..."
 
 
 def test_version_and_help():
