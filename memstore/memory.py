@@ -304,7 +304,8 @@ class Memory:
 
     def stats(self) -> inspection.Stats:
         """How full the memory is, how old its slots are, what it costs."""
-        return inspection.stats(self._state, self.snapshot, self.path)
+        with self._guard.reading():
+            return inspection.stats(self._state, self.snapshot, self.path)
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: a copy would fall behind without a word."""

@@ -23,6 +23,7 @@ from numpy.testing import assert_array_equal
 import memstore
 from memstore import Memory, MemoryConfig, layout
 from tests.naive import NaiveMemory, assert_found
+from tests.oracle import operations
 
 TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, beta=0.5, delta=0.75)
 AXES = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
@@ -194,6 +195,12 @@ def test_more_pairs_than_are_planned_at_once():
     drawn = [(rng.integers(len(FEATURES)), rng.integers(256), "") for _ in range(600)]
     assert_write_matches(memory, oracle, drawn)
     assert_same_state(memory, oracle)
+
+
+@pytest.mark.parametrize("similarity", ["mse", "iou"])
+def test_a_long_life(similarity):
+    done = operations(150, seed=1, similarity=similarity)
+    assert min(done.values()) > 0
 
 
 def test_values_and_keys_are_copies():
