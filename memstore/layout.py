@@ -7,6 +7,7 @@ part of the memory, a commit writes them all to the base and empties it.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,12 +39,16 @@ class Ledger:
         reads: (capacity,) int64 as saved.
         log_rows: rows of the log, whole chunks.
         logged: slots that the log holds: their base rows are out of date.
+        message: of the commit.
+        time: of the commit, microseconds since 1970 (UTC).
     """
 
     checks: NDArray[np.uint8]
     reads: NDArray[np.int64]
     log_rows: int = 0
     logged: frozenset[int] = frozenset()
+    message: str = ""
+    time: int = 0
 
     @classmethod
     def empty(cls, config: MemoryConfig) -> "Ledger":
@@ -97,11 +102,15 @@ def attributes(state: State, ledger: Ledger) -> dict[str, Any]:
         "clock": state.clock,
         "counts": dict(state.counts),
         "log_rows": ledger.log_rows,
-        "seal": seal(state, ledger.checks, ledger.log_rows),
+        "message": ledger.message,
+        "time": ledger.time,
+        "seal": seal(state, ledger.checks, ledger.log_rows, ledger.message, ledger.time),
     }
 
 
-def write(group: "zarr.Group", state: State, dirty: NDArray[np.int64], ledger: Ledger) -> Ledger:
+def write(
+    group: "zarr.Group", state: State, dirty: NDArray[np.int64], ledger: Ledger, message: str
+) -> Ledger:
     """Write changed rows, to the log or to the base, the reads, and the attributes.
 
     Args:
@@ -109,6 +118,7 @@ def write(group: "zarr.Group", state: State, dirty: NDArray[np.int64], ledger: L
         state: to save.
         dirty: (n,) slots whose rows differ from that snapshot's, ascending.
         ledger: of that snapshot; unchanged.
+        message: of the commit.
 
     Returns:
         The ledger of the snapshot to be.
@@ -129,7 +139,8 @@ def write(group: "zarr.Group", state: State, dirty: NDArray[np.int64], ledger: L
         log[ledger.log_rows : log_rows] = _records(state, dirty, row_checks)
         logged = ledger.logged.union(dirty.tolist())
     _write_rows(group, {"reads": state.reads}, np.flatnonzero(state.reads != ledger.reads))
-    now = Ledger(row_checks, state.reads.copy(), log_rows, logged)
+    time = int(datetime.now(UTC).timestamp() * 1e6)
+    now = Ledger(row_checks, state.reads.copy(), log_rows, logged, message, time)
     group.update_attributes(attributes(state, now))
     return now
 

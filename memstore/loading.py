@@ -67,12 +67,13 @@ def read(group: "zarr.Group", disk_bytes: Callable[[], int]) -> tuple[State, Led
     state.clock = _count("clock", facts["clock"])
     state.counts = {name: _count(name, facts["counts"][name]) for name in state.counts}
     check_state(state)
-    if facts["seal"] != seal(state, ledger.checks, log_rows):
+    message, time = facts["message"], _count("time", facts["time"], 2**62)
+    if facts["seal"] != seal(state, ledger.checks, log_rows, message, time):
         raise FormatError("seal: got parts that do not belong together; the folder is damaged")
     state.clear(np.flatnonzero(~state.used_rows))
     _return_free_memory()
-    ledger = Ledger(ledger.checks, state.reads.copy(), log_rows, frozenset(logged.tolist()))
-    return state, ledger
+    held = frozenset(logged.tolist())
+    return state, Ledger(ledger.checks, state.reads.copy(), log_rows, held, message, time)
 
 
 def _read_base(group: "zarr.Group", stored: dict[str, NDArray[Any]], rows: int) -> None:

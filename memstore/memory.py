@@ -238,6 +238,8 @@ class Memory:
         """
         if not isinstance(message, str):
             raise DtypeError(f"message: got {type(message).__name__}, want str")
+        if not message.isprintable():
+            raise ArgumentError(f"message: got {message!r}, want one line of text")
         with self._guard.writing():
             return self._disk().commit(self._state, message)
 

@@ -71,7 +71,7 @@ def create(path: Path, state: State, message: str) -> None:
         group = zarr.create_group(session.store)
         for name, options in layout.arrays(state.config).items():
             group.create_array(name, **options, compressors=_codecs(name))
-        layout.write(group, state, state.used, layout.Ledger.empty(state.config))
+        layout.write(group, state, state.used, layout.Ledger.empty(state.config), message)
         session.commit(message)
         building.rename(path)
     except (OSError, icechunk.IcechunkError) as error:
@@ -156,7 +156,7 @@ class Repository:
             raise LockedError(f"{self.path}: somebody committed without the lock; open it again")
         group = zarr.open_group(session.store, mode="r+", zarr_format=3)
         dirty = np.array(sorted(state.dirty), np.int64)
-        ledger = layout.write(group, state, dirty, self._ledger)
+        ledger = layout.write(group, state, dirty, self._ledger, message)
         snapshot = session.commit(message)
         if rewound:
             self._repo.reset_branch(MAIN, snapshot, from_snapshot_id=self._tip)
@@ -179,9 +179,11 @@ class Repository:
             self.tags()  # a damaged tag must not cost its snapshot
             self._drop_rewind()
             snapshots, size = self._snapshot_files(), _folder_bytes(self.path)
-            ancestry = list(self._repo.ancestry(snapshot_id=self._tip))[:-1]
-            if keep < len(ancestry):
-                self._repo.expire_snapshots(ancestry[keep - 1].written_at)
+            times = [commit.time for commit in self.history()]
+            if times != sorted(times, reverse=True):
+                raise FormatError(f"{self.path}: got times out of order; a snapshot is damaged")
+            if keep < len(times):
+                self._repo.expire_snapshots(times[keep - 1])
             self._repo.garbage_collect(datetime.now(UTC))
             freed = size - _folder_bytes(self.path)
         return Expired(snapshots - self._snapshot_files(), freed)

@@ -32,13 +32,17 @@ def checks(rows: Rows) -> NDArray[np.uint8]:
     return found
 
 
-def seal(state: State, row_checks: NDArray[np.uint8], log_rows: int) -> str:
-    """Seal (32 hex digits) of a memory: BLAKE2b over its config, clock, counts, checks and reads.
+def seal(
+    state: State, row_checks: NDArray[np.uint8], log_rows: int, message: str, time: int
+) -> str:
+    """Seal (32 hex digits) of a memory: BLAKE2b over all that the chunks' checksums leave open.
 
     Args:
         state: of the memory.
         row_checks: (capacity, 16) checks of all slots; their XOR goes in.
         log_rows: rows in the log.
+        message: of the commit.
+        time: of the commit, microseconds since 1970 (UTC).
     """
     config, counts = state.config, [state.counts[name] for name in _COUNTS]
     sizes = (config.capacity, config.key_dim, config.resolution)
@@ -48,4 +52,5 @@ def seal(state: State, row_checks: NDArray[np.uint8], log_rows: int) -> str:
     digest.update(struct.pack("<6q", state.clock, *counts, log_rows))
     digest.update(np.bitwise_xor.reduce(row_checks, axis=0).tobytes())
     digest.update(state.reads.astype("<i8", copy=False).tobytes())
+    digest.update(struct.pack("<q", time) + message.encode())
     return digest.hexdigest()

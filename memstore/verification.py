@@ -13,9 +13,10 @@ from memstore.state import State
 
 if TYPE_CHECKING:
     from memstore.layout import Ledger
-    from memstore.repository import Repository
+    from memstore.repository import Commit, Repository
 
 ROWS = 1024  # slots checked at once
+SLACK = 600  # seconds that the store's and our own time of a commit may lie apart
 SEARCHES = 8  # slots whose own keys are searched for
 
 Progress = Callable[[int, int], None]
@@ -41,8 +42,8 @@ def verify(
     """Check the state in RAM, the snapshot that it is based on, and with `every` all others."""
     problems = [f"in RAM: {problem}" for problem in _state_problems(state)]
     slots = len(state.used)
-    snapshots = _snapshots(repository, every, problems) if repository else []
-    for done, snapshot in enumerate(snapshots):
+    snapshots = _snapshots(repository, every, problems) if repository else {}
+    for done, (snapshot, commit) in enumerate(snapshots.items()):
         if progress:
             progress(done, len(snapshots))
         try:
@@ -52,6 +53,8 @@ def verify(
             continue
         slots += len(stored.used)
         found = [*_row_problems(stored, ledger)] if ledger else []
+        if ledger and commit and not _same_commit(commit, ledger):
+            found.append("the history's message or time is not what was written")
         if repository and snapshot == repository.snapshot:
             found += _differences(state, stored)
         problems += [f"snapshot {snapshot}: {problem}" for problem in found]
@@ -60,17 +63,25 @@ def verify(
     return Verification(len(snapshots), slots, tuple(problems))
 
 
-def _snapshots(repository: "Repository", every: bool, problems: list[str]) -> list[str]:
-    """Ids to read, the present one first."""
-    found = {repository.snapshot: None}
-    if every:
-        try:
-            tips = [repository.tip, *repository.tags().values(), repository.snapshot]
-            for tip in tips:
-                found |= {commit.id: None for commit in repository.history_of(tip)}
-        except MemstoreError as error:
-            problems.append(f"history: {error}")
-    return list(found)
+def _snapshots(
+    repository: "Repository", every: bool, problems: list[str]
+) -> dict[str, "Commit | None"]:
+    """Ids to read, the present one first, and what the history says of each."""
+    found: dict[str, Commit | None] = {repository.snapshot: None}
+    try:
+        found |= {commit.id: commit for commit in repository.history()[: None if every else 1]}
+        if every:
+            for tip in (repository.tip, *repository.tags().values()):
+                found |= {commit.id: commit for commit in repository.history_of(tip)}
+    except MemstoreError as error:
+        problems.append(f"history: {error}")
+    return found
+
+
+def _same_commit(commit: "Commit", ledger: "Ledger") -> bool:
+    """Whether the history, which no checksum covers, agrees with what the snapshot holds."""
+    apart = abs(commit.time.timestamp() - ledger.time / 1e6)
+    return commit.message == ledger.message and apart < SLACK
 
 
 def _state_problems(state: State) -> Iterator[str]:

@@ -34,7 +34,7 @@ def change(path, edit):
     repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(path)))
     session = repo.writable_session("main")
     edit(zarr.open_group(session.store))
-    session.commit("changed")
+    session.commit("a fourth")  # as the snapshot itself says
 
 
 def test_all_is_well(memory):
@@ -42,6 +42,17 @@ def test_all_is_well(memory):
     assert memory.verify() == (1, 5 + 4, ())
     assert memory.verify(every=True, progress=lambda *done: calls.append(done)).snapshots == 3
     assert calls == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_a_message_that_changed_behind_our_back(memory):
+    """The history has no checksum of its own."""
+    repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(memory.path)))
+    session = repo.writable_session("main")
+    zarr.open_group(session.store).attrs["other"] = 1
+    session.commit("not the message that was sealed")
+    with Memory.open(memory.path) as reader:
+        [problem] = reader.verify().problems
+    assert "history's message or time is not what was written" in problem
 
 
 def test_in_ram_only():
@@ -60,11 +71,13 @@ def test_rows_that_are_whole_but_elsewhere(memory):
     assert "slot 0: its key, value, source or clock value is not what was written" in problems[0]
 
 
-@pytest.mark.parametrize("attribute", ["clock", "log_rows", "counts", "config"])
+@pytest.mark.parametrize("attribute", ["clock", "log_rows", "counts", "config", "message", "time"])
 def test_attributes_are_sealed(memory, attribute):
     changed = {
         "clock": 5,
         "log_rows": 0,
+        "message": "another",
+        "time": 0,
         "counts": {"merge": 1, "insert": 4, "evict": 0, "remove": 0},
         "config": {**TINY.__dict__, "beta": 0.8},
     }
@@ -128,6 +141,6 @@ def test_a_seal_by_hand():
     memory = Memory(TINY)
     ledger = Ledger.empty(TINY)
     text = struct.pack("<3q2d", 6, 3, 2, 0.85, 1.0) + b"mse\0\0\0\0\0" + bytes(6 * 8)
-    text += bytes(16) + bytes(6 * 8)
+    text += bytes(16) + bytes(6 * 8) + struct.pack("<q", 1234567) + "é".encode()
     expected = hashlib.blake2b(text, digest_size=16).hexdigest()
-    assert seals.seal(memory._state, ledger.checks, 0) == expected
+    assert seals.seal(memory._state, ledger.checks, 0, "é", 1234567) == expected
