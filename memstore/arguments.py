@@ -29,6 +29,14 @@ def check_count(name: str, got: object) -> None:
         raise ArgumentError(f"{name}: got {got}, want >= 1")
 
 
+def check_text(name: str, got: str) -> bytes:
+    """The text as UTF-8."""
+    try:
+        return got.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(f"{name}: got a lone surrogate, want text that has UTF-8") from error
+
+
 def as_cosine(name: str, got: object) -> float:
     """A number in [-1, 1]."""
     if isinstance(got, bool) or not isinstance(got, int | float | np.integer | np.floating):
@@ -116,10 +124,7 @@ def _utf8(name: str, source: object) -> bytes:
     """One source as bytes that fit."""
     if not isinstance(source, str):
         raise DtypeError(f"{name}: got {type(source).__name__}, want str")
-    try:
-        encoded = source.encode()
-    except UnicodeEncodeError as error:
-        raise ArgumentError(f"{name}: got a lone surrogate, want text that has UTF-8") from error
+    encoded = check_text(name, source)
     if len(encoded) > SOURCE_BYTES:
         raise ArgumentError(f"{name}: got {len(encoded)} bytes of UTF-8, want <= {SOURCE_BYTES}")
     if b"\0" in encoded:

@@ -238,8 +238,7 @@ class Memory:
         """
         if not isinstance(message, str):
             raise DtypeError(f"message: got {type(message).__name__}, want str")
-        if not message.isprintable():
-            raise ArgumentError(f"message: got {message!r}, want one line of text")
+        arguments.check_text("message", message)
         with self._guard.writing():
             return self._disk().commit(self._state, message)
 
