@@ -72,6 +72,14 @@ def print_json(found: Any) -> None:
     typer.echo(json.dumps(found))
 
 
+def print_made(path: Path, slots: int, as_json: bool) -> None:
+    """Tell what was made, and of how many slots."""
+    if as_json:
+        print_json({"path": str(path), "slots": slots})
+    else:
+        typer.echo(f"{path}: {slots:,} slots")
+
+
 def set_threads(threads: int | None) -> None:
     if threads is not None:
         import torch

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import AsJson, At, MemoryFolder, Quiet, print_json, progress_bar
+from mem3d_cli.console import (
+    AsJson,
+    At,
+    MemoryFolder,
+    Quiet,
+    print_json,
+    print_made,
+    progress_bar,
+)
 
 
 def history(path: MemoryFolder, at: At = None, as_json: AsJson = False) -> None:
@@ -43,6 +51,7 @@ def tag(
     name: Annotated[str, typer.Argument(help="Letters, digits and . _ -")],
     at: At = None,
     delete: Annotated[bool, typer.Option("--delete", help="Take the tag away.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Name a snapshot, so that it never expires; or take a name away.
 
@@ -57,7 +66,11 @@ def tag(
             memory.untag(name)
         else:
             memory.tag(name)
-        typer.echo(f"{name}: {'taken away' if delete else memory.snapshot}")
+        snapshot = None if delete else memory.snapshot
+    if as_json:
+        print_json({"tag": name, "snapshot": snapshot})
+    else:
+        typer.echo(f"{name}: {snapshot or 'taken away'}")
 
 
 def verify(
@@ -115,6 +128,7 @@ def copy(
     path: MemoryFolder,
     to: Annotated[Path, typer.Argument(help="Where nothing is yet.")],
     at: At = None,
+    as_json: AsJson = False,
 ) -> None:
     """Copy a memory as it is at one snapshot, without its history.
 
@@ -126,4 +140,4 @@ def copy(
 
     with Memory.open(path, at=at) as memory:
         memory.copy_to(to)
-        typer.echo(f"{to}: {len(memory):,} slots")
+        print_made(to, len(memory), as_json)

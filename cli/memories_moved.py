@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import At, MemoryFolder, Quiet, progress_bar
+from mem3d_cli.console import AsJson, At, MemoryFolder, Quiet, print_made, progress_bar
 
 
 class ExportKind(StrEnum):
@@ -47,6 +47,7 @@ def export(
     slot: Annotated[list[int] | None, typer.Option(help="Only this slot; may be repeated.")] = None,
     at: At = None,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a memory, or some slots of it, for other programs.
 
@@ -61,7 +62,7 @@ def export(
     with Memory.open(path, at=at) as memory, progress_bar(quiet, "exporting") as show:
         write(memory, to, kind.value if kind else None, slot or None, show)
         count = len(slot) if slot else len(memory)
-    typer.echo(f"{to}: {count:,} slots")
+    print_made(to, count, as_json)
 
 
 def import_(
@@ -80,6 +81,7 @@ def import_(
         bool, typer.Option("--policy", help="Merge similar pairs, as training would.")
     ] = False,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a memory of an export, of keys and values, or of binvox files with features.
 
@@ -103,4 +105,4 @@ def import_(
             progress=show,
         )
     memory.copy_to(to)
-    typer.echo(f"{to}: {len(memory):,} slots")
+    print_made(to, len(memory), as_json)

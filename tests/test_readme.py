@@ -17,10 +17,11 @@ from tests.made_up import picture
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "docs" / "memstore.md").read_text()
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 @pytest.fixture
@@ -37,6 +38,27 @@ def demo(made_up_data, tmp_path, monkeypatch):
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
 def test_every_python_block_runs(demo, code):
     exec(compile(code, "README.md", "exec"), {})
+
+
+def test_the_guides_code_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    [code] = blocks("python", GUIDE)
+    exec(compile(code, "memstore.md", "exec"), {})
+    expired, problems, slots, *_ = capsys.readouterr().out.splitlines()
+    assert expired.startswith("Expired(snapshots=3, ")
+    assert (problems, slots[:3]) == ("()", "[[3")
+
+
+def test_the_memory_s_lines_run(tmp_path, monkeypatch):
+    """On the memory that the code before them makes."""
+    monkeypatch.chdir(tmp_path)
+    [code] = [code for code in blocks("python") if "shapes.memory" in code]
+    exec(compile(code, "README.md", "exec"), {})
+    [lines] = [block.splitlines() for block in blocks("sh") if block.startswith("memstore ")]
+    for line in lines:
+        result = CliRunner().invoke(memstore_app, line.split("#")[0].split()[1:])
+        assert result.exit_code == 0, (line, result.output)
+    assert (tmp_path / "shapes.png").exists() and (tmp_path / "again.memory").is_dir()
 
 
 def commands():

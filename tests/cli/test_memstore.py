@@ -1,5 +1,6 @@
 """The memstore command."""
 
+import inspect
 import json
 import sys
 from dataclasses import asdict
@@ -164,6 +165,21 @@ def test_import_pairs_from_elsewhere(tmp_path):
     with Memory.open(tmp_path / "memory") as memory:
         assert memory.config.capacity == 5 and memory.config.value_similarity == "iou"
         assert len(memory) == 1  # equal values merge
+
+
+def test_every_command_answers_in_json(path, tmp_path):
+    made = [
+        ("export", path, tmp_path / "x.npz"),
+        ("import", tmp_path / "x.npz", tmp_path / "made"),
+        ("copy", path, tmp_path / "copy"),
+    ]
+    for command in made:
+        told = json.loads(run(*command, "--json"))
+        assert told == {"path": str(command[-1]), "slots": 2}
+    told = json.loads(run("tag", path, "two", "--json"))
+    assert told == {"tag": "two", "snapshot": Memory.open(path).snapshot}
+    for command in app.registered_commands:
+        assert "as_json" in inspect.signature(command.callback).parameters
 
 
 def test_kinds_are_the_librarys():
