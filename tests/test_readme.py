@@ -45,7 +45,7 @@ def test_the_guides_code_runs(tmp_path, monkeypatch, capsys):
     [code] = blocks("python", GUIDE)
     exec(compile(code, "memstore.md", "exec"), {})
     expired, problems, slots, *_ = capsys.readouterr().out.splitlines()
-    assert expired.startswith("Expired(snapshots=3, ")
+    assert expired.startswith("Expired(snapshots=4, ")
     assert (problems, slots[:3]) == ("()", "[[3")
 
 
