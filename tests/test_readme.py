@@ -46,7 +46,8 @@ def test_the_guides_code_runs(tmp_path, monkeypatch, capsys):
     exec(compile(code, "memstore.md", "exec"), {})
     expired, problems, slots, *_ = capsys.readouterr().out.splitlines()
     assert expired.startswith("Expired(snapshots=4, ")
-    assert (problems, slots[:3]) == ("()", "[[3")
+    assert problems == "()"
+    assert slots.strip("[ ").startswith("3")
 
 
 def test_the_memory_s_lines_run(tmp_path, monkeypatch):
