@@ -25,8 +25,8 @@ demo: $(STAMP)
 	$(BIN)/mem3d-cli train demo/run --data demo/shapes --preset demo
 	$(BIN)/mem3d-cli evaluate demo/run --picture demo/test.png
 	$(BIN)/mem3d-cli reconstruct demo/run $(DEMO_PHOTO) --out demo/reconstructions
-	$(BIN)/memstore inspect demo/run/memory
-	@echo "look at demo/shapes.png, demo/run/curves.png, demo/test.png, demo/reconstructions/"
+	$(BIN)/memstore inspect demo/run/memory --picture demo/memory.png
+	@echo "look at demo/shapes.png, demo/run/curves.png, demo/memory.png, demo/test.png, demo/reconstructions/"
 
 test: $(STAMP)
 	$(BIN)/pytest
