@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import ValueSimilarity
+from memstore.index import hamming
 
 
 def packed_shape(resolution: int) -> tuple[int, int, int]:
@@ -42,8 +43,8 @@ def value_similarity(
     """Compare packed grids with one packed grid, counting bits.
 
     Args:
-        values: (n, R, R, ceil(R / 8)).
-        grid: (R, R, ceil(R / 8)).
+        values: (n, R, R, ceil(R / 8)), contiguous.
+        grid: (R, R, ceil(R / 8)), contiguous.
         resolution: R.
         kind: "mse": voxels that agree / R^3, which for binary grids is the paper's
             1 - mean squared difference; "iou": common / joint voxels, 1 if both are empty.
@@ -52,23 +53,15 @@ def value_similarity(
 
     Source: Mem3D sec. 3.1, S_v ("mse"); "iou" is ours.
     """
-    ours, theirs = _words(values, len(values)), _words(grid, 1)
+    n, size = len(values), math.prod(values.shape[1:])
+    rows, bits = values.reshape(n, size), grid.reshape(1, size)
+    apart = hamming(bits, rows)[0].astype(np.int64)
     if kind == "mse":
         voxels = resolution**3
-        similar: NDArray[np.float64] = (voxels - _count(ours ^ theirs)) / voxels
+        similar: NDArray[np.float64] = (voxels - apart) / voxels
         return similar
-    common, joint = _count(ours & theirs), _count(ours | theirs)
+    # |a| + |b| = joint + common, and what is apart is joint - common.
+    both = hamming(np.zeros_like(bits), rows)[0] + np.bitwise_count(bits).sum(dtype=np.int64)
+    common, joint = (both - apart) // 2, (both + apart) // 2
     similar = np.where(joint == 0, 1.0, common / np.maximum(joint, 1))
     return similar
-
-
-def _words(packed: NDArray[np.uint8], n: int) -> NDArray[np.uint64] | NDArray[np.uint8]:
-    """(n, words) view: 64 bits per word where the grid's bytes allow it, for speed."""
-    flat = np.ascontiguousarray(packed).reshape(n, math.prod(packed.shape[-3:]))  # n may be 0
-    return flat.view(np.uint64) if flat.shape[1] % 8 == 0 else flat
-
-
-def _count(words: NDArray[np.uint64] | NDArray[np.uint8]) -> NDArray[np.int64]:
-    """(n,) set bits per row."""
-    counts: NDArray[np.int64] = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
-    return counts

@@ -84,7 +84,7 @@ def read(group: "zarr.Group") -> State:
     touched: Any = group["touched"]
     state.touched[:] = touched[:]
     state.index.grow(int(state.used.max(initial=-1)) + 1)
-    for name, rows in _rows(state).items():
+    for name, rows in {**_rows(state), "keys": state.index.fill()}.items():
         stored: Any = group[name]
         for start in range(0, state.index.rows, READ_ROWS):
             part = slice(start, min(start + READ_ROWS, state.index.rows))

@@ -1,15 +1,16 @@
 """plan_writes: what each pair of a batch does to a memory. Decides, changes nothing."""
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
-from memstore.cosine import cosines, merge, scores, shortlist
+from memstore.cosine import cosines, error_bound, merge, scores, shortlist
 from memstore.grids import value_similarity
+from memstore.index import NO_SLOT, KeyIndex
 
-Scalar = TypeVar("Scalar", np.float32, np.uint8)
+HITS = 4  # slots looked up per pair: were all of them changed by earlier pairs, look again
 
 
 class Plan(NamedTuple):
@@ -45,8 +46,7 @@ class WriteReport(NamedTuple):
 def plan_writes(
     queries: NDArray[np.float32],
     grids: NDArray[np.uint8],
-    slot_scores: NDArray[np.float64],
-    keys: NDArray[np.float32],
+    index: KeyIndex,
     values: NDArray[np.uint8],
     touched: NDArray[np.int64],
     config: MemoryConfig,
@@ -59,8 +59,7 @@ def plan_writes(
     Args:
         queries: (B, C) unit features.
         grids: (B, R, R, ceil(R / 8)) packed values.
-        slot_scores: (B, rows) `cosine.scores` of the present keys; -inf at empty slots.
-        keys: (rows, C) present keys; slots from `rows` on are empty.
+        index: of the present keys; slots from `index.rows` on are empty.
         values: (capacity, R, R, ceil(R / 8)) present packed values.
         touched: (capacity,) clock value of each slot's last write; -1 if empty.
         config: of the memory.
@@ -71,50 +70,82 @@ def plan_writes(
     batch = len(queries)
     newest = int(touched.max(initial=0))  # a local clock: only its order counts here
     batch_slots, kinds = np.empty(batch, np.int64), np.empty(batch, "<U6")
-    similarities, new = np.full(batch, np.nan), np.empty_like(queries)
+    similarities = np.full(batch, np.nan)
     empty = np.flatnonzero(touched < 0)[:batch].tolist()
+    neighbours = _Neighbours(queries, index, touched[: index.rows] >= 0)
     touched = touched.copy()
-    # Changes made by earlier pairs lie over the arrays: the pair that last set a slot's key or
-    # value, -1 if none did.
-    width = max([len(keys), *(slot + 1 for slot in empty)])
-    key_from, value_from = np.full(width, -1), np.full(width, -1)
-    now = np.pad(slot_scores, ((0, 0), (0, width - len(keys))), constant_values=-np.inf)
+    value_from: dict[int, int] = {}  # pair that last set a slot's value
 
     for b in range(batch):
-        near = shortlist(now[b], 1)
-        if len(near):
-            near_keys = _overlaid(keys, new, key_from[near], near)
-            best = int(cosines(queries[b], near_keys).argmax())  # lowest slot among equals
-            slot = int(near[best])
-            value = _overlaid(values, grids, value_from[slot : slot + 1], near[best : best + 1])
-            similarities[b] = _similarity(value, grids[b], config)
+        slot = neighbours.nearest(b)
+        if slot != NO_SLOT:
+            value = grids[value_from[slot]] if slot in value_from else values[slot]
+            similarities[b] = value_similarity(
+                value[None], grids[b], config.resolution, config.value_similarity
+            )[0]
         if similarities[b] >= config.delta:  # False for nan: nothing is known to an empty memory
-            kinds[b], new[b] = "merge", merge(queries[b], near_keys[best])
+            kinds[b] = "merge"
+            neighbours.put(b, slot, merge(queries[b], neighbours.key(slot)))
         else:
-            kinds[b], new[b] = ("insert" if empty else "evict"), queries[b]
+            kinds[b] = "insert" if empty else "evict"
             slot = empty.pop(0) if empty else int(touched.argmin())  # lowest slot among equals
+            neighbours.put(b, slot, queries[b])
             value_from[slot] = b
-        batch_slots[b] = slot
-        key_from[slot] = b
-        touched[slot] = newest + b + 1
-        now[b + 1 :, slot] = scores(queries[b + 1 :], new[b : b + 1])[:, 0]
-    return Plan(batch_slots, kinds, similarities, new)
+        batch_slots[b], touched[slot] = slot, newest + b + 1
+    return Plan(batch_slots, kinds, similarities, neighbours.new)
 
 
-def _similarity(value: NDArray[np.uint8], grid: NDArray[np.uint8], config: MemoryConfig) -> float:
-    """Value similarity of one packed value, (1, R, R, W), and one packed grid."""
-    return float(value_similarity(value, grid, config.resolution, config.value_similarity)[0])
+class _Neighbours:
+    """Nearest slots while a batch is planned: the index as it is, under the keys set since.
 
+    One search answers for all slots that no pair has changed; only the changed ones, as many as
+    there were pairs, are compared anew with each query.
+    """
 
-def _overlaid(
-    stored: NDArray[Scalar],
-    batch: NDArray[Scalar],
-    pairs: NDArray[np.int64],
-    slots: NDArray[np.int64],
-) -> NDArray[Scalar]:
-    """Rows of `stored` at the slots, or of `batch` where a pair (>= 0) has changed the slot."""
-    rows = np.empty((len(slots), *stored.shape[1:]), stored.dtype)
-    kept = pairs < 0
-    rows[kept] = stored[slots[kept]]
-    rows[~kept] = batch[pairs[~kept]]
-    return rows
+    def __init__(
+        self, queries: NDArray[np.float32], index: KeyIndex, used: NDArray[np.bool_]
+    ) -> None:
+        self._queries, self._index, self._used = queries, index, used
+        self._hits = index.search(queries, HITS, used)
+        self._pair_of: dict[int, int] = {}  # pair that last set a slot's key
+        self._slot_of = np.full(len(queries), NO_SLOT)  # inverse; NO_SLOT once it is set again
+        self._scores = scores(queries, queries)  # of queries (rows) and of `new` (columns)
+        self._error = error_bound(queries.shape[1])
+        self.new = queries.copy()  # key that each pair sets
+
+    def nearest(self, b: int) -> int:
+        """Used slot with the key most similar to query b, the lowest among equals; or NO_SLOT."""
+        slot, cosine = self._nearest_unchanged(b)
+        pairs = np.flatnonzero(self._slot_of != NO_SLOT)
+        scored = self._scores[b, pairs]
+        pairs = pairs[shortlist(scored, 1, self._error, cosine - 2 * self._error)]
+        for changed, other in zip(
+            self._slot_of[pairs].tolist(), cosines(self._queries[b], self.new[pairs]), strict=True
+        ):
+            if other > cosine or (other == cosine and changed < slot):
+                slot, cosine = changed, float(other)
+        return slot
+
+    def key(self, slot: int) -> NDArray[np.float32]:
+        """(C,) present key of a slot."""
+        pair = self._pair_of.get(slot)
+        key: NDArray[np.float32] = self._index.keys[slot] if pair is None else self.new[pair]
+        return key
+
+    def put(self, b: int, slot: int, key: NDArray[np.float32]) -> None:
+        """Set the key (C,) of a slot, as pair b does."""
+        if slot in self._pair_of:
+            self._slot_of[self._pair_of[slot]] = NO_SLOT
+        self._pair_of[slot], self._slot_of[b], self.new[b] = b, slot, key
+        if key is not self._queries[b]:
+            self._scores[:, b] = self._queries @ key
+
+    def _nearest_unchanged(self, b: int) -> tuple[int, float]:
+        """As `nearest`, and the cosine, but among the slots that no pair has changed."""
+        for slot, cosine in zip(self._hits.slots[b].tolist(), self._hits.cosines[b], strict=True):
+            if slot not in self._pair_of:
+                return slot, float(cosine)
+        unchanged = self._used.copy()
+        unchanged[[slot for slot in self._pair_of if slot < len(unchanged)]] = False
+        hits = self._index.search(self._queries[b : b + 1], 1, unchanged)
+        return hits.slots.item(), hits.cosines.item()

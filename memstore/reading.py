@@ -47,10 +47,9 @@ def read(
     allowed = state.used_rows
     if excluded is not None:
         allowed = allowed & (state.sources[: len(allowed)] != excluded[:, None])
-    slots, cosines = state.index.search(queries, k, allowed)
-    past = cosines <= np.float32(beta)
+    slots, cosines = state.index.search(queries, k, allowed, above=float(np.float32(beta)))
+    past = slots == NO_SLOT
     state.count_reads(slots[~past])
-    slots[past], cosines[past] = NO_SLOT, -np.inf
     packed = state.values[slots]  # past the last prior: the last slot's, blanked next
     packed[past] = 0
     return Priors(slots, cosines, unpack(packed, state.config.resolution), (~past).sum(axis=1))
