@@ -68,14 +68,21 @@ def cosines(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np
     return rounded.clip(-1, 1)
 
 
+def rounding(terms: int) -> float:
+    """Largest error of a float32 dot product of unit vectors of that many terms.
+
+    It is n u / (1 - n u) with u = 2^-24 for n terms, in whatever order they are summed.
+    """
+    return 1.01 * terms * 2**-24
+
+
 def error_bound(channels: int) -> float:
     """Largest difference of score and cosine, if no more channels than that are summed in float32.
 
-    A float32 dot product of n terms errs by at most n u / (1 - n u) times |q| |k|, u = 2^-24, in
-    whatever order it is summed. The second term: keys on disk may have norms up to 1e-5 off, which
-    is clipped from a cosine but not from a score.
+    The second term: keys on disk may have norms up to 1e-5 off, which is clipped from a cosine but
+    not from a score.
     """
-    return 1.01 * channels * 2**-24 + 1.1e-5
+    return rounding(channels) + 1.1e-5
 
 
 def scores(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -83,6 +90,11 @@ def scores(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[n
     # Keys first: OpenBLAS is a quarter faster that way. One query is a matrix times a vector.
     columns: NDArray[np.float32] = keys @ (queries[0] if len(queries) == 1 else queries.T)
     return np.ascontiguousarray(columns.reshape(len(keys), len(queries)).T)
+
+
+def _scores_of(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Scores of one query: (C,) and (n, C) to (n,)."""
+    return (keys @ query).astype(np.float64)
 
 
 def block_scores(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -127,9 +139,10 @@ def best(
     Returns:
         Slots and cosines, at most k, best first, equal cosines by lowest slot.
     """
-    if len(slots) > max(TIGHT, 2 * k):
-        close = _in_steps(block_scores, query, keys, slots)
-        slots = slots[shortlist(close, k, error_bound(BLOCK), above)]
+    for measure, channels in ((_scores_of, len(query)), (block_scores, BLOCK)):
+        if len(slots) > max(TIGHT, 2 * k):
+            close = _in_steps(measure, query, keys, slots)
+            slots = slots[shortlist(close, k, error_bound(channels), above)]
     found = _in_steps(cosines, query, keys, slots)
     order = np.argsort(-found, kind="stable")[:k]
     return slots[order], found[order]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore import cosine
+from memstore.shortcut import FEW, Shortcut
 
 NO_SLOT = -1
 BATCH = 256  # queries scored at once; bounds the scores held in RAM
@@ -30,13 +31,16 @@ class Hits(NamedTuple):
 class KeyIndex:
     """Unit keys in slots [0, rows), held once, inside a FAISS IndexFlatIP.
 
-    The first pass is a matrix product over FAISS's own rows: its error has a proven bound, which an
-    exact answer needs.
+    A search first chooses slots among which the answer surely is, then ranks them by cosine. It
+    chooses by a sketch (sketch.py) where that proves enough slots to be too far, and otherwise by a
+    scan: a matrix product over FAISS's own rows, whose error has a proven bound. Both give the same
+    answer. Searches may run in several threads, but not while keys change.
     """
 
     def __init__(self, key_dim: int) -> None:
         self._key_dim = key_dim
         self._faiss = faiss.IndexFlatIP(key_dim)
+        self._shortcut = Shortcut()
 
     @property
     def rows(self) -> int:
@@ -46,17 +50,22 @@ class KeyIndex:
     @property
     def keys(self) -> NDArray[np.float32]:
         """(rows, C) FAISS's own memory, to read; stale after the next `grow`."""
-        keys = self.fill()
+        keys = self._rows()
         keys.flags.writeable = False
         return keys
 
     def fill(self) -> NDArray[np.float32]:
-        """(rows, C) as `keys`, to be written before the first search; later, see `put`."""
-        if not self.rows:
+        """(rows, C) as `keys`, to write many rows at once; do so before the next search."""
+        self._shortcut.drop()
+        return self._rows()
+
+    def _rows(self) -> NDArray[np.float32]:
+        """(rows, C) FAISS's own memory."""
+        if not (rows := self.rows):
             return np.empty((0, self._key_dim), np.float32)
         flat: NDArray[np.float32]
-        flat = faiss.rev_swig_ptr(self._faiss.get_xb(), self.rows * self._key_dim)
-        return flat.reshape(self.rows, self._key_dim)
+        flat = faiss.rev_swig_ptr(self._faiss.get_xb(), rows * self._key_dim)
+        return flat.reshape(rows, self._key_dim)
 
     def grow(self, rows: int) -> None:
         """Make sure that slots [0, rows) have a row; new ones are zeros."""
@@ -66,7 +75,8 @@ class KeyIndex:
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
         self.grow(int(slots.max(initial=-1)) + 1)
-        self.fill()[slots] = keys
+        self._rows()[slots] = keys
+        self._shortcut.mark(slots)
 
     def search(
         self,
@@ -85,11 +95,11 @@ class KeyIndex:
         """
         slots = np.full((len(queries), k), NO_SLOT, np.int64)
         cosines = np.full((len(queries), k), -np.inf, np.float32)
-        allowed = np.broadcast_to(allowed, (len(queries), self.rows))
         keys = self.keys
         for start in range(0, len(queries), BATCH):
             batch = slice(start, start + BATCH)
-            for b, near in enumerate(self._near(queries[batch], k, allowed[batch], above), start):
+            part = allowed if allowed.ndim == 1 else allowed[batch]
+            for b, near in enumerate(self._near(queries[batch], k, part, above), start):
                 found, found_cosines = cosine.best(queries[b], keys, near, k, above)
                 slots[b, : len(found)], cosines[b, : len(found)] = found, found_cosines
         past = cosines <= above
@@ -100,10 +110,24 @@ class KeyIndex:
         self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], above: float
     ) -> list[NDArray[np.int64]]:
         """Per query slots, ascending, among which the k best allowed ones surely are."""
-        scores = cosine.scores(queries, self.keys)
-        scores[~allowed] = -np.inf
-        error = cosine.error_bound(self._key_dim)
-        return [cosine.shortlist(row, k, error, above) for row in scores]
+        keys = self.keys
+        if allowed.sum(axis=-1).max(initial=0) <= len(keys) // FEW:
+            return [np.flatnonzero(row) for row in _each(allowed, len(queries))]
+        near = self._shortcut.near(keys, queries, k, allowed, above)
+        if scanned := [b for b, slots in enumerate(near) if slots is None]:
+            left = queries if len(scanned) == len(queries) else queries[scanned]
+            scores = cosine.scores(left, keys)
+            masks = _each(allowed, len(queries))
+            error = cosine.error_bound(self._key_dim)
+            for b, row in zip(scanned, scores, strict=True):
+                row[~masks[b]] = -np.inf
+                near[b] = cosine.shortlist(row, k, error, above)
+        return near
+
+
+def _each(allowed: NDArray[np.bool_], batch: int) -> NDArray[np.bool_]:
+    """(B, rows) of (rows,) or (B, rows)."""
+    return np.broadcast_to(allowed, (batch, allowed.shape[-1]))
 
 
 def hamming(packed: NDArray[np.uint8], rows: NDArray[np.uint8]) -> NDArray[np.int32]:
