@@ -7,16 +7,13 @@ computing, generously enough that no slot can be missed.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Real = TypeVar("Real", np.float32, np.float64)
-
 BLOCK = 256  # channels per product in `block_scores`
-TIGHT = 32  # a shortlist longer than this is worth a second, tighter pass
-_ROWS = 64  # keys per step, so that a long shortlist stays small in memory
+FEW = 64  # keys copied at a time, so that a long shortlist stays small in memory
 _PLAIN = 1e-200, 1e200  # sums of squares that neither overflowed nor lost what counts
 
 
@@ -30,15 +27,32 @@ def unit(features: NDArray[np.floating]) -> NDArray[np.float32]:
     """
     rows = np.ascontiguousarray(features, np.float64)
     with np.errstate(over="ignore"):
-        squares = np.square(rows).sum(axis=1, keepdims=True)
-    if not (_PLAIN[0] < squares.min(initial=1.0) and squares.max(initial=1.0) < _PLAIN[1]):
+        units = plain_unit(rows)
+    if units is None:
         # A power of two is an exact factor: squares can neither overflow nor vanish, and no bit
         # changes.
         exponents = np.frexp(np.abs(rows).max(axis=1, keepdims=True))[1]
         rows = np.ldexp(rows, -exponents)
-        squares = np.square(rows).sum(axis=1, keepdims=True)
-    units: NDArray[np.float32] = (rows / np.sqrt(squares)).astype(np.float32)
+        units = _divided(rows, _squares(rows))
     return units
+
+
+def plain_unit(rows: NDArray[np.float64]) -> NDArray[np.float32] | None:
+    """As `unit` for rows (B, C) of ordinary norms; None if any is extreme, zero or not finite."""
+    squares = _squares(rows)
+    plain = squares.min(initial=1.0) > _PLAIN[0] and squares.max(initial=1.0) < _PLAIN[1]
+    return _divided(rows, squares) if plain else None
+
+
+def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(B, 1) squared norms."""
+    squares: NDArray[np.float64] = np.square(rows).sum(axis=1, keepdims=True)
+    return squares
+
+
+def _divided(rows: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rows over their norms."""
+    return (rows / np.sqrt(squares)).astype(np.float32)
 
 
 def merge(query: NDArray[np.float32], key: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -65,7 +79,9 @@ def cosines(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np
     products = keys.astype(np.float64, order="C")
     products *= query.astype(np.float64)
     rounded: NDArray[np.float32] = products.sum(axis=1).astype(np.float32)
-    return rounded.clip(-1, 1)
+    np.minimum(rounded, 1, out=rounded)
+    np.maximum(rounded, -1, out=rounded)
+    return rounded
 
 
 def rounding(terms: int) -> float:
@@ -92,9 +108,10 @@ def scores(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[n
     return np.ascontiguousarray(columns.reshape(len(keys), len(queries)).T)
 
 
-def _scores_of(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Scores of one query: (C,) and (n, C) to (n,)."""
-    return (keys @ query).astype(np.float64)
+def _scores_of(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As `scores`, of one query: (C,) and (n, C) to (n,)."""
+    found: NDArray[np.float32] = keys @ query
+    return found
 
 
 def block_scores(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -139,21 +156,28 @@ def best(
     Returns:
         Slots and cosines, at most k, best first, equal cosines by lowest slot.
     """
-    for measure, channels in ((_scores_of, len(query)), (block_scores, BLOCK)):
-        if len(slots) > max(TIGHT, 2 * k):
-            close = _in_steps(measure, query, keys, slots)
-            slots = slots[shortlist(close, k, error_bound(channels), above)]
-    found = _in_steps(cosines, query, keys, slots)
+    error = error_bound(len(query))
+    if len(slots) > FEW:
+        slots = slots[shortlist(_in_steps(_scores_of, query, keys, slots), k, error, above)]
+    if len(slots) > FEW:
+        close = _in_steps(block_scores, query, keys, slots)
+        slots = slots[shortlist(close, k, error_bound(BLOCK), above)]
+    if k < len(slots) <= FEW:
+        rows = keys[slots]
+        kept = shortlist(rows @ query, k, error, above)
+        slots, found = slots[kept], cosines(query, rows[kept])
+    else:
+        found = _in_steps(cosines, query, keys, slots)
     order = np.argsort(-found, kind="stable")[:k]
     return slots[order], found[order]
 
 
 def _in_steps(
-    measure: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[Real]],
+    measure: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[Any]],
     query: NDArray[np.float32],
     keys: NDArray[np.float32],
     slots: NDArray[np.int64],
-) -> NDArray[Real]:
+) -> NDArray[Any]:
     """(n,) measure(query, keys[slots]), a few rows at a time: slots may be all there are."""
-    starts = range(0, max(len(slots), 1), _ROWS)
-    return np.concatenate([measure(query, keys[slots[s : s + _ROWS]]) for s in starts])
+    starts = range(0, max(len(slots), 1), FEW)
+    return np.concatenate([measure(query, keys[slots[s : s + FEW]]) for s in starts])

@@ -40,6 +40,7 @@ class KeyIndex:
     def __init__(self, key_dim: int) -> None:
         self._key_dim = key_dim
         self._faiss = faiss.IndexFlatIP(key_dim)
+        self._keys = _read_only(self._faiss_rows())
         self._shortcut = Shortcut()
 
     @property
@@ -50,16 +51,14 @@ class KeyIndex:
     @property
     def keys(self) -> NDArray[np.float32]:
         """(rows, C) FAISS's own memory, to read; stale after the next `grow`."""
-        keys = self._rows()
-        keys.flags.writeable = False
-        return keys
+        return self._keys
 
     def fill(self) -> NDArray[np.float32]:
         """(rows, C) as `keys`, to write many rows at once; do so before the next search."""
         self._shortcut.drop()
-        return self._rows()
+        return self._faiss_rows()
 
-    def _rows(self) -> NDArray[np.float32]:
+    def _faiss_rows(self) -> NDArray[np.float32]:
         """(rows, C) FAISS's own memory."""
         if not (rows := self.rows):
             return np.empty((0, self._key_dim), np.float32)
@@ -70,12 +69,14 @@ class KeyIndex:
     def grow(self, rows: int) -> None:
         """Make sure that slots [0, rows) have a row; new ones are zeros."""
         if rows > self.rows:
+            # At once, so that FAISS reserves no more than that; the zeros take no RAM.
             self._faiss.add(np.zeros((rows - self.rows, self._key_dim), np.float32))
+            self._keys = _read_only(self._faiss_rows())
 
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
         self.grow(int(slots.max(initial=-1)) + 1)
-        self._rows()[slots] = keys
+        self._faiss_rows()[slots] = keys
         self._shortcut.mark(slots)
 
     def search(
@@ -102,8 +103,8 @@ class KeyIndex:
             for b, near in enumerate(self._near(queries[batch], k, part, above), start):
                 found, found_cosines = cosine.best(queries[b], keys, near, k, above)
                 slots[b, : len(found)], cosines[b, : len(found)] = found, found_cosines
-        past = cosines <= above
-        slots[past], cosines[past] = NO_SLOT, -np.inf
+        if (past := cosines <= above).any():
+            slots[past], cosines[past] = NO_SLOT, -np.inf
         return Hits(slots, cosines)
 
     def _near(
@@ -111,23 +112,25 @@ class KeyIndex:
     ) -> list[NDArray[np.int64]]:
         """Per query slots, ascending, among which the k best allowed ones surely are."""
         keys = self.keys
-        if allowed.sum(axis=-1).max(initial=0) <= len(keys) // FEW:
-            return [np.flatnonzero(row) for row in _each(allowed, len(queries))]
-        near = self._shortcut.near(keys, queries, k, allowed, above)
+        everywhere = np.count_nonzero(allowed) == allowed.size
+        masks = np.broadcast_to(allowed, (len(queries), len(keys)))
+        if not everywhere and masks.sum(axis=1).max() <= len(keys) // FEW:
+            return [np.flatnonzero(mask) for mask in masks]
+        near = self._shortcut.near(keys, queries, k, None if everywhere else allowed, above)
         if scanned := [b for b, slots in enumerate(near) if slots is None]:
             left = queries if len(scanned) == len(queries) else queries[scanned]
-            scores = cosine.scores(left, keys)
-            masks = _each(allowed, len(queries))
             error = cosine.error_bound(self._key_dim)
-            for b, row in zip(scanned, scores, strict=True):
-                row[~masks[b]] = -np.inf
+            for b, row in zip(scanned, cosine.scores(left, keys), strict=True):
+                if not everywhere:
+                    row[~masks[b]] = -np.inf
                 near[b] = cosine.shortlist(row, k, error, above)
-        return near
+        return [slots for slots in near if slots is not None]
 
 
-def _each(allowed: NDArray[np.bool_], batch: int) -> NDArray[np.bool_]:
-    """(B, rows) of (rows,) or (B, rows)."""
-    return np.broadcast_to(allowed, (batch, allowed.shape[-1]))
+def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The array, of which only other views can be written."""
+    array.flags.writeable = False
+    return array
 
 
 def hamming(packed: NDArray[np.uint8], rows: NDArray[np.uint8]) -> NDArray[np.int32]:

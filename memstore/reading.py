@@ -48,8 +48,10 @@ def read(
     if excluded is not None:
         allowed = allowed & (state.sources[: len(allowed)] != excluded[:, None])
     slots, cosines = state.index.search(queries, k, allowed, above=float(np.float32(beta)))
-    past = slots == NO_SLOT
-    state.count_reads(slots[~past])
+    found = slots != NO_SLOT
+    state.count_reads(slots[found])
     packed = state.values[slots]  # past the last prior: the last slot's, blanked next
-    packed[past] = 0
-    return Priors(slots, cosines, unpack(packed, state.config.resolution), (~past).sum(axis=1))
+    if not found.all():
+        packed[~found] = 0
+    values = unpack(packed, state.config.resolution)
+    return Priors(slots, cosines, values, found.sum(axis=1))
