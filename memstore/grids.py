@@ -56,14 +56,14 @@ def value_similarity(
     Source: Mem3D sec. 3.1, S_v ("mse"); "iou" is ours.
     """
     n, size = len(values), math.prod(values.shape[1:])
-    rows, bits = values.reshape(n, size), grid.reshape(1, size)
-    apart = hamming(bits, rows)[0].astype(np.int64)
+    bits, voxels = grid.reshape(1, size), resolution**3
     if kind == "mse":
-        voxels = resolution**3
+        apart = hamming(bits, values.reshape(n, size))[0]
         similar: NDArray[np.float64] = (voxels - apart) / voxels
         return similar
+    apart, full = hamming(np.concatenate([bits, np.zeros_like(bits)]), values.reshape(n, size))
     # |a| + |b| = joint + common, and what is apart is joint - common.
-    both = hamming(np.zeros_like(bits), rows)[0] + np.bitwise_count(bits).sum(dtype=np.int64)
+    both = full + np.bitwise_count(bits).sum(dtype=np.int32)
     common, joint = (both - apart) // 2, (both + apart) // 2
     similar = np.where(joint == 0, 1.0, common / np.maximum(joint, 1))
     return similar

@@ -13,6 +13,7 @@ from memstore import cosine
 from memstore.shortcut import FEW, Shortcut
 
 NO_SLOT = -1
+HAMMING_BYTES = 2**20  # rows compared at once: they stay in cache for the next of the batch
 BATCH = 256  # queries scored at once; bounds the scores held in RAM
 
 
@@ -136,14 +137,19 @@ def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
 def hamming(packed: NDArray[np.uint8], rows: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Bits that differ: (B, n) of packed bits (B, bytes) and (n, bytes), all contiguous.
 
-    Five to ten times faster than np.bitwise_count where the bytes are whole 64-bit words.
+    Five times faster than np.bitwise_count where the bytes are whole 64-bit words.
     """
-    if packed.shape[1] % 8:
-        apart = [np.bitwise_count(row ^ rows).sum(axis=1, dtype=np.int32) for row in packed]
-        return np.array(apart, np.int32).reshape(len(packed), len(rows))
     distances = np.empty((len(packed), len(rows)), np.int32)
-    if distances.size:
-        pointers = [faiss.swig_ptr(array) for array in (packed, rows, distances)]
-        sizes = (len(packed), len(rows), packed.shape[1])
-        faiss.hammings(*pointers[:2], *sizes, pointers[2])  # type: ignore[attr-defined]
+    size = packed.shape[1]
+    step = max(1, HAMMING_BYTES // size)
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        if size % 8:
+            part = np.bitwise_count(packed[:, None] ^ some).sum(axis=2, dtype=np.int32)
+        else:
+            part = np.empty((len(packed), len(some)), np.int32)
+            pointers = [faiss.swig_ptr(array) for array in (packed, some, part)]
+            sizes = (len(packed), len(some), size)
+            faiss.hammings(*pointers[:2], *sizes, pointers[2])  # type: ignore[attr-defined]
+        distances[:, start : start + step] = part
     return distances
