@@ -158,7 +158,7 @@ def write(kind: str) -> Row:
     def check() -> None:
         assert all((report.kinds == "evict").all() for report in reports)
         np.testing.assert_array_equal(memory.ages[reports[-1].slots], np.arange(31, -1, -1))
-        np.testing.assert_array_equal(memory.values(reports[-1].slots), pairs[-1][1])
+        np.testing.assert_array_equal(memory.values(reports[-1].slots), pairs[len(reports) - 1][1])
 
     for turn in range(WARM_UP):
         memory.read(pairs[0][0][turn % 32 :][:1], 8)
