@@ -40,15 +40,13 @@ def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8
     for b, row in enumerate(hits.slots):
         near = row[row != NO_SLOT]
         alike = _alike(state, state.values[near], grids[b])
-        for kind, of_kind in zip(found, (alike, ~alike), strict=True):
+        for kind, of_kind in ((found.positive, alike), (found.negative, ~alike)):
             if of_kind.any():
                 kind[b] = near[of_kind.argmax()]
-        if len(near) == NEAR and NO_SLOT in (found.positive[b], found.negative[b]):
-            kind = found.positive if found.positive[b] == NO_SLOT else found.negative
-            among = used & (
-                _alike(state, state.values[: len(used)], grids[b]) == (kind is found.positive)
-            )
-            kind[b] = state.index.search(queries[b : b + 1], 1, among).slots.item()
+            elif len(near) == NEAR:  # else these were all the slots
+                all_alike = _alike(state, state.values[: len(used)], grids[b])
+                allowed = used & (all_alike if kind is found.positive else ~all_alike)
+                kind[b] = state.index.search(queries[b : b + 1], 1, allowed).slots.item()
     return found
 
 

@@ -56,14 +56,13 @@ def value_similarity(
     Source: Mem3D sec. 3.1, S_v ("mse"); "iou" is ours.
     """
     n, size = len(values), math.prod(values.shape[1:])
-    bits, voxels = grid.reshape(1, size), resolution**3
+    rows, bits = values.reshape(n, size), grid.reshape(1, size)
     if kind == "mse":
-        apart = hamming(bits, values.reshape(n, size))[0]
-        similar: NDArray[np.float64] = (voxels - apart) / voxels
+        similar: NDArray[np.float64] = (resolution**3 - hamming(bits, rows)[0]) / resolution**3
         return similar
-    apart, full = hamming(np.concatenate([bits, np.zeros_like(bits)]), values.reshape(n, size))
-    # |a| + |b| = joint + common, and what is apart is joint - common.
-    both = full + np.bitwise_count(bits).sum(dtype=np.int32)
-    common, joint = (both - apart) // 2, (both + apart) // 2
-    similar = np.where(joint == 0, 1.0, common / np.maximum(joint, 1))
+    apart, full = hamming(np.concatenate([bits, np.zeros_like(bits)]), rows).astype(np.float64)
+    # |a| + |b| = joint + common, and what is apart is joint - common: a quotient of their doubles.
+    full += np.bitwise_count(bits).sum(dtype=np.int64)
+    similar = np.ones(n)
+    np.divide(full - apart, full + apart, out=similar, where=full > 0)
     return similar

@@ -127,19 +127,23 @@ def test_a_scan_comes_first_and_again_when_looks_fail(monkeypatch):
 
 def test_threads_find_what_one_finds():
     """Four readers, none of which waits for the sketch that one of them makes."""
-    index, keys = clustered_index()
-    expected = [index.search(key[None], 5, np.ones(400, bool)).slots[0].tolist() for key in keys]
-    index.fill()  # drops the sketch
+    rng = np.random.default_rng(0)
+    memory = Memory(MemoryConfig(capacity=400, key_dim=64, resolution=2, beta=-1, delta=1))
+    queries = clustered_index()[1]
+    memory.write(queries, rng.random((400, 2, 2, 2)) < 0.5)
+    expected = [memory.read(query[None], 5).slots[0].tolist() for query in queries]
+    counted = memory.reads
+    memory._state.index.fill()  # drops the sketch
     found = {}
 
     def read(part):
-        for slot in range(part, 400, 4):
-            hits = index.search(keys[slot : slot + 1], 5, np.ones(400, bool))
-            found[slot] = hits.slots[0].tolist()
+        for b in range(part, 400, 4):
+            found[b] = memory.read(queries[b : b + 1], 5).slots[0].tolist()
 
     threads = [threading.Thread(target=read, args=(part,)) for part in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [found[slot] for slot in range(400)] == expected
+    assert [found[b] for b in range(len(queries))] == expected
+    assert (memory.reads == 2 * counted).all()
