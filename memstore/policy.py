@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
-from memstore.cosine import cosines, error_bound, merge, scores, shortlist
+from memstore.cosine import cosines, error_bound, merge, shortlist
 from memstore.grids import value_similarity
 from memstore.index import NO_SLOT, KeyIndex
 
@@ -67,51 +67,56 @@ def plan_writes(
     Source: Mem3D sec. 3.1, memory writer, eq. 4-8. Ours: ties go to the lowest slot; empty slots
     are no neighbours and are filled first; one tick of age per pair.
     """
-    batch = len(queries)
-    newest = int(touched.max(initial=0))  # a local clock: only its order counts here
-    batch_slots, kinds = np.empty(batch, np.int64), np.empty(batch, "<U6")
-    similarities = np.full(batch, np.nan)
-    empty = np.flatnonzero(touched < 0)[:batch].tolist()
-    neighbours = _Neighbours(queries, index, touched[: index.rows] >= 0)
-    touched = touched.copy()
-    value_from: dict[int, int] = {}  # pair that last set a slot's value
-
-    for b in range(batch):
-        slot = neighbours.nearest(b)
+    ahead = _Ahead(queries, grids, index, values, touched)
+    slots, kinds = np.empty(len(queries), np.int64), np.empty(len(queries), "<U6")
+    similarities = np.full(len(queries), np.nan)
+    for b, query in enumerate(queries):
+        slot, key = ahead.nearest(b), query
         if slot != NO_SLOT:
-            value = grids[value_from[slot]] if slot in value_from else values[slot]
-            similarities[b] = value_similarity(
-                value[None], grids[b], config.resolution, config.value_similarity
-            )[0]
-        if similarities[b] >= config.delta:  # False for nan: nothing is known to an empty memory
-            kinds[b] = "merge"
-            neighbours.put(b, slot, merge(queries[b], neighbours.key(slot)))
+            similarities[b] = _similarity(ahead.value(slot), grids[b], config)
+        if similarities[b] >= config.delta:  # False for nan: to an empty memory all is new
+            kinds[b], key = "merge", merge(query, ahead.key(slot))
         else:
-            kinds[b] = "insert" if empty else "evict"
-            slot = empty.pop(0) if empty else int(touched.argmin())  # lowest slot among equals
-            neighbours.put(b, slot, queries[b])
-            value_from[slot] = b
-        batch_slots[b], touched[slot] = slot, newest + b + 1
-    return Plan(batch_slots, kinds, similarities, neighbours.new)
+            slot, kinds[b] = ahead.next_slot()
+            ahead.put_value(b, slot)
+        ahead.put_key(b, slot, key)
+        slots[b] = slot
+    return Plan(slots, kinds, similarities, ahead.new)
 
 
-class _Neighbours:
-    """Nearest slots while a batch is planned: the index as it is, under the keys set since.
+def _similarity(value: NDArray[np.uint8], grid: NDArray[np.uint8], config: MemoryConfig) -> float:
+    """Value similarity of two packed grids."""
+    kind = config.value_similarity
+    return float(value_similarity(value[None], grid, config.resolution, kind)[0])
 
-    One search answers for all slots that no pair has changed; only the changed ones, as many as
-    there were pairs, are compared anew with each query.
+
+class _Ahead:
+    """The memory as the pairs planned so far will leave it: their changes, over what there is.
+
+    One search answers for all slots that no pair has changed; only the changed ones, at most as
+    many as there are pairs, are compared anew with each query.
     """
 
     def __init__(
-        self, queries: NDArray[np.float32], index: KeyIndex, used: NDArray[np.bool_]
+        self,
+        queries: NDArray[np.float32],
+        grids: NDArray[np.uint8],
+        index: KeyIndex,
+        values: NDArray[np.uint8],
+        touched: NDArray[np.int64],
     ) -> None:
-        self._queries, self._index, self._used = queries, index, used
-        self._hits = index.search(queries, HITS, used)
-        self._pair_of: dict[int, int] = {}  # pair that last set a slot's key
-        self._slot_of = np.full(len(queries), NO_SLOT)  # inverse; NO_SLOT once it is set again
-        self._scores = scores(queries, queries)  # of queries (rows) and of `new` (columns)
+        self._queries, self._grids, self._index, self._values = queries, grids, index, values
+        self._used = touched[: index.rows] >= 0
+        self._hits = index.search(queries, HITS, self._used)
+        self._empty = np.flatnonzero(touched < 0)[: len(queries)].tolist()
+        self._touched = touched.copy()
+        self._newest = int(touched.max(initial=0)) + 1  # a local clock: only its order counts
+        self._key_from: dict[int, int] = {}  # pair that last set a slot's key
+        self._value_from: dict[int, int] = {}  # pair that last set a slot's value
+        self._slot_of = np.full(len(queries), NO_SLOT)  # of `_key_from`; NO_SLOT if set again
+        self._scores = np.empty((len(queries), len(queries)), np.float32)  # queries by `new`
         self._error = error_bound(queries.shape[1])
-        self.new = queries.copy()  # key that each pair sets
+        self.new = np.empty_like(queries)  # key that each pair sets
 
     def nearest(self, b: int) -> int:
         """Used slot with the key most similar to query b, the lowest among equals; or NO_SLOT."""
@@ -127,25 +132,41 @@ class _Neighbours:
         return slot
 
     def key(self, slot: int) -> NDArray[np.float32]:
-        """(C,) present key of a slot."""
-        pair = self._pair_of.get(slot)
+        """(C,) key of a slot."""
+        pair = self._key_from.get(slot)
         key: NDArray[np.float32] = self._index.keys[slot] if pair is None else self.new[pair]
         return key
 
-    def put(self, b: int, slot: int, key: NDArray[np.float32]) -> None:
+    def value(self, slot: int) -> NDArray[np.uint8]:
+        """(R, R, ceil(R / 8)) packed value of a slot."""
+        pair = self._value_from.get(slot)
+        value: NDArray[np.uint8] = self._values[slot] if pair is None else self._grids[pair]
+        return value
+
+    def next_slot(self) -> tuple[int, str]:
+        """Where a new pair goes, and the kind of write."""
+        if self._empty:
+            return self._empty.pop(0), "insert"
+        return int(self._touched.argmin()), "evict"  # lowest slot among equals
+
+    def put_key(self, b: int, slot: int, key: NDArray[np.float32]) -> None:
         """Set the key (C,) of a slot, as pair b does."""
-        if slot in self._pair_of:
-            self._slot_of[self._pair_of[slot]] = NO_SLOT
-        self._pair_of[slot], self._slot_of[b], self.new[b] = b, slot, key
-        if key is not self._queries[b]:
-            self._scores[:, b] = self._queries @ key
+        if slot in self._key_from:
+            self._slot_of[self._key_from[slot]] = NO_SLOT
+        self._key_from[slot], self._slot_of[b], self.new[b] = b, slot, key
+        self._touched[slot] = self._newest + b
+        self._scores[b + 1 :, b] = self._queries[b + 1 :] @ key
+
+    def put_value(self, b: int, slot: int) -> None:
+        """Set the value of a slot to that of pair b."""
+        self._value_from[slot] = b
 
     def _nearest_unchanged(self, b: int) -> tuple[int, float]:
         """As `nearest`, and the cosine, but among the slots that no pair has changed."""
         for slot, cosine in zip(self._hits.slots[b].tolist(), self._hits.cosines[b], strict=True):
-            if slot not in self._pair_of:
+            if slot not in self._key_from:
                 return slot, float(cosine)
         unchanged = self._used.copy()
-        unchanged[[slot for slot in self._pair_of if slot < len(unchanged)]] = False
+        unchanged[[slot for slot in self._key_from if slot < len(unchanged)]] = False
         hits = self._index.search(self._queries[b : b + 1], 1, unchanged)
         return hits.slots.item(), hits.cosines.item()
