@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from memstore.cosine import unit
+from memstore.cosine import plain_unit, unit
 from memstore.errors import (
     ArgumentError,
     DtypeError,
@@ -52,8 +52,11 @@ def as_queries(features: ArrayLike, key_dim: int) -> NDArray[np.float32]:
     if array.dtype.kind != "f":
         raise DtypeError(f"features: got dtype {array.dtype}, want a float dtype")
     check_shape("features", array.shape, (None, key_dim))
-    with np.errstate(over="ignore"):  # longdouble only; reported as not finite below
+    with np.errstate(over="ignore", invalid="ignore"):  # reported as not finite below
         rows = array.astype(np.float64)
+        units = plain_unit(rows)
+    if units is not None:
+        return units
     if not (finite := np.isfinite(rows).all(axis=1)).all():
         raise FeatureError(f"features[{finite.argmin()}]: got nan or inf, want finite numbers")
     if not (nonzero := rows.any(axis=1)).all():

@@ -1,19 +1,20 @@
 """Unit vectors and cosines, defined to the last bit.
 
-Two numbers per query and key. The *score* comes from fast float32 matrix products and may be off
-by up to half of MARGIN. The *cosine* is what users see and what ranks slots: a function of the two
-vectors alone, never of where they lie or what else is in the batch. Scores only choose which
-cosines need computing, generously enough that no slot can be missed.
+Two numbers per query and key. The *score* comes from fast float32 products and may be off by up to
+`error_bound`. The *cosine* is what users see and what ranks slots: a function of the two vectors
+alone, never of where they lie or what else is in the batch. Scores only choose which cosines need
+computing, generously enough that no slot can be missed.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 256  # channels per float32 product: a longer sum is hardly faster, and needs a wider margin
-# A float32 dot product of 256 products errs by at most 256 * 2^-24 * |q| |k| = 1.53e-5, in whatever
-# order it is summed; the blocks are added in float64. Two slots can err in opposite directions.
-MARGIN = 3.5e-5
-_ROWS = 64  # keys per step in `cosines`, so that a long shortlist stays small in memory
+BLOCK = 256  # channels per product in `block_scores`
+FEW = 64  # keys copied at a time, so that a long shortlist stays small in memory
+_PLAIN = 1e-200, 1e200  # sums of squares that neither overflowed nor lost what counts
 
 
 def unit(features: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -25,12 +26,33 @@ def unit(features: NDArray[np.floating]) -> NDArray[np.float32]:
         (B, C).
     """
     rows = np.ascontiguousarray(features, np.float64)
-    # A power of two is an exact factor: squares can neither overflow nor vanish, no bit changes.
-    exponents = np.frexp(np.abs(rows).max(axis=1, keepdims=True))[1]
-    rows = np.ldexp(rows, -exponents)
-    norms = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
-    units: NDArray[np.float32] = (rows / norms).astype(np.float32)
+    with np.errstate(over="ignore"):
+        units = plain_unit(rows)
+    if units is None:
+        # A power of two is an exact factor: squares can neither overflow nor vanish, and no bit
+        # changes.
+        exponents = np.frexp(np.abs(rows).max(axis=1, keepdims=True))[1]
+        rows = np.ldexp(rows, -exponents)
+        units = _divided(rows, _squares(rows))
     return units
+
+
+def plain_unit(rows: NDArray[np.float64]) -> NDArray[np.float32] | None:
+    """As `unit` for rows (B, C) of ordinary norms; None if any is extreme, zero or not finite."""
+    squares = _squares(rows)
+    plain = squares.min(initial=1.0) > _PLAIN[0] and squares.max(initial=1.0) < _PLAIN[1]
+    return _divided(rows, squares) if plain else None
+
+
+def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(B, 1) squared norms."""
+    squares: NDArray[np.float64] = np.square(rows).sum(axis=1, keepdims=True)
+    return squares
+
+
+def _divided(rows: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rows over their norms."""
+    return (rows / np.sqrt(squares)).astype(np.float32)
 
 
 def merge(query: NDArray[np.float32], key: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -54,30 +76,108 @@ def cosines(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np
     Returns:
         (n,) in [-1, 1].
     """
-    wide = query.astype(np.float64)
-    sums = np.empty(len(keys))
-    for start in range(0, len(keys), _ROWS):
-        rows = slice(start, start + _ROWS)
-        products = np.multiply(keys[rows], wide, dtype=np.float64, order="C")
-        sums[rows] = products.sum(axis=1)
-    return np.clip(sums.astype(np.float32), -1, 1)
+    products = keys.astype(np.float64, order="C")
+    products *= query.astype(np.float64)
+    rounded: NDArray[np.float32] = products.sum(axis=1).astype(np.float32)
+    np.minimum(rounded, 1, out=rounded)
+    np.maximum(rounded, -1, out=rounded)
+    return rounded
 
 
-def scores(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Fast cosines of unit vectors: (B, C) and (n, C) to (B, n), each off by < MARGIN / 2."""
-    total = np.zeros((len(queries), len(keys)))
-    for start in range(0, queries.shape[1], BLOCK):
+def rounding(terms: int) -> float:
+    """Largest error of a float32 dot product of unit vectors of that many terms.
+
+    It is n u / (1 - n u) with u = 2^-24 for n terms, in whatever order they are summed.
+    """
+    return 1.01 * terms * 2**-24
+
+
+def error_bound(channels: int) -> float:
+    """Largest difference of score and cosine, if no more channels than that are summed in float32.
+
+    The second term: keys on disk may have norms up to 1e-5 off, which is clipped from a cosine but
+    not from a score.
+    """
+    return rounding(channels) + 1.1e-5
+
+
+def scores(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fast cosines of unit vectors: (B, C) and (n, C) to (B, n), each within error_bound(C)."""
+    # Keys first: OpenBLAS is a quarter faster that way. One query is a matrix times a vector.
+    columns: NDArray[np.float32] = keys @ (queries[0] if len(queries) == 1 else queries.T)
+    return np.ascontiguousarray(columns.reshape(len(keys), len(queries)).T)
+
+
+def _scores_of(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As `scores`, of one query: (C,) and (n, C) to (n,)."""
+    found: NDArray[np.float32] = keys @ query
+    return found
+
+
+def block_scores(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Slower, closer cosines: (C,) and (n, C) to (n,), each within error_bound(BLOCK)."""
+    total = np.zeros(len(keys))
+    for start in range(0, len(query), BLOCK):
         channels = slice(start, start + BLOCK)
-        total += queries[:, channels] @ keys[:, channels].T
+        total += keys[:, channels] @ query[channels]
     return total
 
 
-def shortlist(scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-    """Slots, ascending, among which the k best by cosine surely are.
+def shortlist(
+    scores: NDArray[np.floating], k: int, error: float, above: float = -2.0
+) -> NDArray[np.int64]:
+    """Positions, ascending, among which the k best by cosine surely are.
 
     Args:
         scores: (n,) one query's scores; -inf where a slot must not be found.
         k: >= 1.
+        error: of the scores, see error_bound.
+        above: a slot whose cosine is not above it may be left out.
     """
-    kth = np.partition(scores, -k)[-k] if k < len(scores) else -np.inf
-    return np.flatnonzero(scores >= max(kth - MARGIN, -2.0))  # -2 < any score > -inf
+    kth = float(np.partition(scores, -k)[-k]) if k < len(scores) else -np.inf
+    return np.flatnonzero(scores >= max(kth - 2 * error, above - error))
+
+
+def best(
+    query: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    slots: NDArray[np.int64],
+    k: int,
+    above: float = -2.0,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k slots with the highest cosines among some.
+
+    Args:
+        query: (C,) unit vector.
+        keys: (rows, C) unit vectors.
+        slots: (n,) ascending.
+        k: >= 1.
+        above: a slot whose cosine is not above it may be left out.
+    Returns:
+        Slots and cosines, at most k, best first, equal cosines by lowest slot.
+    """
+    error = error_bound(len(query))
+    if len(slots) > FEW:
+        slots = slots[shortlist(_in_steps(_scores_of, query, keys, slots), k, error, above)]
+    if len(slots) > FEW:
+        close = _in_steps(block_scores, query, keys, slots)
+        slots = slots[shortlist(close, k, error_bound(BLOCK), above)]
+    if k < len(slots) <= FEW:
+        rows = keys[slots]
+        kept = shortlist(rows @ query, k, error, above)
+        slots, found = slots[kept], cosines(query, rows[kept])
+    else:
+        found = _in_steps(cosines, query, keys, slots)
+    order = np.argsort(-found, kind="stable")[:k]
+    return slots[order], found[order]
+
+
+def _in_steps(
+    measure: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[Any]],
+    query: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    slots: NDArray[np.int64],
+) -> NDArray[Any]:
+    """(n,) measure(query, keys[slots]), a few rows at a time: slots may be all there are."""
+    starts = range(0, max(len(slots), 1), FEW)
+    return np.concatenate([measure(query, keys[slots[s : s + FEW]]) for s in starts])

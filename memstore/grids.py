@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import ValueSimilarity
+from memstore.index import hamming
 
 
 def packed_shape(resolution: int) -> tuple[int, int, int]:
@@ -33,6 +34,8 @@ def unpack(packed: NDArray[np.uint8], resolution: int) -> NDArray[np.bool_]:
     Returns:
         (..., R, R, R), a new array.
     """
+    if resolution % 8 == 0:  # one long run of bits: three times faster
+        return np.unpackbits(packed).view(np.bool_).reshape(*packed.shape[:-1], resolution)
     return np.unpackbits(packed, axis=-1, count=resolution).view(np.bool_)
 
 
@@ -42,8 +45,8 @@ def value_similarity(
     """Compare packed grids with one packed grid, counting bits.
 
     Args:
-        values: (n, R, R, ceil(R / 8)).
-        grid: (R, R, ceil(R / 8)).
+        values: (n, R, R, ceil(R / 8)), contiguous.
+        grid: (R, R, ceil(R / 8)), contiguous.
         resolution: R.
         kind: "mse": voxels that agree / R^3, which for binary grids is the paper's
             1 - mean squared difference; "iou": common / joint voxels, 1 if both are empty.
@@ -52,23 +55,14 @@ def value_similarity(
 
     Source: Mem3D sec. 3.1, S_v ("mse"); "iou" is ours.
     """
-    ours, theirs = _words(values, len(values)), _words(grid, 1)
+    n, size = len(values), math.prod(values.shape[1:])
+    rows, bits = values.reshape(n, size), grid.reshape(1, size)
     if kind == "mse":
-        voxels = resolution**3
-        similar: NDArray[np.float64] = (voxels - _count(ours ^ theirs)) / voxels
+        similar: NDArray[np.float64] = (resolution**3 - hamming(bits, rows)[0]) / resolution**3
         return similar
-    common, joint = _count(ours & theirs), _count(ours | theirs)
-    similar = np.where(joint == 0, 1.0, common / np.maximum(joint, 1))
+    apart, full = hamming(np.concatenate([bits, np.zeros_like(bits)]), rows).astype(np.float64)
+    # |a| + |b| = joint + common, and what is apart is joint - common: a quotient of their doubles.
+    full += np.bitwise_count(bits).sum(dtype=np.int64)
+    similar = np.ones(n)
+    np.divide(full - apart, full + apart, out=similar, where=full > 0)
     return similar
-
-
-def _words(packed: NDArray[np.uint8], n: int) -> NDArray[np.uint64] | NDArray[np.uint8]:
-    """(n, words) view: 64 bits per word where the grid's bytes allow it, for speed."""
-    flat = np.ascontiguousarray(packed).reshape(n, math.prod(packed.shape[-3:]))  # n may be 0
-    return flat.view(np.uint64) if flat.shape[1] % 8 == 0 else flat
-
-
-def _count(words: NDArray[np.uint64] | NDArray[np.uint8]) -> NDArray[np.int64]:
-    """(n,) set bits per row."""
-    counts: NDArray[np.int64] = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
-    return counts

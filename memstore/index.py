@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore import cosine
+from memstore.shortcut import FEW, Shortcut
 
 NO_SLOT = -1
+HAMMING_BYTES = 2**20  # rows compared at once: they stay in cache for the next of the batch
 BATCH = 256  # queries scored at once; bounds the scores held in RAM
 
 
@@ -30,13 +32,17 @@ class Hits(NamedTuple):
 class KeyIndex:
     """Unit keys in slots [0, rows), held once, inside a FAISS IndexFlatIP.
 
-    The first pass is a matrix product over FAISS's own rows: for one thread it is faster than
-    IndexFlatIP.search, and its error has a proven bound, which an exact answer needs.
+    A search first chooses slots among which the answer surely is, then ranks them by cosine. It
+    chooses by a sketch (sketch.py) where that proves enough slots to be too far, and otherwise by a
+    scan: a matrix product over FAISS's own rows, whose error has a proven bound. Both give the same
+    answer. Searches may run in several threads, but not while keys change.
     """
 
     def __init__(self, key_dim: int) -> None:
         self._key_dim = key_dim
         self._faiss = faiss.IndexFlatIP(key_dim)
+        self._keys = _read_only(self._faiss_rows())
+        self._shortcut = Shortcut()
 
     @property
     def rows(self) -> int:
@@ -45,54 +51,105 @@ class KeyIndex:
 
     @property
     def keys(self) -> NDArray[np.float32]:
-        """(rows, C) FAISS's own memory, to read and to write; stale after the next `grow`."""
-        if not self.rows:
+        """(rows, C) FAISS's own memory, to read; stale after the next `grow`."""
+        return self._keys
+
+    def fill(self) -> NDArray[np.float32]:
+        """(rows, C) as `keys`, to write many rows at once; do so before the next search."""
+        self._shortcut.drop()
+        return self._faiss_rows()
+
+    def _faiss_rows(self) -> NDArray[np.float32]:
+        """(rows, C) FAISS's own memory."""
+        if not (rows := self.rows):
             return np.empty((0, self._key_dim), np.float32)
         flat: NDArray[np.float32]
-        flat = faiss.rev_swig_ptr(self._faiss.get_xb(), self.rows * self._key_dim)
-        return flat.reshape(self.rows, self._key_dim)
+        flat = faiss.rev_swig_ptr(self._faiss.get_xb(), rows * self._key_dim)
+        return flat.reshape(rows, self._key_dim)
 
     def grow(self, rows: int) -> None:
         """Make sure that slots [0, rows) have a row; new ones are zeros."""
         if rows > self.rows:
+            # At once, so that FAISS reserves no more than that; the zeros take no RAM.
             self._faiss.add(np.zeros((rows - self.rows, self._key_dim), np.float32))
+            self._keys = _read_only(self._faiss_rows())
 
-    def scores(
-        self, queries: NDArray[np.float32], allowed: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
-        """Scores (see cosine.py) of unit queries against all rows.
+    def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
+        """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
+        self.grow(int(slots.max(initial=-1)) + 1)
+        self._faiss_rows()[slots] = keys
+        self._shortcut.mark(slots)
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.bool_],
+        above: float = -2.0,
+    ) -> Hits:
+        """Find the k best allowed slots of each query.
 
         Args:
             queries: (B, C) unit vectors.
+            k: >= 1.
             allowed: (rows,) or (B, rows) slots that may be found.
-        Returns:
-            (B, rows); -inf where not allowed.
+            above: slots whose cosine is not above it are not found.
         """
-        found = cosine.scores(queries, self.keys)
-        found[~np.broadcast_to(allowed, found.shape)] = -np.inf
-        return found
-
-    def nearest(
-        self, query: NDArray[np.float32], scores: NDArray[np.float64], k: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Slots and cosines of the k best for one query (C,), given its scores (rows,).
-
-        Returns:
-            Two arrays of at most k, best first, equal cosines by lowest slot.
-        """
-        slots = cosine.shortlist(scores, k)
-        cosines = cosine.cosines(query, self.keys[slots])
-        order = np.argsort(-cosines, kind="stable")[:k]
-        return slots[order], cosines[order]
-
-    def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> Hits:
-        """Find the k best allowed slots of each query; arguments as in `scores`."""
         slots = np.full((len(queries), k), NO_SLOT, np.int64)
         cosines = np.full((len(queries), k), -np.inf, np.float32)
-        allowed = np.broadcast_to(allowed, (len(queries), self.rows))
+        keys = self.keys
         for start in range(0, len(queries), BATCH):
             batch = slice(start, start + BATCH)
-            for b, scores in enumerate(self.scores(queries[batch], allowed[batch]), start):
-                found, found_cosines = self.nearest(queries[b], scores, k)
+            part = allowed if allowed.ndim == 1 else allowed[batch]
+            for b, near in enumerate(self._near(queries[batch], k, part, above), start):
+                found, found_cosines = cosine.best(queries[b], keys, near, k, above)
                 slots[b, : len(found)], cosines[b, : len(found)] = found, found_cosines
+        if (past := cosines <= above).any():
+            slots[past], cosines[past] = NO_SLOT, -np.inf
         return Hits(slots, cosines)
+
+    def _near(
+        self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], above: float
+    ) -> list[NDArray[np.int64]]:
+        """Per query slots, ascending, among which the k best allowed ones surely are."""
+        keys = self.keys
+        everywhere = np.count_nonzero(allowed) == allowed.size
+        masks = np.broadcast_to(allowed, (len(queries), len(keys)))
+        if not everywhere and masks.sum(axis=1).max() <= len(keys) // FEW:
+            return [np.flatnonzero(mask) for mask in masks]
+        near = self._shortcut.near(keys, queries, k, None if everywhere else allowed, above)
+        if scanned := [b for b, slots in enumerate(near) if slots is None]:
+            left = queries if len(scanned) == len(queries) else queries[scanned]
+            error = cosine.error_bound(self._key_dim)
+            for b, row in zip(scanned, cosine.scores(left, keys), strict=True):
+                if not everywhere:
+                    row[~masks[b]] = -np.inf
+                near[b] = cosine.shortlist(row, k, error, above)
+        return [slots for slots in near if slots is not None]
+
+
+def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The array, of which only other views can be written."""
+    array.flags.writeable = False
+    return array
+
+
+def hamming(packed: NDArray[np.uint8], rows: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Bits that differ: (B, n) of packed bits (B, bytes) and (n, bytes), all contiguous.
+
+    Five times faster than np.bitwise_count where the bytes are whole 64-bit words.
+    """
+    distances = np.empty((len(packed), len(rows)), np.int32)
+    size = packed.shape[1]
+    step = max(1, HAMMING_BYTES // size)
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        if size % 8:
+            part = np.bitwise_count(packed[:, None] ^ some).sum(axis=2, dtype=np.int32)
+        else:
+            part = np.empty((len(packed), len(some)), np.int32)
+            pointers = [faiss.swig_ptr(array) for array in (packed, some, part)]
+            sizes = (len(packed), len(some), size)
+            faiss.hammings(*pointers[:2], *sizes, pointers[2])  # type: ignore[attr-defined]
+        distances[:, start : start + step] = part
+    return distances

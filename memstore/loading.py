@@ -61,7 +61,8 @@ def read(group: "zarr.Group", disk_bytes: Callable[[], int]) -> tuple[State, Led
     rows = max(rows, 1 + int(logged.max(initial=-1)))
     _check_size(config, rows, disk_bytes)
     state.index.grow(rows)
-    stored = {**parts(state), "checks": ledger.checks, "reads": state.reads}
+    rest = {"checks": ledger.checks, "reads": state.reads}
+    stored = {**parts(state), "keys": state.index.fill(), **rest}
     _read_base(group, stored, rows)
     _replay(log, stored)
     state.clock = _count("clock", facts["clock"])

@@ -47,10 +47,11 @@ def read(
     allowed = state.used_rows
     if excluded is not None:
         allowed = allowed & (state.sources[: len(allowed)] != excluded[:, None])
-    slots, cosines = state.index.search(queries, k, allowed)
-    past = cosines <= np.float32(beta)
-    state.count_reads(slots[~past])
-    slots[past], cosines[past] = NO_SLOT, -np.inf
+    slots, cosines = state.index.search(queries, k, allowed, above=float(np.float32(beta)))
+    found = slots != NO_SLOT
+    state.count_reads(slots[found])
     packed = state.values[slots]  # past the last prior: the last slot's, blanked next
-    packed[past] = 0
-    return Priors(slots, cosines, unpack(packed, state.config.resolution), (~past).sum(axis=1))
+    if not found.all():
+        packed[~found] = 0
+    values = unpack(packed, state.config.resolution)
+    return Priors(slots, cosines, values, found.sum(axis=1))

@@ -90,8 +90,7 @@ class State:
     def put(self, rows: Rows) -> None:
         """Set rows as they are; the clock and the counts stay."""
         slots = rows.slots
-        self.index.grow(int(slots.max(initial=-1)) + 1)
-        self.index.keys[slots] = rows.keys
+        self.index.put(slots, rows.keys)
         self.values[slots], self.touched[slots] = rows.values, rows.touched
         self.sources[slots], self.reads[slots] = rows.sources, rows.reads
         self.dirty.update(slots.tolist())
@@ -111,10 +110,8 @@ class State:
         plans = []
         for start in range(0, len(queries) or 1, BATCH):
             part = slice(start, start + BATCH)
-            scores = self.index.scores(queries[part], self.used_rows)
-            keys, config = self.index.keys, self.config
             plan = plan_writes(
-                queries[part], grids[part], scores, keys, self.values, self.touched, config
+                queries[part], grids[part], self.index, self.values, self.touched, self.config
             )
             self._apply(plan, grids[part], sources[part])
             plans.append(plan)
@@ -122,16 +119,17 @@ class State:
         return WriteReport(slots, kinds, similarities)
 
     def _apply(self, plan: Plan, grids: NDArray[np.uint8], sources: NDArray[np.bytes_]) -> None:
-        """Write the planned pairs (B,), values packed."""
-        self.index.grow(int(plan.slots.max(initial=-1)) + 1)
-        keys = self.index.keys
-        for b, (slot, kind) in enumerate(zip(plan.slots.tolist(), plan.kinds, strict=True)):
-            keys[slot] = plan.keys[b]
-            if kind != "merge":
-                self.values[slot], self.sources[slot], self.reads[slot] = grids[b], sources[b], 0
-            self.clock += 1
-            self.touched[slot] = self.clock
-            self.counts[str(kind)] += 1
+        """Write the planned pairs (B,), values packed: per slot the last one counts."""
+        slots, last = _last(plan.slots)
+        self.index.put(slots, plan.keys[last])
+        self.touched[slots] = self.clock + 1 + last
+        new = np.flatnonzero(plan.kinds != "merge")
+        slots, last = _last(plan.slots[new])
+        self.values[slots], self.sources[slots] = grids[new[last]], sources[new[last]]
+        self.reads[slots] = 0
+        self.clock += len(plan.slots)
+        for kind, count in zip(*np.unique(plan.kinds, return_counts=True), strict=True):
+            self.counts[str(kind)] += int(count)
         self.dirty.update(plan.slots.tolist())
 
     def remove(self, slots: NDArray[np.int64]) -> None:
@@ -142,8 +140,14 @@ class State:
 
     def clear(self, slots: NDArray[np.int64]) -> None:
         """Leave nothing of what the slots (n,) held."""
-        self.index.keys[slots] = 0
+        self.index.put(slots, np.zeros((len(slots), self.config.key_dim), np.float32))
         self.values[slots] = 0
         self.sources[slots] = b""
         self.reads[slots] = 0
         self.touched[slots] = EMPTY
+
+
+def _last(slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct slots, ascending, and the position in `slots` where each occurs last."""
+    distinct, from_end = np.unique(slots[::-1], return_index=True)
+    return distinct, len(slots) - 1 - from_end

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from memstore.cosine import BLOCK, MARGIN, cosines, merge, scores, shortlist, unit
+from memstore.cosine import (
+    BLOCK,
+    best,
+    block_scores,
+    cosines,
+    error_bound,
+    merge,
+    scores,
+    shortlist,
+    unit,
+)
 from tests import naive
 
 
@@ -42,23 +52,40 @@ def test_cosines_are_clipped():
 
 
 @pytest.mark.parametrize("dim", [1, BLOCK - 1, BLOCK, 3 * BLOCK + 5, 12544])
-def test_scores_err_by_less_than_half_the_margin(dim):
+@pytest.mark.parametrize("batch", [1, 3])
+def test_scores_err_by_less_than_their_bound(dim, batch):
     """All channels equal: the sums whose float32 rounding piles up most."""
     rng = np.random.default_rng(0)
     for spread in (0, 0.1, 10):
         keys = unit(1 + spread * rng.standard_normal((20, dim)))
-        queries = unit(1 + spread * rng.standard_normal((3, dim)))
+        queries = unit(1 + spread * rng.standard_normal((batch, dim)))
         exact = np.stack([cosines(query, keys) for query in queries])
-        assert np.abs(scores(queries, keys) - exact).max() < MARGIN / 2
+        assert np.abs(scores(queries, keys) - exact).max() < error_bound(dim)
+        close = block_scores(queries[0], keys)
+        assert np.abs(close - exact[0]).max() < error_bound(BLOCK)
 
 
 def test_shortlist_by_hand():
-    row = np.array([0.5, -np.inf, 0.9, 0.9 - MARGIN / 2, 0.1])
-    assert shortlist(row, 1).tolist() == [2, 3]
-    assert shortlist(row, 3).tolist() == [0, 2, 3]
-    assert shortlist(row, 9).tolist() == [0, 2, 3, 4]
-    assert shortlist(np.array([-np.inf]), 1).tolist() == []
-    assert shortlist(np.array([]), 1).tolist() == []
+    row = np.array([0.5, -np.inf, 0.9, 0.9 - 0.01, 0.1])
+    assert shortlist(row, 1, 0.01).tolist() == [2, 3]
+    assert shortlist(row, 1, 0.001).tolist() == [2]
+    assert shortlist(row, 3, 0.01).tolist() == [0, 2, 3]
+    assert shortlist(row, 9, 0.01).tolist() == [0, 2, 3, 4]
+    assert shortlist(row, 9, 0.01, above=0.508).tolist() == [0, 2, 3]
+    assert shortlist(row, 9, 0.01, above=0.512).tolist() == [2, 3]
+    assert shortlist(np.array([-np.inf]), 1, 0.01).tolist() == []
+    assert shortlist(np.array([]), 1, 0.01).tolist() == []
+
+
+@pytest.mark.parametrize("k", [1, 3, 200])
+def test_best_of_many_near_equals(k):
+    """More slots than are worth one pass, of which many have the same cosine."""
+    rng = np.random.default_rng(0)
+    keys = unit(1 + 1e-6 * rng.integers(0, 3, (200, 1)) * rng.standard_normal((200, 600)))
+    query, slots = unit(np.ones((1, 600)))[0], np.arange(1, 200, 2)
+    found, found_cosines = best(query, keys, slots, k)
+    exact = sorted((-naive.cosine(query, keys[slot]), slot) for slot in slots.tolist())[:k]
+    assert list(zip(-found_cosines, found, strict=True)) == exact
 
 
 def test_merge_by_hand():

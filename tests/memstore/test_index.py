@@ -5,7 +5,7 @@ import pytest
 
 from memstore import Memory, MemoryConfig
 from memstore.cosine import unit
-from memstore.index import KeyIndex
+from memstore.index import KeyIndex, hamming
 from tests.naive import NaiveMemory, assert_found
 
 
@@ -35,10 +35,10 @@ def test_equal_keys_come_by_slot_in_any_batch():
     """One key in many slots: one cosine, to the last bit, wherever it lies and whoever asks."""
     rng = np.random.default_rng(0)
     index = KeyIndex(777)
-    index.grow(101)
-    index.keys[:] = unit(rng.standard_normal((101, 777)))
+    keys = unit(rng.standard_normal((101, 777)))
     twins = [3, 17, 18, 64, 100]
-    index.keys[twins] = index.keys[0]
+    keys[twins] = keys[0]
+    index.put(np.arange(101), keys)
     query = index.keys[:1] + np.float32(0.001)
     alone = index.search(unit(query), 6, np.ones(101, bool))
     assert alone.slots.tolist() == [[0, *twins]]
@@ -51,8 +51,7 @@ def test_equal_keys_come_by_slot_in_any_batch():
 
 def test_only_allowed_slots_are_found():
     index = KeyIndex(2)
-    index.grow(3)
-    index.keys[:] = [[1, 0], [0, 1], [-1, 0]]
+    index.put(np.arange(3), np.float32([[1, 0], [0, 1], [-1, 0]]))
     hits = index.search(np.float32([[1, 0]]), 3, np.array([False, True, True]))
     assert hits.slots.tolist() == [[1, 2, -1]]
     assert hits.cosines.tolist() == [[0, -1, -np.inf]]
@@ -61,8 +60,7 @@ def test_only_allowed_slots_are_found():
 def test_growing_keeps_keys_and_adds_zeros():
     index = KeyIndex(2)
     assert index.keys.shape == (0, 2)
-    index.grow(1)
-    index.keys[0] = [0, 1]
+    index.put(np.array([0]), np.float32([[0, 1]]))
     index.grow(3)
     index.grow(2)
     assert index.keys.tolist() == [[0, 1], [0, 0], [0, 0]]
@@ -71,9 +69,34 @@ def test_growing_keeps_keys_and_adds_zeros():
 def test_more_queries_than_are_scored_at_once():
     rng = np.random.default_rng(0)
     index = KeyIndex(5)
-    index.grow(10)
-    index.keys[:] = unit(rng.standard_normal((10, 5)))
+    index.put(np.arange(10), unit(rng.standard_normal((10, 5))))
     queries = unit(rng.standard_normal((600, 5)))
     many = index.search(queries, 2, np.ones(10, bool))
     one = [index.search(query[None], 2, np.ones(10, bool)).slots[0].tolist() for query in queries]
     assert many.slots.tolist() == one
+
+
+def test_keys_change_by_put_alone():
+    """What is derived from the keys must hear of a change."""
+    index = KeyIndex(2)
+    index.put(np.array([0]), np.float32([[0, 1]]))
+    with pytest.raises(ValueError, match="read-only"):
+        index.keys[0] = 1
+
+
+def test_only_cosines_above():
+    index = KeyIndex(2)
+    index.put(np.arange(3), np.float32([[1, 0], [0, 1], [-1, 0]]))
+    hits = index.search(np.float32([[1, 0]]), 3, np.ones(3, bool), above=0.0)
+    assert hits.slots.tolist() == [[0, -1, -1]]
+    assert hits.cosines.tolist() == [[1, -np.inf, -np.inf]]
+
+
+@pytest.mark.parametrize("size", [1, 4, 8, 72, 128, 1000])
+@pytest.mark.parametrize("batch", [0, 1, 3])
+@pytest.mark.parametrize("rows", [0, 1, 20])
+def test_hamming(size, batch, rows):
+    rng = np.random.default_rng(size)
+    packed, stored = (rng.integers(0, 256, (n, size), np.uint8) for n in (batch, rows))
+    apart = np.unpackbits(packed[:, None] ^ stored[None], axis=-1).sum(axis=-1)
+    np.testing.assert_array_equal(hamming(packed, stored), apart)

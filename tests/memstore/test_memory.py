@@ -189,6 +189,20 @@ def test_a_batch_equals_one_by_one(written, capacity, similarity):
     assert_same_state(memory, oracle)
 
 
+@given(
+    st.lists(st.sampled_from(range(4)), min_size=1, max_size=25),
+    st.lists(pairs, max_size=20),
+    st.integers(1, 12),
+)
+def test_a_batch_that_changes_what_is_nearest_to_its_own_pairs(crowd, spread, capacity):
+    """A full memory of near-equal keys: merges pile up on one slot, evictions hit neighbours."""
+    config = replace(TINY, capacity=capacity, delta=0.9)
+    memory, oracle = Memory(config), NaiveMemory(config)
+    assert_write_matches(memory, oracle, [(i % 26, i % 5, "") for i in range(capacity)])
+    assert_write_matches(memory, oracle, [(9 * (i % 2), i, "") for i in crowd] + spread)
+    assert_same_state(memory, oracle)
+
+
 def test_more_pairs_than_are_planned_at_once():
     rng = np.random.default_rng(0)
     memory, oracle = Memory(TINY), NaiveMemory(TINY)

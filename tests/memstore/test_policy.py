@@ -6,7 +6,7 @@ import numpy as np
 from numpy.testing import assert_array_equal
 
 from memstore import Memory, MemoryConfig
-from memstore.cosine import scores
+from memstore.index import KeyIndex
 from memstore.policy import plan_writes
 
 TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=0.75)
@@ -73,15 +73,17 @@ def test_removed_slots_are_filled_lowest_first():
 
 
 def test_planning_changes_nothing():
-    keys, values = AXES[:2].copy(), np.zeros((2, 2, 2, 1), np.uint8)
+    index = KeyIndex(3)
+    index.put(np.arange(2), AXES[:2])
+    values = np.zeros((2, 2, 2, 1), np.uint8)
     touched, grids = np.array([1, 2]), np.full((2, 2, 2, 1), 0b11000000, np.uint8)
-    slot_scores = scores(AXES[:2], keys)
-    given = (AXES[:2].copy(), grids, slot_scores, keys, values, touched)
+    given = (AXES[:2].copy(), grids, values, touched)
     before = [array.copy() for array in given]
     for array in given:
         array.flags.writeable = False
-    plan = plan_writes(*given, replace(TINY, capacity=2))
+    plan = plan_writes(*given[:2], index, *given[2:], replace(TINY, capacity=2))
     assert plan.kinds.tolist() == ["evict", "evict"]
     assert plan.slots.tolist() == [0, 1]
     for array, copy in zip(given, before, strict=True):
         assert_array_equal(array, copy)
+    assert_array_equal(index.keys, AXES[:2])

@@ -1,0 +1,248 @@
+"""How memstore compares, pair by pair in one run: python -m benchmarks.ratios [--json] [WORD...].
+
+Each row times two or more ways in turn, on the same data, and compares medians; what one leaves in
+the caches is as foreign to the next as in a program that does other things as well. Answers are
+checked after timing. Set OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1. With words, only rows whose name
+has one of them.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from statistics import median
+from time import perf_counter
+
+import faiss
+import numpy as np
+
+from benchmarks import keys as made_up
+from memstore import Memory, MemoryConfig
+from memstore.grids import pack, value_similarity
+
+SLOTS = 4_000
+CONFIG = MemoryConfig(capacity=SLOTS, key_dim=made_up.DIM, beta=-1, delta=0.99)
+WARM_UP = 400  # reads before timing: by then a memory has its sketch, or has none for good
+
+
+@dataclass
+class Row:
+    """One comparison. `ours` and the baselines take the number of the round."""
+
+    what: str
+    ours: Callable[[int], object]
+    baselines: dict[str, Callable[[int], object]]
+    check: Callable[[], None]
+    target: float | None = None
+    rounds: int = 60
+
+
+@dataclass
+class Result:
+    """Medians in milliseconds; the ratio is to the fastest baseline."""
+
+    what: str
+    ours: float
+    baselines: dict[str, float]
+    ratio: float
+    target: float | None
+
+    @property
+    def met(self) -> str:
+        """What to print."""
+        return "" if self.target is None else "yes" if self.ratio <= self.target else "NO"
+
+
+def measured(row: Row) -> Result:
+    """Time the ways in turn, then check the answers."""
+    ways = {"ours": row.ours, **row.baselines}
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(row.rounds):
+        for name, way in ways.items():
+            start = perf_counter()
+            way(turn)
+            times[name].append(1e3 * (perf_counter() - start))
+    row.check()
+    medians = {name: median(taken[2:]) for name, taken in times.items()}
+    ours = medians.pop("ours")
+    return Result(row.what, ours, medians, ours / min(medians.values()), row.target)
+
+
+@cache
+def full(kind: str) -> Memory:
+    """A full memory in RAM."""
+    memory = Memory(CONFIG)
+    for seed in range(SLOTS // 250):
+        memory.write(KINDS[kind](250, seed), made_up.grids(250, seed))
+    assert len(memory) == SLOTS
+    return memory
+
+
+@cache
+def flat(kind: str) -> tuple[faiss.IndexFlatIP, np.ndarray]:
+    """The baseline: the same keys in FAISS, the same values as bits in RAM."""
+    memory = full(kind)
+    index = faiss.IndexFlatIP(made_up.DIM)
+    index.add(memory.keys(memory.slots))
+    return index, pack(memory.values(memory.slots)).reshape(SLOTS, -1)
+
+
+def exact(memory: Memory, features: np.ndarray, k: int) -> np.ndarray:
+    """(B, k) slots by definition: float64 sums, rounded to float32, ties to the lowest slot."""
+    stored = memory.keys(memory.slots).astype(np.float64)
+    found = []
+    for row in features.astype(np.float64):
+        query = (row / np.sqrt(np.square(row).sum())).astype(np.float32).astype(np.float64)
+        cosines = (stored * query).sum(axis=1).astype(np.float32).clip(-1, 1)
+        found.append(np.argsort(-cosines, kind="stable")[:k])
+    return np.array(found)
+
+
+def read(kind: str, batch: int, target: float | None = None) -> Row:
+    """Top-8 values of new keys of the same kind, as bool grids."""
+    memory, (index, bits) = full(kind), flat(kind)
+    pool = KINDS[kind](64 + batch, 1_000)
+
+    def ours(turn: int) -> object:
+        return memory.read(pool[turn % 64 :][:batch], 8)
+
+    def baseline(turn: int) -> object:
+        queries = pool[turn % 64 :][:batch]
+        _, slots = index.search(queries / np.linalg.norm(queries, axis=1, keepdims=True), 8)
+        return np.unpackbits(bits[slots], axis=-1).view(bool).reshape(batch, 8, 32, 32, 32)
+
+    def check() -> None:
+        priors = memory.read(pool[:8], 8)
+        np.testing.assert_array_equal(priors.slots, exact(memory, pool[:8], 8))
+        np.testing.assert_array_equal(priors.values[3], memory.values(priors.slots[3]))
+
+    for turn in range(WARM_UP):
+        memory.read(pool[turn % 64 :][:1], 8)
+    name = f"read, batch {batch}, {kind}"
+    return Row(name, ours, {"faiss flat + unpackbits": baseline}, check, target, 120 // batch + 20)
+
+
+def similarity(kind: str) -> Row:
+    """Value similarity of one grid to all values."""
+    bits = flat("clusters")[1].reshape(SLOTS, 32, 32, 4)
+    grid = bits[7].copy()
+    words, word = bits.reshape(SLOTS, -1).view(np.uint64), grid.reshape(-1).view(np.uint64)
+    ours = partial(value_similarity, bits, grid, 32, kind)
+
+    def check() -> None:
+        apart = np.bitwise_count(words ^ word).sum(1)
+        joint = np.bitwise_count(words | word).sum(1)
+        expected = (32**3 - apart) / 32**3 if kind == "mse" else (joint - apart) / joint
+        np.testing.assert_array_equal(ours(), expected)
+
+    return Row(
+        f"value similarity, {kind}",
+        lambda _: ours(),
+        {"np.bitwise_count(xor).sum(1)": lambda _: np.bitwise_count(words ^ word).sum(1)},
+        check,
+        0.30,
+    )
+
+
+def write(kind: str) -> Row:
+    """32 new pairs into a full memory, against one search for as many nearest keys."""
+    memory, (index, _) = full(kind), flat(kind)
+    rounds = 24
+    pairs = [
+        (KINDS[kind](32, seed), made_up.grids(32, seed)) for seed in range(2000, 2000 + rounds)
+    ]
+    units = [f / np.linalg.norm(f, axis=1, keepdims=True) for f, _ in pairs]
+    reports = []
+
+    def check() -> None:
+        assert all((report.kinds == "evict").all() for report in reports)
+        np.testing.assert_array_equal(memory.ages[reports[-1].slots], np.arange(31, -1, -1))
+        np.testing.assert_array_equal(memory.values(reports[-1].slots), pairs[len(reports) - 1][1])
+
+    for turn in range(WARM_UP):
+        memory.read(pairs[0][0][turn % 32 :][:1], 8)
+    return Row(
+        f"write, batch 32, {kind}",
+        lambda turn: reports.append(memory.write(*pairs[turn])),
+        {
+            "own search, k=1": lambda turn: memory.search(pairs[turn][0], 1),
+            "faiss flat search, k=1": lambda turn: index.search(units[turn], 1),
+        },
+        check,
+        2.5,
+        rounds,
+    )
+
+
+def contrast(known: str) -> Row:
+    """Nearest slot with and without a similar value, 32 pairs; baseline: all cosines, all bits."""
+    memory, (index, bits) = full("clusters"), flat("clusters")
+    features, words = KINDS["clusters"](32, 3_000), bits.view(np.uint64)
+    at = {"near": memory.search(features, 1).slots[:, 0], "far": np.arange(32) * 100}
+    packed = np.packbits(made_up.grids(32, 9_000), axis=-1) if known == "none" else bits[at[known]]
+    grids = np.unpackbits(packed.reshape(32, -1), axis=-1).view(bool).reshape(32, 32, 32, 32)
+
+    def baseline(_: int) -> None:
+        index.search(features, 1)
+        for grid in packed.reshape(32, -1).view(np.uint64):
+            np.bitwise_count(words ^ grid).sum(1)
+
+    def check() -> None:
+        found = memory.contrast(features, grids)
+        assert found.positive.tolist() == (at[known].tolist() if known in at else [-1] * 32)
+        nearest = exact(memory, features, 2)
+        expected = np.where(nearest[:, 0] == found.positive, nearest[:, 1], nearest[:, 0])
+        np.testing.assert_array_equal(found.negative, expected)
+
+    ours = partial(memory.contrast, features, grids)
+    way = {"faiss flat + all bitwise_count": baseline}
+    return Row(f"contrast, batch 32, similar value {known}", lambda _: ours(), way, check, None, 12)
+
+
+KINDS: dict[str, Callable[[int, int], np.ndarray]] = {
+    "clusters": made_up.clusters,
+    "50 clusters": partial(made_up.clusters, centres=50),
+    "500 clusters": partial(made_up.clusters, centres=500),
+    "1000 clusters": partial(made_up.clusters, centres=1000),
+    "noise 0.3": partial(made_up.clusters, noise=0.3),
+    "noise 1.0": partial(made_up.clusters, noise=1.0),
+    "CNN-like views": made_up.views,
+    "CNN-like blur": made_up.blur,
+    "twins": made_up.twins,
+    "random": made_up.noise,
+}
+
+ROWS: list[Callable[[], Row]] = [
+    partial(read, "clusters", 1, 0.20),
+    partial(read, "clusters", 32, 0.70),
+    partial(similarity, "mse"),
+    partial(similarity, "iou"),
+    *(partial(contrast, known) for known in ("near", "far", "none")),
+    *(partial(read, kind, batch) for kind in list(KINDS)[1:] for batch in (1, 32)),
+    partial(write, "clusters"),  # last: `flat` does not follow
+    partial(write, "random"),
+]
+
+
+def main() -> None:
+    """Print one table, or one JSON object per row."""
+    words = [word for word in sys.argv[1:] if word != "--json"]
+    if "--json" not in sys.argv:
+        print(f"{'what':48}{'ours ms':>9}{'base ms':>9}{'ratio':>8}{'target':>8}  met")
+    for make in ROWS:
+        name = " ".join(str(part) for part in (make.func.__name__, *make.args))
+        if words and not any(word in name for word in words):
+            continue
+        result = measured(make())
+        if "--json" in sys.argv:
+            print(json.dumps(asdict(result)), flush=True)
+            continue
+        base, target = min(result.baselines.values()), result.target or ""
+        line = f"{result.what:48}{result.ours:9.3f}{base:9.3f}{result.ratio:8.3f}{target:>8}"
+        others = ", ".join(f"{name} {ms:.3f}" for name, ms in result.baselines.items())
+        print(f"{line}  {result.met:4}{others if len(result.baselines) > 1 else ''}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
