@@ -1,14 +1,12 @@
 """What a memory on disk costs: committing, opening, bytes on disk and in RAM.
 
-Each function measures and checks one thing and gives (ours, baseline), so that benchmarks and the
-table of ratios share it. Baselines: for commits, the layout that first comes to mind, a chunk per
-key and per value in Icechunk; for opening, two .npy files and a FAISS index.
+For the benchmarks and the table of ratios. Baselines: for commits, the layout that first comes to
+mind, a chunk per key and per value in Icechunk; for opening, two .npy files and a FAISS index.
 """
 
 import subprocess
 import sys
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import icechunk
@@ -78,25 +76,6 @@ def change(memory: Memory, rng: np.random.Generator) -> np.ndarray:
     return slots
 
 
-def time_commits(memory: Memory, naive: NaiveStore, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of commits with 32 changed slots, ours and naive, in turn."""
-    rng, times = np.random.default_rng(1), ([], [])  # type: ignore[var-annotated]
-    for _ in range(rounds):
-        slots = change(memory, rng)
-        for commit, seconds in zip(
-            (lambda: memory.commit("changed"), lambda slots=slots: naive.commit(slots)),
-            times,
-            strict=True,
-        ):
-            start = perf_counter()
-            commit()
-            seconds.append(perf_counter() - start)
-    with Memory.open(str(memory.path)) as reader:
-        np.testing.assert_array_equal(reader.ages, memory.ages)
-        np.testing.assert_array_equal(reader.keys(reader.slots), memory.keys(memory.slots))
-    return times
-
-
 OPEN = """
 import sys, time
 import numpy as np, memstore, memstore.repository
@@ -133,6 +112,7 @@ def open_cold(code: str, path: Path, dim: int = DIM) -> tuple[float, int, int, l
 def ram_per_slot(full: Memory, folder: Path) -> float:
     """Bytes: processes that open a full memory and one of a single slot, and answer, compared."""
     single = folder / "single"
+    folder.mkdir(exist_ok=True)
     with Memory.create(single, full.config) as memory:
         memory.write(full.keys([0]), full.values([0]))
         memory.commit("one slot")

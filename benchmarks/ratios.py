@@ -11,12 +11,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache, partial
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import faiss
 import numpy as np
 
+from benchmarks import disk
 from benchmarks import keys as made_up
 from memstore import Memory, MemoryConfig
 from memstore.grids import pack, value_similarity
@@ -36,6 +39,7 @@ class Row:
     check: Callable[[], None]
     target: float | None = None
     rounds: int = 60
+    before: Callable[[], object] = tuple  # each round, not timed
 
 
 @dataclass
@@ -59,6 +63,7 @@ def measured(row: Row) -> Result:
     ways = {"ours": row.ours, **row.baselines}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(row.rounds):
+        row.before()
         for name, way in ways.items():
             start = perf_counter()
             way(turn)
@@ -225,6 +230,68 @@ ROWS: list[Callable[[], Row]] = [
 ]
 
 
+def commit(folder: Path) -> Row:
+    """32 changed slots all over the memory; baseline: a chunk per key and per value."""
+    memory = disk.fill(folder / "memory")
+    naive, rng = disk.NaiveStore(folder / "naive", memory), np.random.default_rng(1)
+
+    def check() -> None:
+        with Memory.open(folder / "memory") as reader:
+            np.testing.assert_array_equal(reader.ages, memory.ages)
+            np.testing.assert_array_equal(reader.keys(reader.slots), memory.keys(memory.slots))
+
+    return Row(
+        "commit, 32 changed slots",
+        lambda _: memory.commit("changed"),
+        {"a chunk per row": lambda _: naive.commit(rng.choice(SLOTS, 32, replace=False))},
+        check,
+        0.36,
+        40,
+        lambda: disk.change(memory, rng),
+    )
+
+
+def facts(folder: Path) -> dict[str, tuple[float, float]]:
+    """What is no ratio of two times: measured, and the target."""
+    memory = disk.fill(folder / "memory")
+    disk.save_plain(folder / "plain", memory)
+    size = disk.folder_bytes(folder / "memory") / SLOTS - 4 * disk.DIM
+    opened = [disk.open_cold(disk.OPEN, folder / "memory") for _ in range(7)]
+    plain = [disk.open_cold(disk.OPEN_PLAIN, folder / "plain") for _ in range(7)]
+    assert opened[0][3] == plain[0][3]
+    ram = median(disk.ram_per_slot(memory, folder / str(i)) for i in range(5))
+    before, rng = disk.folder_bytes(folder / "memory"), np.random.default_rng(1)
+    for _ in range(10):
+        disk.change(memory, rng)
+        memory.commit("changed")
+    grown = (disk.folder_bytes(folder / "memory") - before) / 10 / disk.BATCH
+    return {
+        "open to first answer, cold process, s": (median(row[0] for row in opened), 0.35),
+        "  the same from .npy files with FAISS, s": (median(row[0] for row in plain), np.nan),
+        "disk per slot beyond the key, bytes": (size, 400),
+        "RAM per slot / (key + packed value)": (ram / (4 * disk.DIM + 4096), 1.25),
+        "disk growth per changed slot / (key + packed value)": (
+            grown / (4 * disk.DIM + 4096),
+            np.nan,
+        ),
+    }
+
+
+def on_disk(words: list[str]) -> None:
+    """Print what the disk has to do with."""
+    with TemporaryDirectory() as root:
+        if not words or "commit" in words:
+            tell(measured(commit(Path(root))))
+    with TemporaryDirectory() as root:
+        if not words or "disk" in words:
+            for what, (value, target) in facts(Path(root)).items():
+                if "--json" in sys.argv:
+                    print(json.dumps({"what": what, "value": value, "target": target}))
+                    continue
+                met = "" if np.isnan(target) else "yes" if value <= target else "NO"
+                print(f"{what:58}{value:16.3f}{'' if np.isnan(target) else target:>8}  {met}")
+
+
 def main() -> None:
     """Print one table, or one JSON object per row."""
     words = [word for word in sys.argv[1:] if word != "--json"]
@@ -234,14 +301,19 @@ def main() -> None:
         name = " ".join(str(part) for part in (make.func.__name__, *make.args))
         if words and not any(word in name for word in words):
             continue
-        result = measured(make())
-        if "--json" in sys.argv:
-            print(json.dumps(asdict(result)), flush=True)
-            continue
-        base, target = min(result.baselines.values()), result.target or ""
-        line = f"{result.what:48}{result.ours:9.3f}{base:9.3f}{result.ratio:8.3f}{target:>8}"
-        others = ", ".join(f"{name} {ms:.3f}" for name, ms in result.baselines.items())
-        print(f"{line}  {result.met:4}{others if len(result.baselines) > 1 else ''}", flush=True)
+        tell(measured(make()))
+    on_disk(words)
+
+
+def tell(result: Result) -> None:
+    """Print a row."""
+    if "--json" in sys.argv:
+        print(json.dumps(asdict(result)), flush=True)
+        return
+    base, target = min(result.baselines.values()), result.target or ""
+    line = f"{result.what:48}{result.ours:9.3f}{base:9.3f}{result.ratio:8.3f}{target:>8}"
+    others = ", ".join(f"{name} {ms:.3f}" for name, ms in result.baselines.items())
+    print(f"{line}  {result.met:4}{others if len(result.baselines) > 1 else ''}", flush=True)
 
 
 if __name__ == "__main__":
