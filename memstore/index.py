@@ -13,7 +13,7 @@ from memstore import cosine
 from memstore.shortcut import FEW, Shortcut
 
 NO_SLOT = -1
-HAMMING_BYTES = 2**20  # rows compared at once: they stay in cache for the next of the batch
+HAMMING_BYTES = 2**19  # rows compared at once: they stay in cache for the next of the batch
 BATCH = 256  # queries scored at once; bounds the scores held in RAM
 
 
