@@ -125,7 +125,7 @@ def read(kind: str, batch: int, target: float | None = None) -> Row:
     for turn in range(WARM_UP):
         memory.read(pool[turn % 64 :][:1], 8)
     name = f"read, batch {batch}, {kind}"
-    return Row(name, ours, {"faiss flat + unpackbits": baseline}, check, target, 120 // batch + 20)
+    return Row(name, ours, {"faiss flat + unpackbits": baseline}, check, target, 180 // batch + 20)
 
 
 def similarity(kind: str) -> Row:

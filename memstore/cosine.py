@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 256  # channels per product in `block_scores`
-FEW = 64  # keys copied at a time, so that a long shortlist stays small in memory
+FEW = 128  # keys copied at a time, so that a long shortlist stays small in memory
 _PLAIN = 1e-200, 1e200  # sums of squares that neither overflowed nor lost what counts
 
 

@@ -13,7 +13,7 @@ from memstore import cosine
 from memstore.shortcut import FEW, Shortcut
 
 NO_SLOT = -1
-HAMMING_BYTES = 2**20  # rows compared at once: they stay in cache for the next of the batch
+HAMMING_BYTES = 2**19  # rows compared at once: they stay in cache for the next of the batch
 BATCH = 256  # queries scored at once; bounds the scores held in RAM
 
 
@@ -141,7 +141,7 @@ def hamming(packed: NDArray[np.uint8], rows: NDArray[np.uint8]) -> NDArray[np.in
     """
     distances = np.empty((len(packed), len(rows)), np.int32)
     size = packed.shape[1]
-    step = max(1, HAMMING_BYTES // size)
+    step = max(1, HAMMING_BYTES // size) if len(packed) > 1 else max(1, len(rows))
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         if size % 8:
