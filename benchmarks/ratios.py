@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import disk
 from benchmarks import keys as made_up
 from memstore import Memory, MemoryConfig
-from memstore.grids import pack, value_similarity
+from memstore.grids import full_voxels, pack, value_similarity
 
 SLOTS = 4_000
 CONFIG = MemoryConfig(capacity=SLOTS, key_dim=made_up.DIM, beta=-1, delta=0.99)
@@ -133,7 +133,7 @@ def similarity(kind: str) -> Row:
     bits = flat("clusters")[1].reshape(SLOTS, 32, 32, 4)
     grid = bits[7].copy()
     words, word = bits.reshape(SLOTS, -1).view(np.uint64), grid.reshape(-1).view(np.uint64)
-    ours = partial(value_similarity, bits, grid, 32, kind)
+    ours = partial(value_similarity, bits, grid, 32, kind, full_voxels(bits))  # a memory keeps it
 
     def check() -> None:
         apart = np.bitwise_count(words ^ word).sum(1)

@@ -52,9 +52,13 @@ def as_queries(features: ArrayLike, key_dim: int) -> NDArray[np.float32]:
     if array.dtype.kind != "f":
         raise DtypeError(f"features: got dtype {array.dtype}, want a float dtype")
     check_shape("features", array.shape, (None, key_dim))
-    with np.errstate(over="ignore", invalid="ignore"):  # reported as not finite below
+    if array.dtype.itemsize <= 4:  # in float64 their squares cannot overflow
         rows = array.astype(np.float64)
         units = plain_unit(rows)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # reported as not finite below
+            rows = array.astype(np.float64)
+            units = plain_unit(rows)
     if units is not None:
         return units
     if not (finite := np.isfinite(rows).all(axis=1)).all():

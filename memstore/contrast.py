@@ -39,20 +39,22 @@ def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8
     hits = state.index.search(queries, NEAR, used)
     for b, row in enumerate(hits.slots):
         near = row[row != NO_SLOT]
-        alike = _alike(state, state.values[near], grids[b])
+        alike = _alike(state, near, grids[b])
         for kind, of_kind in ((found.positive, alike), (found.negative, ~alike)):
             if of_kind.any():
                 kind[b] = near[of_kind.argmax()]
             elif len(near) == NEAR:  # else these were all the slots
-                all_alike = _alike(state, state.values[: len(used)], grids[b])
+                all_alike = _alike(state, slice(len(used)), grids[b])
                 allowed = used & (all_alike if kind is found.positive else ~all_alike)
                 kind[b] = state.index.search(queries[b : b + 1], 1, allowed).slots.item()
     return found
 
 
-def _alike(state: State, values: NDArray[np.uint8], grid: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(n,) which packed values are similar to a packed grid."""
-    config = state.config
-    similarity = value_similarity(values, grid, config.resolution, config.value_similarity)
+def _alike(
+    state: State, slots: NDArray[np.int64] | slice, grid: NDArray[np.uint8]
+) -> NDArray[np.bool_]:
+    """(n,) which slots' values are similar to a packed grid."""
+    config, values, full = state.config, state.values[slots], state.full[slots]
+    similarity = value_similarity(values, grid, config.resolution, config.value_similarity, full)
     alike: NDArray[np.bool_] = similarity >= config.delta
     return alike

@@ -54,13 +54,14 @@ def near_duplicates(
         if (used := len(slots)) > LARGEST_WHOLE:
             sample = np.random.default_rng(0).choice(used, LARGEST_WHOLE, replace=False)
             slots = slots[np.sort(sample)]
-        values, config = memory._state.values[slots], memory.config
+        values, full = memory._state.values[slots], memory._state.full[slots]
+    config = memory.config
     groups = np.arange(len(slots))  # of the slots at each place, the lowest place it is linked to
     pairs: list[tuple[float, int, int]] = []  # -similarity, two places
     total = 0
     for i in range(len(slots)):
-        rest = values[i + 1 :]
-        found = value_similarity(rest, values[i], config.resolution, config.value_similarity)
+        rest, kind = values[i + 1 :], config.value_similarity
+        found = value_similarity(rest, values[i], config.resolution, kind, full[i + 1 :])
         near = np.flatnonzero(found >= least)
         if len(near):
             total += len(near)

@@ -72,6 +72,10 @@ class ExtraMissingError(MemstoreError, ImportError):
     """A library that only this needs is not installed."""
 
 
+class ForkError(MemstoreError, RuntimeError):
+    """A forked child used the disk: the threads of the store stay behind in the parent."""
+
+
 def check_shape(name: str, got: tuple[int, ...], want: tuple[int | None, ...]) -> None:
     """Raise ShapeError unless `got` fits `want`, where None allows any length."""
     if len(got) != len(want) or any(w not in (None, g) for g, w in zip(got, want, strict=True)):

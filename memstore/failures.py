@@ -1,5 +1,7 @@
 """What Icechunk and Zarr raise, told as errors of ours."""
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,14 +9,24 @@ from pathlib import Path
 import icechunk
 from zarr.errors import BaseZarrError, GroupNotFoundError
 
-from memstore.errors import FormatError, LockedError, MemstoreError, NotAMemoryError, PathError
+from memstore.errors import (
+    ForkError,
+    FormatError,
+    LockedError,
+    MemstoreError,
+    NotAMemoryError,
+    PathError,
+)
 
+_USED, _FORKED = threading.Event(), threading.Event()  # the store, by us or our parent; see below
+os.register_at_fork(after_in_child=lambda: _FORKED.set() if _USED.is_set() else None)
 PANICS = ("PanicException", "RustPanic")  # of Icechunk, at some damages; no module exports them
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Report whatever a damaged or hostile folder makes Zarr and Icechunk raise as our errors."""
+    check_process(path)
     try:
         yield
     except (NotAMemoryError, GroupNotFoundError) as error:
@@ -30,9 +42,20 @@ def reading(path: Path) -> Iterator[None]:
         raise FormatError(f"{path}: cannot be read: {first_line(error)}") from error
 
 
+def check_process(path: Path) -> None:
+    """Raise ForkError where Icechunk would wait for ever, for threads that only the parent has."""
+    _USED.set()
+    if _FORKED.is_set():
+        raise ForkError(
+            f"{path}: got a forked process, whose parent has the store's threads; read a memory "
+            "that the parent has open, or start the process by spawn and open it there"
+        )
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Report what keeps us from writing as our errors; nothing is lost by then."""
+    check_process(path)
     try:
         yield
     except icechunk.ConflictError as error:

@@ -39,8 +39,18 @@ def unpack(packed: NDArray[np.uint8], resolution: int) -> NDArray[np.bool_]:
     return np.unpackbits(packed, axis=-1, count=resolution).view(np.bool_)
 
 
+def full_voxels(packed: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """(n,) full voxels of packed grids (n, R, R, ceil(R / 8)), contiguous."""
+    rows = packed.reshape(len(packed), math.prod(packed.shape[1:]))
+    return hamming(np.zeros_like(rows[:1]), rows)[0] if len(rows) else np.empty(0, np.int32)
+
+
 def value_similarity(
-    values: NDArray[np.uint8], grid: NDArray[np.uint8], resolution: int, kind: ValueSimilarity
+    values: NDArray[np.uint8],
+    grid: NDArray[np.uint8],
+    resolution: int,
+    kind: ValueSimilarity,
+    full: NDArray[np.int32] | None = None,
 ) -> NDArray[np.float64]:
     """Compare packed grids with one packed grid, counting bits.
 
@@ -50,6 +60,7 @@ def value_similarity(
         resolution: R.
         kind: "mse": voxels that agree / R^3, which for binary grids is the paper's
             1 - mean squared difference; "iou": common / joint voxels, 1 if both are empty.
+        full: (n,) full voxels of the values, if known: "iou" counts them otherwise.
     Returns:
         (n,) in [0, 1]: each one float64 division of two integers.
 
@@ -60,9 +71,9 @@ def value_similarity(
     if kind == "mse":
         similar: NDArray[np.float64] = (resolution**3 - hamming(bits, rows)[0]) / resolution**3
         return similar
-    apart, full = hamming(np.concatenate([bits, np.zeros_like(bits)]), rows).astype(np.float64)
+    apart = hamming(bits, rows)[0]
     # |a| + |b| = joint + common, and what is apart is joint - common: a quotient of their doubles.
-    full += np.bitwise_count(bits).sum(dtype=np.int64)
+    both = (full_voxels(values) if full is None else full) + np.int32(full_voxels(grid[None])[0])
     similar = np.ones(n)
-    np.divide(full - apart, full + apart, out=similar, where=full > 0)
+    np.divide(both - apart, both + apart, out=similar, where=both > 0)
     return similar

@@ -54,6 +54,11 @@ class KeyIndex:
         """(rows, C) FAISS's own memory, to read; stale after the next `grow`."""
         return self._keys
 
+    @property
+    def derived_bytes(self) -> int:
+        """Bytes of RAM of what follows from the keys."""
+        return self._shortcut.nbytes
+
     def fill(self) -> NDArray[np.float32]:
         """(rows, C) as `keys`, to write many rows at once; do so before the next search."""
         self._shortcut.drop()
@@ -114,9 +119,10 @@ class KeyIndex:
         """Per query slots, ascending, among which the k best allowed ones surely are."""
         keys = self.keys
         everywhere = np.count_nonzero(allowed) == allowed.size
-        masks = np.broadcast_to(allowed, (len(queries), len(keys)))
-        if not everywhere and masks.sum(axis=1).max() <= len(keys) // FEW:
-            return [np.flatnonzero(mask) for mask in masks]
+        if not everywhere:
+            masks = np.broadcast_to(allowed, (len(queries), len(keys)))
+            if masks.sum(axis=1).max() <= len(keys) // FEW:
+                return [np.flatnonzero(mask) for mask in masks]
         near = self._shortcut.near(keys, queries, k, None if everywhere else allowed, above)
         if scanned := [b for b, slots in enumerate(near) if slots is None]:
             left = queries if len(scanned) == len(queries) else queries[scanned]

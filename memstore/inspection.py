@@ -73,7 +73,7 @@ class Stats:
     occupancy_max: float | None
     key_bytes: int  # RAM held by keys
     value_bytes: int  # RAM of the values of slots that have been used
-    bookkeeping_bytes: int  # RAM of ages, sources and reads
+    bookkeeping_bytes: int  # RAM of ages, sources, reads, and what is derived for speed
     disk_bytes: dict[str, int] | None  # by sub-folder, "." for the rest; None in RAM
     snapshot: str | None
 
@@ -92,7 +92,7 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
     full = occupancies(state, used)
     by_reads = np.argsort(reads, kind="stable")
     by_most = np.argsort(-reads, kind="stable")
-    bookkeeping = (state.touched, state.sources, state.reads)
+    bookkeeping = (state.touched, state.sources, state.reads, state.full)
     return Stats(
         capacity=config.capacity,
         used=len(used),
@@ -127,7 +127,7 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
         occupancy_max=float(full.max()) if len(used) else None,
         key_bytes=state.index.keys.nbytes,
         value_bytes=state.values[: state.index.rows].nbytes,
-        bookkeeping_bytes=sum(array.nbytes for array in bookkeeping),
+        bookkeeping_bytes=sum(array.nbytes for array in bookkeeping) + state.index.derived_bytes,
         disk_bytes=None if path is None else disk_bytes(path),
         snapshot=snapshot,
     )

@@ -72,6 +72,7 @@ def read(group: "zarr.Group", disk_bytes: Callable[[], int]) -> tuple[State, Led
     if facts["seal"] != seal(state, ledger.checks, log_rows, message, time):
         raise FormatError("seal: got parts that do not belong together; the folder is damaged")
     state.clear(np.flatnonzero(~state.used_rows))
+    state.count_voxels()
     _return_free_memory()
     held = frozenset(logged.tolist())
     return state, Ledger(ledger.checks, state.reads.copy(), log_rows, held, message, time)

@@ -26,7 +26,7 @@ from memstore.errors import (
     PathMissingError,
     SnapshotError,
 )
-from memstore.failures import first_line, reading, writing
+from memstore.failures import check_process, first_line, reading, writing
 from memstore.lock import WriterLock
 from memstore.state import State
 
@@ -62,6 +62,7 @@ def create(path: Path, state: State, message: str) -> None:
     """Make a memory: built beside the path, then renamed, so never half of one."""
     if path.exists() or path.is_symlink():
         raise PathExistsError(f"{path}: exists already; choose another path or open it")
+    check_process(path)
     building = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,10 +209,10 @@ class Repository:
         """Name `self.snapshot`."""
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", name):
             raise ArgumentError(f"name: got {name!r}, want 1 to 100 of A-Z a-z 0-9 . _ -")
-        try:
+        if (self.path / "refs" / f"tag.{name}" / "ref.json").exists():  # also of a deleted tag
+            raise ArgumentError(f"name: got {name!r}, which already exists or did; choose another")
+        with writing(self.path):
             self._repo.create_tag(name, self.snapshot)
-        except icechunk.IcechunkError as error:  # a deleted tag's name stays taken
-            raise ArgumentError(f"name: {first_line(error)}; choose another") from error
 
     def untag(self, name: str) -> None:
         """Take a tag away."""

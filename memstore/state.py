@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
-from memstore.grids import packed_shape
+from memstore.grids import full_voxels, packed_shape
 from memstore.index import BATCH, KeyIndex
 from memstore.policy import Plan, WriteReport, plan_writes
 
@@ -46,6 +46,7 @@ class State:
     touched: NDArray[np.int64]  # (capacity,) clock value of the last write; EMPTY
     sources: NDArray[np.bytes_]  # (capacity,) UTF-8
     reads: NDArray[np.int64]  # (capacity,) times the value was recalled since it was written
+    full: NDArray[np.int32]  # (capacity,) full voxels of the value; follows from `values`
     clock: int = 0  # pairs written since creation; age = clock - touched
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("merge", "insert", "evict", "remove"), 0)
@@ -63,6 +64,7 @@ class State:
             np.full(config.capacity, EMPTY, np.int64),
             np.zeros(config.capacity, f"S{SOURCE_BYTES}"),
             np.zeros(config.capacity, np.int64),
+            np.zeros(config.capacity, np.int32),
         )
 
     @property
@@ -93,6 +95,7 @@ class State:
         self.index.put(slots, rows.keys)
         self.values[slots], self.touched[slots] = rows.values, rows.touched
         self.sources[slots], self.reads[slots] = rows.sources, rows.reads
+        self.full[slots] = full_voxels(rows.values)
         self.dirty.update(slots.tolist())
 
     def count_reads(self, slots: NDArray[np.int64]) -> None:
@@ -118,6 +121,10 @@ class State:
         slots, kinds, similarities, _ = map(np.concatenate, zip(*plans, strict=True))
         return WriteReport(slots, kinds, similarities)
 
+    def count_voxels(self) -> None:
+        """Derive `full` after `values` were filled at once."""
+        self.full[: self.index.rows] = full_voxels(self.values[: self.index.rows])
+
     def _apply(self, plan: Plan, grids: NDArray[np.uint8], sources: NDArray[np.bytes_]) -> None:
         """Write the planned pairs (B,), values packed: per slot the last one counts."""
         slots, last = _last(plan.slots)
@@ -126,6 +133,7 @@ class State:
         new = np.flatnonzero(plan.kinds != "merge")
         slots, last = _last(plan.slots[new])
         self.values[slots], self.sources[slots] = grids[new[last]], sources[new[last]]
+        self.full[slots] = full_voxels(self.values[slots])
         self.reads[slots] = 0
         self.clock += len(plan.slots)
         for kind, count in zip(*np.unique(plan.kinds, return_counts=True), strict=True):
@@ -143,7 +151,7 @@ class State:
         self.index.put(slots, np.zeros((len(slots), self.config.key_dim), np.float32))
         self.values[slots] = 0
         self.sources[slots] = b""
-        self.reads[slots] = 0
+        self.reads[slots] = self.full[slots] = 0
         self.touched[slots] = EMPTY
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from memstore import cosine
-from memstore.errors import MemstoreError
+from memstore.errors import ForkError, MemstoreError
+from memstore.grids import full_voxels
 from memstore.loading import check_state
 from memstore.seals import checks
 from memstore.state import State
@@ -48,6 +49,8 @@ def verify(
             progress(done, len(snapshots))
         try:
             stored, ledger = repository.read(snapshot) if repository else (state, None)
+        except ForkError:
+            raise
         except MemstoreError as error:
             problems.append(f"snapshot {snapshot}: {error}")
             continue
@@ -73,6 +76,8 @@ def _snapshots(
         if every:
             for tip in (repository.tip, *repository.tags().values()):
                 found |= {commit.id: commit for commit in repository.history_of(tip)}
+    except ForkError:
+        raise
     except MemstoreError as error:
         problems.append(f"history: {error}")
     return found
@@ -92,6 +97,8 @@ def _state_problems(state: State) -> Iterator[str]:
         yield str(error)
         return
     used = state.used
+    if (state.full[used] != full_voxels(state.values[used])).any():
+        yield "the counts of full voxels do not fit the values"
     if not len(used):
         return
     sample = used[np.unique(np.linspace(0, len(used) - 1, SEARCHES).astype(int))]

@@ -11,6 +11,7 @@ BUILTINS = {
     "DtypeError": TypeError,
     "ExtraMissingError": ImportError,
     "FeatureError": ValueError,
+    "ForkError": RuntimeError,
     "FormatError": ValueError,
     "LockedError": BlockingIOError,
     "NotAMemoryError": OSError,

@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 import pytest
 
-from memstore import Memory, MemoryConfig, shortcut
+from memstore import ForkError, Memory, MemoryConfig, shortcut
 
 CONFIG = MemoryConfig(capacity=300, key_dim=256, resolution=8, beta=-1, delta=0.99)
 TIMEOUT = 60
@@ -90,6 +90,38 @@ def test_a_forked_child_reads_its_parents_memory(path, busy_openmp):
     with Memory.open(path) as memory:
         expected = answers(memory)
         assert in_child("fork", answer, memory) == expected
+
+
+def use_the_disk(memory, queue):
+    calls = (
+        lambda: Memory.open(memory.path),
+        lambda: Memory.create(memory.path.with_name("other"), CONFIG),
+        lambda: memory.copy_to(memory.path.with_name("copy")),
+        lambda: memory.commit("in the child"),
+        memory.history,
+        memory.tags,
+        lambda: memory.tag("child"),
+        memory.expire,
+        memory.verify,
+    )
+    told = []
+    for call in calls:
+        try:
+            call()
+        except ForkError as error:
+            told.append(str(error))
+    queue.put((len(calls), told))
+
+
+@FORKS
+def test_a_forked_child_is_kept_from_the_disk(path, busy_openmp):
+    """It would wait for ever."""
+    with Memory.open(path, "r+") as memory:
+        memory.write(keys(1), grids(1))
+        calls, told = in_child("fork", use_the_disk, memory)
+        assert len(told) == calls and "by spawn" in told[0]
+        memory.commit("the parent goes on")
+    assert Memory.open(path).verify().problems == ()
 
 
 @FORKS

@@ -44,7 +44,7 @@ def test_stats_by_hand():
     assert (found.occupancy_min, found.occupancy_max) == (1 / 8, 1)
     assert found.mean_occupancy == found.occupancy_median == (1 / 8 + 1) / 2
     assert (found.key_bytes, found.value_bytes) == (3 * 3 * 4, 3 * 4)
-    assert found.bookkeeping_bytes == 4 * (8 + 128 + 8)
+    assert found.bookkeeping_bytes == 4 * (8 + 128 + 8 + 4)
     assert (found.snapshot, found.disk_bytes) == (None, None)
     json.dumps(asdict(found), allow_nan=False)
 

@@ -91,6 +91,7 @@ def test_ram_that_differs_from_the_disk(memory):
     memory._state.sources[2] = b"other"
     problems = [problem.split(": ", 1)[1] for problem in memory.verify().problems]
     assert problems == [
+        "the counts of full voxels do not fit the values",
         "slot 1: values in RAM differ from those on disk",
         "slot 2: sources in RAM differ from those on disk",
     ]
