@@ -108,8 +108,10 @@ class Sketch:
 
 def _product(vectors: NDArray[np.float32], basis: NDArray[np.float32]) -> NDArray[np.float64]:
     """(B, m) of (B, C) and (m, C), with no float32 sum longer than _PIECE."""
-    if len(basis) <= LEAD:
-        wide: NDArray[np.float64] = vectors.astype(np.float64) @ basis.T.astype(np.float64)
+    if len(basis) <= LEAD and not vectors.shape[1] % _PIECE:  # one query: few calls count
+        pieces = basis.shape[1] // _PIECE, _PIECE
+        few = vectors.reshape(len(vectors), *pieces), basis.reshape(len(basis), *pieces)
+        wide: NDArray[np.float64] = np.einsum("bpc,mpc->bmp", *few).sum(axis=2, dtype=np.float64)
         return wide
     total = np.zeros((len(basis), len(vectors)))
     for start in range(0, vectors.shape[1], _PIECE):

@@ -53,6 +53,7 @@ class State:
     )  # since creation
     dirty: set[int] = field(default_factory=set)  # slots written or removed since the last commit
     _counting: Lock = field(default_factory=Lock)  # readers in threads count one at a time
+    _used_rows: NDArray[np.bool_] | None = None  # until the next change
 
     @classmethod
     def empty(cls, config: MemoryConfig) -> "State":
@@ -75,7 +76,8 @@ class State:
     @property
     def used_rows(self) -> NDArray[np.bool_]:
         """(rows,) which of the index's rows are used slots."""
-        used: NDArray[np.bool_] = self.touched[: self.index.rows] != EMPTY
+        if (used := self._used_rows) is None:
+            used = self._used_rows = self.touched[: self.index.rows] != EMPTY
         return used
 
     def rows(self, slots: NDArray[np.int64]) -> Rows:
@@ -96,6 +98,7 @@ class State:
         self.values[slots], self.touched[slots] = rows.values, rows.touched
         self.sources[slots], self.reads[slots] = rows.sources, rows.reads
         self.full[slots] = full_voxels(rows.values)
+        self._used_rows = None
         self.dirty.update(slots.tolist())
 
     def count_reads(self, slots: NDArray[np.int64]) -> None:
@@ -130,6 +133,7 @@ class State:
         slots, last = _last(plan.slots)
         self.index.put(slots, plan.keys[last])
         self.touched[slots] = self.clock + 1 + last
+        self._used_rows = None
         new = np.flatnonzero(plan.kinds != "merge")
         slots, last = _last(plan.slots[new])
         self.values[slots], self.sources[slots] = grids[new[last]], sources[new[last]]
@@ -153,6 +157,7 @@ class State:
         self.sources[slots] = b""
         self.reads[slots] = self.full[slots] = 0
         self.touched[slots] = EMPTY
+        self._used_rows = None
 
 
 def _last(slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
