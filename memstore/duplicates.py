@@ -50,10 +50,7 @@ def near_duplicates(
     if limit < 1:
         raise ArgumentError(f"limit: got {limit}, want >= 1")
     with memory._guard.reading():
-        slots = memory.slots
-        if (used := len(slots)) > LARGEST_WHOLE:
-            sample = np.random.default_rng(0).choice(used, LARGEST_WHOLE, replace=False)
-            slots = slots[np.sort(sample)]
+        used, slots = len(memory), _sampled(memory.slots)
         values, full = memory._state.values[slots], memory._state.full[slots]
     config = memory.config
     groups = np.arange(len(slots))  # of the slots at each place, the lowest place it is linked to
@@ -80,6 +77,13 @@ def near_duplicates(
         pairs=tuple((int(slots[i]), int(slots[j]), -s) for s, i, j in sorted(pairs)[:limit]),
         groups=_groups(slots, groups),
     )
+
+
+def _sampled(slots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The slots (ascending), or a random sample of too many."""
+    if len(slots) <= LARGEST_WHOLE:
+        return slots
+    return np.sort(np.random.default_rng(0).choice(slots, LARGEST_WHOLE, replace=False))
 
 
 def _groups(slots: NDArray[np.int64], groups: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:

@@ -43,12 +43,7 @@ def read(group: "zarr.Group", disk_bytes: Callable[[], int]) -> tuple[State, Led
     """
     facts: Any = group.attrs
     config = MemoryConfig(**facts["config"])
-    for name, options in arrays(config).items():
-        array = get_array(group, name)
-        same = array.shape[name == "log" :] == options["shape"][name == "log" :]
-        if not same or str(array.dtype) != options["dtype"]:
-            want = f"{options['dtype']} {options['shape']}"
-            raise FormatError(f"{name}: got {array.dtype} {array.shape}, want {want}")
+    _check_arrays(group, config)
     log_rows = _count("log_rows", facts["log_rows"], get_array(group, "log").shape[0])
     state, ledger = State.empty(config), Ledger.empty(config)
     state.touched[:] = get_array(group, "touched")[:]
@@ -76,6 +71,15 @@ def read(group: "zarr.Group", disk_bytes: Callable[[], int]) -> tuple[State, Led
     _return_free_memory()
     held = frozenset(logged.tolist())
     return state, Ledger(ledger.checks, state.reads.copy(), log_rows, held, message, time)
+
+
+def _check_arrays(group: "zarr.Group", config: MemoryConfig) -> None:
+    """Raise FormatError unless all arrays are there, of the right shapes and types."""
+    for name, options in arrays(config).items():
+        array, free = get_array(group, name), int(name == "log")  # of any length
+        if array.shape[free:] != options["shape"][free:] or str(array.dtype) != options["dtype"]:
+            want = f"{options['dtype']} {options['shape']}"
+            raise FormatError(f"{name}: got {array.dtype} {array.shape}, want {want}")
 
 
 def _read_base(group: "zarr.Group", stored: dict[str, NDArray[Any]], rows: int) -> None:
