@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from memstore.duplicates import Duplicates, near_duplicates
     from memstore.errors import (
         ArgumentError,
+        BusyError,
         ConfigError,
         DtypeError,
         ExtraMissingError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         ShapeError,
         SlotError,
         SnapshotError,
+        TornError,
         TransientError,
     )
     from memstore.exchange import EXPORT_KINDS, IMPORT_KINDS, export, import_memory
@@ -41,14 +43,15 @@ if TYPE_CHECKING:
     from memstore.policy import WriteReport
     from memstore.portrait import contact_sheet, neighbour_sheet
     from memstore.reading import Priors
-    from memstore.repository import Commit, Expired
-    from memstore.verification import Verification
+    from memstore.repository import Commit, Expired, history, tags
+    from memstore.verification import Verification, verify_folder
 
 _HOMES = {
     "EXPORT_KINDS": "exchange",
     "IMPORT_KINDS": "exchange",
     "PAPER": "config",
     "ArgumentError": "errors",
+    "BusyError": "errors",
     "ConfigError": "errors",
     "Commit": "repository",
     "Contrast": "contrast",
@@ -77,16 +80,20 @@ _HOMES = {
     "SlotFacts": "inspection",
     "SnapshotError": "errors",
     "Stats": "inspection",
+    "TornError": "errors",
     "TransientError": "errors",
     "Verification": "verification",
     "WriteReport": "policy",
     "contact_sheet": "portrait",
     "diff": "difference",
     "export": "exchange",
+    "history": "repository",
     "import_memory": "exchange",
     "near_duplicates": "duplicates",
     "neighbour_sheet": "portrait",
     "read_features": "npz",
+    "tags": "repository",
+    "verify_folder": "verification",
 }
 
 __all__ = [
@@ -94,6 +101,7 @@ __all__ = [
     "IMPORT_KINDS",
     "PAPER",
     "ArgumentError",
+    "BusyError",
     "Commit",
     "ConfigError",
     "Contrast",
@@ -122,16 +130,20 @@ __all__ = [
     "SlotFacts",
     "SnapshotError",
     "Stats",
+    "TornError",
     "TransientError",
     "Verification",
     "WriteReport",
     "contact_sheet",
     "diff",
     "export",
+    "history",
     "import_memory",
     "near_duplicates",
     "neighbour_sheet",
     "read_features",
+    "tags",
+    "verify_folder",
 ]
 
 

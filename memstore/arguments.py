@@ -21,12 +21,12 @@ from memstore.state import EMPTY, SOURCE_BYTES
 NO_SOURCE = b"\xff"  # never UTF-8
 
 
-def check_count(name: str, got: object) -> None:
-    """Raise unless `got` is an int >= 1."""
+def check_count(name: str, got: object, most: float = np.inf) -> None:
+    """Raise unless `got` is an int in [1, most]."""
     if isinstance(got, bool) or not isinstance(got, int | np.integer):
         raise DtypeError(f"{name}: got {type(got).__name__}, want int")
-    if got < 1:
-        raise ArgumentError(f"{name}: got {got}, want >= 1")
+    if not 1 <= got <= most:
+        raise ArgumentError(f"{name}: got {got}, want >= 1{f' and <= {most}' * (most < np.inf)}")
 
 
 def check_text(name: str, got: str) -> bytes:

@@ -90,7 +90,7 @@ def rounding(terms: int) -> float:
 
     It is n u / (1 - n u) with u = 2^-24 for n terms, in whatever order they are summed.
     """
-    return 1.01 * terms * 2**-24
+    return 1.01 * terms * 2**-24 / (1 - terms * 2**-24)
 
 
 def error_bound(channels: int) -> float:

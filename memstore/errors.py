@@ -72,6 +72,14 @@ class ExtraMissingError(MemstoreError, ImportError):
     """A library that only this needs is not installed."""
 
 
+class BusyError(MemstoreError, RuntimeError):
+    """The same thread is in the middle of another call of this memory, as in a signal handler."""
+
+
+class TornError(MemstoreError, RuntimeError):
+    """A write was interrupted in its midst: what is in RAM is not to be saved."""
+
+
 class ForkError(MemstoreError, RuntimeError):
     """A forked child used the disk: the threads of the store stay behind in the parent."""
 

@@ -2,18 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition
+from threading import Condition, get_ident, local
+
+from memstore.errors import BusyError
 
 
 class Guard:
-    """Lets many threads read at once, or one write.
+    """Lets many threads read at once, or one write; who waits to write goes before new readers.
 
-    Reading may be nested, also in writing; who writes within reading waits for itself.
+    Reading may be nested. Anything else within a call of the same thread is refused: it comes from
+    a signal handler, and would see, or save, half of a change.
     """
 
     def __init__(self) -> None:
+        # Sets of threads, not counts: an interrupt between two steps cannot make them wrong.
         self._changed = Condition()
-        self._readers = 0
+        self._readers: set[int] = set()
+        self._waiting: set[int] = set()
+        self._writer: int | None = None
+        self._mine = local()
         self._reading = _Reading(self)
 
     def reading(self) -> "_Reading":
@@ -22,23 +29,52 @@ class Guard:
 
     def enter(self) -> None:
         """Begin to read."""
-        with self._changed:
-            self._readers += 1
+        mine, me = self._mine, get_ident()
+        if getattr(mine, "writes", False):
+            raise BusyError(BUSY)
+        if depth := getattr(mine, "depth", 0):
+            mine.depth = depth + 1
+            return
+        mine.depth = 1
+        try:
+            with self._changed:
+                while self._writer is not None or self._waiting:
+                    self._changed.wait()
+                self._readers.add(me)
+        except BaseException:
+            self.leave()
+            raise
 
     def leave(self) -> None:
         """End reading."""
-        with self._changed:
-            self._readers -= 1
-            if not self._readers:
+        self._mine.depth -= 1
+        if not self._mine.depth:
+            with self._changed:
+                self._readers.discard(get_ident())
                 self._changed.notify_all()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Wait until nobody reads or writes, and keep all others out."""
-        with self._changed:
-            while self._readers:
-                self._changed.wait()
+        mine, me = self._mine, get_ident()
+        if getattr(mine, "writes", False) or getattr(mine, "depth", 0):
+            raise BusyError(BUSY)
+        mine.writes = True
+        try:
+            with self._changed:
+                self._waiting.add(me)
+                while self._readers or self._writer is not None:
+                    self._changed.wait()
+                self._waiting.discard(me)
+                self._writer = me
             yield
+        finally:
+            with self._changed:
+                self._waiting.discard(me)
+                if self._writer == me:
+                    self._writer = None
+                self._changed.notify_all()
+            mine.writes = False
 
 
 class _Reading:
@@ -52,3 +88,6 @@ class _Reading:
 
     def __exit__(self, *exception: object) -> None:
         self._guard.leave()
+
+
+BUSY = "memory: this thread is in the middle of another call of it; is this a signal handler?"

@@ -134,6 +134,8 @@ def _check_size(config: MemoryConfig, rows: int, disk_bytes: Callable[[], int]) 
 
 def check_state(state: State) -> None:
     """Raise FormatError unless the state is one that a memory can be in."""
+    if (state.touched[state.index.rows :] != EMPTY).any():
+        raise FormatError("touched: got a used slot without a key")
     if (state.touched < EMPTY).any() or (state.touched > state.clock).any():
         raise FormatError(f"touched: got a clock value outside [{EMPTY}, clock]")
     if (state.reads < 0).any():

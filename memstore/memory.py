@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from memstore.repository import Commit, Expired, Repository
 
 Mode = Literal["r", "r+", "closed"]
+MOST = 4096  # a k that any memory takes, be its capacity smaller
 
 
 class Memory:
@@ -103,9 +104,10 @@ class Memory:
 
     def close(self) -> None:
         """Let the next writer in. What is in RAM can still be read, and no longer be changed."""
-        if self._repository is not None:
-            self._repository.close()
-        self._mode = "closed"
+        with self._guard.writing():
+            if self._repository is not None:
+                self._repository.close()
+            self._mode = "closed"
 
     def __enter__(self) -> Self:
         return self
@@ -115,7 +117,8 @@ class Memory:
 
     def __len__(self) -> int:
         """Number of used slots."""
-        return len(self._state.used)
+        with self._guard.reading():
+            return len(self._state.used)
 
     @property
     def config(self) -> MemoryConfig:
@@ -145,17 +148,20 @@ class Memory:
     @property
     def slots(self) -> NDArray[np.int64]:
         """(n,) used slots, ascending."""
-        return self._state.used
+        with self._guard.reading():
+            return self._state.used
 
     @property
     def ages(self) -> NDArray[np.int64]:
         """(n,) pairs written since each used slot was last touched, in the order of `slots`."""
-        return self._state.clock - self._state.touched[self._state.used]
+        with self._guard.reading():
+            return self._state.clock - self._state.touched[self._state.used]
 
     @property
     def sources(self) -> list[str]:
         """Where each used slot's value came from, in the order of `slots`; "" if not told."""
-        return [source.decode() for source in self._state.sources[self._state.used].tolist()]
+        with self._guard.reading():
+            return [source.decode() for source in self._state.sources[self._state.used].tolist()]
 
     @property
     def reads(self) -> NDArray[np.int64]:
@@ -163,7 +169,8 @@ class Memory:
 
         A statistic, not content: saved with the next commit of a change, never a change by itself.
         """
-        return self._state.reads[self._state.used]
+        with self._guard.reading():
+            return self._state.reads[self._state.used]
 
     def keys(self, slots: ArrayLike) -> NDArray[np.float32]:
         """Copy keys: (n, C) unit vectors."""
@@ -177,9 +184,12 @@ class Memory:
             return unpack(self._state.values[checked], self.config.resolution)
 
     def search(self, features: ArrayLike, k: int) -> Hits:
-        """Find the k used slots with the most similar keys; k >= 1 may exceed len(memory)."""
+        """Find the k used slots with the most similar keys; k >= 1 may exceed len(memory).
+
+        k is at most the capacity or 4,096, whichever is more.
+        """
         queries = arguments.as_queries(features, self.config.key_dim)
-        arguments.check_count("k", k)
+        arguments.check_count("k", k, most=max(MOST, self.config.capacity))
         with self._guard.reading():
             return self._state.index.search(queries, k, self._state.used_rows)
 
@@ -197,7 +207,7 @@ class Memory:
             exclude: per query a source whose slots are passed over, or None.
         """
         queries = arguments.as_queries(features, self.config.key_dim)
-        arguments.check_count("k", k)
+        arguments.check_count("k", k, most=max(MOST, self.config.capacity))
         beta = self.config.beta if beta is None else arguments.as_cosine("beta", beta)
         excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
         with self._guard.reading():
@@ -256,7 +266,8 @@ class Memory:
         Args:
             name: letters, digits and ".", "_", "-", at most 100; not used before.
         """
-        self._disk().tag(name)
+        with self._guard.writing():
+            self._disk().tag(name)
 
     def tags(self) -> dict[str, str]:
         """Snapshot id by tag; {} in RAM."""
@@ -264,7 +275,8 @@ class Memory:
 
     def untag(self, name: str) -> None:
         """Take a tag away, so that its snapshot may expire; the name cannot be used again."""
-        self._disk().untag(name)
+        with self._guard.writing():
+            self._disk().untag(name)
 
     def expire(self, keep: int = 8) -> "Expired":
         """Forget old snapshots and free what only they used; the present state stays.
@@ -290,7 +302,9 @@ class Memory:
         """
         from memstore import repository
 
-        with self._guard.writing():
+        if self.path and self.path.resolve() in Path(path).resolve().parents:
+            raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
+        with self._guard.reading():
             repository.create(Path(path), self._state, "copy")
 
     def verify(self, every: bool = False, progress: Progress | None = None) -> Verification:
@@ -304,7 +318,7 @@ class Memory:
             every: also all other snapshots of the history and all tagged ones.
             progress: called with the number of snapshots done, and of all.
         """
-        with self._guard.writing():
+        with self._guard.reading():
             return verify(self._state, self._repository, every, progress)
 
     def stats(self) -> inspection.Stats:

@@ -3,9 +3,11 @@
 Only this file and failures.py import zarr and icechunk. Over 250 lines: one class, short methods.
 """
 
+import os
 import re
 import secrets
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,10 +27,12 @@ from memstore.errors import (
     PathExistsError,
     PathMissingError,
     SnapshotError,
+    TornError,
 )
 from memstore.failures import check_process, first_line, reading, writing
 from memstore.inspection import disk_bytes
 from memstore.lock import WriterLock
+from memstore.seals import seal
 from memstore.state import State
 
 LOCK_FILE = "writer.lock"
@@ -61,6 +65,7 @@ class Expired(NamedTuple):
 
 def create(path: Path, state: State, message: str) -> None:
     """Make a memory: built beside the path, then renamed, so never half of one."""
+    path = Path(os.path.abspath(path))
     if path.exists() or path.is_symlink():
         raise PathExistsError(f"{path}: exists already; choose another path or open it")
     check_process(path)
@@ -88,6 +93,23 @@ def _codecs(name: str) -> list[Any]:
     """How the chunks of an array are written: each ends with a checksum."""
     packed = [] if name == "keys" else [ZstdCodec(level=3)]  # random mantissas do not compress
     return [*packed, Crc32cCodec()]
+
+
+def history(path: str | Path) -> list[Commit]:
+    """Commits of a memory's folder that can be opened by id, newest first, reading none of them.
+
+    Where the last one is damaged, all that can be found: from one of them one can go on.
+    """
+    repository = Repository(Path(path), writable=False)
+    try:
+        return repository.history()
+    except FormatError:
+        return repository.commits()
+
+
+def tags(path: str | Path) -> dict[str, str]:
+    """Snapshot id by tag, of a memory's folder, reading none of them."""
+    return Repository(Path(path), writable=False).tags()
 
 
 class Repository:
@@ -138,13 +160,14 @@ class Repository:
 
     def commit(self, state: State, message: str) -> str:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
+        if state.torn:
+            raise TornError(f"{self.path}: a write was interrupted in its midst; open it again")
         with writing(self.path):
             if state.dirty:
                 self._commit(state, message)
             elif self.snapshot != self._tip:
                 self._repo.reset_branch(MAIN, self.snapshot, from_snapshot_id=self._tip)
-        self._tip = self.snapshot
-        state.dirty.clear()
+                self._tip = self.snapshot
         return self.snapshot
 
     def _commit(self, state: State, message: str) -> None:
@@ -159,11 +182,29 @@ class Repository:
         group = zarr.open_group(session.store, mode="r+", zarr_format=3)
         dirty = np.array(sorted(state.dirty), np.int64)
         ledger = layout.write(group, state, dirty, self._ledger, message)
-        snapshot = session.commit(message)
+        try:
+            snapshot = session.commit(message)
+            if rewound:
+                self._repo.reset_branch(MAIN, snapshot, from_snapshot_id=self._tip)
+            self._follow(snapshot, state, ledger)
+        except BaseException as error:
+            # An interrupt, or a late failure: the commit may have arrived all the same.
+            tip = self._repo.lookup_branch(MAIN)
+            wanted = seal(state, ledger.checks, ledger.log_rows, message, ledger.time)
+            if tip == self.snapshot or self._group(tip).attrs["seal"] != wanted:
+                raise
+            self._follow(tip, state, ledger)
+            if not isinstance(error, icechunk.IcechunkError):
+                raise
         if rewound:
-            self._repo.reset_branch(MAIN, snapshot, from_snapshot_id=self._tip)
-            self._drop_rewind()
-        self.snapshot, self._ledger = snapshot, ledger
+            with suppress(icechunk.IcechunkError):  # the next rewind will
+                self._drop_rewind()
+
+    def _follow(self, snapshot: str, state: State, ledger: layout.Ledger) -> None:
+        """The state is now that of a snapshot, which is the last commit."""
+        self._tip = self.snapshot = snapshot
+        self._ledger = ledger
+        state.dirty.clear()
 
     def _drop_rewind(self) -> None:
         """Forget the branch of a rewind, be it ours or that of a writer that died in one."""
@@ -201,10 +242,38 @@ class Repository:
 
     def history_of(self, snapshot: str) -> list[Commit]:
         """Commits that led to a snapshot, newest first."""
+        try:
+            return self._ancestry(snapshot)
+        except FormatError:
+            if self.is_expired(snapshot):
+                raise SnapshotError(f"{self.path}: {snapshot} has expired") from None
+            raise
+
+    def _ancestry(self, snapshot: str) -> list[Commit]:
+        """As history_of."""
         with reading(self.path):
             ancestry = list(self._repo.ancestry(snapshot_id=snapshot))
         # The last is Icechunk's own: a repository without arrays.
         return [Commit(entry.id, entry.message, entry.written_at) for entry in ancestry[:-1]]
+
+    def is_expired(self, snapshot: str) -> bool:
+        """Whether a snapshot has left a history that is whole: a writer has let it expire."""
+        try:
+            with reading(self.path):
+                tips = [self._repo.lookup_branch(MAIN), *self.tags().values()]
+            return all(snapshot != commit.id for tip in tips for commit in self._ancestry(tip))
+        except FormatError:
+            return False
+
+    def commits(self) -> list[Commit]:
+        """All commits that can be opened by id, newest first; damage hides no more than its own."""
+        found: dict[str, Commit] = {}
+        for file in (self.path / "snapshots").iterdir():
+            with suppress(icechunk.IcechunkError, ValueError):
+                entry = self._repo.lookup_snapshot(file.name)
+                if entry.parent_id is not None:
+                    found[entry.id] = Commit(entry.id, entry.message, entry.written_at)
+        return sorted(found.values(), key=lambda commit: commit.time, reverse=True)
 
     def tag(self, name: str) -> None:
         """Name `self.snapshot`."""

@@ -53,6 +53,7 @@ class State:
     )  # since creation
     dirty: set[int] = field(default_factory=set)  # slots written or removed since the last commit
     _counting: Lock = field(default_factory=Lock)  # readers in threads count one at a time
+    torn: bool = False  # a change was interrupted in its midst
     _used_rows: NDArray[np.bool_] | None = None  # until the next change
 
     @classmethod
@@ -130,6 +131,7 @@ class State:
 
     def _apply(self, plan: Plan, grids: NDArray[np.uint8], sources: NDArray[np.bytes_]) -> None:
         """Write the planned pairs (B,), values packed: per slot the last one counts."""
+        self.torn = True
         slots, last = _last(plan.slots)
         self.index.put(slots, plan.keys[last])
         self.touched[slots] = self.clock + 1 + last
@@ -143,12 +145,15 @@ class State:
         for kind, count in zip(*np.unique(plan.kinds, return_counts=True), strict=True):
             self.counts[str(kind)] += int(count)
         self.dirty.update(plan.slots.tolist())
+        self.torn = False
 
     def remove(self, slots: NDArray[np.int64]) -> None:
         """Empty the slots (n,)."""
+        self.torn = True
         self.clear(slots)
         self.counts["remove"] += len(slots)
         self.dirty.update(slots.tolist())
+        self.torn = False
 
     def clear(self, slots: NDArray[np.int64]) -> None:
         """Leave nothing of what the slots (n,) held."""

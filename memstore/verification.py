@@ -1,6 +1,7 @@
 """verify: is a memory whole, in RAM and on disk?"""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 
 class Verification(NamedTuple):
-    """What `Memory.verify` looked at, and what is wrong.
+    """What was looked at, and what is wrong.
 
     Attributes:
         snapshots: read from disk, every chunk of them.
@@ -37,33 +38,59 @@ class Verification(NamedTuple):
     problems: tuple[str, ...]
 
 
-def verify(
-    state: State, repository: "Repository | None", every: bool, progress: Progress | None
+def verify_folder(
+    path: str | Path, every: bool = True, progress: Progress | None = None
 ) -> Verification:
-    """Check the state in RAM, the snapshot that it is based on, and with `every` all others."""
-    problems = [f"in RAM: {problem}" for problem in _state_problems(state)]
-    slots = len(state.used)
+    """Check the folder of a memory that need not open: damage is reported, not raised.
+
+    Args:
+        path: of the folder.
+        every: all snapshots of the history and all tagged ones; else the last commit alone.
+        progress: called with the number of snapshots done, and of all.
+
+    Raises:
+        PathMissingError: there is nothing at the path.
+        NotAMemoryError: there is something else.
+    """
+    from memstore.repository import Repository
+
+    return verify(None, Repository(Path(path), writable=False), every, progress)
+
+
+def verify(
+    state: State | None,
+    repository: "Repository | None",
+    every: bool,
+    progress: Progress | None = None,
+) -> Verification:
+    """Check a state in RAM, the snapshot that it is based on, and with `every` all others."""
+    problems, slots, read = [], 0, 0
+    if state:
+        problems += [f"in RAM: {problem}" for problem in _state_problems(state)]
+        slots += len(state.used)
     snapshots = _snapshots(repository, every, problems) if repository else {}
     for done, (snapshot, commit) in enumerate(snapshots.items()):
         if progress:
             progress(done, len(snapshots))
+        assert repository
         try:
-            stored, ledger = repository.read(snapshot) if repository else (state, None)
+            stored, ledger = repository.read(snapshot)
         except ForkError:
             raise
         except MemstoreError as error:
-            problems.append(f"snapshot {snapshot}: {error}")
+            if not repository.is_expired(snapshot):
+                problems.append(f"snapshot {snapshot}: {error}")
             continue
-        slots += len(stored.used)
-        found = [*_row_problems(stored, ledger)] if ledger else []
-        if ledger and commit and not _same_commit(commit, ledger):
+        read, slots = read + 1, slots + len(stored.used)
+        found = [*_row_problems(stored, ledger)]
+        if commit and not _same_commit(commit, ledger):
             found.append("the history's message or time is not what was written")
-        if repository and snapshot == repository.snapshot:
+        if state and snapshot == repository.snapshot:
             found += _differences(state, stored)
         problems += [f"snapshot {snapshot}: {problem}" for problem in found]
     if progress:
         progress(len(snapshots), len(snapshots))
-    return Verification(len(snapshots), slots, tuple(problems))
+    return Verification(read, slots, tuple(problems))
 
 
 def _snapshots(
@@ -79,7 +106,10 @@ def _snapshots(
     except ForkError:
         raise
     except MemstoreError as error:
-        problems.append(f"history: {error}")
+        if not repository.is_expired(repository.snapshot):
+            problems.append(f"history: {error}")
+        if every:  # what can be found all the same
+            found |= {commit.id: commit for commit in repository.commits()}
     return found
 
 
@@ -121,9 +151,15 @@ def _row_problems(state: State, ledger: "Ledger") -> Iterator[str]:
 
 
 def _differences(state: State, stored: State) -> Iterator[str]:
-    """Slots that nobody has changed since the snapshot and that differ from it all the same."""
-    for start in range(0, stored.index.rows, ROWS):
-        slots = np.arange(start, min(start + ROWS, stored.index.rows))
+    """What nobody has changed since the snapshot and differs from it all the same."""
+    if not state.dirty and (state.clock, state.counts) != (stored.clock, stored.counts):
+        yield "the clock or the counts in RAM differ from those on disk"
+    rows = min(state.index.rows, stored.index.rows)
+    for beyond in np.flatnonzero(state.touched[rows:] != stored.touched[rows:]) + rows:
+        if int(beyond) not in state.dirty:
+            yield f"slot {beyond}: used in RAM or on disk only"
+    for start in range(0, rows, ROWS):
+        slots = np.arange(start, min(start + ROWS, rows))
         slots = slots[[slot not in state.dirty for slot in slots.tolist()]]
         ours, theirs = state.rows(slots), stored.rows(slots)
         for name in ("keys", "values", "touched", "sources"):

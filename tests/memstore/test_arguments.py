@@ -96,3 +96,12 @@ def test_sources_of_128_bytes_fit():
     assert memory.read(AXES[:1], 1, exclude=["é" * 64]).counts.tolist() == [0]
     assert memory.read(AXES[:1], 1, exclude=["é" * 63]).counts.tolist() == [1]
     assert memory.read(AXES[:1], 1, exclude=[None]).counts.tolist() == [1]
+
+
+def test_more_neighbours_than_any_memory_has():
+    memory = Memory(TINY)
+    assert memory.search(AXES[:1], 4096).slots.shape == (1, 4096)
+    for k in (4097, 10**12, 10**30):
+        for call in (memory.search, memory.read):
+            with pytest.raises(memstore.ArgumentError, match="want >= 1 and <= 4096"):
+                call(AXES[:1], k)

@@ -7,6 +7,7 @@ from memstore.errors import check_shape
 
 BUILTINS = {
     "ArgumentError": ValueError,
+    "BusyError": RuntimeError,
     "ConfigError": ValueError,
     "DtypeError": TypeError,
     "ExtraMissingError": ImportError,
@@ -22,6 +23,7 @@ BUILTINS = {
     "ShapeError": ValueError,
     "SlotError": IndexError,
     "SnapshotError": LookupError,
+    "TornError": RuntimeError,
     "TransientError": RuntimeError,
 }
 

@@ -92,7 +92,7 @@ with memstore.Memory.open(path) as memory:
 for call in (
     lambda: memstore.Memory.open(path, "r+"),
     lambda: memstore.Memory.create(path + "/deeper", memory.config),
-    lambda: memory.copy_to(path + "/copy"),
+    lambda: memory.copy_to(os.path.dirname(path) + "/copy"),
 ):
     try:
         call()

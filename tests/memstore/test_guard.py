@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from memstore import Memory, MemoryConfig
+from memstore import BusyError, Memory, MemoryConfig, TornError
 from memstore.guard import Guard
 
 
@@ -45,6 +45,73 @@ def test_a_writer_waits_for_readers_and_keeps_others_out():
         told.append("reader in")
     thread.join()
     assert told == ["reader out", "writer in", "writer out", "reader in"]
+
+
+def test_a_writer_goes_before_readers_that_never_stop():
+    guard, stop, waits = Guard(), threading.Event(), []
+
+    def read():
+        while not stop.is_set():
+            with guard.reading():
+                time.sleep(0.002)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        start = time.perf_counter()
+        with guard.writing():
+            waits.append(time.perf_counter() - start)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(waits)[10] < 0.5  # at most the readers that were in; it was seconds
+
+
+def test_reading_nests_and_nothing_else_does():
+    guard = Guard()
+    refused = pytest.raises(BusyError, match="signal handler")
+    with guard.reading(), guard.reading(), refused, guard.writing():
+        pass
+    with guard.writing(), refused, guard.reading():
+        pass
+    with guard.writing(), refused, guard.writing():
+        pass
+    with guard.reading():
+        pass
+
+
+def test_a_signal_handler_cannot_save_half_a_write(tmp_path, monkeypatch):
+    """It calls commit in the middle of a write."""
+    config = MemoryConfig(capacity=8, key_dim=64, resolution=4)
+    with Memory.create(tmp_path / "memory", config) as memory:
+        put = memory._state.index.put
+        told = []
+
+        def interrupted(*arguments):
+            put(*arguments)
+            with pytest.raises(BusyError):
+                memory.commit("from a handler")
+            told.append("refused")
+
+        monkeypatch.setattr(memory._state.index, "put", interrupted)
+        memory.write(np.eye(64)[:2], np.ones((2, 4, 4, 4), bool))
+        assert told == ["refused"]
+
+
+def test_an_interrupted_write_is_not_committed(tmp_path, monkeypatch):
+    config = MemoryConfig(capacity=8, key_dim=64, resolution=4)
+    with Memory.create(tmp_path / "memory", config) as memory:
+
+        def interrupted(*arguments):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(memory._state.index, "put", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            memory.write(np.eye(64)[:2], np.ones((2, 4, 4, 4), bool))
+        with pytest.raises(TornError, match="open it again"):
+            memory.commit("half")
+    assert len(Memory.open(tmp_path / "memory")) == 0
 
 
 def test_an_error_lets_go():

@@ -307,3 +307,66 @@ def test_two_creators(tmp_path, monkeypatch):
     with pytest.raises(memstore.PathExistsError, match="just made"):
         Memory.create(tmp_path / "memory", TINY)
     assert [entry.name for entry in tmp_path.iterdir()] == ["memory"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, icechunk.IcechunkError("late")])
+@pytest.mark.parametrize("at", [None, "first"])
+def test_a_commit_that_arrived_all_the_same(path, monkeypatch, error, at):
+    """An interrupt, or an error, after the store has made the commit."""
+    with Memory.open(path, "r+", at=at) as memory:
+        follow = memory._repository._follow
+        monkeypatch.setattr(
+            memory._repository, "_follow", lambda *args: monkeypatch.undo() or _raise(error)
+        )
+        memory.write(AXES[2:], ~GRIDS[2:])
+        if isinstance(error, Exception):
+            memory.commit("arrived")
+        else:
+            with pytest.raises(error):
+                memory.commit("arrived")
+        assert memory.history()[0].message == "arrived"
+        assert memory.commit("again") == memory.snapshot  # nothing is left to save
+        memory.write(AXES[:1], ~GRIDS[:1])
+        memory.commit("and on")
+        assert follow
+    assert [entry.message for entry in Memory.open(path).history()][:2] == ["and on", "arrived"]
+    assert Memory.open(path).verify(every=True).problems == ()
+
+
+def _raise(error):
+    raise error
+
+
+def test_a_damaged_last_commit_hides_no_other(path):
+    with Memory.open(path) as memory:
+        ids = [commit.id for commit in memory.history()]
+    file = path / "snapshots" / ids[0]
+    file.write_bytes(file.read_bytes()[:-20])
+    found = memstore.verify_folder(path)
+    assert found.snapshots == 3 and any(ids[0] in problem for problem in found.problems)
+    assert [commit.id for commit in memstore.history(path)] == ids[1:]
+    with Memory.open(path, "r+", at=ids[1]) as memory:
+        memory.tag("the-last-whole-one")
+
+
+def test_history_without_opening(path):
+    with Memory.open(path) as memory:
+        assert memstore.history(path) == memory.history()
+        assert memstore.tags(path) == memory.tags()
+
+
+def test_a_reader_whose_snapshot_expired(path):
+    with Memory.open(path) as reader:
+        with Memory.open(path, "r+") as writer:
+            writer.write(AXES[:1], ~GRIDS[:1])
+            writer.commit("new")
+            writer.expire(1)
+        assert reader.verify() == (0, 3, ())
+        with pytest.raises(memstore.SnapshotError, match="has expired"):
+            reader.history()
+        assert len(reader) == 3
+
+
+def test_a_copy_does_not_go_into_the_memory(path):
+    with Memory.open(path) as memory, pytest.raises(memstore.ArgumentError, match="outside"):
+        memory.copy_to(path / "deeper" / "copy")
