@@ -51,7 +51,8 @@ class Guard:
         if not self._mine.depth:
             with self._changed:
                 self._readers.discard(get_ident())
-                self._changed.notify_all()
+                if self._waiting:
+                    self._changed.notify_all()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
