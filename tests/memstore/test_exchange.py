@@ -1,5 +1,6 @@
 """export and import_memory: what goes out comes back, and damage is named."""
 
+import os
 import random
 import shutil
 import tempfile
@@ -201,3 +202,13 @@ def test_exports_of_format_1_are_still_read(kind):
     assert memory.sources == ["chair/a", "", "tisch/ü"]
     assert memory.keys(range(3)).tolist() == np.eye(3).tolist()
     assert memory.values(range(3)).reshape(3, 8).argmax(axis=1).tolist() == [0, 3, 7]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["npz", "safetensors"])
+def test_a_pipe_or_a_folder_is_no_file(kind, tmp_path):
+    os.mkfifo(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    for name in ("a", "b"):
+        with pytest.raises(PathError, match="no regular file"):
+            import_memory(tmp_path / name, kind)
