@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from memstore.errors import FormatError
 from memstore.files import check_regular
+from memstore.pairs import Progress
 from memstore.state import Rows
 from memstore.tables import BLOCK_BYTES, Head, Table, arrays, facts, reading
 
@@ -26,23 +27,30 @@ _MAX_METADATA = 2**20  # bytes of one zarr.json
 _MAX_ARRAYS = 64
 
 
-def write_zarr(path: Path, table: Table) -> None:
-    """Write a table as a new folder."""
+def write_zarr(path: Path, table: Table, progress: Progress) -> None:
+    """Write a table as a new folder, some rows of all arrays at a time."""
     import zarr
     from zarr.storage import LocalStore
 
     group = zarr.create_group(LocalStore(path), zarr_format=3, attributes=facts(table))
-    for name, rows in arrays(table, True).items():
-        step = max(1, BLOCK_BYTES // max(1, Head(rows.dtype, rows.shape[1:]).nbytes))
-        array = group.create_array(
+    named, n = arrays(table, True), len(table.rows.slots)
+    widest = max(Head(rows.dtype, rows.shape[1:]).nbytes for rows in named.values())
+    step = max(1, BLOCK_BYTES // widest)
+    made = {
+        name: group.create_array(
             name,
             shape=rows.shape,
             dtype=rows.dtype,
-            chunks=(min(step, max(1, len(rows))), *rows.shape[1:]),
+            chunks=(min(step, max(1, n)), *rows.shape[1:]),
             compressors=None,
             config={"write_empty_chunks": True},
         )
-        array[:] = rows
+        for name, rows in named.items()
+    }
+    for start in range(0, n, step):
+        for name, rows in named.items():
+            made[name][start : start + step] = rows[start : start + step]
+        progress(min(start + step, n), n)
 
 
 @contextmanager

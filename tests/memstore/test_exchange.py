@@ -108,6 +108,17 @@ def test_progress_counts_slots(tmp_path):
     assert told == [(n, n), *((i, n) for i in range(1, n + 1)), (n, n)]
 
 
+@pytest.mark.parametrize("kind", ["zarr", "parquet"])
+def test_progress_tells_of_every_block(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("memstore.zarr_folder.BLOCK_BYTES", 2 * 128)  # sources are the widest
+    monkeypatch.setattr("memstore.parquet._ROWS", 2)
+    memory, told = busy_memory(3, writes=12), []
+    n = len(memory)
+    assert n > 3
+    export(memory, tmp_path / "a", kind, progress=lambda *done: told.append(done))
+    assert told == [(min(i + 2, n), n) for i in range(0, n, 2)]
+
+
 def test_a_folder_without_suffix_tells_its_kind(tmp_path):
     memory = busy_memory()
     for kind in ("zarr", "binvox"):
