@@ -67,6 +67,11 @@ def progress_bar(quiet: bool, what: str) -> Iterator[Any]:
         yield show
 
 
+def printable(text: object) -> str:
+    """As text on one line, in which what steers a terminal is shown as Python would write it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
 def print_json(found: Any) -> None:
     """Print one JSON object."""
     typer.echo(json.dumps(found))
@@ -77,7 +82,7 @@ def print_made(path: Path, slots: int, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(path), "slots": slots})
     else:
-        typer.echo(f"{path}: {slots:,} slots")
+        typer.echo(f"{printable(path)}: {slots:,} slots")
 
 
 def set_threads(threads: int | None) -> None:

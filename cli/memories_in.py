@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mem3d_cli.console import AsJson, At, MemoryFolder, Quiet, print_json, progress_bar
+from mem3d_cli.console import AsJson, At, MemoryFolder, Quiet, print_json, printable, progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ def inspect(
 
     print_stats(path, facts)
     if picture:
-        typer.echo(f"picture: {picture}")
+        typer.echo(f"picture: {printable(picture)}")
 
 
 def query(
@@ -79,23 +79,26 @@ def query(
     if (features is None) == (not slot):
         raise typer.BadParameter("want --features FILE or --slot N, one of them")
     with Memory.open(path, at=at) as memory:
+        k = min(k, max(1, len(memory)))
         queries = memory.keys(slot or []) if features is None else read_features(features)
         found = _neighbours(memory, queries, k)
         if picture:
             save_png(picture, neighbour_sheet(memory, queries, k))
     if as_json:
-        print_json(found)
+        print_json({"queries": found})
         return
     from mem3d_cli.memory_tables import print_neighbours
 
     print_neighbours(found)
     if picture:
-        typer.echo(f"picture: {picture}")
+        typer.echo(f"picture: {printable(picture)}")
 
 
 def diff(
     path: MemoryFolder,
-    before: Annotated[str, typer.Argument(help="Snapshot id or tag, or another memory's folder.")],
+    before: Annotated[
+        str, typer.Argument(help="Snapshot id or tag, else another memory's folder.")
+    ],
     after: Annotated[
         str | None, typer.Argument(help="The same; by default the last commit.")
     ] = None,
@@ -122,17 +125,22 @@ def diff(
 
 
 def _snapshot(path: Path, named: str | None) -> "Memory":
-    """The memory at a snapshot or tag, or another memory whose folder is named."""
-    from memstore import Memory
+    """The memory at a snapshot or tag; what is none, or has a separator, may name a folder."""
+    from memstore import Memory, SnapshotError
 
-    if named is not None and Path(named).is_dir():
+    if named is None or not Path(named).is_dir():
+        return Memory.open(path, at=named)
+    if Path(named).name != named:
         return Memory.open(named)
-    return Memory.open(path, at=named)
+    try:
+        return Memory.open(path, at=named)
+    except SnapshotError:
+        return Memory.open(named)
 
 
 def _neighbours(memory: "Memory", queries: "NDArray[np.floating]", k: int) -> list[dict[str, Any]]:
     """Per query its hits, with what is known of each slot."""
-    hits = memory.search(queries, min(k, max(1, len(memory))))
+    hits = memory.search(queries, k)
     slots = memory.slots.tolist()
     known = dict(
         zip(slots, zip(memory.sources, memory.ages, memory.reads, strict=True), strict=True)

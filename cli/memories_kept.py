@@ -12,6 +12,7 @@ from mem3d_cli.console import (
     Quiet,
     print_json,
     print_made,
+    printable,
     progress_bar,
 )
 
@@ -70,7 +71,7 @@ def tag(
     if as_json:
         print_json({"tag": name, "snapshot": snapshot})
     else:
-        typer.echo(f"{name}: {snapshot or 'taken away'}")
+        typer.echo(f"{printable(name)}: {snapshot or 'taken away'}")
 
 
 def verify(
@@ -96,7 +97,7 @@ def verify(
         print_json(found._asdict())
     else:
         for problem in found.problems:
-            typer.echo(problem)
+            typer.echo(printable(problem))
         what = f"{found.snapshots} snapshots and RAM, {found.slots:,} slots"
         typer.echo(f"{what}: {len(found.problems) or 'no'} problems")
     if found.problems:

@@ -1,12 +1,19 @@
 """What the memstore commands print for people."""
 
 import itertools
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import typer
+
+from mem3d_cli.console import printable
+
 BAR = 40  # characters of a histogram's longest bar
 EIGHTHS = " ▏▎▍▌▋▊▉█"
+LEAST = 20  # columns that a table's last column has, however narrow the terminal
 
 
 def print_stats(path: Path, facts: dict[str, Any]) -> None:
@@ -16,23 +23,20 @@ def print_stats(path: Path, facts: dict[str, Any]) -> None:
         path: folder of the memory.
         facts: `Stats` as a dict, maybe with "duplicates".
     """
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold]{_plain(str(path))}[/bold] at snapshot {facts['snapshot']}")
+    typer.echo(f"{typer.style(printable(path), bold=True)} at snapshot {facts['snapshot']}")
     used, capacity = facts["used"], facts["capacity"]
-    console.print(_bar("slots", facts["fill"], f"{used:,} of {capacity:,} used"))
-    console.print(_overview(facts))
+    typer.echo(_bar("slots", facts["fill"], f"{used:,} of {capacity:,} used"))
+    typer.echo(_overview(facts))
     if used:
         for name, title in (("ages", "age, in pairs written"), ("reads", "times read")):
-            console.print(_histogram(title, facts[name]["edges"], facts[name]["counts"]))
-        console.print(_slots("most read", facts["most_read"]))
-        console.print(_slots("least read", facts["least_read"]))
+            typer.echo(_histogram(title, facts[name]["edges"], facts[name]["counts"]))
+        typer.echo(_slots("most read", facts["most_read"]))
+        typer.echo(_slots("least read", facts["least_read"]))
     if "duplicates" in facts:
-        console.print(_duplicates(facts["duplicates"]))
+        typer.echo(_duplicates(facts["duplicates"]))
 
 
-def _overview(facts: dict[str, Any]) -> Any:
+def _overview(facts: dict[str, Any]) -> str:
     """Two columns: what, and how much."""
     written = ("merges", "inserts", "evictions", "removals")
     ram = {name: facts[f"{name}_bytes"] for name in ("key", "value", "bookkeeping")}
@@ -60,14 +64,11 @@ def _overview(facts: dict[str, Any]) -> Any:
     lines.append(("RAM", _sizes(ram)))
     if facts["disk_bytes"] is not None:
         lines.append(("disk", _sizes(facts["disk_bytes"])))
-    return _columns([(name, what) for name, what in lines])
+    return "\n".join(f"{name:<15}{printable(text)}" for name, text in lines)
 
 
 def print_neighbours(found: list[dict[str, Any]]) -> None:
     """What `memstore query` shows: a table per query."""
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
     for query in found:
         rows = [
             (
@@ -79,19 +80,17 @@ def print_neighbours(found: list[dict[str, Any]]) -> None:
             )
             for near in query["neighbours"]
         ]
-        title = f"query {query['query']}" if len(found) > 1 else None
-        console.print(_table(title, ("slot", "cosine", "age", "reads", "source"), rows))
+        if len(found) > 1:
+            typer.echo(f"\nquery {query['query']}")
+        typer.echo(_table(("slot", "cosine", "age", "reads", "source"), rows))
 
 
 def print_history(rows: list[dict[str, Any]], elsewhere: dict[str, str]) -> None:
     """What `memstore history` shows."""
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
     cells = [(row["id"], row["time"], ", ".join(row["tags"]), row["message"]) for row in rows]
-    console.print(_table(None, ("snapshot", "time (UTC)", "tags", "message"), cells, right=0))
+    typer.echo(_table(("snapshot", "time (UTC)", "tags", "message"), cells, right=0))
     for name, snapshot in elsewhere.items():
-        console.print(f"tag {_plain(name)} outside this history: {snapshot}")
+        typer.echo(f"tag {printable(name)} outside this history: {snapshot}")
 
 
 def slots_in_words(slots: Sequence[int], most: int = 12) -> str:
@@ -127,10 +126,10 @@ def _histogram(title: str, edges: Sequence[int], counts: Sequence[int]) -> str:
     return "\n".join([f"\n{title}", *bars])
 
 
-def _slots(title: str, facts: Sequence[dict[str, Any]]) -> Any:
+def _slots(title: str, facts: Sequence[dict[str, Any]]) -> str:
     """Slots with what is known of them."""
     rows = [(f"{f['slot']}", f"{f['reads']:,}", f"{f['age']:,}", f["source"]) for f in facts]
-    return _table(title, ("slot", "reads", "age", "source"), rows, right=3)
+    return f"\n{title}\n" + _table(("slot", "reads", "age", "source"), rows, right=3)
 
 
 def _duplicates(found: dict[str, Any]) -> str:
@@ -160,29 +159,26 @@ def _size(size: float) -> str:
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
-def _columns(lines: list[tuple[str, str]]) -> str:
-    """Names and texts, aligned."""
-    return "\n".join(f"{name:<15}{_plain(text)}" for name, text in lines)
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 4) -> str:
+    """Columns in full, but for the last on a terminal; the first `right` hold numbers."""
+    from rich.cells import cell_len, set_cell_size
+
+    lines = [list(heads), *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    if (width := _terminal_width()) is not None:
+        room = max(LEAST, width - sum(widths[:-1]) - 2 * (len(widths) - 1))
+        for line in lines:
+            if cell_len(line[-1]) > room:
+                line[-1] = set_cell_size(line[-1], room - 3) + "..."
+        widths[-1] = min(widths[-1], room)
+    lines.insert(1, ["-" * width for width in widths])
+    for line in lines:
+        for column, width in enumerate(widths):
+            spaces = " " * (width - cell_len(line[column]))
+            line[column] = spaces + line[column] if column < right else line[column] + spaces
+    return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
-def _table(
-    title: str | None, heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 4
-) -> Any:
-    """A table; the first `right` columns hold numbers."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0))
-    for column, head in enumerate(heads):
-        table.add_column(head, justify="right" if column < right else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
-
-
-def _plain(text: str) -> str:
-    """The text, whose brackets are not markup."""
-    from rich.markup import escape
-
-    return escape(text)
+def _terminal_width() -> int | None:
+    """Columns of the terminal; None if stdout is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.errors import DtypeError, FormatError, ShapeError
-from memstore.files import write_atomic
+from memstore.files import open_regular, write_atomic
 
 MAX_RESOLUTION = 512  # 128 MiB as bool; the data sets we know stop at 256
 _MAX_LINE = 256  # bytes of one header line
@@ -34,9 +34,9 @@ def read_binvox(path: str | Path) -> NDArray[np.bool_]:
 
     Raises:
         FormatError: not a whole, cubic binvox file with 1 <= R <= MAX_RESOLUTION.
-        OSError: the file cannot be opened.
+        OSError: the file cannot be opened, or is a pipe or a device.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         side = _read_header(file, path)
         # A run holds at least one voxel, so an honest file has at most 2 bytes per voxel.
         data = file.read(2 * side**3 + 1)

@@ -33,6 +33,8 @@ IMPORT_KINDS: tuple[Kind, ...] = ("npz", "safetensors", "zarr", "binvox")
 _WRITERS: dict[str, Callable[[Path, Table], None]] = {
     "npz": write_npz,
     "safetensors": write_tensors,
+}
+_BLOCK_WRITERS: dict[str, Callable[[Path, Table, Progress], None]] = {
     "zarr": write_zarr,
     "parquet": write_parquet,
 }
@@ -60,7 +62,7 @@ def export(
             file, with pyarrow); "binvox", "glb", "stl", "ply": a folder with a file per slot, of
             which that of binvox loses nothing. By default the path's suffix.
         slots: (n,) distinct used slots; by default all.
-        progress: called with slots written and slots in all.
+        progress: called with slots written and slots in all; for npz and safetensors at the end.
 
     Raises:
         PathExistsError: there is something at the path.
@@ -79,6 +81,8 @@ def export(
         if kind in _WRITERS:
             _WRITERS[kind](beside, table)
             show(len(chosen), len(chosen))
+        elif kind in _BLOCK_WRITERS:
+            _BLOCK_WRITERS[kind](beside, table, show)
         else:
             write_shapes(beside, table, kind, show)
 

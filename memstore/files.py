@@ -1,13 +1,32 @@
-"""Writing files and folders so that a reader never meets half of one."""
+"""Reading and writing files: a reader never meets half of one, and never waits for a pipe."""
 
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from memstore.errors import PathError, PathExistsError
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file to be read; a pipe or a device, which may never end, is refused.
+
+    Raises:
+        PathError: it is no regular file.
+        OSError: it cannot be opened.
+    """
+    check_regular(os.stat(path), path)  # before it is opened: that alone may wake a device
+    return open(path, "rb", opener=_open_at_once)
+
+
+def check_regular(found: os.stat_result, path: str | Path) -> None:
+    """Raise PathError unless what was found at the path is a regular file."""
+    if not stat.S_ISREG(found.st_mode):
+        raise PathError(f"{path}: got no regular file, want one")
 
 
 def write_atomic(path: str | Path, data: bytes) -> None:
@@ -16,14 +35,25 @@ def write_atomic(path: str | Path, data: bytes) -> None:
     Args:
         path: its folder must exist.
         data: the whole content.
+
+    Raises:
+        PathError: the disk refuses, or at the path is something that is no file.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        beside.write_bytes(data)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+        if not path.name or (path.exists() and not path.is_file()):  # rename replaces a device
+            raise PathError(f"{path}: got no file there, want a file to make or replace")
+        beside = _beside(path)
+        try:
+            beside.write_bytes(data)
+            os.replace(beside, path)
+        finally:
+            with suppress(OSError):  # the first error tells more
+                beside.unlink(missing_ok=True)
+    except PathError:
+        raise
+    except OSError as error:
+        raise PathError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -38,7 +68,7 @@ def made_beside(path: Path) -> Iterator[Path]:
         PathError: the disk refuses.
     """
     check_free(path)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    beside = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
@@ -49,13 +79,34 @@ def made_beside(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise PathError(f"{path}: cannot be written: {error}") from error
     finally:
-        if beside.is_dir():
-            shutil.rmtree(beside, ignore_errors=True)
-        else:
-            beside.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error tells more
+            if beside.is_dir():
+                shutil.rmtree(beside, ignore_errors=True)
+            else:
+                beside.unlink(missing_ok=True)
 
 
 def check_free(path: Path) -> None:
     """Raise PathExistsError if there is something, be it a broken link."""
-    if path.exists() or path.is_symlink():
+    try:
+        taken = path.exists() or path.is_symlink()
+    except OSError as error:
+        raise PathError(f"{path}: cannot be written: {error.strerror}") from error
+    if taken:
         raise PathExistsError(f"{path}: exists already, want a path where nothing is")
+
+
+def _beside(path: Path) -> Path:
+    """A new name in the same folder."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """As os.open, but a pipe that has taken the file's place is refused, not waited for."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    try:
+        check_regular(os.fstat(descriptor), path)
+    except PathError:
+        os.close(descriptor)
+        raise
+    return descriptor

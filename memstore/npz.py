@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.errors import FormatError, PathMissingError
+from memstore.files import open_regular
 from memstore.state import Rows
 from memstore.tables import (
     BLOCK_BYTES,
@@ -54,15 +55,15 @@ def write_npz(path: Path, table: Table) -> None:
 @contextmanager
 def open_npz(path: Path) -> Iterator["Npz"]:
     """Open a file to be read; whatever is wrong with it is a FormatError."""
-    with reading(path, *FOREIGN):
-        _check_directory(path)
-        with zipfile.ZipFile(path) as opened:
+    with reading(path, *FOREIGN), open_regular(path) as file:
+        _check_directory(file)
+        with zipfile.ZipFile(file) as opened:
             yield Npz(opened)
 
 
 def read_npy(path: Path, max_bytes: int) -> NDArray[Any]:
     """Read one array, of at least one axis, from an .npy file."""
-    with reading(path), open(path, "rb") as file:
+    with reading(path), open_regular(path) as file:
         head = _read_header(file, "array", os.fstat(file.fileno()).st_size)
         check_bytes("array", head.nbytes, max_bytes)
         if not head.shape or not head.nbytes:
@@ -131,12 +132,11 @@ class Npz:
         return self._zip.open(member)
 
 
-def _check_directory(path: Path) -> None:
+def _check_directory(file: IO[bytes]) -> None:
     """Raise FormatError unless the zip's directory is small: zipfile reads it whole."""
-    with open(path, "rb") as file:
-        file.seek(0, 2)
-        file.seek(-min(file.tell(), 98), 2)  # zip64 record 56, its locator 20, end record 22
-        tail = file.read()
+    file.seek(0, 2)
+    file.seek(-min(file.tell(), 98), 2)  # zip64 record 56, its locator 20, end record 22
+    tail = file.read()
     if tail[-22:-18] != b"PK\5\6":
         raise FormatError("got a file without a zip directory at its end, want .npz")
     size = int.from_bytes(tail[-10:-6], "little")

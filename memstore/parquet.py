@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from memstore.errors import ExtraMissingError
+from memstore.pairs import Progress
 from memstore.tables import Table, facts
 
 _ROWS = 512  # per row group
 
 
-def write_parquet(path: Path, table: Table) -> None:
+def write_parquet(path: Path, table: Table, progress: Progress) -> None:
     """Write a table as a new file, a row per slot; the facts are in the schema's metadata.
 
     Columns: slot, source, age, reads, touched, key (C float32), value (the packed bits).
@@ -44,6 +45,7 @@ def write_parquet(path: Path, table: Table) -> None:
                 pa.array([value.tobytes() for value in rows.values[some]], pa.binary(value_bytes)),
             ]
             writer.write_batch(pa.record_batch(columns, schema=schema))
+            progress(min(start + _ROWS, len(rows.slots)), len(rows.slots))
 
 
 def _pyarrow(path: Path) -> tuple[Any, Any]:

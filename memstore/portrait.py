@@ -64,16 +64,20 @@ def neighbour_sheet(memory: Memory, features: ArrayLike, k: int = 8) -> Rgb:
     Returns:
         (H, W, 3).
     """
-    slots, cosines = memory.search(features, k)
+    with memory._guard.reading():  # at once: what was found may be removed
+        slots, cosines = memory.search(features, k)
+        hits = [found[found >= 0].tolist() for found in slots]
+        grids = [memory.values(found) for found in hits]
+        sources = [[facts_of(memory._state, slot).source for slot in found] for found in hits]
+        used = len(memory)
     rows = []
-    for number, (found, near) in enumerate(zip(slots, cosines, strict=True)):
-        hits = found[found >= 0]
+    for number, row in enumerate(zip(hits, cosines, grids, sources, strict=True)):
         tiles = []
-        for slot, cosine, grid in zip(hits, near, memory.values(hits), strict=False):
-            source = facts_of(memory._state, int(slot)).source or "no source"
-            tiles.append(Tile(drawing(grid), f"query {number}: {cosine:.3f}\n{slot}: {source}"))
+        for slot, cosine, grid, source in zip(*row, strict=False):  # cosines go on with padding
+            caption = f"query {number}: {cosine:.3f}\n{slot}: {source or 'no source'}"
+            tiles.append(Tile(drawing(grid), caption))
         rows.append(tiles)
-    return sheet(rows, f"nearest of {len(memory):,} shapes, by cosine")
+    return sheet(rows, f"nearest of {used:,} shapes, by cosine")
 
 
 def drawing(grid: NDArray[np.bool_], size: int = TILE) -> Rgb:

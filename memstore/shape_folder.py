@@ -6,6 +6,7 @@ features.npy             keys (n, C), in the order of the index; beside binvox f
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from memstore import arguments
 from memstore.binvox import read_binvox, write_binvox
 from memstore.config import LARGEST, MemoryConfig
 from memstore.errors import FormatError, check_shape
+from memstore.files import open_regular
 from memstore.grids import pack, packed_shape, unpack
 from memstore.meshes import smooth, write_mesh
 from memstore.npz import read_npy
@@ -25,7 +27,7 @@ from memstore.state import Rows
 from memstore.tables import Head, Table, check_bytes, check_version, checked, facts, reading
 
 INDEX, FEATURES = "index.json", "features.npy"
-_MAX_INDEX = 2**26  # bytes: about 200 per slot
+_INDEX_BYTES, _ENTRY_BYTES = 2**16, 1200  # at most in an index: in all, and per file beside it
 _LONGEST_NAME = 80  # characters of a source kept in a file's name
 
 
@@ -76,9 +78,11 @@ def read_shapes(path: Path, max_bytes: int, progress: Progress) -> Table | Pairs
 def _read_export(path: Path, max_bytes: int, progress: Progress) -> Table:
     """Read what write_shapes wrote, believing nothing."""
     with reading(path / INDEX):
-        with open(path / INDEX, "rb") as file:
-            text = file.read(_MAX_INDEX + 1)
-        check_bytes("index", len(text), _MAX_INDEX)
+        # Parsed, JSON may take 30 times its bytes: an index has no more than its files call for.
+        largest = min(max_bytes, _INDEX_BYTES + _ENTRY_BYTES * len(os.listdir(path)))
+        with open_regular(path / INDEX) as file:
+            text = file.read(largest + 1)
+        check_bytes("index", len(text), largest)
         told: Any = json.loads(text)
         check_version(told)
         config, entries = MemoryConfig(**told["config"]), told["slots"]
@@ -104,7 +108,8 @@ def _read_values(
 ) -> tuple[NDArray[np.uint8], int]:
     """Packed grids (n, ...) of files, all R voxels a side; R, by default as the first has it."""
     if side is None:
-        side = len(read_binvox(path / names[0]))
+        with reading(path / names[0]):
+            side = len(read_binvox(path / names[0]))
     head = Head(np.dtype(np.uint8), (len(names), *packed_shape(side)))
     with reading(path):
         check_bytes("values", head.nbytes, max_bytes)

@@ -28,6 +28,8 @@ _BUILTINS: tuple[type[Exception], ...] = (  # what damage has been seen to raise
     *(MemstoreError, OSError, ValueError, TypeError, LookupError, AttributeError),
     *(ArithmeticError, RuntimeError, MemoryError, EOFError),
 )
+_SLOT_BYTES = 160  # of a memory per slot of its capacity, used or not: source, clocks, counts
+_LONGEST_LINE, _LONGEST_VALUE = 300, 60  # characters of a message that may quote a file
 _LATEST = 2**62  # no clock or count comes near; clock - touched must fit int64
 
 
@@ -127,7 +129,7 @@ def check_version(told: Any) -> None:
     """Raise FormatError unless the facts are of a format we know."""
     if not isinstance(told, dict) or told.get("memstore_export") != FORMAT:
         got = told.get("memstore_export") if isinstance(told, dict) else told
-        raise FormatError(f"memstore_export: got {got!r}, want {FORMAT}")
+        raise FormatError(f"memstore_export: got {repr(got)[:_LONGEST_VALUE]}, want {FORMAT}")
 
 
 def read_array(archive: Archive, name: str) -> NDArray[Any]:
@@ -157,7 +159,7 @@ def checked(rows: Rows, config: MemoryConfig, told: Any) -> Table:
     counts = {name: told["counts"][name] for name in COUNTS}
     for name, number in {"clock": told["clock"], **counts}.items():
         if type(number) is not int or not 0 <= number < _LATEST:
-            raise FormatError(f"{name}: got {number!r}, want an int >= 0")
+            raise FormatError(f"{name}: got {repr(number)[:_LONGEST_VALUE]}, want an int >= 0")
     _check_range("slots", rows.slots, config.capacity - 1)
     if len(np.unique(rows.slots)) < len(rows.slots):
         raise FormatError("slots: got a slot twice, want distinct slots")
@@ -181,9 +183,8 @@ def restored(table: Table, max_bytes: int) -> State:
     """A state with the table's rows in their slots."""
     rows, config = table.rows, table.config
     row_bytes = 4 * config.key_dim + math.prod(packed_shape(config.resolution))
-    check_bytes(
-        "slots up to the highest", (int(rows.slots.max(initial=-1)) + 1) * row_bytes, max_bytes
-    )
+    needed = (int(rows.slots.max(initial=-1)) + 1) * row_bytes + config.capacity * _SLOT_BYTES
+    check_bytes("slots up to the highest, and the capacity", needed, max_bytes)
     state = State.empty(config)
     state.put(rows)
     state.clock, state.counts = table.clock, table.counts
@@ -217,7 +218,10 @@ def reading(path: Path, *foreign: type[Exception]) -> Iterator[None]:
         line = next(iter(str(error).splitlines()), "") or type(error).__name__
         if not isinstance(error, MemstoreError):
             line = f"cannot be read: {line}"
-        raise FormatError(line if line.startswith(f"{path}: ") else f"{path}: {line}") from error
+        line = line.removeprefix(f"{path}: ")
+        if len(line) > _LONGEST_LINE:
+            line = f"{line[:_LONGEST_LINE]}..."
+        raise FormatError(f"{path}: {line}") from error
 
 
 def _expected(config: MemoryConfig, n: tuple[int, ...]) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.errors import FormatError, PathError
+from memstore.files import open_regular
 from memstore.state import Rows
 from memstore.tables import BLOCK_BYTES, Head, Table, arrays, facts, parse_facts, reading
 
@@ -47,7 +48,7 @@ def open_tensors(path: Path) -> Iterator["Tensors"]:
     from safetensors import SafetensorError, safe_open
 
     with reading(path, SafetensorError):
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             header = int.from_bytes(file.read(8), "little")
         if header > _MAX_HEADER:
             raise FormatError(f"header: got {header} bytes, want <= {_MAX_HEADER}")

@@ -7,7 +7,7 @@ def unit(feature):
     wide = feature.astype(np.float64)
     if np.abs(wide).max() > 1e100:
         wide = wide * 2.0**-900  # exact; the squares would overflow
-    if np.abs(wide).max() < 1e-100:
+    elif np.abs(wide).max() < 1e-100:
         wide = wide * 2.0**900
     return (wide / np.sqrt((wide * wide).sum())).astype(np.float32)
 

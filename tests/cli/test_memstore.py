@@ -82,7 +82,7 @@ def test_query_by_slot_and_by_features(path, tmp_path):
     by_feature = json.loads(run("query", path, "--features", tmp_path / "feature.npy", "--json"))
     assert by_slot == by_feature
     expected = [(1, 1.0), (0, 0.0)]
-    assert [(n["slot"], n["cosine"]) for n in by_slot[0]["neighbours"]] == expected
+    assert [(n["slot"], n["cosine"]) for n in by_slot["queries"][0]["neighbours"]] == expected
     told = run("query", path, "--slot", 0, "--slot", 1, "-k", 1, "--picture", tmp_path / "near.png")
     assert "query 1" in told and (tmp_path / "near.png").exists()
 
@@ -138,6 +138,14 @@ def test_diff(path, tmp_path):
     assert "added            1  1" in told
 
 
+def test_a_tag_wins_over_a_folder_of_its_name(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "other"):
+        run("copy", path, tmp_path / name)  # as at the last commit
+    for before, added in (("one", [1]), ("./one", []), (tmp_path / "one", []), ("other", [])):
+        assert json.loads(run("diff", path, before, "--json"))["added"] == added
+
+
 def test_copy(path, tmp_path):
     assert "1 slots" in run("copy", path, tmp_path / "copy", "--at", "one")
     with Memory.open(tmp_path / "copy") as copy:
@@ -178,6 +186,7 @@ def test_every_command_answers_in_json(path, tmp_path):
         assert told == {"path": str(command[-1]), "slots": 2}
     told = json.loads(run("tag", path, "two", "--json"))
     assert told == {"tag": "two", "snapshot": Memory.open(path).snapshot}
+    assert isinstance(json.loads(run("query", path, "--slot", 0, "--json")), dict)
     for command in app.registered_commands:
         assert "as_json" in inspect.signature(command.callback).parameters
 

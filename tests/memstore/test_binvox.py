@@ -1,5 +1,6 @@
 """The binvox reader and writer."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_array_equal
 
-from memstore import DtypeError, ShapeError
+from memstore import DtypeError, PathError, ShapeError
 from memstore.binvox import read_binvox, write_binvox
 
 HEADER = b"#binvox 1\ndim 2 2 2\ntranslate 0 0 0\nscale 1\ndata\n"
@@ -95,3 +96,10 @@ def test_a_run_beyond_the_grid_is_refused_before_it_is_unrolled(tmp_path):
 def test_only_cubes_of_bool_are_written(grid, tmp_path):
     with pytest.raises((ShapeError, DtypeError), match="grid: got"):
         write_binvox(tmp_path / "a.binvox", np.asarray(grid))
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.binvox")
+    with pytest.raises(PathError, match="no regular file"):
+        read_binvox(tmp_path / "a.binvox")

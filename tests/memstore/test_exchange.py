@@ -1,5 +1,6 @@
 """export and import_memory: what goes out comes back, and damage is named."""
 
+import os
 import random
 import shutil
 import tempfile
@@ -107,6 +108,17 @@ def test_progress_counts_slots(tmp_path):
     assert told == [(n, n), *((i, n) for i in range(1, n + 1)), (n, n)]
 
 
+@pytest.mark.parametrize("kind", ["zarr", "parquet"])
+def test_progress_tells_of_every_block(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("memstore.zarr_folder.BLOCK_BYTES", 2 * 128)  # sources are the widest
+    monkeypatch.setattr("memstore.parquet._ROWS", 2)
+    memory, told = busy_memory(3, writes=12), []
+    n = len(memory)
+    assert n > 3
+    export(memory, tmp_path / "a", kind, progress=lambda *done: told.append(done))
+    assert told == [(min(i + 2, n), n) for i in range(0, n, 2)]
+
+
 def test_a_folder_without_suffix_tells_its_kind(tmp_path):
     memory = busy_memory()
     for kind in ("zarr", "binvox"):
@@ -201,3 +213,13 @@ def test_exports_of_format_1_are_still_read(kind):
     assert memory.sources == ["chair/a", "", "tisch/ü"]
     assert memory.keys(range(3)).tolist() == np.eye(3).tolist()
     assert memory.values(range(3)).reshape(3, 8).argmax(axis=1).tolist() == [0, 3, 7]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["npz", "safetensors"])
+def test_a_pipe_or_a_folder_is_no_file(kind, tmp_path):
+    os.mkfifo(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    for name in ("a", "b"):
+        with pytest.raises(PathError, match="no regular file"):
+            import_memory(tmp_path / name, kind)

@@ -1,11 +1,12 @@
 """Files appear whole or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from memstore import PathError, PathExistsError
-from memstore.files import made_beside, write_atomic
+from memstore.files import made_beside, open_regular, write_atomic
 
 
 def test_a_file_is_replaced(tmp_path):
@@ -23,7 +24,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(PathError, match=r"a\.bin: cannot be written: disk full"):
         write_atomic(path, b"new")
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
 
@@ -54,3 +55,39 @@ def test_what_came_meanwhile_stays(tmp_path):
     with pytest.raises(PathExistsError), made_beside(tmp_path / "link"):
         pass
     assert [file.name for file in tmp_path.iterdir() if "partial" in file.name] == []
+
+
+@pytest.mark.parametrize("name", ["", ".", "folder", "missing/a.png", "file/a.png", "n" * 300])
+def test_a_path_that_takes_no_file_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(PathError, match=r"cannot be written|got no file there"):
+        write_atomic(name, b"new")
+    assert {file.name for file in tmp_path.iterdir()} == {"folder", "file"}
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PathError, match="got no file there"):
+        write_atomic(tmp_path / "pipe", b"new")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("name", ["file/a", "n" * 300])
+def test_a_folder_that_cannot_be_made_is_named(name, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(PathError, match="cannot be written"), made_beside(tmp_path / name):
+        pass
+
+
+@pytest.mark.timeout(10)
+def test_only_regular_files_are_opened(tmp_path):
+    (tmp_path / "file").write_bytes(b"whole")
+    (tmp_path / "link").symlink_to("file")
+    with open_regular(tmp_path / "link") as file:
+        assert file.read() == b"whole"
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
+        with pytest.raises(PathError, match=f"{path}: "):
+            open_regular(path)

@@ -93,3 +93,18 @@ def test_wrong_arguments_are_named():
         contact_sheet(busy_memory(), columns=0)
     with pytest.raises(SlotError, match="want a slot"):
         contact_sheet(busy_memory(), [99])
+
+
+def test_what_was_found_is_drawn_before_it_is_removed(monkeypatch):
+    memory = busy_memory()
+    guarded = []
+    for name in ("search", "values"):
+        call = getattr(memory, name)
+
+        def spied(*arguments, call=call):
+            guarded.append(memory._guard._readers)
+            return call(*arguments)
+
+        monkeypatch.setattr(memory, name, spied, raising=False)
+    neighbour_sheet(memory, np.ones((1, 5)))
+    assert guarded == [1, 1]

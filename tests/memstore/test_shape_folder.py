@@ -1,13 +1,14 @@
 """Folders with one file per slot."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 import trimesh
 from numpy.testing import assert_allclose, assert_array_equal
 
-from memstore import FormatError, Memory, MemoryConfig
+from memstore import FormatError, Memory, MemoryConfig, MemstoreError, PathError
 from memstore.binvox import write_binvox
 from memstore.exchange import export, import_memory
 from memstore.meshes import smooth
@@ -118,3 +119,35 @@ def test_an_index_that_points_elsewhere_is_refused(name, tmp_path):
     (tmp_path / "a" / "index.json").write_text(json.dumps(index))
     with pytest.raises(FormatError, match=r"index\.json: got files that are not binvox"):
         import_memory(tmp_path / "a")
+
+
+def test_an_index_far_longer_than_its_files_call_for_is_not_parsed(tmp_path):
+    export(busy_memory(), tmp_path / "a", "binvox")
+    (tmp_path / "a" / "index.json").write_text("[" + "{}," * 30_000 + "{}]")
+    with pytest.raises(FormatError, match=r"index: got \S+ bytes, want <= "):
+        import_memory(tmp_path / "a")
+
+
+def test_the_longest_index_is_read(tmp_path):
+    memory = Memory(MemoryConfig(capacity=300, key_dim=300, resolution=1, delta=1))
+    grids = np.arange(300).reshape(-1, 1, 1, 1) % 2 == 0
+    memory.write(np.eye(300), grids, ["\1" * 128] * 300)  # six characters each in JSON
+    export(memory, tmp_path / "a", "binvox")
+    assert import_memory(tmp_path / "a").sources == memory.sources
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["b.binvox", "b.npy", "features.npy", "index.json"])
+def test_a_pipe_is_not_waited_for(name, foreign):
+    np.save(foreign / "a" / "model.npy", EYE[2])
+    (foreign / name).unlink(missing_ok=True)
+    os.mkfifo(foreign / name)
+    with pytest.raises(PathError, match=f"{name}: got no regular file"):
+        import_memory(foreign)
+
+
+@pytest.mark.parametrize("make", ["mkdir", "symlink_to"])
+def test_what_is_no_file_is_named(make, foreign):
+    getattr(foreign / "a.binvox", make)(*["nowhere"] * (make == "symlink_to"))
+    with pytest.raises(MemstoreError, match=r"a\.binvox: "):
+        import_memory(foreign)

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -77,5 +78,26 @@ def test_what_does_not_add_up_is_named(changes, match, tmp_path):
 def test_a_far_slot_of_a_giant_is_refused_before_rows_are_made(tmp_path):
     config = {"capacity": 2**24, "key_dim": 5, "resolution": 3, "beta": 0, "delta": 0}
     path = forged(tmp_path, {"config": config}, slots=first(2**24 - 1))
-    with pytest.raises(FormatError, match="slots up to the highest: got 486,539,264 bytes"):
+    with pytest.raises(FormatError, match="highest, and the capacity: got 3,170,893,824 bytes"):
         import_memory(path, max_bytes=10**6)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"memstore_export": "x" * 10**5},
+        {"clock": "x" * 10**5},
+        {"config": {"capacity": "x" * 10**5, "key_dim": 5}},
+        {"config": {"x" * 10**5: 1}},
+    ],
+)
+def test_a_long_value_is_quoted_in_short(facts, tmp_path):
+    with pytest.raises(FormatError) as caught:
+        import_memory(forged(tmp_path, facts))
+    assert len(str(caught.value)) < len(str(tmp_path)) + 350
+
+
+def test_a_capacity_counts_as_what_it_takes(tmp_path):
+    config = {**asdict(busy_memory().config), "capacity": 2**24}
+    with pytest.raises(FormatError, match=r"capacity: got 2,684,\d+,\d+ bytes"):  # 160 each
+        import_memory(forged(tmp_path, {"config": config}))

@@ -1,0 +1,73 @@
+"""What is printed for people: whole, aligned, and harmless to their terminals."""
+
+import pytest
+from rich.cells import cell_len
+
+from mem3d_cli import memory_tables
+from mem3d_cli.console import printable
+from mem3d_cli.memory_tables import print_history, print_neighbours
+
+LONG = "chairs/" + "x" * 200
+ID = "PGM1Z29MXNVK4G4C3S20"
+
+
+@pytest.fixture
+def columns(monkeypatch):
+    """A call that sets the terminal's width."""
+    return lambda width: monkeypatch.setattr(memory_tables, "_terminal_width", lambda: width)
+
+
+def near(source, slot=1234):
+    return {"slot": slot, "cosine": 0.98765, "age": 54321, "reads": 17, "source": source}
+
+
+@pytest.mark.parametrize("width", [10, 80, None])
+def test_a_long_source_costs_no_other_column(width, columns, capsys):
+    columns(width)
+    print_neighbours([{"query": 0, "neighbours": [near(LONG), near("short", 7)]}])
+    lines = capsys.readouterr().out.splitlines()
+    for line, slot in ((lines[2], "1234"), (lines[3], "7")):
+        assert line.split()[:4] == [slot, "0.9877", "54,321", "17"]
+    assert lines[2].endswith(LONG if width is None else "...")
+    assert width != 80 or max(map(len, lines)) == 80
+
+
+@pytest.mark.parametrize("width", [80, None])
+def test_a_history_shows_whole_ids_and_tags(width, columns, capsys):
+    columns(width)
+    tags = [f"before-the-cars-{i}" for i in range(9)]
+    print_history([{"id": ID, "time": "2026-01-01", "tags": tags, "message": LONG}], {})
+    line = capsys.readouterr().out.splitlines()[2]
+    assert line.startswith(ID) and ", ".join(tags) in line
+    assert (LONG in line) == (width is None)
+
+
+def test_wide_characters_stay_aligned(columns, capsys):
+    columns(None)
+    rows = [{"id": ID, "time": "t", "tags": tags, "message": "m"} for tags in (["椅子"], ["ab"])]
+    print_history(rows, {})
+    _, _, wide, narrow = capsys.readouterr().out.splitlines()
+    assert cell_len(wide) == cell_len(narrow)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("tisch/ü 椅子", "tisch/ü 椅子"),
+        ("\x1b[31m\0\r\n", r"\x1b[31m\x00\r\n"),
+        ("\u202egnp\x9b\u2028", r"\u202egnp\x9b\u2028"),
+        ("\udc80", r"\udc80"),
+    ],
+)
+def test_what_steers_a_terminal_is_shown(text, shown, capsys):
+    assert printable(text) == shown
+    print_neighbours([{"query": 0, "neighbours": [near(text)]}])
+    print_history([{"id": ID, "time": "t", "tags": [text], "message": text}], {text: ID})
+    told = capsys.readouterr().out
+    assert told.count(shown) == 4
+    assert set(told) - set(shown) <= set(map(chr, range(32, 127))) | {"\n"}
+
+
+def test_brackets_are_no_markup(capsys):
+    print_history([{"id": ID, "time": "t", "tags": [], "message": "[red]x[/]"}], {})
+    assert "[red]x[/]" in capsys.readouterr().out
