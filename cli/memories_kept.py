@@ -20,14 +20,15 @@ from mem3d_cli.console import (
 def history(path: MemoryFolder, at: At = None, as_json: AsJson = False) -> None:
     """List the snapshots that can be opened, newest first, and their tags.
 
-    Library: Memory.history, Memory.tags.
+    Reads none of them; of a damaged memory, all that can be found. Library: memstore.history,
+    memstore.tags.
 
     Example: memstore history runs/chairs/memory
     """
-    from memstore import Memory
+    from memstore import history as commits_of
+    from memstore import tags as tags_of
 
-    with Memory.open(path, at=at) as memory:
-        commits, tags = memory.history(), memory.tags()
+    commits, tags = commits_of(path, at), tags_of(path)
     rows = [
         {
             "id": commit.id,
@@ -85,20 +86,20 @@ def verify(
 ) -> None:
     """Read every chunk and check every slot; exit status 1 if something is damaged.
 
-    Library: Memory.verify.
+    Library: memstore.verify_folder.
 
     Example: memstore verify runs/chairs/memory --all
     """
-    from memstore import Memory
+    from memstore import verify_folder
 
-    with Memory.open(path, at=at) as memory, progress_bar(quiet, "reading snapshots") as show:
-        found = memory.verify(every=every, progress=show)
+    with progress_bar(quiet, "reading snapshots") as show:
+        found = verify_folder(path, every=every, progress=show, at=at)
     if as_json:
         print_json(found._asdict())
     else:
         for problem in found.problems:
             typer.echo(printable(problem))
-        what = f"{found.snapshots} snapshots and RAM, {found.slots:,} slots"
+        what = f"{found.snapshots} snapshots, {found.slots:,} slots"
         typer.echo(f"{what}: {len(found.problems) or 'no'} problems")
     if found.problems:
         raise typer.Exit(1)

@@ -95,12 +95,17 @@ def _codecs(name: str) -> list[Any]:
     return [*packed, Crc32cCodec()]
 
 
-def history(path: str | Path) -> list[Commit]:
+def history(path: str | Path, at: str | None = None) -> list[Commit]:
     """Commits of a memory's folder that can be opened by id, newest first, reading none of them.
 
-    Where the last one is damaged, all that can be found: from one of them one can go on.
+    Args:
+        path: of the folder.
+        at: snapshot id or tag to begin with; by default the last commit.
+
+    Returns:
+        Where one is damaged, all that can be found: from one of them one can go on.
     """
-    repository = Repository(Path(path), writable=False)
+    repository = Repository(Path(path), writable=False, at=at)
     try:
         return repository.history()
     except FormatError:

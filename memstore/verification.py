@@ -39,14 +39,18 @@ class Verification(NamedTuple):
 
 
 def verify_folder(
-    path: str | Path, every: bool = True, progress: Progress | None = None
+    path: str | Path,
+    every: bool = True,
+    progress: Progress | None = None,
+    at: str | None = None,
 ) -> Verification:
     """Check the folder of a memory that need not open: damage is reported, not raised.
 
     Args:
         path: of the folder.
-        every: all snapshots of the history and all tagged ones; else the last commit alone.
+        every: all snapshots of the history and all tagged ones; else one alone.
         progress: called with the number of snapshots done, and of all.
+        at: which one, a snapshot id or tag; by default the last commit.
 
     Raises:
         PathMissingError: there is nothing at the path.
@@ -54,7 +58,7 @@ def verify_folder(
     """
     from memstore.repository import Repository
 
-    return verify(None, Repository(Path(path), writable=False), every, progress)
+    return verify(None, Repository(Path(path), writable=False, at=at), every, progress)
 
 
 def verify(

@@ -113,15 +113,26 @@ def test_history_and_tags(path):
 
 
 def test_verify(path):
-    assert "3 snapshots and RAM" in run("verify", path, "--all")
+    assert "3 snapshots, 3 slots" in run("verify", path, "--all")
     assert json.loads(run("verify", path, "--json")) == {
         "snapshots": 1,
-        "slots": 4,
+        "slots": 2,
         "problems": [],
     }
     tag = path / "refs" / "tag.one" / "ref.json"
     tag.write_text(tag.read_text()[1:])
     assert "1 problems" in run("verify", path, "--all", status=1)
+
+
+def test_a_damaged_last_commit_hides_no_other(path):
+    with Memory.open(path) as memory:
+        tip, whole, _ = (commit.id for commit in memory.history())
+    file = path / "snapshots" / tip
+    file.write_bytes(file.read_bytes()[:-20])
+    assert next(c["id"] for c in json.loads(run("history", path, "--json"))["commits"]) == whole
+    found = json.loads(run("verify", path, "--all", "--json", status=1))
+    assert found["snapshots"] == 2 and found["problems"]
+    assert "1 of 4 used" in run("inspect", path, "--at", whole)
 
 
 def test_expire(path):
