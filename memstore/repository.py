@@ -274,7 +274,7 @@ class Repository:
         """All commits that can be opened by id, newest first; damage hides no more than its own."""
         found: dict[str, Commit] = {}
         for file in (self.path / "snapshots").iterdir():
-            with suppress(icechunk.IcechunkError, ValueError):
+            with suppress(FormatError), reading(self.path):
                 entry = self._repo.lookup_snapshot(file.name)
                 if entry.parent_id is not None:
                     found[entry.id] = Commit(entry.id, entry.message, entry.written_at)
