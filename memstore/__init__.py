@@ -40,10 +40,11 @@ if TYPE_CHECKING:
     from memstore.inspection import Histogram, SlotFacts, Stats
     from memstore.memory import Memory
     from memstore.npz import read_features
+    from memstore.past import Commit
     from memstore.policy import WriteReport
     from memstore.portrait import contact_sheet, neighbour_sheet
     from memstore.reading import Priors
-    from memstore.repository import Commit, Expired, history, tags
+    from memstore.repository import Expired, history, tags
     from memstore.verification import Verification, verify_folder
 
 _HOMES = {
@@ -53,7 +54,7 @@ _HOMES = {
     "ArgumentError": "errors",
     "BusyError": "errors",
     "ConfigError": "errors",
-    "Commit": "repository",
+    "Commit": "past",
     "Contrast": "contrast",
     "Diff": "difference",
     "DtypeError": "errors",

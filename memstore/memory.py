@@ -24,7 +24,8 @@ from memstore.state import State
 from memstore.verification import Progress, Verification, verify
 
 if TYPE_CHECKING:
-    from memstore.repository import Commit, Expired, Repository
+    from memstore.past import Commit
+    from memstore.repository import Expired, Repository
 
 Mode = Literal["r", "r+", "closed"]
 MOST = 4096  # a k that any memory takes, be its capacity smaller
@@ -258,7 +259,8 @@ class Memory:
 
     def history(self) -> list["Commit"]:
         """Commits that led to `snapshot`, newest first; [] in RAM."""
-        return self._repository.history() if self._repository else []
+        repository = self._repository
+        return repository.past.of(repository.snapshot) if repository else []
 
     def tag(self, name: str) -> None:
         """Name the present snapshot (not uncommitted changes) for good.
@@ -267,16 +269,17 @@ class Memory:
             name: letters, digits and ".", "_", "-", at most 100; not used before.
         """
         with self._guard.writing():
-            self._disk().tag(name)
+            repository = self._disk()
+            repository.past.tag(name, repository.snapshot)
 
     def tags(self) -> dict[str, str]:
         """Snapshot id by tag; {} in RAM."""
-        return self._repository.tags() if self._repository else {}
+        return self._repository.past.tags() if self._repository else {}
 
     def untag(self, name: str) -> None:
         """Take a tag away, so that its snapshot may expire; the name cannot be used again."""
         with self._guard.writing():
-            self._disk().untag(name)
+            self._disk().past.untag(name)
 
     def expire(self, keep: int = 8) -> "Expired":
         """Forget old snapshots and free what only they used; the present state stays.

@@ -1,10 +1,9 @@
 """Repository: a memory's folder, an Icechunk repository of Zarr arrays (docs/format.md).
 
-Only this file and failures.py import zarr and icechunk. Over 250 lines: one class, short methods.
+Only this file and failures.py import zarr and icechunk.
 """
 
 import os
-import re
 import secrets
 import shutil
 from contextlib import suppress
@@ -19,7 +18,6 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from memstore import layout, loading
 from memstore.errors import (
-    ArgumentError,
     FormatError,
     LockedError,
     NotAMemoryError,
@@ -32,23 +30,15 @@ from memstore.errors import (
 from memstore.failures import check_process, first_line, reading, writing
 from memstore.inspection import disk_bytes
 from memstore.lock import WriterLock
+from memstore.past import MAIN, Commit, Past
 from memstore.seals import seal
 from memstore.state import State
 
 LOCK_FILE = "writer.lock"
-MAIN = "main"
 REWIND = "rewind"  # branch that lives during one commit: the first after a rewind
 
 # Icechunk warns that a local folder does not order two writers; the writer lock does.
 icechunk.set_logs_filter("off")
-
-
-class Commit(NamedTuple):
-    """One entry of a memory's history."""
-
-    id: str
-    message: str
-    time: datetime  # UTC
 
 
 class Expired(NamedTuple):
@@ -107,14 +97,14 @@ def history(path: str | Path, at: str | None = None) -> list[Commit]:
     """
     repository = Repository(Path(path), writable=False, at=at)
     try:
-        return repository.history()
+        return repository.past.of(repository.snapshot)
     except FormatError:
-        return repository.commits()
+        return repository.past.found()
 
 
 def tags(path: str | Path) -> dict[str, str]:
     """Snapshot id by tag, of a memory's folder, reading none of them."""
-    return Repository(Path(path), writable=False).tags()
+    return Repository(Path(path), writable=False).past.tags()
 
 
 class Repository:
@@ -129,14 +119,15 @@ class Repository:
         self._lock: WriterLock | None = None
         with reading(path):
             self._repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(path)))
-            self._tip = self._repo.lookup_branch(MAIN)
-        self._at = None if at is None else self._resolve(at)
+            self.past = Past(path, self._repo)
+            self._tip = self.past.last()
+        self._at = None if at is None else self.past.named(at)
         self.snapshot = self._at or self._tip
         if writable:
             with reading(path):
                 self._group(self.snapshot)  # before a foreign folder gets a lock file
             self._lock = WriterLock(path / LOCK_FILE)
-            self._tip = self._repo.lookup_branch(MAIN)
+            self._tip = self.past.last()
             self.snapshot = self._at or self._tip
         self._ledger: layout.Ledger
 
@@ -153,7 +144,7 @@ class Repository:
                 return state
             except FormatError:
                 # A writer may have committed, and expired our snapshot, while we read it.
-                tip = self._repo.lookup_branch(MAIN)
+                tip = self.past.last()
                 if self._at is not None or tip == self.snapshot:
                     raise
                 self._tip = self.snapshot = tip
@@ -194,7 +185,7 @@ class Repository:
             self._follow(snapshot, state, ledger)
         except BaseException as error:
             # An interrupt, or a late failure: the commit may have arrived all the same.
-            tip = self._repo.lookup_branch(MAIN)
+            tip = self.past.last()
             wanted = seal(state, ledger.checks, ledger.log_rows, message, ledger.time)
             if tip == self.snapshot or self._group(tip).attrs["seal"] != wanted:
                 raise
@@ -224,10 +215,10 @@ class Repository:
                 "commit first, or open it without `at`"
             )
         with writing(self.path):
-            self.tags()  # a damaged tag must not cost its snapshot
+            self.past.tags()  # a damaged tag must not cost its snapshot
             self._drop_rewind()
             snapshots, size = self._snapshot_files(), _size(self.path)
-            times = [commit.time for commit in self.history()]
+            times = [commit.time for commit in self.past.of(self._tip)]
             if times != sorted(times, reverse=True):
                 raise FormatError(f"{self.path}: got times out of order; a snapshot is damaged")
             if keep < len(times):
@@ -241,90 +232,9 @@ class Repository:
         """Snapshot of the last commit."""
         return self._tip
 
-    def history(self) -> list[Commit]:
-        """Commits that led to `self.snapshot`, newest first."""
-        return self.history_of(self.snapshot)
-
-    def history_of(self, snapshot: str) -> list[Commit]:
-        """Commits that led to a snapshot, newest first."""
-        try:
-            return self._ancestry(snapshot)
-        except FormatError:
-            if self.is_expired(snapshot):
-                raise SnapshotError(f"{self.path}: {snapshot} has expired") from None
-            raise
-
-    def _ancestry(self, snapshot: str) -> list[Commit]:
-        """As history_of."""
-        with reading(self.path):
-            ancestry = list(self._repo.ancestry(snapshot_id=snapshot))
-        # The last is Icechunk's own: a repository without arrays.
-        return [Commit(entry.id, entry.message, entry.written_at) for entry in ancestry[:-1]]
-
-    def is_expired(self, snapshot: str) -> bool:
-        """Whether a snapshot has left a history that is whole: a writer has let it expire."""
-        try:
-            with reading(self.path):
-                tips = [self._repo.lookup_branch(MAIN), *self.tags().values()]
-            return all(snapshot != commit.id for tip in tips for commit in self._ancestry(tip))
-        except FormatError:
-            return False
-
-    def commits(self) -> list[Commit]:
-        """All commits that can be opened by id, newest first; damage hides no more than its own."""
-        found: dict[str, Commit] = {}
-        for file in (self.path / "snapshots").iterdir():
-            with suppress(FormatError), reading(self.path):
-                entry = self._repo.lookup_snapshot(file.name)
-                if entry.parent_id is not None:
-                    found[entry.id] = Commit(entry.id, entry.message, entry.written_at)
-        return sorted(found.values(), key=lambda commit: commit.time, reverse=True)
-
-    def tag(self, name: str) -> None:
-        """Name `self.snapshot`."""
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", name):
-            raise ArgumentError(f"name: got {name!r}, want 1 to 100 of A-Z a-z 0-9 . _ -")
-        if (self.path / "refs" / f"tag.{name}" / "ref.json").exists():  # also of a deleted tag
-            raise ArgumentError(f"name: got {name!r}, which already exists or did; choose another")
-        with writing(self.path):
-            self._repo.create_tag(name, self.snapshot)
-
-    def untag(self, name: str) -> None:
-        """Take a tag away."""
-        if name not in self.tags():
-            raise SnapshotError(f"{self.path}: no tag {name!r}; tags() lists them")
-        with writing(self.path):
-            self._repo.delete_tag(name)
-
-    def tags(self) -> dict[str, str]:
-        """Snapshot id by tag."""
-        with reading(self.path):
-            found = {name: self._repo.lookup_tag(name) for name in sorted(self._repo.list_tags())}
-            # Icechunk takes a tag whose file is damaged for a deleted one.
-            for folder in (self.path / "refs").glob("tag.*"):
-                alive = (folder / "ref.json").exists() and not (
-                    folder / "ref.json.deleted"
-                ).exists()
-                if alive and folder.name.removeprefix("tag.") not in found:
-                    raise FormatError(f"{folder.name}: got a damaged tag")
-        return found
-
     def _snapshot_files(self) -> int:
         """Snapshots in the folder."""
         return sum(1 for _ in (self.path / "snapshots").iterdir())
-
-    def _resolve(self, at: str) -> str:
-        """Snapshot id of a tag or id."""
-        try:
-            if at in self._repo.list_tags():
-                return self._repo.lookup_tag(at)
-            if self._repo.lookup_snapshot(at).parent_id is not None:  # else: no arrays yet
-                return at
-        except icechunk.IcechunkError:
-            pass
-        raise SnapshotError(
-            f"{self.path}: no snapshot or tag {at!r}; history() and tags() list them"
-        )
 
     def _group(self, snapshot: str) -> zarr.Group:
         """The arrays and attributes at a snapshot, once they say that they are a memory."""

@@ -15,7 +15,8 @@ from memstore.state import State
 
 if TYPE_CHECKING:
     from memstore.layout import Ledger
-    from memstore.repository import Commit, Repository
+    from memstore.past import Commit
+    from memstore.repository import Repository
 
 ROWS = 1024  # slots checked at once
 SLACK = 600  # seconds that the store's and our own time of a commit may lie apart
@@ -82,7 +83,7 @@ def verify(
         except ForkError:
             raise
         except MemstoreError as error:
-            if not repository.is_expired(snapshot):
+            if not repository.past.has_lost(snapshot):
                 problems.append(f"snapshot {snapshot}: {error}")
             continue
         read, slots = read + 1, slots + len(stored.used)
@@ -103,17 +104,18 @@ def _snapshots(
     """Ids to read, the present one first, and what the history says of each."""
     found: dict[str, Commit | None] = {repository.snapshot: None}
     try:
-        found |= {commit.id: commit for commit in repository.history()[: None if every else 1]}
+        history = repository.past.of(repository.snapshot)
+        found |= {commit.id: commit for commit in history[: None if every else 1]}
         if every:
-            for tip in (repository.tip, *repository.tags().values()):
-                found |= {commit.id: commit for commit in repository.history_of(tip)}
+            for tip in (repository.tip, *repository.past.tags().values()):
+                found |= {commit.id: commit for commit in repository.past.of(tip)}
     except ForkError:
         raise
     except MemstoreError as error:
-        if not repository.is_expired(repository.snapshot):
+        if not repository.past.has_lost(repository.snapshot):
             problems.append(f"history: {error}")
         if every:  # what can be found all the same
-            found |= {commit.id: commit for commit in repository.commits()}
+            found |= {commit.id: commit for commit in repository.past.found()}
     return found
 
 
