@@ -1,4 +1,4 @@
-"""What the mem3d-cli commands share: options, progress, notices."""
+"""What the commands of both programs share: options, progress, notices."""
 
 import json
 from collections.abc import Iterator

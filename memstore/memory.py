@@ -34,16 +34,16 @@ MOST = 4096  # a k that any memory takes, be its capacity smaller
 class Memory:
     """Keys and voxel grids in slots: looked up by cosine, written by the Mem3D policy.
 
-    `Memory(config)` lives in RAM only; `create` and `open` bind it to a folder, whose content
-    changes with `commit` and `tag` and by nothing else. All checks come before any change: a call
-    that raises has changed nothing.
+    `Memory(config)` lives in RAM only; `create` and `open` bind it to a folder, which changes with
+    `commit`, `tag`, `untag` and `expire` and by nothing else. All checks come before any change: a
+    call that raises has changed nothing, but for one that is interrupted (docs/memstore.md).
 
     In all methods `features` are (B, C) of any float dtype and any norm but zero, `grids` are
     (B, R, R, R) bool, and `slots` (n,) integers that name used slots. B and n may be 0.
 
     Threads may share one: calls that only look run side by side, calls that change anything wait
-    for them and run alone. Processes each open their own; one object is neither pickled nor used
-    on both sides of a fork.
+    for them and run alone. Processes each open their own: a memory is not pickled, and a forked
+    child may only look at its parent's.
 
     As a context manager it closes itself; closing drops changes that were not committed.
     """
@@ -250,6 +250,10 @@ class Memory:
 
         Returns:
             Id of the snapshot; the present one if nothing has changed since.
+
+        Raises:
+            PathError: the disk refuses; the changes are still in RAM.
+            TornError: a write was interrupted in its midst.
         """
         if not isinstance(message, str):
             raise DtypeError(f"message: got {type(message).__name__}, want str")
@@ -302,6 +306,7 @@ class Memory:
 
         Raises:
             PathExistsError: there is something at the path.
+            TornError: a write was interrupted in its midst.
         """
         from memstore import repository
 

@@ -42,15 +42,10 @@ icechunk.set_logs_filter("off")
 
 
 class Expired(NamedTuple):
-    """What `Memory.expire` did away with.
+    """What `Memory.expire` did away with."""
 
-    Attributes:
-        snapshots: number of snapshots that are gone.
-        bytes: freed on disk.
-    """
-
-    snapshots: int
-    bytes: int
+    snapshots: int  # how many are gone
+    bytes: int  # freed on disk
 
 
 def create(path: Path, state: State, message: str) -> None:
@@ -59,6 +54,7 @@ def create(path: Path, state: State, message: str) -> None:
     if path.exists() or path.is_symlink():
         raise PathExistsError(f"{path}: exists already; choose another path or open it")
     check_process(path)
+    _check_whole(state)
     building = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +73,12 @@ def create(path: Path, state: State, message: str) -> None:
         raise PathError(f"{path}: cannot make it: {first_line(error)}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _check_whole(state: State) -> None:
+    """Raise TornError if the state is not to be saved."""
+    if state.torn:
+        raise TornError("memory: a write was interrupted in its midst; open it again")
 
 
 def _codecs(name: str) -> list[Any]:
@@ -120,15 +122,15 @@ class Repository:
         with reading(path):
             self._repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(path)))
             self.past = Past(path, self._repo)
-            self._tip = self.past.last()
+            self.tip = self.past.last()
         self._at = None if at is None else self.past.named(at)
-        self.snapshot = self._at or self._tip
+        self.snapshot = self._at or self.tip
         if writable:
             with reading(path):
                 self._group(self.snapshot)  # before a foreign folder gets a lock file
             self._lock = WriterLock(path / LOCK_FILE)
-            self._tip = self.past.last()
-            self.snapshot = self._at or self._tip
+            self.tip = self.past.last()
+            self.snapshot = self._at or self.tip
         self._ledger: layout.Ledger
 
     def close(self) -> None:
@@ -147,7 +149,7 @@ class Repository:
                 tip = self.past.last()
                 if self._at is not None or tip == self.snapshot:
                     raise
-                self._tip = self.snapshot = tip
+                self.tip = self.snapshot = tip
 
     def read(self, snapshot: str) -> tuple[State, layout.Ledger]:
         """Read a snapshot from disk, every chunk of it."""
@@ -156,19 +158,18 @@ class Repository:
 
     def commit(self, state: State, message: str) -> str:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
-        if state.torn:
-            raise TornError(f"{self.path}: a write was interrupted in its midst; open it again")
+        _check_whole(state)
         with writing(self.path):
             if state.dirty:
                 self._commit(state, message)
-            elif self.snapshot != self._tip:
-                self._repo.reset_branch(MAIN, self.snapshot, from_snapshot_id=self._tip)
-                self._tip = self.snapshot
+            elif self.snapshot != self.tip:
+                self._repo.reset_branch(MAIN, self.snapshot, from_snapshot_id=self.tip)
+                self.tip = self.snapshot
         return self.snapshot
 
     def _commit(self, state: State, message: str) -> None:
         """As commit; the history changes in one step, also after a rewind."""
-        rewound = self.snapshot != self._tip
+        rewound = self.snapshot != self.tip
         if rewound:
             self._drop_rewind()
             self._repo.create_branch(REWIND, self.snapshot)
@@ -181,7 +182,7 @@ class Repository:
         try:
             snapshot = session.commit(message)
             if rewound:
-                self._repo.reset_branch(MAIN, snapshot, from_snapshot_id=self._tip)
+                self._repo.reset_branch(MAIN, snapshot, from_snapshot_id=self.tip)
             self._follow(snapshot, state, ledger)
         except BaseException as error:
             # An interrupt, or a late failure: the commit may have arrived all the same.
@@ -198,7 +199,7 @@ class Repository:
 
     def _follow(self, snapshot: str, state: State, ledger: layout.Ledger) -> None:
         """The state is now that of a snapshot, which is the last commit."""
-        self._tip = self.snapshot = snapshot
+        self.tip = self.snapshot = snapshot
         self._ledger = ledger
         state.dirty.clear()
 
@@ -209,7 +210,7 @@ class Repository:
 
     def expire(self, keep: int) -> Expired:
         """Forget snapshots but the last `keep` and tagged ones, and delete what only they used."""
-        if self.snapshot != self._tip:
+        if self.snapshot != self.tip:
             raise SnapshotError(
                 f"{self.path}: open at {self.snapshot}, which is not the last commit; "
                 "commit first, or open it without `at`"
@@ -218,7 +219,7 @@ class Repository:
             self.past.tags()  # a damaged tag must not cost its snapshot
             self._drop_rewind()
             snapshots, size = self._snapshot_files(), _size(self.path)
-            times = [commit.time for commit in self.past.of(self._tip)]
+            times = [commit.time for commit in self.past.of(self.tip)]
             if times != sorted(times, reverse=True):
                 raise FormatError(f"{self.path}: got times out of order; a snapshot is damaged")
             if keep < len(times):
@@ -226,11 +227,6 @@ class Repository:
             self._repo.garbage_collect(datetime.now(UTC))
             freed = size - _size(self.path)
         return Expired(snapshots - self._snapshot_files(), freed)
-
-    @property
-    def tip(self) -> str:
-        """Snapshot of the last commit."""
-        return self._tip
 
     def _snapshot_files(self) -> int:
         """Snapshots in the folder."""

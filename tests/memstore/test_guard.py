@@ -111,6 +111,9 @@ def test_an_interrupted_write_is_not_committed(tmp_path, monkeypatch):
             memory.write(np.eye(64)[:2], np.ones((2, 4, 4, 4), bool))
         with pytest.raises(TornError, match="open it again"):
             memory.commit("half")
+        with pytest.raises(TornError):
+            memory.copy_to(tmp_path / "half")
+        assert not (tmp_path / "half").exists()
     assert len(Memory.open(tmp_path / "memory")) == 0
 
 
