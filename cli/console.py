@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from mem3d.data.r2n2 import R2N2
+    from mem3d.data.shapes import Shapes
 
 
 class Which(StrEnum):
@@ -98,12 +98,12 @@ def open_data(
     split: Path | None,
     quiet: bool,
     views: int | None = None,
-) -> "R2N2":
+) -> "Shapes":
     """Open a data set, read it once, and name on stderr what is missing or broken."""
-    from mem3d.data.r2n2 import R2N2
+    from mem3d.data.opening import open_shapes
 
     with progress_bar(quiet, f"checking {subset or root}") as show:
-        data = R2N2.open(root, subset, split).check(views, show)
+        data = open_shapes(root, subset, split).check(views, show)
     if data.skipped:
         typer.echo(f"{root}: skipped {len(data.skipped)} missing or broken models:", err=True)
         for skip in data.skipped[:10]:

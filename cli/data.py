@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import DataFolder, Quiet, open_data, progress_bar
+from mem3d_cli.console import DataFolder, Quiet, progress_bar
 
 data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
 
@@ -50,9 +50,9 @@ def show(
     Where the axes are right, the projection falls on the object.
     Example: mem3d-cli data show shapes --out shapes.png
     """
+    from mem3d.data.r2n2 import R2N2
     from mem3d.picture import axes_sheet
     from memstore.sheets import save_png
 
-    data = open_data(folder, None, None, quiet=True)
-    save_png(out, axes_sheet(data, view, count))
+    save_png(out, axes_sheet(R2N2.open(folder).check(), view, count))
     typer.echo(str(out))

@@ -29,6 +29,7 @@ from mem3d_cli.tables import evaluation_table, reconstruction_lines
 from mem3d_cli.train import train
 
 if TYPE_CHECKING:
+    from mem3d.data.shapes import Shapes
     from mem3d.reconstruction import Reconstruction
 
 app = typer.Typer(
@@ -94,7 +95,7 @@ def evaluate(  # long: half of it are the options
     test, validation, learnt = (
         open_data(root, name, split, quiet, views=1) for name in (subset.value, "val", "train")
     )
-    _say_known(memory.sources, test.models, quiet or subset is not Subset.test)
+    _say_known(memory.sources, test, quiet or subset is not Subset.test)
     means = category_means(learnt)
     chosen = None
     if len(validation):
@@ -119,9 +120,9 @@ def evaluate(  # long: half of it are the options
         Console().print(evaluation_table(summary))
 
 
-def _say_known(sources: list[str], models: Any, quiet: bool) -> None:
+def _say_known(sources: list[str], data: "Shapes", quiet: bool) -> None:
     """Warn where the memory holds shapes of the models that it is tested on."""
-    known = {model.source for model in models} & set(sources)
+    known = {data.source(i) for i in range(len(data))} & set(sources)
     if known and not quiet:
         typer.echo(
             f"{len(known)} of these models are in the memory ({min(known)}, ...): what follows "

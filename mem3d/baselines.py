@@ -5,18 +5,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mem3d.data.r2n2 import R2N2
+from mem3d.data.shapes import Shapes
 from mem3d.recall import WritableMemory, to_numpy
 
 
-def category_means(data: R2N2) -> dict[str, NDArray[np.float32]]:
+def category_means(data: Shapes) -> dict[str, NDArray[np.float32]]:
     """Mean grid of each category's training models: (R, R, R) occupancy in [0, 1]."""
     sums: dict[str, NDArray[np.float32]] = {}
     counts: dict[str, int] = {}
-    for i, model in enumerate(data.models):
+    for i in range(len(data)):
+        category = data.category(i)
         grid = data.grid(i).astype(np.float32)
-        sums[model.category] = sums.get(model.category, np.float32(0)) + grid
-        counts[model.category] = counts.get(model.category, 0) + 1
+        sums[category] = sums.get(category, np.float32(0)) + grid
+        counts[category] = counts.get(category, 0) + 1
     return {category: (total / np.float32(counts[category])) for category, total in sums.items()}
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mem3d.baselines import nearest_recalled
-from mem3d.data.r2n2 import R2N2
+from mem3d.data.shapes import Shapes
 from mem3d.data.views import TestViews, loader
 from mem3d.metrics import f_score, threshold_sweep
 from mem3d.model import Mem3D
@@ -51,7 +51,7 @@ class Scores:
 def score(
     model: Mem3D,
     memory: WritableMemory,
-    data: R2N2,
+    data: Shapes,
     *,
     means: Means | None = None,
     with_f_score: bool = False,
@@ -90,7 +90,7 @@ def score(
             NEAREST: nearest_recalled(memory, output.features, model.config.resolution),
         }
         if means is not None:
-            names = [data.models[i].category for i in samples.models]
+            names = [data.category(i) for i in samples.models]
             occupancies[MEAN] = _mean_grids(means, names, model.config.resolution)
         for method, occupancy in occupancies.items():
             swept = threshold_sweep(occupancy, samples.grids, THRESHOLDS).numpy()
@@ -103,8 +103,8 @@ def score(
     return Scores(
         iou={method: np.concatenate(parts) for method, parts in ious.items()},
         f_score={method: np.concatenate(parts) for method, parts in f_scores.items()},
-        categories=[one.category for one in data.models],
-        sources=[one.source for one in data.models],
+        categories=[data.category(i) for i in range(len(data))],
+        sources=[data.source(i) for i in range(len(data))],
         priors=np.concatenate(priors),
     )
 

@@ -93,7 +93,7 @@ def axes_sheet(dataset: R2N2, view: int = 0, count: int = 12) -> Rgb:
             azimuth=row[0], elevation=row[1], ratio=row[3], size=len(photo)
         )
         tiles = [
-            Tile(photo, dataset.models[i].category),
+            Tile(photo, dataset.category(i)),
             Tile(overlay(photo, shadow), f"IoU {iou:.2f}"),
             Tile(same, "grid, same camera"),
             Tile(grid_picture(grid), "grid, front right"),

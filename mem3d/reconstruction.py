@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mem3d.data.r2n2 import R2N2
+from mem3d.data.shapes import Shapes
 from mem3d.data.transforms import Rgba, denormalise, frame_object, test_input
 from mem3d.evaluation import FIXED_THRESHOLD
 from mem3d.metrics import iou
@@ -153,7 +153,7 @@ def write(photo: Rgba, result: Reconstruction, stem: Path) -> list[Path]:
     return files
 
 
-def comparison(model: Mem3D, memory: Memory, data: R2N2, count: int = 12) -> NDArray[np.uint8]:
+def comparison(model: Mem3D, memory: Memory, data: Shapes, count: int = 12) -> NDArray[np.uint8]:
     """Contact sheet of models: view 00, truth, reconstruction, recalled shapes.
 
     Args:
@@ -173,7 +173,7 @@ def comparison(model: Mem3D, memory: Memory, data: R2N2, count: int = 12) -> NDA
         true = data.grid(i)
         pair = torch.from_numpy(result.occupancy[None]), torch.from_numpy(true[None])
         score = iou(*pair, threshold=result.threshold).item()
-        tiles = row_of_tiles(photo, result, data.models[i].category)
+        tiles = row_of_tiles(photo, result, data.category(i))
         truth = Tile(grid_picture(true, azimuth=VIEWS[0]), "truth")
         ours = Tile(grid_picture(result.grid, azimuth=VIEWS[0]), f"network IoU {score:.2f}")
         rows.append([tiles[0], truth, ours, *tiles[4:]])

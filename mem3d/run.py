@@ -10,7 +10,7 @@ import torch
 
 from mem3d import checkpoint
 from mem3d.config import Preset
-from mem3d.data.r2n2 import R2N2
+from mem3d.data.shapes import Shapes
 from mem3d.encoder import load_stem
 from mem3d.model import Mem3D
 from memstore import Memory
@@ -31,8 +31,8 @@ class Job:
         device: where the network computes.
     """
 
-    data: R2N2
-    validation: R2N2 | None
+    data: Shapes
+    validation: Shapes | None
     folder: Path
     preset: Preset
     device: str
@@ -40,7 +40,7 @@ class Job:
     def fingerprint(self) -> str:
         """Of the models, in their order; 16 hexadecimal digits."""
         sets = [self.data] if self.validation is None else [self.data, self.validation]
-        listed = "\n\n".join("\n".join(model.source for model in one.models) for one in sets)
+        listed = "\n\n".join("\n".join(one.source(i) for i in range(len(one))) for one in sets)
         return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 

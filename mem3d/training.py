@@ -13,7 +13,7 @@ import torch
 
 from mem3d.checkpoint import check_device
 from mem3d.config import Preset, TrainConfig
-from mem3d.data.r2n2 import R2N2
+from mem3d.data.shapes import Shapes
 from mem3d.data.views import Batch, Schedule, TrainingViews, loader
 from mem3d.evaluation import FIXED_THRESHOLD, macro, score
 from mem3d.losses import reconstruction_loss, voxel_triplet_loss
@@ -27,8 +27,8 @@ Progress = Callable[[int, int], None]
 
 
 def train(
-    data: R2N2,
-    validation: R2N2 | None,
+    data: Shapes,
+    validation: Shapes | None,
     folder: str | Path,
     preset: Preset,
     *,
@@ -119,7 +119,7 @@ def _end_epoch(run: Run, job: Job, log: list[Row], is_last: bool) -> None:
         curves(log, job.folder / "curves.png")
 
 
-def train_step(run: Run, batch: Batch, data: R2N2, config: TrainConfig, device: str) -> Row:
+def train_step(run: Run, batch: Batch, data: Shapes, config: TrainConfig, device: str) -> Row:
     """One step: recall, reconstruct, learn, remember.
 
     Returns:
@@ -194,7 +194,7 @@ def _batches(
     return cache.batches(schedule)
 
 
-def _validate(run: Run, validation: R2N2, config: TrainConfig, device: str) -> Row:
+def _validate(run: Run, validation: Shapes, config: TrainConfig, device: str) -> Row:
     scores = score(run.model, run.memory, validation, batch=config.batch, device=device)
     value = macro(scores, "network", FIXED_THRESHOLD)
     return {

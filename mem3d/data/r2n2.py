@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.data.photos import photo
+from mem3d.data.rendering import project
+from mem3d.data.shapes import Skipped
 from mem3d.data.splits import SYNSETS, Entry, Subset, keep_categories, models_on_disk, read_split
 from memstore.binvox import read_binvox
 
@@ -45,14 +47,6 @@ class Model:
     def source(self) -> str:
         """What a memory writes down about where a grid came from: "synset/name"."""
         return f"{self.synset}/{self.name}"
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A model that was asked for and cannot be used."""
-
-    source: str
-    reason: str
 
 
 class R2N2:
@@ -118,6 +112,10 @@ class R2N2:
         """ "synset/name" of model i."""
         return self.models[i].source
 
+    def category(self, i: int) -> str:
+        """Category of model i, by name."""
+        return self.models[i].category
+
     def views(self, i: int) -> int:
         """Number of views of model i, at least 1."""
         return self.models[i].views
@@ -160,6 +158,10 @@ class R2N2:
         if rows.shape[:1] < (model.views,) or rows.shape[1:] != (5,) or not np.isfinite(rows).all():
             raise ValueError(f"{path}: got numbers {rows.shape}, want finite ({model.views}, 5)")
         return rows[: model.views]
+
+    def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Silhouette of any grid from the camera of a view, as large as that view's picture."""
+        return project(grid, self.cameras(i)[view], len(self.image(i, view)))
 
     def check(
         self, views: int | None = None, progress: Callable[[int, int], None] | None = None

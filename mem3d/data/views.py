@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mem3d.data.r2n2 import R2N2
+from mem3d.data.shapes import Shapes
 from mem3d.data.transforms import test_input, train_input
 
 
@@ -37,7 +37,7 @@ Sample = tuple[Tensor, Tensor, int]
 class TrainingViews(Dataset[Sample]):
     """One random, augmented view of a model; the sample depends on (seed, epoch, model) only."""
 
-    def __init__(self, data: R2N2, image_size: int, *, seed: int, augment: bool) -> None:
+    def __init__(self, data: Shapes, image_size: int, *, seed: int, augment: bool) -> None:
         self.data = data
         self.image_size = image_size
         self.seed = seed
@@ -61,7 +61,7 @@ class TestViews(Dataset[Sample]):
 
     __test__ = False  # no test class, whatever pytest thinks of the name
 
-    def __init__(self, data: R2N2, image_size: int) -> None:
+    def __init__(self, data: Shapes, image_size: int) -> None:
         self.data = data
         self.image_size = image_size
 

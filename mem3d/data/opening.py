@@ -1,0 +1,28 @@
+"""One way in to every kind of data set."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from mem3d.data.r2n2 import R2N2
+from mem3d.data.shapes import Shapes
+from mem3d.data.splits import Subset
+
+
+def open_shapes(
+    root: str | Path,
+    subset: Subset | None = None,
+    split: str | Path | None = None,
+    categories: Collection[str] | None = None,
+) -> Shapes:
+    """Open a data set by what lies at `root`.
+
+    Args:
+        root: the data.
+        subset: which list of the split file; None takes all three.
+        split: split file; None takes the data's own.
+        categories: names or synsets to keep; None keeps all.
+
+    Raises:
+        ValueError: nothing there that is known, a damaged split file, or an unknown category.
+    """
+    return R2N2.open(root, subset, split, categories)
