@@ -1,5 +1,6 @@
 """Reading pictures of any kind into one form: RGBA, 8 bits, upright."""
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -8,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from memstore.files import open_regular
+
+MAX_BYTES = 512 << 20  # of a file
 MAX_PIXELS = 80_000_000  # below the size from which PIL itself starts to warn
 # Raster formats that PIL decodes itself. EPS would start Ghostscript on an untrusted file.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "AVIF")
@@ -40,17 +44,21 @@ def photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
 
     Raises:
         ValueError: damaged, too large, or not a picture.
-        OSError: the file cannot be opened.
+        OSError: the file cannot be opened, or is a pipe or a device.
     """
-    with open(path, "rb") as file:
-        try:
-            image: Image.Image = Image.open(file, formats=_known_formats())
-            width, height = image.size
-            if width * height <= max_pixels:
-                image.load()
-                return _rgba(ImageOps.exif_transpose(image))
-        except _DECODE_ERRORS as error:
-            raise ValueError(f"{path}: got an unreadable picture ({error})") from error
+    with open_regular(path) as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{path}: got more than {MAX_BYTES} bytes, want a smaller picture")
+    try:
+        # Not the file itself: PIL asks it for as many bytes as a chunk claims to have.
+        image: Image.Image = Image.open(io.BytesIO(data), formats=_known_formats())
+        width, height = image.size
+        if width * height <= max_pixels:
+            image.load()
+            return _rgba(ImageOps.exif_transpose(image))
+    except _DECODE_ERRORS as error:
+        raise ValueError(f"{path}: got an unreadable picture ({error})") from error
     raise ValueError(f"{path}: got {width}x{height} pixels, want at most {max_pixels}")
 
 
