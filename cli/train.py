@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _preset(
-    name: str, stem: str, epochs: int | None, batch: int | None, rate: float | None, seed: int
+    name: str, is_random: bool, epochs: int | None, batch: int | None, rate: float | None, seed: int
 ) -> "Preset":
     from mem3d.config import PRESETS
 
@@ -40,7 +40,7 @@ def _preset(
         batch=batch or train.batch,
         learning_rate=train.learning_rate if rate is None else rate,
     )
-    if stem == "none":
+    if is_random:
         train = replace(train, freeze_stem=False, variants=0)  # random weights have to learn
     return replace(preset, train=train)
 
@@ -64,6 +64,9 @@ def train(  # long: half of it are the options
     stem: Annotated[
         str, typer.Option(help="ResNet-50 weights: imagenet, none, or a safetensors file.")
     ] = "none",
+    weights: Annotated[
+        Path | None, typer.Option(help="Begin with the best weights of this other run.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Default: the preset's.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Default: the preset's.")] = None,
@@ -81,11 +84,12 @@ def train(  # long: half of it are the options
     from mem3d.training import train as train_network
 
     set_threads(threads)
-    chosen = _preset(preset, stem, epochs, batch, learning_rate, seed)
+    is_random = stem == "none" and weights is None
+    chosen = _preset(preset, is_random, epochs, batch, learning_rate, seed)
     root = _procedural(run / "data", seed, quiet) if data is None else data
     learning = open_data(root, "train", split, quiet)
     validation = open_data(root, "val", split, quiet, views=1)
-    if stem == "none" and PRESETS[preset].train.freeze_stem and not quiet:
+    if is_random and PRESETS[preset].train.freeze_stem and not quiet:
         typer.echo(
             "stem: random weights, so it is trained too: slower and worse (--stem)", err=True
         )
@@ -97,6 +101,7 @@ def train(  # long: half of it are the options
                 run,
                 chosen,
                 stem=stem,
+                weights=weights,
                 device=device,
                 on_prepare=lambda done, total: show(done, total, "pictures through the stem"),
                 on_step=lambda done, total, figures: show(

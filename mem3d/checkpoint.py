@@ -185,6 +185,18 @@ def restore_run(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) 
     return state
 
 
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Fill a model with a checkpoint's weights, to learn something else from there on.
+
+    Raises:
+        ValueError: no readable checkpoint, or one of a network of another size.
+    """
+    with _opened(path) as file:
+        _state(path, file)
+        _check_fit(path, file, model)
+        model.load_state_dict(_tensors(file, "model."))
+
+
 def load(
     run: str | Path, which: Which = "best", device: str = "cpu"
 ) -> tuple[Mem3D, Memory, State]:

@@ -56,8 +56,8 @@ class Run:
     best_step: int = -1
 
 
-def begin(job: Job, stem: str | Path) -> Run:
-    """Build a run, fresh or from the folder's last checkpoint."""
+def begin(job: Job, stem: str | Path, weights: Path | None = None) -> Run:
+    """Build a run, fresh (from the weights of another run, if given) or from its own last."""
     last, train = job.folder / LAST, job.preset.train
     is_fresh = not last.exists()
     if not is_fresh:
@@ -65,6 +65,8 @@ def begin(job: Job, stem: str | Path) -> Run:
     model = Mem3D(job.preset.model)
     if is_fresh:
         load_stem(model.encoder.stem, stem)
+        if weights is not None:
+            checkpoint.load_weights(weights / BEST, model)
     if train.freeze_stem:
         model.encoder.freeze_stem()
     model.to(job.device)

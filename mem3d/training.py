@@ -33,6 +33,7 @@ def train(
     preset: Preset,
     *,
     stem: str | Path = "none",
+    weights: str | Path | None = None,
     device: str = "cpu",
     on_prepare: Progress | None = None,
     on_step: Callable[[int, int, Row], None] | None = None,
@@ -49,6 +50,8 @@ def train(
         folder: of the run; made if missing. One that holds a checkpoint is resumed.
         preset: network, memory and run; a resumed run must have been started with the same one.
         stem: see `encoder.load_stem`; not used when resuming.
+        weights: folder of a run of the same network, whose best weights (stem and all) this one
+            begins with; its memory begins empty all the same. Not used when resuming.
         device: where the network computes; the memory lives on the CPU.
         on_prepare: called with pictures done and in all while a stem cache is filled.
         on_step: called after each step with steps done, steps in all, the step's figures.
@@ -63,7 +66,8 @@ def train(
         memstore.MemstoreError: the memory cannot be written, or another process writes it.
     """
     job = Job(data, validation, Path(folder), preset, check_device(device))
-    if preset.train.freeze_stem and stem == "none" and not (job.folder / LAST).exists():
+    is_random = stem == "none" and weights is None
+    if preset.train.freeze_stem and is_random and not (job.folder / LAST).exists():
         raise ValueError(
             "freeze_stem: got a stem of random weights, want trained ones (see load_stem) or a "
             "stem that learns"
@@ -72,7 +76,7 @@ def train(
         raise ValueError(f"{data.root}: got no usable model, want at least 1 to train on")
     job.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(preset.train.seed)
-    run = begin(job, stem)
+    run = begin(job, stem, None if weights is None else Path(weights))
     with run.memory:
         return _loop(run, job, on_prepare, on_step, on_epoch)
 

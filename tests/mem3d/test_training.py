@@ -275,6 +275,27 @@ def test_random_frozen_weights_are_refused(sets, tmp_path):
         train(*sets, tmp_path, frozen)
 
 
+def test_a_run_can_begin_with_the_weights_of_another(sets, finished, tmp_path):
+    first, _, _ = checkpoint.load(finished)
+
+    def look(step, steps, figures):
+        raise KeyboardInterrupt  # before the first epoch ends
+
+    preset = replace(PRESET, train=replace(PRESET.train, seed=9, freeze_stem=True))
+    with pytest.raises(KeyboardInterrupt):
+        train(*sets, tmp_path / "next", preset, weights=finished, on_step=look)
+    begun, memory, state = checkpoint.load(tmp_path / "next", "last")
+    weights = begun.state_dict()
+    assert all(torch.equal(weight, weights[name]) for name, weight in first.state_dict().items())
+    assert (len(memory), state.step) == (0, 0)
+
+
+def test_weights_of_another_size_are_refused(sets, finished, tmp_path):
+    other = replace(PRESET, model=replace(PRESET.model, hidden=PRESET.model.hidden + 8))
+    with pytest.raises(ValueError, match="do not fit"):
+        train(*sets, tmp_path / "next", other, weights=finished)
+
+
 def test_nothing_to_train_on_is_an_error(tmp_path):
     root = make_r2n2(tmp_path / "data", train=1, val=1, test=1)
     for synset in (root / "ShapeNetVox32").iterdir():
