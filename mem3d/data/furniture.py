@@ -1,119 +1,258 @@
 """Procedural furniture: cabinet, table.
 
-Each function draws one object of its category: a style, then its measures, in units of about one
-voxel of a 32^3 grid; y up from the floor at 0, front +x, left and right along z.
+In units of about one voxel of a 32^3 grid; y up from the floor at 0, front +x, left and right
+along z. Lengths along x and z are halves.
 """
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
-from mem3d.data.paint import Rng, color
-from mem3d.data.seats import legs, pedestal
-from mem3d.data.solids import Color, Part, Span, box, rod, rounded, slab
+from mem3d.data.designs import Design, between, one_of
+from mem3d.data.paint import GLASS, Rng, color
+from mem3d.data.solids import Color, Part, Span, both, box, placed, rod, rounded, slab
+from mem3d.data.supports import Stand
+
+_BOW = np.linspace(-1, 1, 9)
 
 
-def table(rng: Rng) -> list[Part]:
-    """A round, oval, square or long top on legs, a pedestal, trestles, panels or drawers."""
-    deep, wide = rng.uniform(7.5, 11.5), rng.uniform(12, 16)
-    # A dining table is about half as high as long; a coffee table, a quarter.
-    high = rng.uniform(13, 17) if rng.random() < 0.7 else rng.uniform(7, 10)
-    thick = rng.uniform(1.3, 2.8)
-    wood = color(rng, str(rng.choice(["wood", "wood", "metal", "any"])))
-    top = str(rng.choice(["long", "long", "long", "square", "round", "oval"]))
-    if top in ("round", "square"):
-        deep = wide = rng.uniform(9, 14)
-    corner = 0.5 if top in ("round", "oval") else 0.0
-    outline = rounded((-deep, deep), (-wide, wide), corner)
-    if not corner:
-        outline = [(-deep, -wide), (deep, -wide), (deep, wide), (-deep, wide)]
-    parts = [slab(outline, "y", (high - thick, high), wood)]
-    inset = 0.66 if corner else rng.uniform(0.85, 1)
-    x, z = (-deep * inset, deep * inset), (-wide * inset, wide * inset)
-    base = str(rng.choice(["legs", "legs", "pedestal", "trestle", "panels", "drawers"]))
-    if base == "pedestal":
-        return parts + pedestal(rng, high, rng.uniform(0.4, 0.8) * min(deep, wide), wood)
-    if base == "trestle":
-        return parts + _trestles(x, z, high - thick, wood)
-    if base == "legs":
-        parts += legs(rng, x, z, high - thick, wood, rng.uniform(1.2, 2.6))
-        if rng.random() < 0.35:
-            parts.append(box((x[0], x[1]), (high - thick - 2, high - thick), z, wood))
-    for side in (-1, 1) if base != "legs" else ():
-        width = 1.5 if base == "panels" else rng.uniform(4, 0.9 * wide)
-        ends = sorted((side * z[1], side * (z[1] - width)))
-        parts.append(box(x, (0, high), (ends[0], ends[1]), color(rng, "wood")))
-        if base == "drawers" and rng.random() < 0.5:
-            break  # a desk with drawers on one side stands on a panel on the other
-    if base == "drawers":
-        parts.append(box(x, (0, high), (z[1] - 1.2, z[1]), wood))
-    if rng.random() < 0.3:
-        parts.append(box(x, (high * 0.25, high * 0.25 + 1), z, wood))  # a shelf
-    return parts
+@dataclass(frozen=True, kw_only=True)
+class Table(Stand):
+    """A top of any outline on a stand, perhaps with an apron, a shelf, drawers or a gallery."""
+
+    base: str = one_of(
+        "legs",
+        "legs",
+        "legs",
+        "legs",
+        "star",
+        "disc",
+        "cone",
+        "sled",
+        "panels",
+        "trestle",
+        "twin",
+    )
+    width: float = between(8, 16)
+    depth: float = between(5.5, 14)
+    height: float = between(5.5, 21)
+    thick: float = between(0.8, 2.2)
+    outline: str = one_of("square", "square", "square", "oval", "rounded", "octagon", "bow", "l")
+    inset: float = between(0.65, 1)  # where the stand ends
+    apron: float = one_of(0.0, 0.0, 1.6, 2.5, 3.5)  # height of the frame below the top
+    apron_inset: float = between(0.8, 1)
+    shelf: float = one_of(0.0, 0.0, 0.25, 0.45, 0.65)  # share of the height
+    shelf_size: float = between(0.7, 1)
+    drawers: str = one_of("none", "none", "none", "left", "right", "both", "wide")
+    drawers_depth: float = between(0.35, 0.95)  # share of the height they hang down
+    gallery: str = one_of("none", "none", "none", "none", "back", "hutch")
+
+    def parts(self, paint: Rng) -> list[Part]:
+        """Colours: the top, the stand, drawers and shelf."""
+        tint = color(paint, "wood", "wood", "metal", "pale", "any")
+        frame = color(paint, "wood", "metal", "dark", "any")
+        deep, wide, under = self.depth, self.width, self.height - self.thick
+        x, z = (-deep * self.inset, deep * self.inset), (-wide * self.inset, wide * self.inset)
+        if self.outline == "oval":
+            x, z = (0.8 * x[0], 0.8 * x[1]), (0.8 * z[0], 0.8 * z[1])
+        parts = [slab(self._outline(), "y", (under, self.height), tint), *self._stand(x, z, frame)]
+        other = color(paint, "wood", "any")
+        if self.apron:
+            a, b = x[1] * self.apron_inset, z[1] * self.apron_inset
+            y = (under - self.apron, under)
+            parts += both(box((-a, a), y, (b - 1, b), frame))
+            parts += [box(end, y, (-b, b), frame) for end in ((-a, -a + 1), (a - 1, a))]
+        if self.shelf:
+            y = (under * self.shelf, under * self.shelf + 1)
+            a, b = x[1] * self.shelf_size, z[1] * self.shelf_size
+            parts.append(box((-a, a), y, (-b, b), other))
+            if self.base in ("star", "disc", "cone", "twin"):
+                parts.append(rod((0, 0, 0), (0, under, 0), self.leg, frame))
+        return parts + self._drawers(x, z, under, other) + self._gallery(wide, other)
+
+    def _outline(self) -> list[Span]:
+        """The top's outline in (x, z)."""
+        deep, wide = self.depth, self.width
+        if self.outline == "octagon":
+            a, b = deep * 0.5, wide * 0.55
+            half = [(a, -wide), (deep, -b), (deep, b), (a, wide)]
+            return [*half, *((-p, -q) for p, q in half)]
+        if self.outline == "bow":
+            return [
+                *((deep * (1.15 - 0.4 * s * s), wide * s) for s in _BOW),
+                (-deep, wide),
+                (-deep, -wide),
+            ]
+        if self.outline == "l":
+            return [
+                (-deep, -wide),
+                (deep, -wide),
+                (deep, -wide * 0.2),
+                (deep * 0.1, 0),
+                (deep * 0.1, wide),
+                (-deep, wide),
+            ]
+        corner = {"square": 0.03, "rounded": 0.25, "oval": 0.5}[self.outline]
+        return rounded((-deep, deep), (-wide, wide), corner)
+
+    def _stand(self, x: Span, z: Span, tint: Color) -> list[Part]:
+        """The stand; also crossing legs with a beam, or two columns."""
+        under, half = self.height - self.thick, self.leg / 2
+        if self.base == "twin":
+            foot = x[1] * 0.8 + self.splay * 0.7
+            column = rod((0, 0, z[1] * 0.6), (0, under, z[1] * 0.6), self.leg * 0.8, tint)
+            plate = box((-foot, foot), (0, 1.4), (z[1] * 0.6 - 1.6, z[1] * 0.6 + 1.6), tint)
+            return both(column, plate)
+        if self.base == "trestle":
+            end, foot = z[1] - half, x[1] + self.splay
+            bar = box(
+                (-half, half), (under * self.rail_height, under * self.rail_height + 1.3), z, tint
+            )
+            ends = [
+                rod((s * foot, 0, end), (-s * x[1] * 0.3, under, end), half, tint, sides=4)
+                for s in (-1, 1)
+            ]
+            return [bar, *both(*ends)]
+        return self.stand(x, z, under, tint)
+
+    def _drawers(self, x: Span, z: Span, under: float, tint: Color) -> list[Part]:
+        """Chests below the top: left, right, both, or one flat one."""
+        y = (under * (1 - self.drawers_depth), under)
+        if self.drawers == "wide":
+            return [box((x[0] * 0.9, x[1]), (under - 3, under), (z[0] * 0.9, z[1] * 0.9), tint)]
+        sides = {"none": (), "left": (1,), "right": (-1,), "both": (-1, 1)}[self.drawers]
+        chest = [box((x[0] * 0.9, x[1] * 0.95), y, (z[1] * 0.45, z[1]), tint)]
+        return [part for side in sides for part in placed(chest, np.diag([1.0, 1.0, side]))]
+
+    def _gallery(self, wide: float, tint: Color) -> list[Part]:
+        """A raised back edge, or a shelf on it."""
+        if self.gallery == "none":
+            return []
+        tall = 3.0 if self.gallery == "back" else 8.0
+        x, y = (-self.depth, -self.depth + 1), (self.height, self.height + tall)
+        parts = [box(x, y, (-wide * 0.9, wide * 0.9), tint)]
+        if self.gallery == "hutch":
+            deep = (-self.depth, -self.depth + 5)
+            parts.append(box(deep, (y[1] - 1, y[1]), (-wide * 0.9, wide * 0.9), tint))
+            parts += both(box(deep, y, (wide * 0.9 - 1, wide * 0.9), tint))
+        return parts
 
 
-def _trestles(x: Span, z: Span, high: float, tint: Color) -> list[Part]:
-    """Two pairs of crossing legs with a beam between them."""
-    parts = [box((-0.8, 0.8), (high * 0.3, high * 0.3 + 1.4), z, tint)]
-    for end in (0.85 * z[0], 0.85 * z[1]):
-        for foot in x:
-            parts.append(rod((foot, 0, end), (foot * 0.15, high, end), 1.0, tint, sides=4))
-    return parts
+@dataclass(frozen=True, kw_only=True)
+class Cabinet(Design):
+    """A wardrobe, sideboard, chest, open shelf or cupboard in two parts."""
 
+    width: float = between(4, 18)
+    depth: float = between(3, 12)
+    height: float = between(7, 34)
+    layout: str = one_of("closed", "closed", "closed", "shelf", "shelf", "two", "half", "island")
+    split: float = between(0.3, 0.7)  # share of the height, or width, where parts meet
+    step: float = between(0.35, 0.95)  # depth of the upper part over that of the lower
+    lift: float = between(0.8, 5.5)  # height of what it stands on
+    foot: str = one_of("legs", "plinth", "plinth", "runners", "splayed", "none")
+    rows: int = one_of(1, 2, 3, 4, 5)
+    columns: int = one_of(1, 2, 3)
+    relief: float = between(0.55, 1.5)  # how far fronts stand out
+    handles: str = one_of("knobs", "bars", "rails", "none")
+    board: float = between(0.9, 1.8)  # thickness
+    over: float = between(0, 2.2)  # overhang of the top board
+    crown: str = one_of("none", "none", "arch", "rim", "steps")
+    open_back: bool = one_of(True, False)
+    bow: float = one_of(0.0, 0.0, 1.0, 2.0)  # the top board's front edge
 
-def cabinet(rng: Rng) -> list[Part]:
-    """A wardrobe, sideboard, chest, open shelf or two-part cupboard."""
-    deep, wide, high = rng.uniform(4, 9), rng.uniform(5, 16), rng.uniform(9, 32)
-    wood, other = color(rng, str(rng.choice(["wood", "wood", "any"]))), color(rng, "wood")
-    style = rng.choice(["closed", "closed", "shelf", "two", "island"])
-    low = float(rng.choice([0, 0, rng.uniform(2, 6)]))
-    parts = []
-    if low:
-        parts += legs(rng, (-deep, deep), (-wide, wide), low, other, rng.uniform(1.3, 2.4))
-    if style == "shelf":
-        parts += _shelf(rng, deep, wide, (low, low + high), wood, other)
-    elif style == "two":
-        middle = low + high * rng.uniform(0.3, 0.6)
-        back = -deep + 2 * deep * rng.uniform(0.35, 0.7)
-        parts.append(box((-deep, deep), (low, middle), (-wide, wide), wood))
-        parts += _shelf(rng, (back + deep) / 2, wide, (middle, low + high), wood, other)
-        shift = np.array([(back - deep) / 2, 0.0, 0.0])
-        parts[-1:] = [Part(p.primitive, p.matrix, p.offset + shift, p.color) for p in parts[-1:]]
-    else:
-        parts.append(box((-deep, deep), (low, low + high), (-wide, wide), wood))
-        if style == "island":
-            y = (low + high, low + high + 1.2)
-            over = rng.uniform(1, 3)
-            parts.append(box((-deep - over, deep + over), y, (-wide - over, wide + over), other))
-    rows, columns = int(rng.integers(1, 5)), int(rng.integers(1, 4))
-    if style != "shelf":
-        top = low + high if style != "two" else middle
-        parts += _fronts(deep, wide, (low, float(top)), (rows, columns), color(rng, "wood"))
-    return parts
+    def parts(self, paint: Rng) -> list[Part]:
+        """Colours: the body, fronts, boards and feet."""
+        wood, other = color(paint, "wood", "wood", "pale", "any"), color(paint, "wood", "any")
+        deep, wide = self.depth, self.width
+        low = self.lift if self.foot != "none" else 0.0
+        high = low + self.height
+        parts = self._foot(low, color(paint, "wood", "dark", "metal"))
+        x, middle = (-deep, deep), low + self.height * self.split
+        if self.layout == "shelf":
+            parts += self._shelf(x, (low, high), (-wide, wide), (wood, other))
+        elif self.layout == "half":
+            cut = -wide + 2 * wide * self.split
+            parts += self._closed(x, (low, high), (-wide, cut), (wood, other))
+            parts += self._shelf(x, (low, high), (cut, wide), (wood, other))
+        elif self.layout == "two":
+            upper = (-deep, -deep + 2 * deep * self.step)
+            parts += self._closed(x, (low, middle), (-wide, wide), (wood, other))
+            parts += self._shelf(upper, (middle, high), (-wide, wide), (wood, other))
+        else:
+            parts += self._closed(x, (low, high), (-wide, wide), (wood, other))
+        return parts + self._top(high, 3.0 if self.layout == "island" else self.over, other)
 
+    def _top(self, high: float, over: float, tint: Color) -> list[Part]:
+        """The top board and what crowns it."""
+        deep, wide = self.depth, self.width
+        if self.layout == "two":
+            deep *= self.step
+        shift = deep - self.depth
+        front = [(deep + over + self.bow * (1 - s * s), (wide + over) * s) for s in _BOW]
+        outline = [*front, (-deep - 0.4, wide + over), (-deep - 0.4, -wide - over)]
+        parts = [slab(outline, "y", (high, high + self.board), tint)]
+        top = high + self.board
+        if self.crown == "arch":
+            arc = [(wide * s, top + 3 * (1 - s * s)) for s in _BOW]
+            parts.append(slab(arc, "x", (-deep, -deep + 2), tint))
+        elif self.crown == "rim":
+            parts.append(box((-deep, -deep + 1.2), (high, top + 2), (-wide, wide), tint))
+            parts += both(box((-deep, deep), (high, top + 1.2), (wide - 1, wide), tint))
+        elif self.crown == "steps":
+            parts.append(
+                box((-deep, deep * 0.6), (top, top + 1.2), (-wide * 0.7, wide * 0.7), tint)
+            )
+        return placed(parts, np.eye(3), 0, (shift, 0, 0))
 
-def _shelf(rng: Rng, deep: float, wide: float, y: Span, tint: Color, back: Color) -> list[Part]:
-    """An open box with boards."""
-    parts = []
-    if rng.random() < 0.7:
-        parts.append(box((-deep, -deep + 1), y, (-wide, wide), back))
-    for z in (-wide + 0.6, wide - 0.6):
-        parts.append(box((-deep, deep), y, (z - 0.6, z + 0.6), tint))
-    for height in np.linspace(y[0] + 0.6, y[1] - 0.6, int(rng.integers(3, 6))):
-        parts.append(box((-deep, deep), (height - 0.6, height + 0.6), (-wide, wide), tint))
-    return parts
+    def _foot(self, low: float, tint: Color) -> list[Part]:
+        """Legs, a plinth or runners."""
+        deep, wide = self.depth, self.width
+        if self.foot == "plinth":
+            return [box((-deep + 0.5, deep - 1.5), (0, low), (-wide + 1, wide - 1), tint)]
+        if self.foot == "runners":
+            return both(box((-deep, deep), (0, low), (wide - 1.8, wide), tint))
+        if self.foot == "none":
+            return []
+        out, parts = (1.5 if self.foot == "splayed" else 0.0), []
+        for x in (-deep + 1, deep - 1):
+            foot = (x + np.sign(x) * out, 0, wide - 1 + out)
+            parts += both(rod(foot, (x, low, wide - 1), 0.9, tint, taper=1.4))
+        return parts
 
+    def _shelf(self, x: Span, y: Span, z: Span, tints: tuple[Color, Color]) -> list[Part]:
+        """An open case with boards, perhaps with a back and uprights."""
+        half, parts = self.board / 2, []
+        if not self.open_back:
+            parts.append(box((x[0], x[0] + 0.9), y, z, tints[1]))
+        for place in np.linspace(z[0] + half, z[1] - half, self.columns + 1):
+            parts.append(box(x, y, (place - half, place + half), tints[0]))
+        for place in np.linspace(y[0] + half, y[1] - half, self.rows + 2):
+            parts.append(box(x, (place - half, place + half), z, tints[0]))
+        return parts
 
-def _fronts(deep: float, wide: float, y: Span, count: tuple[int, int], tint: Color) -> list[Part]:
-    """Doors or drawers, each with a knob."""
-    heights = np.linspace(*y, count[0] + 1)
-    widths = np.linspace(-wide, wide, count[1] + 1)
-    parts = []
-    for a, b in itertools.pairwise(heights):
-        for c, d in itertools.pairwise(widths):
-            front = (deep, deep + 0.4)
-            parts.append(box(front, (a + 0.3, b - 0.3), (c + 0.3, d - 0.3), tint))
-            high, side = (a + b) / 2, (c + d) / 2
-            knob = ((deep + 0.3, deep + 0.9), (high - 0.3, high + 0.3), (side - 0.3, side + 0.3))
-            parts.append(box(*knob, (60, 60, 60)))
-    return parts
+    def _closed(self, x: Span, y: Span, z: Span, tints: tuple[Color, Color]) -> list[Part]:
+        """A solid case with doors or drawers, each with a handle."""
+        parts = [box(x, y, z, tints[0])]
+        heights = np.linspace(*y, self.rows + 1)
+        widths = np.linspace(*z, self.columns + 1)
+        out = (x[1], x[1] + self.relief)
+        for a, b in itertools.pairwise(heights):
+            for c, d in itertools.pairwise(widths):
+                gap = min(0.6, (b - a) * 0.15, (d - c) * 0.15)
+                tint = GLASS if self.handles == "none" and not self.open_back else tints[1]
+                parts.append(box(out, (a + gap, b - gap), (c + gap, d - gap), tint))
+                high, side = (a + b) / 2, (c + d) / 2
+                tall = {"bars": (b - a) * 0.3, "none": 0.0}.get(self.handles, 0.6)
+                wide = (d - c) * 0.3 if self.handles == "rails" else 0.6
+                if tall:
+                    handle = (x[1], out[1] + 0.9)
+                    parts.append(
+                        box(
+                            handle,
+                            (high - tall, high + tall),
+                            (side - wide, side + wide),
+                            (70, 70, 74),
+                        )
+                    )
+        return parts
