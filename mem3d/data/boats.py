@@ -18,7 +18,9 @@ from mem3d.data.solids import Color, Part, both, box, placed, rod, shear, slab
 class Watercraft(Design):
     """One or two hulls under sails, a cabin, decks, cargo, or nothing."""
 
-    use: str = one_of("sail", "sail", "motor", "motor", "ferry", "freighter", "rowing", "warship")
+    use: str = one_of(
+        "sail", "sail", "sail", "motor", "motor", "ferry", "freighter", "rowing", "warship"
+    )
     length: float = between(11, 16)
     width: float = between(2.6, 7)
     tall: float = between(2.2, 6.5)
@@ -35,7 +37,7 @@ class Watercraft(Design):
     cabin_height: float = between(1.6, 4.5)
     decks: int = one_of(1, 2, 3)
     funnels: int = one_of(0, 1, 2)
-    masts: int = one_of(1, 1, 2, 3)
+    masts: int = one_of(1, 1, 1, 2, 2, 3)
     mast: float = between(9, 26)
     sails: str = one_of("jib", "jib", "jib", "main", "square", "furled")
     stack: float = between(1, 5.5)  # height of cargo
@@ -58,7 +60,7 @@ class Watercraft(Design):
             oar = rod((0, deck + 0.5, self.width * 0.5), blade, 0.55, wood)
             parts += both(oar) if self.masts < 3 else []
         else:
-            high = deck + 4 + self.mast * 0.35
+            high = deck + 3 + self.mast * 0.25
             for number in range(self.masts):
                 x = self.length * (self.cabin_place + 0.25 * number)
                 parts.append(rod((x, deck, 0), (x, high - number, 0), 0.6, wood))

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from mem3d.data.aeroplanes import Aeroplane
 from mem3d.data.boats import Watercraft
+from mem3d.data.cabinets import Cabinet
 from mem3d.data.cars import Car
 from mem3d.data.designs import Design
 from mem3d.data.devices import Display, Speaker
-from mem3d.data.furniture import Cabinet, Table
 from mem3d.data.lamps import Lamp
 from mem3d.data.rifles import Rifle
 from mem3d.data.seats import Bench, Chair, Sofa
 from mem3d.data.solids import Part
+from mem3d.data.tables import Table
 from mem3d.data.telephones import Telephone
 from memstore.meshes import Mesh
 
