@@ -11,6 +11,8 @@ from mem3d.data.designs import Design, between, one_of
 from mem3d.data.paint import BLACK, GLASS, Rng, color
 from mem3d.data.solids import Color, Part, both, box, placed, rod, rounded, shear, slab, turn
 
+SIDES: dict[str, tuple[int, ...]] = {"none": (), "left": (1,), "right": (-1,), "both": (-1, 1)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Telephone(Design):
@@ -46,29 +48,24 @@ class Telephone(Design):
         key = color(paint, "pale", "metal", "dark")
         if self.body in ("desk", "wall"):
             return self._desk(case, other, key)
-        front, tall = self._front(case, key), 16.0
+        extras = self._aerial(16, other) + self._camera(other)
         if self.body == "clam":
             half = np.diag([1.0, 0.55, 1.0])
-            lid = placed(self._plate(other), half, 0, (0, 8, 0))
-            lid += placed(self._screen(other), half, (0, 8, 0), (0, 1, 0))
-            lid = placed(lid, turn("z", 130 * self.open**2), (0, 0, 0))
+            lid = self._plate(other) + self._screen(other) + extras
+            lid = placed(placed(lid, half, 0, (0, 8.8, 0)), turn("z", 130 * self.open**2))
             hinge = rod((0, 0, -self.width), (0, 0, self.width), self.thick + 0.4, BLACK)
-            front = placed(self._plate(case) + self._keys(key), half, (0, 0, 0), (0, -8, 0))
-            front += [hinge, *lid]
-        elif self.body == "slider":
+            front = placed(self._plate(case) + self._keys(key), half, 0, (0, -8.8, 0))
+            front += [hinge, *lid, *placed(self._buttons(key), half, 0, (0, -8.8, 0))]
+        else:
+            front = self._plate(case) + self._screen(case) + self._keys(key)
+            front += extras + self._buttons(key)
+        if self.body == "slider":
             upper = self._plate(other) + self._screen(other)
             shift = (self.thick * 1.6 + self.relief, 4 + 8 * self.open, 0)
             front += placed(upper, np.diag([0.7, 0.8, 1.0]), 0, shift)
         elif self.body == "brick":
             front = placed(front, np.diag([1.6, 1.0, 0.85]))
-        front += self._aerial(tall, other) + self._camera(other)
-        sides = {"none": (), "left": (1,), "right": (-1,), "both": (-1, 1)}[self.buttons]
-        y = tall * self.button_place
-        for side in sides:
-            z = self.width * 0.9 * side
-            button = (z - self.relief - 0.4, z + self.relief + 0.4)
-            front.append(box((-0.7, 0.7), (y - 2.2, y + 2.2), button, key))
-        parts = placed(front, turn("z", self.tilt), (0, -tall, 0))
+        parts = placed(front, turn("z", self.tilt), (0, -16, 0))
         if self.dock != "none":
             wide = self.width + 1.5
             deep = 4.5 if self.dock == "block" else 7.0
@@ -85,9 +82,14 @@ class Telephone(Design):
         ]
         return [slab(outline, "x", (-self.thick, self.thick), tint)]
 
-    def _front(self, case: Color, key: Color) -> list[Part]:
-        """The case with screen and keys."""
-        return self._plate(case) + self._screen(case) + self._keys(key)
+    def _buttons(self, tint: Color) -> list[Part]:
+        """At the sides."""
+        sides, y = SIDES[self.buttons], 16 * self.button_place
+        half = self.relief + 0.4
+        return [
+            box((-0.7, 0.7), (y - 2.2, y + 2.2), (z - half, z + half), tint)
+            for z in (side * self.width * 0.9 for side in sides)
+        ]
 
     def _screen(self, tint: Color) -> list[Part]:
         """Glass at the upper end, with a frame or lip, or raised as a whole."""
