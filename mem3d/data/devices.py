@@ -92,7 +92,7 @@ class Display(Design):
             arc = [(front + 3 * s * s, wide * s) for s in np.linspace(-1, 1, 9)]
             arc += [(x - self.thick, z) for x, z in arc[::-1]]
             parts = [slab(arc, "y", (0, tall), case), glass]
-        if self.body == "tube":
+        if self.body == "tube" and self.panels == 1:
             face = [(-wide, 0.0), (wide, 0.0), (wide, tall), (-wide, tall)]
             back = -self.thick - self.tube
             parts.append(slab(face, "x", (0, back), case, taper=self.tube_taper))
@@ -186,12 +186,13 @@ class Speaker(Design):
         """Panel, membranes and ports."""
         d, w, tall = self.depth, self.width * 0.9, self.height
         x, parts = (d - 1.5, d + self.rim), []
-        if self.panel == "plate":
+        style = "none" if self.case == "ball" else self.panel
+        if style == "plate":
             parts.append(box(x, (tall * 0.06, tall * 0.94), (-w * 0.94, w * 0.94), panel))
-        elif self.panel == "frame":
+        elif style == "frame":
             parts += both(box(x, (0, tall), (w - 1, w), panel))
             parts += [box(x, y, (-w, w), panel) for y in ((0, 1.2), (tall - 1.2, tall))]
-        elif self.panel == "bars":
+        elif style == "bars":
             for share in (0.12, 0.36, 0.6, 0.84):
                 parts.append(box(x, (tall * share, tall * share + 1), (-w, w), panel))
         step = tall * 0.8 / self.drivers
@@ -212,16 +213,18 @@ class Speaker(Design):
         """A handle, horn, knobs or antenna."""
         top, w, d = self.height, self.width * 0.6, self.depth
         if self.top == "handle":
-            posts = both(box((-0.7, 0.7), (top - 1, top + 2.4), (w - 1, w), tint))
+            posts = both(box((-0.7, 0.7), (top * 0.8, top + 2.4), (w - 1, w), tint))
             return [*posts, box((-0.7, 0.7), (top + 1.6, top + 2.8), (-w, w), tint)]
         if self.top == "horn":
             horn = rod((-d * 0.5, top + 2, 0), (d * 0.8, top + 2, 0), 1.2, tint, taper=2.6)
             return [horn, box((-1, 1), (top - 1, top + 2), (-1, 1), tint)]
         if self.top == "knobs":
             places = (-w, 0, w)
-            return [rod((d * 0.5, top - 1, z), (d * 0.5, top + 1.2, z), 1.1, tint) for z in places]
+            return [
+                rod((d * 0.3, top * 0.8, z), (d * 0.3, top + 1.2, z), 1.1, tint) for z in places
+            ]
         if self.top == "antenna":
-            return [rod((-d * 0.5, top - 1, w), (-d * 0.5, top + 8, w + 1.5), 0.6, tint)]
+            return [rod((-d * 0.5, top * 0.7, w * 0.6), (-d * 0.5, top + 8, w + 1.5), 0.6, tint)]
         return []
 
     def _feet(self, lift: float, tint: Color) -> list[Part]:
