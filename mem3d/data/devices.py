@@ -1,206 +1,250 @@
 """Procedural devices: display, speaker, telephone.
 
-Each function draws one object of its category: a style, then its measures, in units of about one
-voxel of a 32^3 grid; y up, front +x, left and right along z.
+In units of about one voxel of a 32^3 grid; y up, front +x, left and right along z. Reliefs are
+at least half a unit, so that they are seen in the grid.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from mem3d.data.paint import Rng, color
-from mem3d.data.solids import Color, Part, ball, box, ring, rod, rounded, slab
-
-SCREEN, BLACK = (40, 60, 80), (30, 30, 32)
-
-
-def display(rng: Rng) -> list[Part]:
-    """A flat screen on a foot, a tube set, a wall screen, a laptop or two screens."""
-    style = str(rng.choice(["foot", "foot", "feet", "tube", "wall", "laptop", "two"]))
-    wide, case = 16.0, color(rng, str(rng.choice(["dark", "metal", "any"])))
-    tall = wide * 2 * float(rng.choice([rng.uniform(0.5, 0.62), rng.uniform(0.65, 0.85)]))
-    thick, lift = float(rng.uniform(1.2, 3)), float(rng.uniform(2, 7))
-    if style == "wall":
-        lift = 0.0
-    elif style == "tube":
-        return _tube(rng, case)
-    elif style == "laptop":
-        deep, lean = float(rng.uniform(8, 11)), float(rng.uniform(1, 8))
-        screen = box((-deep, -deep + 1.3), (0, tall * 0.9), (-16, 16), case, lean=(-lean, 0))
-        return [box((-deep, deep), (0, 1.4), (-16, 16), case), screen]
-    elif style == "two":
-        tall, thick = 16 * float(rng.uniform(0.7, 1.2)), 1.5
-    halves = ((-16.0, 16.0),) if style != "two" else ((-16.0, -0.5), (0.5, 16.0))
-    lean, parts = float(rng.uniform(0, 2.5)), []
-    for low, high in halves:
-        frame = ((0.0, thick), (lift, lift + tall), (low, high))
-        parts.append(box(*frame, case, lean=(-lean, 0)))
-        glass = ((thick, thick + 0.3), (lift + 1, lift + tall - 1), (low + 1, high - 1))
-        parts.append(box(*glass, SCREEN, lean=(-lean, 0)))
-    if rng.random() < 0.5:  # the bulge of the electronics
-        z = wide * float(rng.uniform(0.4, 0.8))
-        y = (lift + tall * 0.2, lift + tall * float(rng.uniform(0.5, 0.8)))
-        parts.append(box((-float(rng.uniform(1, 3)), 0.5), y, (-z, z), case))
-    if style == "feet":
-        for z in (-wide * 0.65, wide * 0.65):
-            parts.append(box((-4, 5), (0, 1.2), (z - 0.8, z + 0.8), BLACK))
-            parts.append(box((0, 1.4), (0, lift + 1), (z - 0.8, z + 0.8), BLACK))
-    elif style != "wall":
-        parts += _foot(rng, lift + tall * 0.3, case)
-    return parts
+from mem3d.data.designs import Design, between, one_of
+from mem3d.data.paint import BLACK, GLASS, Rng, color
+from mem3d.data.solids import (
+    Color,
+    Part,
+    ball,
+    both,
+    box,
+    placed,
+    ring,
+    rod,
+    rounded,
+    shear,
+    slab,
+    turn,
+)
 
 
-def _foot(rng: Rng, reach: float, tint: Color) -> list[Part]:
-    """A neck behind a screen, on a round or square plate."""
-    half = float(rng.uniform(0.8, 2.5))
-    neck = box((-1.6, 0.2), (0, reach), (-half, half), tint)
-    deep, wide = float(rng.uniform(3.5, 6)), float(rng.uniform(4, 10))
-    if rng.random() < 0.5:
-        return [neck, slab(rounded((-deep, deep), (-wide, wide)), "y", (0, 1.2), tint)]
-    return [neck, box((-deep, deep), (0, 1.2), (-wide, wide), tint)]
+@dataclass(frozen=True, kw_only=True)
+class Display(Design):
+    """A flat screen or tube set on a foot, feet or a wall, a laptop, or several screens."""
 
+    body: str = one_of("flat", "flat", "tube", "tube", "laptop", "curved")
+    panels: int = one_of(1, 1, 1, 1, 2, 3)
+    aspect: float = between(0.45, 0.9)  # height over width
+    thick: float = between(1, 4)
+    frame: float = between(0.8, 2.4)  # width of the rim
+    rim: float = between(0.5, 1.3)  # how far it stands out
+    chin: float = one_of(0.0, 0.0, 1.5, 3.0)  # height of a panel below the screen
+    bulge: float = between(0.8, 4.5)  # depth of the electronics behind
+    bulge_width: float = between(0.35, 0.85)
+    bulge_height: float = between(0.3, 0.8)
+    tube: float = between(7, 20)  # depth of a tube
+    tube_taper: float = between(0.35, 0.85)
+    foot: str = one_of("plate", "plate", "oval", "feet", "bow", "none")
+    foot_width: float = between(4, 12)
+    foot_depth: float = between(3.5, 8)
+    lift: float = between(1.8, 8)  # of the screen
+    neck: float = between(0.9, 3.5)
+    lean: float = between(-0.05, 0.28)
+    swing: float = one_of(0.0, 0.0, -12.0, 12.0, 25.0)  # degrees by which it is turned
+    boxes: str = one_of("none", "none", "none", "both", "bar")  # loudspeakers
 
-def _tube(rng: Rng, case: Color) -> list[Part]:
-    """A set with a deep back that narrows."""
-    wide, tall = float(rng.uniform(11, 15)), float(rng.uniform(18, 26))
-    deep, front = float(rng.uniform(8, 16)), float(rng.uniform(3, 8))
-    face = [(-wide, 0.0), (wide, 0.0), (wide, tall), (-wide, tall)]
-    parts = [box((0, front), (0, tall), (-wide, wide), case)]
-    parts.append(slab(face, "x", (0, -deep), case, taper=float(rng.uniform(0.45, 0.75))))
-    glass = (front, front + 0.4)
-    parts.append(box(glass, (2, tall - 1.5), (-wide + 1.5, wide - 1.5), SCREEN))
-    if rng.random() < 0.4:
-        parts.append(box((-deep * 0.6, front * 0.7), (-2, 0), (-wide * 0.6, wide * 0.6), case))
-    return parts
-
-
-def speaker(rng: Rng) -> list[Part]:
-    """A tower, box, cube on feet, ball, bar, horn or pair of boxes."""
-    style = str(rng.choice(["tower", "box", "box", "stand", "ball", "bar", "pair", "monitor"]))
-    case = color(rng, str(rng.choice(["wood", "dark", "any"])))
-    deep, wide, tall = float(rng.uniform(4, 9)), float(rng.uniform(4, 9)), 32.0
-    if style == "ball":
-        radii = rng.uniform(9, 14, 3)
-        parts = [ball((0, radii[1], 0), (radii[0], radii[1], radii[0]), case)]
-        foot = rod((0, -2, 0), (0, 3, 0), float(rng.uniform(4, 8)), BLACK, taper=0.6)
-        cone = rod((radii[0] * 0.7, radii[1], 0), (radii[0] * 1.05, radii[1], 0), 6, BLACK)
-        return [*parts, foot, cone]
-    if style == "bar":
-        tall, wide = float(rng.uniform(3, 7)), 16.0
-        deep = float(rng.uniform(2, 4.5))
-    elif style in ("box", "stand", "pair"):
-        tall = float(rng.uniform(12, 22))
-    elif style == "monitor":  # a wedge that lies on the stage
-        side = [(-8.0, 0.0), (10.0, 0.0), (float(rng.uniform(0, 6)), 14.0), (-8.0, 14.0)]
-        wide = float(rng.uniform(9, 15))
-        return [slab(side, "z", (-wide, wide), case), *_drivers(rng, 6.5, wide, 13, 0.0, 1, 3.5)]
-    places = (0.0,) if style != "pair" else (-wide - 4, wide + 4)
-    count, parts = int(rng.integers(1, 4)), []
-    for z in places:
-        parts += _case(rng, deep, wide, tall, z, case)
-        parts += _drivers(rng, deep, wide, tall, z, count, 0.0)
-    if style == "stand":
-        parts += [
-            box((-2, 2), (-14, 0), (-1.3, 1.3), BLACK),
-            box((-6, 6), (-15, -13.5), (-6, 6), BLACK),
-        ]
-    elif style in ("tower", "pair") and rng.random() < 0.4:
-        parts += [
-            box((-deep - 1, deep + 1), (-1.2, 0), (z - wide - 1, z + wide + 1), BLACK)
-            for z in places
-        ]
-    return parts
-
-
-def _case(rng: Rng, deep: float, wide: float, tall: float, z: float, tint: Color) -> list[Part]:
-    """Square, round-edged or narrowing to the top."""
-    kind = str(rng.choice(["square", "square", "round", "taper"]))
-    if kind == "round":
-        outline = rounded((-deep, deep), (z - wide, z + wide), float(rng.uniform(0.15, 0.5)))
-        return [slab(outline, "y", (0, tall), tint)]
-    taper = 1.0 if kind == "square" else float(rng.uniform(0.5, 0.85))
-    return [box((-deep, deep), (0, tall), (z - wide, z + wide), tint, taper=taper)]
-
-
-def _drivers(
-    rng: Rng, deep: float, wide: float, tall: float, z: float, count: int, back: float
-) -> list[Part]:
-    """Round membranes in a column on the front, with a raised rim."""
-    parts, step = [], tall / count
-    for number in range(count):
-        radius = min(wide * 0.8, step * 0.42) * float(rng.uniform(0.75, 1))
-        y = step * (number + 0.5)
-        parts.append(
-            rod((deep - 1 - back, y, z), (deep + 0.3 - back, y, z), radius, BLACK, sides=20)
-        )
-        parts.append(ring((deep + 0.2 - back, y, z), radius, 0.5, (90, 90, 95), "x"))
-    return parts
-
-
-def telephone(rng: Rng) -> list[Part]:
-    """A smartphone, key phone, clamshell, brick with aerial, desk phone or wall phone."""
-    style = str(rng.choice(["smart", "keys", "keys", "clam", "slider", "brick", "desk", "desk"]))
-    if style == "desk":
-        return _desk_phone(rng)
-    case = color(rng, str(rng.choice(["dark", "metal", "any"])))
-    wide, thick = float(rng.uniform(5, 10.5)), float(rng.uniform(0.9, 2.8))
-    if style == "keys":
-        wide, thick = float(rng.uniform(4, 8)), float(rng.uniform(1.4, 4.4))
-    corner, tall = float(rng.uniform(0.05, 0.4)), 16.0
-    outline = rounded((-wide, wide), (-tall, tall), corner)
-    if style == "clam":
-        lean = float(rng.uniform(0, 16))
-        lid = box((-1, 1), (0, 15), (-wide, wide), case, lean=(-lean * 0.4, 0))
-        base = box((0, 14 - lean * 0.3), (-1.6, 0.6), (-wide, wide), case)
-        if rng.random() < 0.5:
-            base = box(
-                (-1, 1.2), (-15, 0), (-wide, wide), case, lean=(-float(rng.uniform(2, 6)), 0)
+    def parts(self, paint: Rng) -> list[Part]:
+        """Colours: the case, the foot, the screens."""
+        case = color(paint, "dark", "dark", "metal", "pale", "any")
+        other = color(paint, "dark", "metal")
+        wide = 16.0 / (1 + 0.6 * (self.panels - 1))
+        tall = 2 * wide * self.aspect
+        screen = self._screen(wide, tall, case)
+        lift = 0.6 if self.foot == "none" else self.lift
+        if self.body == "laptop":
+            deep = 5 + self.foot_depth
+            leaning = placed(screen, shear("x", "y", -self.lean * 2.5), 0, (-deep, 1, 0))
+            low = 0.8 + self.rim
+            keys = box(
+                (-deep * 0.6, deep * 0.2), (low, low + 0.6), (-wide * 0.85, wide * 0.85), other
             )
-        hinge = rod((-0.2, 0, -wide), (-0.2, 0, wide), 1.4, BLACK)
-        return [lid, base, hinge]
-    body = slab(outline, "x", (-thick, thick), case)
-    if style == "slider":
-        shift = float(rng.uniform(5, 11))
-        upper = [(a, b + shift) for a, b in outline]
-        return [body, slab(upper, "x", (thick, thick * 2 + 0.6), color(rng, "dark"))]
-    if style == "smart":
-        glass = ((thick, thick + 0.3), (-tall * 0.85, tall * 0.9), (-wide * 0.85, wide * 0.85))
-        return [body, box(*glass, SCREEN)]
-    if style == "brick":
-        thick = 3.4
-        z, reach = wide * float(rng.choice([-0.55, 0.55])), float(rng.uniform(14, 22))
-        body = box((-thick, thick), (-tall, 10), (-wide * 0.8, wide * 0.8), case)
-        return [body, rod((0, 9, z), (0, reach, z), 0.9, BLACK), *_keys(wide, thick, 9.0)]
-    return [body, *_keys(wide, thick, tall * 0.75)]
+            pad = (-self.bulge - 1, self.bulge + 1)
+            touch = box((deep * 0.35, deep * 0.85), (low, low + 0.5), pad, BLACK)
+            return [*leaning, box((-deep, deep), (0, low), (-wide, wide), case), keys, touch]
+        across = (np.arange(self.panels) - (self.panels - 1) / 2) * (2 * wide + 0.4)
+        parts = []
+        for z in across:
+            inward = turn("y", float(np.sign(z)) * (8 + 4 * self.rim))
+            parts += placed(screen, inward if z else np.eye(3), 0, (abs(z) * 0.15, 0, z))
+        parts = placed(parts, shear("x", "y", -self.lean), 0, (0, lift, 0))
+        parts = placed(parts, turn("y", self.swing))
+        return parts + self._foot(lift, lift + tall * 0.3, other)
+
+    def _screen(self, wide: float, tall: float, case: Color) -> list[Part]:
+        """A screen on the floor, its front near x = 0; a rim around the glass."""
+        front, edge = self.rim, self.frame
+        parts = [box((-self.thick, 0), (0, tall), (-wide, wide), case)]
+        glass = box(
+            (-0.2, 0.1), (edge + self.chin, tall - edge), (-wide + edge, wide - edge), GLASS
+        )
+        parts += [glass, box((0, front), (0, edge + self.chin), (-wide, wide), case)]
+        parts.append(box((0, front), (tall - edge, tall), (-wide, wide), case))
+        parts += both(box((0, front), (0, tall), (wide - edge, wide), case))
+        if self.body == "curved":
+            arc = [(front + 3 * s * s, wide * s) for s in np.linspace(-1, 1, 9)]
+            arc += [(x - self.thick, z) for x, z in arc[::-1]]
+            parts = [slab(arc, "y", (0, tall), case), glass]
+        if self.body == "tube" and self.panels == 1:
+            face = [(-wide, 0.0), (wide, 0.0), (wide, tall), (-wide, tall)]
+            back = -self.thick - self.tube
+            parts.append(slab(face, "x", (0, back), case, taper=self.tube_taper))
+        else:
+            z, y = wide * self.bulge_width, (tall * 0.15, tall * (0.2 + 0.75 * self.bulge_height))
+            parts.append(box((-self.thick - self.bulge, 0), y, (-z, z), case))
+        if self.boxes == "both":
+            parts += both(box((-2, 1), (tall * 0.1, tall * 0.9), (wide, wide + 2.4), BLACK))
+        elif self.boxes == "bar":
+            parts.append(box((-1.5, front + 1), (-0.4, 1.4), (-wide * 0.8, wide * 0.8), BLACK))
+        return parts
+
+    def _foot(self, lift: float, reach: float, tint: Color) -> list[Part]:
+        """A neck behind the screen on a plate, two feet, or a bent bar."""
+        deep, wide, back = self.foot_depth, self.foot_width, -self.thick - 1
+        if self.foot == "none":
+            return []
+        if self.foot == "feet":
+            z = (wide + self.neck * 0.5 - 0.8, wide + self.neck * 0.5 + 0.8)
+            post = box((back + 0.5, 0), (0, lift + 1), z, tint)
+            return both(box((-deep, deep), (0, 1.2), z, tint), post)
+        neck = box((back - 0.6, back + 1.2), (0, reach), (-self.neck, self.neck), tint)
+        if self.foot == "bow":
+            bar = rod((deep, 0.7, wide), (back, 0.7, self.neck - 0.5), 0.8, tint)
+            return [neck, *both(bar), box((deep - 1, deep), (0, 1.4), (-wide, wide), tint)]
+        outline = rounded((-deep - 1, deep), (-wide, wide), 0.03 if self.foot == "plate" else 0.5)
+        return [neck, slab(outline, "y", (0, 1.3), tint)]
 
 
-def _keys(wide: float, thick: float, top: float) -> list[Part]:
-    """A small screen below `top`, and four rows of keys."""
-    glass = ((thick, thick + 0.3), (0.8, top), (-wide * 0.75, wide * 0.75))
-    parts = [box(*glass, SCREEN)]
-    for y in np.linspace(-13.5, -2, 4):
-        for z in (-wide * 0.5, 0, wide * 0.5):
-            key = ((thick, thick + 0.5), (y - 1, y + 1), (z - wide * 0.16, z + wide * 0.16))
-            parts.append(box(*key, (200, 200, 200)))
-    return parts
+@dataclass(frozen=True, kw_only=True)
+class Speaker(Design):
+    """A tower, shelf box, ball, bar, horn or stage wedge, alone or as a pair."""
 
+    case: str = one_of("box", "box", "box", "round", "tapered", "wedge", "hexagon", "ball", "drum")
+    width: float = between(5, 13)
+    depth: float = between(5, 12)
+    height: float = between(11, 32)
+    taper: float = between(0.5, 0.9)
+    drivers: int = one_of(1, 2, 2, 3)
+    driver_size: float = between(0.55, 0.95)
+    cone: float = between(-0.5, 1.8)  # how far a membrane stands out
+    rim: float = between(0.6, 1.4)  # of the front panel
+    panel: str = one_of("none", "frame", "plate", "bars")
+    port: str = one_of("none", "slot", "round", "two")
+    feet: str = one_of("none", "spikes", "plinth", "runners", "stand", "tripod")
+    feet_height: float = between(1, 3)
+    top: str = one_of("none", "none", "handle", "horn", "knobs", "antenna")
+    tilt: float = between(-0.02, 0.2)
+    count: int = one_of(1, 1, 1, 1, 2)
+    wings: str = one_of("none", "none", "none", "both", "left")  # small boxes beside it
 
-def _desk_phone(rng: Rng) -> list[Part]:
-    """A wedge with a handset across it or along its side."""
-    case, other = color(rng), color(rng, "dark")
-    deep, wide = float(rng.uniform(9, 14)), float(rng.uniform(9, 14))
-    low, high = float(rng.uniform(1.5, 4)), float(rng.uniform(5, 11))
-    side = [(deep, 0.0), (deep, low), (-deep, high), (-deep, 0.0)]
-    parts = [slab(side, "z", (-wide, wide), case)]
-    half = min(wide, deep) * 0.95
-    across, radius = rng.random() < 0.4, float(rng.uniform(1.3, 2.4))
-    slope = (high - low) / (2 * deep)
-    for end in (-1, 1):
-        x, z = (-deep * 0.55, end * half) if across else (end * half, -wide * 0.65)
-        y = low + (deep - x) * slope
-        parts.append(box((x - 2.4, x + 2.4), (y - 0.5, y + 3.5), (z - 2.4, z + 2.4), other))
-    a = (-deep * 0.55, -half) if across else (-half, -wide * 0.65)
-    b = (-deep * 0.55, half) if across else (half, -wide * 0.65)
-    ends = [(x, low + (deep - x) * slope + 3.4, z) for x, z in (a, b)]
-    parts.append(rod(ends[0], ends[1], radius, other))
-    pad = low + (deep - deep * 0.3) * slope
-    parts.append(box((0, deep * 0.7), (0, pad + 0.6), (-wide * 0.2, wide * 0.8), (210, 210, 205)))
-    return parts
+    def parts(self, paint: Rng) -> list[Part]:
+        """Colours: the case, the panel, membranes, the feet."""
+        case, panel = color(paint, "wood", "dark", "any", "pale"), color(paint, "dark", "any")
+        cone, other = color(paint, "dark", "metal", "bright"), color(paint, "dark", "metal")
+        lift = 0.0 if self.feet == "none" else self.feet_height
+        parts = self._case(case) + self._front(panel, cone) + self._top(other)
+        sides = {"none": (), "both": (-1, 1), "left": (1,)}[self.wings]
+        for side in sides:
+            near, tall = side * self.width, self.height * 0.6
+            z = sorted((near - side, near + side * (2 + self.width * 0.35)))
+            parts.append(box((-self.depth * 0.5, self.depth * 0.6), (0, tall), (z[0], z[1]), panel))
+        parts = placed(parts, shear("x", "y", -self.tilt), 0, (0, lift, 0))
+        parts += self._feet(lift, other)
+        if self.count == 2:
+            shift = (0, 0, self.width + 4.5 + 2 * len(sides))
+            parts = placed(parts, np.eye(3), 0, shift) + placed(
+                parts, np.eye(3), 0, np.negative(shift)
+            )
+        return parts
+
+    def _case(self, tint: Color) -> list[Part]:
+        """The cabinet; its front is near x = depth."""
+        d, w, tall = self.depth, self.width, self.height
+        if self.case == "ball":
+            return [ball((0, tall / 2, 0), (d, tall / 2, w), tint)]
+        if self.case == "wedge":
+            side = [(-d, 0), (d, 0), (d, tall * 0.2), (d * (2 * self.taper - 1), tall), (-d, tall)]
+            return [slab(side, "z", (-w, w), tint)]
+        if self.case in ("box", "tapered"):
+            taper = self.taper if self.case == "tapered" else 1.0
+            return [box((-d, d), (0, tall), (-w, w), tint, taper=taper)]
+        if self.case == "hexagon":
+            s = self.taper
+            flat = [(d, -w * s), (d, w * s), (0, w), (-d, w * s), (-d, -w * s), (0, -w)]
+            return [slab(flat, "y", (0, tall), tint)]
+        outline = rounded((-d, d), (-w, w), 0.5 if self.case == "drum" else self.taper * 0.45)
+        return [slab(outline, "y", (0, tall), tint)]
+
+    def _front(self, panel: Color, cone: Color) -> list[Part]:
+        """Panel, membranes and ports."""
+        d, w, tall = self.depth, self.width * 0.9, self.height
+        x, parts = (d - 1.5, d + self.rim), []
+        style = "none" if self.case == "ball" else self.panel
+        if style == "plate":
+            parts.append(box(x, (tall * 0.06, tall * 0.94), (-w * 0.94, w * 0.94), panel))
+        elif style == "frame":
+            parts += both(box(x, (0, tall), (w - 1, w), panel))
+            parts += [box(x, y, (-w, w), panel) for y in ((0, 1.2), (tall - 1.2, tall))]
+        elif style == "bars":
+            for share in (0.12, 0.36, 0.6, 0.84):
+                parts.append(box(x, (tall * share, tall * share + 1), (-w, w), panel))
+        step = tall * 0.8 / self.drivers
+        for number in range(self.drivers):
+            radius = min(w * 0.85, step * 0.48) * self.driver_size * (1 - 0.18 * number)
+            y, out = tall * 0.18 + step * (number + 0.5), d + self.rim + self.cone
+            parts.append(rod((d - 2, y, 0), (out, y, 0), radius, cone, taper=0.6, sides=16))
+            parts.append(ring((d + self.rim * 0.6, y, 0), radius + 0.6, 0.6, panel, "x"))
+        y, x = tall * 0.1, (d - 1, d + self.rim + 0.5)
+        if self.port == "slot":
+            parts.append(box(x, (y - 0.7, y + 0.7), (-w * 0.6, w * 0.6), BLACK))
+        elif self.port != "none":
+            for z in (0.0,) if self.port == "round" else (-w * 0.5, w * 0.5):
+                parts.append(rod((x[0], y, z), (x[1], y, z), 1.4, BLACK))
+        return parts
+
+    def _top(self, tint: Color) -> list[Part]:
+        """A handle, horn, knobs or antenna."""
+        top, w, d = self.height, self.width * 0.6, self.depth
+        if self.top == "handle":
+            posts = both(box((-0.7, 0.7), (top * 0.8, top + 2.4), (w - 1, w), tint))
+            return [*posts, box((-0.7, 0.7), (top + 1.6, top + 2.8), (-w, w), tint)]
+        if self.top == "horn":
+            horn = rod((-d * 0.5, top + 2, 0), (d * 0.8, top + 2, 0), 1.2, tint, taper=2.6)
+            return [horn, box((-1, 1), (top - 1, top + 2), (-1, 1), tint)]
+        if self.top == "knobs":
+            places = (-w, 0, w)
+            return [
+                rod((d * 0.3, top * 0.8, z), (d * 0.3, top + 1.2, z), 1.1, tint) for z in places
+            ]
+        if self.top == "antenna":
+            return [rod((-d * 0.5, top * 0.7, w * 0.6), (-d * 0.5, top + 8, w + 1.5), 0.6, tint)]
+        return []
+
+    def _feet(self, lift: float, tint: Color) -> list[Part]:
+        """Spikes, a plinth, runners, a column on a plate, or three legs."""
+        d, w = self.depth, self.width
+        if self.feet == "plinth":
+            return [box((-d - 0.8, d + 1), (0, lift), (-w - 0.8, w + 0.8), tint)]
+        if self.feet == "runners":
+            return both(box((-d, d), (0, lift + 0.5), (w * 0.6, w * 0.6 + 1.6), tint))
+        if self.feet == "spikes":
+            ends = [(x, w * 0.65) for x in (-d * 0.65, d * 0.65)]
+            return both(*(rod((x, 0, z), (x, lift + 0.7, z), 0.8, tint) for x, z in ends))
+        low = -5 * self.feet_height
+        column = rod((0, low, 0), (0, lift + 1, 0), 1.3, tint)
+        if self.feet == "stand":
+            return [
+                column,
+                box((-d * 0.8, d * 0.8), (low - 1, low + 0.4), (-w * 0.8, w * 0.8), tint),
+            ]
+        if self.feet == "tripod":
+            feet = [(8 * np.cos(a), low - 2, 8 * np.sin(a)) for a in (0.0, 2.1, 4.2)]
+            return [column, *(rod((0, low + 5, 0), foot, 0.7, tint) for foot in feet)]
+        return []

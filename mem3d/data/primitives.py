@@ -1,6 +1,7 @@
 """Solids of size 1 around the origin, with an exact inside test and a closed mesh."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -45,7 +46,7 @@ class Prism:
         count = len(flat)
         bottom = np.stack([flat[:, 0], np.full(count, -0.5), flat[:, 1]], axis=1)
         top = bottom * (self.taper, -1, self.taper)
-        cap = _triangulate(flat)
+        cap = _triangulate(self.polygon)
         here = np.arange(count)
         after = np.roll(here, -1)
         sides = [[here, after, here + count], [after, after + count, here + count]]
@@ -96,8 +97,10 @@ def _area(polygon: Points) -> float:
     return float((x * np.roll(z, -1) - z * np.roll(x, -1)).sum() / 2)
 
 
-def _triangulate(polygon: Points) -> Triangles:
+@lru_cache(maxsize=1024)  # boxes share one polygon, and rods a few
+def _triangulate(corners: tuple[tuple[float, float], ...]) -> Triangles:
     """Triangles (N - 2, 3) of a simple polygon, by cutting ears; they turn as the polygon does."""
+    polygon = np.array(corners)
     sign = 1.0 if _area(polygon) > 0 else -1.0
     left = list(range(len(polygon)))
     triangles = []

@@ -1,39 +1,42 @@
 """Procedural shapes of the 13 ShapeNet categories: exact voxels and a mesh from the same parts."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.boats import watercraft
-from mem3d.data.devices import display, speaker, telephone
-from mem3d.data.furniture import cabinet, table
-from mem3d.data.lamps import lamp
-from mem3d.data.paint import Rng
-from mem3d.data.rifles import rifle
-from mem3d.data.seats import bench, chair, sofa
+from mem3d.data.aeroplanes import Aeroplane
+from mem3d.data.boats import Watercraft
+from mem3d.data.cabinets import Cabinet
+from mem3d.data.cars import Car
+from mem3d.data.designs import Design
+from mem3d.data.devices import Display, Speaker
+from mem3d.data.lamps import Lamp
+from mem3d.data.rifles import Rifle
+from mem3d.data.seats import Bench, Chair, Sofa
 from mem3d.data.solids import Part
-from mem3d.data.vehicles import aeroplane, car
+from mem3d.data.tables import Table
+from mem3d.data.telephones import Telephone
 from memstore.meshes import Mesh
 
 RESOLUTION = 32
 
-CATEGORIES: dict[str, Callable[[Rng], list[Part]]] = {
-    "aeroplane": aeroplane,
-    "bench": bench,
-    "cabinet": cabinet,
-    "car": car,
-    "chair": chair,
-    "display": display,
-    "lamp": lamp,
-    "speaker": speaker,
-    "rifle": rifle,
-    "sofa": sofa,
-    "table": table,
-    "telephone": telephone,
-    "watercraft": watercraft,
+CATEGORIES: dict[str, type[Design]] = {
+    "aeroplane": Aeroplane,
+    "bench": Bench,
+    "cabinet": Cabinet,
+    "car": Car,
+    "chair": Chair,
+    "display": Display,
+    "lamp": Lamp,
+    "speaker": Speaker,
+    "rifle": Rifle,
+    "sofa": Sofa,
+    "table": Table,
+    "telephone": Telephone,
+    "watercraft": Watercraft,
 }
 
 _MARGIN = 2  # voxels around the grid in which parts are looked for while the scale is found
@@ -82,7 +85,8 @@ def make_shape(category: str, seed: int) -> Shape:
     if seed < 0:
         raise ValueError(f"seed: got {seed}, want >= 0")
     rng = np.random.default_rng([seed, zlib.crc32(category.encode())])
-    return Shape(category, seed, tuple(CATEGORIES[category](rng)))
+    design = CATEGORIES[category].draw(rng)
+    return Shape(category, seed, tuple(design.parts(rng)))
 
 
 def voxelise(parts: Sequence[Part], resolution: int = RESOLUTION) -> NDArray[np.bool_]:

@@ -1,195 +1,243 @@
-"""Procedural seats: bench, chair, sofa; and the legs and pedestals that tables share with them.
+"""Procedural seats: bench, chair, sofa.
 
-Each function draws one object of its category: a style, then its measures, in units of about one
-voxel of a 32^3 grid; y up from the floor at 0, front +x, left and right along z.
+In units of about one voxel of a 32^3 grid; y up from the floor at 0, front +x, left and right
+along z. Lengths along x and z are halves.
 """
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
+from mem3d.data.designs import Design, between, one_of
 from mem3d.data.paint import Rng, color
-from mem3d.data.solids import Color, Part, Span, box, rod, rounded, slab
+from mem3d.data.solids import Color, Part, both, box, placed, rod, rounded, shear, slab
+from mem3d.data.supports import Stand, backrest
 
 
-def chair(rng: Rng) -> list[Part]:
-    """Legs, a pedestal, a sled or panels; a seat; a backrest; perhaps arms."""
-    deep, wide = rng.uniform(6.5, 9), rng.uniform(6.5, 9)
-    high, thick = rng.uniform(10.5, 14.5), rng.uniform(1.6, 3.4)
-    wood = color(rng, str(rng.choice(["wood", "metal", "dark", "any"])))
-    cloth = color(rng)
-    base = rng.choice(["legs", "legs", "pedestal", "sled", "panels"])
-    if base == "legs":
-        width = float(rng.uniform(1.2, 2.4))
-        parts = legs(rng, (-deep, deep), (-wide, wide), high, wood, width)
-        if rng.random() < 0.4:
-            parts.append(box((-deep, deep), (high * 0.35, high * 0.35 + 1), (-0.6, 0.6), wood))
-            for side in (-1, 1):
-                z = (side * (wide - 1.2) - 0.6, side * (wide - 1.2) + 0.6)
-                parts.append(box((-deep, deep), (high * 0.35, high * 0.35 + 1), z, wood))
-    elif base == "pedestal":
-        parts = pedestal(rng, high, rng.uniform(0.7, 1) * deep, wood)
-    else:
-        parts = _side_frames(deep, wide, high, wood, solid=base == "panels")
-    if rng.random() < 0.25:
-        outline = rounded((-deep, deep), (-wide, wide), rng.uniform(0.3, 0.5))
-        parts.append(slab(outline, "y", (high, high + thick), cloth))
-    else:
-        parts.append(box((-deep, deep), (high, high + thick), (-wide, wide), cloth))
-    top = high + thick + rng.uniform(10, 17)
-    lean = float(rng.uniform(0, 4))
-    parts += bars(rng, wide, (high + thick / 2, top), -deep, lean, cloth)
-    return parts + _arms(rng, deep, wide, high + thick, wood)
+@dataclass(frozen=True, kw_only=True)
+class Chair(Stand):
+    """A seat on a stand; a backrest; perhaps arms, a cushion and a headrest."""
+
+    width: float = between(5.5, 11)
+    depth: float = between(5.5, 10.5)
+    height: float = between(6.5, 17)  # of the seat
+    thick: float = between(1.3, 4.5)
+    seat: str = one_of("square", "square", "round", "narrow", "wedge")
+    cushion: float = one_of(0, 0, 1.2, 2.2)
+    back: str = one_of("solid", "solid", "round", "ladder", "slats", "frame", "split")
+    back_height: float = between(6, 19)
+    back_thick: float = between(1, 3.2)
+    flare: float = between(0.65, 1.15)  # the back's width at the top
+    bars: int = one_of(2, 3, 4)
+    recline: float = between(0, 0.4)
+    headrest: str = one_of("none", "none", "none", "pad", "wings")
+    arms: str = one_of("none", "none", "rails", "sides", "loops")
+    arm_height: float = between(3, 7.5)
+
+    def parts(self, paint: Rng) -> list[Part]:
+        """Colours: one of the frame, one of seat and back, one of cushions."""
+        frame, cloth = color(paint, "wood", "metal", "dark", "any"), color(paint, "any", "bright")
+        deep, wide, top = self.depth, self.width, self.height + self.thick
+        parts = self.stand((-deep, deep), (-wide, wide), self.height, frame)
+        y, soft = (self.height, top), color(paint)
+        corner, front, back = 0.03, wide, wide
+        if self.seat == "round":
+            corner = 0.45
+        elif self.seat == "narrow":
+            back = wide * 0.7
+        elif self.seat == "wedge":
+            front = wide * 0.75
+        outline = rounded((-deep, deep), (-1, 1), corner)
+        outline = [(x, z * (back + (front - back) * (x + deep) / (2 * deep))) for x, z in outline]
+        parts.append(slab(outline, "y", y, cloth))
+        if self.cushion:
+            pad = [(0.85 * x + 0.8, 0.85 * z) for x, z in outline]
+            parts.append(slab(pad, "y", (top, top + self.cushion), soft))
+        behind = backrest(
+            self.back,
+            back,
+            (top - 1, top + self.back_height),
+            self.back_thick,
+            cloth,
+            flare=self.flare,
+            bars=self.bars,
+        )
+        behind += self._headrest(back * self.flare, top + self.back_height, soft)
+        behind = placed(behind, shear("x", "y", -self.recline), (0, top, 0), (-deep, 0, 0))
+        return parts + behind + self._arms(deep, wide, top, frame)
+
+    def _headrest(self, wide: float, top: float, tint: Color) -> list[Part]:
+        """A pad in front of the back's top, or two wings."""
+        if self.headrest == "pad":
+            return [
+                box((0, self.back_thick + 1), (top - 3, top + 1.5), (-wide * 0.6, wide * 0.6), tint)
+            ]
+        if self.headrest == "wings":
+            low = top - self.back_height * 0.6
+            return both(box((0, self.back_thick + 3), (low, top), (wide - 1.2, wide + 0.4), tint))
+        return []
+
+    def _arms(self, deep: float, wide: float, seat: float, tint: Color) -> list[Part]:
+        """Rails on posts, solid sides or loops."""
+        top, side = seat + self.arm_height, (wide - 0.9, wide + 0.9)
+        if self.arms == "none":
+            return []
+        if self.arms == "sides":
+            return both(box((-deep, deep * 0.9), (seat - 2, top), side, tint))
+        rail = box((-deep - 1, deep * 0.7), (top, top + 1.2), side, tint)
+        reach = 0.45 if self.arms == "rails" else 0.7
+        post = (deep * reach - 0.7, deep * reach)
+        parts = both(rail, box(post, (seat - 2, top), side, tint))
+        if self.arms == "loops":
+            parts += both(box((-deep * 0.5, -deep * 0.5 + 0.7), (seat - 2, top), side, tint))
+        return parts
 
 
-def sofa(rng: Rng) -> list[Part]:
-    """Base, backrest, arms and cushions; straight, with a corner, or a daybed."""
-    deep, wide = rng.uniform(5, 9), float(rng.choice([rng.uniform(8, 12), rng.uniform(13, 18)]))
-    low, seat = float(rng.choice([0, rng.uniform(1, 4)])), rng.uniform(4.5, 8)
-    back, arm = seat + rng.uniform(3, 10), float(rng.choice([0, 1.5, rng.uniform(2, 5)]))
-    cloth, wood = color(rng), color(rng, "wood")
-    parts = [box((-deep, deep), (low, seat), (-wide, wide), cloth)]
-    if low:
-        parts += legs(rng, (-deep + 1, deep - 1), (-wide + 1, wide - 1), low, wood, 1.6)
-    thick = rng.uniform(1.5, 4.5)
-    if rng.random() < 0.88:
-        lean = rng.uniform(0, 2.5)
-        x = (-deep - thick * 0.3, -deep + thick)
-        parts.append(box(x, (low, back), (-wide, wide), cloth, lean=(-lean, 0)))
-    tall = rng.uniform(seat + 1, max(back, seat + 2))
-    for side in rng.choice([-1, 1], 1) if rng.random() < 0.2 else (-1, 1):
-        if arm and rng.random() < 0.9:
-            z = side * wide
-            if rng.random() < 0.35:
-                parts.append(rod((-deep, tall, z), (deep, tall, z), arm / 2 + 0.6, cloth))
-            parts.append(box((-deep, deep), (low, tall), (z - arm / 2, z + arm / 2), cloth))
-    if rng.random() < 0.25:  # a corner sofa
-        reach, side = rng.uniform(4, 11), int(rng.choice([-1, 1]))
-        z = tuple(sorted((side * wide, side * wide * rng.uniform(0.2, 0.5))))
-        parts.append(box((deep, deep + reach), (low, seat), (z[0], z[1]), cloth))
-    count, tint = int(rng.integers(1, 4)), color(rng)
-    edges = np.linspace(-wide + arm / 2, wide - arm / 2, count + 1)
-    for a, b in itertools.pairwise(edges) if rng.random() < 0.6 else ():
-        x = (-deep + thick, deep * 0.95)
-        parts.append(box(x, (seat, seat + 1.5), (a + 0.3, b - 0.3), tint))
-    return parts
+@dataclass(frozen=True, kw_only=True)
+class Bench(Stand):
+    """A long seat, whole or of slats, on a stand; perhaps a back and arms."""
 
+    base: str = one_of("legs", "legs", "legs", "sled", "panels", "ends", "middle")
+    width: float = between(11, 16)
+    depth: float = between(2.8, 8)
+    height: float = between(4, 9.5)
+    thick: float = between(0.9, 2.4)
+    slats: int = one_of(1, 1, 3, 4)
+    inset: float = between(0.6, 1)  # where the stand ends
+    sag: float = between(-2.5, 2.5)  # how far the middle of the front edge juts out
+    back: str = one_of("none", "none", "solid", "planks", "planks", "slats", "frame", "split")
+    back_height: float = between(4, 9)
+    back_thick: float = between(0.8, 1.8)
+    bars: int = one_of(2, 3, 4, 5)
+    recline: float = between(0, 0.5)
+    arms: str = one_of("none", "none", "rails", "sides")
 
-def bench(rng: Rng) -> list[Part]:
-    """A long seat, whole or of slats, on legs, panels or blocks, with or without a back."""
-    deep, wide = rng.uniform(3, 5.5), rng.uniform(13, 16)
-    high, thick = rng.uniform(5.5, 8.5), rng.uniform(1.2, 2.2)
-    wood, frame = color(rng, "wood"), color(rng, str(rng.choice(["metal", "dark", "wood"])))
-    count = int(rng.choice([1, 1, 3, 4]))
-    edges = np.linspace(-deep, deep, count + 1)
-    parts = []
-    for a, b in itertools.pairwise(edges):
-        gap = 0.0 if count == 1 else 0.12 * (b - a)
-        parts.append(box((a + gap, b - gap), (high, high + thick), (-wide, wide), wood))
-    base = rng.choice(["legs", "panels", "blocks", "middle"])
-    inset = wide * rng.uniform(0.65, 1)
-    if base == "legs":
-        parts += legs(rng, (-deep, deep), (-inset, inset), high, frame, rng.uniform(1.2, 2))
-    elif base == "middle":
-        parts.append(box((-deep * 0.7, deep * 0.7), (0, high), (-wide * 0.4, wide * 0.4), frame))
-    for side in (-1, 1) if base in ("panels", "blocks") else ():
-        half, z = (0.8 if base == "panels" else rng.uniform(1.5, 4)), side * (inset - 1)
-        parts.append(box((-deep, deep), (0, high), (z - half, z + half), frame))
-    if rng.random() < 0.6:
-        lean, tall = float(rng.uniform(0, 3.5)), float(rng.uniform(5, 10))
-        if rng.random() < 0.5:
-            parts += bars(rng, wide, (high, high + tall), -deep, lean, wood)
-        else:  # planks on posts
-            for share in np.linspace(0.35, 1, int(rng.integers(1, 4))):
-                x, y = -deep - lean * share, high + tall * share
-                parts.append(box((x, x + 1.1), (y - 1.6, y), (-wide, wide), wood))
-            for z in (-inset + 1, inset - 1):
-                post = rod((-deep + 0.5, high, z), (-deep + 0.5 - lean, high + tall, z), 0.8, frame)
-                parts.append(post)
-        if rng.random() < 0.5:
-            parts += _arms(rng, deep, wide - 0.5, high + thick, frame)
-    return parts
-
-
-def legs(rng: Rng, x: Span, z: Span, height: float, tint: Color, width: float) -> list[Part]:
-    """Four legs under a rectangle: straight or tapered, round or square, upright or splayed."""
-    sides = int(rng.choice([4, 12]))
-    splay = float(rng.choice([0, rng.uniform(0.5, 2)]))
-    taper = float(rng.uniform(1, 1.6))
-    parts = []
-    for px, out_x in ((x[0] + width / 2, -splay), (x[1] - width / 2, splay)):
-        for pz, out_z in ((z[0] + width / 2, -splay), (z[1] - width / 2, splay)):
-            foot, top = (px + out_x, 0.0, pz + out_z), (px, height, pz)
-            parts.append(rod(foot, top, width / 2, tint, taper=taper, sides=sides))
-    return parts
-
-
-def pedestal(rng: Rng, height: float, reach: float, tint: Color) -> list[Part]:
-    """A column on a disc, a star or a cone."""
-    column = rod((0, 0, 0), (0, height, 0), rng.uniform(0.7, 1.6), tint)
-    style = rng.choice(["disc", "star", "cone"])
-    if style == "disc":
-        return [column, rod((0, 0, 0), (0, rng.uniform(0.8, 1.6), 0), reach, tint, sides=24)]
-    if style == "cone":
-        return [column, rod((0, 0, 0), (0, height * 0.4, 0), reach, tint, taper=0.2, sides=24)]
-    count = int(rng.choice([3, 4, 5]))
-    angles = np.arange(count) * (2 * np.pi / count)
-    feet = [(reach * np.cos(a), 0.6, reach * np.sin(a)) for a in angles]
-    return [column, *(rod((0, 1.6, 0), foot, 0.8, tint) for foot in feet)]
-
-
-def bars(rng: Rng, z: float, y: Span, x: float, lean: float, tint: Color) -> list[Part]:
-    """A backrest of half width z at x, from y[0] to y[1], its top `lean` further back."""
-    thick = float(rng.uniform(1.0, 2.5))
-    tall = y[1] - y[0]
-    style = rng.choice(["solid", "round", "ladder", "slats", "frame"])
-    if style == "solid":
-        return [box((x, x + thick), y, (-z, z), tint, lean=(-lean, 0))]
-    if style == "round":
-        outline = rounded((-z, z), y, rng.uniform(0.2, 0.5))
-        return [slab(outline, "x", (x - lean / 2, x - lean / 2 + thick), tint)]
-    posts = [
-        box((x, x + thick), y, (s * z - 0.7, s * z + 0.7), tint, lean=(-lean, 0)) for s in (-1, 1)
-    ]
-    top = box((x - lean, x - lean + thick), (y[1] - tall * 0.2, y[1]), (-z, z), tint)
-    if style == "frame":
-        return [*posts, top]
-    count = int(rng.integers(2, 5))
-    if style == "slats":
-        places = np.linspace(-z, z, count + 2)[1:-1]
-        slats = [box((x, x + 1), y, (p - 0.6, p + 0.6), tint, lean=(-lean, 0)) for p in places]
-        return [*posts, top, *slats]
-    rungs = []
-    for share in np.linspace(0.2, 0.75, count):
-        back, low = x - lean * share, y[0] + tall * share
-        rungs.append(box((back, back + 1.2), (low, low + 1.4), (-z, z), tint))
-    return [*posts, top, *rungs]
-
-
-def _side_frames(deep: float, wide: float, high: float, tint: Color, *, solid: bool) -> list[Part]:
-    """Panels left and right, or the bent tubes of a cantilever chair."""
-    parts = []
-    for side in (-1, 1):
-        z = side * (wide - 0.8)
-        if solid:
-            parts.append(box((-deep, deep), (0, high), (z - 0.8, z + 0.8), tint))
+    def parts(self, paint: Rng) -> list[Part]:
+        """Colours: one of the planks, one of the frame."""
+        wood = color(paint, "wood", "wood", "any")
+        frame = color(paint, "metal", "dark", "wood", "any")
+        deep, wide, top = self.depth, self.width, self.height + self.thick
+        inset = wide * self.inset
+        parts = []
+        if self.base in ("ends", "middle"):
+            z = (inset - 2 - self.leg, inset) if self.base == "ends" else (0.0, inset * 0.5)
+            x = (-deep + 1 + self.splay * 0.4, deep - 1)
+            parts += both(box(x, (0, self.height), z, frame, taper=self.leg_taper**0.5))
         else:
-            front = rod((deep - 0.8, 0.8, z), (deep - 0.8, high + 0.5, z), 0.8, tint)
-            parts += [front, rod((-deep, 0.8, z), (deep, 0.8, z), 0.8, tint)]
-    if not solid:
-        parts.append(rod((-deep + 0.8, 0.8, -wide), (-deep + 0.8, 0.8, wide), 0.8, tint))
-    return parts
+            parts += self.stand((-deep, deep), (-inset, inset), self.height, frame)
+        edges = np.linspace(-deep, deep, self.slats + 1)
+        for number, (a, b) in enumerate(itertools.pairwise(edges), 1):
+            gap = 0.0 if self.slats == 1 else 0.12 * (b - a)
+            out = self.sag * number / self.slats
+            front = [(b - gap + out * (1 - z * z), wide * z) for z in np.linspace(-1, 1, 7)]
+            outline = [(a + gap, wide), (a + gap, -wide), *front]
+            parts.append(slab(outline, "y", (self.height, top), wood))
+        return parts + self._back(top, inset, wood, frame) + self._arms(top, frame)
+
+    def _back(self, top: float, inset: float, wood: Color, frame: Color) -> list[Part]:
+        """Planks on posts, or any other backrest."""
+        if self.back == "none":
+            return []
+        y = (top - 1, top + self.back_height)
+        parts = backrest(self.back, self.width, y, self.back_thick, wood, bars=self.bars + 2)
+        if self.back == "planks":
+            z = inset - 1.5
+            parts = both(box((0, 1), y, (z - 0.8, z + 0.8), frame))
+            for share in np.linspace(0.45, 1, self.bars - 1):
+                high = top + self.back_height * share
+                x = (0.5, 0.5 + self.back_thick)
+                parts.append(box(x, (high - 1.7, high), (-self.width, self.width), wood))
+        return placed(parts, shear("x", "y", -self.recline), (0, top, 0), (-self.depth, 0, 0))
+
+    def _arms(self, top: float, tint: Color) -> list[Part]:
+        """Rails on a post, or solid sides; a bench without a back has none."""
+        if "none" in (self.arms, self.back):
+            return []
+        high, z = top + self.back_height * 0.45, (self.width - 1.6, self.width)
+        x = (-self.depth - 0.5, self.depth * 0.9)
+        if self.arms == "sides":
+            return both(box(x, (top - 1, high), z, tint))
+        post = box((x[1] - 1.2, x[1]), (top - 1, high), z, tint)
+        return both(post, box(x, (high - 1.2, high), z, tint))
 
 
-def _arms(rng: Rng, deep: float, wide: float, seat: float, tint: Color) -> list[Part]:
-    """None, rails on posts, or solid sides."""
-    style = rng.choice(["none", "none", "rails", "sides"])
-    tall, parts = float(rng.uniform(3.5, 7)), []
-    for side in (-1, 1) if style != "none" else ():
-        z = (side * wide - 0.9, side * wide + 0.9)
-        if style == "sides":
-            parts.append(box((-deep, deep * 0.9), (seat - 2, seat + tall), z, tint))
-        else:
-            parts.append(box((-deep, deep * 0.8), (seat + tall, seat + tall + 1.2), z, tint))
-            parts.append(box((deep * 0.5, deep * 0.7), (seat - 1, seat + tall), z, tint))
-    return parts
+@dataclass(frozen=True, kw_only=True)
+class Sofa(Design):
+    """Base, backrest, arms and cushions; straight or with a corner."""
+
+    width: float = one_of(7.0, 9.0, 12.0, 14.0, 16.0, 18.0)
+    stretch: float = between(0.92, 1.08)  # of the width
+    depth: float = between(5.5, 10.5)
+    seat: float = between(4, 8.5)  # height
+    lift: float = one_of(0, 0, 1.2, 2.2, 3.2)  # height of the feet
+    feet: str = one_of("round", "square", "sled", "plinth")
+    back: str = one_of("straight", "straight", "round", "wings", "none")
+    back_height: float = between(3, 12)
+    back_thick: float = between(1.8, 4.8)
+    recline: float = between(0, 0.4)
+    arms: str = one_of("box", "box", "rolled", "sloped", "none", "left", "right")
+    arm_width: float = between(1.3, 4.6)
+    arm_height: float = between(1.5, 6)
+    chaise: str = one_of("none", "none", "none", "left", "right", "both")
+    chaise_reach: float = between(3, 11)
+    cushions: int = one_of(0, 1, 2, 3)
+    pillows: int = one_of(0, 0, 1, 2, 3)
+
+    def parts(self, paint: Rng) -> list[Part]:
+        """Colours: cloth, cushions, pillows, feet."""
+        cloth, soft = color(paint, "any", "any", "dark", "pale"), color(paint)
+        deep, wide, low = self.depth, self.width * self.stretch, self.lift
+        seat, x = self.seat + low, (-deep, deep)
+        parts = [box(x, (low, seat), (-wide, wide), cloth)]
+        if low:
+            parts += self._feet(deep, wide, color(paint, "wood", "metal", "dark"))
+        top = seat + self.back_height
+        if self.back != "none":
+            style = "round" if self.back == "round" else "solid"
+            behind = backrest(style, wide, (low, top), self.back_thick, cloth)
+            if self.back == "wings":
+                behind += both(
+                    box((0, self.back_thick + 3), (seat, top), (wide - 1.5, wide + 1), cloth)
+                )
+            parts += placed(behind, shear("x", "y", -self.recline), (0, low, 0), (-deep, 0, 0))
+        for side in {"none": (), "left": (1,), "right": (-1,)}.get(self.arms, (-1, 1)):
+            parts += placed(self._arm(wide, low, seat, cloth), np.diag([1.0, 1.0, side]))
+        for side in {"none": (), "left": (1,), "right": (-1,)}.get(self.chaise, (-1, 1)):
+            reach = (deep - 1, deep + self.chaise_reach)
+            rest = box(reach, (low, seat), (wide * 0.45, wide), cloth)
+            parts += placed([rest], np.diag([1.0, 1.0, side]))
+        front = -deep + self.back_thick
+        edges = np.linspace(-wide, wide, self.cushions + 1)
+        for a, b in itertools.pairwise(edges):
+            parts.append(box((front, deep), (seat, seat + 1.6), (a + 0.7, b - 0.7), soft))
+        for place in np.linspace(-wide, wide, self.pillows + 2)[1:-1]:
+            pillow = box((0, 2.2), (seat, seat + 6), (place - 3, place + 3), color(paint))
+            parts += placed([pillow], shear("x", "y", -0.3), (0, seat, 0), (front + 1.5, 0, 0))
+        return parts
+
+    def _feet(self, deep: float, wide: float, tint: Color) -> list[Part]:
+        """Four feet, two runners or a plinth."""
+        if self.feet == "plinth":
+            return [box((-deep + 1.5, deep - 2), (0, self.lift), (-wide + 2, wide - 2), tint)]
+        if self.feet == "sled":
+            return both(box((-deep, deep), (0, self.lift), (wide - 2.4, wide - 1), tint))
+        sides = 4 if self.feet == "square" else 12
+        ends = [(end, wide - 1.6) for end in (-deep + 1.4, deep - 1.4)]
+        feet = [rod((x, 0, z), (x, self.lift, z), 1.1, tint, sides=sides) for x, z in ends]
+        return both(*feet)
+
+    def _arm(self, wide: float, low: float, seat: float, tint: Color) -> list[Part]:
+        """The arm on the side of positive z."""
+        z, top = (wide - 0.5, wide + self.arm_width), seat + self.arm_height
+        deep = self.depth
+        if self.arms == "sloped":
+            side = [(-deep, low), (deep, low), (deep, seat), (-deep, top + 1.5)]
+            return [slab(side, "z", z, tint)]
+        parts = [box((-deep, deep), (low, top), z, tint)]
+        if self.arms == "rolled":
+            middle = sum(z) / 2 + 0.6
+            parts.append(
+                rod((-deep, top, middle), (deep, top, middle), 1.2 + self.arm_width * 0.4, tint)
+            )
+        return parts

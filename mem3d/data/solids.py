@@ -6,7 +6,7 @@ about 32 for an object's longest side, so that lengths read as voxels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -116,6 +116,40 @@ def rounded(x: Span, y: Span, corner: float = 0.5) -> list[Span]:
     unit /= 2 * np.abs(unit).max(0)
     middle, size = np.array([sum(x), sum(y)]) / 2, np.array([x[1] - x[0], y[1] - y[0]])
     return [(float(a), float(b)) for a, b in middle + unit * size]
+
+
+def placed(
+    parts: Sequence[Part], matrix: Points, about: ArrayLike = 0.0, shift: ArrayLike = 0.0
+) -> list[Part]:
+    """The parts after an affine map: p becomes matrix @ (p - about) + about + shift."""
+    fixed = np.broadcast_to(np.asarray(about, float), (3,))
+    return [
+        replace(
+            part, matrix=matrix @ part.matrix, offset=matrix @ (part.offset - fixed) + fixed + shift
+        )
+        for part in parts
+    ]
+
+
+def shear(moved: str, along: str, slope: float) -> Points:
+    """Matrix (3, 3) that adds `slope` times one coordinate to another."""
+    matrix = np.eye(3)
+    matrix["xyz".index(moved), "xyz".index(along)] = slope
+    return matrix
+
+
+def turn(axis: str, degrees: float) -> Points:
+    """Matrix (3, 3) of a right-handed rotation around an axis."""
+    first = "xyz".index(axis) - 2
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix = np.eye(3)
+    matrix[np.ix_([first, first + 1], [first, first + 1])] = [[cos, -sin], [sin, cos]]
+    return matrix
+
+
+def both(*parts: Part) -> list[Part]:
+    """The parts, and their mirror images in z."""
+    return [*parts, *placed(parts, np.diag([1.0, 1.0, -1.0]))]
 
 
 _AXES = {"y": np.eye(3), "x": np.eye(3)[[1, 2, 0]], "z": np.eye(3)[[2, 0, 1]]}

@@ -1,5 +1,7 @@
 """Procedural shapes of every category."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -43,6 +45,42 @@ def test_picture_and_grid_show_one_object(category):
         mirrored.append(iou(project(shape.grid().transpose(0, 2, 1), row), mask))
     assert np.mean(scores) > 0.7  # a voxel is thicker than a rifle's barrel
     assert np.mean(scores) > np.mean(mirrored) + 0.05
+
+
+def changed(design, name, rng):
+    """The design with another value of one field."""
+    while (value := fields_of(design)[name].metadata["draw"](rng)) == getattr(design, name):
+        pass
+    return replace(design, **{name: value})
+
+
+def fields_of(design):
+    return {one.name: one for one in fields(design)}
+
+
+def grid(design):
+    return voxelise(design.parts(np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_twelve_kinds_of_variation_change_most_shapes_and_all_kinds_some(category):
+    rng, draws = np.random.default_rng(0), 3
+    seen = dict.fromkeys(fields_of(CATEGORIES[category]), 0)
+    for _ in range(draws):
+        design = CATEGORIES[category].draw(rng)
+        before = grid(design)
+        for name in seen:
+            seen[name] += (grid(changed(design, name, rng)) != before).any()
+    assert sum(count > draws / 2 for count in seen.values()) >= 12
+    for name in (name for name, count in seen.items() if not count):
+        designs = [CATEGORIES[category].draw(rng) for _ in range(40)]
+        assert any((grid(changed(d, name, rng)) != grid(d)).any() for d in designs), name
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_no_two_seeds_give_one_grid(category):
+    grids = {make_shape(category, seed).grid().tobytes() for seed in range(40)}
+    assert len(grids) == 40
 
 
 def test_the_same_seed_gives_the_same_shape_and_another_another():

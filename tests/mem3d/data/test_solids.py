@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from mem3d.data.solids import ball, box, ring, rod, rounded, slab
+from mem3d.data.solids import (
+    ball,
+    both,
+    box,
+    placed,
+    ring,
+    rod,
+    rounded,
+    shear,
+    slab,
+    turn,
+)
 
 GREY = (128, 128, 128)
 TRIANGLE = [(0.0, 0.0), (4.0, 0.0), (0.0, 2.0)]
@@ -52,3 +63,29 @@ def test_a_rod_runs_from_end_to_end_and_tapers(end):
 def test_rounded_outlines_touch_all_four_sides():
     outline = np.array(rounded((-2, 4), (0, 1), 0.3))
     assert_allclose([outline.min(0), outline.max(0)], [[-2, 0], [4, 1]])
+
+
+@pytest.mark.parametrize(("axis", "point", "want"), [
+    ("x", (0, 1, 0), (0, 0, 1)), ("y", (0, 0, 1), (1, 0, 0)), ("z", (1, 0, 0), (0, 1, 0)),
+])  # fmt: skip
+def test_turns_are_right_handed(axis, point, want):
+    assert_allclose(turn(axis, 90) @ point, want, atol=1e-12)
+
+
+def test_placing_keeps_the_fixed_point_and_leans_what_is_above():
+    (part,) = placed(
+        [box((0, 1), (2, 6), (0, 1), GREY)], shear("x", "y", -0.5), (0, 2, 0), (9, 0, 0)
+    )
+    assert_allclose(part.bounds(), [(7, 2, 0), (10, 6, 1)])
+    assert part.inside(np.array([[9.5, 2.1, 0.5], [7.5, 5.9, 0.5], [9.5, 5.9, 0.5]])).tolist() == [
+        True, True, False,
+    ]  # fmt: skip
+
+
+def test_mirror_images_face_outward():
+    one, other = both(slab(TRIANGLE, "y", (1, 2), GREY))
+    assert_allclose(other.bounds(), [(0, 1, -2), (4, 2, 0)])
+    for part in (one, other):
+        vertices, faces = part.mesh()
+        a, b, c = (vertices[faces[:, i]] for i in range(3))
+        assert (a * np.cross(b, c)).sum() / 6 == pytest.approx(4)  # half of 4 x 2 x 1
