@@ -7,6 +7,7 @@ Source: MathWorks, "MAT-File Format", level 5.
 """
 
 import math
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -69,7 +70,8 @@ def read_mat(path: str | Path, name: str) -> NDArray[Any]:
     """
     try:
         with open_regular(path) as file:
-            data = file.read(MAX_BYTES + 1)
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, MAX_BYTES + 1))  # read(n) asks for n bytes at once
     except OSError as error:
         raise ValueError(f"{path}: got {error.strerror or error}, want a readable file") from error
     try:

@@ -8,6 +8,7 @@ Source: Pix2Vox (Xie et al., ICCV 2019), datasets/ShapeNet.json.
 """
 
 import json
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -83,7 +84,8 @@ def read_json(path: Path) -> Any:
     """What a JSON file of at most MAX_BYTES holds; ValueError names a file without any."""
     try:
         with open_regular(path) as file:
-            data = file.read(MAX_BYTES + 1)
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, MAX_BYTES + 1))
         if len(data) <= MAX_BYTES:
             return json.loads(data)
     except (OSError, ValueError, RecursionError) as error:
