@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Known(StrEnum):
-    """What to do with models whose shapes are in the memory."""
+    """What to do with models whose shapes the memory or the training knows."""
 
     refuse = "refuse"
     drop = "drop"
@@ -49,8 +49,8 @@ def evaluate(  # long: half of it are the options
     known: Annotated[
         Known | None,
         typer.Option(
-            help="Models whose shapes are in the memory: refuse to go on, drop them, or keep them "
-            "and say so. Default: refuse for test, keep for train and val."
+            help="Models whose shapes are in the memory or were trained on: refuse to go on, drop "
+            "them, or keep them and say so. Default: refuse for test, keep for train and val."
         ),
     ] = None,
     background: Annotated[
@@ -84,7 +84,7 @@ def evaluate(  # long: half of it are the options
     split = split or listed
     model, memory, state = load(run, which.value, device)
     test = open_data(root, subset.value, split, quiet, views=1)
-    test, guard = _guarded(memory, test, known or _usual(subset))
+    test, guard = _guarded(memory, test, _learnt(run), known or _usual(subset))
     test, truth = _as_pix3d(test, background)
     learnt, validation = _references(run, root, split, quiet, own=truth is not None)
     means = category_means(learnt) if learnt is not None else None
@@ -120,20 +120,35 @@ def _usual(subset: Subset) -> Known:
     return Known.refuse if subset is Subset.test else Known.keep
 
 
-def _guarded(memory: "Memory", test: "Shapes", known: Known) -> tuple["Shapes", dict[str, Any]]:
-    """The models to test on, and what was found of them in the memory."""
+def _learnt(run: Path) -> set[str]:
+    """Names of the shapes that a run was trained on; none where its data are gone."""
+    from mem3d.checkpoint import run_data
+    from mem3d.data.opening import open_shapes
+
+    try:
+        root, split = run_data(run)
+        data = open_shapes(root, "train", split)
+    except ValueError:
+        return set()
+    return {data.source(i) for i in range(len(data))}
+
+
+def _guarded(
+    memory: "Memory", test: "Shapes", learnt: set[str], known: Known
+) -> tuple["Shapes", dict[str, Any]]:
+    """The models to test on, and how many of them were known."""
     from mem3d.data.selection import Selection
     from mem3d.leakage import known_shapes, told
 
-    found = known_shapes(memory, test)
+    found = known_shapes(memory, test, learnt)
     if found and known is Known.refuse:
         raise ValueError(
             f"{test.root}: {told(found, len(test))}; this would be no test. Data sets do repeat "
             "shapes across their own splits: --known drop leaves these models out, --known keep "
             "tests on them and says so"
         )
-    by_name = sum(one.by == "name" for one in found)
-    guard = {"models": known.value, "by_name": by_name, "by_grid": len(found) - by_name}
+    counts = {by: sum(one.by == by for one in found) for by in ("name", "grid", "training")}
+    guard = {"models": known.value, **counts}
     if not found or known is Known.keep:
         return test, guard
     left_out = {one.model for one in found}

@@ -23,13 +23,13 @@ def training_summary(run: Path, row: dict[str, Any]) -> str:
 
 
 def _told(known: dict[str, Any]) -> str:
-    """What was done with models whose shapes are in the memory; "" if there were none."""
-    count = known["by_name"] + known["by_grid"]
+    """What was done with models whose shapes were known; "" if there were none."""
+    count = known["name"] + known["grid"] + known["training"]
     if not count:
         return ""
     if known["models"] == "drop":
-        return f"\n{count} more models are in the memory and were left out"
-    return f"\nNO TEST: {count} of these models are in the memory"
+        return f"\n{count} more models are known to the memory and were left out"
+    return f"\nNO TEST: {count} of these models are known to the memory"
 
 
 def evaluation_table(summary: dict[str, Any]) -> "Table":

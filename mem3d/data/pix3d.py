@@ -237,13 +237,17 @@ def fitted(full: NDArray[np.bool_], side: int = RESOLUTION) -> NDArray[np.bool_]
         (side, side, side), full where the centre of a full voxel falls; cavities are filled, as
         binvox does.
     """
-    places = np.argwhere(full)
-    low, high = places.min(0), places.max(0) + 1
-    scale = side / (high - low).max()
-    shift = (side - (high - low) * scale) / 2
-    cells = np.floor((places - low + 0.5) * scale + shift).astype(np.int64)
-    grid = np.zeros((side,) * 3, np.bool_)
-    grid[tuple(cells.T)] = True
+    used = [np.flatnonzero(full.any(axis=(b, c))) for b, c in ((1, 2), (0, 2), (0, 1))]
+    longest = max(int(np.ptp(places)) + 1 for places in used)
+    grid = full
+    for axis, places in enumerate(used):
+        middle = (places[0] + places[-1] + 1) / 2
+        centres = (np.arange(len(full)) + 0.5 - middle) * side / longest + side / 2
+        # A centre on the border of two cells fills both, so that what is symmetric stays so.
+        cells = np.floor(centres[:, None] + (-1e-6, 1e-6))
+        falls = (np.arange(side)[:, None, None] == cells).any(axis=2)  # (side, R)
+        counts = np.tensordot(falls.astype(np.float32), grid.astype(np.float32), (1, axis))
+        grid = np.moveaxis(counts > 0, 0, axis)
     return np.asarray(binary_fill_holes(grid))
 
 

@@ -131,7 +131,8 @@ def _mesh_rcnn(split: Path) -> dict[str, list[Any]]:
         for other in ("train", "test"):
             if split.stem.endswith(f"_{other}"):
                 path = split.with_name(f"{split.stem.removesuffix(other)}{part}{split.suffix}")
-                images = read_json(path).get("images")
+                found = read_json(path)
+                images = found.get("images") if isinstance(found, dict) else None
                 if not isinstance(images, list):
                     raise ValueError(f"{path}: got no list 'images', want Mesh R-CNN's layout")
                 lists[part] = [isinstance(one, dict) and one.get("file_name") for one in images]
