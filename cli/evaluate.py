@@ -103,7 +103,9 @@ def evaluate(  # long: half of it are the options
             device=device,
             progress=show,
         )
-    told = {"subset": subset.value, "step": state.step, "known": guard}
+    told: dict[str, Any] = {"subset": subset.value, "step": state.step, "known": guard}
+    if truth is not None:
+        told["photos"] = "with their background" if background else "masked"
     summary = {**told, **summarise(scores, chosen)}
     if picture is not None:
         save_png(picture, comparison(model, memory, test, rows))

@@ -38,8 +38,9 @@ def evaluation_table(summary: dict[str, Any]) -> "Table":
     Args:
         summary: from `mem3d.evaluation.summarise`, with "subset", "step" and "known".
     """
+    what = f"photos {summary['photos']}" if "photos" in summary else "models, view 00"
     title = (
-        f"IoU on {summary['samples']} {summary['subset']} models, view 00, after {summary['step']} "
+        f"IoU on {summary['samples']} {summary['subset']} {what}, after {summary['step']} "
         f"steps; {summary['hit_rate']:.0%} recalled something, {summary['mean_priors']:.1f} shapes "
         "on average"
     )

@@ -91,6 +91,7 @@ def test_the_training_set_is_known_and_said_to_be(run):
 def test_pix3d_is_told_by_both_protocols_apart(run, pix3d, tmp_path):
     summary = evaluated(run, "--data", pix3d)
     assert (summary["samples"], summary["categories"]) == (3, {"chair": 3})
+    assert summary["photos"] == "masked"
     own = summary["pix3d"]
     assert set(own["methods"]) == set(summary["methods"])
     assert all(one["protocol"] == own["protocol"] for one in own["methods"].values())
@@ -98,6 +99,7 @@ def test_pix3d_is_told_by_both_protocols_apart(run, pix3d, tmp_path):
     assert "best on validation" in summary["methods"]["network"]  # of the run's own data
     picture = tmp_path / "p.png"
     shown = printed("evaluate", run, "--data", pix3d, "--picture", picture, "--background")
+    assert "IoU on 3 test photos with their background" in shown
     assert "Pix3D's own protocol, not to be compared" in shown
     assert "searched on this very set" in shown
     assert (tmp_path / "p.png").is_file()
