@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mem3d.data.r2n2 import R2N2
 from mem3d.data.rendering import SIZE, Scene
 from mem3d.data.shapes import Shapes
 from memstore.files import write_atomic
@@ -70,7 +71,8 @@ def axes_sheet(dataset: Shapes, view: int = 0, count: int = 12) -> Rgb:
     """Show whether grids and cameras agree: for each model, its voxels projected over its photo.
 
     A row: photo; photo with the projected voxels in red and the IoU of the two silhouettes, where
-    the camera is known; the grid from its front right. A data set in another frame (axes
+    the camera is known; for R2N2's layout the grid from the same camera; the grid from its front
+    right. A data set in another frame (axes
     swapped, mirrored, front elsewhere) shows at a glance.
 
     Args:
@@ -92,6 +94,12 @@ def axes_sheet(dataset: Shapes, view: int = 0, count: int = 12) -> Rgb:
             mask = photo[:, :, 3] > 127
             iou = (shadow & mask).sum() / max((shadow | mask).sum(), 1)
             tiles.insert(1, Tile(overlay(photo, shadow), f"IoU {iou:.2f}"))
+        if isinstance(dataset, R2N2):
+            row = dataset.cameras(i)[view]
+            same = _scene(grid, GRID_COLOR).render(
+                azimuth=row[0], elevation=row[1], ratio=row[3], size=len(photo)
+            )
+            tiles.insert(2, Tile(same, "grid, same camera"))
         rows.append(tiles)
     return sheet(rows, f"{len(rows)} of {len(dataset)} models, view {view:02d}")
 

@@ -5,8 +5,7 @@
 An entry of the data set is a photo; several show the same shape and share its name. Pixels are
 taken as stored, whatever EXIF says: masks and poses are given in them.
 
-Pix3D's voxels are 128^3 [left, outward, up], seen from the front. Ours are [x, y, z] with y up and
-the front, which is "outward", at +x: "left" becomes z, and nothing is mirrored.
+Axes: pix3d_voxels.py; camera: pix3d_camera.py; what the list says: pix3d_list.py.
 
 Source: README of Pix3D (Sun et al., CVPR 2018).
 """
@@ -18,19 +17,16 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import binary_fill_holes
 
-from mem3d.data.mat import read_mat
 from mem3d.data.photos import photo
 from mem3d.data.pix3d_camera import Box, silhouette
 from mem3d.data.pix3d_list import Photo, chosen, read_photos
+from mem3d.data.pix3d_voxels import RESOLUTION, fitted, read_voxels
 from mem3d.data.shapes import Skipped
 from mem3d.data.splits import Subset
 from mem3d.data.transforms import CROP, LONGEST, OBJECT_SHARE
 from mem3d.pix3d_metric import max_pooled
 
-RESOLUTION = 32
-FINE = 128  # voxels a side of Pix3D's own grids
 SIDE = 240  # pixels of a framed photo: the network's crop of it has 224
 MAX_IMAGE_PIXELS = 40_000_000
 TEST_CATEGORY = "chair"
@@ -201,54 +197,6 @@ class Pix3D:
         if self.masked:
             rgba[..., 3] = inside * np.uint8(255)
         return rgba, _square(inside)
-
-
-def read_voxels(path: Path) -> NDArray[np.bool_]:
-    """Voxels of a Pix3D model in our axes.
-
-    Args:
-        path: a voxel.mat with a variable "voxel", 128^3, 0 or 1.
-
-    Returns:
-        (128, 128, 128) indexed [x, y, z]: y up, front +x; where Pix3D has the object.
-
-    Raises:
-        ValueError: not such a file, or no voxel in it is full.
-    """
-    voxel = read_mat(path, "voxel")
-    if voxel.shape != (FINE,) * 3:
-        raise ValueError(f"{path}: got voxels {voxel.shape}, want {(FINE,) * 3}")
-    full = voxel == 1
-    if not (full | (voxel == 0)).all():
-        raise ValueError(f"{path}: got voxels other than 0 and 1, want only those")
-    if not full.any():
-        raise ValueError(f"{path}: got an empty grid, want a full voxel")
-    return np.ascontiguousarray(full.transpose(1, 2, 0))
-
-
-def fitted(full: NDArray[np.bool_], side: int = RESOLUTION) -> NDArray[np.bool_]:
-    """A grid in R2N2's frame: longest side over the whole grid, the others centred, solid.
-
-    Args:
-        full: (R, R, R), not empty; its longest side has at least `side` voxels, or holes appear.
-        side: of the result.
-
-    Returns:
-        (side, side, side), full where the centre of a full voxel falls; cavities are filled, as
-        binvox does.
-    """
-    used = [np.flatnonzero(full.any(axis=(b, c))) for b, c in ((1, 2), (0, 2), (0, 1))]
-    longest = max(int(np.ptp(places)) + 1 for places in used)
-    grid = full
-    for axis, places in enumerate(used):
-        middle = (places[0] + places[-1] + 1) / 2
-        centres = (np.arange(len(full)) + 0.5 - middle) * side / longest + side / 2
-        # A centre on the border of two cells fills both, so that what is symmetric stays so.
-        cells = np.floor(centres[:, None] + (-1e-6, 1e-6))
-        falls = (np.arange(side)[:, None, None] == cells).any(axis=2)  # (side, R)
-        counts = np.tensordot(falls.astype(np.float32), grid.astype(np.float32), (1, axis))
-        grid = np.moveaxis(counts > 0, 0, axis)
-    return np.asarray(binary_fill_holes(grid))
 
 
 def _missing(root: Path, one: Photo) -> str:
