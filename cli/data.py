@@ -50,9 +50,9 @@ def show(
     Where the axes are right, the projection falls on the object.
     Example: mem3d-cli data show shapes --out shapes.png
     """
-    from mem3d.data.r2n2 import R2N2
+    from mem3d.data.opening import open_shapes
     from mem3d.picture import axes_sheet
     from memstore.sheets import save_png
 
-    save_png(out, axes_sheet(R2N2.open(folder).check(), view, count))
+    save_png(out, axes_sheet(open_shapes(folder).check(), view, count))
     typer.echo(str(out))

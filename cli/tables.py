@@ -22,38 +22,78 @@ def training_summary(run: Path, row: dict[str, Any]) -> str:
     )
 
 
+def _told(known: dict[str, Any]) -> str:
+    """What was done with models whose shapes were known; "" if there were none."""
+    count = known["name"] + known["grid"] + known["training"]
+    if not count:
+        return ""
+    if known["models"] == "drop":
+        return f"\n{count} more models are known to the memory and were left out"
+    return f"\nNO TEST: {count} of these models are known to the memory"
+
+
 def evaluation_table(summary: dict[str, Any]) -> "Table":
     """IoU per category and both averages; one column per method and threshold.
 
     Args:
-        summary: from `mem3d.evaluation.summarise`, with "subset" and "step".
+        summary: from `mem3d.evaluation.summarise`, with "subset", "step" and "known".
     """
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
+    what = f"photos {summary['photos']}" if "photos" in summary else "models, view 00"
     title = (
-        f"IoU on {summary['samples']} {summary['subset']} models, view 00, after {summary['step']} "
+        f"IoU on {summary['samples']} {summary['subset']} {what}, after {summary['step']} "
         f"steps; {summary['hit_rate']:.0%} recalled something, {summary['mean_priors']:.1f} shapes "
         "on average"
     )
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.caption = "* best threshold on the validation set"
-    table.caption_justify = "left"
-    table.add_column("category", no_wrap=True)
-    table.add_column("n", justify="right")
-    columns = []
+    columns = {}
     for method, results in summary["methods"].items():
         for column, result in results.items():
             best = "*" if column.startswith("best") else ""
             what = f"t={result['threshold']}{best}" if "threshold" in result else "F@1%"
-            table.add_column("\n".join([*method.split(), what]), justify="right", vertical="bottom")
-            columns.append(result)
+            columns["\n".join([*method.split(), what])] = result
+    averages = {"over samples": "weighted", "over categories": "macro"}
+    caption = f"{summary['protocol']}; * best threshold on the validation set"
+    return _table(title + _told(summary["known"]), caption, summary, columns, averages)
+
+
+def pix3d_table(summary: dict[str, Any]) -> "Table":
+    """IoU per category by Pix3D's protocol; one column per method.
+
+    Args:
+        summary: as of `evaluation_table`, with "pix3d".
+    """
+    columns = {
+        "\n".join([*method.split(), f"t={result['threshold']}"]): result
+        for method, result in summary["pix3d"]["methods"].items()
+    }
+    title = f"The same by Pix3D's own protocol, not to be compared{_told(summary['known'])}"
+    caption = summary["pix3d"]["protocol"]
+    return _table(title, caption, summary, columns, {"over samples": "weighted"})
+
+
+def _table(
+    title: str,
+    caption: str,
+    summary: dict[str, Any],
+    columns: dict[str, dict[str, Any]],
+    averages: dict[str, str],
+) -> "Table":
+    """A row per category, then the averages."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.caption, table.caption_justify = caption, "left"
+    table.add_column("category", no_wrap=True)
+    table.add_column("n", justify="right")
+    for heading in columns:
+        table.add_column(heading, justify="right", vertical="bottom")
+    results = columns.values()
     for name, count in summary["categories"].items():
-        table.add_row(escape(name), str(count), *(f"{c['categories'][name]:.3f}" for c in columns))
+        table.add_row(escape(name), str(count), *(f"{c['categories'][name]:.3f}" for c in results))
     table.add_section()
-    for label, key in (("over samples", "weighted"), ("over categories", "macro")):
-        table.add_row(label, str(summary["samples"]), *(f"{c[key]:.3f}" for c in columns))
+    for label, key in averages.items():
+        table.add_row(label, str(summary["samples"]), *(f"{c[key]:.3f}" for c in results))
     return table
 
 

@@ -3,10 +3,13 @@
 Two averages are in use in the field and differ by a point or two: over samples, and over categories
 ("macro"). Both are given. So are two thresholds: .3, fixed, and the one that is best on the
 validation set, chosen for each method by itself.
+
+Pix3D has another protocol of its own (pix3d_metric.py). Where asked for, it is computed besides and
+kept apart: its numbers and these do not compare.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mem3d import pix3d_metric
 from mem3d.baselines import nearest_recalled
 from mem3d.data.shapes import Shapes
 from mem3d.data.views import TestViews, loader
@@ -23,6 +27,7 @@ from mem3d.recall import WritableMemory
 
 FIXED_THRESHOLD = 0.3
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5)  # the field's (Pix2Vox)
+PROTOCOL = "Pix2Vox: 32^3 in the R2N2 frame, IoU at fixed thresholds"
 NETWORK, NEAREST, MEAN = "network", "nearest recalled", "category mean"
 
 Means = Mapping[str, NDArray[np.float32]]
@@ -36,8 +41,9 @@ class Scores:
         iou: method -> (N, T) IoU at each of THRESHOLDS.
         f_score: method -> (N,) F-score@1% at FIXED_THRESHOLD; empty unless asked for.
         categories: (N,) names.
-        sources: (N,) "synset/name".
+        sources: (N,) names of their shapes.
         priors: (N,) how many priors were recalled.
+        pix3d: method -> (N, 50) IoU by Pix3D's protocol; empty unless asked for.
     """
 
     iou: dict[str, NDArray[np.float32]]
@@ -45,6 +51,7 @@ class Scores:
     categories: list[str]
     sources: list[str]
     priors: NDArray[np.int64]
+    pix3d: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @torch.inference_mode()
@@ -55,6 +62,7 @@ def score(
     *,
     means: Means | None = None,
     with_f_score: bool = False,
+    pix3d_truth: Callable[[int], NDArray[np.bool_]] | None = None,
     batch: int = 32,
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
@@ -68,6 +76,7 @@ def score(
         means: from `baselines.category_means`; adds that baseline. A category it does not know
             scores as an empty grid.
         with_f_score: also compute F-score@1% (about 0.1 s a model and method).
+        pix3d_truth: also score by Pix3D's protocol, against this grid of each model.
         batch: models at a time.
         device: where the network is.
         progress: called with models done and models in all.
@@ -80,6 +89,7 @@ def score(
     model.eval()
     ious: dict[str, list[NDArray[np.float32]]] = {}
     f_scores: dict[str, list[NDArray[np.float64]]] = {}
+    pix3d: dict[str, list[NDArray[np.float64]]] = {}
     priors: list[NDArray[np.int64]] = []
     views = TestViews(data, model.config.image_size)
     order = [list(range(i, min(i + batch, len(data)))) for i in range(0, len(data), batch)]
@@ -97,6 +107,10 @@ def score(
             ious.setdefault(method, []).append(swept)
             if with_f_score:
                 f_scores.setdefault(method, []).append(_f_scores(occupancy, samples.grids))
+            if pix3d_truth is not None:
+                pairs = zip(occupancy.numpy(), map(pix3d_truth, samples.models), strict=True)
+                found = [pix3d_metric.sweep(one, true) for one, true in pairs]
+                pix3d.setdefault(method, []).extend(found)
         priors.append(output.recalled.counts.cpu().numpy())
         if progress:
             progress(samples.models[-1] + 1, len(data))
@@ -106,6 +120,7 @@ def score(
         categories=[data.category(i) for i in range(len(data))],
         sources=[data.source(i) for i in range(len(data))],
         priors=np.concatenate(priors),
+        pix3d={method: np.stack(rows) for method, rows in pix3d.items()},
     )
 
 
@@ -150,9 +165,10 @@ def summarise(test: Scores, validation: Scores | None = None) -> dict[str, Any]:
         validation: scores that choose each method's best threshold; without them, only .3 is used.
 
     Returns:
-        "methods": per method the thresholds, IoU per category, sample-weighted and macro, and
-        F-score where computed; "categories": name -> number of samples; "hit_rate": share of
-        samples that recalled something; "mean_priors".
+        "protocol": what the numbers under "methods" are; "methods": per method the thresholds, IoU
+        per category, sample-weighted and macro, and F-score where computed; "categories": name ->
+        number of samples; "hit_rate": share of samples that recalled something; "mean_priors";
+        "pix3d", where computed: protocol and methods of its own.
     """
     methods: dict[str, Any] = {}
     for method in test.iou:
@@ -161,6 +177,7 @@ def summarise(test: Scores, validation: Scores | None = None) -> dict[str, Any]:
             columns["best on validation"] = best_threshold(validation, method)
         methods[method] = {
             column: {
+                "protocol": PROTOCOL,
                 "threshold": threshold,
                 "categories": by_category(test, _at(test, method, threshold)),
                 "weighted": float(_at(test, method, threshold).mean()),
@@ -171,6 +188,7 @@ def summarise(test: Scores, validation: Scores | None = None) -> dict[str, Any]:
         if method in test.f_score:
             values = test.f_score[method]
             methods[method]["f_score"] = {
+                "protocol": "F-score@1% in the R2N2 frame",
                 "categories": by_category(test, values),
                 "weighted": float(values.mean()),
                 "macro": float(np.mean(list(by_category(test, values).values()))),
@@ -178,8 +196,24 @@ def summarise(test: Scores, validation: Scores | None = None) -> dict[str, Any]:
     names = list(dict.fromkeys(test.categories))
     return {
         "samples": len(test.categories),
+        "protocol": PROTOCOL,
         "categories": {name: test.categories.count(name) for name in names},
         "methods": methods,
         "hit_rate": float((test.priors > 0).mean()),
         "mean_priors": float(test.priors.mean()),
+        **({"pix3d": _pix3d(test)} if test.pix3d else {}),
     }
+
+
+def _pix3d(test: Scores) -> dict[str, Any]:
+    """Table by Pix3D's protocol: each method at its best threshold, over samples only."""
+    methods = {}
+    for method, ious in test.pix3d.items():
+        best = pix3d_metric.best_threshold(ious)
+        methods[method] = {
+            "protocol": pix3d_metric.PROTOCOL,
+            "threshold": pix3d_metric.THRESHOLDS[best],
+            "categories": by_category(test, ious[:, best]),
+            "weighted": float(ious[:, best].mean()),
+        }
+    return {"protocol": pix3d_metric.PROTOCOL, "methods": methods}

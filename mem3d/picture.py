@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.data.r2n2 import R2N2
-from mem3d.data.rendering import SIZE, Scene, project
+from mem3d.data.rendering import SIZE, Scene
+from mem3d.data.shapes import Shapes
 from memstore.files import write_atomic
 from memstore.meshes import Mesh, blocky
 from memstore.sheets import Rgb, Tile, on_white, sheet
@@ -66,11 +67,12 @@ def overlay(image: NDArray[np.uint8], silhouette: NDArray[np.bool_]) -> Rgb:
     return picture
 
 
-def axes_sheet(dataset: R2N2, view: int = 0, count: int = 12) -> Rgb:
+def axes_sheet(dataset: Shapes, view: int = 0, count: int = 12) -> Rgb:
     """Show whether grids and cameras agree: for each model, its voxels projected over its photo.
 
-    A row: photo; photo with the projected voxels in red and the IoU of the two silhouettes; the
-    grid from the same camera; the grid from its front right. A data set in another frame (axes
+    A row: photo; photo with the projected voxels in red and the IoU of the two silhouettes, where
+    the camera is known; for R2N2's layout the grid from the same camera; the grid from its front
+    right. A data set in another frame (axes
     swapped, mirrored, front elsewhere) shows at a glance.
 
     Args:
@@ -83,21 +85,21 @@ def axes_sheet(dataset: R2N2, view: int = 0, count: int = 12) -> Rgb:
     chosen = np.unique(np.linspace(0, len(dataset) - 1, count).astype(int))
     rows = []
     for i in (int(i) for i in chosen if dataset.views(int(i)) > view):
-        photo, grid, row = dataset.image(i, view), dataset.grid(i), dataset.cameras(i)[view]
+        photo, grid = dataset.image(i, view), dataset.grid(i)
         if photo.shape[0] != photo.shape[1]:
             raise ValueError(f"{dataset.source(i)}: got view {photo.shape[:2]}, want a square")
-        shadow = project(grid, row, len(photo))
-        mask = photo[:, :, 3] > 127
-        iou = (shadow & mask).sum() / max((shadow | mask).sum(), 1)
-        same = _scene(grid, GRID_COLOR).render(
-            azimuth=row[0], elevation=row[1], ratio=row[3], size=len(photo)
-        )
-        tiles = [
-            Tile(photo, dataset.category(i)),
-            Tile(overlay(photo, shadow), f"IoU {iou:.2f}"),
-            Tile(same, "grid, same camera"),
-            Tile(grid_picture(grid), "grid, front right"),
-        ]
+        tiles = [Tile(photo, dataset.category(i)), Tile(grid_picture(grid), "grid, front right")]
+        shadow = dataset.projection(i, view, grid)
+        if shadow is not None:
+            mask = photo[:, :, 3] > 127
+            iou = (shadow & mask).sum() / max((shadow | mask).sum(), 1)
+            tiles.insert(1, Tile(overlay(photo, shadow), f"IoU {iou:.2f}"))
+        if isinstance(dataset, R2N2):
+            row = dataset.cameras(i)[view]
+            same = _scene(grid, GRID_COLOR).render(
+                azimuth=row[0], elevation=row[1], ratio=row[3], size=len(photo)
+            )
+            tiles.insert(2, Tile(same, "grid, same camera"))
         rows.append(tiles)
     return sheet(rows, f"{len(rows)} of {len(dataset)} models, view {view:02d}")
 

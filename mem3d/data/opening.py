@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from mem3d.data.pix3d import Pix3D
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.shapes import Shapes
 from mem3d.data.splits import Subset
@@ -25,4 +26,6 @@ def open_shapes(
     Raises:
         ValueError: nothing there that is known, a damaged split file, or an unknown category.
     """
+    if (Path(root) / "pix3d.json").exists():
+        return Pix3D.open(root, subset, split, categories)
     return R2N2.open(root, subset, split, categories)

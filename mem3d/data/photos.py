@@ -32,12 +32,15 @@ _DECODE_ERRORS = (
 )
 
 
-def photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Read a picture upright (EXIF rotation applied) as RGBA.
+def photo(
+    path: str | Path, max_pixels: int = MAX_PIXELS, *, upright: bool = True
+) -> NDArray[np.uint8]:
+    """Read a picture as RGBA.
 
     Args:
         path: a picture file in one of FORMATS; of an animation, the first frame.
         max_pixels: larger pictures are refused before they are decoded.
+        upright: turn it as EXIF says; False leaves the pixels as they are stored.
 
     Returns:
         (H, W, 4) in [0, 255]; alpha is 255 everywhere if the file has none.
@@ -56,7 +59,7 @@ def photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         width, height = image.size
         if width * height <= max_pixels:
             image.load()
-            return _rgba(ImageOps.exif_transpose(image))
+            return _rgba(ImageOps.exif_transpose(image) if upright else image)
     except _DECODE_ERRORS as error:
         raise ValueError(f"{path}: got an unreadable picture ({error})") from error
     raise ValueError(f"{path}: got {width}x{height} pixels, want at most {max_pixels}")

@@ -39,7 +39,11 @@ class Shapes(Protocol):
         """Number of models."""
 
     def source(self, i: int) -> str:
-        """Name of model i, unique in the set; what a memory writes down beside its grid."""
+        """Name of model i's shape; what a memory writes down beside its grid.
+
+        At most 128 bytes. Entries that show the same shape in different photos share its name, so
+        that leaving a shape out leaves out all of them.
+        """
 
     def category(self, i: int) -> str:
         """Category of model i, by name."""

@@ -8,10 +8,13 @@ Source: Pix2Vox (Xie et al., ICCV 2019), datasets/ShapeNet.json.
 """
 
 import json
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
+
+from memstore.files import open_regular
 
 Subset = Literal["train", "val", "test"]
 
@@ -59,12 +62,7 @@ def read_split(path: str | Path, subset: Subset | None = None) -> list[Entry]:
         ValueError: the file is missing, is damaged, or names a model twice.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"{path}: got {path.stat().st_size} bytes, want at most {MAX_BYTES}")
-        categories = json.loads(path.read_bytes())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: got no readable JSON ({error})") from error
+    categories = read_json(path)
     if not isinstance(categories, list):
         raise ValueError(f"{path}: got {type(categories).__name__}, want a list of categories")
     entries = [
@@ -80,6 +78,19 @@ def read_split(path: str | Path, subset: Subset | None = None) -> list[Entry]:
             raise ValueError(f"{path}: got {entry.synset}/{entry.model} twice, want it once")
         seen.add((entry.synset, entry.model))
     return [entry for entry, part in entries if subset in (None, part)]
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of at most MAX_BYTES holds; ValueError names a file without any."""
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, MAX_BYTES + 1))
+        if len(data) <= MAX_BYTES:
+            return json.loads(data)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: got no readable JSON ({error})") from error
+    raise ValueError(f"{path}: got over {MAX_BYTES} bytes, want at most so many")
 
 
 def models_on_disk(root: str | Path) -> list[Entry]:

@@ -5,8 +5,10 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
+from mem3d.data.pix3d import Pix3D
 from mem3d.data.r2n2 import R2N2
 from mem3d.picture import axes_sheet, curves, grid_picture, overlay
+from tests.pix3d_folder import add_photo, chair, save_voxels, write_list
 
 WHITE = np.full((20, 20, 3), 255, np.uint8)
 
@@ -56,6 +58,17 @@ def test_curves_tolerate_what_is_missing(tmp_path):
         curves(log, tmp_path / f"{name}.png")
         with Image.open(tmp_path / f"{name}.png") as image:
             assert image.size == (1100, 704)
+
+
+def test_axes_sheet_of_photos_with_and_without_a_pose(tmp_path):
+    entries = [add_photo(tmp_path, f"{n}.png", "model/v.mat", chair()) for n in range(2)]
+    del entries[1]["rot_mat"]
+    save_voxels(tmp_path, "model/v.mat", chair())
+    picture = axes_sheet(Pix3D.open(write_list(tmp_path, entries)))
+    red = picture[..., 0].astype(int) - picture[..., 1] > 60
+    half = len(picture) // 2
+    assert red[:half].any()
+    assert not red[half + 20 :].any()
 
 
 def test_axes_sheet_of_real_models(real_data):

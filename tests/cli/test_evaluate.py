@@ -1,0 +1,128 @@
+"""mem3d-cli evaluate: two protocols, and no test on what the memory knows."""
+
+import json
+import shutil
+
+import pytest
+
+from memstore.binvox import read_binvox, write_binvox
+from tests.cli.test_mem3d import call, call_main
+from tests.made_up import make_r2n2
+from tests.pix3d_folder import make_pix3d
+
+CHAIR = "ShapeNetVox32/03001627"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_r2n2(tmp_path_factory.mktemp("evaluate") / "data")
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate") / "run"
+    done = call("train", folder, "--data", data, "--preset", "tiny", "--epochs", "1", "--quiet")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pix3d(tmp_path_factory):
+    return make_pix3d(tmp_path_factory.mktemp("evaluate") / "pix3d")
+
+
+@pytest.fixture
+def leaking(data, tmp_path):
+    """The same data, in which one test chair is a copy of a training chair under its own name."""
+    root = shutil.copytree(data, tmp_path / "data")
+    (root / CHAIR / "test1" / "model.binvox").unlink()
+    grid = read_binvox(root / CHAIR / "train0" / "model.binvox")
+    write_binvox(root / CHAIR / "test1" / "model.binvox", grid)
+    return root
+
+
+def evaluated(*arguments):
+    done = call("evaluate", *arguments, "--json", "--quiet")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def printed(*arguments):
+    """What a command prints, on one line: tables break theirs where the terminal ends."""
+    done = call(*arguments)
+    assert done.exit_code == 0, done.output
+    return " ".join(done.stdout.split())
+
+
+def test_a_clean_test_set_says_nothing(run):
+    summary = evaluated(run)
+    assert summary["known"] == {"models": "refuse", "name": 0, "grid": 0, "training": 0}
+    assert summary["protocol"].startswith("Pix2Vox")
+    assert "pix3d" not in summary
+    assert summary["methods"]["network"]["fixed"]["protocol"] == summary["protocol"]
+
+
+def test_a_copy_under_another_name_is_refused(run, leaking):
+    done = call_main("evaluate", run, "--data", leaking)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "1 of 4 models are known" in done.stderr
+    assert "03001627/test1 is 03001627/train0" in done.stderr
+    assert "--known drop" in done.stderr
+
+
+def test_known_models_are_dropped_or_kept_and_told(run, leaking):
+    dropped = evaluated(run, "--data", leaking, "--known", "drop")
+    assert (dropped["samples"], dropped["known"]["grid"]) == (3, 1)
+    kept = evaluated(run, "--data", leaking, "--known", "keep")
+    assert (kept["samples"], kept["known"]["models"]) == (4, "keep")
+    table = printed("evaluate", run, "--data", leaking, "--known", "keep")
+    assert "NO TEST: 1 of these models are known" in table
+    table = printed("evaluate", run, "--data", leaking, "--known", "drop")
+    assert "1 more models are known to the memory and were left out" in table
+
+
+def test_the_training_set_is_known_and_said_to_be(run):
+    summary = evaluated(run, "--subset", "train")
+    assert summary["known"]["models"] == "keep"
+    assert summary["known"]["name"] > 0
+    assert call("evaluate", run, "--subset", "train", "--known", "refuse").exit_code == 1
+
+
+def test_pix3d_is_told_by_both_protocols_apart(run, pix3d, tmp_path):
+    summary = evaluated(run, "--data", pix3d)
+    assert (summary["samples"], summary["categories"]) == (3, {"chair": 3})
+    assert summary["photos"] == "masked"
+    own = summary["pix3d"]
+    assert set(own["methods"]) == set(summary["methods"])
+    assert all(one["protocol"] == own["protocol"] for one in own["methods"].values())
+    assert own["protocol"] != summary["protocol"]
+    assert "best on validation" in summary["methods"]["network"]  # of the run's own data
+    picture = tmp_path / "p.png"
+    shown = printed("evaluate", run, "--data", pix3d, "--picture", picture, "--background")
+    assert "IoU on 3 test photos with their background" in shown
+    assert "Pix3D's own protocol, not to be compared" in shown
+    assert "searched on this very set" in shown
+    assert (tmp_path / "p.png").is_file()
+
+
+def test_pix3d_without_the_runs_data(run, pix3d, tmp_path):
+    moved = shutil.copytree(run, tmp_path / "run")
+    described = json.loads((moved / "run.json").read_text())
+    (moved / "run.json").write_text(json.dumps(described | {"data": str(tmp_path / "gone")}))
+    done = call("evaluate", moved, "--data", pix3d, "--json")
+    assert "no category means" in done.stderr
+    assert set(json.loads(done.stdout)["methods"]) == {"network", "nearest recalled"}
+
+
+def test_trained_on_shapes_of_pix3d_other_photos_of_them_are_no_test(pix3d, tmp_path):
+    """As with S1, whose training and test photos show the same shapes."""
+    for part, names in {"train": ["0001.jpg", "0004.jpg"], "test": ["0003.jpg"]}.items():
+        images = [{"file_name": f"img/chair/{name}"} for name in names]
+        (tmp_path / f"pix3d_s1_{part}.json").write_text(json.dumps({"images": images}))
+    train = ("train", tmp_path / "run", "--data", pix3d, "--preset", "tiny", "--epochs", "1")
+    done = call(*train, "--split", tmp_path / "pix3d_s1_train.json", "--quiet")
+    assert done.exit_code == 0, done.output
+    refused = call("evaluate", tmp_path / "run")
+    assert refused.exit_code == 1
+    assert "1 of 1 models are known" in str(refused.exception)
+    assert "(pix3d/chair/IKEA_A/voxel)" in str(refused.exception)
