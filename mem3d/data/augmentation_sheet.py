@@ -7,10 +7,11 @@ import numpy as np
 from mem3d.data.augmentation import NONE, Augmentation
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.shapes import Shapes
-from mem3d.data.transforms import Grid, NetworkInput, denormalise, train_input
+from mem3d.data.transforms import Grid, denormalise, train_input
 from mem3d.picture import grid_picture
 from memstore.sheets import Rgb, Tile, sheet
 
+AZIMUTH = 35.0  # degrees, from where grids are seen
 TOGETHER = 4  # samples of all transforms together, per model
 
 
@@ -50,16 +51,20 @@ def augmentation_sheet(
         tiles = []
         for name, (alone, photos) in _alone(how, backgrounds).items():
             rng = np.random.default_rng([seed, i])
-            tiles += _pair(name, *train_input(rgba, grid, size, rng, alone, photos))
-            if name not in ("as tested", "mirrored"):
-                tiles.pop()  # the grid is as it was
+            image, shape = train_input(rgba, grid, size, rng, alone, photos)
+            tiles.append(Tile(denormalise(image), name))
+            if name in ("as tested", "mirrored"):
+                tiles.append(_grid_tile(shape, name == "mirrored"))
         rows.append(tiles)
         together = []
         for sample in range(TOGETHER):
-            rng = np.random.default_rng([seed, i, sample])
-            shown = train_input(rgba, grid, size, rng, how, backgrounds)
-            is_mirrored = not np.array_equal(shown[1], grid)
-            together += _pair("all, mirrored" if is_mirrored else "all", *shown)
+            one, same = (np.random.default_rng([seed, i, sample]) for _ in range(2))
+            image, shape = train_input(rgba, grid, size, one, how, backgrounds)
+            is_mirrored = bool(
+                train_input(rgba, _marked(), size, same, how, backgrounds)[1][0, 0, 1]
+            )
+            name = "all, mirrored" if is_mirrored else "all"
+            together += [Tile(denormalise(image), name), _grid_tile(shape, is_mirrored)]
         rows.append(together)
     return sheet(rows, f"augmentation, {len(chosen)} of {len(data)} models, seed {seed}")
 
@@ -88,6 +93,15 @@ def _alone(
     return shown
 
 
-def _pair(name: str, image: NetworkInput, grid: Grid) -> list[Tile]:
-    """What the network sees, and the grid that it is to learn from it."""
-    return [Tile(denormalise(image), name), Tile(grid_picture(grid), "its grid")]
+def _marked() -> Grid:
+    """A grid of 2^3 that is not its own mirror image, as many shapes are: full at z = 0."""
+    grid = np.zeros((2, 2, 2), bool)
+    grid[:, :, 0] = True
+    return grid
+
+
+def _grid_tile(grid: Grid, is_mirrored: bool) -> Tile:
+    """The grid to learn from a picture, drawn from the front right, or its mirror image."""
+    if is_mirrored:  # where the mirror puts the eye: a grid that was not mirrored would look wrong
+        return Tile(grid_picture(grid, azimuth=-AZIMUTH), "its grid, eye mirrored")
+    return Tile(grid_picture(grid, azimuth=AZIMUTH), "its grid")

@@ -17,6 +17,7 @@ Mixture = list[tuple[float, NDArray[np.float64], NDArray[np.float64]]]  # share,
 SIDE = 192  # pixels of the longer side, as the object is looked for
 BORDER = 0.04  # of each side, taken for background
 COLORS = 5  # Gaussians per mixture
+SAMPLES = 4000  # pixels that a mixture is fitted to, at least, where there are so many
 ROUNDS = 4  # of fitting both mixtures and sorting the pixels
 NOISE = 4.0  # variance that every colour has at least, in CIELAB units
 MOST_SURE = 8.0  # largest log ratio that a pixel's colour counts for
@@ -88,6 +89,7 @@ def _segment(rgb: NDArray[np.uint8], ground: Mask) -> Mask:
 
 def _mixture(colors: NDArray[np.float64]) -> Mixture:
     """COLORS Gaussians fitted to colours (n, 3), by k-means from quantiles of lightness."""
+    colors = colors[:: max(1, len(colors) // SAMPLES)]
     order = np.argsort(colors[:, 0], kind="stable")
     centers = colors[order[((np.arange(COLORS) + 0.5) / COLORS * len(colors)).astype(int)]]
     nearest = np.zeros(len(colors), int)
