@@ -79,6 +79,7 @@ def reconstruct(  # long: half of it are the options
     files, listed = _found(photos, quiet)
     if len(files) > 1 and (wanted is not None or (mask is not None and not mask.is_dir())):
         raise ValueError(f"photos: got {len(files)}, want one for a box or a mask file")
+    _check_apart(files, out)
     model, memory, state = load(run, which.value, device)
     choice = _choice(background, state.preset)
     out.mkdir(parents=True, exist_ok=True)
@@ -128,6 +129,15 @@ def _found(photos: list[Path], quiet: bool) -> tuple[list[Path], set[Path]]:
         files += pictures
         listed |= set(pictures)
     return files, listed
+
+
+def _check_apart(files: list[Path], out: Path) -> None:
+    """Raise ValueError where a picture to write would replace a photo."""
+    photos = {path.resolve() for path in files}
+    for name in _names(files):
+        for made in (out / f"{name}.png", out / f"{name}.input.png"):
+            if made.resolve() in photos:
+                raise ValueError(f"{made}: got a photo there, want another folder to write to")
 
 
 def _open(

@@ -68,6 +68,13 @@ def test_a_mask_file_or_a_folder_of_them(run, tmp_path):
         assert not told
 
 
+def test_photos_are_never_written_over(run, tmp_path):
+    photo = save(tmp_path / "a.png", picture(1))
+    done = call("reconstruct", run, tmp_path, "--out", tmp_path)
+    assert "want another folder" in str(done.exception)
+    np.testing.assert_array_equal(np.asarray(Image.open(photo)), picture(1))
+
+
 def test_what_the_network_was_shown_can_be_kept(run, tmp_path):
     [row], _ = rows_of(run, tmp_path, save(tmp_path / "a.png", picture(1)), "--inputs")
     assert row["files"][-1] == str(tmp_path / "out" / "a.input.png")
