@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
+    from mem3d.data.backgrounds import Backgrounds
     from mem3d.data.shapes import Shapes
 
 
@@ -111,3 +112,16 @@ def open_data(
         if len(data.skipped) > 10:
             typer.echo(f"  ... and {len(data.skipped) - 10} more", err=True)
     return data
+
+
+def open_backgrounds(folder: Path, quiet: bool) -> "Backgrounds":
+    """Open a folder of photos, and name on stderr those that cannot be read."""
+    from mem3d.data.backgrounds import Backgrounds
+
+    with progress_bar(quiet, "background photos") as show:
+        found = Backgrounds.open(folder, show)
+    for name, reason in found.skipped[:10]:
+        typer.echo(f"skipped {printable(name)}: {printable(reason)}", err=True)
+    if len(found.skipped) > 10:
+        typer.echo(f"... and {len(found.skipped) - 10} more", err=True)
+    return found

@@ -102,6 +102,9 @@ def reconstruction_lines(rows: list[dict[str, Any]]) -> str:
     lines = []
     for row in rows:
         recalled = ", ".join(f"{p['source']} ({p['cosine']:.3f})" for p in row["recalled"])
-        lines.append(f"{row['photo']}: {row['voxels']} voxels; recalled {recalled or 'nothing'}")
+        what = f"background {row['background']}" if row["background"] != "masked" else "masked"
+        lines.append(
+            f"{row['photo']}: {what}; {row['voxels']} voxels; recalled {recalled or 'nothing'}"
+        )
         lines.append("  " + "  ".join(row["files"]))
     return "\n".join(lines)

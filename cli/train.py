@@ -14,6 +14,7 @@ from mem3d_cli.console import (
     Quiet,
     RunFolder,
     Threads,
+    open_backgrounds,
     open_data,
     progress_bar,
     set_threads,
@@ -22,6 +23,7 @@ from mem3d_cli.tables import training_summary
 
 if TYPE_CHECKING:
     from mem3d.config import Preset
+    from mem3d.data.backgrounds import Backgrounds
 
 
 def _preset(
@@ -71,6 +73,13 @@ def train(  # long: half of it are the options
     batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Default: the preset's.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Folder of photos to lay half of the views over.")
+    ] = None,
+    occluders: Annotated[
+        float,
+        typer.Option(help="Hide up to this share of the object in half of the views.", min=0),
+    ] = 0.0,
     device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -86,6 +95,8 @@ def train(  # long: half of it are the options
     set_threads(threads)
     is_random = stem == "none" and weights is None
     chosen = _preset(preset, is_random, epochs, batch, learning_rate, seed)
+    photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
+    chosen = _augmented(chosen, photos, occluders)
     root = _procedural(run / "data", seed, quiet) if data is None else data
     learning = open_data(root, "train", split, quiet)
     validation = open_data(root, "val", split, quiet, views=1)
@@ -103,6 +114,7 @@ def train(  # long: half of it are the options
                 stem=stem,
                 weights=weights,
                 device=device,
+                backgrounds=photos,
                 on_prepare=lambda done, total: show(done, total, "pictures through the stem"),
                 on_step=lambda done, total, figures: show(
                     done, total, f"bce {figures['bce']:.4f}  hits {figures['hit_rate']:.2f}"
@@ -112,6 +124,15 @@ def train(  # long: half of it are the options
         typer.echo(f"{run}: interrupted; the same command goes on from its checkpoint", err=True)
         raise typer.Exit(130) from None
     typer.echo(json.dumps(row) if as_json else training_summary(run, row))
+
+
+def _augmented(preset: "Preset", photos: "Backgrounds | None", occluders: float) -> "Preset":
+    augmentation = replace(
+        preset.train.augmentation,
+        backgrounds="" if photos is None else photos.fingerprint,
+        hides=occluders,
+    )
+    return replace(preset, train=replace(preset.train, augmentation=augmentation))
 
 
 def _procedural(folder: Path, seed: int, quiet: bool) -> Path:

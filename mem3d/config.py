@@ -5,6 +5,7 @@ from typing import Any
 
 import torch  # noqa: F401  (before faiss, which memstore loads: the other order is 30 % slower)
 
+from mem3d.data.augmentation import DEFAULT, Augmentation
 from memstore import MemoryConfig
 
 LARGEST = 2**16  # of any size: what a file may claim before it is believed
@@ -73,6 +74,7 @@ class TrainConfig:
     exclude_self: bool = False  # never recall the training sample's own shape
     freeze_stem: bool = False  # keep the ResNet stem as loaded, BatchNorm statistics included
     augment: bool = True
+    augmentation: Augmentation = DEFAULT  # what that does
     variants: int = 0  # with a frozen stem: augmented pictures per model whose stem maps are kept
     validate_every: int = 1  # epochs
     checkpoint_every: int = 1  # epochs; a run that dies goes on from the last one
@@ -125,6 +127,8 @@ class Preset:
             for name in ("head", "decoder"):
                 model[name] = tuple(model[name])
             train["halve_at"] = tuple(train["halve_at"])
+            if "augmentation" in train:  # else from before there was a choice: the default
+                train["augmentation"] = Augmentation.from_dict(dict(train["augmentation"]))
             return Preset(
                 model=ModelConfig(**model),
                 memory=MemoryConfig(**fields["memory"]),

@@ -10,6 +10,7 @@ import torch
 
 from mem3d import checkpoint
 from mem3d.config import Preset
+from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.shapes import Shapes
 from mem3d.encoder import load_stem
 from mem3d.model import Mem3D
@@ -29,6 +30,7 @@ class Job:
         folder: where the run lives.
         preset: network, memory and run.
         device: where the network computes.
+        backgrounds: photos to lay training views over; their fingerprint is in the preset.
     """
 
     data: Shapes
@@ -36,6 +38,7 @@ class Job:
     folder: Path
     preset: Preset
     device: str
+    backgrounds: Backgrounds | None = None
 
     def fingerprint(self) -> str:
         """Of the models, in their order; 16 hexadecimal digits."""
@@ -100,8 +103,12 @@ def _check_same(job: Job, state: checkpoint.State) -> None:
 
 
 def _flat(preset: dict[str, Any]) -> dict[str, Any]:
-    """{"train.epochs": 250, ...}"""
-    return {f"{part}.{name}": v for part, fields in preset.items() for name, v in fields.items()}
+    """{"train.epochs": 250, "train.augmentation.flip": 0.5, ...}"""
+    flat: dict[str, Any] = {}
+    for name, value in preset.items():
+        inner = _flat(value) if isinstance(value, dict) else {"": value}
+        flat |= {f"{name}.{key}".rstrip("."): v for key, v in inner.items()}
+    return flat
 
 
 def _empty_memory(path: Path, preset: Preset) -> Memory:

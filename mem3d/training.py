@@ -13,6 +13,7 @@ import torch
 
 from mem3d.checkpoint import check_device
 from mem3d.config import Preset, TrainConfig
+from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.shapes import Shapes
 from mem3d.data.views import Batch, Schedule, TrainingViews, loader
 from mem3d.evaluation import FIXED_THRESHOLD, macro, score
@@ -35,6 +36,7 @@ def train(
     stem: str | Path = "none",
     weights: str | Path | None = None,
     device: str = "cpu",
+    backgrounds: Backgrounds | None = None,
     on_prepare: Progress | None = None,
     on_step: Callable[[int, int, Row], None] | None = None,
     on_epoch: Callable[[Row], None] | None = None,
@@ -53,6 +55,8 @@ def train(
         weights: folder of a run of the same network, whose best weights (stem and all) this one
             begins with; its memory begins empty all the same. Not used when resuming.
         device: where the network computes; the memory lives on the CPU.
+        backgrounds: photos to lay training views over; the preset's augmentation names their
+            fingerprint, so that a resumed run is given the same ones.
         on_prepare: called with pictures done and in all while a stem cache is filled.
         on_step: called after each step with steps done, steps in all, the step's figures.
         on_epoch: called after each epoch with its log row.
@@ -61,11 +65,17 @@ def train(
         the last log row.
 
     Raises:
-        ValueError: there is nothing to train on, the folder belongs to another run, or the loss
-            is no longer finite.
+        ValueError: there is nothing to train on, the folder belongs to another run, the
+            backgrounds are not the preset's, or the loss is no longer finite.
         memstore.MemstoreError: the memory cannot be written, or another process writes it.
     """
-    job = Job(data, validation, Path(folder), preset, check_device(device))
+    job = Job(data, validation, Path(folder), preset, check_device(device), backgrounds)
+    given, named = "" if backgrounds is None else backgrounds.fingerprint, preset.train.augmentation
+    if given != named.backgrounds:
+        raise ValueError(
+            f"backgrounds: got photos of fingerprint {given or 'none'}, want the preset's "
+            f"({named.backgrounds or 'none'}); name the folder that the run began with"
+        )
     is_random = stem == "none" and weights is None
     if preset.train.freeze_stem and is_random and not (job.folder / LAST).exists():
         raise ValueError(
@@ -184,7 +194,14 @@ def _batches(
     """The rest of the run, from files or from a stem cache."""
     config = job.preset.train
     size = job.preset.model.image_size
-    views = TrainingViews(job.data, size, seed=config.seed, augment=config.augment)
+    views = TrainingViews(
+        job.data,
+        size,
+        seed=config.seed,
+        augment=config.augment,
+        augmentation=config.augmentation,
+        backgrounds=job.backgrounds,
+    )
     if not config.variants or not len(schedule):
         return iter(loader(views, schedule, config.workers))
     cache = StemCache.build(

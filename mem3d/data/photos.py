@@ -15,6 +15,8 @@ MAX_BYTES = 512 << 20  # of a file
 MAX_PIXELS = 80_000_000  # below the size from which PIL itself starts to warn
 # Raster formats that PIL decodes itself. EPS would start Ghostscript on an untrusted file.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "AVIF")
+ENDINGS = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".tif"}
+ENDINGS |= {".tiff", ".ppm", ".pgm", ".tga", ".avif"}
 
 # What PIL raises on files that are cut short, damaged or hostile.
 _DECODE_ERRORS = (
@@ -63,6 +65,21 @@ def photo(
     except _DECODE_ERRORS as error:
         raise ValueError(f"{path}: got an unreadable picture ({error})") from error
     raise ValueError(f"{path}: got {width}x{height} pixels, want at most {max_pixels}")
+
+
+def pictures_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """What a folder holds: pictures, by their names' endings, and other files; each sorted.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    try:
+        files = sorted(file for file in folder.iterdir() if file.is_file())
+    except OSError as error:
+        raise ValueError(f"{folder}: got no folder to read ({error}), want pictures") from error
+    files = [file for file in files if not file.name.startswith(".")]
+    pictures = [file for file in files if file.suffix.lower() in ENDINGS]
+    return pictures, [file for file in files if file.suffix.lower() not in ENDINGS]
 
 
 def _known_formats() -> list[str]:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mem3d.data.augmentation import DEFAULT, Augmentation
+from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.shapes import Shapes
 from mem3d.data.transforms import test_input, train_input
 
@@ -37,11 +39,22 @@ Sample = tuple[Tensor, Tensor, int]
 class TrainingViews(Dataset[Sample]):
     """One random, augmented view of a model; the sample depends on (seed, epoch, model) only."""
 
-    def __init__(self, data: Shapes, image_size: int, *, seed: int, augment: bool) -> None:
+    def __init__(
+        self,
+        data: Shapes,
+        image_size: int,
+        *,
+        seed: int,
+        augment: bool,
+        augmentation: Augmentation = DEFAULT,
+        backgrounds: Backgrounds | None = None,
+    ) -> None:
         self.data = data
         self.image_size = image_size
         self.seed = seed
         self.augment = augment
+        self.augmentation = augmentation
+        self.backgrounds = backgrounds
 
     def __getitem__(self, index: tuple[int, int]) -> Sample:
         """Sample of (epoch, model)."""
@@ -50,7 +63,9 @@ class TrainingViews(Dataset[Sample]):
         rgba = self.data.image(model, int(rng.integers(self.data.views(model))))
         grid = self.data.grid(model)
         if self.augment:
-            image, grid = train_input(rgba, grid, self.image_size, rng)
+            image, grid = train_input(
+                rgba, grid, self.image_size, rng, self.augmentation, self.backgrounds
+            )
         else:
             image = test_input(rgba, self.image_size)
         return torch.from_numpy(image), torch.from_numpy(grid), model

@@ -16,6 +16,7 @@ COMMANDS = (
     ["data", "--help"],
     ["data", "synth", "--help"],
     ["data", "show", "--help"],
+    ["data", "augment", "--help"],
     ["train", "--help"],
     ["evaluate", "--help"],
     ["reconstruct", "--help"],
@@ -77,7 +78,8 @@ def test_reconstruct_writes_files_and_tells_what_was_recalled(run, tmp_path):
     done = call("reconstruct", run, tmp_path / "thing.png", "--out", tmp_path / "out", "--json")
     [row] = json.loads(done.stdout)
     assert (tmp_path / "out" / "thing.png").is_file()
-    assert set(row) == {"photo", "files", "voxels", "recalled"}
+    assert set(row) == {"photo", "background", "files", "voxels", "recalled"}
+    assert row["background"] == "masked"
 
 
 def test_data_is_made_and_shown(tmp_path):

@@ -64,6 +64,21 @@ def test_a_memory_of_another_size_is_refused():
         replace(PAPER, memory=replace(PAPER.memory, key_dim=4096))
 
 
+def test_settings_from_before_augmentation_had_a_choice():
+    fields = PAPER.to_dict()
+    del fields["train"]["augmentation"]
+    assert Preset.from_dict(fields) == PAPER
+
+
+@pytest.mark.parametrize("damage", [{"flip": "often"}, {"rotate": 1.0}, {"hides": 2.0}, None, 1])
+def test_damaged_augmentation_is_refused(damage):
+    fields = json.loads(json.dumps(PAPER.to_dict()))
+    train = fields["train"]
+    train["augmentation"] = train["augmentation"] | damage if isinstance(damage, dict) else damage
+    with pytest.raises(ValueError, match=r"preset|hides"):
+        Preset.from_dict(fields)
+
+
 def test_settings_cannot_be_changed_by_accident():
     with pytest.raises(FrozenInstanceError):
         PAPER.train.epochs = 3

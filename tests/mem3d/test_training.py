@@ -14,6 +14,7 @@ import torch
 
 from mem3d import checkpoint
 from mem3d.config import TINY
+from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.r2n2 import R2N2
 from mem3d.encoder import build_stem
 from mem3d.run import Run
@@ -309,3 +310,13 @@ def test_nothing_to_train_on_is_an_error(tmp_path):
 def test_without_validation_the_last_epoch_is_the_best(sets, tmp_path):
     train(sets[0], None, tmp_path, replace(PRESET, train=replace(PRESET.train, epochs=1)))
     assert checkpoint.read_state(tmp_path / "best.safetensors").step == 2
+
+
+def test_backgrounds_other_than_the_presets_are_refused(sets, tmp_path):
+    photos = Backgrounds(np.zeros((1, 256, 256, 3), np.uint8), "ab" * 8)
+    with pytest.raises(ValueError, match="backgrounds: got photos of fingerprint abababab"):
+        train(*sets, tmp_path, PRESET, backgrounds=photos)
+    named = replace(PRESET.train.augmentation, backgrounds="cd" * 8)
+    preset = replace(PRESET, train=replace(PRESET.train, augmentation=named))
+    with pytest.raises(ValueError, match=r"got photos of fingerprint none, want the preset's"):
+        train(*sets, tmp_path, preset)

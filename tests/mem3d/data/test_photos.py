@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mem3d.data.photos import photo
+from mem3d.data.photos import photo, pictures_in
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -73,6 +73,44 @@ def test_postscript_is_not_run(tmp_path):
     (tmp_path / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     with pytest.raises(ValueError, match="unreadable"):
         photo(tmp_path / "a.eps")
+
+
+def test_of_an_animation_the_first_frame(tmp_path):
+    frames = [Image.new("RGB", (4, 3), color) for color in (RED, BLUE)]
+    for name in ("a.gif", "a.webp", "a.tif"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        pixels = photo(tmp_path / name)
+        assert pixels.shape == (3, 4, 4)
+        assert pixels[0, 0, 0] > 240 > 15 > pixels[0, 0, 2]
+
+
+def test_a_palettes_transparent_colour_is_a_mask(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putdata([0, 1])
+    pixels = saved(tmp_path / "a.png", image, transparency=1)
+    assert pixels[0].tolist() == [[255, 0, 0, 255], [0, 0, 255, 0]]
+
+
+def test_print_colours(tmp_path):
+    image = Image.new("CMYK", (8, 8), (0, 255, 255, 0))  # no cyan, all magenta, all yellow: red
+    pixels = saved(tmp_path / "a.jpg", image, quality=95)
+    assert pixels[0, 0, 0] > 240 > 15 > pixels[0, 0, 1]
+
+
+def test_a_single_pixel(tmp_path):
+    assert saved(tmp_path / "a.bmp", Image.new("RGB", (1, 1), RED)).tolist() == [[[*RED, 255]]]
+
+
+def test_a_folders_pictures_are_told_from_its_other_files(tmp_path):
+    for name in ("b.JPG", "a.png", ".hidden.png", "notes.txt", "model.glb"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    pictures, others = pictures_in(tmp_path)
+    assert [path.name for path in pictures] == ["a.png", "b.JPG"]
+    assert [path.name for path in others] == ["model.glb", "notes.txt"]
+    with pytest.raises(ValueError, match="absent"):
+        pictures_in(tmp_path / "absent")
 
 
 @pytest.mark.filterwarnings("ignore")  # PIL's own, about damaged metadata

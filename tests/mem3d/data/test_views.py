@@ -1,8 +1,12 @@
 """Samples and the order in which they come."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from mem3d.data.augmentation import NONE
+from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.views import Schedule, TestViews, TrainingViews, collate
 
@@ -38,6 +42,15 @@ def test_a_sample_depends_on_seed_epoch_and_model_only(made_up_data):
     assert not torch.equal(views[0][(3, 1)][0], views[0][(4, 1)][0])
     other = TrainingViews(data, 64, seed=1, augment=True)
     assert not torch.equal(views[0][(3, 1)][0], other[(3, 1)][0])
+
+
+def test_settings_of_augmentation_reach_the_samples(made_up_data):
+    data = R2N2.open(made_up_data, "train")
+    plain = TrainingViews(data, 64, seed=0, augment=True, augmentation=NONE)
+    black = Backgrounds(np.zeros((1, 256, 256, 3), np.uint8), "0" * 16)
+    how = replace(NONE, photos=1)
+    dark = TrainingViews(data, 64, seed=0, augment=True, augmentation=how, backgrounds=black)
+    assert plain[(0, 0)][0][0, 0, 0] > 1.5 > -1.5 > dark[(0, 0)][0][0, 0, 0]  # light, black corner
 
 
 def test_tests_use_the_first_view(made_up_data):

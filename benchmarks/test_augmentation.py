@@ -1,0 +1,58 @@
+"""One augmented training view: colours as one matrix, against PIL a step at a time."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from mem3d.data.augmentation import MEAN, STD
+from mem3d.data.transforms import CROP, train_input
+from tests.made_up import blob, picture
+
+SIZE, VIEWS = 128, 20
+ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+
+
+@pytest.fixture(scope="module")
+def views():
+    """A frame of 137 pixels as the renders have, and a grid."""
+    return [(picture(seed), blob(seed)) for seed in range(VIEWS)]
+
+
+def stepwise_input(rgba, grid, size, rng):
+    """The same draws from the same generator; colours rounded and clipped after every step."""
+    side = CROP * min(rgba.shape[:2]) * rng.uniform(0.85, 1.1)
+    shift = rng.uniform(-0.04, 0.04, 2) * min(rgba.shape[:2])
+    background = tuple(int(c) for c in rng.integers(225, 256, 3))
+    left, top = (rgba.shape[1] - side) / 2 + shift[0], (rgba.shape[0] - side) / 2 + shift[1]
+    box = tuple(round(v) for v in (left, top, left + side, top + side))
+    cut = Image.fromarray(rgba).crop(box).resize((size, size), Image.Resampling.BILINEAR)
+    canvas = Image.new("RGBA", cut.size, (*background, 255))
+    image = Image.alpha_composite(canvas, cut).convert("RGB")
+    if rng.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        grid = grid[:, :, ::-1]
+    for which in rng.permutation(3):
+        image = ENHANCERS[which](image).enhance(rng.uniform(0.6, 1.4))
+    if rng.random() < 0.5:
+        bands = image.split()
+        image = Image.merge("RGB", [bands[which] for which in rng.permutation(3)])
+    pixels = (np.asarray(image, np.float32) / 255 - MEAN) / STD
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)), np.ascontiguousarray(grid)
+
+
+def augment(view, views):
+    return [view(*one, SIZE, np.random.default_rng(i)) for i, one in enumerate(views)]
+
+
+def test_training_views(benchmark, views):
+    benchmark.extra_info["views"] = VIEWS
+    fast = benchmark(augment, train_input, views)
+    for (image, grid), (want, mirrored) in zip(fast, augment(stepwise_input, views), strict=True):
+        np.testing.assert_array_equal(grid, mirrored)
+        # Alike but for what a step's clipping changes; unlike pictures differ by about 1.
+        assert np.abs(image - want).mean() < 0.25
+
+
+def test_training_views_stepwise(benchmark, views):
+    benchmark.extra_info["views"] = VIEWS
+    benchmark(augment, stepwise_input, views)

@@ -1,0 +1,146 @@
+"""How training pictures are varied: the settings, and their colours as one affine map.
+
+Brightness, contrast, saturation, noise, channel order, normalising and a plain background are all
+affine in a pixel's (red, green, blue, alpha), so that together they are one 3x5 matrix, whatever
+their order. Colours are clipped once, after the last of them.
+
+Source: Pix2Vox, `utils/data_transforms.py`, but for what `PIX2VOX` says.
+"""
+
+import re
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # ImageNet, RGB in [0, 1]
+STD = np.array([0.229, 0.224, 0.225], np.float32)
+GREY = np.array([0.299, 0.587, 0.114])  # of red, green, blue: ITU-R 601, as PIL and Pix2Vox
+# Principal components of ImageNet's colours, in [0, 1]: Krizhevsky et al. 2012, as Pix2Vox has them
+PCA_VALUES = np.array([0.2175, 0.0188, 0.0045])
+PCA_VECTORS = np.array(
+    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What training does to a view, and how often; the defaults are those of the presets."""
+
+    scale: tuple[float, float] = (0.85, 1.1)  # side of the crop over that of a test crop
+    shift: float = 0.04  # most, up or down and sideways, over the picture's side
+    flip: float = 0.5  # share of views mirrored; the grid is mirrored with them
+    background: tuple[int, int] = (225, 255)  # range of each channel, both ends included
+    jitter: float = 0.4  # brightness, contrast and saturation by 1 - jitter to 1 + jitter
+    pca_noise: float = 0.0  # deviation, along the principal components of ImageNet's colours
+    permute: float = 0.5  # share of views whose channels change places
+    photos: float = 0.5  # share of views laid over a photo, where there are any
+    backgrounds: str = ""  # fingerprint of the folder of those photos; "" for none
+    occluded: float = 0.5  # share of views that an occluder is put before, where hides > 0
+    hides: float = 0.0  # largest share of the object that an occluder hides
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "permute", "photos", "occluded"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}, want 0 to 1")
+        for name, most in (("shift", 0.5), ("jitter", 1.0), ("pca_noise", 10.0), ("hides", 0.95)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name}: got {getattr(self, name)}, want 0 to {most}")
+        if not 0.1 <= self.scale[0] <= self.scale[1] <= 4:
+            raise ValueError(f"scale: got {self.scale}, want from low to high in 0.1 to 4")
+        if not 0 <= self.background[0] <= self.background[1] <= 255:
+            raise ValueError(
+                f"background: got {self.background}, want from low to high in 0 to 255"
+            )
+        if not re.fullmatch(r"([0-9a-f]{16})?", self.backgrounds):
+            raise ValueError(f"backgrounds: got {self.backgrounds!r}, want a folder's fingerprint")
+
+    @staticmethod
+    def from_dict(values: dict[str, object]) -> "Augmentation":
+        """Rebuild from `asdict`, also after a trip through JSON.
+
+        Raises:
+            TypeError: a field is unknown or not of its type.
+            ValueError: a field is out of range.
+        """
+        given = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        for field in fields(Augmentation):
+            got, want = given.get(field.name, field.default), field.default
+            if not _alike(got, want):
+                raise TypeError(f"{field.name}: {got!r}")
+        return Augmentation(**given)  # type: ignore[arg-type]  # checked above
+
+
+def _alike(got: object, want: object) -> bool:
+    """Whether a value is of a default's kind: a text, a number, or so many numbers."""
+    if isinstance(want, tuple):
+        return (
+            isinstance(got, tuple)
+            and len(got) == len(want)
+            and all(_alike(a, b) for a, b in zip(got, want, strict=True))
+        )
+    if isinstance(want, str):
+        return isinstance(got, str)
+    return type(got) is int or (type(got) is float and isinstance(want, float))
+
+
+DEFAULT = Augmentation()
+"""Pix2Vox's colours, with a random crop, and channels permuted half of the time."""
+
+NONE = Augmentation(
+    scale=(1, 1), shift=0, flip=0, background=(240, 240), jitter=0, permute=0, photos=0, occluded=0
+)
+"""A training view as a test view."""
+
+PIX2VOX = Augmentation(scale=(1, 1), shift=0, pca_noise=0.1, permute=1)
+"""Pix2Vox's own recipe for renders, except that a mirrored view has a mirrored grid."""
+
+
+def color_map(
+    mean: NDArray[np.floating], how: Augmentation, ground: Matrix, rng: np.random.Generator
+) -> Matrix:
+    """Draw one picture's colours.
+
+    Args:
+        mean: (4,) of the picture's pixels: red, green, blue (all three times alpha / 255), alpha,
+            in [0, 255].
+        how: settings.
+        ground: (3,) colour behind the picture, in [0, 255].
+        rng: the only source of randomness.
+
+    Returns:
+        (3, 5), what takes (red, green, blue, alpha, 1) to normalised RGB, not clipped.
+    """
+    colors = np.zeros((3, 5))
+    colors[:, :3] = np.eye(3)
+    colors[:, 3], colors[:, 4] = -ground / 255, ground  # premultiplied: c + (1 - alpha) ground
+    center = np.append(mean, 1.0)
+    for which in rng.permutation(3):
+        factor = rng.uniform(1 - how.jitter, 1 + how.jitter)
+        colors = (_brightness, _contrast, _saturation)[which](colors, center, factor)
+    if how.pca_noise:
+        colors[:, 4] += 255 * PCA_VECTORS @ (rng.normal(0, how.pca_noise, 3) * PCA_VALUES)
+    if rng.random() < how.permute:
+        colors = colors[rng.permutation(3)]
+    colors = colors / (255 * STD[:, None])
+    colors[:, 4] -= MEAN / STD
+    return colors
+
+
+def _brightness(colors: Matrix, center: Matrix, factor: float) -> Matrix:
+    return factor * colors
+
+
+def _contrast(colors: Matrix, center: Matrix, factor: float) -> Matrix:
+    """Away from, or towards, the mean grey of the whole picture."""
+    away = factor * colors
+    away[:, 4] += (1 - factor) * (GREY @ colors @ center)
+    return away
+
+
+def _saturation(colors: Matrix, center: Matrix, factor: float) -> Matrix:
+    """Away from, or towards, each pixel's own grey."""
+    away: Matrix = factor * colors + (1 - factor) * (GREY @ colors)
+    return away

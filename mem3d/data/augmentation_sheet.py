@@ -1,0 +1,107 @@
+"""Contact sheet of what augmentation does: each transform alone, then all together."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from mem3d.data.augmentation import NONE, Augmentation
+from mem3d.data.backgrounds import Backgrounds
+from mem3d.data.shapes import Shapes
+from mem3d.data.transforms import Grid, denormalise, train_input
+from mem3d.picture import grid_picture
+from memstore.sheets import Rgb, Tile, sheet
+
+AZIMUTH = 35.0  # degrees, from where grids are seen
+TOGETHER = 4  # samples of all transforms together, per model
+
+
+def augmentation_sheet(
+    data: Shapes,
+    how: Augmentation,
+    backgrounds: Backgrounds | None = None,
+    *,
+    size: int = 128,
+    count: int = 3,
+    view: int = 0,
+    seed: int = 0,
+) -> Rgb:
+    """Two rows per model: the view, its grid, each transform alone; then all of them, with grids.
+
+    Args:
+        data: models to choose from, evenly over the set.
+        how: settings to show.
+        backgrounds: photos for some of the views.
+        size: pixels per side of what the network sees.
+        count: most models.
+        view: which view; a model with fewer views shows its last.
+        seed: another seed, other samples.
+
+    Returns:
+        (height, width, 3).
+
+    Raises:
+        ValueError: there is no model.
+    """
+    if not len(data):
+        raise ValueError(f"{data.root}: got no models, want at least one")
+    chosen = np.unique(np.linspace(0, len(data) - 1, count).astype(int)).tolist()
+    rows = []
+    for i in chosen:
+        rgba, grid = data.image(i, min(view, data.views(i) - 1)), data.grid(i)
+        tiles = []
+        for name, (alone, photos) in _alone(how, backgrounds).items():
+            rng = np.random.default_rng([seed, i])
+            image, shape = train_input(rgba, grid, size, rng, alone, photos)
+            tiles.append(Tile(denormalise(image), name))
+            if name in ("as tested", "mirrored"):
+                tiles.append(_grid_tile(shape, name == "mirrored"))
+        rows.append(tiles)
+        together = []
+        for sample in range(TOGETHER):
+            one, same = (np.random.default_rng([seed, i, sample]) for _ in range(2))
+            image, shape = train_input(rgba, grid, size, one, how, backgrounds)
+            is_mirrored = bool(
+                train_input(rgba, _marked(), size, same, how, backgrounds)[1][0, 0, 1]
+            )
+            name = "all, mirrored" if is_mirrored else "all"
+            together += [Tile(denormalise(image), name), _grid_tile(shape, is_mirrored)]
+        rows.append(together)
+    return sheet(rows, f"augmentation, {len(chosen)} of {len(data)} models, seed {seed}")
+
+
+def _alone(
+    how: Augmentation, backgrounds: Backgrounds | None
+) -> dict[str, tuple[Augmentation, Backgrounds | None]]:
+    """{caption: settings of one transform, always applied}, for those that are in use."""
+    shown: dict[str, tuple[Augmentation, Backgrounds | None]] = {"as tested": (NONE, None)}
+    if how.flip:
+        shown["mirrored"] = replace(NONE, flip=1), None
+    changes: dict[str, dict[str, object]] = {
+        "scale, shift": {"scale": how.scale, "shift": how.shift},
+        "background": {"background": how.background},
+        "jitter": {"jitter": how.jitter},
+        "PCA noise": {"pca_noise": how.pca_noise},
+        "channels": {"permute": float(how.permute > 0)},
+        "occluder": {"hides": how.hides, "occluded": 1.0},
+    }
+    for name, change in changes.items():
+        alone = replace(NONE, **change)  # type: ignore[arg-type]
+        if alone != replace(NONE, occluded=alone.occluded):
+            shown[name] = alone, None
+    if backgrounds is not None:
+        shown["photo behind"] = replace(NONE, photos=1), backgrounds
+    return shown
+
+
+def _marked() -> Grid:
+    """A grid of 2^3 that is not its own mirror image, as many shapes are: full at z = 0."""
+    grid = np.zeros((2, 2, 2), bool)
+    grid[:, :, 0] = True
+    return grid
+
+
+def _grid_tile(grid: Grid, is_mirrored: bool) -> Tile:
+    """The grid to learn from a picture, drawn from the front right, or its mirror image."""
+    if is_mirrored:  # where the mirror puts the eye: a grid that was not mirrored would look wrong
+        return Tile(grid_picture(grid, azimuth=-AZIMUTH), "its grid, eye mirrored")
+    return Tile(grid_picture(grid, azimuth=AZIMUTH), "its grid")

@@ -1,0 +1,145 @@
+"""mem3d-cli reconstruct, and pictures of augmentation, as a user calls them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mem3d_cli.mem3d import app
+from tests.made_up import picture
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def save(path, rgba, ground=None):
+    path.parent.mkdir(exist_ok=True)
+    image = Image.fromarray(rgba)
+    if ground is not None:
+        canvas = Image.new("RGBA", image.size, ground)
+        image = Image.alpha_composite(canvas, image).convert("RGB")
+    image.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(made_up_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    done = call("train", folder, "--data", made_up_data, "--preset", "tiny", "--quiet")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def rows_of(run, tmp_path, *arguments):
+    done = call("reconstruct", run, *arguments, "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def test_a_folder_is_gone_through_in_order(run, tmp_path):
+    photos = tmp_path / "photos"
+    for name in ("b.png", "a.png"):
+        save(photos / name, picture(1))
+    (photos / "notes.txt").write_text("no picture")
+    (photos / "broken.png").write_bytes(b"no picture")
+    rows, told = rows_of(run, tmp_path, photos)
+    assert [row["photo"] for row in rows] == [str(photos / "a.png"), str(photos / "b.png")]
+    assert "notes.txt" in told
+    assert "broken.png" in told
+
+
+@pytest.mark.parametrize(("option", "want"), [("auto", "cut"), ("cut", "cut"), ("keep", "kept")])
+def test_what_became_of_the_background_is_told(option, want, run, tmp_path):
+    photo = save(tmp_path / "a.png", picture(1), ground="white")
+    [row], told = rows_of(run, tmp_path, photo, "--background", option)
+    assert row["background"] == want
+    assert "no mask" in told
+
+
+def test_a_mask_file_or_a_folder_of_them(run, tmp_path):
+    photo = save(tmp_path / "a.png", picture(1), ground="white")
+    mask = save(tmp_path / "masks" / "a.gif", picture(1)[..., 3])
+    for given in (mask, tmp_path / "masks"):
+        [row], told = rows_of(run, tmp_path, photo, "--mask", given)
+        assert row["background"] == "masked"
+        assert not told
+
+
+def test_photos_are_never_written_over(run, tmp_path):
+    photo = save(tmp_path / "a.png", picture(1))
+    done = call("reconstruct", run, tmp_path, "--out", tmp_path)
+    assert "want another folder" in str(done.exception)
+    np.testing.assert_array_equal(np.asarray(Image.open(photo)), picture(1))
+
+
+def test_what_the_network_was_shown_can_be_kept(run, tmp_path):
+    [row], _ = rows_of(run, tmp_path, save(tmp_path / "a.png", picture(1)), "--inputs")
+    assert row["files"][-1] == str(tmp_path / "out" / "a.input.png")
+    with Image.open(row["files"][-1]) as shown:
+        assert shown.size == (64, 64)
+
+
+def test_a_box_chooses_the_object(run, tmp_path):
+    both = np.concatenate([picture(1), picture(2)], axis=1)
+    photo = save(tmp_path / "both.png", both)
+    [row], _ = rows_of(run, tmp_path, photo, "--box", "137,0,274,137", "--inputs")
+    [alone], _ = rows_of(run, tmp_path, save(tmp_path / "one.png", picture(2)), "--inputs")
+    with Image.open(row["files"][-1]) as one, Image.open(alone["files"][-1]) as two:
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--box", "1,2,3"], "want left,top,right,bottom"),
+        (["--box", "9,9,2,2"], "want left < right"),
+        (["--box", "500,500,600,600"], "a.png: box: got"),
+        (["--mask", "small.png"], "a.png: mask: got 4x4 pixels, want the photo's 137x137"),
+        (["--mask", "empty"], "got no mask for a.png"),
+        (["--mask", "absent.png"], "absent.png"),
+        (["b.png", "--box", "1,1,9,9"], "want one for a box"),
+        (["empty"], "got no picture in it"),
+        (["clear.png"], "clear.png: photo: got an empty mask"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_name_the_file_and_what_to_do(options, says, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png"):
+        save(tmp_path / name, picture(1))
+    save(tmp_path / "small.png", np.full((4, 4), 255, np.uint8))
+    save(tmp_path / "clear.png", np.zeros((9, 9, 4), np.uint8))
+    (tmp_path / "empty").mkdir()
+    done = call("reconstruct", run, "a.png", *options, "--quiet")
+    assert isinstance(done.exception, ValueError | OSError)
+    assert says in str(done.exception)
+
+
+def test_a_network_trained_over_photos_is_shown_backgrounds(made_up_data, tmp_path):
+    """And its run goes on with the same photos only, wherever they lie."""
+    for folder in ("grounds", "moved", "others"):
+        name = "y.png" if folder == "others" else "x.png"
+        save(tmp_path / folder / name, np.full((20, 20), 90, np.uint8))
+    train = ("train", tmp_path / "run", "--data", made_up_data, "--preset", "tiny", "--quiet")
+    train += ("--occluders", "0.4")
+    begun = call(*train, "--backgrounds", tmp_path / "grounds")
+    assert begun.exit_code == 0, begun.output
+    photo = save(tmp_path / "a.png", picture(1), ground="white")
+    [row], _ = rows_of(tmp_path / "run", tmp_path, photo)
+    assert row["background"] == "kept"
+
+    assert call(*train, "--backgrounds", tmp_path / "moved").exit_code == 0
+    other = call(*train, "--backgrounds", tmp_path / "others")
+    assert "train.augmentation.backgrounds" in str(other.exception)
+
+
+def test_augmentation_is_pictured(made_up_data, tmp_path):
+    save(tmp_path / "grounds" / "x.png", np.full((20, 20), 90, np.uint8))
+    out = tmp_path / "augment.png"
+    options = ("--backgrounds", tmp_path / "grounds", "--occluders", "0.5", "--count", "1")
+    done = call("data", "augment", made_up_data, "--out", out, *options)
+    assert done.exit_code == 0, done.output
+    assert out.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,133 @@
+"""The fast colours equal one step after another; settings survive JSON and refuse nonsense."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mem3d.data.augmentation import DEFAULT, MEAN, NONE, PIX2VOX, STD, Augmentation
+from mem3d.data.backgrounds import Backgrounds
+from mem3d.data.transforms import CROP, denormalise, train_input
+from mem3d.data.transforms import test_input as to_input
+from tests.made_up import blob, picture
+
+SIZE = 64
+
+
+def scaled(plane, size):
+    return np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def naive_input(rgba, grid, size, rng, how, backgrounds=None):
+    """The recipe in floats, a step at a time: crop, lay over, mirror, colours, clip, normalise."""
+    shortest = min(rgba.shape[:2])
+    side = CROP * shortest * rng.uniform(*how.scale)
+    dx, dy = rng.uniform(-how.shift, how.shift, 2) * shortest
+    ground = rng.integers(how.background[0], how.background[1] + 1, 3) / 255
+    photo = None
+    if backgrounds is not None and rng.random() < how.photos:
+        photo = backgrounds.draw(rng).astype(np.float32) / 255
+    mirrored = rng.random() < how.flip
+
+    left, top = (rgba.shape[1] - side) / 2 + dx, (rgba.shape[0] - side) / 2 + dy
+    box = [round(v) for v in (left, top, left + side, top + side)]
+    cut = np.asarray(Image.fromarray(rgba).crop(box), np.float32) / 255
+    alpha = scaled(cut[..., 3], size)
+    behind = np.broadcast_to(ground, (size, size, 3))
+    if mirrored:
+        cut, alpha, grid = cut[:, ::-1], alpha[:, ::-1], grid[:, :, ::-1]
+    if photo is not None:
+        behind = np.stack([scaled(photo[..., c].copy(), size) for c in range(3)], 2)
+    image = np.stack([scaled((cut[..., c] * cut[..., 3]).copy(), size) for c in range(3)], 2)
+    image = image + (1 - alpha[..., None]) * behind
+
+    for which in rng.permutation(3):
+        factor = rng.uniform(1 - how.jitter, 1 + how.jitter)
+        grey = image @ [0.299, 0.587, 0.114]
+        if which == 0:
+            image = image * factor
+        elif which == 1:
+            image = grey.mean() + factor * (image - grey.mean())
+        else:
+            image = grey[..., None] + factor * (image - grey[..., None])
+    if how.pca_noise:
+        r, g, b = rng.normal(0, how.pca_noise, 3) * (0.2175, 0.0188, 0.0045)
+        image = image + r * np.array([-0.5675, -0.5808, -0.5836])
+        image = image + g * np.array([0.7192, -0.0045, -0.6948])
+        image = image + b * np.array([0.4009, -0.8140, 0.4203])
+    if rng.random() < how.permute:
+        image = image[..., rng.permutation(3)]
+    return ((image.clip(0, 1) - MEAN) / STD).transpose(2, 0, 1), grid
+
+
+def photos():
+    noise = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+    large = noise.repeat(16, 1).repeat(16, 2)
+    return Backgrounds(large, "0" * 16)
+
+
+@pytest.mark.parametrize("how", [DEFAULT, PIX2VOX, replace(DEFAULT, pca_noise=2.0, permute=1.0)])
+@pytest.mark.parametrize("backgrounds", [None, photos()], ids=["plain", "photos"])
+def test_the_fast_path_is_one_step_after_another(how, backgrounds):
+    for seed in range(15):
+        rgba = picture(seed, side=int(np.random.default_rng(seed).integers(60, 140)))
+        rgba[..., 3] //= 1 + seed % 2  # every other one half transparent
+        got, grid = train_input(
+            rgba, blob(seed), SIZE, np.random.default_rng(seed), how, backgrounds
+        )
+        want, mirrored = naive_input(
+            rgba, blob(seed), SIZE, np.random.default_rng(seed), how, backgrounds
+        )
+        # Bytes are rounded once when premultiplied and twice when scaled; jitter can grow a level
+        # by at most 1.4^3.
+        assert np.abs((got - want) * STD[:, None, None]).max() <= 2 * 1.4**3 / 255
+        assert np.abs((got - want) * STD[:, None, None]).mean() <= 1 / 255
+        np.testing.assert_array_equal(grid, mirrored)
+
+
+def test_without_augmentation_a_training_view_is_a_test_view():
+    rgba = picture(3)
+    rng = np.random.default_rng(0)
+    image, grid = train_input(rgba, blob(3), 128, rng, NONE)
+    difference = denormalise(image).astype(int) - denormalise(to_input(rgba, 128))
+    assert np.abs(difference).max() <= 1
+    np.testing.assert_array_equal(grid, blob(3))
+
+
+def test_colours_stay_in_range():
+    wild = replace(DEFAULT, jitter=1.0, pca_noise=5.0)
+    for seed in range(10):
+        image, _ = train_input(picture(seed), blob(0), 32, np.random.default_rng(seed), wild)
+        unit = image * STD[:, None, None] + MEAN[:, None, None]
+        assert unit.min() >= -1e-6
+        assert unit.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("how", [DEFAULT, NONE, PIX2VOX, Augmentation(backgrounds="ab" * 8)])
+def test_settings_survive_json(how):
+    assert Augmentation.from_dict(json.loads(json.dumps(asdict(how)))) == how
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scale": (0.0, 1.0)},
+        {"scale": (1.2, 1.0)},
+        {"background": (-1, 255)},
+        {"flip": 1.5},
+        {"hides": 1.0},
+        {"jitter": float("nan")},
+        {"backgrounds": "/home/me/photos"},
+    ],
+)
+def test_impossible_settings_are_refused(change):
+    with pytest.raises(ValueError, match=f"^{next(iter(change))}: got"):
+        replace(DEFAULT, **change)
+
+
+@pytest.mark.parametrize("damage", [{"flip": "0"}, {"scale": [1]}, {"scale": 1}, {"other": 1}])
+def test_damaged_settings_are_refused(damage):
+    with pytest.raises(TypeError):
+        Augmentation.from_dict(asdict(DEFAULT) | damage)
