@@ -1,4 +1,4 @@
-"""A made-up data set in memory that keeps the protocol Shapes, for what any kind of data must do."""
+"""A made-up data set in memory that keeps the protocol Shapes."""
 
 from pathlib import Path
 

@@ -64,7 +64,7 @@ class Frame:
                 return "turned by half around y (front at -x)"
             return mirrored if flips else "right"
         if moved == ["x", "z"] and len(flips) == 1 and "y" not in flips:
-            return "turned by a quarter around y (front along z)"
+            return f"turned by a quarter around y (front at {'-' if flips == ['x'] else '+'}z)"
         if len(moved) == 2:
             text = f"{moved[0]} and {moved[1]} swapped"
             if moved == ["y", "z"]:

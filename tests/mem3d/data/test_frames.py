@@ -27,7 +27,7 @@ def test_all_frames_differ_and_the_first_does_nothing():
     assert_array_equal(FRAMES[0].apply(ODD), ODD)
 
 
-@pytest.mark.parametrize("frame", FRAMES, ids=str)
+@pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame.repair)
 def test_every_wrong_frame_is_named(data, frame):
     right = data.grids
     data.grids = [undone(frame).apply(grid) for grid in right]
@@ -82,7 +82,8 @@ def test_pictures_without_mask_or_camera_tell_nothing(data):
         (Frame((0, 1, 2), (True, False, False)), "mirrored in x"),
         (Frame((0, 1, 2), (True, False, True)), "turned by half around y (front at -x)"),
         (Frame((2, 1, 0), (False, False, False)), "x and z swapped"),
-        (Frame((2, 1, 0), (True, False, False)), "turned by a quarter around y (front along z)"),
+        (Frame((2, 1, 0), (True, False, False)), "turned by a quarter around y (front at -z)"),
+        (Frame((2, 1, 0), (False, False, True)), "turned by a quarter around y (front at +z)"),
         (Frame((1, 2, 0), (False, False, False)), "axes in the order z, x, y"),
     ],
 )
@@ -97,6 +98,6 @@ def test_the_repair_is_what_the_frame_does():
 
 def test_real_data_are_right(real_data):
     data = R2N2.open(real_data / "r2n2_real")
-    test = judge(np.stack([frame_ious(data, i) for i in range(len(data))]))
+    test = judge(np.stack([frame_ious(data, i) for i in range(0, len(data), 2)]))
     assert not test.wrong
     assert test.iou > 0.7
