@@ -53,6 +53,7 @@ class DataReport:
         root: the data.
         shapes: the models that can be used.
         skipped: those that cannot, with reasons.
+        sampled: models drawn for the axis test.
         axes: axis test of the whole set.
         categories: axis test of each category.
         copies: models of different subsets with equal grids, in groups.
@@ -61,6 +62,7 @@ class DataReport:
     root: Path
     shapes: tuple[ShapeFacts, ...]
     skipped: tuple[Skipped, ...]
+    sampled: int
     axes: AxisTest
     categories: Mapping[str, AxisTest]
     copies: tuple[tuple[ShapeFacts, ...], ...]
@@ -121,6 +123,7 @@ def examine(
         root=next(iter(sets.values())).root,
         shapes=tuple(shapes),
         skipped=tuple(skipped.values()),
+        sampled=len(chosen),
         axes=judge(ious),
         categories={name: judge(ious[rows]) for name, rows in rows_of.items()},
         copies=_copies(shapes),

@@ -114,7 +114,8 @@ def _axes(report: DataReport) -> list[Finding]:
     """What the axis test says, of all and of single categories."""
     test = report.axes
     if not test.shapes:
-        return [Finding(text="axes: not tested, for no picture has both a mask and a camera")]
+        text = "axes: not tested, for no picture has both a mask and a camera"
+        return [Finding(text=text)] if report.sampled else []
     if test.wrong:
         return [Finding(text=f"axes: {_wrong(test)}", bad=True)]
     found = []
