@@ -169,15 +169,7 @@ class R2N2:
     def check(
         self, views: int | None = None, progress: Callable[[int, int], None] | None = None
     ) -> "R2N2":
-        """Read every file once, in several threads; a large set is not read again (checked.py).
-
-        Args:
-            views: read only so many views of each model.
-            progress: called with (models read, models in all).
-
-        Returns:
-            The same data without the models that have a broken file; those join `skipped`.
-        """
+        """As Shapes.check, in several threads; a large set is not read again (checked.py)."""
         known = read_checked(self.root)
         good: list[Model] = []
         skipped = list(self.skipped)

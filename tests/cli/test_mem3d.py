@@ -16,6 +16,8 @@ COMMANDS = (
     ["data", "--help"],
     ["data", "synth", "--help"],
     ["data", "show", "--help"],
+    ["data", "check", "--help"],
+    ["data", "split", "--help"],
     ["train", "--help"],
     ["evaluate", "--help"],
     ["reconstruct", "--help"],
