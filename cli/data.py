@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import Quiet, Subset, progress_bar
+from mem3d_cli.console import DataFolder, Quiet, Subset, progress_bar
 from mem3d_cli.data_check import check
 from mem3d_cli.data_split import split
 
@@ -44,7 +44,7 @@ def synth(
 
 @data_app.command()
 def show(
-    data: Annotated[Path, typer.Argument(help="The data set.")],
+    data: DataFolder,
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("data.png"),
     count: Annotated[int, typer.Option(help="Most models to show.", min=1)] = 8,
     view: Annotated[int, typer.Option(help="View of each model.", min=0)] = 0,

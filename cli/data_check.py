@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from mem3d_cli.console import AsJson, Quiet, print_json, printable, progress_bar
+from mem3d_cli.console import AsJson, DataFolder, Quiet, print_json, printable, progress_bar
 
 _SHOWN = 10  # models named on the screen; all of them in --json and --report
 
 
 def check(
-    data: Annotated[Path, typer.Argument(help="The data set.")],
+    data: DataFolder,
     split: Annotated[Path | None, typer.Option(help="Split file; default: the data's own.")] = None,
     views: Annotated[
         int | None, typer.Option(help="Look at so many views of each model; default: all.", min=1)

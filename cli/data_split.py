@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mem3d_cli.console import AsJson, Quiet, print_json, printable, progress_bar
+from mem3d_cli.console import AsJson, DataFolder, Quiet, print_json, printable, progress_bar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class _Made:
 
 
 def split(
-    data: Annotated[Path, typer.Argument(help="The data set.")],
+    data: DataFolder,
     out: Annotated[Path, typer.Option(help="Split file to write.")],
     share: Annotated[str, typer.Option(help="Shares of train, val, test.")] = ".7,.1,.2",
     iou: Annotated[

@@ -5,7 +5,7 @@ Every question is asked through the protocol `Shapes`, so any kind of data can b
 
 import hashlib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class ShapeFacts:
     enclosed: float  # empty voxels that the shape encloses, over those and the full ones
     spans: bool  # its longest side reaches from the first voxel to the last
     grid: str  # hash; equal for equal grids
-    sizes: tuple[tuple[int, int], ...]  # width and height of each picture read
+    sizes: Mapping[tuple[int, int], int]  # how many of the pictures read have a width and height
     opaque: int  # pictures whose alpha is 255 everywhere
     blank: int  # pictures whose alpha marks nothing
 
@@ -154,7 +154,7 @@ def _facts(data: Shapes, i: int, subset: str, views: int | None) -> ShapeFacts |
         enclosed=enclosed_share(grid),
         spans=int(longest) == len(grid),
         grid=hashlib.blake2b(np.packbits(grid).tobytes(), digest_size=16).hexdigest(),
-        sizes=tuple(size for size, _, _ in pictures),
+        sizes=Counter(size for size, _, _ in pictures),
         opaque=sum(opaque for _, opaque, _ in pictures),
         blank=sum(blank for _, _, blank in pictures),
     )

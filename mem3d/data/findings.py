@@ -59,8 +59,7 @@ def findings(report: DataReport) -> list[Finding]:
         names = tuple(f.source for group in report.copies for f in group)
         text = f"equal grids in different subsets ({where}): what is tested was learnt; data split"
         found.append(_about(names, text))
-    sizes = Counter(size for f in shapes for size in f.sizes)
-    if any(width != height for width, height in sizes):
+    if any(width != height for width, height in _sizes(report)):
         found.append(Finding(text="pictures that are not square: their edges are cut off"))
     return sorted(found, key=lambda finding: not finding.bad)
 
@@ -95,9 +94,7 @@ def as_dict(report: DataReport) -> dict[str, Any]:
         "views": _spread_of(facts.views for facts in report.shapes),
         "pictures": {
             f"{width}x{height}": count
-            for (width, height), count in Counter(
-                size for facts in report.shapes for size in facts.sizes
-            ).most_common()
+            for (width, height), count in _sizes(report).most_common()
         },
         "opaque": sum(facts.opaque for facts in report.shapes),
         "axes": _test(report.axes),
@@ -145,6 +142,14 @@ def _wrong(test: AxisTest) -> str:
 def _about(sources: Sequence[str], text: str, bad: bool = False) -> Finding:
     count = f"{len(sources):,} model{'s' * (len(sources) != 1)}"
     return Finding(text=f"{count}: {text}", bad=bad, sources=tuple(sources))
+
+
+def _sizes(report: DataReport) -> "Counter[tuple[int, int]]":
+    """How many pictures have a width and height."""
+    found: Counter[tuple[int, int]] = Counter()
+    for facts in report.shapes:
+        found.update(facts.sizes)
+    return found
 
 
 def _spread_of(numbers: Any) -> list[int]:
