@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from memstore.errors import PathError
+from memstore import PathError
 from memstore.files import open_regular, write_atomic
 
 NAME = ".checked.json"

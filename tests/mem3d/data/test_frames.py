@@ -100,4 +100,4 @@ def test_real_data_are_right(real_data):
     data = R2N2.open(real_data / "r2n2_real")
     test = judge(np.stack([frame_ious(data, i) for i in range(0, len(data), 2)]))
     assert not test.wrong
-    assert test.iou > 0.7
+    assert test.iou > 0.6
