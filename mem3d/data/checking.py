@@ -77,7 +77,9 @@ def open_subsets(root: str | Path, split: str | Path | None = None) -> dict[str,
         if split is not None:
             raise
         return {WHOLE: whole}
-    return {name: data for name, data in found.items() if len(data) or data.skipped}
+    return {name: data for name, data in found.items() if len(data) or data.skipped} or {
+        WHOLE: whole
+    }
 
 
 def examine(
