@@ -31,9 +31,7 @@ class Subset(StrEnum):
 
 MemoryFolder = Annotated[Path, typer.Argument(help="Folder of a memory.")]
 At = Annotated[str | None, typer.Option(help="Snapshot id or tag; by default the last commit.")]
-DataFolder = Annotated[
-    Path, typer.Argument(help="Folder with ShapeNetRendering and ShapeNetVox32.")
-]
+DataFolder = Annotated[Path, typer.Argument(help="The data set.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]

@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import DataFolder, Quiet, progress_bar
+from mem3d_cli.console import DataFolder, Quiet, Subset, progress_bar
 from mem3d_cli.data_augment import augment
+from mem3d_cli.data_check import check
+from mem3d_cli.data_split import split
 
 data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
+data_app.command()(check)
+data_app.command()(split)
 data_app.command()(augment)
 
 
@@ -42,19 +46,36 @@ def synth(
 
 @data_app.command()
 def show(
-    folder: DataFolder,
+    data: DataFolder,
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("data.png"),
     count: Annotated[int, typer.Option(help="Most models to show.", min=1)] = 8,
     view: Annotated[int, typer.Option(help="View of each model.", min=0)] = 0,
+    views: Annotated[
+        int, typer.Option(help="So many views of each model in a row, from --view on.", min=1)
+    ] = 1,
+    category: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be repeated.")
+    ] = None,
+    subset: Annotated[Subset | None, typer.Option(help="train, val or test.")] = None,
+    split: Annotated[Path | None, typer.Option(help="Split file; default: the data's own.")] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Names, with commas; default: spread over the categories.")
+    ] = None,
 ) -> None:
     """Picture models beside their voxels, projected into the same view.
 
     Where the axes are right, the projection falls on the object.
-    Example: mem3d-cli data show shapes --out shapes.png
+    Example: mem3d-cli data show shapes --category chair --views 4 --out chairs.png
     """
     from mem3d.data.opening import open_shapes
+    from mem3d.data.sampling import named, spread
     from mem3d.picture import axes_sheet
     from memstore.sheets import save_png
 
-    save_png(out, axes_sheet(open_shapes(folder).check(), view, count))
+    shapes = open_shapes(data, None if subset is None else subset.value, split, category)
+    if models is not None:
+        chosen = named([shapes.source(i) for i in range(len(shapes))], models.split(","))
+    else:
+        chosen = spread([shapes.category(i) for i in range(len(shapes))], count)
+    save_png(out, axes_sheet(shapes, chosen, range(view, view + views)))
     typer.echo(str(out))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.r2n2 import R2N2
 from mem3d.data.rendering import SIZE, Scene
 from mem3d.data.shapes import Shapes
 from memstore.files import write_atomic
@@ -67,41 +66,53 @@ def overlay(image: NDArray[np.uint8], silhouette: NDArray[np.bool_]) -> Rgb:
     return picture
 
 
-def axes_sheet(dataset: Shapes, view: int = 0, count: int = 12) -> Rgb:
+def axes_sheet(data: Shapes, models: Sequence[int], views: Sequence[int] = (0,)) -> Rgb:
     """Show whether grids and cameras agree: for each model, its voxels projected over its photo.
 
-    A row: photo; photo with the projected voxels in red and the IoU of the two silhouettes, where
-    the camera is known; for R2N2's layout the grid from the same camera; the grid from its front
-    right. A data set in another frame (axes
-    swapped, mirrored, front elsewhere) shows at a glance.
+    A row for one view: photo; photo with the projected voxels in red and the IoU of the two
+    silhouettes; the projection; the grid from its front right. For several views: the grid, then
+    each view with its projection. A data set in another frame (axes swapped, mirrored, front
+    elsewhere) shows at a glance.
 
     Args:
-        dataset: at least one model.
-        view: which view; a model with fewer views is left out.
-        count: how many models to draw, spread evenly over the data set.
+        data: any data set; a camera that is not known leaves the projection out.
+        models: positions in it, a row each; a broken model has its fault for a caption.
+        views: which views; those that a model has not are left out.
     """
-    if not len(dataset):
-        raise ValueError(f"{dataset.root}: got no models, want at least one")
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, count).astype(int))
-    rows = []
-    for i in (int(i) for i in chosen if dataset.views(int(i)) > view):
-        photo, grid = dataset.image(i, view), dataset.grid(i)
-        if photo.shape[0] != photo.shape[1]:
-            raise ValueError(f"{dataset.source(i)}: got view {photo.shape[:2]}, want a square")
-        tiles = [Tile(photo, dataset.category(i)), Tile(grid_picture(grid), "grid, front right")]
-        shadow = dataset.projection(i, view, grid)
-        if shadow is not None:
-            mask = photo[:, :, 3] > 127
-            iou = (shadow & mask).sum() / max((shadow | mask).sum(), 1)
-            tiles.insert(1, Tile(overlay(photo, shadow), f"IoU {iou:.2f}"))
-        if isinstance(dataset, R2N2):
-            row = dataset.cameras(i)[view]
-            same = _scene(grid, GRID_COLOR).render(
-                azimuth=row[0], elevation=row[1], ratio=row[3], size=len(photo)
-            )
-            tiles.insert(2, Tile(same, "grid, same camera"))
-        rows.append(tiles)
-    return sheet(rows, f"{len(rows)} of {len(dataset)} models, view {view:02d}")
+    if not len(models):
+        raise ValueError(f"{data.root}: got no models, want at least one")
+    rows = [_model_row(data, i, views) for i in models]
+    shown = f"view {views[0]:02d}" if len(views) == 1 else f"{len(views)} views"
+    return sheet(rows, f"{len(rows)} of {len(data)} models, {shown}")
+
+
+def _model_row(data: Shapes, i: int, views: Sequence[int]) -> list[Tile]:
+    """One row of the axes sheet."""
+    name = f"{data.category(i)}\n{data.source(i).split('/')[-1]}"
+    try:
+        grid = data.grid(i)
+        front = Tile(grid_picture(grid), "grid, front right")
+        here = [view for view in views if view < data.views(i)]
+        photos = [data.image(i, view) for view in here]
+        shadows = [data.projection(i, view, grid) for view in here]
+    except ValueError as error:
+        return [Tile(np.full((SIZE, SIZE), True), f"{name}\nbroken: {error}")]
+    laid = [_laid(*pair) for pair in zip(photos, shadows, strict=True)]
+    if len(views) > 1:
+        return [Tile(front.image, name), *laid]
+    if not here:
+        return [Tile(front.image, f"{name}\nno view {views[0]:02d}")]
+    seen = [] if shadows[0] is None else [Tile(~shadows[0], "voxels, same camera")]
+    return [Tile(photos[0], name), *laid, *seen, front]
+
+
+def _laid(photo: NDArray[np.uint8], shadow: NDArray[np.bool_] | None) -> Tile:
+    """A photo under the projection of its voxels, with the IoU of the two silhouettes."""
+    if shadow is None:
+        return Tile(photo, "camera unknown")
+    mask = photo[:, :, 3] > 127
+    iou = (shadow & mask).sum() / max((shadow | mask).sum(), 1)
+    return Tile(overlay(photo, shadow), "no mask" if mask.all() else f"IoU {iou:.2f}")
 
 
 def curves(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:

@@ -10,11 +10,11 @@ Source: Pix2Vox (Xie et al., ICCV 2019), datasets/ShapeNet.json.
 import json
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from memstore.files import open_regular
+from memstore.files import open_regular, write_atomic
 
 Subset = Literal["train", "val", "test"]
 
@@ -36,6 +36,16 @@ SYNSETS = {
     "04379243": "table",
     "04401088": "telephone",
     "04530566": "watercraft",
+}
+
+# Other names that people and programs use for these categories.
+ALIASES = {
+    "airplane": "aeroplane",
+    "plane": "aeroplane",
+    "cellphone": "telephone",
+    "loudspeaker": "speaker",
+    "monitor": "display",
+    "vessel": "watercraft",
 }
 
 
@@ -107,11 +117,51 @@ def keep_categories(entries: list[Entry], wanted: Collection[str] | None) -> lis
     """Entries whose category or synset is wanted (None: all); ValueError for an unknown one."""
     if wanted is None:
         return entries
-    known = {*SYNSETS, *SYNSETS.values()}
+    wanted = {*wanted, *(ALIASES[name] for name in wanted if name in ALIASES)}
+    known = {*SYNSETS, *SYNSETS.values(), *ALIASES}
     known |= {word for entry in entries for word in (entry.synset, entry.category)}
     if unknown := sorted(set(wanted) - known):
         raise ValueError(f"categories: got {unknown}, want some of {sorted(known)}")
     return [entry for entry in entries if entry.synset in wanted or entry.category in wanted]
+
+
+def write_split(
+    path: str | Path,
+    sources: Sequence[str],
+    categories: Sequence[str],
+    subsets: Sequence[Subset],
+    *,
+    replace: bool = False,
+) -> None:
+    """Write a split file, as `read_split` reads it.
+
+    Args:
+        path: file to make.
+        sources: "synset/model" of each model; in each list they come sorted.
+        categories: name of each model's category.
+        subsets: where each model goes.
+        replace: whether a file that is there may be replaced.
+
+    Raises:
+        ValueError: there is a file, or a source is no "synset/model".
+    """
+    if not replace:
+        check_new(path)
+    by_synset: dict[str, dict[str, Any]] = {}
+    for source, category, subset in sorted(zip(sources, categories, subsets, strict=True)):
+        synset, _, model = source.partition("/")
+        if not _NAME.fullmatch(synset) or not _NAME.fullmatch(model):
+            raise ValueError(f"source: got {source!r}, want 'synset/model' as in the R2N2 layout")
+        empty: dict[str, list[str]] = {part: [] for part in get_args(Subset)}
+        entry = {"taxonomy_id": synset, "taxonomy_name": category, **empty}
+        by_synset.setdefault(synset, entry)[subset].append(model)
+    write_atomic(path, json.dumps(list(by_synset.values()), indent=1).encode())
+
+
+def check_new(path: str | Path) -> None:
+    """ValueError if there is something at the path: a split is not replaced by accident."""
+    if Path(path).exists() or Path(path).is_symlink():
+        raise ValueError(f"{path}: got a file that is there, want a new one (--force replaces it)")
 
 
 def _entries(category: Any, part: str, path: Path) -> list[Entry]:

@@ -17,6 +17,8 @@ COMMANDS = (
     ["data", "synth", "--help"],
     ["data", "show", "--help"],
     ["data", "augment", "--help"],
+    ["data", "check", "--help"],
+    ["data", "split", "--help"],
     ["train", "--help"],
     ["evaluate", "--help"],
     ["reconstruct", "--help"],

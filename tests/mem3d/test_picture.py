@@ -8,6 +8,8 @@ from PIL import Image
 from mem3d.data.pix3d import Pix3D
 from mem3d.data.r2n2 import R2N2
 from mem3d.picture import axes_sheet, curves, grid_picture, overlay
+from tests.made_up import make_r2n2
+from tests.made_up_shapes import MadeUpShapes, lopsided
 from tests.pix3d_folder import add_photo, chair, save_voxels, write_list
 
 WHITE = np.full((20, 20, 3), 255, np.uint8)
@@ -64,15 +66,35 @@ def test_axes_sheet_of_photos_with_and_without_a_pose(tmp_path):
     entries = [add_photo(tmp_path, f"{n}.png", "model/v.mat", chair()) for n in range(2)]
     del entries[1]["rot_mat"]
     save_voxels(tmp_path, "model/v.mat", chair())
-    picture = axes_sheet(Pix3D.open(write_list(tmp_path, entries)))
+    picture = axes_sheet(Pix3D.open(write_list(tmp_path, entries)), [0, 1])
     red = picture[..., 0].astype(int) - picture[..., 1] > 60
     half = len(picture) // 2
     assert red[:half].any()
     assert not red[half + 20 :].any()
 
 
+ROW = 137 + 2 * 15 + 8  # tile, caption of two lines, gap
+
+
+def test_axes_sheet_of_any_kind_of_data():
+    data = MadeUpShapes([lopsided(seed) for seed in range(2)])
+    assert axes_sheet(data, [1, 0]).shape == (8 + 15 + 8 + 2 * ROW, 8 + 4 * 145, 3)
+    assert axes_sheet(data, [1], range(2)).shape == (8 + 15 + 8 + ROW, 8 + 3 * 145, 3)
+    data.projection = lambda i, view, grid: None  # no camera: photo twice, and the grid
+    assert axes_sheet(data, [0]).shape[1] == 8 + 3 * 145
+    with pytest.raises(ValueError, match="no models"):
+        axes_sheet(data, [])
+
+
+def test_axes_sheet_names_a_broken_model(tmp_path):
+    root = make_r2n2(tmp_path)
+    (root / "ShapeNetVox32" / "03001627" / "test1" / "model.binvox").write_bytes(b"torn")
+    data = R2N2.open(root, "test")
+    assert axes_sheet(data, [len(data) - 1], [0]).shape[1] == 8 + 145
+    assert axes_sheet(data, [0], [5]).shape[1] == 8 + 145  # it has no such view
+
+
 def test_axes_sheet_of_real_models(real_data):
     data = R2N2.open(real_data / "r2n2_real")
-    picture = axes_sheet(data, view=3, count=2)
-    row = 137 + 15 + 8  # tile, caption, gap
-    assert picture.shape == (8 + 15 + 8 + 2 * row, 8 + 4 * 145, 3)
+    picture = axes_sheet(data, [0, 5], [3])
+    assert picture.shape == (8 + 15 + 8 + 2 * ROW, 8 + 4 * 145, 3)

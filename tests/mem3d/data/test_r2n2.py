@@ -121,6 +121,69 @@ def test_mistakes_when_opening(root):
         R2N2.open(root).image(1, 2)
 
 
+def test_stray_files_beside_the_models_are_ignored(root):
+    """As in the published archives, each of which holds a copy of itself."""
+    (root / "ShapeNetRendering" / "ShapeNetRendering.tgz").write_bytes(b"stray")
+    (root / "ShapeNetRendering" / CHAIR / "stray.tgz").write_bytes(b"stray")
+    (root / "ShapeNetVox32" / "ShapeNetVox32.tgz").write_bytes(b"stray")
+    (root / "ShapeNetRendering" / CHAIR / "a" / "rendering" / "renderings.txt").write_text("00.png")
+    data = R2N2.open(root).check()
+    assert [data.source(i) for i in range(len(data))] == [f"{CHAIR}/a", f"{CHAIR}/b"]
+    assert data.skipped == ()
+
+
+@pytest.mark.parametrize("name", ["aeroplane", "airplane", "02691156"])
+def test_a_category_goes_by_its_other_name(root, name):
+    add_model(root, "plane", synset="02691156")
+    data = R2N2.open(root, categories=[name])
+    assert [data.category(i) for i in range(len(data))] == ["aeroplane"]
+
+
+def test_a_large_set_is_read_from_end_to_end_once(root, monkeypatch):
+    monkeypatch.setattr("mem3d.data.r2n2.WORTH_IT", 3)  # three pictures, which it has
+    read = []
+    image = R2N2.image
+    monkeypatch.setattr(
+        R2N2, "image", lambda self, i, v: (read.append((i, v)), image(self, i, v))[1]
+    )
+
+    assert len(R2N2.open(root).check()) == 2
+    assert (sorted(read), read.clear()) == ([(0, 0), (1, 0), (1, 1)], None)
+    assert len(R2N2.open(root).check()) == len(R2N2.open(root).check(1)) == 2
+    assert read == []
+
+    picture = root / "ShapeNetRendering" / CHAIR / "b" / "rendering" / "01.png"
+    picture.write_bytes(picture.read_bytes()[:30])  # cut short since
+    checked = R2N2.open(root).check()
+    assert [skipped.source for skipped in checked.skipped] == [f"{CHAIR}/b"]
+    assert {i for i, _ in read} == {1}
+    assert len(R2N2.open(root).check()) == 1  # what is broken is read, and named, each time
+
+
+def test_a_small_set_and_a_short_check_leave_no_note(root, monkeypatch):
+    R2N2.open(root).check()
+    monkeypatch.setattr("mem3d.data.r2n2.WORTH_IT", 1)
+    R2N2.open(root).check(1)
+    assert not (root / ".checked.json").exists()
+
+
+def test_the_list_of_shapenet_with_few_folders(real_data, tmp_path):
+    """Counts of Pix2Vox's split; the models that are there come first and last in its lists."""
+    split = real_data / "splits" / "pix2vox_ShapeNet.json"
+    listed = {entry["taxonomy_id"]: entry for entry in json.loads(split.read_text())}
+    for name in (listed["02691156"]["train"][0], listed["02691156"]["train"][-1]):
+        add_model(tmp_path, name, synset="02691156")
+    add_model(tmp_path, listed["04530566"]["test"][0], synset="04530566", views=1)
+
+    train, test = (R2N2.open(tmp_path, subset, split) for subset in ("train", "test"))
+
+    assert (len(train), len(train.skipped)) == (2, 30643 - 2)
+    assert (len(test), len(test.skipped)) == (1, 8770 - 1)
+    assert {train.category(0), test.category(0)} == {"aeroplane", "watercraft"}
+    assert "02958343/f9c1d7748c15499c6f2bd1c4e9adb41" in {one.source for one in train.skipped}
+    assert len(train.check()) == 2
+
+
 def test_real_models(real_data):
     data = R2N2.open(real_data / "r2n2_real").check()
     assert (len(data), data.skipped) == (7, ())

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mem3d.data.splits import Entry, keep_categories, models_on_disk, read_split
+from mem3d.data.splits import Entry, keep_categories, models_on_disk, read_split, write_split
 
 CHAIRS = {"taxonomy_id": "03001627", "taxonomy_name": "seat", "train": ["a", "b"], "test": ["c"]}
 BEDS = {"taxonomy_id": "02818832", "taxonomy_name": "bed", "val": ["d"], "baseline": {"1-view": 1}}
@@ -80,3 +80,25 @@ def test_folders_on_disk(tmp_path):
     (tmp_path / "ShapeNetRendering" / "03001627.tgz").touch()
     found = models_on_disk(tmp_path)
     assert found == [Entry("03001627", "chair", "a"), Entry("03001627", "chair", "b")]
+
+
+def test_a_split_that_is_written_is_read_again(tmp_path):
+    path = tmp_path / "split.json"
+    sources = ["03001627/b", "03001627/a", "02818832/c"]
+    write_split(path, sources, ["chair", "chair", "bed"], ["train", "train", "val"])
+    assert json.loads(path.read_text()) == [
+        {"taxonomy_id": "02818832", "taxonomy_name": "bed", "train": [], "val": ["c"], "test": []},
+        {
+            "taxonomy_id": "03001627",
+            "taxonomy_name": "chair",
+            "train": ["a", "b"],
+            "val": [],
+            "test": [],
+        },
+    ]
+    assert [entry.category for entry in read_split(path)] == ["bed", "chair", "chair"]
+    with pytest.raises(ValueError, match="is there"):
+        write_split(path, [], [], [])
+    for source in ("plain", "a/../b", "a/b/c"):
+        with pytest.raises(ValueError, match="want 'synset/model'"):
+            write_split(tmp_path / "new.json", [source], ["chair"], ["test"])

@@ -1,0 +1,97 @@
+"""mem3d-cli data check, show and split, as a user calls them."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from mem3d.data.r2n2 import R2N2
+from mem3d_cli.mem3d import app
+from memstore.binvox import read_binvox, write_binvox
+from tests.made_up import make_r2n2
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["data", *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture
+def root(tmp_path):
+    return make_r2n2(tmp_path / "data")
+
+
+def test_check_prints_what_is_there_and_writes_a_report(root, tmp_path):
+    for number in range(3):
+        (root / "ShapeNetVox32" / "03001627" / f"train{number}" / "model.binvox").write_bytes(b"")
+    done = call("check", root, "--sample", 0, "--report", tmp_path / "report.json", "--quiet")
+    assert done.exit_code == 0, done.output
+    assert "13 models, 2 views each; pictures: 26 of 137x137" in done.stdout
+    assert "warning: 3 models: missing or broken" in done.stdout
+    assert "03001627/train2: " in done.stdout
+    assert f"{root}: usable, " in done.stdout.splitlines()[-1]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [skip["source"][-6:] for skip in report["skipped"]] == ["train0", "train1", "train2"]
+
+
+def test_only_ten_models_are_named_on_the_screen(tmp_path):
+    root = make_r2n2(tmp_path / "data", train=12, val=0, test=0, views=1)
+    for grid in (root / "ShapeNetVox32" / "03001627").glob("*/model.binvox"):
+        grid.write_bytes(b"")
+    lines = call("check", root, "--sample", 0, "--quiet").stdout.splitlines()
+    assert sum(": " in line and line.startswith("  03001627") for line in lines) == 10
+    assert "  ... and 2 more (--report)" in lines
+    found = json.loads(call("check", root, "--sample", 0, "--quiet", "--json").stdout)
+    assert len(found["findings"][0]["sources"]) == 12
+
+
+def test_check_of_a_wrong_frame_has_exit_status_1(real_data, tmp_path):
+    copy = tmp_path / "turned"
+    copy.mkdir()
+    (copy / "ShapeNetRendering").symlink_to(real_data / "r2n2_real" / "ShapeNetRendering")
+    for path in (real_data / "r2n2_real" / "ShapeNetVox32").glob("*/*/model.binvox"):
+        place = copy / path.relative_to(real_data / "r2n2_real")
+        place.parent.mkdir(parents=True)
+        write_binvox(place, read_binvox(path).transpose(0, 2, 1))
+    done = call("check", copy, "--views", 1, "--sample", 4, "--quiet")
+    assert done.exit_code == 1
+    assert "PROBLEM: axes: the voxels look y and z swapped" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("not usable as it is")
+
+
+def test_show_draws_the_models_that_are_named(root, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    done = call("show", root, "--out", sheet, "--models", "02691156/test0", "--views", 2)
+    assert done.exit_code == 0, done.output
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    chosen = ("--category", "airplane", "--subset", "val", "--count", 1)
+    assert call("show", root, "--out", sheet, *chosen).exit_code == 0
+    assert isinstance(call("show", root, "--models", "absent").exception, ValueError)
+
+
+def test_split_keeps_copies_together_and_is_read_again(root, tmp_path):
+    (root / "split.json").unlink()
+    vox = root / "ShapeNetVox32" / "03001627"
+    for number in (1, 2, 3):  # four copies of one chair
+        (vox / f"train{number}" / "model.binvox").write_bytes(
+            (vox / "train0" / "model.binvox").read_bytes()
+        )
+    out = root / "split.json"
+    done = call("split", root, "--out", out, "--share", ".5,.25,.25", "--json", "--quiet")
+    assert done.exit_code == 0, done.output
+    made = json.loads(done.stdout)
+    assert made["models"] == 16
+    copies = {f"03001627/train{number}" for number in range(4)}
+    assert copies <= set(made["largest"])
+    subsets = {name: R2N2.open(root, name) for name in ("train", "val", "test")}
+    assert sum(map(len, subsets.values())) == 16
+    for data in subsets.values():
+        assert len(copies & {data.source(i) for i in range(len(data))}) in (0, 4)
+
+    kept = out.read_bytes()
+    assert isinstance(call("split", root, "--out", out).exception, ValueError)
+    assert out.read_bytes() == kept
+    again = call("split", root, "--out", out, "--share", ".5,.25,.25", "--force", "--mirrored")
+    assert "models in" in again.stdout
+    assert isinstance(
+        call("split", root, "--out", tmp_path / "a", "--share", "1").exception, ValueError
+    )

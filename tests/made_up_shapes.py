@@ -1,0 +1,68 @@
+"""A made-up data set in memory that keeps the protocol Shapes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mem3d.data.rendering import Scene, project
+from memstore.meshes import blocky
+
+
+class MadeUpShapes:
+    """Grids with views rendered from them; whatever a test sets afterwards is a fault."""
+
+    root, split = Path("made-up"), None
+
+    def __init__(self, grids, names=None, size=48, views=2, seed=0):
+        rng = np.random.default_rng(seed)
+        self.size, self.skipped = size, ()
+        self.grids = list(grids)
+        self.names = list(names or ["chair"] * len(self.grids))
+        self.known = {}
+        self.cameras, self.images = [], []
+        for grid in self.grids:
+            rows = [(a, e, 0, 0.8, 25) for a, e in rng.uniform((0, 25), (360, 30), (views, 2))]
+            scene = Scene(blocky(grid))
+            self.cameras.append(rows)
+            self.images.append(
+                [scene.render(azimuth=a, elevation=e, ratio=0.8, size=size) for a, e, *_ in rows]
+            )
+
+    def __len__(self):
+        return len(self.grids)
+
+    def source(self, i):
+        return f"{self.names[i]}/{i}"
+
+    def category(self, i):
+        return self.names[i]
+
+    def views(self, i):
+        return len(self.images[i])
+
+    def grid(self, i):
+        return self.grids[i]
+
+    def image(self, i, view):
+        return self.images[i][view]
+
+    def projection(self, i, view, grid):
+        key = (i, view, np.packbits(grid).tobytes())
+        if key not in self.known:
+            self.known[key] = project(grid, self.cameras[i][view], self.size)
+        return self.known[key]
+
+    def check(self, views=None, progress=None):
+        if progress is not None:
+            progress(len(self), len(self))
+        return self
+
+
+def lopsided(seed, side=12):
+    """Three boxes of different sizes in three corners: alike in none of the 48 frames."""
+    rng = np.random.default_rng(seed)
+    grid = np.zeros((side,) * 3, np.bool_)
+    grid[:, :2, : side // 2] = True
+    grid[: rng.integers(2, 5), :, :3] = True
+    grid[-3:, : rng.integers(4, 7), rng.integers(1, 3) :] = True
+    return grid

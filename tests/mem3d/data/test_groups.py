@@ -1,0 +1,95 @@
+"""Groups of near-duplicate shapes and the splits made from them."""
+
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from mem3d.data.groups import near_groups, packed_grids, plan_split
+from mem3d.data.r2n2 import R2N2
+
+
+def packed(grids):
+    return np.stack([np.packbits(grid) for grid in grids])
+
+
+def naive_groups(grids, above, forms):
+    """Links every pair, one at a time; numbers the groups by their first members."""
+    group = list(range(len(grids)))
+    for i, j in combinations(range(len(grids)), 2):
+        for form in forms[j]:
+            joint = (grids[i] | form).sum()
+            if joint == 0 or (grids[i] & form).sum() / joint > above:
+                group = [group[i] if g == group[j] else g for g in group]
+    order = list(dict.fromkeys(group))
+    return [order.index(g) for g in group]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 0.5, 0.85]), st.booleans())
+def test_groups_match_the_oracle(seed, above, mirrored):
+    rng = np.random.default_rng(seed)
+    first = rng.random((4, 5, 5, 5)) < rng.random((4, 1, 1, 1))
+    grids = first[rng.integers(0, 4, 14)] ^ (rng.random((14, 5, 5, 5)) < rng.choice([0, 0.03, 0.2]))
+    if mirrored:
+        grids = np.where(rng.random((14, 1, 1, 1)) < 0.5, grids, grids[..., ::-1])
+    forms = [[grid, grid[..., ::-1]] if mirrored else [grid] for grid in grids]
+    also = packed(grids[..., ::-1]) if mirrored else None
+
+    found = near_groups(packed(grids), above, also=also)
+
+    assert found.tolist() == naive_groups(grids, above, forms)
+
+
+def test_links_are_indirect_and_the_threshold_is_not_enough():
+    """By hand: bars of 10, 9 and 8 voxels; IoU .9, .889 and .8."""
+    bars = np.zeros((4, 8, 8, 8), np.bool_)
+    for bar, length in zip(bars, (10, 9, 8, 4), strict=True):
+        bar.ravel()[:length] = True
+    assert near_groups(packed(bars), 0.85).tolist() == [0, 0, 0, 1]
+    assert near_groups(packed(bars), 0.89).tolist() == [0, 0, 1, 2]
+    assert near_groups(packed(bars), 0.9).tolist() == [0, 1, 2, 3]
+
+
+def test_settings_out_of_range():
+    with pytest.raises(ValueError, match="above: got 1"):
+        near_groups(np.zeros((2, 8), np.uint8), 1)
+    with pytest.raises(ValueError, match="shares"):
+        plan_split(np.arange(2), ["a", "a"], (0.5, -0.1, 0.6))
+    with pytest.raises(ValueError, match="categories"):
+        plan_split(np.arange(2), ["a"])
+    assert len(near_groups(np.empty((0, 0), np.uint8))) == 0
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_split_keeps_groups_whole_and_shares_close(seed):
+    rng = np.random.default_rng(seed)
+    category = rng.choice(["chair", "car"], 200).tolist()
+    # Groups of one category each, as nearly all are; at most 4 members.
+    groups = np.array([2 * int(rng.integers(80)) + (c == "car") for c in category])
+    largest = max(Counter(groups.tolist()).values())
+
+    subsets = plan_split(groups, category, seed=seed)
+
+    assert subsets == plan_split(groups, category, seed=seed)
+    assert len({*zip(groups.tolist(), subsets, strict=True)}) == len(set(groups.tolist()))
+    for name, total in Counter(category).items():
+        got = Counter(s for s, c in zip(subsets, category, strict=True) if c == name)
+        for subset, share in (("train", 0.7), ("val", 0.1), ("test", 0.2)):
+            assert abs(got[subset] - share * total) <= largest
+
+
+def test_a_share_of_nothing_gets_nothing():
+    subsets = plan_split(np.arange(10), ["chair"] * 10, (8, 0, 2))
+    assert Counter(subsets) == {"train": 8, "test": 2}
+
+
+def test_grids_of_a_data_set(made_up_data):
+    data = R2N2.open(made_up_data)
+    calls = []
+    grids = packed_grids(data, lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (16, 16)
+    assert_array_equal(np.unpackbits(grids[3]).reshape(32, 32, 32), data.grid(3))
