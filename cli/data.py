@@ -7,8 +7,11 @@ from typing import Annotated
 import typer
 
 from mem3d_cli.console import DataFolder, Quiet, progress_bar
+from mem3d_cli.data_pack import index, pack
 
 data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
+data_app.command()(pack)
+data_app.command()(index)
 
 
 @data_app.command()
