@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +31,7 @@ from mem3d.data.pack_format import (
 from mem3d.data.packed import Packed
 from mem3d.data.shapes import Shapes, Skipped
 from mem3d.data.shards import MAX_ITEM, MAX_PER_SHARD, pack_item, pack_shard
+from mem3d.data.splits import Subset
 from memstore.files import check_free, write_atomic
 
 _SETTINGS, _DONE = "settings.json", "done"  # inside a pack that is being made
@@ -103,6 +104,7 @@ def pack(
     first_views = tuple(accumulate(views, initial=0))
     beside = out.with_name(f".{out.name}.partial")
     job = _Job(data, beside, first_views, image_shape, resolution, per_shard)
+    subset = subsets(data)
     _claim(job)
     tasks = job.tasks
     waiting = [task for task in tasks if not _done(beside, task).exists()]
@@ -112,7 +114,7 @@ def pack(
             done += 1
             if progress is not None:
                 progress(done, len(tasks))
-    _finish(job)
+    _finish(job, subset)
     beside.rename(out)
     return Packed.open(out)
 
@@ -238,13 +240,13 @@ def _cameras(data: Shapes, model: int) -> NDArray[np.float64] | None:
     return None if cameras is None else cameras(model)
 
 
-def _finish(job: _Job) -> None:
+def _finish(job: _Job, subset: Mapping[str, Subset]) -> None:
     """Write the metadata, and remove what only the making needed."""
     broken: dict[int, str] = {}
     for task in job.tasks:
         found: Any = read_json(_done(job.folder, task), MAX_JSON)["broken"]
         broken |= {int(model): str(reason) for model, reason in found.items()}
-    data, subset = job.data, subsets(job.data)
+    data = job.data
     kept = [i for i in range(len(data)) if i not in broken]
     skipped = [*data.skipped, *(Skipped(data.source(i), broken[i]) for i in sorted(broken))]
     contents = Contents(
