@@ -1,7 +1,7 @@
 """The list of a data folder's models and files as one JSON or Parquet file.
 
-Opening 43,784 models by their index takes about a second, where looking into every folder takes
-minutes on a network disk. Paths are relative to the data folder, the folder to the index file.
+Opening by an index looks at no folder: 43,784 models take about a second (docs/pack.md). Paths are
+relative to the data folder, and that to the index file.
 
     {"mem3d_index": 1, "root": ".", "models": [{"source": "03001627/abc", "category": "chair",
       "subset": "train", "rendering": "ShapeNetRendering/.../rendering", "views": 24,
@@ -29,7 +29,7 @@ from memstore.files import open_regular, write_atomic
 
 VERSION = 1
 _KEY = "mem3d_index"
-_MAX_BYTES = 256 << 20  # the whole of R2N2 takes 18 MB as JSON
+_MAX_BYTES = 256 << 20  # the whole of R2N2 takes 19 MB as JSON
 _MAX_ROWS = 10_000_000
 _MAX_VIEWS = 100  # two digits name a view
 _SOURCE = re.compile(r"[\w-][\w.-]{0,199}/[\w-][\w.-]{0,199}", re.ASCII)  # it becomes a path

@@ -23,7 +23,7 @@ FILL = 1
 CAMERA = 5  # numbers per view
 LEVEL = 9  # of zstd: R2N2's views take 8 % less than at 3, and as long to read
 MAX_RESOLUTION = 512  # as for binvox files
-MAX_JSON = 64 << 20  # the whole of R2N2 takes 5 MB
+MAX_JSON = 64 << 20  # the whole of R2N2 takes 4 MB
 _MAX_COUNT = 1 << 40
 _COLUMNS = ("source", "category", "subset", "row", "first_view", "views")
 

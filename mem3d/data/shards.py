@@ -91,7 +91,7 @@ class ShardFiles:
         self._size = int(np.prod(item_shape))
         self._count = count
         self._per_shard = per_shard
-        self._indexes: dict[int, NDArray[np.uint64]] = {}
+        self._indexes: dict[int, tuple[str, NDArray[np.uint64]]] = {}  # with the file's path
 
     def read(self, i: int) -> Bytes:
         """Item i, of the item's shape.
@@ -102,10 +102,11 @@ class ShardFiles:
         if not 0 <= i < self._count:
             raise ValueError(f"{self._folder}: got item {i}, want 0..{self._count - 1}")
         shard, row = divmod(i, self._per_shard)
-        path = self._path(shard)
         if shard not in self._indexes:
-            self._indexes[shard] = _read_index(path, self._per_shard)
-        offset, length = (int(value) for value in self._indexes[shard][row])
+            path = str(self._folder / "c" / str(shard)) + "/0" * len(self._item_shape)
+            self._indexes[shard] = path, _read_index(path, self._per_shard)
+        path, index = self._indexes[shard]
+        offset, length = index[row].tolist()
         if offset == _NONE:
             raise ValueError(f"{path}: got no item {i} in it, want one")
         data = _read(path, offset, length)
@@ -114,9 +115,6 @@ class ShardFiles:
     def __getstate__(self) -> dict[str, Any]:
         """What a process that is sent this needs; it reads the indexes again."""
         return {**self.__dict__, "_indexes": {}}
-
-    def _path(self, shard: int) -> str:
-        return str(self._folder / "c" / str(shard)) + "/0" * len(self._item_shape)
 
 
 def _read_index(path: str, per_shard: int) -> NDArray[np.uint64]:

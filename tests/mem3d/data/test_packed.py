@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ from mem3d.data.packed import Packed
 from mem3d.data.rendering import project
 from mem3d.data.shards import ShardFiles
 from mem3d.data.views import Schedule, TrainingViews, collate
-from tests.made_up import CATEGORIES, make_r2n2
+from tests.made_up import CATEGORIES, blob, make_r2n2, picture
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "pack-v1"
 
 
 @pytest.fixture(scope="session")
@@ -222,6 +225,20 @@ def test_sizes_are_believed_only_within_limits(own, shape):
     path.write_text(json.dumps(fields))
     with pytest.raises(ValueError, match="own"):
         Packed.open(own)
+
+
+def test_version_1_still_opens():
+    """A pack on a user's disk is a promise: never remake GOLDEN, add pack-v2 beside it."""
+    for fast in (True, False):
+        data = Packed.open(GOLDEN, fast=fast)
+        assert sources(data) == [f"02691156/{n}" for n in ("train0", "val0")] + [
+            f"03001627/{n}" for n in ("train0", "val0")
+        ]
+        for i, seed in enumerate((0, 100, 1000, 1100)):  # as made_up.make_r2n2 draws them
+            assert_array_equal(data.grid(i), blob(seed))
+            assert_array_equal(data.image(i, 1), picture(seed))
+            assert_array_equal(data.cameras(i), [[30, 28, 0, 0.8, 25]] * 2)
+        assert len(Packed.open(GOLDEN, "val", fast=fast)) == 2
 
 
 def test_what_is_no_pack(tmp_path):
