@@ -9,12 +9,12 @@ import typer
 from mem3d_cli.console import DataFolder, Quiet, Subset, progress_bar
 from mem3d_cli.data_augment import augment
 from mem3d_cli.data_check import check
+from mem3d_cli.data_pack import index, pack
 from mem3d_cli.data_split import split
 
 data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
-data_app.command()(check)
-data_app.command()(split)
-data_app.command()(augment)
+for command in (check, split, augment, pack, index):
+    data_app.command()(command)
 
 
 @data_app.command()

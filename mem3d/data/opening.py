@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from mem3d.data.index import is_index, open_index
+from mem3d.data.packed import Packed, is_pack
 from mem3d.data.pix3d import Pix3D
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.shapes import Shapes
@@ -18,7 +20,7 @@ def open_shapes(
     """Open a data set by what lies at `root`.
 
     Args:
-        root: the data.
+        root: the data: a folder in the R2N2 layout, a pack or its URL, or an index file.
         subset: which list of the split file; None takes all three.
         split: split file; None takes the data's own.
         categories: names or synsets to keep; None keeps all.
@@ -28,4 +30,8 @@ def open_shapes(
     """
     if (Path(root) / "pix3d.json").exists():
         return Pix3D.open(root, subset, split, categories)
+    if is_pack(root):
+        return Packed.open(root, subset, split, categories)
+    if is_index(root):
+        return open_index(root, subset, split, categories)
     return R2N2.open(root, subset, split, categories)

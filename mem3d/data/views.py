@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from mem3d.data.augmentation import DEFAULT, Augmentation
 from mem3d.data.backgrounds import Backgrounds
@@ -119,10 +119,10 @@ class Schedule:
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         """Lists of (epoch, model), one list per step."""
+        order = np.arange(self.models)
         for step in range(self.start, self.steps):
             epoch, within = divmod(step, self.steps_per_epoch)
-            order = np.arange(self.models)
-            if self.shuffle:
+            if self.shuffle and (within == 0 or step == self.start):
                 order = np.random.default_rng([self.seed, 0, epoch]).permutation(self.models)
             chosen = order[within * self.batch : (within + 1) * self.batch]
             yield [(epoch, int(model)) for model in chosen]
@@ -144,9 +144,9 @@ def loader(dataset: Dataset[Sample], batches: Iterable[list[Any]], workers: int)
 
 
 def collate(samples: list[Sample]) -> Batch:
-    """Stack samples."""
+    """Stack samples; in a worker at once into memory that it shares with the main process."""
     return Batch(
-        images=torch.stack([image for image, _, _ in samples]),
-        grids=torch.stack([grid for _, grid, _ in samples]),
+        images=default_collate([image for image, _, _ in samples]),
+        grids=default_collate([grid for _, grid, _ in samples]),
         models=[model for _, _, model in samples],
     )

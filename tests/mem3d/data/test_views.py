@@ -8,7 +8,7 @@ import torch
 from mem3d.data.augmentation import NONE
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.r2n2 import R2N2
-from mem3d.data.views import Schedule, TestViews, TrainingViews, collate
+from mem3d.data.views import Schedule, TestViews, TrainingViews, collate, loader
 
 
 def test_every_epoch_shows_every_model_once():
@@ -59,3 +59,26 @@ def test_tests_use_the_first_view(made_up_data):
     assert batch.images.shape == (4, 3, 64, 64)
     assert batch.models == [0, 1, 2, 3]
     np.testing.assert_array_equal(batch.grids[2].numpy(), data.grid(2))
+
+
+def test_an_order_is_drawn_anew_for_each_epoch_wherever_a_run_starts():
+    """By the definition in Schedule's docstring, without its shortcut."""
+
+    def naive(start):
+        for step in range(start, 9):
+            order = np.random.default_rng([7, 0, step // 3]).permutation(10)
+            some = order[step % 3 * 4 : step % 3 * 4 + 4]
+            yield [(step // 3, int(model)) for model in some]
+
+    for start in range(10):
+        assert list(Schedule(10, 4, 3, seed=7, start=start)) == list(naive(start))
+
+
+def test_workers_change_nothing(made_up_data):
+    views = TrainingViews(R2N2.open(made_up_data, "train"), 64, seed=0, augment=True)
+    order = Schedule(len(views.data), 3, 1, seed=0)
+    for here, there in zip(loader(views, order, 0), loader(views, order, 2), strict=True):
+        assert torch.equal(here.images, there.images)
+        assert torch.equal(here.grids, there.grids)
+        assert here.models == there.models
+        assert there.images.is_shared()

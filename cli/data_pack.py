@@ -1,0 +1,85 @@
+"""mem3d-cli data pack, index: a data set as one store, or as one list."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mem3d_cli.console import AsJson, Quiet, print_json, printable, progress_bar
+
+if TYPE_CHECKING:
+    from mem3d.data.shapes import Shapes
+
+Data = Annotated[Path, typer.Argument(help="Data set, as for training.")]
+Split = Annotated[Path | None, typer.Option(help="Split file; default: the data's own, else none.")]
+Category = Annotated[
+    list[str] | None, typer.Option(help="Only this category or synset; may be repeated.")
+]
+
+
+def pack(
+    data: Data,
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    split: Split = None,
+    category: Category = None,
+    per_shard: Annotated[int, typer.Option(help="Views per file.", min=1, max=65536)] = 2048,
+    processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Pack a data set into one Zarr store (library: mem3d.data.pack.pack).
+
+    Every command that takes a data folder takes the pack as well. Goes on where it was interrupted.
+    Example: mem3d-cli data pack DATA data.zarr
+    """
+    from mem3d.data.opening import open_shapes
+    from mem3d.data.pack import pack as write
+
+    shapes = open_shapes(data, None, split, category)
+    with progress_bar(quiet, "files") as show:
+        packed = write(
+            shapes,
+            out,
+            per_shard=per_shard,
+            processes=processes or os.cpu_count() or 1,
+            progress=show,
+        )
+    _tell(out, packed, as_json)
+
+
+def index(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="File to write, .json or .parquet.")],
+    split: Split = None,
+    category: Category = None,
+    occupancy: Annotated[bool, typer.Option(help="Also read every grid.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List a data folder's models and files in one file (library: mem3d.data.index.write_index).
+
+    Every command that takes a data folder takes the index as well, and need not look into each
+    folder. Example: mem3d-cli data index DATA --out DATA/index.json
+    """
+    from mem3d.data.index import open_index, write_index
+    from mem3d.data.r2n2 import R2N2
+
+    with progress_bar(quiet, "models") as show:
+        shapes = R2N2.open(data, None, split, category)
+        write_index(shapes, out, occupancy=occupancy, progress=show)
+    _tell(out, open_index(out), as_json)
+
+
+def _tell(out: Path, made: "Shapes", as_json: bool) -> None:
+    """What was made, and on stderr what was left out."""
+    views = sum(made.views(i) for i in range(len(made)))
+    for skip in made.skipped[:10]:
+        typer.echo(f"  skipped {printable(skip.source)}: {printable(skip.reason)}", err=True)
+    if len(made.skipped) > 10:
+        typer.echo(f"  ... and {len(made.skipped) - 10} more", err=True)
+    if as_json:
+        skipped = len(made.skipped)
+        print_json({"path": str(out), "models": len(made), "views": views, "skipped": skipped})
+    else:
+        typer.echo(f"{printable(out)}: {len(made):,} models, {views:,} views")
