@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from mem3d_cli.console import DataFolder, Quiet, progress_bar
+from mem3d_cli.data_render import render
 
 data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
+data_app.command()(render)
 
 
 @data_app.command()

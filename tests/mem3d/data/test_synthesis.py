@@ -9,7 +9,8 @@ from numpy.testing import assert_array_equal
 
 from mem3d.data.procedural import make_shape
 from mem3d.data.r2n2 import R2N2
-from mem3d.data.synthesis import draw_cameras, synthesise
+from mem3d.data.model_folders import draw_cameras
+from mem3d.data.synthesis import synthesise
 
 SMALL = {"models_per_category": 3, "views": 2, "categories": ["table", "sofa"], "size": 24}
 
