@@ -1,5 +1,6 @@
 """Meshes as plain arrays in .npz files, read with suspicion: nothing is unpickled."""
 
+import tokenize
 import zipfile
 import zlib
 from io import BytesIO
@@ -14,6 +15,17 @@ from mem3d.data.mesh_colours import Piece
 
 _MAX_MEMBERS = 64
 _MAX_HEADER = 4096  # bytes
+
+# numpy parses headers with Python's own parser.
+_HEADER_ERRORS = (
+    ValueError,
+    KeyError,
+    TypeError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+    tokenize.TokenError,
+)
 
 
 def read_arrays(data: bytes) -> Piece:
@@ -62,5 +74,5 @@ def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype
         version = npy.read_magic(file)
         read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
         return read(file, max_header_size=_MAX_HEADER)
-    except (ValueError, KeyError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+    except _HEADER_ERRORS as error:
         raise ValueError(f"{name}: got no .npy header ({error!s:.100})") from error

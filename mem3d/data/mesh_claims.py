@@ -46,7 +46,8 @@ def _check_ply(data: bytes) -> None:
         if not count.isdigit() or len(count) > 19:
             raise ValueError(f"got {count[:20]!r} of element {name[:20]!r}, want a number")
         # Even an element without properties is a line, or at least a byte, of a sound file.
-        check_count(f"of element {name[:20]!r}", int(count), min(MAX_CORNERS, len(data)))
+        what = f"of element {name[:20].decode('ascii', 'replace')!r}"
+        check_count(what, int(count), min(MAX_CORNERS, len(data)))
 
 
 def _check_stl(data: bytes) -> None:

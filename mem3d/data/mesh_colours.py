@@ -30,7 +30,8 @@ class Piece:
 def piece_of(mesh: Any, matrix: NDArray[np.float64], pictures: Pictures) -> Piece:
     """A mesh of trimesh's, moved by a matrix (4, 4); `pictures` gets those that it needs.
 
-    glTF says that the colours of corners and materials are light, those of pictures sRGB.
+    glTF says that the colours of corners and materials are light, those of pictures sRGB. But a
+    mesh without a material has its corners' colours from a tool such as trimesh: sRGB again.
     """
     vertices = np.asarray(mesh.vertices, np.float64)
     vertices = vertices @ matrix[:3, :3].T + matrix[:3, 3]
@@ -40,7 +41,7 @@ def piece_of(mesh: Any, matrix: NDArray[np.float64], pictures: Pictures) -> Piec
         return Piece(vertices, faces, _bytes(visual.face_colors)[:, :3])
     if visual.kind == "vertex":
         return Piece(vertices, faces, _bytes(visual.vertex_colors)[:, :3][faces])
-    if visual.kind != "texture":
+    if visual.kind != "texture" or _is_stand_in(visual.material):
         return Piece(vertices, faces)
     colors = np.broadcast_to(_material_color(visual.material), (len(faces), 3, 3))
     own = visual.vertex_attributes.get("color")
@@ -105,13 +106,19 @@ def _material_color(material: Any) -> NDArray[np.uint8]:
     return np.asarray(material.diffuse, np.uint8)[:3]
 
 
+def _is_stand_in(material: Any) -> bool:
+    """Whether trimesh made the material up, for a mesh whose own is missing."""
+    image = getattr(material, "image", None)
+    return image is not None and image.format is None  # no file was opened
+
+
 def _picture(material: Any, pictures: Pictures) -> NDArray[np.uint8] | None:
     """(H, W, 3) of a material's picture, at most MAX_SIDE a side; ValueError for one too large."""
     image = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
     if image is None or id(image) in pictures:
         return pictures.get(id(image))
     # Nothing is decoded yet; other formats might start other programs.
-    if image.format is not None and image.format not in FORMATS:
+    if image.format not in FORMATS:
         raise ValueError(f"got a picture of format {image.format!r}, want one of {FORMATS}")
     image.draft("RGB", (2 * MAX_SIDE, 2 * MAX_SIDE))  # a large JPEG is decoded at half its size
     if image.width * image.height > min(MAX_PIXELS, _MAX_DECODED // (len(pictures) + 1)):

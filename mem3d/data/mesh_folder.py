@@ -178,7 +178,7 @@ def _make(task: _Task) -> Broken | None:
         found = read_mesh(task.path, config.up, config.front)
         grid = voxelise_mesh(found.mesh)
     except ValueError as error:
-        return Broken(task.file, str(error))
+        return Broken(task.file, str(error).removeprefix(f"{task.path}: "))
     rng = np.random.default_rng([config.seed, crc32(task.source.encode())])
     cameras = draw_cameras(config.views, rng)
     scene = Scene(found.mesh, paint=found.paint)

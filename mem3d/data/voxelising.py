@@ -21,6 +21,7 @@ Ints = NDArray[np.int64]
 _SPACING = 0.25  # voxels between the points that stand for a surface
 _SHRINK = 1e-4  # a side that lies just between two voxels belongs to the inner one
 _MERGE = 2**20  # corners in the same cell of so many per side of the grid are one
+_MAX_POINTS = 200_000_000  # some ten seconds; a model of a million faces has three million
 _BLOCK = 1 << 20  # points or pairs handled at once: bounds the memory of any mesh
 # Lines run beside the middles of voxels, where the edges of tidy meshes would be met too often.
 _ASIDE = (0.5 + 0.0137, 0.5 - 0.0093)
@@ -53,19 +54,34 @@ def voxelise_mesh(mesh: Mesh, resolution: int = RESOLUTION) -> NDArray[np.bool_]
 def surface(corners: Points, resolution: int) -> NDArray[np.bool_]:
     """Voxels (R, R, R) that triangles (F, 3, 3), in units of voxels, pass through.
 
-    Each triangle is covered with points a quarter of a voxel apart.
+    Each triangle is covered with points: rows along its longest side, a quarter of a voxel apart,
+    and a quarter of a voxel or less from row to row.
+
+    Raises:
+        ValueError: more points than that of any sensible mesh: triangles by the thousand that
+            each fill the grid.
     """
-    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(1)
-    steps = np.maximum(1, np.ceil(longest / _SPACING)).astype(np.int64)
+    lengths = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2)
+    turn = lengths.argmax(1)  # corner that the longest side starts from
+    a, b, c = (corners[np.arange(len(corners)), (turn + k) % 3] for k in range(3))
+    longest = lengths.max(1)
+    heights = np.linalg.norm(np.cross(b - a, c - a), axis=1) / np.maximum(longest, 1e-12)
+    along, up = (np.ceil(x / _SPACING).astype(np.int64).clip(1) for x in (longest, heights))
+    count = int(((along + 1) * (up + 1)).sum())
+    if count > _MAX_POINTS:
+        raise ValueError(f"mesh: got a surface of {count:,} points, want at most {_MAX_POINTS:,}")
     grid = np.zeros(resolution**3, np.bool_)
-    for count in np.unique(steps):
-        i, j = (index.ravel() for index in np.indices((count + 1, count + 1)))
-        kept = i + j <= count
-        weights = np.stack([i, j, count - i - j], axis=1)[kept] / count
-        alike = corners[steps == count]
+    kinds, kind = np.unique(along * (up.max(initial=0) + 1) + up, return_inverse=True)
+    order = np.argsort(kind, kind="stable")
+    for alike in np.split(order, np.bincount(kind, minlength=len(kinds)).cumsum()[:-1]):
+        s, t = np.meshgrid(
+            np.linspace(0, 1, along[alike[0]] + 1), np.linspace(0, 1, up[alike[0]] + 1)
+        )
+        weights = np.stack([(1 - s) * (1 - t), s * (1 - t), t], axis=2).reshape(-1, 3)
         per_block = max(1, _BLOCK // len(weights))
         for start in range(0, len(alike), per_block):
-            points = np.einsum("pk,fkd->fpd", weights, alike[start : start + per_block])
+            block = alike[start : start + per_block]
+            points = weights @ np.stack([a[block], b[block], c[block]], axis=1)
             x, y, z = points.reshape(-1, 3).astype(np.int64).clip(0, resolution - 1).T
             grid[(x * resolution + y) * resolution + z] = True
     return grid.reshape((resolution,) * 3)
