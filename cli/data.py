@@ -10,10 +10,11 @@ from mem3d_cli.console import DataFolder, Quiet, Subset, progress_bar
 from mem3d_cli.data_augment import augment
 from mem3d_cli.data_check import check
 from mem3d_cli.data_pack import index, pack
+from mem3d_cli.data_render import render
 from mem3d_cli.data_split import split
 
 data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
-for command in (check, split, augment, pack, index):
+for command in (check, split, augment, render, pack, index):
     data_app.command()(command)
 
 

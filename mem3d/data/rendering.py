@@ -9,13 +9,14 @@ Source: constants of 3D-R2N2's renders as in PyTorch3D's r2n2 data set; light an
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
+from mem3d.data.painting import Paint, to_linear, to_srgb
 from memstore.meshes import Mesh, blocky
 
 SIZE = 137  # pixels, the side of R2N2's views
@@ -28,20 +29,40 @@ Floats = NDArray[np.float32]
 # Light comes with the camera: (right, up, towards the viewer), strength. The first casts shadows.
 _LIGHTS = (((-0.5, 0.75, 0.55), 0.75), ((0.75, 0.15, 0.5), 0.2))
 _AMBIENT = 0.12  # plus as much again from straight above
+_MANY = 20_000  # corners; from so many on, cells that hold them are looked at instead
+_CELLS = 32  # along the object's diagonal
 _NUDGE = 1e-4  # in units of the object's diagonal; a shadow ray starts this far off the surface
+
+
+class _Hits(NamedTuple):
+    """Where rays meet the mesh, in columns (N,)."""
+
+    face: NDArray[np.int32]  # -1: the ray meets nothing
+    distance: Floats
+    second: Floats  # weight of the face's second corner
+    third: Floats  # and of its third
+
+    def only(self, kept: NDArray[np.bool_]) -> "_Hits":
+        """The hits that a mask (N,) picks."""
+        return _Hits(self.face[kept], self.distance[kept], self.second[kept], self.third[kept])
 
 
 class Scene:
     """A mesh made ready for rays; keep it to draw many views of one mesh."""
 
-    def __init__(self, mesh: Mesh, diagonal: float | None = None) -> None:
+    def __init__(
+        self, mesh: Mesh, diagonal: float | None = None, paint: Paint | None = None
+    ) -> None:
         """Scale a mesh and build its ray-tracing tree.
 
         Args:
             mesh: without faces, every picture is empty.
             diagonal: this length becomes 1 and the origin stays, so that several meshes are drawn
                 to one scale; None centres the mesh and scales its own bounding box.
+            paint: colours within the faces, in place of the mesh's own.
         """
+        if paint is not None and len(paint.corners) != len(mesh.faces):
+            raise ValueError(f"paint: got {len(paint.corners)} faces, want {len(mesh.faces)}")
         corners = mesh.vertices[mesh.faces].astype(np.float64)  # (F, 3, 3)
         if len(corners):
             low, high = corners.min((0, 1)), corners.max((0, 1))
@@ -52,12 +73,14 @@ class Scene:
         length_F1 = np.linalg.norm(normals, axis=1, keepdims=True)
         self._normals = (normals / np.maximum(length_F1, 1e-30)).astype(np.float32)
         colors = np.array(DEFAULT_COLOR) if mesh.colors is None else mesh.colors
-        linear = _to_linear(np.broadcast_to(colors, (len(corners), 3)) / 255)
+        self._paint = paint
+        linear = to_linear(np.broadcast_to(colors, (len(corners), 3)) / 255)
         self._albedo = linear.astype(np.float32)
         self._embree = EmbreeScene(robust=True)  # robust: no ray slips between two triangles
         if len(corners):
             faces = np.arange(3 * len(corners), dtype=np.int32).reshape(-1, 3)
             TriangleMesh(self._embree, self._corners.reshape(-1, 3), faces)
+        self._hull = _hull(self._corners.reshape(-1, 3))
 
     def render(
         self,
@@ -85,15 +108,16 @@ class Scene:
         """
         eye, axes = camera(azimuth, elevation, ratio)
         pixels, rays = self._rays(eye, axes, size, samples)
-        face, distance = self._cast(eye, rays)
-        hit = face >= 0
+        found = self._cast(eye, rays)
+        hit = found.face >= 0
         rays_hit = np.bincount(pixels[hit], minlength=size * size)
-        light = self._shade(eye, axes, rays[hit], face[hit], distance[hit], shadows)
+        hits = found.only(hit)
+        light = self._albedo_at(hits) * self._shade(eye, axes, rays[hit], hits, shadows)[:, None]
         total = [np.bincount(pixels[hit], light[:, i], minlength=size * size) for i in range(3)]
         seen = np.flatnonzero(rays_hit)
         mean = np.stack(total, axis=1)[seen] / rays_hit[seen, None]
         picture = np.zeros((size * size, 4), np.uint8)
-        picture[seen, :3] = _to_srgb(mean.clip(0, 1)) * 255 + 0.5
+        picture[seen, :3] = to_srgb(mean.clip(0, 1)) * 255 + 0.5
         picture[seen, 3] = rays_hit[seen] * (255 / samples**2) + 0.5
         return picture.reshape(size, size, 4)
 
@@ -104,7 +128,7 @@ class Scene:
         eye, axes = camera(azimuth, elevation, ratio)
         pixels, rays = self._rays(eye, axes, size, 1)
         mask = np.zeros(size * size, np.bool_)
-        mask[pixels] = self._cast(eye, rays)[0] >= 0
+        mask[pixels] = self._cast(eye, rays).face >= 0
         return mask.reshape(size, size)
 
     def _rays(
@@ -113,7 +137,7 @@ class Scene:
         """Pixel number (N,) and direction (N, 3) of each ray that may hit the mesh."""
         low, high = np.zeros(2), np.zeros(2)
         if len(self._corners):
-            seen = (self._corners.reshape(-1, 3) - eye) @ axes.T  # right, up, towards the viewer
+            seen = (self._hull - eye) @ axes.T  # right, up, towards the viewer
             depth = np.maximum(-seen[:, 2:], 1e-3)
             place = seen[:, :2] / depth * (FOCAL * size) * (1, -1) + size / 2
             low, high = np.floor(place.min(0) - 1), np.ceil(place.max(0) + 1)
@@ -128,39 +152,41 @@ class Scene:
         local /= np.linalg.norm(local, axis=1, keepdims=True)
         return row // samples * size + column // samples, (local @ axes).astype(np.float32)
 
-    def _cast(self, start: Floats, rays: Floats) -> tuple[NDArray[np.int32], Floats]:
-        """Face (N,) that each ray hits first, -1 for none, and its distance (N,)."""
+    def _cast(self, start: Floats, rays: Floats) -> "_Hits":
+        """What each ray (N, 3) hits first."""
         if not len(self._corners) or not len(rays):
-            return np.full(len(rays), -1, np.int32), np.zeros(len(rays), np.float32)
+            nothing = np.zeros(len(rays), np.float32)
+            return _Hits(np.full(len(rays), -1, np.int32), nothing, nothing, nothing)
         starts = np.ascontiguousarray(np.broadcast_to(start, rays.shape), np.float32)
         found: dict[str, Any] = self._embree.run(starts, rays, output=1)
-        return found["primID"], found["tfar"]
+        return _Hits(found["primID"], found["tfar"], found["u"], found["v"])
+
+    def _albedo_at(self, hits: "_Hits") -> Floats:
+        """Linear colour (N, 3) of the surface, without light."""
+        if self._paint is None:
+            return self._albedo[hits.face]
+        return self._paint.at(hits.face, hits.second, hits.third)
 
     def _shade(
-        self,
-        eye: Floats,
-        axes: Floats,
-        rays: Floats,
-        face: NDArray[np.int32],
-        distance: Floats,
-        shadows: bool,
+        self, eye: Floats, axes: Floats, rays: Floats, hits: "_Hits", shadows: bool
     ) -> Floats:
-        """Linear colour (N, 3) of each hit: matt surfaces, two lights, some light from above."""
-        normal = self._normals[face]
+        """Strength (N,) of the light at each hit: two lights, some light from above."""
+        normal = self._normals[hits.face]
         # A face seen from behind is lit as its other side: some meshes are open or inside out.
         normal = normal * -np.sign(np.einsum("ij,ij->i", normal, rays))[:, None]
-        strength = _AMBIENT * (1.5 + 0.5 * normal[:, 1])
+        strength: Floats = _AMBIENT * (1.5 + 0.5 * normal[:, 1])
         for number, (direction, power) in enumerate(_LIGHTS):
             towards = np.array(direction, np.float32) @ axes
             towards /= np.linalg.norm(towards)
             facing = (normal @ towards).clip(min=0)
             if shadows and number == 0:
                 lit = np.flatnonzero(facing)
-                place = eye + rays[lit] * distance[lit, None] + normal[lit] * np.float32(_NUDGE)
+                place = (
+                    eye + rays[lit] * hits.distance[lit, None] + normal[lit] * np.float32(_NUDGE)
+                )
                 facing[lit[self._blocked(place, towards)]] = 0
             strength = strength + power * facing
-        colors: Floats = self._albedo[face] * strength[:, None]
-        return colors
+        return strength
 
     def _blocked(self, places: Floats, towards: Floats) -> NDArray[np.bool_]:
         """(N,) whether anything stands between each of the places (N, 3) and a far light."""
@@ -234,11 +260,16 @@ def project(
     return scene.silhouette(azimuth=azimuth, elevation=elevation, ratio=ratio, size=size)
 
 
-def _to_linear(srgb: NDArray[np.float64]) -> NDArray[np.float64]:
-    """sRGB in [0, 1] to light."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def _to_srgb(linear: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Light in [0, 1] to sRGB: without this, pictures look too dark."""
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+def _hull(corners: Floats) -> Floats:
+    """Points (M, 3), few, whose convex hull holds the corners (N, 3)."""
+    if len(corners) < _MANY:
+        return corners
+    low = corners.min(0)
+    cells = ((corners - low) * _CELLS).astype(np.int64)
+    sides = cells.max(0) + 2
+    step = np.indices((2, 2, 2)).reshape(3, 8).T
+    used = np.unique(np.ravel_multi_index(tuple(cells.T), tuple(sides)))
+    around = np.stack(np.unravel_index(used, tuple(sides)), axis=1)[:, None] + step
+    numbers = np.unique(np.ravel_multi_index(tuple(around.reshape(-1, 3).T), tuple(sides)))
+    points: Floats = np.stack(np.unravel_index(numbers, tuple(sides)), axis=1) / _CELLS + low
+    return points.astype(np.float32)

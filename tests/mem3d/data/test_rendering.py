@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mem3d.data import rendering
+from mem3d.data.painting import Paint
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.rendering import Scene, camera, project, render
 from mem3d.data.solids import box
@@ -82,6 +84,51 @@ def test_a_mesh_inside_out_looks_the_same():
     turned = Mesh(mesh.vertices, mesh.faces[:, ::-1].copy(), mesh.colors)
     view = {"azimuth": 30.0, "elevation": 20.0, "ratio": 0.9}
     assert_array_equal(render(mesh, **view), render(turned, **view))
+
+
+SQUARE = Mesh(
+    np.array([[0, -1, 1], [0, -1, -1], [0, 1, -1], [0, 1, 1]], np.float32),  # seen from +x
+    np.array([[0, 1, 2], [0, 2, 3]], np.int32),
+)
+
+
+def test_a_picture_on_a_square_stands_upright():
+    # From the front +z is left: corners in the order lower left, lower right, upper right, ...
+    uv = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float32)[SQUARE.faces]
+    colors = {"top left": (255, 0, 0), "top right": (0, 255, 0), "bottom left": (0, 0, 255)}
+    quarters = np.array([[*colors.values()][:2], [colors["bottom left"], (255, 255, 255)]])
+    picture = quarters.repeat(8, 0).repeat(8, 1).astype(np.uint8)
+    paint = Paint(np.full((2, 3, 3), 255, np.uint8), uv, np.zeros(2, np.int32), (picture,))
+    seen = Scene(SQUARE, paint=paint).render(**FRONT, shadows=False)
+    for name, (row, column) in (
+        ("top left", (55, 55)), ("top right", (55, 82)), ("bottom left", (82, 55)),
+    ):  # fmt: skip
+        strongest = seen[row, column, :3].astype(int)
+        assert (strongest > 0).tolist() == [value > 0 for value in colors[name]], name
+
+
+def test_paint_of_one_colour_is_the_meshs_own_colour():
+    mesh = mesh_of(box((0, 1), (0, 2), (0, 3), (90, 120, 30)))
+    corners = np.repeat(mesh.colors[:, None], 3, axis=1)
+    faces = len(mesh.faces)
+    paint = Paint(corners, np.zeros((faces, 3, 2), np.float32), np.full(faces, -1, np.int32), ())
+    view = {"azimuth": 30.0, "elevation": 20.0, "ratio": 0.9}
+    own, painted = (Scene(mesh, paint=p).render(**view).astype(int) for p in (None, paint))
+    assert np.abs(own - painted).max() <= 1  # weights sum to 1 within rounding
+    with pytest.raises(ValueError, match="paint: got 12 faces, want 2"):
+        Scene(SQUARE, paint=paint)
+
+
+def test_where_many_corners_may_be_seen_is_bounded_by_cells(monkeypatch):
+    mesh = mesh_of(
+        box((0, 1), (0, 2), (0, 3), (90, 120, 30)), box((2, 3), (0, 1), (0, 1), (9, 9, 9))
+    )
+    view = {"azimuth": 30.0, "elevation": 20.0, "ratio": 0.7}
+    exact = Scene(mesh)
+    monkeypatch.setattr(rendering, "_MANY", 10)
+    cells = Scene(mesh)
+    assert len(cells._hull) != len(exact._hull)
+    assert_array_equal(cells.render(**view), exact.render(**view))
 
 
 def test_an_empty_grid_gives_an_empty_picture():

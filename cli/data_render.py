@@ -1,0 +1,49 @@
+"""mem3d-cli data render: a data set from a folder of meshes."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mem3d_cli.console import AsJson, Quiet, print_json, printable, progress_bar
+
+_SHOWN = 10  # files that are named on stderr
+
+
+def render(
+    folder: Annotated[Path, typer.Argument(help="Meshes, in one folder per category.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write, in the R2N2 layout.")],
+    views: Annotated[int, typer.Option(help="Pictures per model.", min=1, max=100)] = 24,
+    size: Annotated[int, typer.Option(help="Pixels per side.", min=8, max=1024)] = 137,
+    up: Annotated[str, typer.Option(help="Up in the files: x, y, z, -x, -y or -z.")] = "y",
+    front: Annotated[str, typer.Option(help="Where fronts look in the files.")] = "x",
+    category: Annotated[str | None, typer.Option(help="Of all meshes; no folders needed.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, other cameras.", min=0)] = 0,
+    processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Voxelise and draw meshes of your own (library: mem3d.data.mesh_folder.render_meshes).
+
+    OBJ, GLB, glTF, STL, PLY, OFF and npz; FOLDER/chair/x.obj is a chair. Goes on where it was
+    interrupted. Look at the result with "data show", divide it with "data split".
+    Example: mem3d-cli data render meshes shapes --up z --front=-y
+    """
+    from mem3d.data.mesh_folder import REPORT, RenderConfig, render_meshes
+
+    config = RenderConfig(views=views, size=size, up=up, front=front, category=category, seed=seed)
+    with progress_bar(quiet, "meshes") as show:
+        found = render_meshes(folder, out, config, processes or os.cpu_count() or 1, show)
+    for broken in found.skipped[:_SHOWN]:
+        typer.echo(f"skipped {printable(broken.file)}: {printable(broken.reason)}", err=True)
+    if len(found.skipped) > _SHOWN:
+        more = f"... and {len(found.skipped) - _SHOWN} more: {printable(out / REPORT)}"
+        typer.echo(more, err=True)
+    if as_json:
+        skipped = [{"file": broken.file, "reason": broken.reason} for broken in found.skipped]
+        print_json({"path": str(out), "models": found.models, "made": found.made,
+                    "skipped": skipped})  # fmt: skip
+    else:
+        told = f"{found.models} models ({found.made} made now), {len(found.skipped)} files skipped"
+        typer.echo(f"{printable(out)}: {told}")

@@ -1,0 +1,186 @@
+"""Making a data set in the R2N2 layout from a folder of meshes."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+
+from mem3d.data.meshes import MESH_TYPES, read_mesh
+from mem3d.data.model_folders import (
+    check_limits,
+    claim,
+    draw_cameras,
+    drop_partial,
+    rendering_folder,
+    results,
+    write_model,
+)
+from mem3d.data.orientation import rotation
+from mem3d.data.rendering import SIZE, Scene
+from mem3d.data.splits import SYNSETS
+from mem3d.data.voxelising import voxelise_mesh
+from memstore.files import write_atomic
+
+VERSION = 1  # raise it when a mesh starts to give other voxels or pictures
+MANIFEST = "rendered.json"
+REPORT = "skipped.json"
+
+# Beside Pix2Vox's names, those of ShapeNet itself.
+_SYNSET_OF = {name: synset for synset, name in SYNSETS.items()} | {
+    "airplane": "02691156",
+    "loudspeaker": "03691459",
+    "vessel": "04530566",
+}
+_UNSAFE = re.compile(r"[^\w.-]|^\.", re.ASCII)  # names become folders, see splits.py
+_MAX_NAME = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderConfig:
+    """How meshes are made into models; what is made depends on nothing else."""
+
+    views: int = 24  # per model, 1..100; cameras are drawn as in R2N2
+    size: int = SIZE  # pixels per side of a view
+    up: str = "y"  # directions in the mesh files, see orientation.py
+    front: str = "x"
+    seed: int = 0  # of the cameras
+    category: str | None = None  # of all meshes; None takes the name of each mesh's folder
+
+    def __post_init__(self) -> None:
+        rotation(self.up, self.front)
+        limits = {"views": (self.views, 1, 100), "size": (self.size, 8, 1024)}
+        check_limits(limits | {"seed": (self.seed, 0, 10**9)})
+        if self.category == "":
+            raise ValueError("category: got '', want a name")
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A mesh file that gave no model."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What became of a folder of meshes."""
+
+    models: int  # in the data set now
+    made: int  # by this run
+    skipped: tuple[Broken, ...]  # by path
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One mesh to make a model of."""
+
+    root: Path
+    path: Path
+    file: str  # path within the folder of meshes
+    source: str  # "synset/name"
+    config: RenderConfig
+
+
+def render_meshes(
+    folder: str | Path,
+    root: str | Path,
+    config: RenderConfig | None = None,
+    processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Rendered:
+    """Make a model of each mesh; an interrupted run is taken up where it stopped.
+
+    A model depends on its mesh, its name and the settings alone, not on `processes` or the other
+    meshes. Files that cannot be used are named in the result and in <root>/skipped.json.
+
+    Args:
+        folder: meshes of MESH_TYPES in one folder per category, at any depth within it; with
+            config.category, at any depth.
+        root: folder to make, or one that was begun with the same settings.
+        config: None takes the defaults.
+        processes: more than 1 starts others (by "spawn": guard a script's main part).
+        progress: called with (meshes looked at, meshes in all).
+
+    Raises:
+        ValueError: no mesh there, meshes without a category, a setting out of range, or the
+            folder to make holds something else.
+    """
+    folder, root = Path(folder), Path(root)
+    config = config or RenderConfig()
+    check_limits({"processes": (processes, 1, 256)})
+    tasks, skipped = _listed(folder, root, config)
+    claim(root, MANIFEST, {"version": VERSION, **asdict(config)})
+    waiting = [task for task in tasks if not rendering_folder(root, task.source).is_dir()]
+    done = len(tasks) - len(waiting)
+    made = 0
+    with results(_make, waiting, processes) as outcomes:
+        for outcome in outcomes:
+            done += 1
+            if outcome is None:
+                made += 1
+            else:
+                skipped.append(outcome)
+            if progress is not None:
+                progress(done, len(tasks))
+    drop_partial(root)
+    skipped.sort(key=lambda broken: broken.file)
+    listed = [{"file": broken.file, "reason": broken.reason} for broken in skipped]
+    write_atomic(root / REPORT, json.dumps(listed, indent=1).encode())
+    return Rendered(len(tasks) - len(waiting) + made, made, tuple(skipped))
+
+
+def _listed(folder: Path, root: Path, config: RenderConfig) -> tuple[list[_Task], list[Broken]]:
+    """One task for each name, in the order of the paths; other files of that name are skipped."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: got no folder, want one of meshes")
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower().removeprefix(".") in MESH_TYPES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+    if not paths:
+        raise ValueError(f"{folder}: got no mesh, want files of {', '.join(MESH_TYPES)}")
+    tasks: dict[str, _Task] = {}
+    skipped = []
+    for path in paths:
+        file = str(path.relative_to(folder))
+        category, *rest = path.relative_to(folder).with_suffix("").parts
+        if config.category is not None:
+            category, rest = config.category, [category, *rest]
+        if not rest:
+            raise ValueError(f"{path}: got no folder of a category around it; give --category")
+        source = (
+            f"{_folder_name(_SYNSET_OF.get(category, category))}/{_folder_name('-'.join(rest))}"
+        )
+        if source in tasks:
+            skipped.append(Broken(file, f"same name {source} as {tasks[source].file}"))
+        else:
+            tasks[source] = _Task(root, path, file, source, config)
+    return list(tasks.values()), skipped
+
+
+def _folder_name(text: str) -> str:
+    """A name that a folder may have; a long one keeps its end, which differs more often."""
+    return _UNSAFE.sub("_", text[-_MAX_NAME:])
+
+
+def _make(task: _Task) -> Broken | None:
+    """Make one model, or say why not."""
+    config = task.config
+    try:
+        found = read_mesh(task.path, config.up, config.front)
+        grid = voxelise_mesh(found.mesh)
+    except ValueError as error:
+        return Broken(task.file, str(error).removeprefix(f"{task.path}: "))
+    rng = np.random.default_rng([config.seed, crc32(task.source.encode())])
+    cameras = draw_cameras(config.views, rng)
+    scene = Scene(found.mesh, paint=found.paint)
+    write_model(task.root, task.source, grid, scene, cameras, config.size)
+    return None

@@ -1,0 +1,268 @@
+"""Mesh files as other programs write them, and as an enemy might."""
+
+import json
+import logging
+import os
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+from trimesh.visual.material import PBRMaterial
+
+from mem3d.data.meshes import read_mesh
+from mem3d.data.painting import LINEAR
+from mem3d.data.rendering import DEFAULT_COLOR
+
+# A wedge: no two of its corners, and no mirror image, are alike.
+V = np.array([[0, 0, 0], [4, 0, 0], [0, 2, 0], [0, 0, 1]], float)
+F = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+C = np.array([[200, 0, 0, 255], [0, 150, 0, 255], [0, 0, 100, 255], [9, 9, 9, 255]], np.uint8)
+FRAMED = (V - [2, 1, 0.5]) / 4
+SQUARES = np.array([[(255, 0, 0), (0, 255, 0)], [(0, 0, 255), (255, 255, 255)]], np.uint8)
+TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
+
+
+def wedge(**visual):
+    return trimesh.Trimesh(V, F, process=False, **visual)
+
+
+def corners(found):
+    """(F, 3, 3), sorted, so that the order of the faces does not matter."""
+    triangles = found.mesh.vertices[found.mesh.faces].round(5) + 0.0
+    return sorted(sorted(map(tuple, triangle)) for triangle in triangles.tolist())
+
+
+WANT = sorted(sorted(map(tuple, triangle)) for triangle in FRAMED.astype(np.float32)[F].tolist())
+
+
+@pytest.mark.parametrize("kind", ["obj", "ply", "stl", "off", "glb"])
+def test_shapes_of_every_kind(kind, tmp_path):
+    wedge().export(tmp_path / f"a.{kind}")
+    found = read_mesh(tmp_path / f"a.{kind}")
+    assert_allclose(corners(found), WANT, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["ply", "stl_ascii"])
+def test_text_kinds(kind, tmp_path):
+    data = wedge().export(file_type=kind, **({"encoding": "ascii"} if kind == "ply" else {}))
+    path = tmp_path / f"a.{kind[:3]}"
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    assert_allclose(corners(read_mesh(path)), WANT, atol=1e-5)
+
+
+def test_gltf_beside_its_buffer_and_npz(tmp_path):
+    for name, data in trimesh.Scene(wedge()).export(file_type="gltf").items():
+        (tmp_path / name).write_bytes(data)
+    (gltf,) = tmp_path.glob("*.gltf")
+    np.savez(tmp_path / "a.npz", v=V, f=F, c=C[:, :3])
+    for path in (gltf, tmp_path / "a.npz"):
+        assert_allclose(corners(read_mesh(path)), WANT, atol=1e-5)
+    assert_array_equal(read_mesh(tmp_path / "a.npz").mesh.colors, C[:, :3])
+
+
+def test_up_and_front_turn_it(tmp_path):
+    z_up = np.stack([-V[:, 2], -V[:, 0], V[:, 1]], axis=1)  # front -y, up z: by hand
+    trimesh.Trimesh(z_up, F, process=False).export(tmp_path / "a.ply")
+    assert_allclose(corners(read_mesh(tmp_path / "a.ply", "z", "-y")), WANT, atol=1e-5)
+
+
+def test_a_scene_is_flattened_with_its_transforms(tmp_path):
+    scene = trimesh.Scene()
+    half = trimesh.transformations.scale_matrix(0.5)
+    there = trimesh.transformations.translation_matrix([7, 0, 0])
+    cube = trimesh.creation.box((1, 1, 1))
+    scene.add_geometry(cube, node_name="outer", geom_name="cube", transform=there)
+    scene.add_geometry(cube, node_name="inner", parent_node_name="outer", transform=there @ half)
+    scene.export(tmp_path / "a.glb")
+    found = read_mesh(tmp_path / "a.glb")
+    # x spans 6.5..7.5 and, 7 further on, 13.75..14.25: 7.75 in all.
+    ends = np.unique((found.mesh.vertices[:, 0] * 7.75 + 10.375).round(4))
+    assert_allclose(ends, [6.5, 7.5, 13.75, 14.25], atol=1e-3)
+
+
+def test_colours_of_faces_and_corners(tmp_path):
+    wedge(face_colors=C).export(tmp_path / "face.ply")
+    found = read_mesh(tmp_path / "face.ply")
+    assert_array_equal(found.mesh.colors, C[:, :3])
+    assert found.paint is None
+    wedge(vertex_colors=C).export(tmp_path / "corner.ply")
+    assert_array_equal(read_mesh(tmp_path / "corner.ply").paint.corners, C[:, :3][F])
+    wedge().export(tmp_path / "none.stl")
+    none = read_mesh(tmp_path / "none.stl")
+    assert (none.mesh.colors, none.paint) == (None, None)
+
+
+def write_obj(folder, kd="0.2 0.4 0.6", picture=""):
+    (folder / "a.obj").write_text(
+        "mtllib a.mtl\nusemtl m\n"
+        + TRIANGLE
+        + "vt 0.25 0.75\nvt 0.75 0.75\nvt 0.25 0.25\nf 1/1 2/2 3/3\n"
+    )
+    (folder / "a.mtl").write_text(f"newmtl m\nKd {kd}\n{picture}\n")
+    Image.fromarray(SQUARES).save(folder / "squares.png")
+    return folder / "a.obj"
+
+
+def test_an_obj_with_a_material_has_its_colour(tmp_path):
+    found = read_mesh(write_obj(tmp_path))
+    assert_array_equal(found.mesh.colors, [[51, 102, 153]])  # 255 * Kd
+
+
+def test_an_obj_with_a_picture_shows_it_where_its_corners_say(tmp_path):
+    paint = read_mesh(write_obj(tmp_path, "0 0 0", "map_Kd squares.png")).paint
+    corner = paint.at(
+        np.zeros(3, np.int32), np.array([0, 1, 0], np.float32), np.array([0, 0, 1], np.float32)
+    )
+    # v 0.75 is the upper row: red and green; v 0.25 the lower: blue.
+    assert_allclose(corner, np.eye(3), atol=1e-5)
+
+
+def test_a_gltf_material_tints_its_picture_as_light(tmp_path):
+    material = PBRMaterial(
+        baseColorTexture=Image.fromarray(SQUARES), baseColorFactor=[128, 128, 128, 255]
+    )
+    uv = np.tile([0.75, 0.25], (4, 1))  # white
+    visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
+    wedge(visual=visual).export(tmp_path / "a.glb")
+    paint = read_mesh(tmp_path / "a.glb").paint
+    third = np.full(1, 0.3, np.float32)
+    light = paint.at(np.zeros(1, np.int32), third, third)
+    assert_allclose(light, [[128 / 255] * 3], atol=0.005)  # stored as a byte of sRGB
+
+
+def test_an_obj_without_its_material_file_is_grey(tmp_path):
+    path = write_obj(tmp_path)
+    (tmp_path / "a.mtl").unlink()
+    found = read_mesh(path)
+    assert found.paint is None
+    assert found.mesh.colors is None or (found.mesh.colors == DEFAULT_COLOR).all()
+
+
+def test_a_large_picture_is_shrunk(tmp_path):
+    path = write_obj(tmp_path, picture="map_Kd big.png")
+    Image.new("RGB", (1500, 300), (0, 99, 0)).save(tmp_path / "big.png")
+    (picture,) = read_mesh(path).paint.pictures
+    assert picture.shape == (102, 512, 3)
+    assert_allclose(LINEAR[picture[50, 200]], LINEAR[[0, 99, 0]])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.png", "/etc/passwd", "..\\secret.png", "sub/../../secret.png", "%2e%2e/s.png"],
+)
+def test_no_file_of_another_folder_is_read(name, tmp_path):
+    folder = tmp_path / "mesh"
+    folder.mkdir()
+    Image.fromarray(SQUARES).save(tmp_path / "secret.png")
+    path = write_obj(folder, picture=f"map_Kd {name}")
+    with pytest.raises(ValueError, match="own folder"):
+        read_mesh(path)
+    (folder / "b.obj").write_text(f"mtllib {name}\n{TRIANGLE}f 1 2 3\n")
+    with pytest.raises(ValueError, match="own folder"):
+        read_mesh(folder / "b.obj")
+
+
+def test_nor_through_a_link_or_the_network(tmp_path):
+    folder = tmp_path / "mesh"
+    folder.mkdir()
+    Image.fromarray(SQUARES).save(tmp_path / "secret.png")
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    for name in ("link.png", "http://localhost:1/x.png", "file:///etc/passwd"):
+        with pytest.raises(ValueError, match="own folder"):
+            read_mesh(write_obj(folder, picture=f"map_Kd {name}"))
+    (folder / "a.gltf").write_text(
+        json.dumps({"accessors": [], "buffers": [{"uri": "../secret.png", "byteLength": 9}]})
+    )
+    with pytest.raises(ValueError, match=r"a\.gltf"):
+        read_mesh(folder / "a.gltf")
+
+
+def test_a_picture_in_a_folder_within_is_read(tmp_path):
+    (tmp_path / "tex").mkdir()
+    path = write_obj(tmp_path, picture="map_Kd tex\\squares.png")
+    (tmp_path / "squares.png").rename(tmp_path / "tex" / "squares.png")
+    assert len(read_mesh(path).paint.pictures) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "match"),
+    [
+        ("a.obj", TRIANGLE + "f 1 2 9\n", "damaged|vertices"),
+        ("a.obj", TRIANGLE, "no faces"),
+        ("a.obj", TRIANGLE.replace("v 1", "v nan") + "f 1 2 3\n", "finite"),
+        ("a.obj", TRIANGLE.replace("v 1", "v 1e999") + "f 1 2 3\n", "finite"),
+        ("a.obj", "v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "longest side 0"),
+        ("a.obj", "", "got"),
+        ("a.off", "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "got"),
+        ("a.ply", "ply\nformat ascii 1.0\nend_header\n", "got"),
+        ("a.glb", "glTF", "got"),
+        ("a.txt", "hello", "suffix"),
+    ],
+)
+def test_broken_meshes_are_named(name, text, match, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=match) as raised:
+        read_mesh(tmp_path / name)
+    assert str(raised.value).startswith(f"{tmp_path / name}: got")
+
+
+def test_missing_files_pipes_and_large_ones_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.stl")
+    (tmp_path / "large.obj").write_text(TRIANGLE + "f 1 2 3\n" + " " * 1000)
+    for name, limit in (("none.obj", 10**6), ("pipe.stl", 10**6), ("large.obj", 1000)):
+        with pytest.raises(ValueError, match=name):
+            read_mesh(tmp_path / name, max_bytes=limit)
+
+
+def test_what_a_file_refers_to_counts_too(tmp_path):
+    path = write_obj(tmp_path, picture="map_Kd squares.png")
+    (tmp_path / "squares.png").write_bytes(bytes(2000))
+    with pytest.raises(ValueError, match="more than 1,000 bytes"):
+        read_mesh(path, max_bytes=1000)
+
+
+def test_trimeshs_log_is_left_as_it_was(tmp_path):
+    log = logging.getLogger("trimesh")
+    log.setLevel(logging.WARNING)
+    (tmp_path / "a.off").write_text("OFF\n3 1 0\n")
+    with pytest.raises(ValueError, match="got"):
+        read_mesh(tmp_path / "a.off")
+    assert log.level == logging.WARNING
+
+
+KINDS = ("obj", "ply", "stl", "off", "glb")
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sound")
+    for kind in KINDS:
+        wedge(vertex_colors=C).export(folder / f"a.{kind}")
+    np.savez(folder / "a.npz", v=V, f=F, c=C[:, :3])
+    return folder
+
+
+@given(
+    kind=st.sampled_from([*KINDS, "npz"]),
+    changes=st.lists(
+        st.tuples(st.integers(0, 3000), st.binary(max_size=8)), min_size=1, max_size=6
+    ),
+    cut=st.none() | st.integers(0, 3000),
+)
+def test_any_damage_is_a_mesh_or_a_value_error(sound, kind, changes, cut):
+    data = bytearray((sound / f"a.{kind}").read_bytes())
+    for place, content in changes:
+        data[place : place + len(content)] = content
+    path = sound / f"damaged.{kind}"
+    path.write_bytes(data[:cut])
+    try:
+        found = read_mesh(path)
+    except ValueError as error:
+        assert str(error).startswith(f"{path}: got")
+    else:
+        assert np.isfinite(found.mesh.vertices).all()
+        assert np.abs(found.mesh.vertices).max() == pytest.approx(0.5)
