@@ -13,13 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import trimesh
 from PIL import Image
+from scipy.io import savemat
 
+from mem3d.data.index import open_index, write_index
+from mem3d.data.mat import read_mat
+from mem3d.data.meshes import read_mesh
 from mem3d.data.photos import photo
+from mem3d.data.pix3d_list import read_photos
+from mem3d.data.r2n2 import R2N2, Model
+from mem3d.data.shards import ShardFiles, pack_item, pack_shard
 from mem3d.data.splits import read_split
 from memstore.binvox import read_binvox, write_binvox
 from memstore.npz import read_features
-from tests.made_up import blob, picture
+from tests.made_up import blob, make_r2n2, picture
 
 ROOM = 1 << 30  # bytes that one file of a few kilobytes may make a reader take
 PATIENCE = 30  # seconds until a reader counts as hanging
@@ -102,6 +110,88 @@ def _npy(_: Path) -> list[bytes]:
     return [data.getvalue()]
 
 
+def _mat(_: Path) -> list[bytes]:
+    files = []
+    for compressed in (True, False):
+        data = io.BytesIO()
+        grid = blob(1)[::4, ::4, ::4]
+        savemat(data, {"voxel": grid.astype(np.uint8)}, do_compression=compressed)
+        files.append(data.getvalue())
+    return files
+
+
+def _photos(_: Path) -> list[bytes]:
+    entry = {
+        "img": "img/chair/0001.png", "mask": "mask/chair/0001.png", "category": "chair",
+        "model": "model/chair/A/model.obj", "voxel": "model/chair/A/voxel.mat",
+        "rot_mat": np.eye(3).tolist(), "trans_mat": [0.0, 0.0, 1.5], "focal_length": 35.0,
+        "img_size": [200, 100], "bbox": [10, 10, 90, 90],
+        "truncated": False, "occluded": False, "slightly_occluded": False,
+    }  # fmt: skip
+    return [json.dumps([entry, entry]).encode()]
+
+
+def _index(folder: Path) -> list[bytes]:
+    data = R2N2.open(make_r2n2(folder / "data", train=1, val=1, test=1, views=1))
+    write_index(data, folder / "whole.json", occupancy=True)
+    return [(folder / "whole.json").read_bytes()]
+
+
+def _cameras(_: Path) -> list[bytes]:
+    return [b"30.0 28.0 0 0.8 25\n" * 3]
+
+
+def _read_cameras(path: Path) -> object:
+    """The text file beside a model's views."""
+    model = Model("03001627", "chair", "a", path.parent, path, 3)
+    path.replace(path.with_name("rendering_metadata.txt"))
+    try:
+        return R2N2(path.parent, (model,), ()).cameras(0)
+    except ValueError as error:
+        raise ValueError(str(error).replace("rendering_metadata.txt", path.name)) from error
+
+
+def _meshes(kind: str) -> Callable[[Path], list[bytes]]:
+    def examples(_: Path) -> list[bytes]:
+        plain, painted = trimesh.creation.box(), trimesh.creation.icosahedron()
+        painted.visual.vertex_colors = np.arange(48).reshape(12, 4) + 100
+        whole = [one.export(file_type=kind) for one in (plain, painted)]
+        return [one.encode() if isinstance(one, str) else one for one in whole]
+
+    return examples
+
+
+def _mesh_arrays(_: Path) -> list[bytes]:
+    box, files = trimesh.creation.box(), []
+    for save in (np.savez, np.savez_compressed):
+        data = io.BytesIO()
+        save(data, v=box.vertices.astype(np.float32), f=box.faces.astype(np.int32),
+             c=np.full((12, 3), 90, np.uint8))  # fmt: skip
+        files.append(data.getvalue())
+    return files
+
+
+_ITEM = (16, 16, 4)
+
+
+def _shard(_: Path) -> list[bytes]:
+    items = [pack_item(picture(seed, 16), 3) for seed in range(3)]
+    return [pack_shard([*items, None], 4)]
+
+
+def _read_shard(path: Path) -> object:
+    """Every item of a shard, of which the last is none."""
+    inside = path.parent / "array" / "c" / "0" / "0" / "0"
+    inside.mkdir(parents=True, exist_ok=True)
+    path.replace(inside / "0")
+    files = ShardFiles(path.parent / "array", _ITEM, 3, 4)
+    try:
+        return [files.read(i) for i in range(3)]
+    except ValueError as error:
+        assert "array/c/0/0/0/0" in str(error)
+        raise ValueError(f"{path}: {error}") from error
+
+
 FORMATS = (
     Format(name="binvox", suffix=".binvox", read=read_binvox, examples=_binvox),
     Format(name="png", suffix=".png", read=photo,
@@ -114,4 +204,12 @@ FORMATS = (
     Format(name="webp", suffix=".webp", read=photo, examples=_pictures("WEBP", ("RGBA",))),
     Format(name="split", suffix=".json", read=read_split, examples=_split),
     Format(name="npy", suffix=".npy", read=read_features, examples=_npy),
+    Format(name="mat", suffix=".mat", read=lambda path: read_mat(path, "voxel"), examples=_mat),
+    Format(name="pix3d", suffix=".json", read=read_photos, examples=_photos),
+    Format(name="index", suffix=".json", read=open_index, examples=_index),
+    Format(name="cameras", suffix=".txt", read=_read_cameras, examples=_cameras),
+    Format(name="shard", suffix=".shard", read=_read_shard, examples=_shard),
+    Format(name="npz", suffix=".npz", read=read_mesh, examples=_mesh_arrays),
+    *(Format(name=kind, suffix=f".{kind}", read=read_mesh, examples=_meshes(kind))
+      for kind in ("obj", "glb", "stl", "ply", "off")),
 )  # fmt: skip
