@@ -2,13 +2,13 @@
 
 Pictures of 137 x 137 with shadows and 2 x 2 rays a pixel, one core, over meshes of FOLDER spread
 evenly by number of faces. Baseline: trimesh casts as many rays at the same mesh with the same
-library (Embree), without light, shadows or a picture.
+library (Embree), without light, shadows or a picture. CPU time, as machines are shared.
 """
 
 import sys
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import trimesh
@@ -23,28 +23,28 @@ VIEWS = 12
 
 
 def measured(found: PaintedMesh) -> tuple[float, float, float, float]:
-    """Seconds: to make ready, per picture, per picture of the baseline, to voxelise."""
+    """Seconds of CPU time: to make ready, per picture, per picture of the baseline, to voxelise."""
     cameras = draw_cameras(VIEWS, np.random.default_rng(0))
-    start = perf_counter()
+    start = process_time()
     scene = Scene(found.mesh, paint=found.paint)
-    ready = perf_counter() - start
+    ready = process_time() - start
     solid = trimesh.Trimesh(found.mesh.vertices, found.mesh.faces, process=False)
     caster = RayMeshIntersector(solid)
     ours, baseline = [], []
     for azimuth, elevation, _, ratio, _ in cameras:
-        start = perf_counter()
+        start = process_time()
         picture = scene.render(azimuth=azimuth, elevation=elevation, ratio=ratio)
-        ours.append(perf_counter() - start)
+        ours.append(process_time() - start)
         eye, axes = camera(azimuth, elevation, ratio)
         _, rays = scene._rays(eye, axes, SIZE, 2)
         starts = np.broadcast_to(eye, rays.shape)
-        start = perf_counter()
+        start = process_time()
         caster.intersects_first(starts, rays)
-        baseline.append(perf_counter() - start)
+        baseline.append(process_time() - start)
         assert picture.any()
-    start = perf_counter()
+    start = process_time()
     voxelise_mesh(found.mesh)
-    return ready, median(ours), median(baseline), perf_counter() - start
+    return ready, median(ours), median(baseline), process_time() - start
 
 
 def main() -> None:
