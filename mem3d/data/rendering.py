@@ -6,6 +6,7 @@ length is 35/32 of the image's width (a field of view of about 49 degrees; the "
 metadata is a setting of the program it was made with).
 
 Source: constants of 3D-R2N2's renders as in PyTorch3D's r2n2 data set; light and colour: ours.
+Over 250 lines: a scene and its camera are read together.
 """
 
 from collections.abc import Sequence
