@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from mem3d.data.augmentation import MEAN, STD
+from mem3d.data.augmentation import MEAN, STD, Draws
 from mem3d.data.transforms import CROP, train_input
 from tests.made_up import blob, picture
 
@@ -20,22 +20,23 @@ def views():
 
 def stepwise_input(rgba, grid, size, rng):
     """The same draws from the same generator; colours rounded and clipped after every step."""
-    side = CROP * min(rgba.shape[:2]) * rng.uniform(0.85, 1.1)
-    shift = rng.uniform(-0.04, 0.04, 2) * min(rgba.shape[:2])
-    background = tuple(int(c) for c in rng.integers(225, 256, 3))
+    drawn, shortest = Draws.of(rng), min(rgba.shape[:2])
+    side = CROP * shortest * (0.85 + 0.25 * drawn.scale)
+    shift = (drawn.shift * 2 - 1) * 0.04 * shortest
+    background = tuple(int(c) for c in np.floor(225 + 31 * drawn.ground))
     left, top = (rgba.shape[1] - side) / 2 + shift[0], (rgba.shape[0] - side) / 2 + shift[1]
     box = tuple(round(v) for v in (left, top, left + side, top + side))
     cut = Image.fromarray(rgba).crop(box).resize((size, size), Image.Resampling.BILINEAR)
     canvas = Image.new("RGBA", cut.size, (*background, 255))
     image = Image.alpha_composite(canvas, cut).convert("RGB")
-    if rng.random() < 0.5:
+    if drawn.flip < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         grid = grid[:, :, ::-1]
-    for which in rng.permutation(3):
-        image = ENHANCERS[which](image).enhance(rng.uniform(0.6, 1.4))
-    if rng.random() < 0.5:
+    for which in drawn.order:
+        image = ENHANCERS[which](image).enhance(0.6 + 0.8 * drawn.factors[which])
+    if drawn.permute < 0.5:
         bands = image.split()
-        image = Image.merge("RGB", [bands[which] for which in rng.permutation(3)])
+        image = Image.merge("RGB", [bands[which] for which in drawn.channels])
     pixels = (np.asarray(image, np.float32) / 255 - MEAN) / STD
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)), np.ascontiguousarray(grid)
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
-
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # ImageNet, RGB in [0, 1]
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 GREY = np.array([0.299, 0.587, 0.114])  # of red, green, blue: ITU-R 601, as PIL and Pix2Vox
+_TO_UNIT, _ZERO = 1 / (255 * STD[:, None].astype(np.float64)), MEAN / STD
 # Principal components of ImageNet's colours, in [0, 1]: Krizhevsky et al. 2012, as Pix2Vox has them
 PCA_VALUES = np.array([0.2175, 0.0188, 0.0045])
 PCA_VECTORS = np.array(
@@ -98,49 +97,77 @@ PIX2VOX = Augmentation(scale=(1, 1), shift=0, pca_noise=0.1, permute=1)
 """Pix2Vox's own recipe for renders, except that a mirrored view has a mirrored grid."""
 
 
+@dataclass(frozen=True)
+class Draws:
+    """What chance says of one view; all numbers uniform in [0, 1), drawn in one call."""
+
+    scale: float
+    shift: NDArray[np.float64]  # (2,): x, y
+    ground: NDArray[np.float64]  # (3,): red, green, blue
+    flip: float
+    photo: float
+    factors: list[float]  # brightness, contrast, saturation
+    order: list[int]  # of these three, as a permutation
+    permute: float
+    channels: list[int]  # which channel comes first, second, third
+
+    @staticmethod
+    def of(rng: np.random.Generator) -> "Draws":
+        """Draw them."""
+        u = rng.random(18)
+        few = u.tolist()
+        return Draws(
+            scale=few[0],
+            shift=u[1:3],
+            ground=u[3:6],
+            flip=few[6],
+            photo=few[7],
+            factors=few[8:11],
+            order=_ranking(few[11:14]),
+            permute=few[14],
+            channels=_ranking(few[15:18]),
+        )
+
+
+def _ranking(numbers: list[float]) -> list[int]:
+    return sorted(range(len(numbers)), key=numbers.__getitem__)
+
+
 def color_map(
-    mean: NDArray[np.floating], how: Augmentation, ground: Matrix, rng: np.random.Generator
-) -> Matrix:
-    """Draw one picture's colours.
+    mean: NDArray[np.floating], how: Augmentation, drawn: Draws, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """One picture's colours.
 
     Args:
         mean: (4,) of the picture's pixels: red, green, blue (all three times alpha / 255), alpha,
             in [0, 255].
         how: settings.
-        ground: (3,) colour behind the picture, in [0, 255].
-        rng: the only source of randomness.
+        drawn: what chance says.
+        rng: where noise comes from, if there is to be any.
 
     Returns:
         (3, 5), what takes (red, green, blue, alpha, 1) to normalised RGB, not clipped.
     """
+    low, high = how.background
+    ground = np.floor(low + (high + 1 - low) * drawn.ground)
     colors = np.zeros((3, 5))
-    colors[:, :3] = np.eye(3)
+    colors[0, 0] = colors[1, 1] = colors[2, 2] = 1
     colors[:, 3], colors[:, 4] = -ground / 255, ground  # premultiplied: c + (1 - alpha) ground
-    center = np.append(mean, 1.0)
-    for which in rng.permutation(3):
-        factor = rng.uniform(1 - how.jitter, 1 + how.jitter)
-        colors = (_brightness, _contrast, _saturation)[which](colors, center, factor)
+    for which in drawn.order:
+        factor = 1 + how.jitter * (2 * drawn.factors[which] - 1)
+        if which == 0:  # brightness
+            colors *= factor
+            continue
+        grey = (1 - factor) * (GREY @ colors)
+        colors *= factor
+        if which == 1:  # contrast: away from, or towards, the mean grey of the whole picture
+            colors[:, 4] += grey[:4] @ mean + grey[4]
+        else:  # saturation: away from, or towards, each pixel's own grey
+            colors += grey
     if how.pca_noise:
         colors[:, 4] += 255 * PCA_VECTORS @ (rng.normal(0, how.pca_noise, 3) * PCA_VALUES)
-    if rng.random() < how.permute:
-        colors = colors[rng.permutation(3)]
-    colors = colors / (255 * STD[:, None])
-    colors[:, 4] -= MEAN / STD
-    return colors
-
-
-def _brightness(colors: Matrix, center: Matrix, factor: float) -> Matrix:
-    return factor * colors
-
-
-def _contrast(colors: Matrix, center: Matrix, factor: float) -> Matrix:
-    """Away from, or towards, the mean grey of the whole picture."""
-    away = factor * colors
-    away[:, 4] += (1 - factor) * (GREY @ colors @ center)
-    return away
-
-
-def _saturation(colors: Matrix, center: Matrix, factor: float) -> Matrix:
-    """Away from, or towards, each pixel's own grey."""
-    away: Matrix = factor * colors + (1 - factor) * (GREY @ colors)
-    return away
+    if drawn.permute < how.permute:
+        colors = colors[drawn.channels]
+    colors *= _TO_UNIT
+    colors[:, 4] -= _ZERO
+    return colors.astype(np.float32)

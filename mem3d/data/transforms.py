@@ -7,11 +7,14 @@ Source: Pix2Vox (crop, background, colour jitter, channel permutation); here a m
 with a mirrored grid.
 """
 
+from math import floor
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mem3d.data.augmentation import DEFAULT, MEAN, STD, Augmentation, color_map
+from mem3d.data.augmentation import DEFAULT, MEAN, STD, Augmentation, Draws, color_map
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.occlusion import occlude
 
@@ -23,7 +26,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 CROP = 128 / 137  # share of a render's side that the network sees
 BACKGROUND = 240  # grey behind the object outside training
 LONGEST = 1024  # pixels per side of a photo that is framed; the network sees far fewer
-_BLACK, _WHITE = (-MEAN / STD)[:, None], ((1 - MEAN) / STD)[:, None]  # once normalised
+_BLACK, _WHITE = (-MEAN / STD)[:, None, None], ((1 - MEAN) / STD)[:, None, None]  # normalised
 OBJECT_SHARE = 0.68  # long side of the object over that of the crop; median of the renders
 
 
@@ -64,47 +67,95 @@ def train_input(
     """
     if how.hides and rng.random() < how.occluded:
         rgba = occlude(rgba, rng.uniform(0, how.hides), rng)
+    drawn = Draws.of(rng)
     shortest = min(rgba.shape[:2])
-    side = CROP * shortest * rng.uniform(*how.scale)
-    shift = rng.uniform(-how.shift, how.shift, 2) * shortest
-    low, high = how.background
-    ground = rng.integers(low, high + 1, 3).astype(np.float64)
+    low, high = how.scale
+    side = CROP * shortest * (low + (high - low) * drawn.scale)
+    shift = (2 * drawn.shift - 1) * how.shift * shortest
     behind = None
-    if backgrounds is not None and rng.random() < how.photos:
+    if backgrounds is not None and drawn.photo < how.photos:
         behind = backgrounds.draw(rng)
-    is_mirrored = rng.random() < how.flip
-    cut = _cut(rgba, _box(rgba, side, (float(shift[0]), float(shift[1]))))
-    if is_mirrored:
-        cut, grid = cut[:, ::-1], grid[:, :, ::-1]
-    pixels = _planes(cut, size)
+    corner = np.array(rgba.shape[1::-1]) / 2 + shift - side / 2
+    seen, rows, columns = _object(rgba, corner, size / side, size)
+    if drawn.flip < how.flip:
+        seen, grid = seen[:, :, ::-1], grid[:, :, ::-1]
+        columns = slice(size - columns.stop, size - columns.start)
+    planes = seen.reshape(4, -1).astype(np.float32)
     if behind is not None:
-        pixels[:3] += (1 - pixels[3] / 255) * _planes(behind, size)
-        pixels[3] = 255
-    colors = color_map(pixels.mean(1), how, ground, rng).astype(np.float32)
-    image = colors[:, :4] @ pixels
-    image += colors[:, 4:]
+        photo = _scaled(behind.transpose(2, 0, 1), (size, size))
+        planes, rows, columns = _laid_over(planes, photo, rows, columns), slice(size), slice(size)
+    colors = color_map(planes.sum(1) / size**2, how, drawn, rng)
+    shown = colors[:, :4] @ planes
+    shown += colors[:, 4:]
+    image = np.empty((3, size, size), np.float32)
+    image[:] = colors[:, 4, None, None]  # ground alone
+    window = image[:, rows, columns]
+    window[:] = shown.reshape(window.shape)
     np.clip(image, _BLACK, _WHITE, out=image)
-    return image.reshape(3, size, size), np.ascontiguousarray(grid)
+    return image, np.ascontiguousarray(grid)
 
 
-def _cut(rgba: Rgba, box: Box) -> Rgba:
-    """A box of the picture, premultiplied by alpha; transparent past the picture's edges."""
-    return np.asarray(Image.fromarray(rgba).crop(box).convert("RGBa"))
+def _object(
+    rgba: Rgba, corner: NDArray[np.float64], zoom: float, size: int
+) -> tuple[Rgba, slice, slice]:
+    """What is not transparent, scaled: in a render, about a third of the crop.
+
+    Args:
+        rgba: (H, W, 4).
+        corner: (x, y) of the crop in the picture.
+        zoom: pixels of the crop's scaled side over those of the picture.
+        size: of the scaled crop.
+
+    Returns:
+        (4, h, w), premultiplied by alpha, and its rows and columns in the scaled crop; size and
+        place are rounded to whole pixels of that crop.
+    """
+    filled = np.ascontiguousarray(rgba).view(np.uint32)[..., 0] > 0  # any of the four channels
+    spans = [_span(filled.any(axis)) for axis in (1, 0)]
+    cut = rgba[spans[0], spans[1]].transpose(2, 0, 1).astype(np.uint16, order="C")
+    cut[:3] = (cut[:3] * cut[3] + 127) // 255
+    height, width = (max(1, round(side * zoom)) for side in cut.shape[1:])
+    scaled = _scaled(cut, (height, width))
+    places = []
+    for span, edge, length in zip(spans, corner[::-1].tolist(), (height, width), strict=True):
+        start = floor((span.start - edge) * zoom + 0.5)
+        first = min(max(start, 0), size)
+        places.append((first, max(first, min(start + length, size)), start))
+    (top, bottom, y), (left, right, x) = places
+    kept = scaled[:, top - y : bottom - y, left - x : right - x]
+    return kept, slice(top, bottom), slice(left, right)
 
 
-def _planes(pixels: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """(H, W, channels) scaled to (channels, S * S) in [0, 255].
+def _span(filled: Any) -> slice:
+    """From the first to the last that is filled, with room for edges to fade; never empty."""
+    where = np.flatnonzero(filled)
+    if not len(where):
+        return slice(0, 1)
+    return slice(max(0, int(where[0]) - 2), int(where[-1]) + 3)
+
+
+def _laid_over(
+    planes: NDArray[np.float32], photo: Rgba, rows: slice, columns: slice
+) -> NDArray[np.float32]:
+    """An object's planes (4, N), at their place over a photo (3, S, S): (4, S * S)."""
+    whole = np.full((4, *photo.shape[1:]), 255, np.float32)
+    whole[:3] = photo
+    seen = whole[:3, rows, columns]
+    seen[:] = (planes[:3] + (1 - planes[3] / 255) * seen.reshape(3, -1)).reshape(seen.shape)
+    return whole.reshape(4, -1)
+
+
+def _scaled(planes: NDArray[np.integer], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """(channels, H, W) at another height and width.
 
     torch's antialiased scaling of bytes equals PIL's to within a level, in a third of the time.
     """
     import torch
 
-    channels_first = torch.from_numpy(np.array(pixels, order="C")).permute(2, 0, 1)[None]
-    scaled = torch.nn.functional.interpolate(
-        channels_first, (size, size), mode="bilinear", antialias=True
-    )
-    planes: NDArray[np.float32] = scaled[0].flatten(1).float().numpy()
-    return planes
+    batch = torch.from_numpy(np.array(planes, np.uint8, order="C"))[None]
+    scaled = torch.nn.functional.interpolate(batch, shape, mode="bilinear", antialias=True)
+    result: NDArray[np.uint8] = scaled[0].numpy()
+    return result
 
 
 def normalise(picture: Image.Image) -> NetworkInput:

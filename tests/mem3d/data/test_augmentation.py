@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import asdict, replace
+from math import floor
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mem3d.data.augmentation import DEFAULT, MEAN, NONE, PIX2VOX, STD, Augmentation
+from mem3d.data.augmentation import DEFAULT, MEAN, NONE, PIX2VOX, STD, Augmentation, Draws
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.transforms import CROP, denormalise, train_input
 from mem3d.data.transforms import test_input as to_input
@@ -16,35 +17,46 @@ from tests.made_up import blob, picture
 SIZE = 64
 
 
-def scaled(plane, size):
-    return np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR))
+def scaled(plane, height, width):
+    return np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def naive_object(rgba, corner, zoom, size):
+    """What is not transparent, scaled and pasted at its place: (size, size, 4) in [0, 1]."""
+    rows, columns, _ = np.nonzero(rgba)
+    y0, x0 = max(0, rows.min() - 2), max(0, columns.min() - 2)
+    cut = rgba[y0 : rows.max() + 3, x0 : columns.max() + 3].astype(np.float32) / 255
+    cut[..., :3] *= cut[..., 3:]
+    height, width = (max(1, round(side * zoom)) for side in cut.shape[:2])
+    small = np.stack([scaled(cut[..., c].copy(), height, width) for c in range(4)], 2)
+    top, left = (floor((at - edge) * zoom + 0.5) for at, edge in ((y0, corner[1]), (x0, corner[0])))
+    canvas = np.zeros((size, size, 4), np.float32)
+    for y in range(height):
+        for x in range(width):
+            if 0 <= y + top < size and 0 <= x + left < size:
+                canvas[y + top, x + left] = small[y, x]
+    return canvas
 
 
 def naive_input(rgba, grid, size, rng, how, backgrounds=None):
-    """The recipe in floats, a step at a time: crop, lay over, mirror, colours, clip, normalise."""
+    """The recipe in floats, a step at a time: crop, mirror, lay over, colours, clip, normalise."""
+    drawn = Draws.of(rng)
     shortest = min(rgba.shape[:2])
-    side = CROP * shortest * rng.uniform(*how.scale)
-    dx, dy = rng.uniform(-how.shift, how.shift, 2) * shortest
-    ground = rng.integers(how.background[0], how.background[1] + 1, 3) / 255
-    photo = None
-    if backgrounds is not None and rng.random() < how.photos:
+    side = CROP * shortest * (how.scale[0] + (how.scale[1] - how.scale[0]) * drawn.scale)
+    shift = (drawn.shift - 0.5) * 2 * how.shift * shortest
+    corner = [rgba.shape[1] / 2 + shift[0] - side / 2, rgba.shape[0] / 2 + shift[1] - side / 2]
+    image = naive_object(rgba, corner, size / side, size)
+    if drawn.flip < how.flip:
+        image, grid = image[:, ::-1], grid[:, :, ::-1]
+    low, high = how.background
+    behind = np.floor(low + (high + 1 - low) * drawn.ground) / 255
+    if backgrounds is not None and drawn.photo < how.photos:
         photo = backgrounds.draw(rng).astype(np.float32) / 255
-    mirrored = rng.random() < how.flip
+        behind = np.stack([scaled(photo[..., c].copy(), size, size) for c in range(3)], 2)
+    image = image[..., :3] + (1 - image[..., 3:]) * behind
 
-    left, top = (rgba.shape[1] - side) / 2 + dx, (rgba.shape[0] - side) / 2 + dy
-    box = [round(v) for v in (left, top, left + side, top + side)]
-    cut = np.asarray(Image.fromarray(rgba).crop(box), np.float32) / 255
-    alpha = scaled(cut[..., 3], size)
-    behind = np.broadcast_to(ground, (size, size, 3))
-    if mirrored:
-        cut, alpha, grid = cut[:, ::-1], alpha[:, ::-1], grid[:, :, ::-1]
-    if photo is not None:
-        behind = np.stack([scaled(photo[..., c].copy(), size) for c in range(3)], 2)
-    image = np.stack([scaled((cut[..., c] * cut[..., 3]).copy(), size) for c in range(3)], 2)
-    image = image + (1 - alpha[..., None]) * behind
-
-    for which in rng.permutation(3):
-        factor = rng.uniform(1 - how.jitter, 1 + how.jitter)
+    for which in drawn.order:
+        factor = 1 - how.jitter + 2 * how.jitter * drawn.factors[which]
         grey = image @ [0.299, 0.587, 0.114]
         if which == 0:
             image = image * factor
@@ -57,8 +69,8 @@ def naive_input(rgba, grid, size, rng, how, backgrounds=None):
         image = image + r * np.array([-0.5675, -0.5808, -0.5836])
         image = image + g * np.array([0.7192, -0.0045, -0.6948])
         image = image + b * np.array([0.4009, -0.8140, 0.4203])
-    if rng.random() < how.permute:
-        image = image[..., rng.permutation(3)]
+    if drawn.permute < how.permute:
+        image = image[..., drawn.channels]
     return ((image.clip(0, 1) - MEAN) / STD).transpose(2, 0, 1), grid
 
 
