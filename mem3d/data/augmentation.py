@@ -1,8 +1,8 @@
 """How training pictures are varied: the settings, and their colours as one affine map.
 
-Brightness, contrast, saturation, noise, channel order, normalising and a plain background are all
-affine in a pixel's (red, green, blue, alpha), so that together they are one 3x5 matrix, whatever
-their order. Colours are clipped once, after the last of them.
+Brightness, contrast, saturation, noise, channel order and a plain background are all affine in a
+pixel's (red, green, blue, alpha), so that together they are one 3x5 matrix, whatever their order.
+Colours are clipped once, after the last of them.
 
 Source: Pix2Vox, `utils/data_transforms.py`, but for what `PIX2VOX` says.
 """
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # ImageNet, RGB in [0, 1]
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 GREY = np.array([0.299, 0.587, 0.114])  # of red, green, blue: ITU-R 601, as PIL and Pix2Vox
-_TO_UNIT, _ZERO = 1 / (255 * STD[:, None].astype(np.float64)), MEAN / STD
 # Principal components of ImageNet's colours, in [0, 1]: Krizhevsky et al. 2012, as Pix2Vox has them
 PCA_VALUES = np.array([0.2175, 0.0188, 0.0045])
 PCA_VECTORS = np.array(
@@ -146,7 +145,7 @@ def color_map(
         rng: where noise comes from, if there is to be any.
 
     Returns:
-        (3, 5), what takes (red, green, blue, alpha, 1) to normalised RGB, not clipped.
+        (3, 5), what takes (red, green, blue, alpha, 1) to RGB in [0, 255], not clipped.
     """
     low, high = how.background
     ground = np.floor(low + (high + 1 - low) * drawn.ground)
@@ -168,6 +167,4 @@ def color_map(
         colors[:, 4] += 255 * PCA_VECTORS @ (rng.normal(0, how.pca_noise, 3) * PCA_VALUES)
     if drawn.permute < how.permute:
         colors = colors[drawn.channels]
-    colors *= _TO_UNIT
-    colors[:, 4] -= _ZERO
     return colors.astype(np.float32)

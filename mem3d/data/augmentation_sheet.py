@@ -7,7 +7,7 @@ import numpy as np
 from mem3d.data.augmentation import NONE, Augmentation
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.shapes import Shapes
-from mem3d.data.transforms import Grid, denormalise, train_input
+from mem3d.data.transforms import Grid, train_pixels
 from mem3d.picture import grid_picture
 from memstore.sheets import Rgb, Tile, sheet
 
@@ -51,20 +51,20 @@ def augmentation_sheet(
         tiles = []
         for name, (alone, photos) in _alone(how, backgrounds).items():
             rng = np.random.default_rng([seed, i])
-            image, shape = train_input(rgba, grid, size, rng, alone, photos)
-            tiles.append(Tile(denormalise(image), name))
+            image, shape = train_pixels(rgba, grid, size, rng, alone, photos)
+            tiles.append(Tile(image.transpose(1, 2, 0), name))
             if name in ("as tested", "mirrored"):
                 tiles.append(_grid_tile(shape, name == "mirrored"))
         rows.append(tiles)
         together = []
         for sample in range(TOGETHER):
             one, same = (np.random.default_rng([seed, i, sample]) for _ in range(2))
-            image, shape = train_input(rgba, grid, size, one, how, backgrounds)
+            image, shape = train_pixels(rgba, grid, size, one, how, backgrounds)
             is_mirrored = bool(
-                train_input(rgba, _marked(), size, same, how, backgrounds)[1][0, 0, 1]
+                train_pixels(rgba, _marked(), size, same, how, backgrounds)[1][0, 0, 1]
             )
             name = "all, mirrored" if is_mirrored else "all"
-            together += [Tile(denormalise(image), name), _grid_tile(shape, is_mirrored)]
+            together += [Tile(image.transpose(1, 2, 0), name), _grid_tile(shape, is_mirrored)]
         rows.append(together)
     return sheet(rows, f"augmentation, {len(chosen)} of {len(data)} models, seed {seed}")
 

@@ -19,18 +19,23 @@ from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.occlusion import occlude
 
 Rgba = NDArray[np.uint8]
-NetworkInput = NDArray[np.float32]
+Pixels = NDArray[np.uint8]  # (3, S, S) RGB
+NetworkInput = NDArray[np.float32]  # (3, S, S), normalised
 Grid = NDArray[np.bool_]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 CROP = 128 / 137  # share of a render's side that the network sees
 BACKGROUND = 240  # grey behind the object outside training
 LONGEST = 1024  # pixels per side of a photo that is framed; the network sees far fewer
-_BLACK, _WHITE = (-MEAN / STD)[:, None, None], ((1 - MEAN) / STD)[:, None, None]  # normalised
 OBJECT_SHARE = 0.68  # long side of the object over that of the crop; median of the renders
 
 
 def test_input(rgba: Rgba, size: int) -> NetworkInput:
+    """Centre crop on a grey background, normalised: see `test_pixels`."""
+    return normalise(test_pixels(rgba, size))
+
+
+def test_pixels(rgba: Rgba, size: int) -> Pixels:
     """Centre crop on a grey background.
 
     Args:
@@ -38,20 +43,21 @@ def test_input(rgba: Rgba, size: int) -> NetworkInput:
         size: S, pixels per side of the result.
 
     Returns:
-        (3, S, S) RGB, normalised.
+        (3, S, S) RGB.
     """
     side = CROP * min(rgba.shape[:2])
-    return normalise(_crop(rgba, side, (0.0, 0.0), size, (BACKGROUND,) * 3))
+    picture = _crop(rgba, side, (0.0, 0.0), size, (BACKGROUND,) * 3)
+    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
 
 
-def train_input(
+def train_pixels(
     rgba: Rgba,
     grid: Grid,
     size: int,
     rng: np.random.Generator,
     how: Augmentation = DEFAULT,
     backgrounds: Backgrounds | None = None,
-) -> tuple[NetworkInput, Grid]:
+) -> tuple[Pixels, Grid]:
     """Random occluder, crop, mirror, background, colours; the grid is mirrored with the image.
 
     Args:
@@ -63,7 +69,7 @@ def train_input(
         backgrounds: photos to lay a share of the views over; None for plain colours alone.
 
     Returns:
-        (3, S, S) RGB, normalised, and (R, R, R).
+        (3, S, S) RGB and (R, R, R).
     """
     if how.hides and rng.random() < how.occluded:
         rgba = occlude(rgba, rng.uniform(0, how.hides), rng)
@@ -85,13 +91,13 @@ def train_input(
         photo = _scaled(behind.transpose(2, 0, 1), (size, size))
         planes, rows, columns = _laid_over(planes, photo, rows, columns), slice(size), slice(size)
     colors = color_map(planes.sum(1) / size**2, how, drawn, rng)
+    colors[:, 4] += 0.5  # rounds
     shown = colors[:, :4] @ planes
     shown += colors[:, 4:]
-    image = np.empty((3, size, size), np.float32)
-    image[:] = colors[:, 4, None, None]  # ground alone
+    image = np.empty((3, size, size), np.uint8)
+    image[:] = colors[:, 4, None, None].clip(0, 255)  # ground alone
     window = image[:, rows, columns]
-    window[:] = shown.reshape(window.shape)
-    np.clip(image, _BLACK, _WHITE, out=image)
+    window[:] = shown.clip(0, 255, out=shown).reshape(window.shape)
     return image, np.ascontiguousarray(grid)
 
 
@@ -158,10 +164,10 @@ def _scaled(planes: NDArray[np.integer], shape: tuple[int, int]) -> NDArray[np.u
     return result
 
 
-def normalise(picture: Image.Image) -> NetworkInput:
-    """RGB picture to (3, H, W) float32 with ImageNet's mean and deviation taken out."""
-    pixels = np.asarray(picture, np.float32) / 255
-    return np.ascontiguousarray(((pixels - MEAN) / STD).transpose(2, 0, 1))
+def normalise(pixels: Pixels) -> NetworkInput:
+    """(3, H, W) RGB to float32 with ImageNet's mean and deviation taken out."""
+    levels = pixels.astype(np.float32) / np.float32(255)
+    return (levels - MEAN[:, None, None]) / STD[:, None, None]
 
 
 def denormalise(image: NetworkInput) -> Rgba:

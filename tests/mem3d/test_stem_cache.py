@@ -9,7 +9,7 @@ import torch
 from mem3d import stem_cache
 from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
-from mem3d.data.views import Schedule, TrainingViews, collate
+from mem3d.data.views import Schedule, TrainingViews, loader
 from mem3d.encoder import Encoder
 from mem3d.stem_cache import StemCache
 
@@ -32,7 +32,7 @@ def test_every_batch_equals_the_stem_run_on_its_pictures(parts):
     assert seen[-1] == (16, 16)
     schedule = Schedule(8, 3, 4, seed=1)  # four epochs: each variant is shown twice
     for batch, samples in zip(cache.batches(schedule), schedule, strict=True):
-        want = collate([views[(epoch % 2, model)] for epoch, model in samples])
+        [want] = loader(views, [[(epoch % 2, model) for epoch, model in samples]], 0)
         assert batch.models == want.models
         assert batch.is_stem_maps
         np.testing.assert_array_equal(batch.grids, want.grids)

@@ -239,14 +239,14 @@ def test_own_shape_is_recalled_only_if_allowed(sets):
     torch.manual_seed(0)
     rates = {}
     for exclude in (False, True):
-        from mem3d.data.views import TrainingViews, collate
+        from mem3d.data.views import TrainingViews, loader
         from mem3d.model import Mem3D
 
         model = Mem3D(TINY.model)
         memory = Memory(replace(TINY.memory, delta=1.0, beta=0.99))
         run = Run(model, torch.optim.SGD(model.parameters(), 0.0), memory)
         views = TrainingViews(data, 64, seed=0, augment=False)
-        batch = collate([views[(0, i)] for i in range(4)])
+        [batch] = loader(views, [[(0, i) for i in range(4)]], 0)
         config = replace(TINY.train, exclude_self=exclude)
         train_step(run, batch, data, config, "cpu")
         rates[exclude] = train_step(run, batch, data, config, "cpu")["priors"]

@@ -13,7 +13,7 @@ from mem3d.data import pack as module
 from mem3d.data.opening import open_shapes
 from mem3d.data.pack import pack
 from mem3d.data.transforms import test_input as plain_input
-from mem3d.data.transforms import train_input
+from mem3d.data.transforms import train_pixels
 from memstore.errors import PathExistsError
 from tests.made_up import make_r2n2
 
@@ -51,7 +51,7 @@ def test_the_network_sees_the_same(made_up_data, tmp_path):
         ours, theirs = packed.image(i, 1), files.image(i, 1)
         assert plain_input(ours, 64).tobytes() == plain_input(theirs, 64).tobytes()
         first, second = (
-            train_input(image, data.grid(i), 64, np.random.default_rng(i))
+            train_pixels(image, data.grid(i), 64, np.random.default_rng(i))
             for image, data in ((ours, packed), (theirs, files))
         )
         assert [part.tobytes() for part in first] == [part.tobytes() for part in second]

@@ -8,6 +8,7 @@ import torch
 from mem3d.data.augmentation import NONE
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.r2n2 import R2N2
+from mem3d.data.transforms import test_input as to_input
 from mem3d.data.views import Schedule, TestViews, TrainingViews, collate, loader
 
 
@@ -50,7 +51,7 @@ def test_settings_of_augmentation_reach_the_samples(made_up_data):
     black = Backgrounds(np.zeros((1, 256, 256, 3), np.uint8), "0" * 16)
     how = replace(NONE, photos=1)
     dark = TrainingViews(data, 64, seed=0, augment=True, augmentation=how, backgrounds=black)
-    assert plain[(0, 0)][0][0, 0, 0] > 1.5 > -1.5 > dark[(0, 0)][0][0, 0, 0]  # light, black corner
+    assert plain[(0, 0)][0][0, 0, 0] > 200 > 30 > dark[(0, 0)][0][0, 0, 0]  # light, black corner
 
 
 def test_tests_use_the_first_view(made_up_data):
@@ -81,4 +82,10 @@ def test_workers_change_nothing(made_up_data):
         assert torch.equal(here.images, there.images)
         assert torch.equal(here.grids, there.grids)
         assert here.models == there.models
-        assert there.images.is_shared()
+
+
+def test_a_batch_is_normalised_as_a_picture_is(made_up_data):
+    data = R2N2.open(made_up_data, "test")
+    [batch] = loader(TestViews(data, 64), [[1, 3]], 0)
+    want = [to_input(data.image(i, 0), 64) for i in (1, 3)]
+    np.testing.assert_array_equal(batch.images.numpy(), want)
