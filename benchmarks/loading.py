@@ -40,7 +40,7 @@ from memstore import Memory
 
 SIZE, BATCH, WORKERS = SMALL.model.image_size, SMALL.train.batch, 2
 WARM_UP = 2 * WORKERS + 2  # batches: what the workers have ready when the clock starts
-STEPS = 40  # batches per round
+STEPS = 120  # batches per round
 
 
 class PlainFiles(Dataset):

@@ -23,7 +23,7 @@ def stepwise_input(rgba, grid, size, rng):
     drawn, shortest = Draws.of(rng), min(rgba.shape[:2])
     side = CROP * shortest * (0.85 + 0.25 * drawn.scale)
     shift = (drawn.shift * 2 - 1) * 0.04 * shortest
-    background = tuple(int(c) for c in np.floor(225 + 31 * drawn.ground))
+    background = tuple(int(c) for c in np.floor(225 + 31 * np.array(drawn.ground)))
     left, top = (rgba.shape[1] - side) / 2 + shift[0], (rgba.shape[0] - side) / 2 + shift[1]
     box = tuple(round(v) for v in (left, top, left + side, top + side))
     cut = Image.fromarray(rgba).crop(box).resize((size, size), Image.Resampling.BILINEAR)

@@ -9,13 +9,15 @@ Source: Pix2Vox, `utils/data_transforms.py`, but for what `PIX2VOX` says.
 
 import re
 from dataclasses import dataclass, fields
+from math import floor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # ImageNet, RGB in [0, 1]
 STD = np.array([0.229, 0.224, 0.225], np.float32)
-GREY = np.array([0.299, 0.587, 0.114])  # of red, green, blue: ITU-R 601, as PIL and Pix2Vox
+R, G, B = 0.299, 0.587, 0.114  # share in grey: ITU-R 601, as PIL and Pix2Vox
 # Principal components of ImageNet's colours, in [0, 1]: Krizhevsky et al. 2012, as Pix2Vox has them
 PCA_VALUES = np.array([0.2175, 0.0188, 0.0045])
 PCA_VECTORS = np.array(
@@ -96,13 +98,12 @@ PIX2VOX = Augmentation(scale=(1, 1), shift=0, pca_noise=0.1, permute=1)
 """Pix2Vox's own recipe for renders, except that a mirrored view has a mirrored grid."""
 
 
-@dataclass(frozen=True)
-class Draws:
+class Draws(NamedTuple):
     """What chance says of one view; all numbers uniform in [0, 1), drawn in one call."""
 
     scale: float
     shift: NDArray[np.float64]  # (2,): x, y
-    ground: NDArray[np.float64]  # (3,): red, green, blue
+    ground: list[float]  # red, green, blue
     flip: float
     photo: float
     factors: list[float]  # brightness, contrast, saturation
@@ -118,7 +119,7 @@ class Draws:
         return Draws(
             scale=few[0],
             shift=u[1:3],
-            ground=u[3:6],
+            ground=few[3:6],
             flip=few[6],
             photo=few[7],
             factors=few[8:11],
@@ -148,21 +149,24 @@ def color_map(
         (3, 5), what takes (red, green, blue, alpha, 1) to RGB in [0, 255], not clipped.
     """
     low, high = how.background
-    ground = np.floor(low + (high + 1 - low) * drawn.ground)
-    colors = np.zeros((3, 5))
-    colors[0, 0] = colors[1, 1] = colors[2, 2] = 1
-    colors[:, 3], colors[:, 4] = -ground / 255, ground  # premultiplied: c + (1 - alpha) ground
+    rows = []  # plain lists: numpy takes longer to be called than fifteen numbers to be multiplied
+    for channel, unit in enumerate(([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0])):
+        ground = floor(low + (high + 1 - low) * drawn.ground[channel])
+        rows.append([*unit, -ground / 255, ground])  # premultiplied: c + (1 - alpha) ground
+    center = [*mean.tolist(), 1.0]
     for which in drawn.order:
         factor = 1 + how.jitter * (2 * drawn.factors[which] - 1)
-        if which == 0:  # brightness
-            colors *= factor
-            continue
-        grey = (1 - factor) * (GREY @ colors)
-        colors *= factor
+        red, green, blue = rows
+        grey = [
+            (1 - factor) * (R * r + G * g + B * b) for r, g, b in zip(red, green, blue, strict=True)
+        ]
+        rows = [[factor * value for value in row] for row in rows]
         if which == 1:  # contrast: away from, or towards, the mean grey of the whole picture
-            colors[:, 4] += grey[:4] @ mean + grey[4]
-        else:  # saturation: away from, or towards, each pixel's own grey
-            colors += grey
+            level = sum(g * c for g, c in zip(grey, center, strict=True))
+            rows = [[*row[:4], row[4] + level] for row in rows]
+        elif which == 2:  # saturation: away from, or towards, each pixel's own grey
+            rows = [[value + g for value, g in zip(row, grey, strict=True)] for row in rows]
+    colors = np.array(rows)
     if how.pca_noise:
         colors[:, 4] += 255 * PCA_VECTORS @ (rng.normal(0, how.pca_noise, 3) * PCA_VALUES)
     if drawn.permute < how.permute:

@@ -8,7 +8,6 @@ with a mirrored grid.
 """
 
 from math import floor
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,8 +115,8 @@ def _object(
         (4, h, w), premultiplied by alpha, and its rows and columns in the scaled crop; size and
         place are rounded to whole pixels of that crop.
     """
-    filled = np.ascontiguousarray(rgba).view(np.uint32)[..., 0] > 0  # any of the four channels
-    spans = [_span(filled.any(axis)) for axis in (1, 0)]
+    words = np.ascontiguousarray(rgba).view(np.uint32)[..., 0]  # any of the four channels counts
+    spans = [_span(np.bitwise_or.reduce(words, axis)) for axis in (1, 0)]
     cut = rgba[spans[0], spans[1]].transpose(2, 0, 1).astype(np.uint16, order="C")
     cut[:3] = (cut[:3] * cut[3] + 127) // 255
     height, width = (max(1, round(side * zoom)) for side in cut.shape[1:])
@@ -132,7 +131,7 @@ def _object(
     return kept, slice(top, bottom), slice(left, right)
 
 
-def _span(filled: Any) -> slice:
+def _span(filled: NDArray[np.uint32]) -> slice:
     """From the first to the last that is filled, with room for edges to fade; never empty."""
     where = np.flatnonzero(filled)
     if not len(where):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -132,27 +132,56 @@ def loader(dataset: Dataset[Sample], batches: Iterable[list[Any]], workers: int)
     """Load `batches` of indices; more processes than the machine has cores are not started.
 
     A sample depends on its index alone, so the number of processes changes nothing but the speed.
-    Workers hand over bytes, a quarter of the size of what the network takes.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    stacked: DataLoader[Any] = DataLoader(
+    parcels: DataLoader[Any] = DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=min(workers, cores or 1),
-        collate_fn=collate,
+        collate_fn=Parcel.of,
         generator=torch.Generator(),  # else it draws from torch's own, which a resumed run restores
     )
-    for batch in stacked:
-        yield replace(batch, images=normalise(batch.images))
+    for parcel in parcels:
+        yield parcel.opened()
 
 
-def collate(samples: list[Sample]) -> Batch:
-    """Stack samples, images in bytes; a worker does so in memory that the main process shares."""
-    return Batch(
-        images=default_collate([image for image, _, _ in samples]),
-        grids=default_collate([grid for _, grid, _ in samples]),
-        models=[model for _, _, model in samples],
-    )
+@dataclass(frozen=True)
+class Parcel:
+    """A batch on its way from a worker: one tensor of bytes, since what is shared costs by piece.
+
+    Attributes:
+        rows: (B, 3 * S * S + R**3 / 8) uint8, pixels and packed voxels of each sample.
+        size: S.
+        resolution: R.
+        models: positions in the data set.
+    """
+
+    rows: Tensor
+    size: int
+    resolution: int
+    models: list[int]
+
+    @staticmethod
+    def of(samples: list[Sample]) -> "Parcel":
+        """Stack samples; in a worker at once into memory that it shares with the main process."""
+        rows = [
+            torch.cat([pixels.flatten(), torch.from_numpy(np.packbits(grid.numpy()))])
+            for pixels, grid, _ in samples
+        ]
+        pixels, grid, _ = samples[0]
+        models = [model for _, _, model in samples]
+        return Parcel(default_collate(rows), pixels.shape[-1], len(grid), models)
+
+    def opened(self) -> Batch:
+        """What the network takes."""
+        pixels, bits = self.rows.tensor_split([3 * self.size**2], dim=1)
+        shape = (self.resolution,) * 3
+        unpacked = np.unpackbits(bits.numpy(), axis=1, count=self.resolution**3)
+        return Batch(
+            images=normalise(pixels.reshape(-1, 3, self.size, self.size)),
+            grids=torch.from_numpy(unpacked.view(np.bool_)).reshape(-1, *shape),
+            models=self.models,
+        )
 
 
 def normalise(pixels: Tensor) -> Tensor:

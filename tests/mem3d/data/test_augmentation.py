@@ -49,7 +49,7 @@ def naive_input(rgba, grid, size, rng, how, backgrounds=None):
     if drawn.flip < how.flip:
         image, grid = image[:, ::-1], grid[:, :, ::-1]
     low, high = how.background
-    behind = np.floor(low + (high + 1 - low) * drawn.ground) / 255
+    behind = np.floor(low + (high + 1 - low) * np.array(drawn.ground)) / 255
     if backgrounds is not None and drawn.photo < how.photos:
         photo = backgrounds.draw(rng).astype(np.float32) / 255
         behind = np.stack([scaled(photo[..., c].copy(), size, size) for c in range(3)], 2)

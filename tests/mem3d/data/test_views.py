@@ -9,7 +9,7 @@ from mem3d.data.augmentation import NONE
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.transforms import test_input as to_input
-from mem3d.data.views import Schedule, TestViews, TrainingViews, collate, loader
+from mem3d.data.views import Schedule, TestViews, TrainingViews, loader
 
 
 def test_every_epoch_shows_every_model_once():
@@ -56,7 +56,7 @@ def test_settings_of_augmentation_reach_the_samples(made_up_data):
 
 def test_tests_use_the_first_view(made_up_data):
     data = R2N2.open(made_up_data, "test")
-    batch = collate([TestViews(data, 64)[i] for i in range(len(data))])
+    [batch] = loader(TestViews(data, 64), [list(range(len(data)))], 0)
     assert batch.images.shape == (4, 3, 64, 64)
     assert batch.models == [0, 1, 2, 3]
     np.testing.assert_array_equal(batch.grids[2].numpy(), data.grid(2))
