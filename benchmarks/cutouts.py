@@ -1,0 +1,174 @@
+"""How well objects are cut out of photos: python -m benchmarks.cutouts RUN DATA PHOTOS
+
+Test renders, whose true masks are known, are laid over grounds of one colour, over gradients and
+over pieces of the photos in a folder. First table: IoU of the masks found, beside OpenCV's GrabCut
+where that is installed. Second: IoU of RUN's reconstructions from such pictures, t = .3. Third:
+the same where an occluder hides a share of the object.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from mem3d.checkpoint import load
+from mem3d.data.cutout import object_mask
+from mem3d.data.framing import frame_photo
+from mem3d.data.occlusion import occlude
+from mem3d.data.opening import open_shapes
+from mem3d.data.photos import photo, pictures_in
+from mem3d.data.shapes import Shapes
+from mem3d.evaluation import FIXED_THRESHOLD
+from mem3d.metrics import iou
+from mem3d.reconstruction import reconstruct
+
+Picture = NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+
+KINDS = ("one colour", "gradient", "photo")
+HIDDEN = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+
+
+def ground(kind: str, side: int, photos: list[Picture], rng: np.random.Generator) -> Picture:
+    """(side, side, 3) something to stand before."""
+    if kind == "photo":
+        one = photos[rng.integers(len(photos))]
+        length = int(min(one.shape[:2]) * rng.uniform(0.5, 1))
+        top, left = (rng.integers(0, room - length + 1) for room in one.shape[:2])
+        piece = Image.fromarray(one[top : top + length, left : left + length])
+        return np.asarray(piece.resize((side, side), Image.Resampling.BICUBIC))
+    if kind == "one colour":
+        return np.full((side, side, 3), rng.uniform(60, 255, 3)).astype(np.uint8)
+    first, last = (color * 0.3 + color.mean() * 0.7 for color in rng.uniform(120, 255, (2, 3)))
+    y, x = np.mgrid[:side, :side] / side
+    angle = rng.uniform(0, 2 * np.pi)
+    along = np.cos(angle) * x + np.sin(angle) * y
+    along = (along - along.min()) / np.ptp(along)
+    return (first + (last - first) * along[..., None]).astype(np.uint8)
+
+
+def laid_over(rgba: Picture, behind: Picture, rng: np.random.Generator) -> Picture:
+    """(S, S, 3) with a camera's noise."""
+    alpha = rgba[..., 3:] / 255
+    mixed = rgba[..., :3] * alpha + behind * (1 - alpha) + rng.normal(0, 3, behind.shape)
+    return mixed.clip(0, 255).astype(np.uint8)
+
+
+def box_of(rgba: Picture, room: int) -> Box:
+    """Around the object, with so many pixels to spare."""
+    mask = rgba[..., 3] > 127
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    low, high = 1, len(rgba) - 1
+    return (
+        max(low, int(columns[0]) - room),
+        max(low, int(rows[0]) - room),
+        min(high, int(columns[-1]) + 1 + room),
+        min(high, int(rows[-1]) + 1 + room),
+    )
+
+
+def grab_cut(rgb: Picture, box: Box | None) -> NDArray[np.bool_]:
+    """OpenCV's, five iterations from a box, by default all but the border."""
+    import cv2  # not among this project's dependencies
+
+    height, width = rgb.shape[:2]
+    left, top, right, bottom = box or (6, 6, width - 6, height - 6)
+    mask = np.zeros((height, width), np.uint8)
+    cv2.setRNGSeed(0)
+    rest = np.zeros((1, 65)), np.zeros((1, 65))
+    rectangle = (left, top, right - left, bottom - top)
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
+    cv2.grabCut(bgr, mask, rectangle, *rest, 5, cv2.GC_INIT_WITH_RECT)
+    return (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
+
+
+def masks(data: Shapes, photos: list[Picture]) -> None:
+    """Print the first table, over every second model in a random view."""
+    ways: dict[str, Callable[[Picture, Box], NDArray[np.bool_] | None]] = {
+        "everything": lambda rgb, box: None,
+        "ours": lambda rgb, box: object_mask(rgb),
+        "ours, with a box": lambda rgb, box: object_mask(rgb, box),
+    }
+    try:
+        import cv2  # noqa: F401
+
+        ways["GrabCut"] = lambda rgb, box: grab_cut(rgb, None)
+        ways["GrabCut, with a box"] = grab_cut
+    except ImportError:
+        print("(no OpenCV: GrabCut is left out)")
+    rng = np.random.default_rng(5)
+    found: dict[tuple[str, str], list[float]] = {}
+    for i in range(0, len(data), 2):
+        rgba = data.image(i, int(rng.integers(data.views(i))))
+        true = rgba[..., 3] > 127
+        for kind in KINDS:
+            rgb = laid_over(rgba, ground(kind, len(rgba), photos, rng), rng)
+            for name, way in ways.items():
+                mask = way(rgb, box_of(rgba, 2))
+                mask = np.ones_like(true) if mask is None else mask
+                found.setdefault((name, kind), []).append((mask & true).sum() / (mask | true).sum())
+    print("\nIoU of masks, mean (median) | " + " | ".join(KINDS))
+    for name in ways:
+        cells = [found[name, kind] for kind in KINDS]
+        print(name, *(f"{np.mean(c):.3f} ({np.median(c):.3f})" for c in cells), sep=" | ")
+
+
+def shapes(run: Path, data: Shapes, photos: list[Picture]) -> None:
+    """Print the other two tables, over view 00 of all models."""
+    model, memory, _ = load(run)
+    true = torch.from_numpy(np.stack([data.grid(i) for i in range(len(data))]))
+    views = [data.image(i, 0) for i in range(len(data))]
+
+    def score(pictures: list[Picture]) -> str:
+        parts = [pictures[at : at + 13] for at in range(0, len(pictures), 13)]
+        results = [one for part in parts for one in reconstruct(model, memory, part, framed=True)]
+        occupancy = torch.from_numpy(np.stack([one.occupancy for one in results]))
+        return f"{iou(occupancy, true, threshold=FIXED_THRESHOLD).mean().item():.3f}"
+
+    print("\nIoU of shapes | " + " | ".join(KINDS))
+    rng = np.random.default_rng(7)
+    laid = {kind: [_opaque(view, kind, photos, rng) for view in views] for kind in KINDS}
+    boxes = [box_of(view, 0) for view in views]
+    for background in ("keep", None):  # None cuts where something stands out
+        said = background or "cut"
+        for name, given in ((said, [None] * len(views)), (f"{said}, box", boxes)):
+            cells = [
+                [
+                    frame_photo(one, box=box, background=background).rgba
+                    for one, box in zip(laid[kind], given, strict=True)
+                ]
+                for kind in KINDS
+            ]
+            print(name, *(score(cell) for cell in cells), sep=" | ", flush=True)
+    print("true mask, framed likewise |", score([frame_photo(view).rgba for view in views]))
+    print("as it is |", score(views))
+    print("\nhidden | " + " | ".join(f"{share:.0%}" for share in HIDDEN))
+    rng = np.random.default_rng(9)
+    rows = [[occlude(view, share, rng) if share else view for view in views] for share in HIDDEN]
+    print("IoU of shapes", *(score(row) for row in rows), sep=" | ")
+
+
+def _opaque(view: Picture, kind: str, photos: list[Picture], rng: np.random.Generator) -> Picture:
+    rgb = laid_over(view, ground(kind, len(view), photos, rng), rng)
+    return np.dstack([rgb, np.full(view.shape[:2], 255, np.uint8)])
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("photos", type=Path)
+    given = parser.parse_args()
+    data = open_shapes(given.data, "test")
+    photos = [photo(path)[..., :3] for path in pictures_in(given.photos)[0]]
+    masks(data, photos)
+    shapes(given.run, data, photos)
+
+
+if __name__ == "__main__":
+    main()
