@@ -76,6 +76,7 @@ class Packed:
         self._group = group
         self._contents = contents
         self._images, self._grids = items
+        self._bits: dict[int, Bytes] = {}  # of grids read before: 4 KiB each
 
     @classmethod
     def open(
@@ -130,6 +131,10 @@ class Packed:
         images, grids = items
         return cls(path, group, contents, (images, grids), None if split is None else Path(split))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a process that is sent this needs; it reads grids itself."""
+        return {**self.__dict__, "_bits": {}}
+
     @property
     def skipped(self) -> tuple[Skipped, ...]:
         """What was asked for and is not in the pack, or broken."""
@@ -158,8 +163,10 @@ class Packed:
     def grid(self, i: int) -> NDArray[np.bool_]:
         """Voxels of model i, (R, R, R) indexed [x, y, z]; ValueError names a damaged file."""
         side = self._contents.resolution
-        bits = self._grids.read(self._contents.rows[i])
-        return np.unpackbits(bits, count=side**3).view(np.bool_).reshape((side,) * 3)
+        row = self._contents.rows[i]
+        if row not in self._bits:
+            self._bits[row] = self._grids.read(row)
+        return np.unpackbits(self._bits[row], count=side**3).view(np.bool_).reshape((side,) * 3)
 
     def image(self, i: int, view: int) -> NDArray[np.uint8]:
         """View of model i, (H, W, 4) RGBA in [0, 255]; ValueError names a damaged file."""
