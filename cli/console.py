@@ -1,7 +1,7 @@
 """What the commands of both programs share: options, progress, notices."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -104,12 +104,18 @@ def open_data(
     with progress_bar(quiet, f"checking {subset or root}") as show:
         data = open_shapes(root, subset, split).check(views, show)
     if data.skipped:
-        typer.echo(f"{root}: skipped {len(data.skipped)} missing or broken models:", err=True)
-        for skip in data.skipped[:10]:
-            typer.echo(f"  {skip.source}: {skip.reason}", err=True)
-        if len(data.skipped) > 10:
-            typer.echo(f"  ... and {len(data.skipped) - 10} more", err=True)
+        typer.echo(f"{printable(root)}: missing or broken: {len(data.skipped)}", err=True)
+        print_skipped((skip.source, skip.reason) for skip in data.skipped)
     return data
+
+
+def print_skipped(skipped: Iterable[tuple[str, str]]) -> None:
+    """Name on stderr what was left out, and why: the first ten, and how many more."""
+    listed = list(skipped)
+    for name, reason in listed[:10]:
+        typer.echo(f"  skipped {printable(name)}: {printable(reason)}", err=True)
+    if len(listed) > 10:
+        typer.echo(f"  ... and {len(listed) - 10:,} more", err=True)
 
 
 def open_backgrounds(folder: Path, quiet: bool) -> "Backgrounds":
@@ -118,8 +124,5 @@ def open_backgrounds(folder: Path, quiet: bool) -> "Backgrounds":
 
     with progress_bar(quiet, "background photos") as show:
         found = Backgrounds.open(folder, show)
-    for name, reason in found.skipped[:10]:
-        typer.echo(f"skipped {printable(name)}: {printable(reason)}", err=True)
-    if len(found.skipped) > 10:
-        typer.echo(f"... and {len(found.skipped) - 10} more", err=True)
+    print_skipped(found.skipped)
     return found

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import DataFolder, Quiet, Subset, progress_bar
+from mem3d_cli.console import DataFolder, Quiet, Subset, printable, progress_bar
 from mem3d_cli.data_augment import augment
 from mem3d_cli.data_check import check
 from mem3d_cli.data_pack import index, pack
@@ -42,7 +42,7 @@ def synth(
             processes=processes or os.cpu_count() or 1,
             progress=show,
         )
-    typer.echo(f"{folder}: made {made} models")
+    typer.echo(f"{printable(folder)}: made {made} models")
 
 
 @data_app.command()
@@ -79,4 +79,4 @@ def show(
     else:
         chosen = spread([shapes.category(i) for i in range(len(shapes))], count)
     save_png(out, axes_sheet(shapes, chosen, range(view, view + views)))
-    typer.echo(str(out))
+    typer.echo(printable(out))

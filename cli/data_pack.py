@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mem3d_cli.console import AsJson, Quiet, print_json, printable, progress_bar
+from mem3d_cli.console import AsJson, Quiet, print_json, print_skipped, printable, progress_bar
 
 if TYPE_CHECKING:
     from mem3d.data.shapes import Shapes
@@ -74,10 +74,7 @@ def index(
 def _tell(out: Path, made: "Shapes", as_json: bool) -> None:
     """What was made, and on stderr what was left out."""
     views = sum(made.views(i) for i in range(len(made)))
-    for skip in made.skipped[:10]:
-        typer.echo(f"  skipped {printable(skip.source)}: {printable(skip.reason)}", err=True)
-    if len(made.skipped) > 10:
-        typer.echo(f"  ... and {len(made.skipped) - 10} more", err=True)
+    print_skipped((skip.source, skip.reason) for skip in made.skipped)
     if as_json:
         skipped = len(made.skipped)
         print_json({"path": str(out), "models": len(made), "views": views, "skipped": skipped})

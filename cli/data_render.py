@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import AsJson, Quiet, print_json, printable, progress_bar
-
-_SHOWN = 10  # files that are named on stderr
+from mem3d_cli.console import AsJson, Quiet, print_json, print_skipped, printable, progress_bar
 
 
 def render(
@@ -35,11 +33,9 @@ def render(
     config = RenderConfig(views=views, size=size, up=up, front=front, category=category, seed=seed)
     with progress_bar(quiet, "meshes") as show:
         found = render_meshes(folder, out, config, processes or os.cpu_count() or 1, show)
-    for broken in found.skipped[:_SHOWN]:
-        typer.echo(f"skipped {printable(broken.file)}: {printable(broken.reason)}", err=True)
-    if len(found.skipped) > _SHOWN:
-        more = f"... and {len(found.skipped) - _SHOWN} more: {printable(out / REPORT)}"
-        typer.echo(more, err=True)
+    print_skipped((broken.file, broken.reason) for broken in found.skipped)
+    if found.skipped:
+        typer.echo(f"all of them: {printable(out / REPORT)}", err=True)
     if as_json:
         skipped = [{"file": broken.file, "reason": broken.reason} for broken in found.skipped]
         print_json({"path": str(out), "models": found.models, "made": found.made,

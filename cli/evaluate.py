@@ -153,6 +153,8 @@ def _guarded(
     guard = {"models": known.value, **counts}
     if not found or known is Known.keep:
         return test, guard
+    if len(found) == len(test):
+        raise ValueError(f"{test.root}: {told(found, len(test))}; none is left to test on")
     left_out = {one.model for one in found}
     return Selection(test, [i for i in range(len(test)) if i not in left_out]), guard
 

@@ -4,10 +4,13 @@ Each command is one library call plus printing. Libraries are imported inside th
 --help answers at once.
 """
 
+import io
+import sys
 from typing import Annotated
 
 import typer
 
+from mem3d_cli.console import printable
 from mem3d_cli.data import data_app
 from mem3d_cli.evaluate import evaluate
 from mem3d_cli.reconstruct import reconstruct
@@ -42,16 +45,19 @@ def _main(
 
 
 def _foreseen() -> tuple[type[Exception], ...]:
-    """Errors that the libraries raise on purpose; asked only once one was raised."""
+    """Errors of the data or the machine; asked only once one was raised."""
     from memstore import MemstoreError
 
-    return (ValueError, OSError, MemstoreError)
+    return (ValueError, OSError, MemoryError, MemstoreError)
 
 
 def main() -> None:
     """Console entry point: a foreseen error is one line on stderr and exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # its encoding may lack a character
     try:
         app()
     except _foreseen() as error:
-        typer.echo(f"mem3d-cli: {error}", err=True)
+        typer.echo(f"mem3d-cli: {printable(error) or type(error).__name__}", err=True)
         raise SystemExit(1) from error

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mem3d_cli.console import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -101,10 +103,11 @@ def reconstruction_lines(rows: list[dict[str, Any]]) -> str:
     """Per photo: how much, what was recalled, which files."""
     lines = []
     for row in rows:
-        recalled = ", ".join(f"{p['source']} ({p['cosine']:.3f})" for p in row["recalled"])
-        what = f"background {row['background']}" if row["background"] != "masked" else "masked"
-        lines.append(
-            f"{row['photo']}: {what}; {row['voxels']} voxels; recalled {recalled or 'nothing'}"
+        recalled = ", ".join(
+            f"{printable(p['source'])} ({p['cosine']:.3f})" for p in row["recalled"]
         )
+        what = f"background {row['background']}" if row["background"] != "masked" else "masked"
+        photo, recalled = printable(row["photo"]), recalled or "nothing"
+        lines.append(f"{photo}: {what}; {row['voxels']} voxels; recalled {recalled}")
         lines.append("  " + "  ".join(row["files"]))
     return "\n".join(lines)

@@ -88,7 +88,7 @@ def axes_sheet(data: Shapes, models: Sequence[int], views: Sequence[int] = (0,))
 
 def _model_row(data: Shapes, i: int, views: Sequence[int]) -> list[Tile]:
     """One row of the axes sheet."""
-    name = f"{data.category(i)}\n{data.source(i).split('/')[-1]}"
+    name = f"{data.category(i)}\n{data.source(i).removesuffix('/voxel').split('/')[-1]}"
     try:
         grid = data.grid(i)
         front = Tile(grid_picture(grid), "grid, front right")

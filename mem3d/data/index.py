@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mem3d.data.model_table import check_listed, choose, read_json, subset_of, subsets
+from mem3d.data.model_table import check_listed, choose, read_object, subset_of, subsets
 from mem3d.data.r2n2 import R2N2, Model, view_name
 from mem3d.data.shapes import Skipped
 from mem3d.data.splits import Subset
@@ -36,11 +36,12 @@ _SOURCE = re.compile(r"[\w-][\w.-]{0,199}/[\w-][\w.-]{0,199}", re.ASCII)  # it b
 
 
 class Indexed(R2N2):
-    """R2N2 models as an index lists them; `split` is the index or the split file that was used."""
+    """R2N2 models as an index lists them; `root` is the index, `split` a file used instead."""
 
     def __init__(
         self,
         root: Path,
+        folder: Path,
         models: tuple[Model, ...],
         skipped: tuple[Skipped, ...],
         split: Path | None,
@@ -48,7 +49,11 @@ class Indexed(R2N2):
     ) -> None:
         """Use `open_index`."""
         super().__init__(root, models, skipped, split)
+        self.folder = folder
         self.subset_of = subset_of
+
+    def _with(self, models: tuple[Model, ...], skipped: tuple[Skipped, ...]) -> "Indexed":
+        return Indexed(self.root, self.folder, models, skipped, self.split, self.subset_of)
 
 
 def write_index(
@@ -84,7 +89,7 @@ def write_index(
             progress(i + 1, len(data))
     about = {
         _KEY: VERSION,
-        "root": os.path.relpath(data.root, out.parent),
+        "root": os.path.relpath(data.folder, out.parent),
         "skipped": [{"source": skip.source, "reason": skip.reason} for skip in skipped],
     }
     if out.suffix == ".json":
@@ -116,7 +121,7 @@ def open_index(
         ValueError: no index, a damaged one, or a wish that it cannot meet.
     """
     path = Path(path)
-    about = _read_parquet(path) if path.suffix == ".parquet" else read_json(path, _MAX_BYTES)
+    about = _read_parquet(path) if path.suffix == ".parquet" else read_object(path, _MAX_BYTES)
     rows, skipped, root = about.get("models"), about.get("skipped"), about.get("root")
     if about.get(_KEY) != VERSION or not isinstance(root, str) or "\0" in root:
         raise ValueError(f"{path}: got no {_KEY!r}: {VERSION}, want an index")
@@ -134,10 +139,11 @@ def open_index(
     listed = check_listed(fields, str(path))
     chosen, missing = choose(listed, path, subset, split, categories)
     return Indexed(
+        path,
         folder,
         tuple(models[i] for i in chosen),
         (*skips, *missing),
-        path if split is None else Path(split),
+        None if split is None else Path(split),
         subset_of(listed),
     )
 

@@ -1,13 +1,11 @@
 """The list of models that a pack and an index carry, and choosing from it."""
 
-import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from mem3d.data.shapes import Shapes, Skipped
-from mem3d.data.splits import Entry, Subset, keep_categories, read_split
-from memstore.files import open_regular
+from mem3d.data.splits import Entry, Subset, keep_categories, read_json, read_split
 
 
 class Listed(NamedTuple):
@@ -104,16 +102,9 @@ def check_listed(rows: Any, name: str) -> list[Listed]:
     return listed
 
 
-def read_json(path: Path, most: int) -> dict[str, Any]:
+def read_object(path: Path, most: int) -> dict[str, Any]:
     """A JSON object of at most `most` bytes; ValueError if it is missing or no such thing."""
-    try:
-        with open_regular(path) as file:
-            data = file.read(most + 1)
-        if len(data) > most:
-            raise ValueError(f"more than {most} bytes")
-        found = json.loads(data)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: got no readable JSON ({error})") from error
+    found = read_json(path, most)
     if not isinstance(found, dict):
         raise ValueError(f"{path}: got {type(found).__name__}, want a JSON object")
     return found

@@ -20,7 +20,7 @@ def open_shapes(
     """Open a data set by what lies at `root`.
 
     Args:
-        root: the data: a folder in the R2N2 layout, a pack or its URL, or an index file.
+        root: the data: a folder in the R2N2 layout or Pix3D's, a pack or its URL, or an index file.
         subset: which list of the split file; None takes all three.
         split: split file; None takes the data's own.
         categories: names or synsets to keep; None keeps all.
@@ -34,4 +34,7 @@ def open_shapes(
         return Packed.open(root, subset, split, categories)
     if is_index(root):
         return open_index(root, subset, split, categories)
+    if not Path(root).is_dir():
+        got = "a file of another kind" if Path(root).exists() else "nothing there"
+        raise ValueError(f"{root}: got {got}, want a data folder, a pack or an index")
     return R2N2.open(root, subset, split, categories)

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.model_table import Listed, read_json, subsets
+from mem3d.data.model_table import Listed, read_object, subsets
 from mem3d.data.pack_format import (
     CAMERA,
     LEVEL,
@@ -89,8 +89,8 @@ def pack(
         progress: called with (files finished, files in all).
 
     Raises:
-        ValueError: a setting is out of range, no model can be read, or the unfinished pack beside
-            is of other data.
+        ValueError: a setting is out of range, no model can be read, two have one name, or the
+            unfinished pack beside is of other data.
         memstore.PathError: there is something at `out`, or the disk refuses.
     """
     out = Path(out)
@@ -99,6 +99,8 @@ def pack(
         raise ValueError(f"per_shard: got {per_shard}, want 1..{MAX_PER_SHARD}")
     if not 1 <= processes <= 256:
         raise ValueError(f"processes: got {processes}, want 1..256")
+    if len({data.source(i) for i in range(len(data))}) < len(data):
+        raise ValueError(f"{data.root}: got a model's name twice (as in Pix3D), want each once")
     image_shape, resolution = _sizes(data)
     views = [data.views(i) for i in range(len(data))]
     first_views = tuple(accumulate(views, initial=0))
@@ -149,7 +151,7 @@ def _claim(job: _Job) -> None:
     }  # fmt: skip
     path = job.folder / _SETTINGS
     if path.exists():
-        if read_json(path, MAX_JSON) != settings:
+        if read_object(path, MAX_JSON) != settings:
             raise ValueError(f"{job.folder}: got an unfinished pack of other data; remove it")
         return
     (job.folder / _DONE).mkdir(parents=True, exist_ok=True)
@@ -244,7 +246,7 @@ def _finish(job: _Job, subset: Mapping[str, Subset]) -> None:
     """Write the metadata, and remove what only the making needed."""
     broken: dict[int, str] = {}
     for task in job.tasks:
-        found: Any = read_json(_done(job.folder, task), MAX_JSON)["broken"]
+        found: Any = read_object(_done(job.folder, task), MAX_JSON)["broken"]
         broken |= {int(model): str(reason) for model, reason in found.items()}
     data = job.data
     kept = [i for i in range(len(data)) if i not in broken]

@@ -13,7 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from mem3d.data.model_table import Listed, check_listed, read_json
+from mem3d.data.model_table import Listed, check_listed, read_object
 from mem3d.data.shapes import Skipped
 from mem3d.data.shards import MAX_ITEM, MAX_PER_SHARD
 
@@ -123,7 +123,7 @@ def read_items_metadata(path: Path) -> tuple[int, tuple[int, ...], int] | None:
     Raises:
         ValueError: the file is missing or no JSON, or its sizes are out of range.
     """
-    found = read_json(path, MAX_JSON)
+    found = read_object(path, MAX_JSON)
     try:
         count, *item_shape = found["shape"]
         per_shard = found["chunk_grid"]["configuration"]["chunk_shape"][0]

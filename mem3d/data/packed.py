@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from mem3d.data.model_table import choose, read_json, subset_of
+from mem3d.data.model_table import choose, read_object, subset_of
 from mem3d.data.pack_format import (
     CAMERA,
     FILL,
@@ -104,7 +104,7 @@ class Packed:
         is_folder = isinstance(root, (str, Path)) and not _is_url(root)
         name, path = str(root), Path(str(root))
         if is_folder:  # before zarr sees it: sizes are looked at here
-            attributes = read_json(path / "zarr.json", MAX_JSON).get("attributes")
+            attributes = read_object(path / "zarr.json", MAX_JSON).get("attributes")
             layouts = [read_items_metadata(path / n / "zarr.json") for n in ("images", "grids")]
         try:
             group = zarr.open_group(root, mode="r")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from memstore.files import open_regular
 
@@ -62,6 +62,10 @@ def photo(
         if width * height <= max_pixels:
             image.load()
             return _rgba(ImageOps.exif_transpose(image) if upright else image)
+    except UnidentifiedImageError as error:  # its own words name a buffer, not the file
+        raise ValueError(
+            f"{path}: got no picture of a known kind, want PNG, JPEG or the like"
+        ) from error
     except _DECODE_ERRORS as error:
         raise ValueError(f"{path}: got an unreadable picture ({error})") from error
     raise ValueError(f"{path}: got {width}x{height} pixels, want at most {max_pixels}")

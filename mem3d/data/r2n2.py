@@ -63,7 +63,7 @@ class R2N2:
         split: Path | None = None,
     ) -> None:
         """Use `open`; this takes models that are known to be there."""
-        self.root = root
+        self.root = self.folder = root  # files are in `folder`; an index may lie elsewhere
         self.models = models
         self.skipped = skipped
         self.split = split
@@ -170,10 +170,9 @@ class R2N2:
         self, views: int | None = None, progress: Callable[[int, int], None] | None = None
     ) -> "R2N2":
         """As Shapes.check, in several threads; a large set is not read again (checked.py)."""
-        known = read_checked(self.root)
+        known = read_checked(self.folder)
         good: list[Model] = []
-        skipped = list(self.skipped)
-        read, whole = 0, dict(known)
+        skipped, whole, read = list(self.skipped), dict(known), 0
         with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
             found = pool.map(lambda i: self._verdict(i, views, known), range(len(self)))
             for i, (model, (mark, fault)) in enumerate(zip(self.models, found, strict=True)):
@@ -187,8 +186,11 @@ class R2N2:
                 if progress is not None:
                     progress(i + 1, len(self))
         if read >= WORTH_IT:
-            write_checked(self.root, whole)
-        return R2N2(self.root, tuple(good), tuple(skipped), self.split)
+            write_checked(self.folder, whole)
+        return self._with(tuple(good), tuple(skipped))
+
+    def _with(self, models: tuple[Model, ...], skipped: tuple[Skipped, ...]) -> "R2N2":
+        return R2N2(self.root, models, skipped, self.split)
 
     def _verdict(
         self, i: int, views: int | None, known: dict[str, str]

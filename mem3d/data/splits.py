@@ -90,17 +90,17 @@ def read_split(path: str | Path, subset: Subset | None = None) -> list[Entry]:
     return [entry for entry, part in entries if subset in (None, part)]
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file of at most MAX_BYTES holds; ValueError names a file without any."""
+def read_json(path: Path, most: int = MAX_BYTES) -> Any:
+    """What a JSON file of at most `most` bytes holds; ValueError names a file without any."""
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
-            data = file.read(min(size, MAX_BYTES + 1))
-        if len(data) <= MAX_BYTES:
+            data = file.read(min(size, most + 1))
+        if len(data) <= most:
             return json.loads(data)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: got no readable JSON ({error})") from error
-    raise ValueError(f"{path}: got over {MAX_BYTES} bytes, want at most so many")
+    raise ValueError(f"{path}: got over {most} bytes, want at most so many")
 
 
 def models_on_disk(root: str | Path) -> list[Entry]:

@@ -27,7 +27,7 @@ def test_meshes_become_a_data_set_and_broken_ones_are_named(tmp_path):
     first = call(*command)
     assert first.exit_code == 0, first.output
     assert first.stdout == f"{tmp_path / 'out'}: 1 models (1 made now), 1 files skipped\n"
-    assert first.stderr.startswith("skipped lamp/b.stl: got 84 bytes")
+    assert first.stderr.startswith("  skipped lamp/b.stl: got 84 bytes")
     second = json.loads(call(*command, "--json").stdout)
     assert (second["models"], second["made"]) == (1, 0)
     assert [row["file"] for row in second["skipped"]] == ["lamp/b.stl"]

@@ -81,6 +81,12 @@ def test_known_models_are_dropped_or_kept_and_told(run, leaking):
     assert "1 more models are known to the memory and were left out" in table
 
 
+def test_where_all_models_are_known_none_is_left(run):
+    done = call_main("evaluate", run, "--subset", "train", "--known", "drop", "--quiet")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "known" in done.stderr and "none is left to test on" in done.stderr
+
+
 def test_the_training_set_is_known_and_said_to_be(run):
     summary = evaluated(run, "--subset", "train")
     assert summary["known"]["models"] == "keep"

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from mem3d.data.opening import open_shapes
+from mem3d.data.pack import pack
 from mem3d_cli.mem3d import app
 from tests.made_up import make_r2n2, picture
 
@@ -22,6 +24,9 @@ COMMANDS = (
     ["data", "pack", "--help"],
     ["data", "index", "--help"],
     ["data", "split", "--help"],
+    ["data", "render", "--help"],
+    ["data", "pack", "--help"],
+    ["data", "index", "--help"],
     ["train", "--help"],
     ["evaluate", "--help"],
     ["reconstruct", "--help"],
@@ -104,7 +109,8 @@ def test_data_is_made_and_shown(tmp_path):
         (["train", "RUN", "--data", "DATA", "--stem", "absent.safetensors"], "stem"),
         (["evaluate", "absent"], "run.json"),
         (["reconstruct", "absent", "photo.png"], "best.safetensors"),
-        (["data", "show", "absent"], "ShapeNetRendering"),
+        (["data", "show", "absent"], "nothing there"),
+        (["data", "show", "\x1b[31mabsent"], r"\x1b[31mabsent: got"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -132,6 +138,18 @@ def test_photos_of_one_name_do_not_overwrite_each_other(run, tmp_path):
     photos = [tmp_path / "a" / "00.png", tmp_path / "b" / "00.png"]
     assert call("reconstruct", run, *photos, "--out", tmp_path / "out").exit_code == 0
     assert {"00.png", "00-2.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_what_a_pack_says_does_not_steer_the_terminal(made_up_data, tmp_path):
+    pack(open_shapes(made_up_data), tmp_path / "p")
+    told = json.loads((tmp_path / "p" / "zarr.json").read_text())
+    told["attributes"]["mem3d_pack"]["skipped"] = [["\x1b[31mred", "\x1b[2J", "train"]]
+    (tmp_path / "p" / "zarr.json").write_text(json.dumps(told))
+    wishes = ("--preset", "tiny", "--epochs", "1", "--quiet")
+    done = call_main("train", tmp_path / "run", "--data", tmp_path / "p", *wishes)
+    assert done.returncode == 0, done.stderr
+    assert r"skipped \x1b[31mred: \x1b[2J" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_broken_models_are_skipped_and_named(tmp_path):

@@ -74,6 +74,24 @@ def test_it_moves_with_its_folder(root, tmp_path):
     assert open_shapes(tmp_path / "moved" / "index.json").image(0, 0).shape == (137, 137, 4)
 
 
+@KINDS
+def test_where_it_says_it_lies_opens_it_again(root, tmp_path, kind):
+    """A run writes down root and split, and is tested on what these two open."""
+    write_index(R2N2.open(root), tmp_path / f"index.{kind}")
+    ours = open_shapes(tmp_path / f"index.{kind}", "train").check()
+    again = open_shapes(ours.root, "test", ours.split)
+    assert [again.source(i) for i in range(len(again))] == ["02691156/test0", "03001627/test0"]
+
+
+def test_what_a_check_leaves_can_be_listed_and_packed(root, tmp_path):
+    write_index(R2N2.open(root), tmp_path / "index.json")
+    checked = open_shapes(tmp_path / "index.json").check()
+    (tmp_path / "deep").mkdir()
+    write_index(checked, tmp_path / "deep" / "index.json")
+    assert len(open_shapes(tmp_path / "deep" / "index.json", "train").check()) == 3
+    assert len(pack(checked, tmp_path / "p")) == 6
+
+
 def test_packing_from_an_index_keeps_the_subsets(root, tmp_path):
     write_index(R2N2.open(root), tmp_path / "index.json")
     pack(open_shapes(tmp_path / "index.json"), tmp_path / "p")

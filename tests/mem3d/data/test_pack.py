@@ -16,6 +16,7 @@ from mem3d.data.transforms import test_input as plain_input
 from mem3d.data.transforms import train_pixels
 from memstore.errors import PathExistsError
 from tests.made_up import make_r2n2
+from tests.pix3d_folder import make_pix3d
 
 
 def contents(folder):
@@ -153,3 +154,10 @@ def test_mistakes(made_up_data, tmp_path):
     with pytest.raises(ValueError, match="no model that can be read"):
         pack(open_shapes(lost), tmp_path / "p")
     assert not (tmp_path / "p").exists()
+
+
+def test_a_name_that_comes_twice_is_refused_before_anything_is_written(tmp_path):
+    data = open_shapes(make_pix3d(tmp_path / "pix3d"))
+    with pytest.raises(ValueError, match="name twice"):
+        pack(data, tmp_path / "p")
+    assert [path.name for path in tmp_path.iterdir()] == ["pix3d"]
