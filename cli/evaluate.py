@@ -18,6 +18,7 @@ from mem3d_cli.console import (
     Which,
     open_data,
     print_json,
+    printable,
     progress_bar,
     set_threads,
 )
@@ -122,27 +123,33 @@ def _usual(subset: Subset) -> Known:
     return Known.refuse if subset is Subset.test else Known.keep
 
 
-def _learnt(run: Path) -> set[str]:
-    """Names of the shapes that a run was trained on; none where its data are gone."""
+def _learnt(run: Path) -> set[str] | None:
+    """Names of the shapes that a run was trained on; None, with a warning, where they are gone."""
     from mem3d.checkpoint import run_data
     from mem3d.data.opening import open_shapes
 
+    root = run / "run.json"
     try:
         root, split = run_data(run)
         data = open_shapes(root, "train", split)
-    except ValueError:
-        return set()
+    except ValueError as error:
+        typer.echo(
+            f"the run's data are not at {printable(root)} ({printable(error)}): shapes that it "
+            "learnt from and that its memory has forgotten cannot be told",
+            err=True,
+        )
+        return None
     return {data.source(i) for i in range(len(data))}
 
 
 def _guarded(
-    memory: "Memory", test: "Shapes", learnt: set[str], known: Known
+    memory: "Memory", test: "Shapes", learnt: set[str] | None, known: Known
 ) -> tuple["Shapes", dict[str, Any]]:
     """The models to test on, and how many of them were known."""
     from mem3d.data.selection import Selection
     from mem3d.leakage import known_shapes, told
 
-    found = known_shapes(memory, test, learnt)
+    found = known_shapes(memory, test, learnt or ())
     if found and known is Known.refuse:
         raise ValueError(
             f"{test.root}: {told(found, len(test))}; this would be no test. Data sets do repeat "
@@ -150,7 +157,7 @@ def _guarded(
             "tests on them and says so"
         )
     counts = {by: sum(one.by == by for one in found) for by in ("name", "grid", "training")}
-    guard = {"models": known.value, **counts}
+    guard = {"models": known.value, **counts, "learnt_known": learnt is not None}
     if not found or known is Known.keep:
         return test, guard
     if len(found) == len(test):

@@ -56,7 +56,8 @@ def printed(*arguments):
 
 def test_a_clean_test_set_says_nothing(run):
     summary = evaluated(run)
-    assert summary["known"] == {"models": "refuse", "name": 0, "grid": 0, "training": 0}
+    found = {"name": 0, "grid": 0, "training": 0}
+    assert summary["known"] == {"models": "refuse", **found, "learnt_known": True}
     assert summary["protocol"].startswith("Pix2Vox")
     assert "pix3d" not in summary
     assert summary["methods"]["network"]["fixed"]["protocol"] == summary["protocol"]
@@ -109,6 +110,18 @@ def test_pix3d_is_told_by_both_protocols_apart(run, pix3d, tmp_path):
     assert "Pix3D's own protocol, not to be compared" in shown
     assert "searched on this very set" in shown
     assert (tmp_path / "p.png").is_file()
+
+
+def test_what_was_learnt_and_cannot_be_told_is_said(run, data, tmp_path):
+    moved = shutil.copytree(run, tmp_path / "run")
+    described = json.loads((moved / "run.json").read_text())
+    (moved / "run.json").write_text(json.dumps(described | {"data": str(tmp_path / "gone")}))
+    done = call("evaluate", moved, "--data", data, "--json", "--quiet")
+    assert done.exit_code == 0, done.output
+    assert f"the run's data are not at {tmp_path / 'gone'} (" in done.stderr
+    assert "cannot be told" in done.stderr
+    assert json.loads(done.stdout)["known"]["learnt_known"] is False
+    assert "cannot be told" not in call("evaluate", run, "--quiet").stderr
 
 
 def test_pix3d_without_the_runs_data(run, pix3d, tmp_path):
