@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
@@ -57,10 +59,10 @@ class TrainingViews(Dataset[Sample]):
         self.backgrounds = backgrounds
 
     def __getitem__(self, index: tuple[int, int]) -> Sample:
-        """Sample of (epoch, model)."""
+        """Sample of (epoch, model); ValueError if none of its views, or its grid, can be read."""
         epoch, model = index
         rng = np.random.default_rng([self.seed, 1, epoch, model])
-        rgba = self.data.image(model, int(rng.integers(self.data.views(model))))
+        rgba = self._view(model, int(rng.integers(self.data.views(model))))
         grid = self.data.grid(model)
         if self.augment:
             image, grid = train_pixels(
@@ -69,6 +71,17 @@ class TrainingViews(Dataset[Sample]):
         else:
             image = test_pixels(rgba, self.image_size)
         return torch.from_numpy(image), torch.from_numpy(grid), model
+
+    def _view(self, model: int, drawn: int) -> NDArray[np.uint8]:
+        """The view drawn; where it is broken, the next of the model's that can be read."""
+        views = self.data.views(model)
+        try:
+            return self.data.image(model, drawn)
+        except ValueError:
+            for step in range(1, views):
+                with suppress(ValueError):
+                    return self.data.image(model, (drawn + step) % views)
+            raise
 
 
 class TestViews(Dataset[Sample]):

@@ -3,13 +3,17 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 from mem3d.data.augmentation import NONE
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.transforms import test_input as to_input
+from mem3d.data.transforms import test_pixels as pixels_of
 from mem3d.data.views import Schedule, TestViews, TrainingViews, loader
+from tests.made_up import make_r2n2, picture
 
 
 def test_every_epoch_shows_every_model_once():
@@ -52,6 +56,30 @@ def test_settings_of_augmentation_reach_the_samples(made_up_data):
     how = replace(NONE, photos=1)
     dark = TrainingViews(data, 64, seed=0, augment=True, augmentation=how, backgrounds=black)
     assert plain[(0, 0)][0][0, 0, 0] > 200 > 30 > dark[(0, 0)][0][0, 0, 0]  # light, black corner
+
+
+def test_a_view_that_breaks_gives_way_to_the_models_next(tmp_path):
+    root = make_r2n2(tmp_path / "data", train=1, val=0, test=0, views=3)
+    rendering = root / "ShapeNetRendering" / "02691156" / "train0" / "rendering"
+    for view in range(3):
+        Image.fromarray(picture(view)).save(rendering / f"{view:02}.png")
+    data = R2N2.open(root, "train").check()
+    views = TrainingViews(data, 64, seed=0, augment=False)
+    whole = [pixels_of(picture(view), 64) for view in range(3)]
+
+    def shown():
+        images = [views[(epoch, 0)][0].numpy() for epoch in range(12)]
+        return [[np.array_equal(i, one) for one in whole].index(True) for i in images]
+
+    before = shown()
+    assert set(before) == {0, 1, 2}
+    (rendering / "01.png").write_bytes(b"")
+    assert shown() == [2 if view == 1 else view for view in before]
+    (rendering / "02.png").unlink()
+    assert shown() == [0] * 12
+    (rendering / "00.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"0{before[0]}\.png"):
+        views[(0, 0)]
 
 
 def test_tests_use_the_first_view(made_up_data):
