@@ -109,7 +109,7 @@ def open_index(
     split: str | Path | None = None,
     categories: Collection[str] | None = None,
 ) -> Indexed:
-    """Open the data that an index lists, without looking at any of its files.
+    """Open the data that an index lists, without looking at any of their files.
 
     Args:
         path: the index.
@@ -118,7 +118,8 @@ def open_index(
         categories: names or synsets to keep; None keeps all.
 
     Raises:
-        ValueError: no index, a damaged one, or a wish that it cannot meet.
+        ValueError: no index, a damaged one, one whose data folder is not there, or a wish that it
+            cannot meet.
     """
     path = Path(path)
     about = _read_parquet(path) if path.suffix == ".parquet" else read_object(path, _MAX_BYTES)
@@ -136,6 +137,11 @@ def open_index(
         raise ValueError(f"{path}: got a row without {error}, want an index") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if models and not (folder / "ShapeNetRendering").is_dir():  # once, not for each model
+        raise ValueError(
+            f"{path}: got root {root!r}, want the data there, but {folder} holds no "
+            "ShapeNetRendering; put index and data back as they lay, or make the index anew"
+        )
     listed = check_listed(fields, str(path))
     chosen, missing = choose(listed, path, subset, split, categories)
     return Indexed(

@@ -83,6 +83,14 @@ def test_where_it_says_it_lies_opens_it_again(root, tmp_path, kind):
     assert [again.source(i) for i in range(len(again))] == ["02691156/test0", "03001627/test0"]
 
 
+@KINDS
+def test_an_index_that_has_left_its_data_says_so_once(root, tmp_path, kind):
+    write_index(R2N2.open(root), root / f"index.{kind}")
+    moved = (root / f"index.{kind}").rename(tmp_path / f"index.{kind}")
+    with pytest.raises(ValueError, match=rf"index\.{kind}: got root '\.', want the data there"):
+        open_shapes(moved, "train")
+
+
 def test_what_a_check_leaves_can_be_listed_and_packed(root, tmp_path):
     write_index(R2N2.open(root), tmp_path / "index.json")
     checked = open_shapes(tmp_path / "index.json").check()
@@ -165,6 +173,7 @@ def test_the_whole_of_r2n2_opens(tmp_path):
     ]
     found = {"mem3d_index": 1, "root": ".", "models": rows, "skipped": []}
     (tmp_path / "index.json").write_text(json.dumps(found))
+    (tmp_path / "ShapeNetRendering").mkdir()
     data = open_shapes(tmp_path / "index.json", "train")
     assert len(data) == 14_595
     shown = [model for step in Schedule(len(data), 32, 1, seed=0) for _, model in step]
