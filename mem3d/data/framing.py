@@ -38,8 +38,8 @@ def frame_photo(
 
     Args:
         rgba: (H, W, 4), upright; alpha below 255 anywhere is a mask.
-        mask: (H, W, 4) picture as `photo` reads it, or (H, W); light = object. It takes the place
-            of alpha.
+        mask: (H, W, 4) picture as `photo` reads it, or (H, W); light = object, and where all is
+            light, all is. It takes the place of alpha.
         box: left, top, right, bottom of the object in pixels; what a mask has outside of it does
             not count.
         background: of photos without a mask; None cuts it where an object is found, else keeps it.
@@ -53,7 +53,7 @@ def frame_photo(
     if box is not None:
         rgba, box = _around(rgba, box)
     rgba, box = shrunk(rgba, box)
-    if (rgba[..., 3] < 255).any():
+    if mask is not None or (rgba[..., 3] < 255).any():
         return Framed(frame_object(rgba if box is None else _inside(rgba, box)), "masked")
     if background != "keep":
         found = object_mask(rgba[..., :3], box)

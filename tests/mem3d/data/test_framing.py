@@ -48,6 +48,13 @@ def test_a_mask_of_another_size_is_refused():
         frame_photo(opaque(picture(0)), mask=np.full((9, 5), 255, np.uint8))
 
 
+def test_a_white_mask_says_that_all_is_object():
+    photo = opaque(picture(0))
+    framed = frame_photo(photo, mask=np.full((137, 137), 255, np.uint8))
+    assert framed.background == "masked"
+    np.testing.assert_array_equal(framed.rgba, frame_object(photo))
+
+
 def test_a_black_mask_is_refused():
     with pytest.raises(ValueError, match="mask: got no light pixel"):
         frame_photo(picture(0), mask=np.zeros((137, 137), np.uint8))
