@@ -1,4 +1,7 @@
-"""A pack: a data set in one Zarr store, read at random (written by pack.py)."""
+"""A pack: a data set in one Zarr store, read at random (written by pack.py).
+
+Over 250 lines: what is believed of a pack is checked beside where it is opened.
+"""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
