@@ -82,7 +82,6 @@ def reconstruct(  # long: half of it are the options
     _check_apart(files, out)
     model, memory, state = load(run, which.value, device)
     choice = _choice(background, state.preset)
-    out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     with progress_bar(quiet, "photos") as show:
         for done, (path, name) in enumerate(zip(files, _names(files), strict=True), start=1):
@@ -94,6 +93,7 @@ def reconstruct(  # long: half of it are the options
                 [result] = reconstruct_photos(
                     model, memory, [framed.rgba], threshold=threshold, framed=True
                 )
+                out.mkdir(parents=True, exist_ok=True)  # not before there is something to write
                 made = write(rgba, result, out / name)
                 if inputs:
                     made.append(out / f"{name}.input.png")
@@ -155,7 +155,7 @@ def _open(
         rgba = photo(path)
         light = None if mask is None else photo(mask)
         return rgba, _naming(
-            path, lambda: frame_photo(rgba, mask=light, box=box, background=background)
+            path, mask, lambda: frame_photo(rgba, mask=light, box=box, background=background)
         )
     except ValueError as error:
         if not is_listed:
@@ -164,12 +164,13 @@ def _open(
         return None
 
 
-def _naming(path: Path, act: "Callable[[], Framed]") -> "Framed":
-    """What `act` gives; its error names the file."""
+def _naming(path: Path, mask: Path | None, act: "Callable[[], Framed]") -> "Framed":
+    """What `act` gives; its error names the file, and the mask's where that is at fault."""
     try:
         return act()
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        at_fault = f" ({mask})" if mask is not None and str(error).startswith("mask:") else ""
+        raise ValueError(f"{path}: {error}{at_fault}") from error
 
 
 def _choice(background: Ground, preset: "Preset") -> "Background | None":

@@ -98,6 +98,7 @@ def test_a_box_chooses_the_object(run, tmp_path):
         (["--box", "9,9,2,2"], "want left < right"),
         (["--box", "500,500,600,600"], "a.png: box: got"),
         (["--mask", "small.png"], "a.png: mask: got 4x4 pixels, want the photo's 137x137"),
+        (["--mask", "dark.png"], "want the object in white (dark.png)"),
         (["--mask", "empty"], "got no mask for a.png"),
         (["--mask", "absent.png"], "absent.png"),
         (["b.png", "--box", "1,1,9,9"], "want one for a box"),
@@ -112,10 +113,21 @@ def test_mistakes_name_the_file_and_what_to_do(options, says, run, tmp_path, mon
         save(tmp_path / name, picture(1))
     save(tmp_path / "small.png", np.full((4, 4), 255, np.uint8))
     save(tmp_path / "clear.png", np.zeros((9, 9, 4), np.uint8))
+    save(tmp_path / "dark.png", np.zeros((137, 137), np.uint8))
     (tmp_path / "empty").mkdir()
     done = call("reconstruct", run, "a.png", *options, "--quiet")
     assert isinstance(done.exception, ValueError | OSError)
     assert says in str(done.exception)
+    has_result = options == ["clear.png"]  # a.png comes before it, and is done
+    assert (tmp_path / "reconstructions").exists() == has_result
+
+
+def test_a_white_mask_is_a_mask(run, tmp_path):
+    photo = save(tmp_path / "a.png", picture(1), ground="white")
+    white = save(tmp_path / "white.png", np.full((137, 137), 255, np.uint8))
+    [row], told = rows_of(run, tmp_path, photo, "--mask", white)
+    assert row["background"] == "masked"
+    assert not told
 
 
 def test_a_network_trained_over_photos_is_shown_backgrounds(made_up_data, tmp_path):
@@ -143,3 +155,6 @@ def test_augmentation_is_pictured(made_up_data, tmp_path):
     done = call("data", "augment", made_up_data, "--out", out, *options)
     assert done.exit_code == 0, done.output
     assert out.read_bytes().startswith(b"\x89PNG")
+    refused = call("data", "augment", made_up_data, "--occluders", "2")
+    assert refused.exit_code == 2
+    assert "--occluders" in refused.stderr
