@@ -28,7 +28,8 @@ def split(
     out: Annotated[Path, typer.Option(help="Split file to write.")],
     share: Annotated[str, typer.Option(help="Shares of train, val, test.")] = ".7,.1,.2",
     iou: Annotated[
-        float, typer.Option(help="Models with a higher voxel IoU stay on one side.")
+        float,
+        typer.Option(help="Models with a higher voxel IoU stay on one side.", min=0, max=0.999),
     ] = 0.85,
     mirrored: Annotated[
         bool, typer.Option("--mirrored", help="Also compare with mirror images (left and right).")
@@ -49,11 +50,19 @@ def split(
 
     from mem3d.data.groups import mirror_images, near_groups, packed_grids, plan_split
     from mem3d.data.opening import open_shapes
+    from mem3d.data.pix3d import Pix3D
     from mem3d.data.splits import check_new, write_split
 
+    shares = _shares(share)
     if not force:
         check_new(out)
     shapes = open_shapes(data)
+    if isinstance(shapes, Pix3D):
+        raise ValueError(
+            f"{data}: got Pix3D, want models in folders of their own; its photos are divided by "
+            'split files of its own: pix3d_s1 or pix3d_s2, or {"train": ["img/chair/0001.png"], '
+            '"val": [...], "test": [...]} (docs/pix3d.md)'
+        )
     with progress_bar(quiet, "reading") as show:
         shapes = shapes.check(1, show)
     grids = packed_grids(shapes)
@@ -62,7 +71,7 @@ def split(
         groups = near_groups(grids, iou, also=also, progress=show)
     sources = [shapes.source(i) for i in range(len(shapes))]
     categories = [shapes.category(i) for i in range(len(shapes))]
-    subsets = plan_split(groups, categories, _shares(share), seed)
+    subsets = plan_split(groups, categories, shares, seed)
     write_split(out, sources, categories, subsets, replace=force)
     sizes = np.bincount(groups) if len(groups) else np.zeros(1, np.int64)
     counts = Counter(zip(categories, subsets, strict=True))
@@ -82,11 +91,14 @@ def split(
 
 
 def _shares(text: str) -> tuple[float, float, float]:
-    """Three numbers of ".7,.1,.2"."""
+    """Three numbers of ".7,.1,.2", which have to sum to 1."""
     try:
         train, val, test = (float(word) for word in text.split(","))
     except ValueError:
         raise ValueError(f"--share: got {text!r}, want three numbers: .7,.1,.2") from None
+    if min(train, val, test) < 0 or not abs(train + val + test - 1) <= 0.001:
+        got = f"{text!r} with sum {train + val + test:g}"
+        raise ValueError(f"--share: got {got}, want three numbers >= 0 with sum 1: .7,.1,.2")
     return train, val, test
 
 
