@@ -29,11 +29,19 @@ class Subset(StrEnum):
     test = "test"
 
 
+def png(path: Path | None) -> Path | None:
+    """The path, unless its ending promises another kind of picture."""
+    if path is not None and path.suffix.lower() not in ("", ".png"):
+        raise typer.BadParameter(f"got {printable(path)}, want a name that ends in .png")
+    return path
+
+
 MemoryFolder = Annotated[Path, typer.Argument(help="Folder of a memory.")]
 At = Annotated[str | None, typer.Option(help="Snapshot id or tag; by default the last commit.")]
 DataFolder = Annotated[Path, typer.Argument(help="The data set.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
+SheetOut = Annotated[Path, typer.Option(help="PNG to write.", callback=png)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
@@ -64,6 +72,17 @@ def progress_bar(quiet: bool, what: str) -> Iterator[Any]:
             bar.update(task, completed=done, total=total, note=note)
 
         yield show
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Ctrl-C within is one line on stderr and exit status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        told = f"{printable(folder)}: interrupted; the same command goes on from there"
+        typer.echo(told, err=True)
+        raise typer.Exit(130) from None
 
 
 def printable(text: object) -> str:

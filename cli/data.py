@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import DataFolder, Quiet, Subset, printable, progress_bar
+from mem3d_cli.console import (
+    DataFolder,
+    Quiet,
+    SheetOut,
+    Subset,
+    printable,
+    progress_bar,
+    resumable,
+)
 from mem3d_cli.data_augment import augment
 from mem3d_cli.data_check import check
 from mem3d_cli.data_pack import index, pack
@@ -33,7 +41,7 @@ def synth(
     """
     from mem3d.data.synthesis import synthesise
 
-    with progress_bar(quiet, "models") as show:
+    with resumable(folder), progress_bar(quiet, "models") as show:
         made = synthesise(
             folder,
             models,
@@ -48,7 +56,7 @@ def synth(
 @data_app.command()
 def show(
     data: DataFolder,
-    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("data.png"),
+    out: SheetOut = Path("data.png"),
     count: Annotated[int, typer.Option(help="Most models to show.", min=1)] = 8,
     view: Annotated[int, typer.Option(help="View of each model.", min=0)] = 0,
     views: Annotated[

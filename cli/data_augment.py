@@ -6,20 +6,20 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import DataFolder, Quiet, open_backgrounds, printable
+from mem3d_cli.console import DataFolder, Quiet, SheetOut, open_backgrounds, printable
 
 
 def augment(
     folder: DataFolder,
-    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("augment.png"),
+    out: SheetOut = Path("augment.png"),
     backgrounds: Annotated[
         Path | None, typer.Option(help="Folder of photos to lay half of the views over.")
     ] = None,
     occluders: Annotated[
-        float, typer.Option(help="Hide up to this share of the object.", min=0)
+        float, typer.Option(help="Hide up to this share of the object.", min=0, max=0.95)
     ] = 0.0,
     pca_noise: Annotated[
-        float, typer.Option(help="Colour noise; Pix2Vox has 0.1, the presets none.", min=0)
+        float, typer.Option(help="Colour noise; Pix2Vox has 0.1, the presets none.", min=0, max=10)
     ] = 0.0,
     size: Annotated[int, typer.Option(help="Pixels per side.", min=32, max=1024)] = 128,
     count: Annotated[int, typer.Option(help="Most models to show.", min=1)] = 3,

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mem3d_cli.console import AsJson, Quiet, print_json, print_skipped, printable, progress_bar
+from mem3d_cli.console import (
+    AsJson,
+    Quiet,
+    print_json,
+    print_skipped,
+    printable,
+    progress_bar,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from mem3d.data.shapes import Shapes
@@ -37,7 +45,7 @@ def pack(
     from mem3d.data.pack import pack as write
 
     shapes = open_shapes(data, None, split, category)
-    with progress_bar(quiet, "files") as show:
+    with resumable(out), progress_bar(quiet, "files") as show:
         packed = write(
             shapes,
             out,
@@ -63,10 +71,15 @@ def index(
     folder. Example: mem3d-cli data index DATA --out DATA/index.json
     """
     from mem3d.data.index import open_index, write_index
+    from mem3d.data.opening import open_shapes
+    from mem3d.data.pix3d import Pix3D
     from mem3d.data.r2n2 import R2N2
 
+    shapes = open_shapes(data, None, split, category)
+    if not isinstance(shapes, R2N2):
+        got = "Pix3D" if isinstance(shapes, Pix3D) else "a pack"
+        raise ValueError(f"{data}: got {got}, which lists its own models, want the R2N2 layout")
     with progress_bar(quiet, "models") as show:
-        shapes = R2N2.open(data, None, split, category)
         write_index(shapes, out, occupancy=occupancy, progress=show)
     _tell(out, open_index(out), as_json)
 

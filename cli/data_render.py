@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import AsJson, Quiet, print_json, print_skipped, printable, progress_bar
+from mem3d_cli.console import (
+    AsJson,
+    Quiet,
+    print_json,
+    print_skipped,
+    printable,
+    progress_bar,
+    resumable,
+)
 
 
 def render(
@@ -31,7 +39,7 @@ def render(
     from mem3d.data.mesh_folder import REPORT, RenderConfig, render_meshes
 
     config = RenderConfig(views=views, size=size, up=up, front=front, category=category, seed=seed)
-    with progress_bar(quiet, "meshes") as show:
+    with resumable(out), progress_bar(quiet, "meshes") as show:
         found = render_meshes(folder, out, config, processes or os.cpu_count() or 1, show)
     print_skipped((broken.file, broken.reason) for broken in found.skipped)
     if found.skipped:

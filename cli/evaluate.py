@@ -17,6 +17,7 @@ from mem3d_cli.console import (
     Threads,
     Which,
     open_data,
+    png,
     print_json,
     printable,
     progress_bar,
@@ -59,7 +60,9 @@ def evaluate(  # long: half of it are the options
     ] = False,
     which: Checkpoint = Which.best,
     f_score: Annotated[bool, typer.Option("--f-score", help="Also F-score@1%.")] = False,
-    picture: Annotated[Path | None, typer.Option(help="PNG of some reconstructions.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG of some reconstructions.", callback=png)
+    ] = None,
     rows: Annotated[int, typer.Option(help="Models on the picture.", min=1)] = 12,
     device: Device = "cpu",
     threads: Threads = None,

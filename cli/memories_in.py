@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mem3d_cli.console import AsJson, At, MemoryFolder, Quiet, print_json, printable, progress_bar
+from mem3d_cli.console import (
+    AsJson,
+    At,
+    MemoryFolder,
+    Quiet,
+    png,
+    print_json,
+    printable,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +23,7 @@ if TYPE_CHECKING:
 
     from memstore import Memory
 
-Picture = Annotated[Path | None, typer.Option(help="PNG to draw, made or replaced.")]
+Picture = Annotated[Path | None, typer.Option(help="PNG to draw, made or replaced.", callback=png)]
 
 
 def inspect(

@@ -17,6 +17,7 @@ from mem3d_cli.console import (
     open_backgrounds,
     open_data,
     progress_bar,
+    resumable,
     set_threads,
 )
 from mem3d_cli.tables import training_summary
@@ -78,7 +79,9 @@ def train(  # long: half of it are the options
     ] = None,
     occluders: Annotated[
         float,
-        typer.Option(help="Hide up to this share of the object in half of the views.", min=0),
+        typer.Option(
+            help="Hide up to this share of the object in half of the views.", min=0, max=0.95
+        ),
     ] = 0.0,
     device: Device = "cpu",
     threads: Threads = None,
@@ -95,16 +98,16 @@ def train(  # long: half of it are the options
     set_threads(threads)
     is_random = stem == "none" and weights is None
     chosen = _preset(preset, is_random, epochs, batch, learning_rate, seed)
-    photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
-    chosen = _augmented(chosen, photos, occluders)
-    root = _procedural(run / "data", seed, quiet) if data is None else data
-    learning = open_data(root, "train", split, quiet)
-    validation = open_data(root, "val", split, quiet, views=1)
-    if is_random and PRESETS[preset].train.freeze_stem and not quiet:
-        typer.echo(
-            "stem: random weights, so it is trained too: slower and worse (--stem)", err=True
-        )
-    try:
+    with resumable(run):
+        photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
+        chosen = _augmented(chosen, photos, occluders)
+        root = _procedural(run / "data", seed, quiet) if data is None else data
+        learning = open_data(root, "train", split, quiet)
+        validation = open_data(root, "val", split, quiet, views=1)
+        if is_random and PRESETS[preset].train.freeze_stem and not quiet:
+            typer.echo(
+                "stem: random weights, so it is trained too: slower and worse (--stem)", err=True
+            )
         with progress_bar(quiet, "training") as show:
             row = train_network(
                 learning,
@@ -120,9 +123,6 @@ def train(  # long: half of it are the options
                     done, total, f"bce {figures['bce']:.4f}  hits {figures['hit_rate']:.2f}"
                 ),
             )
-    except KeyboardInterrupt:
-        typer.echo(f"{run}: interrupted; the same command goes on from its checkpoint", err=True)
-        raise typer.Exit(130) from None
     typer.echo(json.dumps(row) if as_json else training_summary(run, row))
 
 

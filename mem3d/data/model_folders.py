@@ -6,6 +6,7 @@ views beside their place, then that folder is renamed.
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -57,9 +58,18 @@ def claim(root: Path, manifest: str, settings: dict[str, Any]) -> None:
             found = json.loads(path.read_bytes())
         except ValueError as error:
             raise ValueError(f"{path}: got no readable JSON ({error})") from error
-        if found != settings:
+        if not isinstance(found, dict):
+            raise ValueError(f"{path}: got {type(found).__name__}, want a JSON object")
+        names = [*settings, *(name for name in found if name not in settings)]
+        other = [
+            f"{name} {found.get(name)} -> {settings.get(name)}"
+            for name in names
+            if found.get(name) != settings.get(name)
+        ]
+        if other:
             raise ValueError(
-                f"{root}: got a folder made with {found}, want {settings}; choose another folder"
+                f"{root}: got a folder made with other settings ({', '.join(other)}), want the "
+                "ones it began with; choose another folder to start anew"
             )
         return
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -123,6 +133,11 @@ def drop_partial(root: Path) -> None:
     shutil.rmtree(root / _PARTIAL, ignore_errors=True)
 
 
+def leave_ctrl_c() -> None:
+    """In a worker: finish the task in hand; the process that started it takes the interrupt."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def results(make: Callable[[T], R], tasks: Sequence[T], processes: int) -> Iterator[Iterator[R]]:
     """make(task) of each task, in any order.
@@ -139,7 +154,7 @@ def results(make: Callable[[T], R], tasks: Sequence[T], processes: int) -> Itera
         yield map(make, tasks)
         return
     # Not "fork": a forked child hangs if the parent has used OpenMP threads.
-    pool = ProcessPoolExecutor(min(processes, len(tasks)), get_context("spawn"))
+    pool = ProcessPoolExecutor(min(processes, len(tasks)), get_context("spawn"), leave_ctrl_c)
     try:
         waiting = [pool.submit(make, task) for task in tasks]
         yield (done.result() for done in as_completed(waiting))

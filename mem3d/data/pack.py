@@ -1,4 +1,7 @@
-"""Writing a data set as one Zarr store: few large files, not one per view (read by packed.py)."""
+"""Writing a data set as one Zarr store: few large files, not one per view (read by packed.py).
+
+Over 250 lines: a job, its shards and how it is taken up again are read together.
+"""
 
 import hashlib
 import json
@@ -16,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mem3d.data.model_folders import leave_ctrl_c
 from mem3d.data.model_table import Listed, read_object, subsets
 from mem3d.data.pack_format import (
     CAMERA,
@@ -174,6 +178,7 @@ _worker_job: list[_Job] = []  # set once per worker: sent with each task, it wou
 
 
 def _start_worker(job: _Job) -> None:
+    leave_ctrl_c()
     _worker_job[:] = [job]
 
 

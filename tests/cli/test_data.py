@@ -9,6 +9,7 @@ from mem3d.data.r2n2 import R2N2
 from mem3d_cli.mem3d import app
 from memstore.binvox import read_binvox, write_binvox
 from tests.made_up import make_r2n2
+from tests.pix3d_folder import make_pix3d
 
 
 def call(*arguments):
@@ -95,3 +96,51 @@ def test_split_keeps_copies_together_and_is_read_again(root, tmp_path):
     assert isinstance(
         call("split", root, "--out", tmp_path / "a", "--share", "1").exception, ValueError
     )
+
+
+@pytest.mark.parametrize("share", [".9,.9,.2", "1,1,1", "1.2,-.2,0", "nan,0,1", "inf,0,0"])
+def test_shares_sum_to_1(share, root, tmp_path):
+    done = call("split", root, "--out", tmp_path / "a.json", "--share", share)
+    assert f"--share: got '{share}' with sum" in str(done.exception)
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_pix3d_is_split_otherwise(tmp_path):
+    data = make_pix3d(tmp_path / "pix3d")
+    done = call("split", data, "--out", tmp_path / "a.json")
+    assert f"{data}: got Pix3D, " in str(done.exception)
+    assert "docs/pix3d.md" in str(done.exception)
+
+
+def test_what_is_out_of_range_is_named_as_it_was_given(root, tmp_path):
+    done = call("split", root, "--out", tmp_path / "a.json", "--iou", "1")
+    assert done.exit_code == 2
+    assert "--iou" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["show", "augment"])
+def test_a_picture_of_another_kind_is_refused(command, root, tmp_path):
+    done = call(command, root, "--out", tmp_path / "x.jpg")
+    assert done.exit_code == 2
+    assert "--out" in done.stderr
+    assert not (tmp_path / "x.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("call_of", "arguments"),
+    [
+        ("mem3d.data.pack.pack", ("pack", "DATA", "OUT")),
+        ("mem3d.data.mesh_folder.render_meshes", ("render", "DATA", "OUT")),
+        ("mem3d.data.synthesis.synthesise", ("synth", "OUT")),
+    ],
+)
+def test_ctrl_c_is_one_line(call_of, arguments, root, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(call_of, stopped)
+    known = {"DATA": root, "OUT": tmp_path / "out"}
+    done = call(*(known.get(word, word) for word in arguments))
+    assert (done.exit_code, done.stdout) == (130, "")
+    told = f"{tmp_path / 'out'}: interrupted; the same command goes on from there\n"
+    assert done.stderr == told

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from mem3d.data.opening import open_shapes
 from mem3d_cli.mem3d import app
 from tests.made_up import make_r2n2
+from tests.pix3d_folder import make_pix3d
 
 
 def call(*arguments):
@@ -56,6 +57,15 @@ def test_index(root, kind):
     done = call("data", "index", root, "--out", out, "--occupancy", "--json", "--quiet")
     assert json.loads(done.stdout) == {"path": str(out), "models": 7, "views": 14, "skipped": 1}
     assert len(open_shapes(out, "train")) == 3
+
+
+def test_what_lists_its_own_models_is_not_indexed(root, tmp_path):
+    assert call("data", "pack", root, tmp_path / "p", "--processes", 1).exit_code == 0
+    done = call("data", "index", tmp_path / "p", "--out", tmp_path / "index.json")
+    assert f"{tmp_path / 'p'}: got a pack, " in str(done.exception)
+    pix3d = make_pix3d(tmp_path / "pix3d")
+    done = call("data", "index", pix3d, "--out", tmp_path / "index.json")
+    assert f"{pix3d}: got Pix3D, " in str(done.exception)
 
 
 def test_training_on_a_pack_or_an_index_is_training_on_the_files(root, tmp_path):

@@ -59,6 +59,14 @@ def test_a_picture_that_cannot_be_written(command, picture, path, tmp_path):
     assert_one_line(ended, "cannot be written", "got no file there")
 
 
+@pytest.mark.parametrize("command", [("inspect",), ("query", "--slot", 0)], ids=lambda c: c[0])
+def test_a_picture_of_another_kind(command, path, tmp_path):
+    ended = run(command[0], path, *command[1:], "--picture", tmp_path / "a.jpg")
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert b"--picture" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk(path, tmp_path):
     limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"

@@ -24,9 +24,6 @@ COMMANDS = (
     ["data", "pack", "--help"],
     ["data", "index", "--help"],
     ["data", "split", "--help"],
-    ["data", "render", "--help"],
-    ["data", "pack", "--help"],
-    ["data", "index", "--help"],
     ["train", "--help"],
     ["evaluate", "--help"],
     ["reconstruct", "--help"],
@@ -183,3 +180,15 @@ def test_without_a_validation_set_there_is_no_best_threshold(tmp_path):
     assert call(*train).exit_code == 0
     summary = json.loads(call("evaluate", tmp_path / "run", "--json").stdout)
     assert set(summary["methods"]["network"]) == {"fixed"}
+
+
+@pytest.mark.parametrize("where", ["mem3d.data.r2n2.R2N2.check", "mem3d.training.train"])
+def test_ctrl_c_while_training_or_reading_is_one_line(where, made_up_data, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, stopped)
+    run = tmp_path / "run"
+    done = call("train", run, "--data", made_up_data, "--preset", "tiny", "--stem", "imagenet")
+    assert (done.exit_code, done.stdout) == (130, "")
+    assert done.stderr == f"{run}: interrupted; the same command goes on from there\n"

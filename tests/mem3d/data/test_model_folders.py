@@ -40,10 +40,15 @@ def test_a_model_reads_back(tmp_path):
 def test_a_claim_is_kept(tmp_path):
     claim(tmp_path / "set", "made.json", {"seed": 1})
     claim(tmp_path / "set", "made.json", {"seed": 1})
-    with pytest.raises(ValueError, match="'seed': 1"):
+    with pytest.raises(ValueError, match=r"\(seed 1 -> 2\)"):
         claim(tmp_path / "set", "made.json", {"seed": 2})
+    with pytest.raises(ValueError, match=r"\(views None -> 3\)"):
+        claim(tmp_path / "set", "made.json", {"seed": 1, "views": 3})
     with pytest.raises(ValueError, match="other files"):
         claim(tmp_path, "made.json", {})
+    (tmp_path / "set" / "made.json").write_text("[]")
+    with pytest.raises(ValueError, match="got list, want a JSON object"):
+        claim(tmp_path / "set", "made.json", {})
     (tmp_path / "set" / "made.json").write_text("{")
     with pytest.raises(ValueError, match="JSON"):
         claim(tmp_path / "set", "made.json", {})
