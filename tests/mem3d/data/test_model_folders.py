@@ -67,3 +67,13 @@ def test_a_killed_process_is_an_error_not_a_wait():
 
 def die(_):
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def interrupted(number):
+    os.kill(os.getpid(), signal.SIGINT)
+    return number
+
+
+def test_a_worker_leaves_ctrl_c_to_the_process_that_started_it():
+    with results(interrupted, [1, 2, 3], 2) as made:
+        assert sorted(made) == [1, 2, 3]
