@@ -137,13 +137,13 @@ def open_index(
         raise ValueError(f"{path}: got a row without {error}, want an index") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    listed = check_listed(fields, str(path))
+    chosen, missing = choose(listed, path, subset, split, categories)
     if models and not (folder / "ShapeNetRendering").is_dir():  # once, not for each model
         raise ValueError(
             f"{path}: got root {root!r}, want the data there, but {folder} holds no "
             "ShapeNetRendering; put index and data back as they lay, or make the index anew"
         )
-    listed = check_listed(fields, str(path))
-    chosen, missing = choose(listed, path, subset, split, categories)
     return Indexed(
         path,
         folder,
