@@ -78,9 +78,10 @@ def evaluate(  # long: half of it are the options
     from rich.console import Console
 
     from mem3d.baselines import category_means
-    from mem3d.checkpoint import load, run_data
+    from mem3d.checkpoint import load
     from mem3d.evaluation import score, summarise
     from mem3d.reconstruction import comparison
+    from mem3d.run_log import run_data
     from memstore.sheets import save_png
 
     set_threads(threads)
@@ -128,8 +129,8 @@ def _usual(subset: Subset) -> Known:
 
 def _learnt(run: Path) -> set[str] | None:
     """Names of the shapes that a run was trained on; None, with a warning, where they are gone."""
-    from mem3d.checkpoint import run_data
     from mem3d.data.opening import open_shapes
+    from mem3d.run_log import run_data
 
     root = run / "run.json"
     try:
@@ -189,7 +190,7 @@ def _references(
     run: Path, root: Path, split: Path | None, quiet: bool, *, own: bool
 ) -> tuple["Shapes | None", "Shapes | None"]:
     """Training and validation models; None where the run's own data are wanted and are gone."""
-    from mem3d.checkpoint import run_data
+    from mem3d.run_log import run_data
 
     if split is not None or not own:
         learnt, validation = (open_data(root, name, split, quiet, 1) for name in ("train", "val"))

@@ -242,20 +242,3 @@ def check_device(device: str) -> str:
             f"device: got {device!r} ({reason}), want cpu or an available GPU"
         ) from None
     return device
-
-
-def run_data(run: str | Path) -> tuple[Path, Path | None]:
-    """Data folder and split file a run was trained on, from its run.json.
-
-    Raises:
-        ValueError: there is none to read.
-    """
-    path = Path(run) / "run.json"
-    try:
-        described = json.loads(path.read_text())
-        split = described["split"]
-        return Path(described["data"]), None if split is None else Path(split)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path}: got {error!r}, want a run's description; name the data"
-        ) from error

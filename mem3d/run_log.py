@@ -67,6 +67,23 @@ def write_description(job: Job) -> None:
     write_atomic(job.folder / "run.json", json.dumps(described, indent=2).encode())
 
 
+def run_data(run: str | Path) -> tuple[Path, Path | None]:
+    """Data folder and split file a run was trained on, from its run.json.
+
+    Raises:
+        ValueError: there is none to read.
+    """
+    path = Path(run) / "run.json"
+    try:
+        described = json.loads(path.read_text())
+        split = described["split"]
+        return Path(described["data"]), None if split is None else Path(split)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: got {error!r}, want a run's description; name the data"
+        ) from error
+
+
 def write_log(path: Path, rows: list[Row]) -> None:
     """One JSON object per line."""
     write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -1,9 +1,7 @@
 """Weights and memory as one pair; files from strangers."""
 
-import json
 import struct
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,10 +141,3 @@ def test_optimiser_state_of_other_weights_is_refused(run):
     fewer = torch.optim.AdamW(list(model.parameters())[:3])
     with pytest.raises(ValueError, match="optimiser state"):
         checkpoint.restore_run(folder / "last.safetensors", model, fewer)
-
-
-def test_a_run_knows_its_data(tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps({"data": "somewhere", "split": None}))
-    assert checkpoint.run_data(tmp_path) == (Path("somewhere"), None)
-    with pytest.raises(ValueError, match="name the data"):
-        checkpoint.run_data(tmp_path / "absent")

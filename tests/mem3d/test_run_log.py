@@ -1,0 +1,15 @@
+"""What a run writes down about itself can be read back."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mem3d.run_log import run_data
+
+
+def test_a_run_knows_its_data(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"data": "somewhere", "split": None}))
+    assert run_data(tmp_path) == (Path("somewhere"), None)
+    with pytest.raises(ValueError, match="name the data"):
+        run_data(tmp_path / "absent")
