@@ -1,26 +1,12 @@
 """mem3d-cli data split."""
 
-from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mem3d_cli.console import AsJson, DataFolder, Quiet, print_json, printable, progress_bar
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Made:
-    """What is told of a new split."""
-
-    path: str
-    models: int
-    skipped: int
-    groups: int
-    near_duplicates: int  # models in a group of more than one
-    largest: list[str]
-    counts: dict[str, dict[str, int]]  # category: subset: models
 
 
 def split(
@@ -43,51 +29,26 @@ def split(
 ) -> None:
     """Share a data set out into train, val and test; near-duplicates stay together.
 
-    The same data, shares and seed give the same split (library: mem3d.data.groups).
+    The same data, shares and seed give the same split (library:
+    mem3d.data.dividing.divide).
     Example: mem3d-cli data split shapes --out shapes/split.json
     """
-    import numpy as np
+    from mem3d.data.dividing import divide
 
-    from mem3d.data.groups import mirror_images, near_groups, packed_grids, plan_split
-    from mem3d.data.opening import open_shapes
-    from mem3d.data.pix3d import Pix3D
-    from mem3d.data.splits import check_new, write_split
-
-    shares = _shares(share)
-    if not force:
-        check_new(out)
-    shapes = open_shapes(data)
-    if isinstance(shapes, Pix3D):
-        raise ValueError(
-            f"{data}: got Pix3D, want models in folders of their own; its photos are divided by "
-            'split files of its own: pix3d_s1 or pix3d_s2, or {"train": ["img/chair/0001.png"], '
-            '"val": [...], "test": [...]} (docs/pix3d.md)'
+    with progress_bar(quiet, "models") as show:
+        made = asdict(
+            divide(
+                data,
+                out,
+                _shares(share),
+                iou=iou,
+                mirrored=mirrored,
+                seed=seed,
+                replace=force,
+                progress=show,
+            )
         )
-    with progress_bar(quiet, "reading") as show:
-        shapes = shapes.check(1, show)
-    grids = packed_grids(shapes)
-    also = mirror_images(shapes) if mirrored else None
-    with progress_bar(quiet, "comparing") as show:
-        groups = near_groups(grids, iou, also=also, progress=show)
-    sources = [shapes.source(i) for i in range(len(shapes))]
-    categories = [shapes.category(i) for i in range(len(shapes))]
-    subsets = plan_split(groups, categories, shares, seed)
-    write_split(out, sources, categories, subsets, replace=force)
-    sizes = np.bincount(groups) if len(groups) else np.zeros(1, np.int64)
-    counts = Counter(zip(categories, subsets, strict=True))
-    made = _Made(
-        path=str(out),
-        models=len(shapes),
-        skipped=len(shapes.skipped),
-        groups=int(np.count_nonzero(sizes)),
-        near_duplicates=int(sizes[sizes > 1].sum()),
-        largest=[sources[i] for i in np.flatnonzero(groups == sizes.argmax())],
-        counts={
-            name: {part: counts[name, part] for part in ("train", "val", "test")}
-            for name in sorted(set(categories))
-        },
-    )
-    print_json(asdict(made)) if as_json else _print(asdict(made))
+    print_json(made) if as_json else _print(made)
 
 
 def _shares(text: str) -> tuple[float, float, float]:

@@ -52,7 +52,7 @@ def train(  # long: half of it are the options
     run: RunFolder,
     data: Annotated[
         Path | None,
-        typer.Option(help="Data in the R2N2 layout; default: procedural shapes, made in RUN/data."),
+        typer.Option(help="Folder, pack or index; default: procedural shapes, made in RUN/data."),
     ] = None,
     split: Annotated[
         Path | None, typer.Option(help="Split file; default: DATA/split.json.")
