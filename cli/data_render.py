@@ -25,6 +25,9 @@ def render(
     up: Annotated[str, typer.Option(help="Up in the files: x, y, z, -x, -y or -z.")] = "y",
     front: Annotated[str, typer.Option(help="Where fronts look in the files.")] = "x",
     category: Annotated[str | None, typer.Option(help="Of all meshes; no folders needed.")] = None,
+    variants: Annotated[
+        int, typer.Option(help="Deformed shapes to make beside each mesh.", min=0, max=100)
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Another seed, other cameras.", min=0)] = 0,
     processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
     as_json: AsJson = False,
@@ -38,7 +41,15 @@ def render(
     """
     from mem3d.data.mesh_folder import REPORT, RenderConfig, render_meshes
 
-    config = RenderConfig(views=views, size=size, up=up, front=front, category=category, seed=seed)
+    config = RenderConfig(
+        views=views,
+        size=size,
+        up=up,
+        front=front,
+        category=category,
+        variants=variants,
+        seed=seed,
+    )
     with resumable(out), progress_bar(quiet, "meshes") as show:
         found = render_meshes(folder, out, config, processes or os.cpu_count() or 1, show)
     print_skipped((broken.file, broken.reason) for broken in found.skipped)

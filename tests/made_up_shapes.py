@@ -46,6 +46,9 @@ class MadeUpShapes:
     def image(self, i, view):
         return self.images[i][view]
 
+    def camera(self, i, view):
+        return np.array(self.cameras[i][view])
+
     def projection(self, i, view, grid):
         key = (i, view, np.packbits(grid).tobytes())
         if key not in self.known:

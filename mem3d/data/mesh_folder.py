@@ -9,6 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
+from mem3d.data.deforming import deform, variant_name
 from mem3d.data.meshes import MESH_TYPES, read_mesh
 from mem3d.data.model_folders import (
     check_limits,
@@ -49,11 +50,12 @@ class RenderConfig:
     front: str = "x"
     seed: int = 0  # of the cameras
     category: str | None = None  # of all meshes; None takes the name of each mesh's folder
+    variants: int = 0  # deformed shapes beside each mesh, 0..100 (deforming.py)
 
     def __post_init__(self) -> None:
         rotation(self.up, self.front)
         limits = {"views": (self.views, 1, 100), "size": (self.size, 8, 1024)}
-        check_limits(limits | {"seed": (self.seed, 0, 10**9)})
+        check_limits(limits | {"seed": (self.seed, 0, 10**9), "variants": (self.variants, 0, 100)})
         if self.category == "":
             raise ValueError("category: got '', want a name")
 
@@ -84,6 +86,7 @@ class _Task:
     file: str  # path within the folder of meshes
     source: str  # "synset/name"
     config: RenderConfig
+    variant: int = 0  # 0: the mesh as it is
 
 
 def render_meshes(
@@ -114,7 +117,7 @@ def render_meshes(
     config = config or RenderConfig()
     check_limits({"processes": (processes, 1, 256)})
     tasks, skipped = _listed(folder, root, config)
-    claim(root, MANIFEST, {"version": VERSION, **asdict(config)})
+    claim(root, MANIFEST, _settings(config))
     waiting = [task for task in tasks if not rendering_folder(root, task.source).is_dir()]
     done = len(tasks) - len(waiting)
     made = 0
@@ -132,6 +135,12 @@ def render_meshes(
     listed = [{"file": broken.file, "reason": broken.reason} for broken in skipped]
     write_atomic(root / REPORT, json.dumps(listed, indent=1).encode())
     return Rendered(len(tasks) - len(waiting) + made, made, tuple(skipped))
+
+
+def _settings(config: RenderConfig) -> dict[str, object]:
+    """What the manifest says; folders from before there were variants go on."""
+    settings = {"version": VERSION, **asdict(config)}
+    return {k: v for k, v in settings.items() if k != "variants" or v}
 
 
 def _listed(folder: Path, root: Path, config: RenderConfig) -> tuple[list[_Task], list[Broken]]:
@@ -162,7 +171,9 @@ def _listed(folder: Path, root: Path, config: RenderConfig) -> tuple[list[_Task]
         if source in tasks:
             skipped.append(Broken(file, f"same name {source} as {tasks[source].file}"))
         else:
-            tasks[source] = _Task(root, path, file, source, config)
+            for variant in range(config.variants + 1):
+                name = variant_name(source, variant)
+                tasks[name] = _Task(root, path, file, name, config, variant)
     return list(tasks.values()), skipped
 
 
@@ -176,11 +187,16 @@ def _make(task: _Task) -> Broken | None:
     config = task.config
     try:
         found = read_mesh(task.path, config.up, config.front)
-        grid = voxelise_mesh(found.mesh)
+        mesh = found.mesh
+        if task.variant:
+            mesh = deform(
+                mesh, np.random.default_rng([config.seed, 1, crc32(task.source.encode())])
+            )
+        grid = voxelise_mesh(mesh)
     except ValueError as error:
         return Broken(task.file, str(error).removeprefix(f"{task.path}: "))
     rng = np.random.default_rng([config.seed, crc32(task.source.encode())])
     cameras = draw_cameras(config.views, rng)
-    scene = Scene(found.mesh, paint=found.paint)
+    scene = Scene(mesh, paint=found.paint)
     write_model(task.root, task.source, grid, scene, cameras, config.size)
     return None

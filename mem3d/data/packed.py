@@ -188,10 +188,15 @@ class Packed:
             raise ValueError(f"{self.root}/cameras: got {error}, want (views, 5)") from error
         return rows
 
+    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
+        """Camera of a view, (5,); None if that is unknown."""
+        row = self.cameras(i)[view]
+        return row if np.isfinite(row).all() else None
+
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Silhouette (H, H) of any grid from the camera of a view; None if that is unknown."""
-        camera = self.cameras(i)[view]
-        if not np.isfinite(camera).all():
+        camera = self.camera(i, view)
+        if camera is None:
             return None
         return project(grid, camera, len(self.image(i, view)))
 

@@ -127,6 +127,10 @@ class Pix3D:
         square = Image.fromarray(rgba).crop((left, top, left + side, top + side))
         return np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
+    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
+        """None: Pix3D's poses are no cameras of R2N2's kind."""
+        return None
+
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Silhouette of any grid in photo i, (240, 240); None if its pose is not given."""
         pose = self.photos[i].pose

@@ -162,6 +162,13 @@ class R2N2:
             raise ValueError(f"{path}: got numbers {rows.shape}, want finite ({model.views}, 5)")
         return rows[: model.views]
 
+    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
+        """Camera of a view, (5,); None where its file cannot be read."""
+        try:
+            return self.cameras(i)[view]
+        except ValueError:
+            return None
+
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Silhouette of any grid from the camera of a view, as large as that view's picture."""
         return project(grid, self.cameras(i)[view], len(self.image(i, view)))

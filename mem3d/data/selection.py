@@ -49,6 +49,10 @@ class Selection:
         """View of chosen model i."""
         return self.data.image(self.positions[i], view)
 
+    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
+        """Camera of a view of chosen model i."""
+        return self.data.camera(self.positions[i], view)
+
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Silhouette of any grid from the camera of a view of chosen model i."""
         return self.data.projection(self.positions[i], view, grid)

@@ -57,6 +57,9 @@ class Shapes(Protocol):
     def image(self, i: int, view: int) -> NDArray[np.uint8]:
         """View of model i, (S, S, 4) RGBA framed as R2N2's renders are; alpha is the mask."""
 
+    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
+        """Camera of a view, (5,) as in R2N2.cameras; None if that is unknown."""
+
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Silhouette (S, S) of any grid from the camera of a view; None if that is unknown."""
 
