@@ -8,6 +8,7 @@ with a mirrored grid.
 """
 
 from math import floor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,29 @@ def test_pixels(rgba: Rgba, size: int) -> Pixels:
     return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
 
 
+class Window(NamedTuple):
+    """What part of a picture is shown: a square, perhaps mirrored.
+
+    Lengths are in units of the picture's shorter side.
+    """
+
+    side: float  # of the square
+    x: float  # its centre, from the picture's, to the right
+    y: float  # and down
+    is_mirrored: bool
+
+
+TEST_WINDOW = Window(CROP, 0.0, 0.0, is_mirrored=False)
+
+
+class View(NamedTuple):
+    """A picture as the network sees it."""
+
+    pixels: Pixels
+    grid: Grid
+    window: Window
+
+
 def train_pixels(
     rgba: Rgba,
     grid: Grid,
@@ -57,6 +81,19 @@ def train_pixels(
     how: Augmentation = DEFAULT,
     backgrounds: Backgrounds | None = None,
 ) -> tuple[Pixels, Grid]:
+    """Pixels and grid of `train_view`."""
+    view = train_view(rgba, grid, size, rng, how, backgrounds)
+    return view.pixels, view.grid
+
+
+def train_view(
+    rgba: Rgba,
+    grid: Grid,
+    size: int,
+    rng: np.random.Generator,
+    how: Augmentation = DEFAULT,
+    backgrounds: Backgrounds | None = None,
+) -> View:
     """Random occluder, crop, mirror, background, colours; the grid is mirrored with the image.
 
     Args:
@@ -68,7 +105,7 @@ def train_pixels(
         backgrounds: photos to lay a share of the views over; None for plain colours alone.
 
     Returns:
-        (3, S, S) RGB and (R, R, R).
+        (3, S, S) RGB, (R, R, R), and what was shown.
     """
     if how.hides and rng.random() < how.occluded:
         rgba = occlude(rgba, rng.uniform(0, how.hides), rng)
@@ -82,7 +119,8 @@ def train_pixels(
         behind = backgrounds.draw(rng)
     corner = np.array(rgba.shape[1::-1]) / 2 + shift - side / 2
     seen, rows, columns = _object(rgba, corner, size / side, size)
-    if drawn.flip < how.flip:
+    is_mirrored = drawn.flip < how.flip
+    if is_mirrored:
         seen, grid = seen[:, :, ::-1], grid[:, :, ::-1]
         columns = slice(size - columns.stop, size - columns.start)
     planes = seen.reshape(4, -1).astype(np.float32)
@@ -95,9 +133,10 @@ def train_pixels(
     shown += colors[:, 4:]
     image = np.empty((3, size, size), np.uint8)
     image[:] = colors[:, 4, None, None].clip(0, 255)  # ground alone
-    window = image[:, rows, columns]
-    window[:] = shown.clip(0, 255, out=shown).reshape(window.shape)
-    return image, np.ascontiguousarray(grid)
+    shown_at = image[:, rows, columns]
+    shown_at[:] = shown.clip(0, 255, out=shown).reshape(shown_at.shape)
+    window = Window(side / shortest, *(shift / shortest).tolist(), is_mirrored)
+    return View(image, np.ascontiguousarray(grid), window)
 
 
 def _object(

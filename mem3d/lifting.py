@@ -1,0 +1,63 @@
+"""Image features at the voxels: each voxel looks up the pixel that it is seen at.
+
+A network that only sees a flat feature vector has to learn how shapes turn. Here the camera is
+estimated from that vector (viewpoint_head.py), every voxel's centre is projected with it, and the
+feature maps are read there. What is behind reads the same pixel as what is before it; the depth,
+which goes along, and the recalled shapes tell them apart.
+
+Source: pixel-aligned features as in DISN (Xu et al. 2019) and PIFu (Saito et al. 2019).
+"""
+
+# B = batch, P = points, F = channels of a map, N = voxels per side
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mem3d.data.viewpoints import FOCAL_IN_CROP
+
+NEAREST = 0.2  # grid sides; points closer to the camera are taken to be as far as this
+
+
+def centres(side: int) -> Tensor:
+    """(side**3, 3) voxel centres x, y, z in [-.5, .5], in the order of a flattened grid."""
+    along = (torch.arange(side) + 0.5) / side - 0.5
+    return torch.stack(torch.meshgrid(along, along, along, indexing="ij"), dim=-1).reshape(-1, 3)
+
+
+def project(viewpoints: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Where points are seen.
+
+    Args:
+        viewpoints: (B, 5), see `mem3d.data.viewpoints.Viewpoint`.
+        points: (P, 3) in grid sides from the grid's centre.
+
+    Returns:
+        (B, P, 2) places right and down, -1 to 1 from edge to edge of what the network sees; and
+        (B, P) how much nearer than the grid's centre, in grid sides.
+    """
+    azimuth, elevation, log_distance, right, down = viewpoints.unbind(1)
+    cos_a, sin_a, cos_e, sin_e = azimuth.cos(), azimuth.sin(), elevation.cos(), elevation.sin()
+    back_B3 = torch.stack([cos_e * cos_a, sin_e, cos_e * sin_a], dim=1)
+    right_B3 = torch.stack([sin_a, torch.zeros_like(sin_a), -cos_a], dim=1)
+    up_B3 = torch.linalg.cross(back_B3, right_B3)
+    seen = torch.einsum("pc,bck->bpk", points, torch.stack([right_B3, up_B3, back_B3], dim=2))
+    depth = (log_distance.exp()[:, None] - seen[..., 2]).clamp(min=NEAREST)
+    x = FOCAL_IN_CROP * seen[..., 0] / depth + right[:, None]
+    y = -FOCAL_IN_CROP * seen[..., 1] / depth + down[:, None]
+    return torch.stack([2 * x, 2 * y], dim=-1), seen[..., 2]
+
+
+def lift(maps: Tensor, places: Tensor, side: int) -> Tensor:
+    """Features at voxels.
+
+    Args:
+        maps: (B, F, H, W) of the whole picture.
+        places: (B, side**3, 2) from `project`; outside the picture reads as 0.
+        side: N.
+
+    Returns:
+        (B, F, N, N, N).
+    """
+    found = functional.grid_sample(maps, places[:, :, None], align_corners=False)
+    return found.view(*maps.shape[:2], side, side, side)
