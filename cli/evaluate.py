@@ -81,6 +81,7 @@ def evaluate(  # long: half of it are the options
     from mem3d.checkpoint import load
     from mem3d.evaluation import score, summarise
     from mem3d.reconstruction import comparison
+    from mem3d.run_copy import memorised_sources
     from mem3d.run_log import run_data
     from memstore.sheets import save_png
 
@@ -89,7 +90,8 @@ def evaluate(  # long: half of it are the options
     split = split or listed
     model, memory, state = load(run, which.value, device)
     test = open_data(root, subset.value, split, quiet, views=1)
-    test, guard = _guarded(memory, test, _learnt(run), known or _usual(subset))
+    learnt_names, memorised = _learnt(run), memorised_sources(run)
+    test, guard = _guarded(memory, test, learnt_names, memorised, known or _usual(subset))
     test, truth = _as_pix3d(test, background)
     learnt, validation = _references(run, root, split, quiet, own=truth is not None)
     means = category_means(learnt) if learnt is not None else None
@@ -147,13 +149,17 @@ def _learnt(run: Path) -> set[str] | None:
 
 
 def _guarded(
-    memory: "Memory", test: "Shapes", learnt: set[str] | None, known: Known
+    memory: "Memory",
+    test: "Shapes",
+    learnt: set[str] | None,
+    memorised: set[str],
+    known: Known,
 ) -> tuple["Shapes", dict[str, Any]]:
     """The models to test on, and how many of them were known."""
     from mem3d.data.selection import Selection
     from mem3d.leakage import known_shapes, told
 
-    found = known_shapes(memory, test, learnt or ())
+    found = known_shapes(memory, test, memorised | (learnt or set()))
     if found and known is Known.refuse:
         raise ValueError(
             f"{test.root}: {told(found, len(test))}; this would be no test. Data sets do repeat "

@@ -13,7 +13,9 @@ import typer
 from mem3d_cli.console import printable
 from mem3d_cli.data import data_app
 from mem3d_cli.evaluate import evaluate
+from mem3d_cli.memorise import memorise
 from mem3d_cli.reconstruct import reconstruct
+from mem3d_cli.rekey import rekey
 from mem3d_cli.train import train
 
 app = typer.Typer(
@@ -25,6 +27,8 @@ app.add_typer(data_app, name="data")
 app.command()(train)
 app.command()(evaluate)
 app.command()(reconstruct)
+app.command()(memorise)
+app.command()(rekey)
 
 
 def _version(wanted: bool) -> None:

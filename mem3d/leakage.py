@@ -22,7 +22,7 @@ By = Literal["name", "grid", "training"]
 _MEANS: dict[By, str] = {
     "name": "in the memory by name",
     "grid": "in the memory as the same grid under another name",
-    "training": "learnt in training and merged or evicted since",
+    "training": "learnt in training or memorised, and merged or evicted since",
 }
 
 

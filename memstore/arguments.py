@@ -46,12 +46,12 @@ def as_cosine(name: str, got: object) -> float:
     return float(got)
 
 
-def as_queries(features: ArrayLike, key_dim: int) -> NDArray[np.float32]:
+def as_queries(features: ArrayLike, key_dim: int, name: str = "features") -> NDArray[np.float32]:
     """Unit vectors (B, C) of features (B, C): any float dtype, any norm but zero."""
-    array: NDArray[Any] = _as_array("features", features)
+    array: NDArray[Any] = _as_array(name, features)
     if array.dtype.kind != "f":
-        raise DtypeError(f"features: got dtype {array.dtype}, want a float dtype")
-    check_shape("features", array.shape, (None, key_dim))
+        raise DtypeError(f"{name}: got dtype {array.dtype}, want a float dtype")
+    check_shape(name, array.shape, (None, key_dim))
     if array.dtype.itemsize <= 4:  # in float64 their squares cannot overflow
         rows = array.astype(np.float64)
         units = plain_unit(rows)
@@ -62,9 +62,9 @@ def as_queries(features: ArrayLike, key_dim: int) -> NDArray[np.float32]:
     if units is not None:
         return units
     if not (finite := np.isfinite(rows).all(axis=1)).all():
-        raise FeatureError(f"features[{finite.argmin()}]: got nan or inf, want finite numbers")
+        raise FeatureError(f"{name}[{finite.argmin()}]: got nan or inf, want finite numbers")
     if not (nonzero := rows.any(axis=1)).all():
-        raise FeatureError(f"features[{nonzero.argmin()}]: got all zeros, want a direction")
+        raise FeatureError(f"{name}[{nonzero.argmin()}]: got all zeros, want a direction")
     return unit(rows)
 
 
@@ -109,6 +109,14 @@ def as_slots(slots: ArrayLike, touched: NDArray[np.int64]) -> NDArray[np.int64]:
     if (empty := touched[array] == EMPTY).any():
         raise SlotError(f"slots: got {array[empty.argmax()]}, which is empty")
     return array.astype(np.int64)
+
+
+def as_distinct_slots(slots: ArrayLike, touched: NDArray[np.int64]) -> NDArray[np.int64]:
+    """As `as_slots`, none of them named twice."""
+    checked = as_slots(slots, touched)
+    if len(np.unique(checked)) < len(checked):
+        raise SlotError("slots: got a slot twice, want distinct slots")
+    return checked
 
 
 def _as_array(name: str, given: ArrayLike) -> NDArray[Any]:

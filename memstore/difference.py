@@ -23,7 +23,7 @@ class Diff:
     added: tuple[int, ...]  # used only in the second
     removed: tuple[int, ...]  # used only in the first
     replaced: tuple[int, ...]  # another value or source
-    rekeyed: tuple[int, ...]  # the same value and source, another key: merged
+    rekeyed: tuple[int, ...]  # the same value and source, another key: merged, or replaced
     touched: tuple[int, ...]  # the same in all but its age's start
     unchanged: int  # slots the same in all
 

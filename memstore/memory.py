@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from memstore import arguments, inspection
 from memstore.config import MemoryConfig
 from memstore.contrast import Contrast, contrast
-from memstore.errors import ArgumentError, DtypeError, ReadOnlyError, SlotError, TransientError
+from memstore.errors import ArgumentError, DtypeError, ReadOnlyError, ShapeError, TransientError
 from memstore.grids import unpack
 from memstore.guard import Guard
 from memstore.index import Hits
@@ -240,10 +240,23 @@ class Memory:
         """Empty distinct slots; no time passes, so no slot ages."""
         self._check_writable()
         with self._guard.writing():
-            checked = arguments.as_slots(slots, self._state.touched)
-            if len(np.unique(checked)) < len(checked):
-                raise SlotError("slots: got a slot twice, want distinct slots")
-            self._state.remove(checked)
+            self._state.remove(arguments.as_distinct_slots(slots, self._state.touched))
+
+    def replace_keys(self, slots: ArrayLike, keys: ArrayLike) -> None:
+        """Set the keys of distinct slots past the write rule: for an encoder that has changed.
+
+        Values, sources, ages and reads stay, and no time passes.
+
+        Args:
+            keys: (n, C) one per slot, of any float dtype and any norm but zero.
+        """
+        self._check_writable()
+        units = arguments.as_queries(keys, self.config.key_dim, "keys")
+        with self._guard.writing():
+            checked = arguments.as_distinct_slots(slots, self._state.touched)
+            if len(units) != len(checked):
+                raise ShapeError(f"keys: got {len(units)}, want one per slot ({len(checked)})")
+            self._state.replace_keys(checked, units)
 
     def commit(self, message: str) -> str:
         """Save the changes as one snapshot, whole or not at all.
@@ -298,11 +311,12 @@ class Memory:
         with self._guard.writing():
             return self._disk().expire(keep)
 
-    def copy_to(self, path: str | Path) -> None:
+    def copy_to(self, path: str | Path, capacity: int | None = None) -> None:
         """Write the state as it is, uncommitted changes included, as a new memory's first commit.
 
         Args:
             path: where nothing is yet; missing parent folders are made.
+            capacity: slots of the new memory, no fewer than here; by default as many.
 
         Raises:
             PathExistsError: there is something at the path.
@@ -312,8 +326,14 @@ class Memory:
 
         if self.path and self.path.resolve() in Path(path).resolve().parents:
             raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
+        if capacity is not None:
+            arguments.check_count("capacity", capacity)
+            if capacity < self.config.capacity:
+                want = f"the present {self.config.capacity} or more"
+                raise ArgumentError(f"capacity: got {capacity}, want {want}")
         with self._guard.reading():
-            repository.create(Path(path), self._state, "copy")
+            state = self._state if capacity is None else self._state.enlarged(capacity)
+            repository.create(Path(path), state, "copy")
 
     def verify(self, every: bool = False, progress: Progress | None = None) -> Verification:
         """Check that nothing is damaged; changes nothing.

@@ -1,6 +1,6 @@
-"""State: what a memory holds in RAM, and the two changes there are."""
+"""State: what a memory holds in RAM, and the three changes there are."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ class State:
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("merge", "insert", "evict", "remove"), 0)
     )  # since creation
-    dirty: set[int] = field(default_factory=set)  # slots written or removed since the last commit
+    dirty: set[int] = field(default_factory=set)  # slots changed since the last commit
     _counting: Lock = field(default_factory=Lock)  # readers in threads count one at a time
     torn: bool = False  # a change was interrupted in its midst
     _used_rows: NDArray[np.bool_] | None = None  # until the next change
@@ -154,6 +154,20 @@ class State:
         self.counts["remove"] += len(slots)
         self.dirty.update(slots.tolist())
         self.torn = False
+
+    def replace_keys(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
+        """Set the keys (n, C), unit vectors, of distinct used slots (n,), and nothing else."""
+        self.torn = True
+        self.index.put(slots, keys)
+        self.dirty.update(slots.tolist())
+        self.torn = False
+
+    def enlarged(self, capacity: int) -> "State":
+        """The same rows, clock and counts in a memory of more slots."""
+        state = State.empty(replace(self.config, capacity=capacity))
+        state.put(self.rows(self.used))
+        state.clock, state.counts, state.torn = self.clock, dict(self.counts), self.torn
+        return state
 
     def clear(self, slots: NDArray[np.int64]) -> None:
         """Leave nothing of what the slots (n,) held."""

@@ -70,6 +70,10 @@ class NaiveMemory:
         for slot in slots:
             self.slots[slot] = None
 
+    def replace_keys(self, slots, features):
+        for slot, feature in zip(slots, features, strict=True):
+            self.slots[slot]["key"] = unit(feature)
+
     def search(self, feature, k):
         """(cosine, slot) of the k best."""
         return self.ranked(feature)[:k]

@@ -22,6 +22,7 @@ from numpy.testing import assert_array_equal
 
 import memstore
 from memstore import Memory, MemoryConfig, layout
+from memstore.cosine import unit
 from tests.naive import NaiveMemory, assert_found
 from tests.oracle import operations
 
@@ -113,6 +114,18 @@ class MemoryMachine(RuleBasedStateMachine):
         )
         self.memory.remove(slots)
         self.oracle.remove(slots)
+        self.changed = self.changed or bool(slots)
+
+    @rule(data=st.data())
+    def replace_keys(self, data):
+        slots = data.draw(
+            st.lists(st.sampled_from([*self.oracle.used()]), unique=True, max_size=3)
+            if self.oracle.used()
+            else st.just([])
+        )
+        features = [FEATURES[data.draw(st.sampled_from(range(len(FEATURES))))] for _ in slots]
+        self.memory.replace_keys(slots, np.array(features).reshape(-1, 3))
+        self.oracle.replace_keys(slots, features)
         self.changed = self.changed or bool(slots)
 
     @rule(
@@ -217,6 +230,66 @@ def test_a_long_life(similarity):
     assert min(done.values()) > 0
 
 
+def test_replaced_keys_are_saved_and_all_else_stays(tmp_path):
+    with Memory.create(tmp_path / "memory", TINY) as memory:
+        memory.write(AXES, np.array(GRIDS)[[0, 15, 255]], ["a", "b", "c"])
+        memory.read(AXES[:1], k=1)
+        before = memory.commit("written")
+        memory.replace_keys([2, 0], np.array([[3.0, 4, 0], [0, 0, 7]]))
+        assert memory.search([[0.0, 0, 1]], k=1).slots.item() == 0
+        memory.commit("other keys")
+        assert memory.verify(every=True).problems == ()
+    with Memory.open(tmp_path / "memory") as after, Memory.open(after.path, at=before) as old:
+        found = memstore.diff(old, after)
+        assert (found.rekeyed, found.unchanged) == ((0, 2), 1)
+        assert_array_equal(after.keys([0, 1, 2]), unit(np.array([[0, 0, 1], [0, 1, 0], [3, 4, 0]])))
+        assert (after.clock, after.ages.tolist(), after.reads.tolist()) == (3, [2, 1, 0], [1, 0, 0])
+        assert after.sources == ["a", "b", "c"]
+        assert_array_equal(after.values([0, 1, 2]), np.array(GRIDS)[[0, 15, 255]])
+        counts = [after.stats().merges, after.stats().inserts, after.stats().evictions]
+        assert counts == [0, 3, 0]
+        assert after.verify().problems == ()
+
+
+@pytest.mark.parametrize(
+    ("slots", "keys", "error"),
+    [
+        ([0, 0], AXES[:2], "twice"),
+        ([0], AXES[:2], "got 2, want one per slot"),
+        ([3], AXES[:1], "empty"),
+        ([0], AXES[:1, :2], "keys: got shape"),
+        ([0], np.zeros((1, 3)), r"keys\[0\]: got all zeros"),
+        ([0], np.full((1, 3), np.nan), r"keys\[0\]: got nan"),
+        ([0], [[1, 0, 0]], "keys: got dtype"),
+    ],
+)
+def test_keys_that_cannot_replace_change_nothing(slots, keys, error):
+    memory = Memory(TINY)
+    memory.write(AXES[:2], np.array(GRIDS)[[0, 255]])
+    with pytest.raises(memstore.MemstoreError, match=error):
+        memory.replace_keys(slots, keys)
+    assert_array_equal(memory.keys([0, 1]), AXES[:2])
+
+
+def test_a_copy_with_more_slots_goes_on_where_the_first_stood(tmp_path):
+    memory, oracle = Memory(TINY), NaiveMemory(replace(TINY, capacity=6))
+    written = [(0, 0, "a"), (1, 15, "b"), (2, 255, "c")]
+    assert_write_matches(memory, oracle, written)
+    memory.remove([1])
+    oracle.remove([1])
+    memory.copy_to(tmp_path / "larger", capacity=6)
+    with Memory.open(tmp_path / "larger", "r+") as larger:
+        assert larger.config == replace(TINY, capacity=6)
+        assert_same_state(larger, oracle)
+        assert larger.stats().inserts == memory.stats().inserts
+        assert_write_matches(larger, oracle, [(5 + i, 3, "") for i in range(9)])
+        larger.commit("more")
+        assert larger.verify().problems == ()
+    for capacity in (3, 0, 2.5):
+        with pytest.raises(memstore.MemstoreError, match="capacity: got"):
+            memory.copy_to(tmp_path / "smaller", capacity=capacity)
+
+
 def test_values_and_keys_are_copies():
     memory = Memory(TINY)
     memory.write(AXES[:1], FULL[None])
@@ -243,6 +316,7 @@ def test_modes(tmp_path):
             for call in (
                 lambda: reader.write(AXES[:1], FULL[None]),
                 lambda: reader.remove([]),
+                lambda: reader.replace_keys([], np.empty((0, 3))),
                 lambda: reader.commit("x"),
                 lambda: reader.tag("x"),
             ):

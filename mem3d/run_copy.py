@@ -1,0 +1,111 @@
+"""A run with the same weights and another memory.
+
+The first run stays as it is: its checkpoints name snapshots of its own memory. The new one has a
+checkpoint (best.safetensors) and a run.json that says what was changed; it holds no optimiser
+state, so training cannot resume it.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mem3d import checkpoint
+from mem3d.model import Mem3D
+from mem3d.run import BEST
+from memstore import Memory
+from memstore.files import made_beside, write_atomic
+
+Record = dict[str, Any]
+MEMORISED = "memorised"  # kind of a record
+REKEYED = "rekeyed"  # another
+
+
+def copy_run(
+    run: str | Path,
+    out: str | Path,
+    model: Mem3D,
+    memory: Memory,
+    state: checkpoint.State,
+    change: Callable[[Memory], Record],
+    *,
+    capacity: int | None = None,
+) -> checkpoint.State:
+    """Make a new run of the same weights and a changed copy of the memory, whole or not at all.
+
+    Args:
+        run: folder that model, memory and state were loaded from.
+        out: where nothing is yet.
+        model: its weights are written as they are.
+        memory: is copied, not changed.
+        state: of the checkpoint.
+        change: is called with the copy, open to be written; what it returns is added to "changes"
+            in run.json, beside where the copy came from.
+        capacity: slots of the copy, no fewer than now; by default as many.
+
+    Returns:
+        what the new checkpoint says of itself; its validation IoU is nan, for it was the first
+        memory's.
+
+    Raises:
+        memstore.MemstoreError: there is something at `out`, or the disk refuses.
+    """
+    described = _description(run)
+    origin = {"run": str(Path(run).resolve()), "snapshot": state.snapshot, "step": state.step}
+    with made_beside(Path(out)) as beside:
+        beside.mkdir()
+        memory.copy_to(beside / "memory", capacity)
+        with Memory.open(beside / "memory", "r+") as copy:
+            record = change(copy)
+            snapshot = copy.commit(str(record["kind"]))
+            copy.expire(keep=1)  # the first run keeps what was before
+            preset = replace(state.preset, memory=copy.config)
+        made = replace(state, snapshot=snapshot, preset=preset, validation_iou=math.nan)
+        checkpoint.save(beside / BEST, made, model)
+        described["preset"] = preset.to_dict()
+        described["changes"] = [*_changes(run, described), {**record, **origin}]
+        write_atomic(beside / "run.json", json.dumps(described, indent=2).encode())
+    return made
+
+
+def memorised_sources(run: str | Path) -> set[str]:
+    """Names of all shapes that were memorised on the way to a run, merged and evicted ones too.
+
+    Empty where run.json is missing or no JSON; `run_log.run_data` says so.
+
+    Raises:
+        ValueError: run.json tells of changes in another form than ours.
+    """
+    try:
+        return {
+            source
+            for record in _changes(run, _description(run))
+            for source in record.get("sources", ())
+            if record["kind"] == MEMORISED
+        }
+    except (KeyError, TypeError) as error:
+        raise _damaged(run, error) from error
+
+
+def _description(run: str | Path) -> dict[str, Any]:
+    """run.json, or nothing where it cannot be read."""
+    try:
+        described = json.loads((Path(run) / "run.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return described if isinstance(described, dict) else {}
+
+
+def _changes(run: str | Path, described: dict[str, Any]) -> list[Record]:
+    """What was changed so far, oldest first."""
+    changes = described.get("changes", [])
+    if not isinstance(changes, list) or not all(isinstance(one, dict) for one in changes):
+        raise _damaged(run, TypeError("no list of objects"))
+    return changes
+
+
+def _damaged(run: str | Path, error: Exception) -> ValueError:
+    path = Path(run) / "run.json"
+    return ValueError(f"{path}: got changes that cannot be read ({error!r}), want a run's own")
