@@ -16,6 +16,7 @@ from mem3d_cli.evaluate import evaluate
 from mem3d_cli.memorise import memorise
 from mem3d_cli.reconstruct import reconstruct
 from mem3d_cli.rekey import rekey
+from mem3d_cli.study import study
 from mem3d_cli.train import train
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.command()(evaluate)
 app.command()(reconstruct)
 app.command()(memorise)
 app.command()(rekey)
+app.command()(study)
 
 
 def _version(wanted: bool) -> None:

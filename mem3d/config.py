@@ -8,6 +8,7 @@ import torch  # noqa: F401  (before faiss, which memstore loads: the other order
 from mem3d.data.augmentation import DEFAULT, Augmentation
 from memstore import MemoryConfig
 
+SHAPE_ENCODERS = ("lstm", "mean", "attention", "fc", "none")  # see shape_encoder.py
 LARGEST = 2**16  # of any size: what a file may claim before it is believed
 
 
@@ -24,6 +25,7 @@ class ModelConfig:
     decoder: tuple[int, ...] = (512, 128, 32, 8)  # channels; each layer doubles the grid from 2^3
     priors: int = 8  # K, most grids recalled per image (the paper sets no limit)
     dropout: float = 0.0  # on the image feature and the prior vector, before the decoder
+    shape_encoder: str = "lstm"  # the paper's, or one of SHAPE_ENCODERS in its place
 
     def __post_init__(self) -> None:
         for name in ("image_size", "hidden", "priors", "head", "decoder"):
@@ -37,6 +39,9 @@ class ModelConfig:
             )
         if self.image_size < 32:
             raise ValueError(f"image_size: got {self.image_size}, want >= 32")
+        if self.shape_encoder not in SHAPE_ENCODERS:
+            got, want = self.shape_encoder, ", ".join(SHAPE_ENCODERS)
+            raise ValueError(f"shape_encoder: got {got!r}, want one of {want}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: got {self.dropout}, want [0, 1)")
         if (self.feature_dim + self.hidden) % 8:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mem3d.data.selection import Selection
 from mem3d.data.shapes import Shapes
 from memstore import Memory
 
@@ -75,6 +76,26 @@ def known_shapes(
         elif source in learnt:
             found.append(Known(i, source, "training", source))
     return tuple(found)
+
+
+def unlearnt(data: Shapes, learning: Shapes) -> Selection:
+    """The models of a data set whose shapes are not learnt from: other names, other grids.
+
+    The same test models for every network that learns from the same data, whatever its memory
+    keeps. Mirrored grids count as the same, as in `known_shapes`.
+
+    Raises:
+        ValueError: a grid of either cannot be read; names its file.
+    """
+    names = {learning.source(i) for i in range(len(learning))}
+    grids = {_bits(learning.grid(i)) for i in range(len(learning))}
+    new = []
+    for i in range(len(data)):
+        grid = data.grid(i)
+        is_known = _bits(grid) in grids or _bits(grid[:, :, ::-1]) in grids
+        if data.source(i) not in names and not is_known:
+            new.append(i)
+    return Selection(data, new)
 
 
 def told(known: tuple[Known, ...], total: int) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mem3d.config import ModelConfig
 from mem3d.decoder import Decoder
 from mem3d.encoder import Encoder
-from mem3d.recall import ReadableMemory, Recalled, recall
+from mem3d.recall import ReadableMemory, Recalled, nothing_recalled, recall
 from mem3d.shape_encoder import ShapeEncoder
 
 
@@ -41,7 +41,9 @@ class Mem3D(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.shape_encoder = ShapeEncoder(config.resolution, config.hidden)
+        self.shape_encoder = ShapeEncoder(
+            config.resolution, config.hidden, config.shape_encoder, config.feature_dim
+        )
         self.decoder = Decoder(config)
         for weight in self.parameters():  # channels innermost: up to 1.6 times faster on a CPU
             if weight.ndim == 4:
@@ -71,6 +73,10 @@ class Mem3D(nn.Module):
         exclude: Sequence[str | None] | None = None,
     ) -> Output:
         """The part of `forward` behind the encoder; features are (B, C)."""
-        recalled = recall(memory, features, self.config.priors, exclude)
-        prior_vectors = self.shape_encoder(recalled.priors, recalled.counts)
+        if self.shape_encoder.reads:
+            recalled = recall(memory, features, self.config.priors, exclude)
+        else:
+            recalled = nothing_recalled(features, self.config.resolution)
+        cosines = torch.from_numpy(recalled.cosines).to(features)
+        prior_vectors = self.shape_encoder(recalled.priors, recalled.counts, features, cosines)
         return Output(self.decoder(features, prior_vectors), features, recalled)

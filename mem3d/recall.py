@@ -109,6 +109,17 @@ def recall(
     )
 
 
+def nothing_recalled(features: Tensor, resolution: int) -> Recalled:
+    """What `recall` gives where no slot is near, for networks that read no memory."""
+    batch = len(features)
+    return Recalled(
+        priors=features.new_zeros((batch, 1) + (resolution,) * 3),
+        counts=torch.zeros(batch, dtype=torch.int64, device=features.device),
+        slots=np.full((batch, 1), -1, np.int64),
+        cosines=np.full((batch, 1), -np.inf, np.float32),
+    )
+
+
 def contrast_keys(
     memory: WritableMemory, features: Tensor, grids: Grids
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -27,6 +27,7 @@ COMMANDS = (
     ["train", "--help"],
     ["evaluate", "--help"],
     ["reconstruct", "--help"],
+    ["study", "--help"],
 )
 
 

@@ -32,6 +32,12 @@ def test_presets_survive_json(name):
     assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
 
 
+def test_settings_from_before_there_were_shape_encoders_mean_the_papers():
+    fields = PAPER.to_dict()
+    del fields["model"]["shape_encoder"]
+    assert Preset.from_dict(fields) == PAPER
+
+
 @pytest.mark.parametrize("damage", [{"model": {}}, {"train": 1}, {"extra": 1}, {"memory": None}])
 def test_damaged_settings_are_refused(damage):
     fields = PAPER.to_dict()
@@ -46,7 +52,13 @@ def test_damaged_settings_are_refused(damage):
 
 @pytest.mark.parametrize(
     "change",
-    [{"image_size": 8}, {"priors": 0}, {"dropout": 1.0}, {"hidden": 2047}],
+    [
+        {"image_size": 8},
+        {"priors": 0},
+        {"dropout": 1.0},
+        {"hidden": 2047},
+        {"shape_encoder": "gru"},
+    ],
 )
 def test_impossible_networks_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):

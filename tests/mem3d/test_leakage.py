@@ -7,7 +7,7 @@ import pytest
 
 from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
-from mem3d.leakage import known_shapes, told
+from mem3d.leakage import known_shapes, told, unlearnt
 from memstore import Memory
 from memstore.binvox import write_binvox
 from tests.made_up import box, make_r2n2
@@ -56,6 +56,22 @@ def test_one_voxel_apart_is_another_shape(data):
 def test_what_was_learnt_and_is_no_longer_held(data):
     found = known_shapes(remembering([data.grid(0)], ["a"]), data, [data.source(0), data.source(3)])
     assert [(one.model, one.by) for one in found] == [(0, "grid"), (3, "training")]
+
+
+def test_models_that_are_learnt_from_under_any_name_are_left_out(data):
+    class Learning:
+        """One by name, one as a mirrored copy of another name."""
+
+        def __len__(self):
+            return 2
+
+        def source(self, i):
+            return (data.source(1), "copy")[i]
+
+        def grid(self, i):
+            return (box((0, 0, 0), (32, 3, 3)), data.grid(2)[:, :, ::-1])[i]
+
+    assert unlearnt(data, Learning()).positions == (0, 3)
 
 
 def test_all_pairs_are_found(data):

@@ -109,3 +109,29 @@ def test_the_number_of_priors_is_a_setting():
     with torch.inference_mode():
         recalled = model(images(), filled_memory(model)).recalled
     assert recalled.slots.shape == (4, 1)
+
+
+@pytest.mark.parametrize("kind", ("fc", "none"))
+def test_a_network_without_a_memory_recalls_nothing(kind):
+    class Unreadable:
+        def read(self, features, k, beta=None, exclude=None):
+            raise AssertionError("it was read")
+
+    model = Mem3D(replace(TINY.model, shape_encoder=kind))
+    output = model(images(), Unreadable())
+    assert output.logits.shape == (4, 32, 32, 32)
+    assert output.recalled.counts.tolist() == [0, 0, 0, 0]
+    assert output.recalled.slots.tolist() == [[-1]] * 4
+    assert not output.recalled.priors.any()
+
+
+@pytest.mark.parametrize("kind", ("mean", "attention"))
+def test_other_shape_encoders_use_the_memory_too(kind):
+    torch.manual_seed(0)
+    model = Mem3D(replace(TINY.model, shape_encoder=kind))
+    output = model(images(), filled_memory(model.eval()))
+    assert (output.recalled.counts > 0).all()
+    reconstruction_loss(output.logits, grids()).backward()
+    assert all(weight.grad.any() for weight in model.shape_encoder.parameters())
+    without = model(images(), Memory(TINY.memory))
+    assert not torch.allclose(output.logits, without.logits)

@@ -1,14 +1,15 @@
-"""The LSTM over priors: order, padding, none at all."""
+"""Priors to one vector: order, padding, none at all; each kind against a sample-wise oracle."""
 
+import pytest
 import torch
 
-from mem3d.config import PAPER
+from mem3d.config import PAPER, SHAPE_ENCODERS
 from mem3d.shape_encoder import ShapeEncoder
 
 
-def encoder(resolution=4, hidden=8):
+def encoder(resolution=4, hidden=8, kind="lstm"):
     torch.manual_seed(0)
-    return ShapeEncoder(resolution, hidden)
+    return ShapeEncoder(resolution, hidden, kind, feature_dim=5)
 
 
 def grids(*shape):
@@ -47,3 +48,90 @@ def test_order_matters():
     model, priors = encoder(), grids(1, 2, 4, 4, 4)
     counts = torch.tensor([2])
     assert not torch.allclose(model(priors, counts), model(priors.flip(1), counts))
+
+
+def naive(model, priors, feature, cosines):
+    """Prior vector (H,) of one image from its own priors (k, R, R, R), one at a time."""
+    if model.kind == "fc":
+        return torch.tanh(model.fc.weight @ feature + model.fc.bias)
+    if model.kind == "none" or not len(priors):
+        return torch.zeros(model.hidden)
+    if model.kind == "lstm":
+        return model.lstm(priors.flatten(1)[None])[0][0, -1]
+    projected = [model.prior.weight @ prior.flatten() + model.prior.bias for prior in priors]
+    if model.kind == "mean":
+        return torch.tanh(sum(projected) / len(projected))
+    query = model.query.weight @ feature
+    scores = [
+        (query @ one) / model.hidden**0.5 + model.cosine_weight * cosine
+        for one, cosine in zip(projected, cosines, strict=True)
+    ]
+    weights = [score.exp() / sum(other.exp() for other in scores) for score in scores]
+    return torch.tanh(sum(w * one for w, one in zip(weights, projected, strict=True)))
+
+
+COUNTS = (0, 1, 3, 2)
+
+
+def made_up_batch():
+    """Priors, features and cosines; what stands from COUNTS on is padding."""
+    random = torch.Generator().manual_seed(2)
+    cosines = torch.rand(4, 3, generator=random)
+    for row, count in enumerate(COUNTS):
+        cosines[row, count:] = -torch.inf  # as a memory pads them
+    return grids(4, 3, 4, 4, 4), torch.randn(4, 5, generator=random), cosines
+
+
+@pytest.mark.parametrize("kind", SHAPE_ENCODERS)
+def test_each_kind_equals_the_oracle_whatever_the_padding_holds(kind):
+    model, counts = encoder(kind=kind), torch.tensor(COUNTS)
+    priors, features, cosines = made_up_batch()
+    spoilt, noise = priors.clone(), cosines.clone()
+    for row, count in enumerate(COUNTS):
+        spoilt[row, count:] = torch.randn(4, 4, 4) * 100
+        noise[row, count:] = torch.randn(1).item() * 100
+    want = [
+        naive(model, priors[row, :count], features[row], cosines[row, :count])
+        for row, count in enumerate(COUNTS)
+    ]
+    for given in ((priors, cosines), (spoilt, noise)):
+        got = model(given[0], counts, features, given[1])
+        torch.testing.assert_close(got, torch.stack(want))
+
+
+@pytest.mark.parametrize("kind", SHAPE_ENCODERS)
+def test_kept_projections_give_the_same(kind):
+    model, counts = encoder(kind=kind), torch.tensor(COUNTS)
+    priors, features, cosines = made_up_batch()
+    each = torch.stack([torch.stack([model.project(one) for one in row]) for row in priors])
+    together = model(priors, counts, features, cosines)
+    torch.testing.assert_close(model.fold(each, counts, features, cosines), together)
+
+
+@pytest.mark.parametrize("kind", ("lstm", "mean", "attention", "fc"))
+def test_gradients_are_finite_and_reach_every_weight(kind):
+    model, counts = encoder(kind=kind), torch.tensor(COUNTS)
+    priors, features, cosines = made_up_batch()
+    model(priors, counts, features, cosines).square().sum().backward()
+    for name, weight in model.named_parameters():
+        assert weight.grad.isfinite().all() and weight.grad.any(), name
+
+
+def test_the_kinds_without_memory_read_nothing():
+    assert [kind for kind in SHAPE_ENCODERS if encoder(kind=kind).reads] == [
+        "lstm",
+        "mean",
+        "attention",
+    ]
+
+
+def test_the_paper_s_weights_keep_their_names():
+    """Checkpoints from before there was a choice name them so."""
+    names = [name for name, _ in encoder().named_parameters()]
+    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    assert names == [f"lstm.{kind}_l0" for kind in kinds]
+
+
+def test_attention_asks_for_what_it_needs():
+    with pytest.raises(ValueError, match="features: got none"):
+        encoder(kind="attention")(grids(1, 1, 4, 4, 4), torch.tensor([1]))

@@ -1,0 +1,212 @@
+"""mem3d-cli study."""
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mem3d_cli.console import (
+    AsJson,
+    Device,
+    Quiet,
+    Threads,
+    open_data,
+    print_json,
+    printable,
+    progress_bar,
+    resumable,
+    set_threads,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mem3d.config import Preset
+    from mem3d.data.shapes import Shapes
+    from mem3d.study import Part, Study
+
+
+class Kept(StrEnum):
+    """What stays of a finished run."""
+
+    none = "none"
+    best = "best"
+    all = "all"
+
+
+def study(  # long: half of it are the options
+    out: Annotated[Path, typer.Argument(help="Folder of the study; the same one resumes it.")],
+    data: Annotated[Path, typer.Option(help="Folder, pack or index.")],
+    split: Annotated[
+        Path | None, typer.Option(help="Split file; default: DATA/split.json.")
+    ] = None,
+    stem: Annotated[
+        str, typer.Option(help="ResNet-50 weights: imagenet, none, or a safetensors file.")
+    ] = "none",
+    preset: Annotated[str, typer.Option(help="What is changed: small, paper, demo or tiny.")] = (
+        "small"
+    ),
+    epochs: Annotated[int | None, typer.Option(help="Default: the preset's.", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each variant.", min=1)] = 3,
+    seeds_from: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
+    only: Annotated[
+        str | None, typer.Option(help="These variants, with commas between; default: all.")
+    ] = None,
+    hide: Annotated[
+        str, typer.Option(help="Shares of each object to hide in scoring; 0 is always scored.")
+    ] = "0,0.4",
+    test: Annotated[
+        bool, typer.Option("--test", help="Score the test models too; they choose nothing.")
+    ] = False,
+    keep: Annotated[
+        Kept, typer.Option(help="Of a finished run: its best checkpoint and memory, all, or none.")
+    ] = Kept.best,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs; do none.")] = False,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train one network many times, each with one thing changed, and compare.
+
+    Example: mem3d-cli study studies/first --data shapes --stem resnet50.safetensors --epochs 30
+    """
+    from mem3d.study import Study, parts
+    from mem3d.study_table import write_table
+    from mem3d.study_work import work
+
+    set_threads(threads)
+    names, shares = _names(only), _shares(hide)
+    chosen = _preset(preset, stem, epochs, batch)
+    with resumable(out):
+        learning = open_data(data, "train", split, quiet)
+        found = Study(
+            folder=out,
+            base=chosen,
+            learning=learning,
+            validation=open_data(data, "val", split, quiet, views=1),
+            test=_test(data, split, learning, quiet) if test else None,
+            shares=shares,
+            stem=stem,
+            device=device,
+            keep=keep.value,
+        )
+        todo = parts(found, names, range(seeds_from, seeds_from + seeds))
+        if dry_run:
+            _print_plan(found, todo, names, as_json)
+            return
+        with progress_bar(quiet, "runs") as show:
+            passed_over = work(
+                found,
+                todo,
+                on_step=lambda done, note: show(done, len(todo), note),
+                on_result=lambda: write_table(found),
+            )
+        table = write_table(found)
+    for one in passed_over:
+        typer.echo(f"{one.name}: another process is training it; passed over", err=True)
+    if as_json:
+        print_json(table)
+        return
+    from rich.console import Console
+
+    for subset in table["samples"]:
+        Console().print(_table(table, subset))
+    typer.echo(f"{printable(out)}: table.md, table.json, plot.png")
+
+
+def _names(only: str | None) -> tuple[str, ...]:
+    from mem3d.study_variants import WHAT, check_names
+
+    if only is None:
+        return tuple(WHAT)
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    check_names(names)
+    return names
+
+
+def _shares(hide: str) -> tuple[float, ...]:
+    """Shares as numbers, 0 among them, ascending."""
+    try:
+        return tuple(sorted({0.0, *(float(share) for share in hide.split(",") if share.strip())}))
+    except ValueError as error:
+        raise ValueError(f"hide: got {hide!r}, want numbers, as 0,0.4") from error
+
+
+def _preset(name: str, stem: str, epochs: int | None, batch: int | None) -> "Preset":
+    """A preset for a study; random stem weights have to learn."""
+    from mem3d.config import PRESETS
+
+    if name not in PRESETS:
+        raise ValueError(f"preset: got {name!r}, want one of {', '.join(PRESETS)}")
+    preset = PRESETS[name]
+    train = preset.train
+    train = replace(train, epochs=epochs or train.epochs, batch=batch or train.batch)
+    if stem == "none":
+        train = replace(train, freeze_stem=False, variants=0)
+    return replace(preset, train=train)
+
+
+def _test(data: Path, split: Path | None, learning: "Shapes", quiet: bool) -> "Shapes":
+    """The test models that are not learnt from under any name."""
+    from mem3d.leakage import unlearnt
+
+    whole = open_data(data, "test", split, quiet, views=1)
+    test = unlearnt(whole, learning)
+    if left_out := len(whole) - len(test):
+        typer.echo(f"{left_out} of {len(whole)} test models are learnt from: left out", err=True)
+    return test
+
+
+def _print_plan(study: "Study", todo: "list[Part]", names: tuple[str, ...], as_json: bool) -> None:
+    """How far each run is, and which variants need none of their own."""
+    from mem3d.study import standing
+    from mem3d.study_variants import twins
+
+    stands = {one.name: standing(study, one) for one in todo}
+    same = {
+        name: first
+        for name, first in twins(study.base, len(study.learning)).items()
+        if name in names and name != first
+    }
+    if as_json:
+        print_json({"runs": stands, "same_as": same})
+        return
+    width = max(map(len, stands), default=0)
+    for name, stand in stands.items():
+        typer.echo(f"{name:<{width}}  {stand}")
+    for name, first in same.items():
+        typer.echo(f"{name} is {first} in this preset: not run again")
+    typer.echo(f"{sum(s == 'done' for s in stands.values())} of {len(stands)} runs done")
+
+
+def _table(table: dict[str, Any], subset: str) -> "Table":
+    """What fits a terminal: the network and its gain on one subset, cost and recall."""
+    from rich import box
+    from rich.table import Table
+
+    from mem3d.study_table import label, told
+
+    models, epochs = table["samples"][subset], table["epochs"]
+    title = f"Macro IoU at .3 on {models} {subset} models after {epochs} epochs"
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown.caption, shown.caption_justify = "mean ± standard deviation over the seeds", "left"
+    shown.add_column("variant", no_wrap=True)
+    for share in table["shares"]:
+        heading = "IoU" if share == "0" else f"{float(share):.0%}\nhidden"
+        shown.add_column(heading, justify="right", vertical="bottom")
+        shown.add_column("gain", justify="right", vertical="bottom")
+    for heading in ("min", "hits"):
+        shown.add_column(heading, justify="right", vertical="bottom")
+    for row in table["rows"]:
+        cells = []
+        for share in table["shares"]:
+            cell = row[subset][share]
+            told_both = told(cell["network"]), told(cell["gain"], "+.3f")
+            cells += [text.replace(" ", "").replace("0.", ".") for text in told_both]
+        cells += [f"{row['minutes']['mean']:.0f}", f"{row['hit_rate']['mean']:.2f}"]
+        shown.add_row(label(row), *cells)
+    return shown

@@ -1,0 +1,178 @@
+"""A study's results as a table: mean and standard deviation over the seeds.
+
+A gain is the mean over seeds of (variant - no-memory, same seed), with the standard deviation of
+these differences: seeds differ more between each other than two variants of one seed do.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from mem3d.study import RESULTS, Result, Study, part, read_result, share_key
+from mem3d.study_plot import draw
+from mem3d.study_variants import WHAT, WITHOUT, twins
+from memstore.files import write_atomic
+
+Spread = dict[str, Any]  # {"mean": ..., "std": ..., "n": ...}
+Table = dict[str, Any]
+
+
+def write_table(study: Study) -> Table:
+    """Write table.json, table.md and plot.png from all results there are.
+
+    Returns:
+        what table.json holds; see `collect`.
+    """
+    table = collect(study)
+    study.folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(study.folder / "table.json", json.dumps(table, indent=1).encode())
+    write_atomic(study.folder / "table.md", markdown(table).encode())
+    if table["rows"]:
+        draw(table, [label(row) for row in table["rows"]], study.folder / "plot.png")
+    return table
+
+
+def collect(study: Study) -> Table:
+    """Gather the results of all variants and seeds.
+
+    Returns:
+        "epochs"; "shares": hidden, as texts; "samples": models per subset; "rows": per variant
+        that has a result, in the order of `variants`: "variant", "what" it changes, "same_as" (the
+        variant whose results stand here, or None), "seeds", spreads of "minutes", "slots",
+        "hit_rate" and "priors" (validation, nothing hidden), and per subset and share spreads of
+        "network" and "nearest" (macro IoU at .3) and of the network's "gain" over no-memory. A
+        spread is "mean", "std" and "n", None where n is too small.
+
+    Raises:
+        ValueError: a result cannot be read, or is of other settings or other models.
+    """
+    results = {name: _results(study, name) for name in WHAT}
+    shares = [share_key(share) for share in study.shares]
+    rows = []
+    for name, first in twins(study.base, len(study.learning)).items():
+        found = results[first]
+        if not found:
+            continue
+        row: dict[str, Any] = {
+            "variant": name,
+            "what": WHAT[name],
+            "same_as": None if first == name else first,
+            "seeds": sorted(found),
+        }
+        row |= {field: spread(one[field] for one in found.values()) for field in _OF_A_RUN}
+        whole = _at(found, "val", "0")
+        row |= {field: spread(one[field] for one in whole.values()) for field in _OF_RECALL}
+        without = {} if first == WITHOUT else results[WITHOUT]
+        for subset in study.subsets():
+            row[subset] = {share: _cell(found, without, subset, share) for share in shares}
+        rows.append(row)
+    samples = {name: len(data) for name, data in study.subsets().items()}
+    epochs = study.base.train.epochs
+    return {"epochs": epochs, "shares": shares, "samples": samples, "rows": rows}
+
+
+_OF_A_RUN, _OF_RECALL = ("minutes", "slots"), ("hit_rate", "priors")
+
+
+def _results(study: Study, name: str) -> dict[int, Result]:
+    """Seed -> result, of one variant."""
+    found = {}
+    for path in (study.folder / RESULTS).glob(f"{name}-s*.json"):
+        if seed := re.fullmatch(rf"{name}-s(\d+)\.json", path.name):
+            result = read_result(study, part(study, name, int(seed[1])))
+            if result is not None:
+                found[int(seed[1])] = result
+    return found
+
+
+def _at(results: dict[int, Result], subset: str, share: str) -> dict[int, Any]:
+    """Seed -> scores of one subset and share, where there are any."""
+    return {
+        seed: result[subset][share]
+        for seed, result in results.items()
+        if share in result.get(subset, {})
+    }
+
+
+def _cell(
+    results: dict[int, Result], without: dict[int, Result], subset: str, share: str
+) -> dict[str, Spread]:
+    found, lone = _at(results, subset, share), _at(without, subset, share)
+    return {
+        "network": spread(one["network"] for one in found.values()),
+        "nearest": spread(one["nearest"] for one in found.values()),
+        "gain": spread(
+            one["network"] - lone[seed]["network"] for seed, one in found.items() if seed in lone
+        ),
+    }
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Mean and sample standard deviation (n - 1); None where there are too few values."""
+    listed = list(values)
+    return {
+        "mean": float(np.mean(listed)) if listed else None,
+        "std": float(np.std(listed, ddof=1)) if len(listed) > 1 else None,
+        "n": len(listed),
+    }
+
+
+def told(value: Spread, form: str = ".3f") -> str:
+    """ "0.406 ± 0.012", without the spread of a single value; "-" for none."""
+    if value["mean"] is None:
+        return "-"
+    mean = format(value["mean"], form)
+    return mean if value["std"] is None else f"{mean} ± {value['std']:{form.lstrip('+')}}"
+
+
+def markdown(table: Table) -> str:
+    """The table for a page: a part per subset, one for cost and recall, and what they show."""
+    parts = [_scores_of(table, subset) for subset in table["samples"]]
+    parts += [_cost(table), _NOTE.format(epochs=table["epochs"])]
+    return "\n\n".join(parts) + "\n"
+
+
+_NOTE = f"""IoU: macro, at .3, of the network (first) and of the nearest recalled shape, after
+{{epochs}} epochs; mean ± standard deviation over the seeds. gain: of the network over `{WITHOUT}`,
+seed by seed. `(= x)`: the settings are those of x, and so are the numbers. hits, priors: share of
+validation models that recalled something, and how many shapes on average. minutes: of a run's
+epochs."""
+
+
+def _scores_of(table: Table, subset: str) -> str:
+    lines = []
+    for share in table["shares"]:
+        hidden = "" if share == "0" else f" ({float(share):.0%} hidden)"
+        lines += [f"IoU{hidden}", f"nearest{hidden}", f"gain{hidden}"]
+    rows = [["variant", "seeds", *lines]]
+    for row in table["rows"]:
+        cells = [label(row), str(row[subset]["0"]["network"]["n"])]
+        for share in table["shares"]:
+            cell = row[subset][share]
+            cells += [told(cell["network"]), told(cell["nearest"]), told(cell["gain"], "+.3f")]
+        rows.append(cells)
+    return f"## {subset}: {table['samples'][subset]} models\n\n{_lines(rows)}"
+
+
+def _cost(table: Table) -> str:
+    rows = [["variant", "what it is", "minutes", "hits", "priors", "slots"]]
+    forms = {"minutes": ".1f", "hit_rate": ".2f", "priors": ".1f", "slots": ".0f"}
+    for row in table["rows"]:
+        cells = [told(row[field], form) for field, form in forms.items()]
+        rows.append([label(row), row["what"], *cells])
+    return f"## cost and recall\n\n{_lines(rows)}"
+
+
+def label(row: dict[str, Any]) -> str:
+    """Name of a row, and whose results stand there: "k4 (= base)"."""
+    stands_in = f" (= {row['same_as']})" if row["same_as"] else ""
+    return f"{row['variant']}{stands_in}"
+
+
+def _lines(rows: list[list[str]]) -> str:
+    """A Markdown table; the first row is its heading."""
+    ruled = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in ruled)

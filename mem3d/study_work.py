@@ -1,0 +1,130 @@
+"""Doing a study's runs: train, score, write down, clear away.
+
+A run that another process is training is passed over.
+"""
+
+import shutil
+from collections.abc import Callable
+
+from mem3d.checkpoint import load
+from mem3d.data.hidden import Hidden
+from mem3d.data.shapes import Shapes
+from mem3d.evaluation import FIXED_THRESHOLD, NEAREST, NETWORK, macro, score
+from mem3d.run import LAST
+from mem3d.run_log import read_log
+from mem3d.study import (
+    Part,
+    Result,
+    Study,
+    missing,
+    read_result,
+    run_folder,
+    share_key,
+    standing,
+    write_result,
+)
+from mem3d.training import train
+from memstore import LockedError
+
+HIDE_SEED = 0  # every run is scored behind the same occluders
+
+Tell = Callable[[str], None]
+
+
+def work(
+    study: Study,
+    todo: list[Part],
+    *,
+    on_step: Callable[[int, str], None] | None = None,
+    on_result: Callable[[], object] | None = None,
+) -> list[Part]:
+    """Train and score the parts that are not done; interrupted ones go on where they were.
+
+    Args:
+        study: what is compared.
+        todo: from `study.parts`.
+        on_step: called with the number of parts behind and a line on the one in work.
+        on_result: called after each part that was finished here.
+
+    Returns:
+        parts that were passed over, since another process is training them.
+
+    Raises:
+        ValueError: a result or a run is of other settings; or as `training.train`.
+    """
+    passed_over = []
+    for behind, one in enumerate(todo):
+
+        def tell(note: str, behind: int = behind, name: str = one.name) -> None:
+            if on_step:
+                on_step(behind, f"{name}: {note}")
+
+        stands = standing(study, one)
+        tell(stands)
+        try:
+            if stands in ("new", "begun"):
+                _train(study, one, tell)
+            if stands != "done":
+                write_result(study, one, _result(study, one, tell))
+                if on_result:
+                    on_result()
+        except LockedError:
+            passed_over.append(one)
+        else:
+            _clear_away(study, one)
+    return passed_over
+
+
+def _train(study: Study, one: Part, tell: Tell) -> None:
+    """The one place where a study trains."""
+    train(
+        study.learning,
+        study.validation,
+        run_folder(study, one),
+        one.preset,
+        stem=study.stem,
+        device=study.device,
+        on_prepare=lambda done, total: tell(f"{done}/{total} pictures through the stem"),
+        on_step=lambda done, total, row: tell(f"step {done}/{total}, bce {row['bce']:.3f}"),
+    )
+
+
+def _result(study: Study, one: Part, tell: Tell) -> Result:
+    """A part's result, with what it lacked so far; the best epoch is scored."""
+    folder = run_folder(study, one)
+    model, memory, state = load(folder, "best", study.device)
+    log = read_log(folder / "log.jsonl", 2**62)
+    known = read_result(study, one) or {}
+    with memory:
+        result = known | {
+            "variant": one.variant,
+            "seed": one.seed,
+            "preset": one.preset.to_dict(),
+            "best_epoch": next((row["epoch"] for row in log if row["step"] == state.step), None),
+            "minutes": sum(row["seconds"] for row in log) / 60,
+            "slots": len(memory),
+            **study.fingerprints(),
+        }
+        for subset, share in missing(study, known):
+            tell(f"scoring {subset}, {share:.0%} hidden")
+            data = _hidden(study.subsets()[subset], share)
+            scores = score(model, memory, data, batch=one.preset.train.batch, device=study.device)
+            result.setdefault(subset, {})[share_key(share)] = {
+                "network": macro(scores, NETWORK, FIXED_THRESHOLD),
+                "nearest": macro(scores, NEAREST, FIXED_THRESHOLD),
+                "hit_rate": float((scores.priors > 0).mean()),
+                "priors": float(scores.priors.mean()),
+            }
+    return result
+
+
+def _hidden(data: Shapes, share: float) -> Shapes:
+    return Hidden(data, share, HIDE_SEED) if share else data
+
+
+def _clear_away(study: Study, one: Part) -> None:
+    """Delete of a finished run what the study does not keep."""
+    if study.keep == "none":
+        shutil.rmtree(run_folder(study, one), ignore_errors=True)
+    elif study.keep == "best":
+        (run_folder(study, one) / LAST).unlink(missing_ok=True)

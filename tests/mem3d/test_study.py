@@ -1,0 +1,273 @@
+"""A study: what runs, what is skipped, what goes on, and numbers a calculator gives too."""
+
+import json
+import shutil
+import statistics
+from dataclasses import replace
+
+import pytest
+
+from mem3d import checkpoint, config, study_work
+from mem3d.config import PAPER, SMALL
+from mem3d.data.hidden import Hidden
+from mem3d.data.r2n2 import R2N2
+from mem3d.data.selection import Selection
+from mem3d.evaluation import macro, score
+from mem3d.study import Study, part, parts, read_result, run_folder, standing
+from mem3d.study_table import collect, spread, told, write_table
+from mem3d.study_variants import WHAT, check_names, twins, variants
+from mem3d.study_work import HIDE_SEED, work
+from memstore import Memory
+
+TINY = replace(  # smaller still, and it recalls at once
+    config.TINY,
+    model=replace(config.TINY.model, image_size=32),
+    memory=replace(config.TINY.memory, key_dim=8, beta=0.0),
+)
+NAMES = ("base", "no-memory", "mse")  # tiny compares by mse, as the paper does
+SEEDS = range(2)
+
+
+@pytest.fixture(scope="module")
+def sets(made_up_data):
+    subsets = {"learning": "train", "validation": "val", "test": "test"}
+    return {name: R2N2.open(made_up_data, subset) for name, subset in subsets.items()}
+
+
+def a_study(folder, sets, **changes):
+    given = {"folder": folder, "base": TINY, **sets, "test": None, **changes}
+    return Study(**given)
+
+
+@pytest.fixture(scope="module")
+def finished(sets, tmp_path_factory):
+    study = a_study(tmp_path_factory.mktemp("study"), sets)
+    assert work(study, parts(study, NAMES, SEEDS)) == []
+    write_table(study)
+    return study
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    def trained(*arguments, **options):
+        raise AssertionError("it was trained again")
+
+    monkeypatch.setattr(study_work, "train", trained)
+
+
+def results(study, name):
+    """Of all seeds, as they lie on the disk."""
+    paths = [study.folder / "results" / f"{name}-s{seed}.json" for seed in SEEDS]
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def test_equal_variants_run_once_and_seeds_come_first(finished):
+    todo = parts(finished, NAMES, SEEDS)
+    assert [one.name for one in todo] == ["base-s0", "no-memory-s0", "base-s1", "no-memory-s1"]
+    assert [one.preset.train.seed for one in todo] == [0, 0, 1, 1]
+    assert sorted(path.name for path in (finished.folder / "runs").iterdir()) == sorted(
+        one.name for one in todo
+    )
+
+
+def test_a_variant_equal_to_the_base_is_asked_for_alone(finished):
+    assert [one.name for one in parts(finished, ("mse",), range(1))] == ["base-s0"]
+
+
+def test_the_table_equals_a_naive_one(finished):
+    table = json.loads((finished.folder / "table.json").read_text())
+    rows = {row["variant"]: row for row in table["rows"]}
+    assert rows["base"]["seeds"] == [0, 1]
+    for share in ("0", "0.4"):
+        base = [one["val"][share]["network"] for one in results(finished, "base")]
+        none = [one["val"][share]["network"] for one in results(finished, "no-memory")]
+        cell = rows["base"]["val"][share]
+        assert cell["network"]["mean"] == pytest.approx(statistics.mean(base))
+        assert cell["network"]["std"] == pytest.approx(statistics.stdev(base), abs=1e-12)
+        gains = [a - b for a, b in zip(base, none, strict=True)]
+        assert cell["gain"]["mean"] == pytest.approx(statistics.mean(gains), abs=1e-12)
+        assert cell["gain"]["std"] == pytest.approx(statistics.stdev(gains), abs=1e-12)
+    for field in ("minutes", "slots"):
+        values = [one[field] for one in results(finished, "base")]
+        assert rows["base"][field]["mean"] == pytest.approx(statistics.mean(values))
+    hits = [one["val"]["0"]["hit_rate"] for one in results(finished, "base")]
+    assert rows["base"]["hit_rate"]["mean"] == statistics.mean(hits) > 0
+    assert rows["no-memory"]["hit_rate"]["mean"] == rows["no-memory"]["priors"]["mean"] == 0
+    assert rows["no-memory"]["val"]["0"]["gain"]["mean"] is None
+
+
+def test_gains_are_paired_by_seed(finished, sets, tmp_path):
+    """By hand: gains of .1 and .2, though the networks of the two seeds are far apart."""
+    made_up = {"base": (0.5, 0.9, 0.3), "no-memory": (0.4, 0.7)}
+    study = a_study(tmp_path, sets, shares=(0.0,))
+    (tmp_path / "results").mkdir()
+    for name, values in made_up.items():
+        for seed, value in enumerate(values):
+            scores = {"network": value, "nearest": 0.1, "hit_rate": 1.0, "priors": 2.0}
+            one = part(study, name, seed)
+            row = {"preset": one.preset.to_dict(), "minutes": 1.0, "slots": 3}
+            row |= {"val": {"0": scores}, **study.fingerprints()}
+            (tmp_path / "results" / f"{one.name}.json").write_text(json.dumps(row))
+    base = next(row for row in collect(study)["rows"] if row["variant"] == "base")
+    assert base["val"]["0"]["gain"]["mean"] == pytest.approx(0.15)
+    assert base["val"]["0"]["gain"]["std"] == pytest.approx(0.1 / 2**0.5)
+    assert base["val"]["0"]["gain"]["n"] == 2  # seed 2 has no partner
+    assert base["val"]["0"]["network"]["n"] == 3
+
+
+def test_what_stands_for_another_is_told(finished):
+    table = collect(finished)
+    rows = {row["variant"]: row for row in table["rows"]}
+    assert rows["mse"]["same_as"] == "base" and rows["base"]["same_as"] is None
+    assert rows["mse"]["val"] == rows["base"]["val"]
+    assert "| mse (= base) |" in (finished.folder / "table.md").read_text()
+    assert set(rows) == {"base", "no-memory", "mse", "exclude-off"}  # the last is tiny's own too
+
+
+def test_the_files_for_people_are_written(finished):
+    assert (finished.folder / "plot.png").read_bytes().startswith(b"\x89PNG")
+    text = (finished.folder / "table.md").read_text()
+    assert "## val: 4 models" in text and "IoU (40% hidden)" in text and "## test" not in text
+    assert list(finished.folder.rglob("*.partial")) == []
+
+
+def test_a_result_is_what_scoring_the_run_gives(finished):
+    model, memory, _ = checkpoint.load(finished.folder / "runs" / "base-s1")
+    with memory:
+        data = Hidden(finished.validation, 0.4, HIDE_SEED)
+        scores = score(model, memory, data, batch=TINY.train.batch)
+    got = results(finished, "base")[1]["val"]["0.4"]
+    assert got["network"] == macro(scores, "network", 0.3)
+    assert got["nearest"] == macro(scores, "nearest recalled", 0.3)
+
+
+def test_finished_runs_are_skipped(finished, no_training):
+    todo = parts(finished, NAMES, SEEDS)
+    assert {standing(finished, one) for one in todo} == {"done"}
+    assert work(finished, todo) == []
+
+
+def test_only_the_best_checkpoint_is_kept(finished):
+    folder = finished.folder / "runs" / "base-s0"
+    assert (folder / "best.safetensors").exists() and not (folder / "last.safetensors").exists()
+
+
+def test_test_models_are_scored_later_without_training(finished, sets, no_training, tmp_path):
+    folder = shutil.copytree(finished.folder, tmp_path / "copy")
+    study = replace(finished, folder=folder, test=sets["test"], shares=(0.0, 0.2, 0.4))
+    todo = parts(study, ("base",), range(1))
+    before = read_result(study, todo[0])["val"]["0.4"]
+    assert standing(study, todo[0]) == "to score"
+    work(study, todo)
+    found = read_result(study, todo[0])
+    assert set(found["test"]) == set(found["val"]) == {"0", "0.2", "0.4"}
+    assert found["val"]["0.4"] == before
+    rows = {row["variant"]: row for row in write_table(study)["rows"]}
+    assert rows["base"]["test"]["0"]["network"]["n"] == 1
+    assert told(rows["no-memory"]["test"]["0"]["network"]) == "-"
+    other = replace(study, test=Selection(sets["test"], [0]))
+    with pytest.raises(ValueError, match="on other models"):
+        standing(other, todo[0])
+
+
+def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path):
+    study = a_study(tmp_path, sets, keep="none")
+    todo = parts(study, ("base",), range(1))
+
+    def stop(behind, note):
+        if "step 3/4" in note:  # the second epoch's first
+            raise KeyboardInterrupt
+
+    assert standing(study, todo[0]) == "new"
+    with pytest.raises(KeyboardInterrupt):
+        work(study, todo, on_step=stop)
+    assert standing(study, todo[0]) == "begun"
+    with Memory.open(run_folder(study, todo[0]) / "memory", mode="r+"):
+        assert work(study, todo) == todo  # another writer has it: passed over
+    assert work(study, todo) == []
+    assert read_result(study, todo[0])["val"] == read_result(finished, todo[0])["val"]
+    assert not run_folder(study, todo[0]).exists()  # keep="none"
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"preset": 1}'])
+def test_a_damaged_result_is_named(damage, sets, tmp_path):
+    study = a_study(tmp_path, sets)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "base-s0.json").write_text(damage)
+    with pytest.raises(ValueError, match=r"base-s0\.json: got .*delete it"):
+        collect(study)
+
+
+def test_results_of_other_settings_or_data_are_refused(finished, sets):
+    longer = replace(TINY, train=replace(TINY.train, epochs=3))
+    with pytest.raises(ValueError, match="of other settings"):
+        collect(replace(finished, base=longer))
+    fewer = Selection(sets["validation"], [0, 1])
+    with pytest.raises(ValueError, match="on other models"):
+        collect(replace(finished, validation=fewer))
+
+
+@pytest.mark.parametrize("shares", [(), (0.4,), (0.0, 0.99), (0.0, 0.4, 0.4), (0.0, float("nan"))])
+def test_shares_out_of_order_are_refused(shares, sets, tmp_path):
+    with pytest.raises(ValueError, match="hide: got"):
+        a_study(tmp_path, sets, shares=shares)
+
+
+def test_nothing_to_choose_by_is_refused(sets, tmp_path):
+    with pytest.raises(ValueError, match="no usable val model"):
+        a_study(tmp_path, sets, validation=Selection(sets["validation"], []))
+
+
+def flat(preset):
+    return {
+        f"{part}.{name}": value
+        for part, fields in preset.to_dict().items()
+        for name, value in fields.items()
+    }
+
+
+CHANGED = {
+    "base": set(),
+    "no-memory": {"model.shape_encoder", "train.triplet_weight"},
+    "fc": {"model.shape_encoder", "train.triplet_weight"},
+    "mean": {"model.shape_encoder"},
+    "attention": {"model.shape_encoder"},
+    "mse": {"memory.value_similarity", "memory.delta"},
+    "iou": {"memory.value_similarity", "memory.delta"},
+    "no-triplet": {"train.triplet_weight"},
+    "exclude-on": {"train.exclude_self"},
+    "exclude-off": {"train.exclude_self"},
+    **{name: {"model.priors"} for name in ("k1", "k4", "k8", "k-all")},
+    **{name: {"memory.capacity"} for name in ("memory-50", "memory-200", "memory-all")},
+}
+
+
+@pytest.mark.parametrize("base", [PAPER, SMALL, TINY], ids=["paper", "small", "tiny"])
+def test_a_variant_changes_what_it_says_and_nothing_else(base):
+    found = variants(models=402)
+    assert set(found) == set(WHAT) == set(CHANGED)
+    for name, change in found.items():
+        before, after = flat(base), flat(change(base))
+        assert {field for field in before if before[field] != after[field]} <= CHANGED[name], name
+
+
+def test_memory_all_never_evicts():
+    capacity = variants(models=402)["memory-all"](SMALL).memory.capacity
+    assert capacity == 402 * SMALL.train.epochs  # every write of every epoch an insertion
+
+
+def test_the_small_preset_stands_for_some():
+    same = {name: first for name, first in twins(SMALL, 402).items() if name != first}
+    assert same == {"k4": "base", "iou": "base", "exclude-on": "base"}
+
+
+def test_unknown_variants_are_named():
+    with pytest.raises(ValueError, match="got k2, want some of base"):
+        check_names(("base", "k2"))
+
+
+def test_spreads_by_hand():
+    assert spread([1.0, 2.0, 3.0]) == {"mean": 2.0, "std": 1.0, "n": 3}
+    assert told(spread([1.0, 2.0, 3.0])) == "2.000 ± 1.000"
+    assert told(spread([0.25]), "+.2f") == "+0.25"
+    assert told(spread([])) == "-"
