@@ -26,6 +26,10 @@ class ModelConfig:
     priors: int = 8  # K, most grids recalled per image (the paper sets no limit)
     dropout: float = 0.0  # on the image feature and the prior vector, before the decoder
     shape_encoder: str = "lstm"  # the paper's, or one of SHAPE_ENCODERS in its place
+    refiner: int = 0  # channels of refiner.py, in place of the decoder's last layers; 0: none
+    refiner_blocks: int = 2  # pairs of convolutions in it
+    fuse: bool = False  # recalled grids go into the refiner, voxel by voxel
+    lift: bool = False  # so do image features, by way of a camera guessed from the picture
 
     def __post_init__(self) -> None:
         for name in ("image_size", "hidden", "priors", "head", "decoder"):
@@ -42,6 +46,13 @@ class ModelConfig:
         if self.shape_encoder not in SHAPE_ENCODERS:
             got, want = self.shape_encoder, ", ".join(SHAPE_ENCODERS)
             raise ValueError(f"shape_encoder: got {got!r}, want one of {want}")
+        if not (0 <= self.refiner <= LARGEST and 1 <= self.refiner_blocks <= 64):
+            got = (self.refiner, self.refiner_blocks)
+            raise ValueError(f"refiner, refiner_blocks: got {got}, want >= 0 and 1 to 64")
+        if (self.fuse or self.lift) and not self.refiner:
+            raise ValueError("refiner: got 0 channels, want some for fuse and lift")
+        if self.refiner and len(self.decoder) < 2:
+            raise ValueError(f"decoder: got {self.decoder}, want 2 layers or more with a refiner")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: got {self.dropout}, want [0, 1)")
         if (self.feature_dim + self.hidden) % 8:

@@ -22,14 +22,16 @@ class Decoder(nn.Module):
         self.channels = channels
         self.dropout = nn.Dropout(config.dropout)
         layers: list[nn.Module] = []
-        for width in config.decoder:
+        grown = config.decoder[:-1] if config.refiner else config.decoder
+        for width in grown:
             layers += [
                 nn.ConvTranspose3d(channels, width, 4, stride=2, padding=1, bias=False),
                 nn.BatchNorm3d(width),
                 nn.ReLU(True),
             ]
             channels = width
-        layers.append(nn.ConvTranspose3d(channels, 1, 1, bias=False))
+        if not config.refiner:
+            layers.append(nn.ConvTranspose3d(channels, 1, 1, bias=False))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, features: Tensor, prior_vectors: Tensor) -> Tensor:
@@ -42,6 +44,10 @@ class Decoder(nn.Module):
         Returns:
             (B, R, R, R) logits; their sigmoid is the occupancy.
         """
+        return self.grow(features, prior_vectors).squeeze(1)
+
+    def grow(self, features: Tensor, prior_vectors: Tensor) -> Tensor:
+        """As `forward`, with channels: (B, 1, R, R, R); before a refiner, (B, F, R/2, R/2, R/2)."""
         x_BF = self.dropout(torch.cat([features, prior_vectors], dim=1))
         grid = x_BF.view(len(x_BF), self.channels, START, START, START)
-        return self.layers(grid).squeeze(1)  # type: ignore[no-any-return]
+        return self.layers(grid)  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from pathlib import Path
+from typing import NamedTuple
 from urllib.error import URLError
 
 import torch
@@ -16,6 +17,21 @@ from mem3d.config import ModelConfig
 from torchvision.models import ResNet50_Weights, resnet50  # after torchvision_ops
 
 STEM_CHANNELS = 512
+_FIRST_POOLING = 6  # where it stands in the head, after two convolutions
+
+
+class Seen(NamedTuple):
+    """What an encoder makes of images.
+
+    Attributes:
+        features: (B, C) >= 0; query and key of the memory.
+        images: (B, 3, S, S) as they came.
+        maps: (B, F, S/8, S/8), F = config.head[1], of the head before it pools.
+    """
+
+    features: Tensor
+    images: Tensor
+    maps: Tensor
 
 
 class Encoder(nn.Module):
@@ -67,6 +83,16 @@ class Encoder(nn.Module):
         if images.ndim != 4 or tuple(images.shape[1:]) != want:
             raise ValueError(f"images: got shape {tuple(images.shape)}, want (B, {want})")
         return self.finish(self.stem(images))
+
+    def see(self, images: Tensor, stem_maps: Tensor | None = None) -> Seen:
+        """Encode images, keeping what is known of each place.
+
+        Args:
+            images: (B, 3, S, S), see `forward`.
+            stem_maps: the stem's output for them, (B, 512, S/8, S/8), if it is known already.
+        """
+        maps = self.head[:_FIRST_POOLING](self.stem(images) if stem_maps is None else stem_maps)
+        return Seen(self.head[_FIRST_POOLING:](maps).flatten(1), images, maps)
 
     def finish(self, stem_maps: Tensor) -> Tensor:
         """(B, C) features from the stem's output, (B, 512, S/8, S/8)."""

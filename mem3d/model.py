@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from mem3d.config import ModelConfig
 from mem3d.decoder import Decoder
-from mem3d.encoder import Encoder
+from mem3d.encoder import Encoder, Seen
 from mem3d.recall import ReadableMemory, Recalled, nothing_recalled, recall
+from mem3d.refiner import Refiner, moved
 from mem3d.shape_encoder import ShapeEncoder
+from mem3d.viewpoint_head import ViewpointHead, decode
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,13 @@ class Output:
         logits: (B, R, R, R); their sigmoid is the occupancy.
         features: (B, C) image features, with gradient.
         recalled: the priors that were used.
+        guess: (B, A + 4) of the viewpoint head; None where nothing is lifted.
     """
 
     logits: Tensor
     features: Tensor
     recalled: Recalled
+    guess: Tensor | None = None
 
 
 class Mem3D(nn.Module):
@@ -45,6 +49,8 @@ class Mem3D(nn.Module):
             config.resolution, config.hidden, config.shape_encoder, config.feature_dim
         )
         self.decoder = Decoder(config)
+        self.refiner = Refiner(config) if config.refiner else None
+        self.viewpoint = ViewpointHead(config.feature_dim) if config.lift else None
         for weight in self.parameters():  # channels innermost: up to 1.6 times faster on a CPU
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -64,19 +70,38 @@ class Mem3D(nn.Module):
             memory: where priors are recalled; never written here.
             exclude: per image, a source that must not be recalled (its own, in training).
         """
-        return self.reconstruct(self.encoder(images), memory, exclude)
+        return self.reconstruct(self.encoder.see(images), memory, exclude)
 
     def reconstruct(
         self,
-        features: Tensor,
+        seen: Seen,
         memory: ReadableMemory,
         exclude: Sequence[str | None] | None = None,
+        viewpoints: Tensor | None = None,
     ) -> Output:
-        """The part of `forward` behind the encoder; features are (B, C)."""
+        """The part of `forward` behind the encoder.
+
+        Args:
+            seen: from `Encoder.see`.
+            memory: where priors are recalled.
+            exclude: see `forward`.
+            viewpoints: (B, 5) true ones, nan where not known, to train with; else they are guessed.
+        """
+        features = seen.features
         if self.shape_encoder.reads:
             recalled = recall(memory, features, self.config.priors, exclude)
         else:
             recalled = nothing_recalled(features, self.config.resolution)
         cosines = torch.from_numpy(recalled.cosines).to(features)
         prior_vectors = self.shape_encoder(recalled.priors, recalled.counts, features, cosines)
-        return Output(self.decoder(features, prior_vectors), features, recalled)
+        if self.refiner is None:
+            return Output(self.decoder(features, prior_vectors), features, recalled)
+        guess, cameras = None, None
+        if self.viewpoint is not None:
+            guess = self.viewpoint(features)
+            cameras = decode(guess).detach()
+            if viewpoints is not None:
+                cameras = moved(viewpoints, cameras)
+        grown = self.decoder.grow(features, prior_vectors)
+        logits = self.refiner(grown, recalled, seen.images, seen.maps, cameras)
+        return Output(logits, features, recalled, guess)

@@ -1,0 +1,151 @@
+"""Convolutions over the voxels, where all that is known of each comes together.
+
+What the decoder grew from the feature and the prior vector, the recalled grids themselves, and the
+image features at each voxel are brought to half the grid's side, summed, and refined. A recalled
+grid is laid in the same frame as the answer: copied where it fits, corrected where it does not.
+
+Not in the paper, whose decoder sees the priors through one vector alone.
+"""
+
+# B = batch, K = priors per image (padded), R = voxels per side, N = R / 2, F = channels
+
+import torch
+from torch import Tensor, nn
+
+from mem3d.config import ModelConfig
+from mem3d.lifting import centres, lift, project
+from mem3d.recall import Recalled
+
+SHOWN = 4  # recalled grids that are seen each by itself; of the others, only their mean
+_PIXELS = 8  # channels of the picture's own features
+_MAPS = 24  # channels of the stem's features
+_RARE = -2.0  # logit of a voxel before training: few are filled
+# How far a training camera is moved, so that one that is guessed slightly wrong does not surprise.
+_MOVED = (0.1, 0.02, 0.05, 0.01, 0.01)
+
+
+class Refiner(nn.Module):
+    """Residual 3-D convolutions at half the side, then one layer that doubles it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.refiner
+        self.resolution = config.resolution
+        self.from_decoder = nn.Conv3d(config.decoder[-2], width, 1, bias=False)
+        self.from_priors = self.from_cosines = None
+        if config.fuse:
+            self.shown = min(config.priors, SHOWN)
+            self.from_priors = nn.Conv3d(self.shown + 1, width, 2, stride=2, bias=False)
+            self.from_cosines = nn.Linear(self.shown, width, bias=False)
+        self.pixels = None
+        if config.lift:
+            self.pixels = nn.Sequential(*_conv(3, 16, stride=2), *_conv(16, _PIXELS))
+            self.maps = nn.Conv2d(config.head[1], _MAPS, 1)
+            self.from_pixels = nn.Conv3d(_PIXELS, width, 2, stride=2, bias=False)
+            self.from_maps = nn.Conv3d(_MAPS + 4, width, 1, bias=False)
+        self.first = nn.Sequential(nn.BatchNorm3d(width), nn.ReLU(True))
+        self.blocks = nn.Sequential(*(_Block(width) for _ in range(config.refiner_blocks)))
+        self.last = nn.ConvTranspose3d(width, 1, 2, stride=2)
+        nn.init.zeros_(self.last.weight)
+        nn.init.constant_(self.last.bias, _RARE)  # type: ignore[arg-type]  # it has one
+        self.register_buffer("fine", centres(self.resolution), persistent=False)
+        self.register_buffer("coarse", centres(self.resolution // 2), persistent=False)
+
+    def forward(
+        self,
+        grown: Tensor,
+        recalled: Recalled,
+        images: Tensor,
+        maps: Tensor,
+        viewpoints: Tensor | None,
+    ) -> Tensor:
+        """Logits of the voxels.
+
+        Args:
+            grown: (B, F, N, N, N) from the decoder.
+            recalled: what the memory gave.
+            images: (B, 3, S, S) as the encoder takes them.
+            maps: (B, F, S/8, S/8) of the encoder, before it pools.
+            viewpoints: (B, 5), needed to look voxels up in the picture.
+
+        Returns:
+            (B, R, R, R).
+        """
+        total = self.from_decoder(grown)
+        if self.from_priors is not None and self.from_cosines is not None:
+            grids, weights = self._shown(recalled)
+            total = total + self.from_priors(grids)
+            total = total + self.from_cosines(weights)[:, :, None, None, None]
+        if self.pixels is not None:
+            if viewpoints is None:
+                raise ValueError("viewpoints: got None, want (B, 5) to look voxels up")
+            total = total + self._lifted(images, maps, viewpoints)
+        return self.last(self.blocks(self.first(total))).squeeze(1)  # type: ignore[no-any-return]
+
+    def _shown(self, recalled: Recalled) -> tuple[Tensor, Tensor]:
+        """(B, shown + 1, R, R, R), the best priors and the mean of all; and (B, shown) cosines.
+
+        The mean is weighted by the cosines; where there is no prior, all is zero.
+        """
+        priors_BKRRR, images = recalled.priors, len(recalled.priors)
+        cosines_BK = torch.from_numpy(recalled.cosines).to(priors_BKRRR)
+        positions = torch.arange(priors_BKRRR.shape[1], device=priors_BKRRR.device)
+        weights_BK = torch.where(positions < recalled.counts[:, None], cosines_BK, 0.0)
+        shares_BK = weights_BK / weights_BK.sum(1, keepdim=True).clamp(min=1e-6)
+        mean = torch.einsum("bk,bkxyz->bxyz", shares_BK, priors_BKRRR)
+        grids = priors_BKRRR.new_zeros(images, self.shown + 1, *priors_BKRRR.shape[2:])
+        cosines = priors_BKRRR.new_zeros(images, self.shown)
+        count = min(self.shown, priors_BKRRR.shape[1])
+        grids[:, :count] = priors_BKRRR[:, :count]
+        grids[:, -1] = mean
+        cosines[:, :count] = weights_BK[:, :count]
+        return grids, cosines
+
+    def _lifted(self, images: Tensor, maps: Tensor, viewpoints: Tensor) -> Tensor:
+        """(B, width, N, N, N) from the picture and the stem's maps."""
+        assert self.pixels is not None
+        side, coarse = self.resolution // 2, self.get_buffer("coarse")
+        places, _ = project(viewpoints, self.get_buffer("fine"))
+        pixels = lift(self.pixels(images).float(), places, self.resolution)
+        places, nearness = project(viewpoints, coarse)
+        looked_up = lift(self.maps(maps).float(), places, side)
+        depth = nearness.view(-1, 1, side, side, side)
+        where = 2 * coarse.T.abs().reshape(1, 3, side, side, side).expand(
+            len(depth), -1, -1, -1, -1
+        )
+        local = torch.cat([looked_up, depth, where], dim=1)
+        return self.from_pixels(pixels) + self.from_maps(local)  # type: ignore[no-any-return]
+
+
+def moved(viewpoints: Tensor, guessed: Tensor) -> Tensor:
+    """Cameras to train with: true ones, slightly moved, in half of the images, guessed elsewhere.
+
+    Args:
+        viewpoints: (B, 5) true ones; nan where not known.
+        guessed: (B, 5).
+    """
+    noise = torch.randn_like(guessed) * guessed.new_tensor(_MOVED)
+    take_true = (torch.rand(len(guessed), 1, device=guessed.device) < 0.5) & viewpoints.isfinite()
+    return torch.where(take_true.all(1, keepdim=True), viewpoints + noise, guessed)
+
+
+class _Block(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv3d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(True),
+            nn.Conv3d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm3d(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.layers(x))
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+    conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+    return [conv, nn.BatchNorm2d(outputs), nn.ReLU(True)]
