@@ -1,10 +1,13 @@
 """mem3d-cli train."""
 
+import io
 import json
 import os
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +19,7 @@ from mem3d_cli.console import (
     Threads,
     open_backgrounds,
     open_data,
+    printable,
     progress_bar,
     resumable,
     set_threads,
@@ -27,22 +31,29 @@ if TYPE_CHECKING:
     from mem3d.data.backgrounds import Backgrounds
 
 
-def _preset(
-    name: str, is_random: bool, epochs: int | None, batch: int | None, rate: float | None, seed: int
-) -> "Preset":
+class Precision(StrEnum):
+    """Of the forward pass."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class RateSchedule(StrEnum):
+    """Of the learning rate."""
+
+    halve = "halve"
+    cosine = "cosine"
+
+
+def _preset(name: str, is_random: bool, wishes: dict[str, Any]) -> "Preset":
+    """The preset of that name with the wishes that are not None."""
     from mem3d.config import PRESETS
 
     if name not in PRESETS:
         raise ValueError(f"preset: got {name!r}, want one of {', '.join(PRESETS)}")
     preset = PRESETS[name]
-    train = preset.train
-    train = replace(
-        train,
-        seed=seed,
-        epochs=epochs or train.epochs,
-        batch=batch or train.batch,
-        learning_rate=train.learning_rate if rate is None else rate,
-    )
+    given = {field: value for field, value in wishes.items() if value is not None}
+    train = replace(preset.train, **given)
     if is_random:
         train = replace(train, freeze_stem=False, variants=0)  # random weights have to learn
     return replace(preset, train=train)
@@ -83,6 +94,22 @@ def train(  # long: half of it are the options
             help="Hide up to this share of the object in half of the views.", min=0, max=0.95
         ),
     ] = 0.0,
+    precision: Annotated[
+        Precision | None, typer.Option(help="bfloat16: half the memory traffic, on a GPU faster.")
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Batches that make one optimiser step.", min=1)
+    ] = None,
+    schedule: Annotated[
+        RateSchedule | None, typer.Option(help="Of the learning rate; default: the preset's.")
+    ] = None,
+    warmup: Annotated[
+        int | None, typer.Option(help="Optimiser steps over which the rate grows.", min=0)
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="End after so many validations without a better IoU; 0: never.", min=0),
+    ] = None,
     device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -91,19 +118,33 @@ def train(  # long: half of it are the options
     """Train a network and its memory; a run that was interrupted goes on where it was.
 
     Example: mem3d-cli train runs/first --data shapes --stem resnet50.safetensors
+
+    Several processes: torchrun --no-python --nproc-per-node 2 mem3d-cli train ...
     """
     from mem3d.config import PRESETS
+    from mem3d.replicas import joined
+    from mem3d.training import STOPPED
     from mem3d.training import train as train_network
 
     set_threads(threads)
     is_random = stem == "none" and weights is None
-    chosen = _preset(preset, is_random, epochs, batch, learning_rate, seed)
-    with resumable(run):
-        photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
-        chosen = _augmented(chosen, photos, occluders)
-        root = _procedural(run / "data", seed, quiet) if data is None else data
-        learning = open_data(root, "train", split, quiet)
-        validation = open_data(root, "val", split, quiet, views=1)
+    wishes = {
+        **{"seed": seed, "epochs": epochs, "batch": batch, "learning_rate": learning_rate},
+        **{"precision": precision and precision.value, "accumulate": accumulate},
+        **{"schedule": schedule and schedule.value, "warmup": warmup, "patience": patience},
+    }
+    chosen = _preset(preset, is_random, wishes)
+    with resumable(run), joined(device) as (replicas, own_device):
+        quiet = quiet or not replicas.is_first
+        with nullcontext() if replicas.is_first else redirect_stderr(io.StringIO()):
+            photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
+            chosen = _augmented(chosen, photos, occluders)
+            if data is None and replicas.is_first:
+                _procedural(run / "data", seed, quiet)
+            replicas.wait()
+            root = run / "data" if data is None else data
+            learning = open_data(root, "train", split, quiet)
+            validation = open_data(root, "val", split, quiet, views=1)
         if is_random and PRESETS[preset].train.freeze_stem and not quiet:
             typer.echo(
                 "stem: random weights, so it is trained too: slower and worse (--stem)", err=True
@@ -116,14 +157,18 @@ def train(  # long: half of it are the options
                 chosen,
                 stem=stem,
                 weights=weights,
-                device=device,
+                device=own_device,
                 backgrounds=photos,
+                replicas=replicas,
                 on_prepare=lambda done, total: show(done, total, "pictures through the stem"),
                 on_step=lambda done, total, figures: show(
                     done, total, f"bce {figures['bce']:.4f}  hits {figures['hit_rate']:.2f}"
                 ),
             )
-    typer.echo(json.dumps(row) if as_json else training_summary(run, row))
+    if replicas.is_first:
+        if STOPPED in row and not as_json:
+            typer.echo(f"{printable(run)}: ended early: {row[STOPPED]}")
+        typer.echo(json.dumps(row) if as_json else training_summary(run, row))
 
 
 def _augmented(preset: "Preset", photos: "Backgrounds | None", occluders: float) -> "Preset":
@@ -135,10 +180,9 @@ def _augmented(preset: "Preset", photos: "Backgrounds | None", occluders: float)
     return replace(preset, train=replace(preset.train, augmentation=augmentation))
 
 
-def _procedural(folder: Path, seed: int, quiet: bool) -> Path:
+def _procedural(folder: Path, seed: int, quiet: bool) -> None:
     """Make the default data set, or find it made."""
     from mem3d.data.synthesis import synthesise
 
     with progress_bar(quiet, "shapes") as show:
         synthesise(folder, seed=seed, processes=os.cpu_count() or 1, progress=show)
-    return folder

@@ -1,7 +1,7 @@
 """What a model is, how it is trained, and the presets."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch  # noqa: F401  (before faiss, which memstore loads: the other order is 30 % slower)
 
@@ -75,6 +75,11 @@ class ModelConfig:
         return int(2 ** (len(self.decoder) + 1))
 
 
+Precision = Literal["float32", "bfloat16"]
+RateSchedule = Literal["halve", "cosine"]
+PRECISIONS, SCHEDULES = get_args(Precision), get_args(RateSchedule)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """One run; the defaults are the paper's where it is known (docs/paper.md)."""
@@ -96,15 +101,27 @@ class TrainConfig:
     checkpoint_every: int = 1  # epochs; a run that dies goes on from the last one
     workers: int = 2  # loader processes
     seed: int = 0
+    precision: Precision = "float32"  # of the forward pass in training; weights are float32
+    accumulate: int = 1  # batches whose gradients make one optimiser step
+    patience: int = 0  # end after so many validations without a better IoU; 0 = never
+    schedule: RateSchedule = "halve"  # of the learning rate: at `halve_at`, or half a cosine to 0
+    warmup: int = 0  # optimiser steps over which the rate grows from nothing
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "validate_every", "checkpoint_every"):
+        for name in ("epochs", "batch", "validate_every", "checkpoint_every", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: got {getattr(self, name)}, want >= 1")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate: got {self.learning_rate}, want > 0")
         if self.workers < 0:
             raise ValueError(f"workers: got {self.workers}, want >= 0")
+        for name in ("patience", "warmup"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: got {getattr(self, name)}, want >= 0")
+        for name, choices in (("precision", PRECISIONS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in choices:
+                got = getattr(self, name)
+                raise ValueError(f"{name}: got {got!r}, want one of {', '.join(choices)}")
         if self.variants and not self.freeze_stem:
             raise ValueError(f"variants: got {self.variants}, want 0 while the stem learns")
 

@@ -2,6 +2,9 @@
 
 import hashlib
 import math
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.shapes import Shapes
 from mem3d.encoder import load_stem
 from mem3d.model import Mem3D
+from mem3d.pace import Pace
+from mem3d.replicas import ALONE, Replicas, share_norms
 from memstore import Memory
 
 LAST, BEST = "last.safetensors", "best.safetensors"
@@ -31,6 +36,7 @@ class Job:
         preset: network, memory and run.
         device: where the network computes.
         backgrounds: photos to lay training views over; their fingerprint is in the preset.
+        replicas: this process among those that train together; their number may change.
     """
 
     data: Shapes
@@ -39,6 +45,12 @@ class Job:
     preset: Preset
     device: str
     backgrounds: Backgrounds | None = None
+    replicas: Replicas = ALONE
+
+    @property
+    def pace(self) -> Pace:
+        """How forwards, steps and epochs count into each other."""
+        return Pace(len(self.data), self.preset.train)
 
     def fingerprint(self) -> str:
         """Of the models, in their order; 16 hexadecimal digits."""
@@ -59,31 +71,63 @@ class Run:
     best_step: int = -1
 
 
-def begin(job: Job, stem: str | Path, weights: Path | None = None) -> Run:
-    """Build a run, fresh (from the weights of another run, if given) or from its own last."""
+@contextmanager
+def begun(job: Job, stem: str | Path, weights: Path | None = None) -> Iterator[Run]:
+    """Build a run, fresh (from the weights of another run, if given) or from its own last.
+
+    The first process writes the checkpoint that the others begin with, each with a memory of its
+    own: a copy of the checkpoint's snapshot.
+    """
+    if not job.replicas.is_first:
+        job.replicas.wait()
+    is_fresh = not (job.folder / LAST).exists()
+    model, optimizer = _network(job, stem if is_fresh else "none", weights if is_fresh else None)
+    if is_fresh:
+        run = Run(model, optimizer, _empty_memory(job.folder / "memory", job.preset))
+        _write_checkpoint(run, job, LAST, math.nan)  # a death in the first epoch loses no run
+    with tempfile.TemporaryDirectory() as scratch:
+        if not is_fresh:
+            state = checkpoint.restore_run(job.folder / LAST, model, optimizer)
+            memory = _memory_at(job, state.snapshot, Path(scratch))
+            run = Run(model, optimizer, memory, state.step, state.best_iou, state.best_step)
+        with run.memory:
+            if job.replicas.is_first:
+                job.replicas.wait()
+            job.replicas.wait()  # from here on the first may commit: all have read the snapshot
+            yield run
+
+
+def _network(
+    job: Job, stem: str | Path, weights: Path | None
+) -> tuple[Mem3D, torch.optim.Optimizer]:
+    """Network and optimiser of a job, which is found to be its folder's."""
     last, train = job.folder / LAST, job.preset.train
-    is_fresh = not last.exists()
-    if not is_fresh:
+    if last.exists():
         _check_same(job, checkpoint.read_state(last))
     model = Mem3D(job.preset.model)
-    if is_fresh:
-        load_stem(model.encoder.stem, stem)
-        if weights is not None:
-            checkpoint.load_weights(weights / BEST, model)
+    load_stem(model.encoder.stem, stem)
+    if weights is not None:
+        checkpoint.load_weights(weights / BEST, model)
     if train.freeze_stem:
         model.encoder.freeze_stem()
+    if job.replicas.count > 1:
+        share_norms(model, job.device)
     model.to(job.device)
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(  # equals Adam without weight decay
         learning, train.learning_rate, weight_decay=train.weight_decay, fused=True
     )
-    if is_fresh:
-        run = Run(model, optimizer, _empty_memory(job.folder / "memory", job.preset))
-        _write_checkpoint(run, job, LAST, math.nan)  # a death in the first epoch loses no run
-        return run
-    state = checkpoint.restore_run(last, model, optimizer)
-    memory = Memory.open(job.folder / "memory", mode="r+", at=state.snapshot)
-    return Run(model, optimizer, memory, state.step, state.best_iou, state.best_step)
+    return model, optimizer
+
+
+def _memory_at(job: Job, snapshot: str, scratch: Path) -> Memory:
+    """The folder's memory at a snapshot, to be written; for all but the first process, a copy."""
+    path = job.folder / "memory"
+    if job.replicas.is_first:
+        return Memory.open(path, mode="r+", at=snapshot)
+    with Memory.open(path, at=snapshot) as memory:
+        memory.copy_to(scratch / "memory")
+    return Memory.open(scratch / "memory", mode="r+")
 
 
 def _check_same(job: Job, state: checkpoint.State) -> None:
@@ -125,12 +169,18 @@ def _empty_memory(path: Path, preset: Preset) -> Memory:
     return memory
 
 
-def save_due(run: Run, job: Job, row: dict[str, Any], is_last: bool) -> None:
-    """Write the checkpoints that are due."""
+def note_best(run: Run, row: dict[str, Any]) -> bool:
+    """Whether the row's validation is the best so far; the run then knows it."""
     value = row.get("val_iou", math.nan)
     improved = not math.isnan(value) and not value <= run.best_iou
     if improved:
         run.best_iou, run.best_step = value, run.step
+    return improved
+
+
+def save_due(run: Run, job: Job, row: dict[str, Any], improved: bool, is_last: bool) -> None:
+    """Write the checkpoints that are due."""
+    value = row.get("val_iou", math.nan)
     is_due = is_last or row["epoch"] % job.preset.train.checkpoint_every == 0
     if improved or (is_due and run.best_step < 0):
         _write_checkpoint(run, job, BEST, value)

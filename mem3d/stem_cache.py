@@ -7,7 +7,7 @@ variant e modulo their number. The head, the memory and everything behind them t
 
 # M = models, N = variants per model, B = batch, S = side of the stem's maps
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -75,10 +75,10 @@ class StemCache:
         grids = np.stack(packed).reshape(variants, models, -1).swapaxes(0, 1)
         return StemCache(maps, np.ascontiguousarray(grids))
 
-    def batches(self, schedule: Schedule) -> Iterator[Batch]:
-        """What a loader would give for the schedule, with maps in the images' place."""
+    def batches(self, order: Iterable[list[tuple[int, int]]]) -> Iterator[Batch]:
+        """What a loader would give for lists of (epoch, model), maps in the images' place."""
         variants = self.maps.shape[1]
-        for samples in schedule:
+        for samples in order:
             models = [model for _, model in samples]
             chosen = [epoch % variants for epoch, _ in samples]
             bits = np.unpackbits(self._packed[models, chosen], axis=1).view(np.bool_)

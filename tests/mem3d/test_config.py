@@ -65,7 +65,13 @@ def test_impossible_networks_are_refused(change):
         replace(ModelConfig(), **change)
 
 
-@pytest.mark.parametrize("change", [{"epochs": 0}, {"batch": 0}, {"learning_rate": 0.0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *[{"epochs": 0}, {"batch": 0}, {"learning_rate": 0.0}, {"accumulate": 0}, {"warmup": -1}],
+        *[{"patience": -1}, {"precision": "float16"}, {"schedule": "step"}],
+    ],
+)
 def test_impossible_runs_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         TrainConfig(**change)
@@ -79,6 +85,13 @@ def test_a_memory_of_another_size_is_refused():
 def test_settings_from_before_augmentation_had_a_choice():
     fields = PAPER.to_dict()
     del fields["train"]["augmentation"]
+    assert Preset.from_dict(fields) == PAPER
+
+
+def test_settings_from_before_there_were_schedules():
+    fields = PAPER.to_dict()
+    for name in ("precision", "accumulate", "patience", "schedule", "warmup"):
+        del fields["train"][name]
     assert Preset.from_dict(fields) == PAPER
 
 

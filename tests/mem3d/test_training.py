@@ -18,7 +18,8 @@ from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.r2n2 import R2N2
 from mem3d.encoder import build_stem
 from mem3d.run import Run
-from mem3d.training import set_learning_rate, train, train_step
+from mem3d.step import train_step
+from mem3d.training import train
 from memstore import LockedError, Memory
 from tests.made_up import make_r2n2
 
@@ -147,10 +148,10 @@ def test_a_run_on_cached_stem_maps_goes_on_exactly(sets, tmp_path):
 def test_a_death_between_log_and_checkpoint_leaves_no_hole(sets, tmp_path, monkeypatch):
     from mem3d import training
 
-    def die(run, job, row, is_last):
+    def die(run, job, row, improved, is_last):
         if row["epoch"] == 2:
             raise DiedError
-        save(run, job, row, is_last)
+        save(run, job, row, improved, is_last)
 
     save = training.save_due
     monkeypatch.setattr(training, "save_due", die)
@@ -259,17 +260,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(sets, tmp_path):
         train(*sets, tmp_path, wild)
 
 
-def test_the_rate_is_halved_at_the_given_shares():
-    weight = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([weight], 1.0)
-    config = replace(TINY.train, learning_rate=0.8, halve_at=(0.5, 0.75))
-    rates = []
-    for done in (0.0, 0.49, 0.5, 0.8):
-        set_learning_rate(optimizer, config, done)
-        rates.append(optimizer.param_groups[0]["lr"])
-    assert rates == [0.8, 0.8, 0.4, 0.2]
-
-
 def test_random_frozen_weights_are_refused(sets, tmp_path):
     frozen = replace(PRESET, train=replace(PRESET.train, freeze_stem=True))
     with pytest.raises(ValueError, match="freeze_stem"):
@@ -320,3 +310,65 @@ def test_backgrounds_other_than_the_presets_are_refused(sets, tmp_path):
     preset = replace(PRESET, train=replace(PRESET.train, augmentation=named))
     with pytest.raises(ValueError, match=r"got photos of fingerprint none, want the preset's"):
         train(*sets, tmp_path, preset)
+
+
+@pytest.mark.parametrize("at", [3, 5])
+def test_every_option_goes_on_exactly(sets, tmp_path, at):
+    """Accumulation over batches of 3 + 3, 2; a cosine with warmup; short floats."""
+    options = {"batch": 3, "accumulate": 2, "schedule": "cosine", "warmup": 3}
+    preset = replace(PRESET, train=replace(PRESET.train, precision="bfloat16", **options))
+
+    def die(step, steps, figures):
+        assert steps == 6
+        if step == at:
+            raise DiedError
+
+    train(*sets, tmp_path / "whole", preset)
+    with pytest.raises(DiedError):
+        train(*sets, tmp_path / "parts", preset, on_step=die)
+    train(*sets, tmp_path / "parts", preset)
+    assert_same(contents(tmp_path / "parts"), contents(tmp_path / "whole"))
+
+
+@pytest.fixture
+def hopeless(monkeypatch):
+    """Validation finds less with every epoch."""
+    from mem3d import training
+
+    monkeypatch.setattr(
+        training, "_validate", lambda run, *_: {"val_iou": 1 / (1 + run.step), "val_hit_rate": 0.0}
+    )
+
+
+def test_patience_ends_a_run_for_good(sets, hopeless, tmp_path):
+    options = {"epochs": 9, "patience": 2, "checkpoint_every": 5}
+    preset = replace(PRESET, train=replace(PRESET.train, **options))
+    steps = []
+    first = train(*sets, tmp_path, preset, on_step=lambda step, *_: steps.append(step))
+    assert (first["epoch"], steps) == (3, [1, 2, 3, 4, 5, 6])
+    assert first["stopped"] == "no better IoU in 2 validations since epoch 1"
+    assert checkpoint.read_state(tmp_path / "last.safetensors").step == 6
+    before = contents(tmp_path)
+    for _ in range(2):
+        row = train(*sets, tmp_path, preset, on_step=lambda step, *_: steps.append(step))
+        assert (row["epoch"], row["stopped"], len(steps)) == (3, first["stopped"], 6)
+        (tmp_path / "log.jsonl").unlink(missing_ok=True)  # not needed to know
+    assert_same(contents(tmp_path), before)
+
+
+def test_patience_goes_on_counting_after_a_death(sets, hopeless, tmp_path):
+    preset = replace(PRESET, train=replace(PRESET.train, epochs=9, patience=3))
+
+    def die(step, *_):
+        if step == 5:
+            raise DiedError
+
+    with pytest.raises(DiedError):
+        train(*sets, tmp_path, preset, on_step=die)
+    assert train(*sets, tmp_path, preset)["epoch"] == 4
+
+
+def test_patience_without_validation_is_refused(sets, tmp_path):
+    preset = replace(PRESET, train=replace(PRESET.train, patience=3))
+    with pytest.raises(ValueError, match="patience: got 3 without validation"):
+        train(sets[0], None, tmp_path, preset)

@@ -1,0 +1,163 @@
+"""One step of training: a batch forward, its losses, its gradients, and what is remembered."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mem3d.config import TrainConfig
+from mem3d.data.shapes import Shapes
+from mem3d.data.views import Batch
+from mem3d.losses import reconstruction_loss, voxel_triplet_loss
+from mem3d.model import Mem3D, Output
+from mem3d.pace import WHOLE, Part
+from mem3d.recall import WritableMemory, contrast_keys, remember
+from mem3d.replicas import ALONE, Replicas
+from mem3d.run import Run
+from mem3d.run_log import Row
+from mem3d.stopwatch import TimedMemory
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss of a forward.
+
+    Attributes:
+        weight: of the mean over the batch, in the sum of the losses.
+        mean: scalar, over this process's part of the batch.
+        count: of what it is the mean over.
+    """
+
+    weight: float
+    mean: Tensor
+    count: int
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A batch on its way forward.
+
+    Attributes:
+        output: of this process's part.
+        loss: scalar that this process derives; its gradients, summed over the processes, are those
+            of the whole batch's loss.
+        figures: of the whole batch, the same in every process.
+    """
+
+    output: Output
+    loss: Tensor
+    figures: Row
+
+
+def forward_loss(
+    model: Mem3D,
+    memory: WritableMemory,
+    batch: Batch,
+    sources: list[str],
+    config: TrainConfig,
+    device: str,
+    replicas: Replicas = ALONE,
+) -> Forward:
+    """Recall, reconstruct and compare with the truth; see `train_step`."""
+    images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
+    grids = batch.grids.to(device, non_blocking=True)
+    is_short = config.precision == "bfloat16"
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=is_short):
+        features = model.encoder.finish(images) if batch.is_stem_maps else model.encoder(images)
+        output = model.reconstruct(features, memory, sources if config.exclude_self else None)
+    recon = reconstruction_loss(output.logits.float(), grids)
+    positive, negative, valid = contrast_keys(memory, output.features, batch.grids.numpy())
+    triplet = voxel_triplet_loss(output.features, positive, negative, valid, margin=config.margin)
+    terms = {
+        "bce": Term(config.recon_weight, recon, len(grids)),
+        "triplet": Term(config.triplet_weight, triplet, int(valid.sum())),
+    }
+    return _over_all(terms, output, replicas, device)
+
+
+def _over_all(terms: dict[str, Term], output: Output, replicas: Replicas, device: str) -> Forward:
+    """The loss and the figures of a batch whose parts may lie with several processes."""
+    counts = output.recalled.counts.cpu().numpy()
+    own = {f"n {name}": float(term.count) for name, term in terms.items()}
+    own |= {name: term.mean.item() * term.count for name, term in terms.items()}
+    own |= {"n": len(counts), "hits": float((counts > 0).sum()), "priors": float(counts.sum())}
+    own["top_cosine"] = float(output.recalled.cosines[counts > 0, 0].sum(dtype=np.float64))
+    total = replicas.total(own, device)
+    loss = torch.zeros((), device=device)
+    for name, term in terms.items():
+        loss = loss + term.weight * (term.count / max(1.0, total[f"n {name}"])) * term.mean
+    means = {name: total[name] / max(1.0, total[f"n {name}"]) for name in terms}
+    figures: Row = {
+        "loss": sum(term.weight * means[name] for name, term in terms.items()),
+        **means,
+        "triplet_valid": total["n triplet"] / total["n"],
+        "hit_rate": total["hits"] / total["n"],
+        "priors": total["priors"] / total["n"],
+        "top_cosine": total["top_cosine"] / total["hits"] if total["hits"] else None,
+    }
+    return Forward(output, loss, figures)
+
+
+def train_step(
+    run: Run,
+    batch: Batch,
+    data: Shapes,
+    config: TrainConfig,
+    device: str,
+    part: Part = WHOLE,
+    replicas: Replicas = ALONE,
+) -> Row:
+    """One forward: recall, reconstruct, learn, remember.
+
+    Args:
+        run: its weights change if this is the last forward of an optimiser step, its memory always.
+        batch: this process's part of it.
+        data: what the batch is of.
+        config: losses and their weights.
+        device: where the model is.
+        part: the forward's place in its optimiser step.
+        replicas: this process among those that hold the other parts.
+
+    Returns:
+        figures of the batch: losses, share of images that recalled something, how many priors, how
+        similar, what the memory did with them, milliseconds.
+
+    Raises:
+        ValueError: the loss is not finite; weights and memory are as before this forward.
+    """
+    began, memory = perf_counter(), TimedMemory(run.memory)
+    sources = [data.source(model) for model in batch.models]
+    done = forward_loss(run.model.train(), memory, batch, sources, config, device, replicas)
+    if not np.isfinite(done.figures["loss"]):
+        raise ValueError(
+            f"loss: got {done.figures['loss']} at step {run.step}, want a finite number; lower the "
+            "learning rate and resume from the last checkpoint"
+        )
+    if part.is_first:
+        run.optimizer.zero_grad(set_to_none=True)
+    (done.loss * part.share).backward()  # type: ignore[no-untyped-call]
+    if part.is_last:
+        replicas.add_gradients([w for group in run.optimizer.param_groups for w in group["params"]])
+        run.optimizer.step()
+
+    features = replicas.gather(done.output.features.detach(), device)
+    grids = replicas.gather(batch.grids, device).numpy()
+    models = replicas.gather(torch.tensor(batch.models), device).tolist()
+    written = remember(memory, features, grids, [data.source(model) for model in models])
+    kinds = list(written.kinds)
+    return {
+        **done.figures,
+        "merged": kinds.count("merge"),
+        "inserted": kinds.count("insert"),
+        "evicted": kinds.count("evict"),
+        **{f"{phase}_ms": 1000 * spent for phase, spent in memory.seconds.items()},
+        "step_ms": 1000 * (perf_counter() - began),
+    }
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of all weights."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

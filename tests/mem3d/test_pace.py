@@ -1,0 +1,58 @@
+"""Counts of a run equal those of a loop that counts."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mem3d.config import TINY
+from mem3d.pace import Pace, Part, learning_rate
+
+
+@given(
+    models=st.integers(1, 30),
+    batch=st.integers(1, 9),
+    accumulate=st.integers(1, 5),
+    epochs=st.integers(1, 3),
+)
+def test_every_forward_is_where_a_loop_puts_it(models, batch, accumulate, epochs):
+    pace = Pace(models, replace(TINY.train, batch=batch, accumulate=accumulate, epochs=epochs))
+    step = forward = 0
+    for _ in range(epochs):
+        sizes = [min(batch, models - low) for low in range(0, models, batch)]
+        for low in range(0, len(sizes), accumulate):
+            group = sizes[low : low + accumulate]
+            assert pace.forwards_before(step) == forward
+            for i, size in enumerate(group):
+                want = Part(size / sum(group), i == 0, i == len(group) - 1)
+                assert pace.part(forward) == want
+                forward += 1
+            step += 1
+    assert (pace.steps, pace.forwards_per_epoch * epochs) == (step, forward)
+
+
+def test_patience_counts_validations_since_the_best():
+    config = replace(TINY.train, batch=4, validate_every=2, patience=2)
+    pace = Pace(8, config)  # two steps an epoch, a validation every four
+    assert [pace.is_stale(4 * n, best_step=8) for n in (2, 3, 4, 5)] == [False, False, True, True]
+    assert [pace.is_stale(4 * n, best_step=-1) for n in (1, 2)] == [False, True]
+    assert not Pace(8, replace(config, patience=0)).is_stale(400, 0)
+
+
+def test_the_rate_is_halved_at_the_given_shares():
+    config = replace(TINY.train, learning_rate=0.8, halve_at=(0.5, 0.75))
+    rates = [learning_rate(config, step, 100) for step in (0, 49, 50, 80)]
+    assert rates == [0.8, 0.8, 0.4, 0.2]
+
+
+def test_a_cosine_falls_from_the_rate_to_nothing():
+    config = replace(TINY.train, learning_rate=0.8, schedule="cosine")
+    rates = [learning_rate(config, step, 100) for step in (0, 25, 50, 100)]
+    assert rates == pytest.approx([0.8, 0.4 + 0.2 * 2**0.5, 0.4, 0.0])  # by hand
+
+
+def test_warmup_grows_evenly_to_the_rate():
+    config = replace(TINY.train, learning_rate=0.8, warmup=4, halve_at=())
+    rates = [learning_rate(config, step, 100) for step in range(6)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8])

@@ -1,0 +1,83 @@
+"""One step: its precision, its parts, its clock."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mem3d.config import TINY
+from mem3d.data.r2n2 import R2N2
+from mem3d.data.views import TrainingViews, loader
+from mem3d.model import Mem3D
+from mem3d.pace import Pace
+from mem3d.run import Run
+from mem3d.step import train_step
+from memstore import Memory
+
+
+@pytest.fixture
+def data(made_up_data):
+    return R2N2.open(made_up_data, "train")
+
+
+def fresh(beta=0.85, rate=0.0):
+    torch.manual_seed(0)
+    model = Mem3D(TINY.model)
+    memory = Memory(replace(TINY.memory, beta=beta))
+    return Run(model, torch.optim.SGD(model.parameters(), rate), memory)
+
+
+def batches(data, size):
+    views = TrainingViews(data, 64, seed=0, augment=False)
+    return loader(views, [[(0, i) for i in range(low, low + size)] for low in range(0, 8, size)], 0)
+
+
+def test_accumulated_gradients_are_those_of_the_larger_batch(data):
+    """Of the reconstruction loss, without recall, and with BatchNorm as in evaluation."""
+    config = replace(TINY.train, triplet_weight=0.0, batch=4, accumulate=2)
+    found = {}
+    for size in (4, 8):
+        run = fresh(beta=1.0)
+        model = run.model.double()  # roundings hide no mistake
+        model.train = lambda mode=True, model=model: Mem3D.train(model, False)
+        pace = Pace(8, replace(config, batch=size, accumulate=8 // size))
+        for forward, batch in enumerate(batches(data, size)):
+            batch = replace(batch, images=batch.images.double())
+            figures = train_step(run, batch, data, config, "cpu", pace.part(forward))
+            assert figures["hit_rate"] == 0
+        found[size] = {name: p.grad for name, p in model.named_parameters()}
+        assert run.memory.clock == 8
+    for name, grad in found[8].items():
+        bound = 1e-4 * float(grad.abs().max())
+        torch.testing.assert_close(found[4][name], grad, rtol=0, atol=bound)
+
+
+def test_weights_change_with_the_last_part_only(data):
+    run, pace = fresh(rate=0.1), Pace(8, replace(TINY.train, batch=4, accumulate=2))
+    before = run.model.decoder.layers[0].weight.clone()
+    for forward, batch in enumerate(batches(data, 4)):
+        train_step(run, batch, data, TINY.train, "cpu", pace.part(forward))
+        assert torch.equal(run.model.decoder.layers[0].weight, before) == (forward == 0)
+
+
+def test_bfloat16_computes_so_and_keeps_float32(data):
+    exact, short = fresh(rate=0.1), fresh(rate=0.1)
+    seen = []
+    short.model.decoder.register_forward_hook(lambda *found: seen.append(found[-1].dtype))
+    for batch in batches(data, 4):
+        want = train_step(exact, batch, data, TINY.train, "cpu")
+        config = replace(TINY.train, precision="bfloat16")
+        got = train_step(short, batch, data, config, "cpu")
+        assert got["bce"] == pytest.approx(want["bce"], rel=0.05)
+    assert seen == [torch.bfloat16] * 2
+    assert {p.dtype for p in short.model.parameters()} == {torch.float32}
+    assert short.memory.keys(short.memory.slots).dtype == np.float32
+
+
+def test_the_memory_s_time_is_part_of_the_step_s(data):
+    run = fresh()
+    figures = [train_step(run, batch, data, TINY.train, "cpu") for batch in batches(data, 4)][-1]
+    parts = [figures[f"{phase}_ms"] for phase in ("read", "contrast", "write")]
+    assert min(parts) > 0
+    assert sum(parts) < figures["step_ms"]
