@@ -92,6 +92,8 @@ class TrainConfig:
     margin: float = 0.1  # alpha of the voxel triplet loss
     triplet_weight: float = 1.0
     recon_weight: float = 1.0
+    dice_weight: float = 0.0  # of the soft Dice loss, beside the cross-entropy
+    viewpoint_weight: float = 0.03  # of the camera's guess, where the model lifts
     exclude_self: bool = False  # never recall the training sample's own shape
     freeze_stem: bool = False  # keep the ResNet stem as loaded, BatchNorm statistics included
     augment: bool = True

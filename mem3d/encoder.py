@@ -25,12 +25,12 @@ class Seen(NamedTuple):
 
     Attributes:
         features: (B, C) >= 0; query and key of the memory.
-        images: (B, 3, S, S) as they came.
+        images: (B, 3, S, S) as they came; None if only the stem's maps did.
         maps: (B, F, S/8, S/8), F = config.head[1], of the head before it pools.
     """
 
     features: Tensor
-    images: Tensor
+    images: Tensor | None
     maps: Tensor
 
 
@@ -79,24 +79,26 @@ class Encoder(nn.Module):
         Raises:
             ValueError: the images are of another shape.
         """
-        want = (3, self.image_size, self.image_size)
-        if images.ndim != 4 or tuple(images.shape[1:]) != want:
-            raise ValueError(f"images: got shape {tuple(images.shape)}, want (B, {want})")
-        return self.finish(self.stem(images))
+        return self.see(images).features
 
-    def see(self, images: Tensor, stem_maps: Tensor | None = None) -> Seen:
+    def see(self, images: Tensor | None, stem_maps: Tensor | None = None) -> Seen:
         """Encode images, keeping what is known of each place.
 
         Args:
             images: (B, 3, S, S), see `forward`.
             stem_maps: the stem's output for them, (B, 512, S/8, S/8), if it is known already.
-        """
-        maps = self.head[:_FIRST_POOLING](self.stem(images) if stem_maps is None else stem_maps)
-        return Seen(self.head[_FIRST_POOLING:](maps).flatten(1), images, maps)
 
-    def finish(self, stem_maps: Tensor) -> Tensor:
-        """(B, C) features from the stem's output, (B, 512, S/8, S/8)."""
-        return self.head(stem_maps).flatten(1)  # type: ignore[no-any-return]
+        Raises:
+            ValueError: the images are of another shape, or there are neither images nor maps.
+        """
+        if stem_maps is None:
+            want = (3, self.image_size, self.image_size)
+            if images is None or images.ndim != 4 or tuple(images.shape[1:]) != want:
+                got = "none" if images is None else f"shape {tuple(images.shape)}"
+                raise ValueError(f"images: got {got}, want (B, {want})")
+            stem_maps = self.stem(images)
+        maps = self.head[:_FIRST_POOLING](stem_maps)
+        return Seen(self.head[_FIRST_POOLING:](maps).flatten(1), images, maps)
 
 
 def _conv(inputs: int, outputs: int) -> list[nn.Module]:

@@ -55,7 +55,7 @@ class Refiner(nn.Module):
         self,
         grown: Tensor,
         recalled: Recalled,
-        images: Tensor,
+        images: Tensor | None,
         maps: Tensor,
         viewpoints: Tensor | None,
     ) -> Tensor:
@@ -66,7 +66,7 @@ class Refiner(nn.Module):
             recalled: what the memory gave.
             images: (B, 3, S, S) as the encoder takes them.
             maps: (B, F, S/8, S/8) of the encoder, before it pools.
-            viewpoints: (B, 5), needed to look voxels up in the picture.
+            viewpoints: (B, 5); they and the images are needed to look voxels up in the picture.
 
         Returns:
             (B, R, R, R).
@@ -77,8 +77,8 @@ class Refiner(nn.Module):
             total = total + self.from_priors(grids)
             total = total + self.from_cosines(weights)[:, :, None, None, None]
         if self.pixels is not None:
-            if viewpoints is None:
-                raise ValueError("viewpoints: got None, want (B, 5) to look voxels up")
+            if images is None or viewpoints is None:
+                raise ValueError("images, viewpoints: got None, want both to look voxels up")
             total = total + self._lifted(images, maps, viewpoints)
         return self.last(self.blocks(self.first(total))).squeeze(1)  # type: ignore[no-any-return]
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from mem3d.config import TrainConfig
+from mem3d.data.deforming import family
 from mem3d.data.shapes import Shapes
 from mem3d.data.views import Batch
-from mem3d.losses import reconstruction_loss, voxel_triplet_loss
+from mem3d.losses import dice_loss, reconstruction_loss, voxel_triplet_loss
 from mem3d.model import Mem3D, Output
 from mem3d.pace import WHOLE, Part
 from mem3d.recall import WritableMemory, contrast_keys, remember
@@ -18,6 +19,7 @@ from mem3d.replicas import ALONE, Replicas
 from mem3d.run import Run
 from mem3d.run_log import Row
 from mem3d.stopwatch import TimedMemory
+from mem3d.viewpoint_head import viewpoint_loss
 
 
 @dataclass(frozen=True)
@@ -61,20 +63,37 @@ def forward_loss(
     replicas: Replicas = ALONE,
 ) -> Forward:
     """Recall, reconstruct and compare with the truth; see `train_step`."""
-    images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
-    grids = batch.grids.to(device, non_blocking=True)
+    images, stem_maps = (_placed(one, device) for one in (batch.images, batch.stem_maps))
+    grids, viewpoints = (
+        one.to(device, non_blocking=True) for one in (batch.grids, batch.viewpoints)
+    )
     is_short = config.precision == "bfloat16"
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=is_short):
-        features = model.encoder.finish(images) if batch.is_stem_maps else model.encoder(images)
-        output = model.reconstruct(features, memory, sources if config.exclude_self else None)
-    recon = reconstruction_loss(output.logits.float(), grids)
+        seen = model.encoder.see(images, stem_maps)
+        exclude = sources if config.exclude_self else None
+        output = model.reconstruct(seen, memory, exclude, viewpoints)
+    logits = output.logits.float()
+    recon = reconstruction_loss(logits, grids)
     positive, negative, valid = contrast_keys(memory, output.features, batch.grids.numpy())
     triplet = voxel_triplet_loss(output.features, positive, negative, valid, margin=config.margin)
     terms = {
         "bce": Term(config.recon_weight, recon, len(grids)),
         "triplet": Term(config.triplet_weight, triplet, int(valid.sum())),
     }
+    if config.dice_weight:
+        terms["dice"] = Term(config.dice_weight, dice_loss(logits, grids), len(grids))
+    if output.guess is not None:
+        known = int(viewpoints.isfinite().all(1).sum())
+        off = viewpoint_loss(output.guess, viewpoints)
+        terms["viewpoint"] = Term(config.viewpoint_weight, off, known)
     return _over_all(terms, output, replicas, device)
+
+
+def _placed(tensor: Tensor | None, device: str) -> Tensor | None:
+    """Pictures or maps on the device, channels innermost."""
+    if tensor is None:
+        return None
+    return tensor.to(device, non_blocking=True, memory_format=torch.channels_last)
 
 
 def _over_all(terms: dict[str, Term], output: Output, replicas: Replicas, device: str) -> Forward:
@@ -128,7 +147,7 @@ def train_step(
         ValueError: the loss is not finite; weights and memory are as before this forward.
     """
     began, memory = perf_counter(), TimedMemory(run.memory)
-    sources = [data.source(model) for model in batch.models]
+    sources = [family(data.source(model)) for model in batch.models]
     done = forward_loss(run.model.train(), memory, batch, sources, config, device, replicas)
     if not np.isfinite(done.figures["loss"]):
         raise ValueError(
@@ -145,7 +164,7 @@ def train_step(
     features = replicas.gather(done.output.features.detach(), device)
     grids = replicas.gather(batch.grids, device).numpy()
     models = replicas.gather(torch.tensor(batch.models), device).tolist()
-    written = remember(memory, features, grids, [data.source(model) for model in models])
+    written = remember(memory, features, grids, [family(data.source(model)) for model in models])
     kinds = list(written.kinds)
     return {
         **done.figures,

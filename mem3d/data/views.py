@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from mem3d.data.augmentation import DEFAULT, MEAN, STD, Augmentation
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.shapes import Shapes
-from mem3d.data.transforms import test_pixels, train_pixels
+from mem3d.data.transforms import TEST_WINDOW, View, test_pixels, train_view
+from mem3d.data.viewpoints import UNKNOWN, viewpoint
 
 
 @dataclass(frozen=True)
@@ -23,19 +24,23 @@ class Batch:
     """B samples.
 
     Attributes:
-        images: (B, 3, S, S) float32; or, from a stem cache, the stem's maps of them.
+        images: (B, 3, S, S) float32; None where a stem cache has only the stem's maps of them.
         grids: (B, R, R, R) bool, the true shapes.
         models: positions in the data set.
-        is_stem_maps: which of the two `images` holds.
+        viewpoints: (B, 5) float32, see `viewpoints.Viewpoint`; nan where not known
+        stem_maps: (B, 512, S/8, S/8) float32 from a stem cache.
     """
 
-    images: Tensor
+    images: Tensor | None
     grids: Tensor
     models: list[int]
-    is_stem_maps: bool = False
+    viewpoints: Tensor
+    stem_maps: Tensor | None = None
 
 
-Sample = tuple[Tensor, Tensor, int]  # (3, S, S) uint8, (R, R, R) bool, model
+# (3, S, S) uint8, (R, R, R) bool, model, (5,) float32
+Sample = tuple[Tensor, Tensor, int, NDArray[np.float32]]
+_VIEWPOINT_BYTES = 4 * len(UNKNOWN)
 
 
 class TrainingViews(Dataset[Sample]):
@@ -50,6 +55,7 @@ class TrainingViews(Dataset[Sample]):
         augment: bool,
         augmentation: Augmentation = DEFAULT,
         backgrounds: Backgrounds | None = None,
+        with_viewpoints: bool = False,
     ) -> None:
         self.data = data
         self.image_size = image_size
@@ -57,30 +63,34 @@ class TrainingViews(Dataset[Sample]):
         self.augment = augment
         self.augmentation = augmentation
         self.backgrounds = backgrounds
+        self.with_viewpoints = with_viewpoints
 
     def __getitem__(self, index: tuple[int, int]) -> Sample:
         """Sample of (epoch, model); ValueError if none of its views, or its grid, can be read."""
         epoch, model = index
         rng = np.random.default_rng([self.seed, 1, epoch, model])
-        rgba = self._view(model, int(rng.integers(self.data.views(model))))
+        rgba, view = self._view(model, int(rng.integers(self.data.views(model))))
         grid = self.data.grid(model)
         if self.augment:
-            image, grid = train_pixels(
-                rgba, grid, self.image_size, rng, self.augmentation, self.backgrounds
-            )
+            seen = train_view(rgba, grid, self.image_size, rng, self.augmentation, self.backgrounds)
         else:
-            image = test_pixels(rgba, self.image_size)
-        return torch.from_numpy(image), torch.from_numpy(grid), model
+            seen = View(test_pixels(rgba, self.image_size), grid, TEST_WINDOW)
+        where = UNKNOWN
+        if self.with_viewpoints:
+            where = viewpoint(self.data.camera(model, view), seen.grid, seen.window)
+        image, grid = torch.from_numpy(seen.pixels), torch.from_numpy(seen.grid)
+        return image, grid, model, np.array(where, np.float32)
 
-    def _view(self, model: int, drawn: int) -> NDArray[np.uint8]:
-        """The view drawn; where it is broken, the next of the model's that can be read."""
+    def _view(self, model: int, drawn: int) -> tuple[NDArray[np.uint8], int]:
+        """The view drawn, and its number; where it is broken, the next that can be read."""
         views = self.data.views(model)
         try:
-            return self.data.image(model, drawn)
+            return self.data.image(model, drawn), drawn
         except ValueError:
             for step in range(1, views):
                 with suppress(ValueError):
-                    return self.data.image(model, (drawn + step) % views)
+                    other = (drawn + step) % views
+                    return self.data.image(model, other), other
             raise
 
 
@@ -99,7 +109,8 @@ class TestViews(Dataset[Sample]):
     def __getitem__(self, model: int) -> Sample:
         """Sample of a model."""
         image = test_pixels(self.data.image(model, 0), self.image_size)
-        return torch.from_numpy(image), torch.from_numpy(self.data.grid(model)), model
+        grid = torch.from_numpy(self.data.grid(model))
+        return torch.from_numpy(image), grid, model, np.array(UNKNOWN, np.float32)
 
 
 class Schedule:
@@ -163,7 +174,7 @@ class Parcel:
     """A batch on its way from a worker: one tensor of bytes, since what is shared costs by piece.
 
     Attributes:
-        rows: (B, 3 * S * S + R**3 / 8) uint8, pixels and packed voxels of each sample.
+        rows: (B, 20 + 3 * S * S + R**3 / 8) uint8, viewpoint, pixels and packed voxels of each.
         size: S.
         resolution: R.
         models: positions in the data set.
@@ -178,22 +189,30 @@ class Parcel:
     def of(samples: list[Sample]) -> "Parcel":
         """Stack samples; in a worker at once into memory that it shares with the main process."""
         rows = [
-            torch.cat([pixels.flatten(), torch.from_numpy(np.packbits(grid.numpy()))])
-            for pixels, grid, _ in samples
+            torch.cat(
+                [
+                    torch.from_numpy(where.view(np.uint8)),
+                    pixels.flatten(),
+                    torch.from_numpy(np.packbits(grid.numpy())),
+                ]
+            )
+            for pixels, grid, _, where in samples
         ]
-        pixels, grid, _ = samples[0]
-        models = [model for _, _, model in samples]
+        pixels, grid, *_ = samples[0]
+        models = [model for _, _, model, _ in samples]
         return Parcel(default_collate(rows), pixels.shape[-1], len(grid), models)
 
     def opened(self) -> Batch:
         """What the network takes."""
-        pixels, bits = self.rows.tensor_split([3 * self.size**2], dim=1)
+        ends = [_VIEWPOINT_BYTES, _VIEWPOINT_BYTES + 3 * self.size**2]
+        where, pixels, bits = self.rows.tensor_split(ends, dim=1)
         shape = (self.resolution,) * 3
         unpacked = np.unpackbits(bits.numpy(), axis=1, count=self.resolution**3)
         return Batch(
             images=normalise(pixels.reshape(-1, 3, self.size, self.size)),
             grids=torch.from_numpy(unpacked.view(np.bool_)).reshape(-1, *shape),
             models=self.models,
+            viewpoints=where.clone().view(torch.float32),
         )
 
 

@@ -79,7 +79,7 @@ def test_it_starts_from_nearly_empty_grids():
 
 def test_a_lifting_refiner_wants_viewpoints():
     refiner = Refiner(CONFIG)
-    with pytest.raises(ValueError, match="viewpoints: got None"):
+    with pytest.raises(ValueError, match="want both"):
         refiner(
             torch.randn(1, CONFIG.decoder[-2], 16, 16, 16),
             recalled(0, (1,)),
