@@ -110,6 +110,9 @@ def train(  # long: half of it are the options
         int | None,
         typer.Option(help="End after so many validations without a better IoU; 0: never.", min=0),
     ] = None,
+    keep_maps: Annotated[
+        bool, typer.Option("--keep-maps", help="Keep a frozen stem's maps in RUN, to resume fast.")
+    ] = False,
     device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -160,6 +163,7 @@ def train(  # long: half of it are the options
                 device=own_device,
                 backgrounds=photos,
                 replicas=replicas,
+                keep_maps=keep_maps,
                 on_prepare=lambda done, total: show(done, total, "pictures through the stem"),
                 on_step=lambda done, total, figures: show(
                     done, total, f"bce {figures['bce']:.4f}  hits {figures['hit_rate']:.2f}"

@@ -3,32 +3,50 @@
 A frozen stem gives the same maps for the same picture in every epoch. So each model gets a fixed
 number of augmented pictures ("variants"), whose maps are kept in RAM as float16; epoch e shows
 variant e modulo their number. The head, the memory and everything behind them train as always.
+
+With a file, the maps lie there instead, mapped into memory: a resumed run, or another process,
+finds them made. The grids and a fingerprint stand in a second file beside it, written last.
 """
 
 # M = models, N = variants per model, B = batch, S = side of the stem's maps
 
+import hashlib
+import json
+import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from mem3d.data.views import Batch, Schedule, TrainingViews, loader
 from mem3d.encoder import STEM_CHANNELS, Encoder
+from memstore.files import write_atomic
 
+Packed = NDArray[np.uint8]
 MAX_BYTES = 12 * 2**30  # of maps; the small preset's 24 variants of 402 models take 2.5 GB
 
 
 class StemCache:
-    """Stem maps and grids of every variant of every model."""
+    """Stem maps and grids of every variant of every model.
 
-    def __init__(self, maps: Tensor, packed: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]):
-        self.maps = maps  # (M, N, 512, S, S) float16
+    Attributes:
+        maps: (M, N, 512, S, S) float16.
+        fingerprint: of what they were made from, see `fingerprint`.
+    """
+
+    def __init__(self, maps: Tensor, packed: Packed, fingerprint: str) -> None:
+        self.maps = maps
+        self.fingerprint = fingerprint
         self._packed = packed  # (M, N, R**3 / 8) uint8, mirrored as the pictures are
         self._resolution = round((packed.shape[-1] * 8) ** (1 / 3))
 
     @staticmethod
-    @torch.inference_mode()
     def build(
         encoder: Encoder,
         views: TrainingViews,
@@ -36,9 +54,10 @@ class StemCache:
         *,
         batch: int,
         workers: int,
+        file: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> "StemCache":
-        """Compute all maps; the same settings give the same maps, bit for bit.
+        """Compute all maps, or find them made; the same settings give the same, bit for bit.
 
         Args:
             encoder: its stem is used, in evaluation mode.
@@ -46,34 +65,42 @@ class StemCache:
             variants: N, pictures per model.
             batch: pictures at a time.
             workers: loader processes.
+            file: .npy that keeps the maps; one of another fingerprint is made anew.
             progress: called with pictures done and pictures in all.
 
         Raises:
-            ValueError: the maps would not fit into MAX_BYTES.
+            ValueError: the maps would not fit into MAX_BYTES of RAM, or onto the disk.
         """
-        models, side = len(views.data), -(-encoder.image_size // 8)
-        shape = (models, variants, STEM_CHANNELS, side, side)
-        if 2 * np.prod(shape, dtype=np.int64) > MAX_BYTES:
+        name = fingerprint(encoder, views, variants)
+        if file is not None and (packed := _packed_beside(file, name)) is not None:
+            return StemCache(_mapped(file), packed, name)
+        side = -(-encoder.image_size // 8)
+        shape = (len(views.data), variants, STEM_CHANNELS, side, side)
+        if file is None:
+            _check_size(shape)
+            maps = torch.empty(shape, dtype=torch.float16)
+            packed = _fill(maps, encoder, views, batch, workers, progress)
+            return StemCache(maps, packed, name)
+        beside = file.with_name(f".{file.name}.partial")
+        try:
+            maps = torch.from_numpy(_reserved(beside, shape))
+            packed = _fill(maps, encoder, views, batch, workers, progress)
+            _beside(file).unlink(missing_ok=True)  # tells of the maps that go now
+            os.replace(beside, file)
+        finally:
+            beside.unlink(missing_ok=True)
+        grids = {"grids": torch.from_numpy(packed)}
+        write_atomic(_beside(file), save(grids, {"fingerprint": name}))
+        return StemCache(_mapped(file), packed, name)
+
+    def check(self, encoder: Encoder, views: TrainingViews, variants: int) -> None:
+        """Raise ValueError unless the maps are those that `build` would give."""
+        want = fingerprint(encoder, views, variants)
+        if self.fingerprint != want:
             raise ValueError(
-                f"variants: got {variants} for {models} models, {2 * np.prod(shape) / 2**30:.0f} "
-                f"GiB of maps, want at most {MAX_BYTES / 2**30:.0f}; use fewer, or 0 to compute "
-                "the stem in every step"
+                f"cache: got maps of fingerprint {self.fingerprint}, want {want}: the same models, "
+                "variants, image size, augmentation, seed and stem; build one for this run"
             )
-        encoder.stem.eval()
-        device = next(encoder.parameters()).device
-        maps = torch.empty(shape, dtype=torch.float16)
-        packed: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
-        order = Schedule(models, batch, variants, seed=0, shuffle=False)
-        done = 0
-        for samples in loader(views, order, workers):
-            for row, found in enumerate(encoder.stem(samples.images.to(device)).half().cpu()):
-                maps[(done + row) % models, (done + row) // models] = found
-            packed += list(np.packbits(samples.grids.numpy().reshape(len(samples.models), -1), 1))
-            done += len(samples.models)
-            if progress:
-                progress(done, models * variants)
-        grids = np.stack(packed).reshape(variants, models, -1).swapaxes(0, 1)
-        return StemCache(maps, np.ascontiguousarray(grids))
 
     def batches(self, order: Iterable[list[tuple[int, int]]]) -> Iterator[Batch]:
         """What a loader would give for lists of (epoch, model), maps in the images' place."""
@@ -84,3 +111,91 @@ class StemCache:
             bits = np.unpackbits(self._packed[models, chosen], axis=1).view(np.bool_)
             grids = torch.from_numpy(bits.reshape((-1,) + (self._resolution,) * 3))
             yield Batch(self.maps[models, chosen].float(), grids, models, is_stem_maps=True)
+
+
+def fingerprint(encoder: Encoder, views: TrainingViews, variants: int) -> str:
+    """Of all that decides what the maps are; 16 hexadecimal digits.
+
+    Models count by name and number of views: a file that changed under its name goes unseen.
+    """
+    data, found = views.data, hashlib.sha256()
+    models = [(data.source(i), data.views(i)) for i in range(len(data))]
+    settings = [views.image_size, views.seed, views.augment, asdict(views.augmentation), variants]
+    found.update(json.dumps([models, settings]).encode())
+    for name, weight in encoder.stem.state_dict().items():
+        found.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _check_size(shape: tuple[int, ...]) -> None:
+    """Raise ValueError if maps of that shape would take too much RAM."""
+    needed = 2 * np.prod(shape, dtype=np.int64)
+    if needed > MAX_BYTES:
+        raise ValueError(
+            f"variants: got {shape[1]} for {shape[0]} models, {needed / 2**30:.0f} GiB of maps, "
+            f"want at most {MAX_BYTES / 2**30:.0f}; use fewer, or keep them in a file, or 0 to "
+            "compute the stem in every step"
+        )
+
+
+@torch.inference_mode()
+def _fill(
+    maps: Tensor,
+    encoder: Encoder,
+    views: TrainingViews,
+    batch: int,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> Packed:
+    """Compute the maps; returns the packed grids (M, N, R**3 / 8)."""
+    models, variants = maps.shape[:2]
+    encoder.stem.eval()
+    device = next(encoder.parameters()).device
+    packed: list[Packed] = []
+    order = Schedule(models, batch, variants, seed=0, shuffle=False)
+    done = 0
+    for samples in loader(views, order, workers):
+        for row, found in enumerate(encoder.stem(samples.images.to(device)).half().cpu()):
+            maps[(done + row) % models, (done + row) // models] = found
+        packed += list(np.packbits(samples.grids.numpy().reshape(len(samples.models), -1), 1))
+        done += len(samples.models)
+        if progress:
+            progress(done, models * variants)
+    grids = np.stack(packed).reshape(variants, models, -1).swapaxes(0, 1)
+    return np.ascontiguousarray(grids)
+
+
+def _reserved(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+    """A new .npy file mapped to be written; its room on the disk is taken at once."""
+    try:
+        maps: NDArray[np.float16] = np.lib.format.open_memmap(
+            path, mode="w+", dtype=np.float16, shape=shape
+        )
+        if hasattr(os, "posix_fallocate"):  # else a full disk would kill the process
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise ValueError(f"{path}: got {error}, want room for the stem's maps") from error
+    return maps
+
+
+def _mapped(file: Path) -> Tensor:
+    """Maps of a file, read as they are needed; what is written to them does not reach it."""
+    return torch.from_numpy(np.load(file, mmap_mode="c", allow_pickle=False))
+
+
+def _beside(file: Path) -> Path:
+    return file.with_suffix(".safetensors")
+
+
+def _packed_beside(file: Path, name: str) -> Packed | None:
+    """Packed grids beside a file of maps; None unless both are there, of that fingerprint."""
+    try:
+        with safe_open(_beside(file), framework="np") as found:
+            if (found.metadata() or {}).get("fingerprint") != name or not file.exists():
+                return None
+            packed: Packed = found.get_tensor("grids")
+            return packed
+    except (OSError, SafetensorError):
+        return None

@@ -7,6 +7,7 @@ from mem3d.data.views import Batch, Schedule, TrainingViews, loader
 from mem3d.run import Job, Run
 from mem3d.stem_cache import StemCache
 
+MAPS = "stem_maps.npy"
 Progress = Callable[[int, int], None]
 
 
@@ -16,9 +17,13 @@ class Supply:
 
     Attributes:
         on_prepare: called with pictures done and in all while a stem cache is filled.
+        cache: a stem cache that is ready.
+        keep_maps: whether the maps of a stem cache are kept in the run's folder.
     """
 
     on_prepare: Progress | None = None
+    cache: StemCache | None = None
+    keep_maps: bool = False
 
 
 def batches(run: Run, job: Job, supply: Supply) -> Iterator[Batch]:
@@ -35,14 +40,26 @@ def batches(run: Run, job: Job, supply: Supply) -> Iterator[Batch]:
     start = job.pace.forwards_before(run.step)
     schedule = Schedule(len(job.data), config.batch, config.epochs, seed=config.seed, start=start)
     parts = (list(job.replicas.part(samples)) for samples in schedule)
+    if supply.cache is not None:
+        supply.cache.check(run.model.encoder, views, config.variants)
     if not config.variants or not len(schedule):
         return loader(views, parts, config.workers)
+    return (supply.cache or _cache(run, job, views, supply)).batches(parts)
+
+
+def _cache(run: Run, job: Job, views: TrainingViews, supply: Supply) -> StemCache:
+    """A stem cache of the run; if it is kept, the first process makes it and the others find it."""
+    if supply.keep_maps and not job.replicas.is_first:
+        job.replicas.wait()
     cache = StemCache.build(
         run.model.encoder,
         views,
-        config.variants,
-        batch=config.batch,
-        workers=config.workers,
+        job.preset.train.variants,
+        batch=job.preset.train.batch,
+        workers=job.preset.train.workers,
+        file=job.folder / MAPS if supply.keep_maps else None,
         progress=supply.on_prepare,
     )
-    return cache.batches(parts)
+    if supply.keep_maps and job.replicas.is_first:
+        job.replicas.wait()
+    return cache

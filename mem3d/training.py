@@ -21,6 +21,7 @@ from mem3d.picture import curves
 from mem3d.replicas import ALONE, Replicas
 from mem3d.run import LAST, Job, Run, begun, note_best, save_due
 from mem3d.run_log import Means, Row, read_log, write_description, write_log
+from mem3d.stem_cache import StemCache
 from mem3d.step import set_learning_rate, train_step
 from mem3d.supply import Progress, Supply, batches
 
@@ -39,6 +40,8 @@ def train(
     device: str = "cpu",
     backgrounds: Backgrounds | None = None,
     replicas: Replicas = ALONE,
+    cache: StemCache | None = None,
+    keep_maps: bool = False,
     on_prepare: Progress | None = None,
     on_step: Callable[[int, int, Row], None] | None = None,
     on_epoch: Callable[[Row], None] | None = None,
@@ -61,6 +64,9 @@ def train(
             fingerprint, so that a resumed run is given the same ones.
         replicas: this process among several that train together (see `replicas.joined`); all are
             given the same arguments, but for the device. Only the first writes and validates.
+        cache: a stem cache for just these data, settings and stem, so that several runs share one;
+            None lets the run make its own, if its preset has variants.
+        keep_maps: whether the run's own stem cache stays in its folder, as `stem_maps.npy`.
         on_prepare: called with pictures done and in all while a stem cache is filled.
         on_step: called after each optimiser step with steps done, steps in all, the figures of its
             last forward.
@@ -72,7 +78,8 @@ def train(
     Raises:
         ValueError: there is nothing to train on, the folder belongs to another run, the
             backgrounds are not the preset's, patience has no validation to look at, a batch has
-            fewer images than there are processes, or the loss is no longer finite.
+            fewer images than there are processes, the cache is of something else, or the loss is no
+            longer finite.
         memstore.MemstoreError: the memory cannot be written, or another process writes it.
     """
     job = Job(data, validation, Path(folder), preset, check_device(device), backgrounds, replicas)
@@ -80,7 +87,7 @@ def train(
     job.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(preset.train.seed)
     with begun(job, stem, None if weights is None else Path(weights)) as run:
-        return _loop(run, job, Supply(on_prepare), on_step, on_epoch)
+        return _loop(run, job, Supply(on_prepare, cache, keep_maps), on_step, on_epoch)
 
 
 def _check_job(job: Job, is_random: bool) -> None:

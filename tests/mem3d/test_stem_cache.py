@@ -55,3 +55,56 @@ def test_too_much_for_the_memory_is_refused_before_it_is_computed(parts, monkeyp
 def test_variants_need_a_frozen_stem():
     with pytest.raises(ValueError, match="variants"):
         replace(TINY.train, variants=2)
+
+
+def test_maps_kept_in_a_file_equal_those_in_ram_and_are_found_again(parts, tmp_path):
+    ram = StemCache.build(*parts, 2, batch=3, workers=0)
+    made, file = [], tmp_path / "maps.npy"
+    for _ in range(2):
+        kept = StemCache.build(
+            *parts, 2, batch=3, workers=0, file=file, progress=lambda done, _: made.append(done)
+        )
+        assert kept.fingerprint == ram.fingerprint
+        assert torch.equal(kept.maps, ram.maps)
+        order = [[(0, 1), (1, 5)]]
+        [got], [want] = list(kept.batches(order)), list(ram.batches(order))
+        assert torch.equal(got.images, want.images) and torch.equal(got.grids, want.grids)
+    assert made == [3, 6, 8, 11, 14, 16]  # once
+    assert {path.name for path in tmp_path.iterdir()} == {"maps.npy", "maps.safetensors"}
+
+
+def test_maps_of_something_else_are_made_anew(parts, tmp_path):
+    file = tmp_path / "maps.npy"
+    first = StemCache.build(*parts, 1, batch=4, workers=0, file=file).maps.clone()
+    encoder, views = parts
+    views.seed = 1
+    second = StemCache.build(encoder, views, 1, batch=4, workers=0, file=file)
+    assert not torch.equal(second.maps, first)
+    (tmp_path / "maps.safetensors").write_bytes(b"damaged")
+    again = StemCache.build(encoder, views, 1, batch=4, workers=0, file=file)
+    assert torch.equal(again.maps, second.maps)
+
+
+@pytest.mark.parametrize("change", ["seed", "augment", "variants", "models", "stem"])
+def test_a_cache_of_something_else_is_refused(parts, made_up_data, change):
+    encoder, views = parts
+    cache = StemCache.build(encoder, views, 1, batch=4, workers=0)
+    cache.check(encoder, views, 1)
+    if change == "stem":
+        encoder.stem.conv1.weight += 1e-3
+    elif change == "models":
+        views.data = R2N2.open(made_up_data, "val")
+    elif change != "variants":
+        setattr(views, change, not getattr(views, change))
+    with pytest.raises(ValueError, match="cache: got maps of fingerprint"):
+        cache.check(encoder, views, 2 if change == "variants" else 1)
+
+
+def test_a_full_disk_is_said(parts, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stem_cache.os, "posix_fallocate", full)
+    with pytest.raises(ValueError, match="No space left"):
+        StemCache.build(*parts, 1, batch=4, workers=0, file=tmp_path / "maps.npy")
+    assert list(tmp_path.iterdir()) == []

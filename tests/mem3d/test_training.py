@@ -16,8 +16,10 @@ from mem3d import checkpoint
 from mem3d.config import TINY
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.r2n2 import R2N2
+from mem3d.data.views import TrainingViews
 from mem3d.encoder import build_stem
 from mem3d.run import Run
+from mem3d.stem_cache import StemCache
 from mem3d.step import train_step
 from mem3d.training import train
 from memstore import LockedError, Memory
@@ -137,12 +139,28 @@ def test_a_run_on_cached_stem_maps_goes_on_exactly(sets, tmp_path):
         if step == 3:
             raise DiedError
 
-    stem = tmp_path / "stem.st"
-    train(sets[0], None, tmp_path / "whole", preset, stem=stem)
+    stem, folder = tmp_path / "stem.st", tmp_path / "whole"
+    train(sets[0], None, folder, preset, stem=stem)
     with pytest.raises(DiedError):
-        train(sets[0], None, tmp_path / "parts", preset, stem=stem, on_step=die)
-    train(sets[0], None, tmp_path / "parts", preset)  # the stem is in the checkpoint
-    assert_same(contents(tmp_path / "parts"), contents(tmp_path / "whole"))
+        train(sets[0], None, tmp_path / "parts", preset, stem=stem, on_step=die, keep_maps=True)
+    assert (tmp_path / "parts" / "stem_maps.npy").is_file()
+    made = []
+    train(  # the stem is in the checkpoint, and its maps are there
+        sets[0], None, tmp_path / "parts", preset, keep_maps=True, on_prepare=made.append
+    )
+    assert made == []
+    assert_same(contents(tmp_path / "parts"), contents(folder))
+
+    encoder = checkpoint.load(folder, "last")[0].encoder
+    views = TrainingViews(sets[0], 64, seed=0, augment=True, augmentation=preset.train.augmentation)
+    cache = StemCache.build(encoder, views, 2, batch=4, workers=0)
+    shared = {"stem": stem, "cache": cache, "on_prepare": lambda *_: made.append(1)}
+    train(sets[0], None, tmp_path / "given", preset, **shared)
+    assert made == []
+    assert_same(contents(tmp_path / "given"), contents(folder))
+    other = replace(preset, train=replace(preset.train, seed=1))
+    with pytest.raises(ValueError, match="cache: got maps"):
+        train(sets[0], None, tmp_path / "other", other, **shared)
 
 
 def test_a_death_between_log_and_checkpoint_leaves_no_hole(sets, tmp_path, monkeypatch):
