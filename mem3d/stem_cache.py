@@ -5,7 +5,8 @@ number of augmented pictures ("variants"), whose maps are kept in RAM as float16
 variant e modulo their number. The head, the memory and everything behind them train as always.
 
 With a file, the maps lie there instead, mapped into memory: a resumed run, or another process,
-finds them made. The grids and a fingerprint stand in a second file beside it, written last.
+finds them made. The grids and a fingerprint stand in a second file beside it, written last. A
+network that looks voxels up in pictures needs pixels and viewpoints besides; they go with the grids.
 """
 
 # M = models, N = variants per model, B = batch, S = side of the stem's maps
@@ -16,6 +17,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,12 +26,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mem3d.data.views import Batch, Schedule, TrainingViews, loader
+from mem3d.data.r2n2 import RESOLUTION
+from mem3d.data.views import Batch, Schedule, TrainingViews, loader, normalise, to_pixels
 from mem3d.encoder import STEM_CHANNELS, Encoder
 from memstore.files import write_atomic
 
-Packed = NDArray[np.uint8]
+Bytes = NDArray[np.uint8]
 MAX_BYTES = 12 * 2**30  # of maps; the small preset's 24 variants of 402 models take 2.5 GB
+
+
+class Beside(NamedTuple):
+    """What is kept of each picture beside its maps."""
+
+    grids: Bytes  # (M, N, R**3 / 8), packed; mirrored as the pictures are
+    viewpoints: NDArray[np.float32]  # (M, N, 5)
+    pixels: Bytes  # (M, N, 3, S, S); S = 0 where they are not needed
 
 
 class StemCache:
@@ -40,11 +51,11 @@ class StemCache:
         fingerprint: of what they were made from, see `fingerprint`.
     """
 
-    def __init__(self, maps: Tensor, packed: Packed, fingerprint: str) -> None:
+    def __init__(self, maps: Tensor, beside: Beside, fingerprint: str) -> None:
         self.maps = maps
         self.fingerprint = fingerprint
-        self._packed = packed  # (M, N, R**3 / 8) uint8, mirrored as the pictures are
-        self._resolution = round((packed.shape[-1] * 8) ** (1 / 3))
+        self._beside = beside
+        self._resolution = round((beside.grids.shape[-1] * 8) ** (1 / 3))
 
     @staticmethod
     def build(
@@ -72,26 +83,26 @@ class StemCache:
             ValueError: the maps would not fit into MAX_BYTES of RAM, or onto the disk.
         """
         name = fingerprint(encoder, views, variants)
-        if file is not None and (packed := _packed_beside(file, name)) is not None:
-            return StemCache(_mapped(file), packed, name)
+        if file is not None and (found := _found_beside(file, name)) is not None:
+            return StemCache(_mapped(file), found, name)
         side = -(-encoder.image_size // 8)
         shape = (len(views.data), variants, STEM_CHANNELS, side, side)
         if file is None:
             _check_size(shape)
             maps = torch.empty(shape, dtype=torch.float16)
-            packed = _fill(maps, encoder, views, batch, workers, progress)
-            return StemCache(maps, packed, name)
+            kept = _fill(maps, encoder, views, batch, workers, progress)
+            return StemCache(maps, kept, name)
         beside = file.with_name(f".{file.name}.partial")
         try:
             maps = torch.from_numpy(_reserved(beside, shape))
-            packed = _fill(maps, encoder, views, batch, workers, progress)
+            kept = _fill(maps, encoder, views, batch, workers, progress)
             _beside(file).unlink(missing_ok=True)  # tells of the maps that go now
             os.replace(beside, file)
         finally:
             beside.unlink(missing_ok=True)
-        grids = {"grids": torch.from_numpy(packed)}
-        write_atomic(_beside(file), save(grids, {"fingerprint": name}))
-        return StemCache(_mapped(file), packed, name)
+        arrays = {key: torch.from_numpy(array) for key, array in kept._asdict().items()}
+        write_atomic(_beside(file), save(arrays, {"fingerprint": name}))
+        return StemCache(_mapped(file), kept, name)
 
     def check(self, encoder: Encoder, views: TrainingViews, variants: int) -> None:
         """Raise ValueError unless the maps are those that `build` would give."""
@@ -108,9 +119,15 @@ class StemCache:
         for samples in order:
             models = [model for _, model in samples]
             chosen = [epoch % variants for epoch, _ in samples]
-            bits = np.unpackbits(self._packed[models, chosen], axis=1).view(np.bool_)
-            grids = torch.from_numpy(bits.reshape((-1,) + (self._resolution,) * 3))
-            yield Batch(self.maps[models, chosen].float(), grids, models, is_stem_maps=True)
+            packed, viewpoints, pixels = (part[models, chosen] for part in self._beside)
+            bits = np.unpackbits(packed, axis=1).view(np.bool_)
+            yield Batch(
+                normalise(torch.from_numpy(pixels)) if pixels.size else None,
+                torch.from_numpy(bits.reshape((-1,) + (self._resolution,) * 3)),
+                models,
+                torch.from_numpy(viewpoints),
+                stem_maps=self.maps[models, chosen].float(),
+            )
 
 
 def fingerprint(encoder: Encoder, views: TrainingViews, variants: int) -> str:
@@ -121,6 +138,8 @@ def fingerprint(encoder: Encoder, views: TrainingViews, variants: int) -> str:
     data, found = views.data, hashlib.sha256()
     models = [(data.source(i), data.views(i)) for i in range(len(data))]
     settings = [views.image_size, views.seed, views.augment, asdict(views.augmentation), variants]
+    if views.with_viewpoints:
+        settings.append("viewpoints")
     found.update(json.dumps([models, settings]).encode())
     for name, weight in encoder.stem.state_dict().items():
         found.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
@@ -146,23 +165,33 @@ def _fill(
     batch: int,
     workers: int,
     progress: Callable[[int, int], None] | None,
-) -> Packed:
-    """Compute the maps; returns the packed grids (M, N, R**3 / 8)."""
+) -> Beside:
+    """Compute the maps; returns what goes beside them."""
     models, variants = maps.shape[:2]
     encoder.stem.eval()
     device = next(encoder.parameters()).device
-    packed: list[Packed] = []
+    size = encoder.image_size if views.with_viewpoints else 0
+    kept = Beside(
+        np.empty((models, variants, RESOLUTION**3 // 8), np.uint8),
+        np.empty((models, variants, 5), np.float32),
+        np.empty((models, variants, 3, size, size), np.uint8),
+    )
     order = Schedule(models, batch, variants, seed=0, shuffle=False)
     done = 0
-    for samples in loader(views, order, workers):
-        for row, found in enumerate(encoder.stem(samples.images.to(device)).half().cpu()):
-            maps[(done + row) % models, (done + row) // models] = found
-        packed += list(np.packbits(samples.grids.numpy().reshape(len(samples.models), -1), 1))
-        done += len(samples.models)
+    for samples, listed in zip(loader(views, order, workers), order, strict=True):
+        variant, which = [variant for variant, _ in listed], samples.models
+        assert samples.images is not None
+        found = encoder.stem(samples.images.to(device))
+        maps[which, variant] = found.half().cpu()
+        flat = samples.grids.numpy().reshape(len(which), -1)
+        kept.grids[which, variant] = np.packbits(flat, axis=1)
+        kept.viewpoints[which, variant] = samples.viewpoints.numpy()
+        if size:
+            kept.pixels[which, variant] = to_pixels(samples.images).numpy()
+        done += len(which)
         if progress:
             progress(done, models * variants)
-    grids = np.stack(packed).reshape(variants, models, -1).swapaxes(0, 1)
-    return np.ascontiguousarray(grids)
+    return kept
 
 
 def _reserved(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
@@ -189,13 +218,12 @@ def _beside(file: Path) -> Path:
     return file.with_suffix(".safetensors")
 
 
-def _packed_beside(file: Path, name: str) -> Packed | None:
-    """Packed grids beside a file of maps; None unless both are there, of that fingerprint."""
+def _found_beside(file: Path, name: str) -> Beside | None:
+    """What stands beside a file of maps; None unless both are there, of that fingerprint."""
     try:
         with safe_open(_beside(file), framework="np") as found:
             if (found.metadata() or {}).get("fingerprint") != name or not file.exists():
                 return None
-            packed: Packed = found.get_tensor("grids")
-            return packed
+            return Beside(*(found.get_tensor(key) for key in Beside._fields))
     except (OSError, SafetensorError):
         return None

@@ -36,6 +36,7 @@ def batches(run: Run, job: Job, supply: Supply) -> Iterator[Batch]:
         augment=config.augment,
         augmentation=config.augmentation,
         backgrounds=job.backgrounds,
+        with_viewpoints=job.preset.model.lift,
     )
     start = job.pace.forwards_before(run.step)
     schedule = Schedule(len(job.data), config.batch, config.epochs, seed=config.seed, start=start)

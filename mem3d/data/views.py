@@ -220,3 +220,9 @@ def normalise(pixels: Tensor) -> Tensor:
     """`transforms.normalise` of (B, 3, S, S), equal to the last bit."""
     mean, std = (torch.from_numpy(one)[:, None, None] for one in (MEAN, STD))
     return pixels.float().div_(255).sub_(mean).div_(std)
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """What was normalised: (B, 3, S, S) uint8."""
+    mean, std = (torch.from_numpy(one)[:, None, None] for one in (MEAN, STD))
+    return images.mul(std).add_(mean).mul_(255).round_().to(torch.uint8)
