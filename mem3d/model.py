@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mem3d.config import ModelConfig
 from mem3d.decoder import Decoder
 from mem3d.encoder import Encoder
+from mem3d.projections import SlotProjections
 from mem3d.recall import ReadableMemory, Recalled, recall
 from mem3d.shape_encoder import ShapeEncoder
 
@@ -54,6 +55,7 @@ class Mem3D(nn.Module):
         images: Tensor,
         memory: ReadableMemory,
         exclude: Sequence[str | None] | None = None,
+        projections: SlotProjections | None = None,
     ) -> Output:
         """Reconstruct a batch.
 
@@ -61,16 +63,26 @@ class Mem3D(nn.Module):
             images: (B, 3, S, S), see `Encoder.forward`.
             memory: where priors are recalled; never written here.
             exclude: per image, a source that must not be recalled (its own, in training).
+            projections: of this network and memory; without gradients, so for inference only.
+
+        Raises:
+            ValueError: the projections are of another memory or network.
         """
-        return self.reconstruct(self.encoder(images), memory, exclude)
+        return self.reconstruct(self.encoder(images), memory, exclude, projections)
 
     def reconstruct(
         self,
         features: Tensor,
         memory: ReadableMemory,
         exclude: Sequence[str | None] | None = None,
+        projections: SlotProjections | None = None,
     ) -> Output:
         """The part of `forward` behind the encoder; features are (B, C)."""
         recalled = recall(memory, features, self.config.priors, exclude)
-        prior_vectors = self.shape_encoder(recalled.priors, recalled.counts)
+        if projections is None:
+            prior_vectors = self.shape_encoder(recalled.priors, recalled.counts)
+        else:
+            projections.check_of(self.shape_encoder, memory)
+            found = projections.of(recalled.slots)
+            prior_vectors = self.shape_encoder.fold(found, recalled.counts)
         return Output(self.decoder(features, prior_vectors), features, recalled)
