@@ -14,6 +14,7 @@ from mem3d_cli.console import printable
 from mem3d_cli.data import data_app
 from mem3d_cli.evaluate import evaluate
 from mem3d_cli.reconstruct import reconstruct
+from mem3d_cli.robustness import robustness
 from mem3d_cli.train import train
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app.add_typer(data_app, name="data")
 app.command()(train)
 app.command()(evaluate)
 app.command()(reconstruct)
+app.command()(robustness)
 
 
 def _version(wanted: bool) -> None:
