@@ -22,7 +22,7 @@ from mem3d_cli.console import (
     set_threads,
 )
 from mem3d_cli.guard import Known, KnownModels, guarded, learnt_by, usual
-from mem3d_cli.tables import robustness_table
+from mem3d_cli.tables import robustness_tables
 
 if TYPE_CHECKING:
     from mem3d.data.shapes import Shapes
@@ -94,7 +94,8 @@ def robustness(  # long: half of it are the options
     if as_json:
         print_json(found)
         return
-    Console().print(robustness_table(found))
+    for table in robustness_tables(found):
+        Console().print(table)
     typer.echo(f"{printable(out / 'curves.png')}  {printable(out / 'robustness.json')}")
 
 

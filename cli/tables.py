@@ -94,36 +94,39 @@ def pix3d_table(summary: dict[str, Any]) -> "Table":
     return _table(title, caption, summary, columns, {"over samples": "weighted"})
 
 
-def robustness_table(found: dict[str, Any]) -> "Table":
-    """IoU per share hidden; a row per run, ground and method.
+def robustness_tables(found: dict[str, Any]) -> list["Table"]:
+    """IoU per share hidden; a table per ground, a row per run and method.
 
     Args:
         found: from `mem3d.robustness.report`, with "subset" and "known".
     """
+    grounds = list(dict.fromkeys(curve["ground"] for curve in found["curves"]))
+    told = next((text for text in map(_told, found["known"].values()) if text), "")
+    title = f"{found['protocol']}; {found['models']} {found['subset']} models{told}"
+    titles = [f"{title}\n{grounds[0]}", *grounds[1:]]
+    return [_ground_table(found, *pair) for pair in zip(titles, grounds, strict=True)]
+
+
+def _ground_table(found: dict[str, Any], title: str, ground: str) -> "Table":
+    """What was hidden, then mean and deviation of each label's runs."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    guards = found["known"].values()
-    told = next((text for text in map(_told, guards) if text), "")
-    title = f"{found['protocol']}; {found['models']} {found['subset']} models{told}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("runs", "ground", "method"):
-        table.add_column(heading)
+    table.add_column("runs")
+    table.add_column("method", no_wrap=True)
     for one in found["hidden"]:
-        table.add_column(f"{one['share']:.0%}", justify="right")
-    table.add_row("hidden", "", "", *(f"{one['mean']:.0%}" for one in found["hidden"]))
-    short = [str(one["short"] or "") for one in found["hidden"]]
-    if any(short):
-        table.add_row("pictures that fell short", "", "", *short)
+        table.add_column(f"{one['share']:.0%}", justify="right", no_wrap=True)
+    table.add_row("hidden", "", *(f"{one['mean']:.0%}" for one in found["hidden"]))
+    if any(one["short"] for one in found["hidden"]):
+        table.add_row("fell short", "pictures", *(str(one["short"]) for one in found["hidden"]))
     table.add_section()
-    for curve in found["curves"]:
-        spread = curve["deviation"] or [None] * len(curve["mean"])
-        cells = [
-            f"{mean:.3f}" if apart is None else f"{mean:.3f} ±{apart:.3f}"
-            for mean, apart in zip(curve["mean"], spread, strict=True)
-        ]
-        table.add_row(escape(curve["label"]), curve["ground"], curve["method"], *cells)
+    for curve in (one for one in found["curves"] if one["ground"] == ground):
+        means = (f"{mean:.3f}" for mean in curve["mean"])
+        table.add_row(escape(curve["label"]), curve["method"], *means)
+        if curve["deviation"] is not None:
+            table.add_row("", "±", *(f"{apart:.3f}" for apart in curve["deviation"]))
     return table
 
 

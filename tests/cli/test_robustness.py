@@ -53,6 +53,7 @@ def test_a_table_names_labels_and_shares(run, tmp_path):
     done = call("robustness", run, "--label", "mine", "--shares", "0,0.5", "--out", tmp_path / "o")
     assert done.exit_code == 0, done.output
     assert "mine" in done.stdout and "50%" in done.stdout and "curves.png" in done.stdout
+    assert "…" not in done.stdout
     assert call("robustness", run, "--part", "val", "--out", tmp_path / "v").exit_code == 0
 
 
