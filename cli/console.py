@@ -44,6 +44,16 @@ Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or th
 SheetOut = Annotated[Path, typer.Option(help="PNG to write.", callback=png)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+VariantsOfPhoto = Annotated[
+    int,
+    typer.Option(
+        "--tta",
+        "--variants-of-photo",
+        min=0,
+        help="Average over so many variants of each photo besides: its mirror image first, then "
+        "small moves. Each takes as long as the photo.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads to compute with; default: all.", min=1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,30 +16,29 @@ from mem3d_cli.console import (
     RunFolder,
     Subset,
     Threads,
+    VariantsOfPhoto,
     Which,
     open_data,
     png,
     print_json,
-    printable,
     progress_bar,
     set_threads,
 )
-from mem3d_cli.tables import evaluation_table, pix3d_table
+from mem3d_cli.guard import KnownModels, guarded, learnt_by, usual
+from mem3d_cli.tables import evaluation_tables, pix3d_table
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from mem3d.data.shapes import Shapes
-    from memstore import Memory
 
 
-class Known(StrEnum):
-    """What to do with models whose shapes the memory or the training knows."""
+class Baselines(StrEnum):
+    """Which baselines stand beside the network."""
 
-    refuse = "refuse"
-    drop = "drop"
-    keep = "keep"
+    quick = "quick"
+    all = "all"
 
 
 def evaluate(  # long: half of it are the options
@@ -48,13 +48,15 @@ def evaluate(  # long: half of it are the options
         Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
     ] = None,
     subset: Annotated[Subset, typer.Option(help="train, val or test.")] = Subset.test,
-    known: Annotated[
-        Known | None,
+    known: KnownModels = None,
+    baselines: Annotated[
+        Baselines,
         typer.Option(
-            help="Models whose shapes are in the memory or were trained on: refuse to go on, drop "
-            "them, or keep them and say so. Default: refuse for test, keep for train and val."
+            help="quick: nearest recalled, mean of recalled, category mean. all: also the nearest "
+            "training picture by the stem's maps, and what a perfect look-up would find."
         ),
-    ] = None,
+    ] = Baselines.quick,
+    tta: VariantsOfPhoto = 0,
     background: Annotated[
         bool, typer.Option("--background", help="Pix3D: leave the photos their background.")
     ] = False,
@@ -77,11 +79,11 @@ def evaluate(  # long: half of it are the options
     """
     from rich.console import Console
 
-    from mem3d.baselines import category_means
+    from mem3d.baselines import category_means, costly
     from mem3d.checkpoint import load
     from mem3d.evaluation import score, summarise
+    from mem3d.projections import projections_of
     from mem3d.reconstruction import comparison
-    from mem3d.run_copy import memorised_sources
     from mem3d.run_log import run_data
     from memstore.sheets import save_png
 
@@ -90,27 +92,32 @@ def evaluate(  # long: half of it are the options
     split = split or listed
     model, memory, state = load(run, which.value, device)
     test = open_data(root, subset.value, split, quiet, views=1)
-    learnt_names, memorised = _learnt(run), memorised_sources(run)
-    test, guard = _guarded(memory, test, learnt_names, memorised, known or _usual(subset))
+    test, guard = guarded(memory, test, learnt_by(run), known or usual(subset))
     test, truth = _as_pix3d(test, background)
     learnt, validation = _references(run, root, split, quiet, own=truth is not None)
     means = category_means(learnt) if learnt is not None else None
+    others = {}
+    if baselines is Baselines.all:
+        with progress_bar(quiet, "training pictures") as show:
+            others = costly(model, memory, learnt, show)
+    kept = projections_of(model, memory)
+    beside = partial(
+        score,
+        model,
+        memory,
+        means=means,
+        baselines=others,
+        tta=tta,
+        projections=kept,
+        device=device,
+    )
     chosen = None
     if validation is not None and len(validation):
         with progress_bar(quiet, "validation") as show:
-            chosen = score(model, memory, validation, means=means, device=device, progress=show)
+            chosen = beside(validation, progress=show)
     with progress_bar(quiet, subset.value) as show:
-        scores = score(
-            model,
-            memory,
-            test,
-            means=means,
-            with_f_score=f_score,
-            pix3d_truth=truth,
-            device=device,
-            progress=show,
-        )
-    told: dict[str, Any] = {"subset": subset.value, "step": state.step, "known": guard}
+        scores = beside(test, with_f_score=f_score, pix3d_truth=truth, progress=show)
+    told: dict[str, Any] = {"subset": subset.value, "step": state.step, "known": guard, "tta": tta}
     if truth is not None:
         told["photos"] = "with their background" if background else "masked"
     summary = {**told, **summarise(scores, chosen)}
@@ -119,61 +126,10 @@ def evaluate(  # long: half of it are the options
     if as_json:
         print_json(summary)
         return
-    Console().print(evaluation_table(summary))
+    for table in evaluation_tables(summary):
+        Console().print(table)
     if "pix3d" in summary:
         Console().print(pix3d_table(summary))
-
-
-def _usual(subset: Subset) -> Known:
-    """A memory is there to know its training shapes; only of a test must they be no part."""
-    return Known.refuse if subset is Subset.test else Known.keep
-
-
-def _learnt(run: Path) -> set[str] | None:
-    """Names of the shapes that a run was trained on; None, with a warning, where they are gone."""
-    from mem3d.data.opening import open_shapes
-    from mem3d.run_log import run_data
-
-    root = run / "run.json"
-    try:
-        root, split = run_data(run)
-        data = open_shapes(root, "train", split)
-    except ValueError as error:
-        typer.echo(
-            f"the run's data are not at {printable(root)} ({printable(error)}): shapes that it "
-            "learnt from and that its memory has forgotten cannot be told",
-            err=True,
-        )
-        return None
-    return {data.source(i) for i in range(len(data))}
-
-
-def _guarded(
-    memory: "Memory",
-    test: "Shapes",
-    learnt: set[str] | None,
-    memorised: set[str],
-    known: Known,
-) -> tuple["Shapes", dict[str, Any]]:
-    """The models to test on, and how many of them were known."""
-    from mem3d.data.selection import Selection
-    from mem3d.leakage import known_shapes, told
-
-    found = known_shapes(memory, test, memorised | (learnt or set()))
-    if found and known is Known.refuse:
-        raise ValueError(
-            f"{test.root}: {told(found, len(test))}; this would be no test. Data sets do repeat "
-            "shapes across their own splits: --known drop leaves these models out, --known keep "
-            "tests on them and says so"
-        )
-    counts = {by: sum(one.by == by for one in found) for by in ("name", "grid", "training")}
-    guard = {"models": known.value, **counts, "learnt_known": learnt is not None}
-    if not found or known is Known.keep:
-        return test, guard
-    if len(found) == len(test):
-        raise ValueError(f"{test.root}: {told(found, len(test))}; none is left to test on")
-    left_out = {one.model for one in found}
-    return Selection(test, [i for i in range(len(test)) if i not in left_out]), guard
 
 
 def _as_pix3d(

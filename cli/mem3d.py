@@ -17,6 +17,7 @@ from mem3d_cli.memorise import memorise
 from mem3d_cli.reconstruct import reconstruct
 from mem3d_cli.rekey import rekey
 from mem3d_cli.study import study
+from mem3d_cli.robustness import robustness
 from mem3d_cli.train import train
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command()(reconstruct)
 app.command()(memorise)
 app.command()(rekey)
 app.command()(study)
+app.command()(robustness)
 
 
 def _version(wanted: bool) -> None:

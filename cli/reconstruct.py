@@ -15,6 +15,7 @@ from mem3d_cli.console import (
     Device,
     Quiet,
     RunFolder,
+    VariantsOfPhoto,
     Which,
     printable,
     progress_bar,
@@ -60,6 +61,7 @@ def reconstruct(  # long: half of it are the options
         bool, typer.Option("--inputs", help="Also write what the network was shown.")
     ] = False,
     threshold: Annotated[float, typer.Option(help="A voxel is full above this occupancy.")] = 0.3,
+    tta: VariantsOfPhoto = 0,
     which: Checkpoint = Which.best,
     device: Device = "cpu",
     as_json: AsJson = False,
@@ -71,6 +73,7 @@ def reconstruct(  # long: half of it are the options
     per photo. Example: mem3d-cli reconstruct runs/first chair.png photos/ --out shapes
     """
     from mem3d.checkpoint import load
+    from mem3d.projections import projections_of
     from mem3d.reconstruction import reconstruct as reconstruct_photos
     from mem3d.reconstruction import write
     from memstore.sheets import save_png
@@ -81,6 +84,7 @@ def reconstruct(  # long: half of it are the options
         raise ValueError(f"photos: got {len(files)}, want one for a box or a mask file")
     _check_apart(files, out)
     model, memory, state = load(run, which.value, device)
+    kept = projections_of(model, memory)
     choice = _choice(background, state.preset)
     rows: list[dict[str, Any]] = []
     with progress_bar(quiet, "photos") as show:
@@ -91,7 +95,13 @@ def reconstruct(  # long: half of it are the options
                 if framed.background != "masked" and not quiet:
                     typer.echo(f"{printable(path)}: {_TOLD[framed.background]}", err=True)
                 [result] = reconstruct_photos(
-                    model, memory, [framed.rgba], threshold=threshold, framed=True
+                    model,
+                    memory,
+                    [framed.rgba],
+                    threshold=threshold,
+                    framed=True,
+                    tta=tta,
+                    projections=kept,
                 )
                 out.mkdir(parents=True, exist_ok=True)  # not before there is something to write
                 made = write(rgba, result, out / name)

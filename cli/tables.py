@@ -34,13 +34,21 @@ def _told(known: dict[str, Any]) -> str:
     return f"\nNO TEST: {count} of these models are known to the memory"
 
 
-def evaluation_table(summary: dict[str, Any]) -> "Table":
-    """IoU per category and both averages; one column per method and threshold.
+COLUMNS = 6  # of numbers per table, so that it fits 80 characters
+
+
+def evaluation_tables(summary: dict[str, Any]) -> list["Table"]:
+    """IoU per category and both averages; one column per method and threshold, COLUMNS a table.
+
+    Where the best threshold gives what the fixed one does, it has no column: grids that are full or
+    empty are the same at each.
 
     Args:
         summary: from `mem3d.evaluation.summarise`, with "subset", "step" and "known".
     """
     what = f"photos {summary['photos']}" if "photos" in summary else "models, view 00"
+    if summary.get("tta"):
+        what += f" and {summary['tta']} variants of it"
     title = (
         f"IoU on {summary['samples']} {summary['subset']} {what}, after {summary['step']} "
         f"steps; {summary['hit_rate']:.0%} recalled something, {summary['mean_priors']:.1f} shapes "
@@ -50,11 +58,25 @@ def evaluation_table(summary: dict[str, Any]) -> "Table":
     for method, results in summary["methods"].items():
         for column, result in results.items():
             best = "*" if column.startswith("best") else ""
+            if best and _alike(result, results["fixed"]):
+                continue
             what = f"t={result['threshold']}{best}" if "threshold" in result else "F@1%"
             columns["\n".join([*method.split(), what])] = result
     averages = {"over samples": "weighted", "over categories": "macro"}
     caption = f"{summary['protocol']}; * best threshold on the validation set"
-    return _table(title + _told(summary["known"]), caption, summary, columns, averages)
+    pages = [list(columns)[at : at + COLUMNS] for at in range(0, len(columns), COLUMNS)]
+    tables = []
+    for number, page in enumerate(pages):
+        headed = title + _told(summary["known"]) if number == 0 else ""
+        noted = caption if number == len(pages) - 1 else ""
+        shown = {heading: columns[heading] for heading in page}
+        tables.append(_table(headed, noted, summary, shown, averages))
+    return tables
+
+
+def _alike(result: dict[str, Any], fixed: dict[str, Any]) -> bool:
+    """Whether two columns hold the same numbers."""
+    return all(result[name] == fixed[name] for name in ("categories", "weighted", "macro"))
 
 
 def pix3d_table(summary: dict[str, Any]) -> "Table":
@@ -72,6 +94,42 @@ def pix3d_table(summary: dict[str, Any]) -> "Table":
     return _table(title, caption, summary, columns, {"over samples": "weighted"})
 
 
+def robustness_tables(found: dict[str, Any]) -> list["Table"]:
+    """IoU per share hidden; a table per ground, a row per run and method.
+
+    Args:
+        found: from `mem3d.robustness.report`, with "subset" and "known".
+    """
+    grounds = list(dict.fromkeys(curve["ground"] for curve in found["curves"]))
+    told = next((text for text in map(_told, found["known"].values()) if text), "")
+    title = f"{found['protocol']}; {found['models']} {found['subset']} models{told}"
+    titles = [f"{title}\n{grounds[0]}", *grounds[1:]]
+    return [_ground_table(found, *pair) for pair in zip(titles, grounds, strict=True)]
+
+
+def _ground_table(found: dict[str, Any], title: str, ground: str) -> "Table":
+    """What was hidden, then mean and deviation of each label's runs."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("runs")
+    table.add_column("method", no_wrap=True)
+    for one in found["hidden"]:
+        table.add_column(f"{one['share']:.0%}", justify="right", no_wrap=True)
+    table.add_row("hidden", "", *(f"{one['mean']:.0%}" for one in found["hidden"]))
+    if any(one["short"] for one in found["hidden"]):
+        table.add_row("fell short", "pictures", *(str(one["short"]) for one in found["hidden"]))
+    table.add_section()
+    for curve in (one for one in found["curves"] if one["ground"] == ground):
+        means = (f"{mean:.3f}" for mean in curve["mean"])
+        table.add_row(escape(curve["label"]), curve["method"], *means)
+        if curve["deviation"] is not None:
+            table.add_row("", "±", *(f"{apart:.3f}" for apart in curve["deviation"]))
+    return table
+
+
 def _table(
     title: str,
     caption: str,
@@ -84,8 +142,8 @@ def _table(
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.caption, table.caption_justify = caption, "left"
+    table = Table(title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.title, table.caption, table.caption_justify = title or None, caption or None, "left"
     table.add_column("category", no_wrap=True)
     table.add_column("n", justify="right")
     for heading in columns:

@@ -10,6 +10,7 @@ kept apart: its numbers and these do not compare.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mem3d import pix3d_metric
-from mem3d.baselines import nearest_recalled
+from mem3d.baselines import Baseline, mean_of_recalled, nearest_recalled
 from mem3d.data.shapes import Shapes
 from mem3d.data.views import TestViews, loader
 from mem3d.metrics import f_score, threshold_sweep
-from mem3d.model import Mem3D
+from mem3d.model import Mem3D, Output
+from mem3d.projections import SlotProjections
 from mem3d.recall import WritableMemory
+from mem3d.variants import predict
 
 FIXED_THRESHOLD = 0.3
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5)  # the field's (Pix2Vox)
 PROTOCOL = "Pix2Vox: 32^3 in the R2N2 frame, IoU at fixed thresholds"
 NETWORK, NEAREST, MEAN = "network", "nearest recalled", "category mean"
+RECALLED_MEAN = "mean of recalled"
 
 Means = Mapping[str, NDArray[np.float32]]
 
@@ -61,6 +65,9 @@ def score(
     data: Shapes,
     *,
     means: Means | None = None,
+    baselines: Mapping[str, Baseline] = MappingProxyType({}),
+    tta: int = 0,
+    projections: SlotProjections | None = None,
     with_f_score: bool = False,
     pix3d_truth: Callable[[int], NDArray[np.bool_]] | None = None,
     batch: int = 32,
@@ -75,6 +82,10 @@ def score(
         data: models to test on.
         means: from `baselines.category_means`; adds that baseline. A category it does not know
             scores as an empty grid.
+        baselines: more of them by name, see `baselines.costly`.
+        tta: variants of each photo to average over, see `variants.predict`; the baselines see the
+            photo alone.
+        projections: of this network and memory; saves time where slots are recalled again.
         with_f_score: also compute F-score@1% (about 0.1 s a model and method).
         pix3d_truth: also score by Pix3D's protocol, against this grid of each model.
         batch: models at a time.
@@ -82,7 +93,7 @@ def score(
         progress: called with models done and models in all.
 
     Raises:
-        ValueError: there is no model to test on.
+        ValueError: there is no model to test on, or tta is negative.
     """
     if not len(data):
         raise ValueError(f"{data.root}: got no usable model, want at least 1 to test on")
@@ -94,14 +105,14 @@ def score(
     views = TestViews(data, model.config.image_size)
     order = [list(range(i, min(i + batch, len(data)))) for i in range(0, len(data), batch)]
     for samples in loader(views, order, workers=0):
-        output = model(samples.images.to(device), memory)
+        images = samples.images.to(device)
+        occupancy, output = predict(model, images, memory, tta=tta, projections=projections)
+        names = [data.category(i) for i in samples.models]
         occupancies = {
-            NETWORK: output.logits.sigmoid().cpu(),
-            NEAREST: nearest_recalled(memory, output.features, model.config.resolution),
+            NETWORK: occupancy.cpu(),
+            **_quick(model, memory, output, names, means),
+            **{name: made(samples, names, output) for name, made in baselines.items()},
         }
-        if means is not None:
-            names = [data.category(i) for i in samples.models]
-            occupancies[MEAN] = _mean_grids(means, names, model.config.resolution)
         for method, occupancy in occupancies.items():
             swept = threshold_sweep(occupancy, samples.grids, THRESHOLDS).numpy()
             ious.setdefault(method, []).append(swept)
@@ -122,6 +133,17 @@ def score(
         priors=np.concatenate(priors),
         pix3d={method: np.stack(rows) for method, rows in pix3d.items()},
     )
+
+
+def _quick(
+    model: Mem3D, memory: WritableMemory, output: Output, names: list[str], means: Means | None
+) -> dict[str, Tensor]:
+    """Occupancies (B, R, R, R) of the baselines that cost next to nothing."""
+    resolution = model.config.resolution
+    found = {NEAREST: nearest_recalled(memory, output.features, resolution)}
+    if means is not None:
+        found[MEAN] = _mean_grids(means, names, resolution)
+    return {**found, RECALLED_MEAN: mean_of_recalled(output.recalled)}
 
 
 def _mean_grids(means: Means, names: list[str], resolution: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mem3d.config import ModelConfig
 from mem3d.decoder import Decoder
 from mem3d.encoder import Encoder, Seen
+from mem3d.projections import SlotProjections
 from mem3d.recall import ReadableMemory, Recalled, nothing_recalled, recall
 from mem3d.refiner import Refiner, moved
 from mem3d.shape_encoder import ShapeEncoder
@@ -62,6 +63,7 @@ class Mem3D(nn.Module):
         images: Tensor,
         memory: ReadableMemory,
         exclude: Sequence[str | None] | None = None,
+        projections: SlotProjections | None = None,
     ) -> Output:
         """Reconstruct a batch.
 
@@ -69,8 +71,13 @@ class Mem3D(nn.Module):
             images: (B, 3, S, S), see `Encoder.forward`.
             memory: where priors are recalled; never written here.
             exclude: per image, a source that must not be recalled (its own, in training).
+            projections: of this network and memory; without gradients, so for inference only.
+
+        Raises:
+            ValueError: the projections are of another memory or network.
         """
-        return self.reconstruct(self.encoder.see(images), memory, exclude)
+        seen = self.encoder.see(images)
+        return self.reconstruct(seen, memory, exclude, projections=projections)
 
     def reconstruct(
         self,
@@ -78,6 +85,7 @@ class Mem3D(nn.Module):
         memory: ReadableMemory,
         exclude: Sequence[str | None] | None = None,
         viewpoints: Tensor | None = None,
+        projections: SlotProjections | None = None,
     ) -> Output:
         """The part of `forward` behind the encoder.
 
@@ -86,14 +94,14 @@ class Mem3D(nn.Module):
             memory: where priors are recalled.
             exclude: see `forward`.
             viewpoints: (B, 5) true ones, nan where not known, to train with; else they are guessed.
+            projections: see `forward`.
         """
         features = seen.features
         if self.shape_encoder.reads:
             recalled = recall(memory, features, self.config.priors, exclude)
         else:
             recalled = nothing_recalled(features, self.config.resolution)
-        cosines = torch.from_numpy(recalled.cosines).to(features)
-        prior_vectors = self.shape_encoder(recalled.priors, recalled.counts, features, cosines)
+        prior_vectors = self._prior_vectors(features, recalled, memory, projections)
         if self.refiner is None:
             return Output(self.decoder(features, prior_vectors), features, recalled)
         guess, cameras = None, None
@@ -105,3 +113,18 @@ class Mem3D(nn.Module):
         grown = self.decoder.grow(features, prior_vectors)
         logits = self.refiner(grown, recalled, seen.images, seen.maps, cameras)
         return Output(logits, features, recalled, guess)
+
+    def _prior_vectors(
+        self,
+        features: Tensor,
+        recalled: Recalled,
+        memory: ReadableMemory,
+        projections: SlotProjections | None,
+    ) -> Tensor:
+        """(B, H) from the recalled grids, or from their slots' kept projections."""
+        cosines = torch.from_numpy(recalled.cosines).to(features)
+        if projections is None:
+            return self.shape_encoder(recalled.priors, recalled.counts, features, cosines)
+        projections.check_of(self.shape_encoder, memory)
+        found = projections.of(recalled.slots)
+        return self.shape_encoder.fold(found, recalled.counts, features, cosines)

@@ -14,6 +14,8 @@ from mem3d.evaluation import FIXED_THRESHOLD
 from mem3d.metrics import iou
 from mem3d.model import Mem3D
 from mem3d.picture import grid_picture
+from mem3d.projections import SlotProjections
+from mem3d.variants import predict
 from memstore import Memory
 from memstore.meshes import smooth, write_mesh
 from memstore.sheets import Tile, save_png, sheet
@@ -68,6 +70,8 @@ def reconstruct(
     *,
     threshold: float = FIXED_THRESHOLD,
     framed: bool = False,
+    tta: int = 0,
+    projections: SlotProjections | None = None,
 ) -> list[Reconstruction]:
     """Reconstruct the objects in photos, one batch.
 
@@ -78,9 +82,12 @@ def reconstruct(
             whole picture, background and all, is taken for the object.
         threshold: in (0, 1), from which occupancy on a voxel is full.
         framed: the photos are renders in the R2N2 framing; otherwise each is cut around its object.
+        tta: variants of each photo to average over, see `variants.predict`; what is told of recall
+            is of the photo itself.
+        projections: of this network and memory; pays from the second photo on that recalls a slot.
 
     Raises:
-        ValueError: a mask is empty or the threshold is out of range.
+        ValueError: a mask is empty, or the threshold or tta is out of range.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold: got {threshold}, want between 0 and 1")
@@ -90,8 +97,9 @@ def reconstruct(
     cut = photos if framed else [frame_object(rgba) for rgba in photos]
     inputs = np.stack([test_input(rgba, size) for rgba in cut])
     device = next(model.parameters()).device
-    output = model(torch.from_numpy(inputs).to(device), memory)
-    occupancies = output.logits.sigmoid().float().cpu().numpy()
+    images = torch.from_numpy(inputs).to(device)
+    occupancy, output = predict(model, images, memory, tta=tta, projections=projections)
+    occupancies = occupancy.cpu().numpy()
     names = dict(zip(memory.slots.tolist(), memory.sources, strict=True))
     results = []
     for row, occupancy in enumerate(occupancies):

@@ -38,3 +38,10 @@ def open_shapes(
         got = "a file of another kind" if Path(root).exists() else "nothing there"
         raise ValueError(f"{root}: got {got}, want a data folder, a pack or an index")
     return R2N2.open(root, subset, split, categories)
+
+
+def learning_subset(root: str | Path, split: str | Path | None = None) -> Subset | None:
+    """What to learn from of a data set: its training list; all of a folder that was not divided."""
+    root = Path(root)
+    is_plain = root.is_dir() and not is_pack(root) and not (root / "pix3d.json").exists()
+    return None if is_plain and split is None and not (root / "split.json").exists() else "train"

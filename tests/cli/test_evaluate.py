@@ -130,7 +130,8 @@ def test_pix3d_without_the_runs_data(run, pix3d, tmp_path):
     (moved / "run.json").write_text(json.dumps(described | {"data": str(tmp_path / "gone")}))
     done = call("evaluate", moved, "--data", pix3d, "--json")
     assert "no category means" in done.stderr
-    assert set(json.loads(done.stdout)["methods"]) == {"network", "nearest recalled"}
+    left = {"network", "nearest recalled", "mean of recalled"}
+    assert set(json.loads(done.stdout)["methods"]) == left
 
 
 def test_trained_on_shapes_of_pix3d_other_photos_of_them_are_no_test(pix3d, tmp_path):
@@ -145,3 +146,24 @@ def test_trained_on_shapes_of_pix3d_other_photos_of_them_are_no_test(pix3d, tmp_
     assert refused.exit_code == 1
     assert "1 of 1 models are known" in str(refused.exception)
     assert "(pix3d/chair/IKEA_A/voxel)" in str(refused.exception)
+
+
+def test_all_baselines_and_variants_of_photos(run):
+    summary = evaluated(run, "--baselines", "all", "--tta", "1")
+    costly = {"oracle nearest", "oracle of category", "nearest by stem"}
+    assert costly < set(summary["methods"])
+    assert summary["tta"] == 1
+    best = summary["methods"]["oracle nearest"]["fixed"]["weighted"]
+    assert best >= summary["methods"]["nearest recalled"]["fixed"]["weighted"]
+    shown = printed("evaluate", run, "--baselines", "all", "--quiet")
+    assert "oracle" in shown and "stem" in shown and "…" not in shown
+    assert "view 00 and 2 variants of it" in printed("evaluate", run, "--tta", "2", "--quiet")
+    assert call("evaluate", run, "--tta", "-1").exit_code == 2
+
+
+def test_without_the_runs_data_the_oracle_is_left(run, pix3d, tmp_path):
+    moved = shutil.copytree(run, tmp_path / "run")
+    described = json.loads((moved / "run.json").read_text())
+    (moved / "run.json").write_text(json.dumps(described | {"data": str(tmp_path / "gone")}))
+    methods = evaluated(moved, "--data", pix3d, "--baselines", "all")["methods"]
+    assert "oracle nearest" in methods and "nearest by stem" not in methods

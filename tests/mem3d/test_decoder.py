@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mem3d.config import PAPER, TINY, ModelConfig
-from mem3d.decoder import Decoder
+from mem3d.decoder import FEW, Decoder, as_product
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,22 @@ def test_both_inputs_matter():
     base = decoder(features, vectors)
     assert not torch.allclose(base, decoder(features + 1, vectors))
     assert not torch.allclose(base, decoder(features, vectors + 1))
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_one_product_equals_the_transposed_convolution(side):
+    torch.manual_seed(0)
+    layer = torch.nn.ConvTranspose3d(5, 3, 4, stride=2, padding=1, bias=False)
+    grid = torch.rand(2, 5, side, side, side)
+    for layout in (torch.contiguous_format, torch.channels_last_3d):
+        weight = layer.weight.detach().contiguous(memory_format=layout)
+        torch.testing.assert_close(as_product(weight, grid), layer(grid))
+
+
+def test_few_images_for_inference_decode_as_in_training():
+    torch.manual_seed(0)
+    decoder = Decoder(TINY.model).eval()
+    inputs = torch.rand(FEW, TINY.model.feature_dim), torch.rand(FEW, TINY.model.hidden)
+    with torch.inference_mode():
+        fast = decoder(*inputs)
+    torch.testing.assert_close(fast, decoder(*inputs))

@@ -1,18 +1,20 @@
 """Averages by hand, and a whole evaluation on a made-up set."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from mem3d.baselines import category_means, nearest_recalled
+from mem3d.baselines import CATEGORY_ORACLE, ORACLE, STEM, category_means, costly
 from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
 from mem3d.evaluation import (
     MEAN,
     NEAREST,
     NETWORK,
+    RECALLED_MEAN,
     THRESHOLDS,
     Scores,
     best_threshold,
@@ -22,6 +24,7 @@ from mem3d.evaluation import (
     summarise,
 )
 from mem3d.model import Mem3D
+from mem3d.projections import projections_of
 from memstore import Memory
 
 
@@ -65,27 +68,6 @@ def sets(made_up_data):
     return {name: R2N2.open(made_up_data, name) for name in ("train", "test")}
 
 
-def test_category_means_are_means(sets):
-    data = sets["train"]
-    means = category_means(data)
-    chairs = [data.grid(i) for i in range(len(data)) if data.models[i].category == "chair"]
-    np.testing.assert_allclose(means["chair"], np.mean(chairs, axis=0))
-
-
-def test_the_nearest_value_is_returned_whatever_its_cosine():
-    memory = Memory(TINY.memory)
-    keys = np.eye(TINY.memory.key_dim, dtype=np.float32)
-    grid = np.zeros((32,) * 3, bool)
-    grid[3] = True
-    memory.write(keys[:1], grid[None])
-    features = torch.from_numpy(keys[:1] * 0.1 + keys[1:2])  # cosine about .1
-    features = torch.cat([features, torch.zeros_like(features)])
-    grids = nearest_recalled(memory, features, 32)
-    np.testing.assert_array_equal(grids[0].numpy(), grid)
-    assert not grids[1].any()
-    assert not nearest_recalled(Memory(TINY.memory), features, 32).any()
-
-
 def test_a_whole_evaluation(sets):
     torch.manual_seed(0)
     model, memory = Mem3D(TINY.model), Memory(TINY.memory)
@@ -99,7 +81,7 @@ def test_a_whole_evaluation(sets):
         batch=3,
         progress=lambda done, total: seen.append((done, total)),
     )
-    assert set(got.iou) == {NETWORK, NEAREST, MEAN}
+    assert set(got.iou) == {NETWORK, NEAREST, RECALLED_MEAN, MEAN}
     assert all(values.shape == (4, len(THRESHOLDS)) for values in got.iou.values())
     assert all(values.shape == (4,) for values in got.f_score.values())
     assert (got.iou[NEAREST] == 0).all()  # nothing to recall
@@ -125,3 +107,39 @@ def test_the_size_of_the_batch_does_not_matter(sets):
 def test_a_category_without_a_mean_scores_as_empty(sets):
     got = score(Mem3D(TINY.model), Memory(TINY.memory), sets["test"], means={})
     assert (got.iou[MEAN] == 0).all()
+
+
+def test_costly_baselines_stand_beside_the_network(sets):
+    torch.manual_seed(0)
+    model, memory = Mem3D(TINY.model), Memory(TINY.memory)
+    test = sets["test"]
+    memory.write(np.eye(4, TINY.memory.key_dim), np.stack([test.grid(i) for i in range(4)]))
+    others = costly(model, memory, sets["train"])
+    got = score(model, memory, test, baselines=others, with_f_score=True)
+    assert set(got.iou) == {NETWORK, NEAREST, RECALLED_MEAN, ORACLE, CATEGORY_ORACLE, STEM}
+    assert (got.iou[ORACLE] == 1).all()  # the memory holds the test shapes themselves
+    assert 0 < got.iou[STEM].mean() <= 1
+    assert set(summarise(got)["methods"]) == set(got.f_score) == set(got.iou)
+    assert set(costly(model, memory, None)) == {ORACLE}
+
+
+def test_variants_of_photos_change_the_network_alone(sets):
+    torch.manual_seed(0)
+    model, memory = Mem3D(TINY.model), Memory(TINY.memory)
+    plain, averaged = (score(model, memory, sets["test"], tta=number) for number in (0, 3))
+    for method in (NEAREST, RECALLED_MEAN):
+        np.testing.assert_array_equal(plain.iou[method], averaged.iou[method])
+    with pytest.raises(ValueError, match="tta"):
+        score(model, memory, sets["test"], tta=-1)
+
+
+def test_kept_projections_change_no_score(sets):
+    torch.manual_seed(0)
+    model, memory = Mem3D(TINY.model), Memory(replace(TINY.memory, beta=-1.0))
+    train = sets["train"]
+    keys = np.random.default_rng(0).random((8, TINY.memory.key_dim), np.float32)
+    memory.write(keys, np.stack([train.grid(i) for i in range(8)]))
+    kept = projections_of(model, memory)
+    plain, fast = (score(model, memory, sets["test"], projections=p) for p in (None, kept))
+    np.testing.assert_allclose(fast.iou[NETWORK], plain.iou[NETWORK], atol=1e-3)
+    assert len(kept) > 0

@@ -1,0 +1,160 @@
+"""mem3d-cli robustness."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mem3d_cli.console import (
+    AsJson,
+    Checkpoint,
+    Device,
+    Quiet,
+    Subset,
+    Threads,
+    Which,
+    open_backgrounds,
+    open_data,
+    print_json,
+    printable,
+    progress_bar,
+    set_threads,
+)
+from mem3d_cli.guard import Known, KnownModels, guarded, learnt_by, usual
+from mem3d_cli.tables import robustness_tables
+
+if TYPE_CHECKING:
+    from mem3d.data.shapes import Shapes
+    from mem3d.robustness import Curve, Pictures
+
+Labelled = dict[str, list[Path]]  # label -> its runs
+
+
+def robustness(  # long: half of it are the options
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders of runs, or LABEL=RUN,RUN,...: runs that differ in their seed, averaged."
+        ),
+    ],
+    data: Annotated[Path | None, typer.Option(help="Default: the data of the first run.")] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
+    ] = None,
+    subset: Annotated[
+        Subset, typer.Option("--subset", "--part", help="train, val or test.")
+    ] = Subset.test,
+    known: KnownModels = None,
+    shares: Annotated[
+        str, typer.Option(help="Shares of the object's pixels to hide, ascending.")
+    ] = "0,0.1,0.2,0.3,0.4,0.5,0.6",
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Folder of photos: also before pieces of them.")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Of each run in turn; default: the folder's name."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of occluders and pieces of photos.", min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("robustness"),
+    which: Checkpoint = Which.best,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure IoU against the share of the object that is hidden; several runs in one picture.
+
+    Writes curves.png and robustness.json. All runs are shown the same pictures. Library:
+    mem3d.robustness.
+    Example: mem3d-cli robustness runs/first lstm=runs/a,runs/b --backgrounds photos --out curves
+    """
+    from rich.console import Console
+
+    from mem3d.robustness import PLAIN, draw, hiding, pictures, report
+    from mem3d.run_log import run_data
+    from memstore.files import write_atomic
+
+    set_threads(threads)
+    wanted, named = _shares(shares), _labelled(runs, label or [])
+    folders = [run for group in named.values() for run in group]
+    root, listed = (data, None) if data is not None else run_data(folders[0])
+    photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
+    test = open_data(root, subset.value, split or listed, quiet, views=1)
+    test, guards = _unknown(test, folders, which, known or usual(subset))
+    shown = pictures(test, wanted, photos, seed)
+    reached = hiding(test, shown[PLAIN])
+    curves = _curves(named, shown, which, device, quiet)
+    out.mkdir(parents=True, exist_ok=True)
+    draw(curves, wanted, out / "curves.png")
+    told: dict[str, Any] = {"subset": subset.value, "seed": seed, "known": guards}
+    found = {**told, **report(test, reached, curves)}
+    write_atomic(out / "robustness.json", json.dumps(found, indent=2).encode())
+    if as_json:
+        print_json(found)
+        return
+    for table in robustness_tables(found):
+        Console().print(table)
+    typer.echo(f"{printable(out / 'curves.png')}  {printable(out / 'robustness.json')}")
+
+
+def _unknown(
+    test: "Shapes", folders: list[Path], which: Which, known: Known
+) -> tuple["Shapes", dict[str, Any]]:
+    """The models to show all runs, and what each run knew of them."""
+    from mem3d.checkpoint import read_state
+    from memstore import Memory
+
+    guards = {}
+    for run in folders:
+        state = read_state(run / f"{which.value}.safetensors")
+        with Memory.open(run / "memory", mode="r", at=state.snapshot) as memory:
+            test, guards[str(run)] = guarded(memory, test, learnt_by(run), known)
+    return test, guards
+
+
+def _curves(
+    named: Labelled, shown: "Pictures", which: Which, device: str, quiet: bool
+) -> "list[Curve]":
+    """What each run makes of the pictures; one network at a time is in RAM."""
+    from mem3d.checkpoint import load
+    from mem3d.robustness import as_curves, measure
+
+    curves = []
+    for name, group in named.items():
+        found = []
+        for run in group:
+            model, memory, _ = load(run, which.value, device)
+            with memory, progress_bar(quiet, printable(run.name)) as show:
+                found.append(measure(model, memory, shown, device=device, progress=show))
+        curves += as_curves(name, found)
+    return curves
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"shares: got {text!r}, want numbers such as 0,0.3,0.6") from None
+
+
+def _labelled(runs: list[str], labels: list[str]) -> Labelled:
+    """Each label's runs, in the order given."""
+    if labels and len(labels) != len(runs):
+        raise ValueError(f"label: got {len(labels)}, want one per run ({len(runs)})")
+    named: Labelled = {}
+    for number, text in enumerate(runs):
+        name, equals, several = text.partition("=")
+        if not equals or Path(text).exists():
+            name, several = Path(text).resolve().name, text
+        name = labels[number] if labels else name
+        if name in named:
+            raise ValueError(
+                f"label: got {name!r} twice, want one each: LABEL=RUN, or --label for every run"
+            )
+        folders = [text] if several == text else [part for part in several.split(",") if part]
+        if not folders:
+            raise ValueError(f"runs: got {text!r}, want LABEL=RUN,RUN,...")
+        named[name] = [Path(folder) for folder in folders]
+    return named

@@ -1,0 +1,83 @@
+"""Several looks at one photo, averaged: small changes that leave the shape what it is.
+
+The first is the photo itself, the second its mirror image, whose shape is mirrored in z; the others
+are moved, scaled and lit a little otherwise, every second one mirrored as well.
+"""
+
+# B = batch, S = pixels per side, R = voxels per side
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from mem3d.data.augmentation import MEAN, STD
+from mem3d.model import Mem3D, Output
+from mem3d.projections import SlotProjections
+from mem3d.recall import ReadableMemory
+
+SHIFT = 0.03  # most, of the picture's side
+SCALE = 0.06  # most, up or down
+LIGHT = 0.15  # most, up or down
+
+
+def predict(
+    model: Mem3D,
+    images: Tensor,
+    memory: ReadableMemory,
+    *,
+    tta: int = 0,
+    projections: SlotProjections | None = None,
+) -> tuple[Tensor, Output]:
+    """Occupancies of a batch, averaged over variants of each photo ("test-time augmentation").
+
+    Args:
+        model: in evaluation mode.
+        images: (B, 3, S, S) normalised.
+        memory: where it recalls.
+        tta: variants besides the photo itself, >= 0; each takes as long as the photo.
+        projections: of this network and memory, see `projections.SlotProjections`.
+
+    Returns:
+        (B, R, R, R) occupancy in [0, 1], and the forward pass of the photos as they are.
+
+    Raises:
+        ValueError: tta is negative.
+    """
+    if tta < 0:
+        raise ValueError(f"tta: got {tta}, want >= 0")
+    output = model(images, memory, projections=projections)
+    total: Tensor = output.logits.sigmoid().float()
+    for number in range(1, tta + 1):
+        found = model(variant(images, number), memory, projections=projections).logits.sigmoid()
+        total = total + (found.flip(-1) if is_mirrored(number) else found).float()
+    return total / (tta + 1), output
+
+
+def is_mirrored(number: int) -> bool:
+    """Whether a variant shows the mirror image."""
+    return number % 2 == 1
+
+
+def variant(images: Tensor, number: int) -> Tensor:
+    """One variant of photos; the same for the same number.
+
+    Args:
+        images: (B, 3, S, S) normalised.
+        number: 0 is the photo itself, 1 its mirror image; others are drawn.
+
+    Returns:
+        (B, 3, S, S); what comes in at the edges continues them.
+    """
+    if number > 1:
+        x, y, size, light = np.random.default_rng(number).uniform(-1, 1, 4)
+        zoom = 1 / (1 + SCALE * size)
+        to_source = [[zoom, 0, 2 * SHIFT * x], [0, zoom, 2 * SHIFT * y]]  # sides are 2 long
+        places = functional.affine_grid(
+            images.new_tensor(to_source).expand(len(images), 2, 3),
+            list(images.shape),
+            align_corners=False,
+        )
+        images = functional.grid_sample(images, places, padding_mode="border", align_corners=False)
+        mean, std = (images.new_tensor(one)[:, None, None] for one in (MEAN, STD))
+        images = (((images * std + mean) * (1 + LIGHT * light)).clamp(0, 1) - mean) / std
+    return images.flip(-1) if is_mirrored(number) else images
