@@ -113,6 +113,9 @@ def train(  # long: half of it are the options
     keep_maps: Annotated[
         bool, typer.Option("--keep-maps", help="Keep a frozen stem's maps in RUN, to resume fast.")
     ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write RUN/tensorboard; wants that package.")
+    ] = False,
     device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -164,6 +167,7 @@ def train(  # long: half of it are the options
                 backgrounds=photos,
                 replicas=replicas,
                 keep_maps=keep_maps,
+                tensorboard=tensorboard,
                 on_prepare=lambda done, total: show(done, total, "pictures through the stem"),
                 on_step=lambda done, total, figures: show(
                     done, total, f"bce {figures['bce']:.4f}  hits {figures['hit_rate']:.2f}"

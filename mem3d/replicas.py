@@ -79,7 +79,8 @@ class Replicas:
                 weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
             grads = [weight.grad for weight in some if weight.grad is not None]
             flat = _summed(torch.cat([grad.reshape(-1) for grad in grads]))
-            for grad, total in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+            totals = torch.split(flat, [grad.numel() for grad in grads])
+            for grad, total in zip(grads, totals, strict=True):
                 grad.copy_(total.view(grad.shape))  # keeps the weight's memory layout
 
 
@@ -159,7 +160,7 @@ class _Sum(torch.autograd.Function):
         return _summed(tensor.contiguous())
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         return _summed(grad.contiguous())
 
@@ -167,7 +168,7 @@ class _Sum(torch.autograd.Function):
 def share_norms(model: nn.Module, device: str) -> None:
     """Let the BatchNorm layers of a model count all processes' images; weights stay as they are."""
     if device != "cpu":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):

@@ -3,11 +3,13 @@
 import json
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mem3d import machine
 from mem3d.run import Job
 from memstore.files import write_atomic
 
@@ -15,7 +17,7 @@ Row = dict[str, Any]
 
 
 class Means:
-    """Means of the steps' figures over an epoch; counts of writes are summed."""
+    """Means of the forwards' figures over an epoch; counts of writes are summed."""
 
     _SUMMED = ("merged", "inserted", "evicted")
 
@@ -33,6 +35,9 @@ class Means:
             total = sum(values)
             mean = total / len(values) if values else None
             means[name] = total if name in self._SUMMED else mean
+        if means.get("step_ms"):
+            memory = sum(means[f"{phase}_ms"] for phase in ("read", "contrast", "write"))
+            means["memory_share"] = memory / means["step_ms"]  # of the steps' time
         means["seconds"] = round(time.monotonic() - self._since, 2)
         self._rows, self._since = [], time.monotonic()
         return means
@@ -49,22 +54,53 @@ def read_log(path: Path, step: int) -> list[Row]:
     return [row for row in rows if row["step"] <= step]
 
 
-def write_description(job: Job) -> None:
-    """run.json: settings, data, machine."""
-    data, validation = job.data, job.validation
-    described = {
-        "preset": job.preset.to_dict(),
-        "data": str(data.root.resolve()),
-        "split": None if data.split is None else str(data.split.resolve()),
-        "training_models": len(data),
-        "validation_models": 0 if validation is None else len(validation),
-        "fingerprint": job.fingerprint(),
-        "skipped": [f"{skip.source}: {skip.reason}" for skip in data.skipped],
-        "device": job.device,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-    }
-    write_atomic(job.folder / "run.json", json.dumps(described, indent=2).encode())
+class Description:
+    """run.json: settings, data, and each time that the run was started: code, command, machine."""
+
+    def __init__(self, job: Job, step: int) -> None:
+        """Write it at the start, after `step` optimiser steps."""
+        self._path = job.folder / "run.json"
+        self._since = time.monotonic()
+        data, validation = job.data, job.validation
+        self._start: Row = {
+            **{"started": _now(), "ended": None, "seconds": None, "first_step": step},
+            **{"processes": job.replicas.count, "device": job.device, **machine.described()},
+        }
+        self._described = {
+            "preset": job.preset.to_dict(),
+            "data": str(data.root.resolve()),
+            "split": None if data.split is None else str(data.split.resolve()),
+            "training_models": len(data),
+            "validation_models": 0 if validation is None else len(validation),
+            "fingerprint": job.fingerprint(),
+            "skipped": [f"{skip.source}: {skip.reason}" for skip in data.skipped],
+            "device": job.device,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "starts": [*(_starts(self._path) if step else []), self._start],
+        }
+        self._write()
+
+    def end(self) -> None:
+        """Tell when it ended; of a run that dies, the end stays open."""
+        self._start |= {"ended": _now(), "seconds": round(time.monotonic() - self._since, 1)}
+        self._write()
+
+    def _write(self) -> None:
+        write_atomic(self._path, json.dumps(self._described, indent=2).encode())
+
+
+def _starts(path: Path) -> list[Row]:
+    """What an earlier description tells of starts."""
+    try:
+        starts = json.loads(path.read_text())["starts"]
+        return [dict(start) for start in starts]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def run_data(run: str | Path) -> tuple[Path, Path | None]:

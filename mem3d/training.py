@@ -7,6 +7,7 @@ stopped. (On a GPU some sums run in no fixed order, so there they come out close
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -20,7 +21,9 @@ from mem3d.pace import learning_rate
 from mem3d.picture import curves
 from mem3d.replicas import ALONE, Replicas
 from mem3d.run import LAST, Job, Run, begun, note_best, save_due
-from mem3d.run_log import Means, Row, read_log, write_description, write_log
+from mem3d.run_log import Description, Means, Row, read_log, write_log
+from mem3d.run_page import write_page
+from mem3d.scalars import Scalars, check_installed
 from mem3d.stem_cache import StemCache
 from mem3d.step import set_learning_rate, train_step
 from mem3d.supply import Progress, Supply, batches
@@ -42,14 +45,15 @@ def train(
     replicas: Replicas = ALONE,
     cache: StemCache | None = None,
     keep_maps: bool = False,
+    tensorboard: bool = False,
     on_prepare: Progress | None = None,
     on_step: Callable[[int, int, Row], None] | None = None,
     on_epoch: Callable[[Row], None] | None = None,
 ) -> Row:
     """Train, or go on where the folder's last checkpoint stands.
 
-    Writes `run.json` (configuration), `log.jsonl` (a row per epoch), `curves.png`, the memory and
-    the checkpoints (see `checkpoint`).
+    Writes `run.json` (configuration), `log.jsonl` (a row per epoch), `curves.png`, the memory, the
+    checkpoints (see `checkpoint`) and, at its end, a `README.md` that tells what it did.
 
     Args:
         data: models to learn from.
@@ -67,6 +71,7 @@ def train(
         cache: a stem cache for just these data, settings and stem, so that several runs share one;
             None lets the run make its own, if its preset has variants.
         keep_maps: whether the run's own stem cache stays in its folder, as `stem_maps.npy`.
+        tensorboard: whether to write each epoch's row to the folder `tensorboard` in it too.
         on_prepare: called with pictures done and in all while a stem cache is filled.
         on_step: called after each optimiser step with steps done, steps in all, the figures of its
             last forward.
@@ -78,16 +83,34 @@ def train(
     Raises:
         ValueError: there is nothing to train on, the folder belongs to another run, the
             backgrounds are not the preset's, patience has no validation to look at, a batch has
-            fewer images than there are processes, the cache is of something else, or the loss is no
-            longer finite.
+            fewer images than there are processes, the cache is of something else, tensorboard
+            is not installed, or the loss is no longer finite.
         memstore.MemstoreError: the memory cannot be written, or another process writes it.
     """
     job = Job(data, validation, Path(folder), preset, check_device(device), backgrounds, replicas)
     _check_job(job, is_random=stem == "none" and weights is None)
+    if tensorboard:
+        check_installed()
     job.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(preset.train.seed)
+    supply = Supply(on_prepare, cache, keep_maps)
     with begun(job, stem, None if weights is None else Path(weights)) as run:
-        return _loop(run, job, Supply(on_prepare, cache, keep_maps), on_step, on_epoch)
+        if not (tensorboard and replicas.is_first):
+            return _loop(run, job, supply, on_step, on_epoch)
+        done = run.step // job.pace.steps_per_epoch
+        with closing(Scalars(job.folder / "tensorboard", done)) as scalars:
+            return _loop(run, job, supply, on_step, _both(scalars.add, on_epoch))
+
+
+def _both(
+    first: Callable[[Row], None], second: Callable[[Row], None] | None
+) -> Callable[[Row], None]:
+    def call(row: Row) -> None:
+        first(row)
+        if second:
+            second(row)
+
+    return call
 
 
 def _check_job(job: Job, is_random: bool) -> None:
@@ -128,8 +151,7 @@ def _loop(
     if pace.is_stale(run.step, run.best_step):
         last = log[-1] if log else {"epoch": run.step // pace.steps_per_epoch, "step": run.step}
         return {**last, STOPPED: _reason(run, job)}
-    if replicas.is_first:
-        write_description(job)
+    description = Description(job, run.step) if replicas.is_first else None
     means, first = Means(), pace.forwards_before(run.step)
     for forward, batch in enumerate(batches(run, job, supply), first):
         part = pace.part(forward)
@@ -151,6 +173,8 @@ def _loop(
                 on_epoch(log[-1])
             if is_over:
                 break
+    if description:
+        description.end()
     return log[-1] if log else {"epoch": config.epochs, "step": run.step}
 
 
@@ -173,6 +197,8 @@ def _end_epoch(run: Run, job: Job, log: list[Row]) -> bool:
         save_due(run, job, row, improved, is_last)
         if is_last or row["epoch"] % 10 == 0:
             curves(log, job.folder / "curves.png")
+        if is_last:
+            write_page(run, job, log)
     # what the first alone knows; the others wait for it here
     return job.replicas.total({"last": is_last and job.replicas.is_first}, job.device)["last"] > 0
 

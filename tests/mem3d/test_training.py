@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +69,9 @@ def test_a_run_leaves_what_it_promises(finished):
     assert rows[0]["merged"] + rows[0]["inserted"] + rows[0]["evicted"] == 8  # once per model
     described = json.loads((finished / "run.json").read_text())
     assert described["training_models"] == 8
+    [start] = described["starts"]
+    assert start["first_step"] == 0 and start["seconds"] > 0 and start["ended"] >= start["started"]
+    assert all(0 < row["memory_share"] < 1 for row in rows)
     assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
     left_over = [path.name for path in finished.iterdir() if "partial" in path.name]
     assert left_over == []
@@ -79,6 +83,31 @@ def test_the_best_checkpoint_is_the_best_on_validation(finished):
     best = max(rows, key=lambda row: row["val_iou"])
     assert state.validation_iou == best["val_iou"]
     assert state.step == best["step"]
+
+
+def test_a_finished_run_explains_itself(finished):
+    page = (finished / "README.md").read_text()
+    state = checkpoint.read_state(finished / "best.safetensors")
+    assert f"Best epoch: {state.step // 2}, with a validation IoU of {state.best_iou:.3f}" in page
+    assert "Trained on 8 models" in page and "3 of 3 epochs" in page
+    listed = set(re.findall(r"^- `([^`]+)`", page, re.MULTILINE))
+    assert listed == {path.name for path in finished.iterdir()} - {"README.md"}
+    [commands] = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    assert all(line.split()[0] in ("mem3d-cli", "memstore") for line in commands.splitlines())
+
+
+def test_a_run_tells_each_of_its_starts(sets, tmp_path):
+    def die(step, *_):
+        if step == 3:
+            raise DiedError
+
+    with pytest.raises(DiedError):
+        train(*sets, tmp_path, PRESET, on_step=die)
+    assert not (tmp_path / "README.md").exists()
+    train(*sets, tmp_path, PRESET)
+    first, second = json.loads((tmp_path / "run.json").read_text())["starts"]
+    assert (first["first_step"], first["ended"]) == (0, None)
+    assert second["first_step"] == 2 and second["ended"]
 
 
 class DiedError(Exception):
