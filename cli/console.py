@@ -138,6 +138,18 @@ def open_data(
     return data
 
 
+def open_learning(root: Path, extra: list[Path], split: Path | None, quiet: bool) -> "Shapes":
+    """The training models of a data set, and of others besides."""
+    from mem3d.data.joined import Joined
+    from mem3d.data.opening import learning_subset
+
+    learning = open_data(root, "train", split, quiet)
+    if not extra:
+        return learning
+    others = [open_data(path, learning_subset(path), None, quiet) for path in extra]
+    return Joined([learning, *others])
+
+
 def print_skipped(skipped: Iterable[tuple[str, str]]) -> None:
     """Name on stderr what was left out, and why: the first ten, and how many more."""
     listed = list(skipped)

@@ -16,8 +16,8 @@ from mem3d_cli.evaluate import evaluate
 from mem3d_cli.memorise import memorise
 from mem3d_cli.reconstruct import reconstruct
 from mem3d_cli.rekey import rekey
-from mem3d_cli.study import study
 from mem3d_cli.robustness import robustness
+from mem3d_cli.study import study
 from mem3d_cli.train import train
 
 app = typer.Typer(

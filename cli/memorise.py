@@ -23,7 +23,7 @@ from mem3d_cli.console import (
     progress_bar,
     set_threads,
 )
-from mem3d_cli.evaluate import Known
+from mem3d_cli.guard import Known
 
 if TYPE_CHECKING:
     from mem3d.config import Preset

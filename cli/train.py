@@ -19,6 +19,7 @@ from mem3d_cli.console import (
     Threads,
     open_backgrounds,
     open_data,
+    open_learning,
     printable,
     progress_bar,
     resumable,
@@ -68,6 +69,13 @@ def train(  # long: half of it are the options
     split: Annotated[
         Path | None, typer.Option(help="Split file; default: DATA/split.json.")
     ] = None,
+    extra: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="More to learn from: its training list, or all of a folder without a split; may "
+            "be repeated. Validation and test stay DATA's."
+        ),
+    ] = None,
     preset: Annotated[
         str,
         typer.Option(
@@ -89,11 +97,13 @@ def train(  # long: half of it are the options
         Path | None, typer.Option(help="Folder of photos to lay half of the views over.")
     ] = None,
     occluders: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Hide up to this share of the object in half of the views.", min=0, max=0.95
+            help="Largest share of the object to hide in some views; default: the preset's.",
+            min=0,
+            max=0.95,
         ),
-    ] = 0.0,
+    ] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="bfloat16: half the memory traffic, on a GPU faster.")
     ] = None,
@@ -109,6 +119,12 @@ def train(  # long: half of it are the options
     patience: Annotated[
         int | None,
         typer.Option(help="End after so many validations without a better IoU; 0: never.", min=0),
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Any setting of the preset: --set model.shape_encoder=mean; repeatable."
+        ),
     ] = None,
     keep_maps: Annotated[
         bool, typer.Option("--keep-maps", help="Keep a frozen stem's maps in RUN, to resume fast.")
@@ -127,7 +143,7 @@ def train(  # long: half of it are the options
 
     Several processes: torchrun --no-python --nproc-per-node 2 mem3d-cli train ...
     """
-    from mem3d.config import PRESETS
+    from mem3d.config import PRESETS, changed
     from mem3d.replicas import joined
     from mem3d.training import STOPPED
     from mem3d.training import train as train_network
@@ -139,7 +155,7 @@ def train(  # long: half of it are the options
         **{"precision": precision and precision.value, "accumulate": accumulate},
         **{"schedule": schedule and schedule.value, "warmup": warmup, "patience": patience},
     }
-    chosen = _preset(preset, is_random, wishes)
+    chosen = changed(_preset(preset, is_random, wishes), change or [])
     with resumable(run), joined(device) as (replicas, own_device):
         quiet = quiet or not replicas.is_first
         with nullcontext() if replicas.is_first else redirect_stderr(io.StringIO()):
@@ -149,7 +165,7 @@ def train(  # long: half of it are the options
                 _procedural(run / "data", seed, quiet)
             replicas.wait()
             root = run / "data" if data is None else data
-            learning = open_data(root, "train", split, quiet)
+            learning = open_learning(root, extra or [], split, quiet)
             validation = open_data(root, "val", split, quiet, views=1)
         if is_random and PRESETS[preset].train.freeze_stem and not quiet:
             typer.echo(
@@ -179,11 +195,12 @@ def train(  # long: half of it are the options
         typer.echo(json.dumps(row) if as_json else training_summary(run, row))
 
 
-def _augmented(preset: "Preset", photos: "Backgrounds | None", occluders: float) -> "Preset":
+def _augmented(preset: "Preset", photos: "Backgrounds | None", occluders: float | None) -> "Preset":
+    usual = preset.train.augmentation
     augmentation = replace(
-        preset.train.augmentation,
+        usual,
         backgrounds="" if photos is None else photos.fingerprint,
-        hides=occluders,
+        hides=usual.hides if occluders is None else occluders,
     )
     return replace(preset, train=replace(preset.train, augmentation=augmentation))
 

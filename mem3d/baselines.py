@@ -234,7 +234,7 @@ def costly(
         seen = StemFeatures.of(model.encoder, learnt, stored.resolution, progress=progress)
         device = next(model.parameters()).device
         found[STEM] = lambda samples, names, output: seen.nearest(
-            model.encoder, samples.images.to(device)
+            model.encoder, samples.pictures.to(device)
         )
         found[CATEGORY_ORACLE] = lambda samples, names, output: _chosen(
             seen.library, best_of(seen.library, samples.grids, names)

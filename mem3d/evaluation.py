@@ -105,7 +105,7 @@ def score(
     views = TestViews(data, model.config.image_size)
     order = [list(range(i, min(i + batch, len(data)))) for i in range(0, len(data), batch)]
     for samples in loader(views, order, workers=0):
-        images = samples.images.to(device)
+        images = samples.pictures.to(device)
         occupancy, output = predict(model, images, memory, tta=tta, projections=projections)
         names = [data.category(i) for i in samples.models]
         occupancies = {

@@ -124,7 +124,8 @@ class Mem3D(nn.Module):
         """(B, H) from the recalled grids, or from their slots' kept projections."""
         cosines = torch.from_numpy(recalled.cosines).to(features)
         if projections is None:
-            return self.shape_encoder(recalled.priors, recalled.counts, features, cosines)
+            priors, counts = recalled.priors, recalled.counts
+            return self.shape_encoder(priors, counts, features, cosines)  # type: ignore[no-any-return]
         projections.check_of(self.shape_encoder, memory)
         found = projections.of(recalled.slots)
         return self.shape_encoder.fold(found, recalled.counts, features, cosines)

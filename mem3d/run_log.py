@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mem3d import machine
+from mem3d.data.joined import roots
 from mem3d.run import Job
 from memstore.files import write_atomic
 
@@ -61,7 +62,7 @@ class Description:
         """Write it at the start, after `step` optimiser steps."""
         self._path = job.folder / "run.json"
         self._since = time.monotonic()
-        data, validation = job.data, job.validation
+        data, validation, extra = job.data, job.validation, roots(job.data)[1:]
         self._start: Row = {
             **{"started": _now(), "ended": None, "seconds": None, "first_step": step},
             **{"processes": job.replicas.count, "device": job.device, **machine.described()},
@@ -70,6 +71,7 @@ class Description:
             "preset": job.preset.to_dict(),
             "data": str(data.root.resolve()),
             "split": None if data.split is None else str(data.split.resolve()),
+            "extra": [[str(at.resolve()), cut and str(cut.resolve())] for at, cut in extra],
             "training_models": len(data),
             "validation_models": 0 if validation is None else len(validation),
             "fingerprint": job.fingerprint(),
@@ -118,6 +120,15 @@ def run_data(run: str | Path) -> tuple[Path, Path | None]:
         raise ValueError(
             f"{path}: got {error!r}, want a run's description; name the data"
         ) from error
+
+
+def run_extras(run: str | Path) -> list[tuple[Path, Path | None]]:
+    """Folders and split files of what a run learnt from besides; none if it does not tell."""
+    try:
+        listed = json.loads((Path(run) / "run.json").read_text()).get("extra", [])
+        return [(Path(root), None if split is None else Path(split)) for root, split in listed]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return []
 
 
 def write_log(path: Path, rows: list[Row]) -> None:

@@ -5,8 +5,8 @@ number of augmented pictures ("variants"), whose maps are kept in RAM as float16
 variant e modulo their number. The head, the memory and everything behind them train as always.
 
 With a file, the maps lie there instead, mapped into memory: a resumed run, or another process,
-finds them made. The grids and a fingerprint stand in a second file beside it, written last. A
-network that looks voxels up in pictures needs pixels and viewpoints besides; they go with the grids.
+finds them made. The grids and a fingerprint stand in a second file beside it, written last. Pixels
+and viewpoints, which a network needs to look voxels up in the picture, go with the grids.
 """
 
 # M = models, N = variants per model, B = batch, S = side of the stem's maps
@@ -119,13 +119,14 @@ class StemCache:
         for samples in order:
             models = [model for _, model in samples]
             chosen = [epoch % variants for epoch, _ in samples]
-            packed, viewpoints, pixels = (part[models, chosen] for part in self._beside)
-            bits = np.unpackbits(packed, axis=1).view(np.bool_)
+            kept = self._beside
+            bits = np.unpackbits(kept.grids[models, chosen], axis=1).view(np.bool_)
+            pixels = kept.pixels[models, chosen]
             yield Batch(
                 normalise(torch.from_numpy(pixels)) if pixels.size else None,
                 torch.from_numpy(bits.reshape((-1,) + (self._resolution,) * 3)),
                 models,
-                torch.from_numpy(viewpoints),
+                torch.from_numpy(kept.viewpoints[models, chosen]),
                 stem_maps=self.maps[models, chosen].float(),
             )
 
@@ -180,14 +181,13 @@ def _fill(
     done = 0
     for samples, listed in zip(loader(views, order, workers), order, strict=True):
         variant, which = [variant for variant, _ in listed], samples.models
-        assert samples.images is not None
-        found = encoder.stem(samples.images.to(device))
+        found = encoder.stem(samples.pictures.to(device))
         maps[which, variant] = found.half().cpu()
         flat = samples.grids.numpy().reshape(len(which), -1)
         kept.grids[which, variant] = np.packbits(flat, axis=1)
         kept.viewpoints[which, variant] = samples.viewpoints.numpy()
         if size:
-            kept.pixels[which, variant] = to_pixels(samples.images).numpy()
+            kept.pixels[which, variant] = to_pixels(samples.pictures).numpy()
         done += len(which)
         if progress:
             progress(done, models * variants)

@@ -65,6 +65,10 @@ class Backed:
         mixed = laid_over(rgba, np.asarray(behind)).round().astype(np.uint8)
         return np.dstack([mixed, np.full((height, width), 255, np.uint8)])
 
+    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
+        """Camera of a view of model i."""
+        return self.data.camera(i, view)
+
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Silhouette of any grid from the camera of a view of model i."""
         return self.data.projection(i, view, grid)

@@ -61,4 +61,5 @@ def _warped(
     knots = np.linspace(low, high, KNOTS + 1)
     steps = slopes * whole * (high - low) / KNOTS
     ends = np.concatenate([[0.0], np.cumsum(steps)])
-    return np.interp(x, knots, ends - ends[-1] / 2)
+    warped: NDArray[np.float64] = np.interp(x, knots, ends - ends[-1] / 2)
+    return warped

@@ -60,6 +60,10 @@ class Hidden:
         rng = np.random.default_rng([self.seed, name, view])
         return occlude(self.data.image(i, view), self.share, rng)
 
+    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
+        """Camera of a view of model i."""
+        return self.data.camera(i, view)
+
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Silhouette of any grid from the camera of a view of model i, not hidden."""
         return self.data.projection(i, view, grid)

@@ -165,7 +165,8 @@ class R2N2:
     def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
         """Camera of a view, (5,); None where its file cannot be read."""
         try:
-            return self.cameras(i)[view]
+            row: NDArray[np.float64] = self.cameras(i)[view]
+            return row
         except ValueError:
             return None
 

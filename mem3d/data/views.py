@@ -37,6 +37,13 @@ class Batch:
     viewpoints: Tensor
     stem_maps: Tensor | None = None
 
+    @property
+    def pictures(self) -> Tensor:
+        """The images of a batch that has them, as all but a stem cache's have."""
+        if self.images is None:
+            raise ValueError("images: got none, want a batch from `loader`")
+        return self.images
+
 
 # (3, S, S) uint8, (R, R, R) bool, model, (5,) float32
 Sample = tuple[Tensor, Tensor, int, NDArray[np.float32]]
@@ -78,8 +85,8 @@ class TrainingViews(Dataset[Sample]):
         where = UNKNOWN
         if self.with_viewpoints:
             where = viewpoint(self.data.camera(model, view), seen.grid, seen.window)
-        image, grid = torch.from_numpy(seen.pixels), torch.from_numpy(seen.grid)
-        return image, grid, model, np.array(where, np.float32)
+        shown = torch.from_numpy(seen.pixels), torch.from_numpy(seen.grid)
+        return *shown, model, np.array(where, np.float32)
 
     def _view(self, model: int, drawn: int) -> tuple[NDArray[np.uint8], int]:
         """The view drawn, and its number; where it is broken, the next that can be read."""
