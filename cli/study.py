@@ -13,6 +13,7 @@ from mem3d_cli.console import (
     Quiet,
     Threads,
     open_data,
+    open_learning,
     print_json,
     printable,
     progress_bar,
@@ -42,6 +43,9 @@ def study(  # long: half of it are the options
     split: Annotated[
         Path | None, typer.Option(help="Split file; default: DATA/split.json.")
     ] = None,
+    extra: Annotated[
+        list[Path] | None, typer.Option(help="More to learn from, see train; may be repeated.")
+    ] = None,
     stem: Annotated[
         str, typer.Option(help="ResNet-50 weights: imagenet, none, or a safetensors file.")
     ] = "none",
@@ -50,6 +54,9 @@ def study(  # long: half of it are the options
     ),
     epochs: Annotated[int | None, typer.Option(help="Default: the preset's.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of all runs, see train.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each variant.", min=1)] = 3,
     seeds_from: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
     only: Annotated[
@@ -74,15 +81,16 @@ def study(  # long: half of it are the options
 
     Example: mem3d-cli study studies/first --data shapes --stem resnet50.safetensors --epochs 30
     """
+    from mem3d.config import changed
     from mem3d.study import Study, parts
     from mem3d.study_table import write_table
     from mem3d.study_work import work
 
     set_threads(threads)
     names, shares = _names(only), _shares(hide)
-    chosen = _preset(preset, stem, epochs, batch)
+    chosen = changed(_preset(preset, stem, epochs, batch), change or [])
     with resumable(out):
-        learning = open_data(data, "train", split, quiet)
+        learning = open_learning(data, extra or [], split, quiet)
         found = Study(
             folder=out,
             base=chosen,

@@ -107,6 +107,7 @@ class TrainConfig:
     checkpoint_every: int = 1  # epochs; a run that dies goes on from the last one
     workers: int = 2  # loader processes
     seed: int = 0
+    view_seed: int | None = None  # of the augmented pictures; None: `seed`
     precision: Precision = "float32"  # of the forward pass in training; weights are float32
     accumulate: int = 1  # batches whose gradients make one optimiser step
     patience: int = 0  # end after so many validations without a better IoU; 0 = never

@@ -42,6 +42,10 @@ class Beside(NamedTuple):
     viewpoints: NDArray[np.float32]  # (M, N, 5)
     pixels: Bytes  # (M, N, 3, S, S); S = 0 where they are not needed
 
+    def serves(self, views: TrainingViews) -> bool:
+        """Whether pixels are there, if they are needed."""
+        return bool(self.pixels.size) or not views.with_viewpoints
+
 
 class StemCache:
     """Stem maps and grids of every variant of every model.
@@ -83,7 +87,8 @@ class StemCache:
             ValueError: the maps would not fit into MAX_BYTES of RAM, or onto the disk.
         """
         name = fingerprint(encoder, views, variants)
-        if file is not None and (found := _found_beside(file, name)) is not None:
+        found = None if file is None else _found_beside(file, name)
+        if file is not None and found is not None and found.serves(views):
             return StemCache(_mapped(file), found, name)
         side = -(-encoder.image_size // 8)
         shape = (len(views.data), variants, STEM_CHANNELS, side, side)
@@ -107,6 +112,8 @@ class StemCache:
     def check(self, encoder: Encoder, views: TrainingViews, variants: int) -> None:
         """Raise ValueError unless the maps are those that `build` would give."""
         want = fingerprint(encoder, views, variants)
+        if not self._beside.serves(views):
+            raise ValueError("cache: got no pixels, want them too; build one with viewpoints")
         if self.fingerprint != want:
             raise ValueError(
                 f"cache: got maps of fingerprint {self.fingerprint}, want {want}: the same models, "
@@ -139,8 +146,6 @@ def fingerprint(encoder: Encoder, views: TrainingViews, variants: int) -> str:
     data, found = views.data, hashlib.sha256()
     models = [(data.source(i), data.views(i)) for i in range(len(data))]
     settings = [views.image_size, views.seed, views.augment, asdict(views.augmentation), variants]
-    if views.with_viewpoints:
-        settings.append("viewpoints")
     found.update(json.dumps([models, settings]).encode())
     for name, weight in encoder.stem.state_dict().items():
         found.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())

@@ -108,7 +108,10 @@ def parts(study: Study, names: tuple[str, ...], seeds: range) -> list[Part]:
 def part(study: Study, name: str, seed: int) -> Part:
     """The run of a variant and a seed."""
     changed = variants(len(study.learning))[name](study.base)
-    return Part(name, seed, replace(changed, train=replace(changed.train, seed=seed)))
+    train = replace(changed.train, seed=seed)
+    if train.variants:  # all runs share one cache of pictures
+        train = replace(train, view_seed=study.base.train.seed)
+    return Part(name, seed, replace(changed, train=train))
 
 
 def run_folder(study: Study, one: Part) -> Path:

@@ -3,15 +3,19 @@
 A run that another process is training is passed over.
 """
 
+import fcntl
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 from mem3d.checkpoint import load
 from mem3d.data.hidden import Hidden
 from mem3d.data.shapes import Shapes
+from mem3d.encoder import Encoder, load_stem
 from mem3d.evaluation import FIXED_THRESHOLD, NEAREST, NETWORK, macro, score
 from mem3d.run import LAST
 from mem3d.run_log import read_log
+from mem3d.stem_cache import StemCache
 from mem3d.study import (
     Part,
     Result,
@@ -23,6 +27,7 @@ from mem3d.study import (
     standing,
     write_result,
 )
+from mem3d.supply import training_views
 from mem3d.training import train
 from memstore import LockedError
 
@@ -53,6 +58,7 @@ def work(
         ValueError: a result or a run is of other settings; or as `training.train`.
     """
     passed_over = []
+    cache: StemCache | None = None
     for behind, one in enumerate(todo):
 
         def tell(note: str, behind: int = behind, name: str = one.name) -> None:
@@ -63,7 +69,8 @@ def work(
         tell(stands)
         try:
             if stands in ("new", "begun"):
-                _train(study, one, tell)
+                cache = cache or _cache(study, one, tell)
+                _train(study, one, cache, tell)
             if stands != "done":
                 write_result(study, one, _result(study, one, tell))
                 if on_result:
@@ -75,7 +82,29 @@ def work(
     return passed_over
 
 
-def _train(study: Study, one: Part, tell: Tell) -> None:
+def _cache(study: Study, one: Part, tell: Tell) -> StemCache | None:
+    """The maps that all runs share, made by whichever process comes first."""
+    if not one.preset.train.variants:
+        return None
+    encoder = Encoder(study.base.model)
+    load_stem(encoder.stem, study.stem)
+    encoder.freeze_stem()
+    study.folder.mkdir(parents=True, exist_ok=True)
+    with (study.folder / ".stem_maps.lock").open("w") as lock:
+        tell("waiting for the stem's maps")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return StemCache.build(
+            encoder,
+            training_views(study.learning, replace(one.preset, model=study.base.model)),
+            one.preset.train.variants,
+            batch=one.preset.train.batch,
+            workers=one.preset.train.workers,
+            file=study.folder / "stem_maps.npy",
+            progress=lambda done, total: tell(f"{done}/{total} pictures through the stem"),
+        )
+
+
+def _train(study: Study, one: Part, cache: StemCache | None, tell: Tell) -> None:
     """The one place where a study trains."""
     train(
         study.learning,
@@ -84,7 +113,7 @@ def _train(study: Study, one: Part, tell: Tell) -> None:
         one.preset,
         stem=study.stem,
         device=study.device,
-        on_prepare=lambda done, total: tell(f"{done}/{total} pictures through the stem"),
+        cache=cache,
         on_step=lambda done, total, row: tell(f"step {done}/{total}, bce {row['bce']:.3f}"),
     )
 

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from mem3d.config import Preset
+from mem3d.data.backgrounds import Backgrounds
+from mem3d.data.shapes import Shapes
 from mem3d.data.views import Batch, Schedule, TrainingViews, loader
 from mem3d.run import Job, Run
 from mem3d.stem_cache import StemCache
@@ -26,18 +29,26 @@ class Supply:
     keep_maps: bool = False
 
 
-def batches(run: Run, job: Job, supply: Supply) -> Iterator[Batch]:
-    """The rest of the run, a batch per forward: this process's part of each."""
-    config, size = job.preset.train, job.preset.model.image_size
-    views = TrainingViews(
-        job.data,
-        size,
-        seed=config.seed,
+def training_views(
+    data: Shapes, preset: Preset, backgrounds: Backgrounds | None = None
+) -> TrainingViews:
+    """The pictures that a run of a preset is shown."""
+    config = preset.train
+    return TrainingViews(
+        data,
+        preset.model.image_size,
+        seed=config.seed if config.view_seed is None else config.view_seed,
         augment=config.augment,
         augmentation=config.augmentation,
-        backgrounds=job.backgrounds,
-        with_viewpoints=job.preset.model.lift,
+        backgrounds=backgrounds,
+        with_viewpoints=preset.model.lift,
     )
+
+
+def batches(run: Run, job: Job, supply: Supply) -> Iterator[Batch]:
+    """The rest of the run, a batch per forward: this process's part of each."""
+    config = job.preset.train
+    views = training_views(job.data, job.preset, job.backgrounds)
     start = job.pace.forwards_before(run.step)
     schedule = Schedule(len(job.data), config.batch, config.epochs, seed=config.seed, start=start)
     parts = (list(job.replicas.part(samples)) for samples in schedule)

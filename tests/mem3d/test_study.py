@@ -121,7 +121,8 @@ def test_what_stands_for_another_is_told(finished):
     assert rows["mse"]["same_as"] == "base" and rows["base"]["same_as"] is None
     assert rows["mse"]["val"] == rows["base"]["val"]
     assert "| mse (= base) |" in (finished.folder / "table.md").read_text()
-    assert set(rows) == {"base", "no-memory", "mse", "exclude-off"}  # the last is tiny's own too
+    own = {"mse", "exclude-off", "no-fuse", "no-lift", "vector-only"}  # tiny has none of these
+    assert set(rows) == {"base", "no-memory"} | own
 
 
 def test_the_files_for_people_are_written(finished):
@@ -237,6 +238,9 @@ CHANGED = {
     "no-triplet": {"train.triplet_weight"},
     "exclude-on": {"train.exclude_self"},
     "exclude-off": {"train.exclude_self"},
+    "no-fuse": {"model.fuse"},
+    "no-lift": {"model.lift"},
+    "vector-only": {"model.fuse", "model.lift", "model.refiner"},
     **{name: {"model.priors"} for name in ("k1", "k4", "k8", "k-all")},
     **{name: {"memory.capacity"} for name in ("memory-50", "memory-200", "memory-all")},
 }
