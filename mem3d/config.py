@@ -137,8 +137,7 @@ def _rebuilt_model(fields: dict[str, Any]) -> ModelConfig:
     """From a plain dict; ValueError if a field is unknown or of another type."""
     try:
         for name in ("head", "decoder"):
-            if name in fields:
-                fields[name] = tuple(fields[name])
+            fields[name] = tuple(fields[name])
         return ModelConfig(**fields)
     except TypeError as error:
         raise ValueError(f"model: got {error}, want the fields of ModelConfig") from error
@@ -280,7 +279,8 @@ def changed(preset: Preset, settings: Iterable[str]) -> Preset:
         inside: Any = fields
         for part in parts:
             inside = inside.get(part) if isinstance(inside, dict) else None
-        if not (equals and isinstance(inside, dict)) or name not in inside:
+        known = inside if isinstance(inside, dict) else {}
+        if not equals or name not in known or isinstance(known[name], dict):
             raise ValueError(f"setting: got {setting!r}, want a field of the preset, =, a value")
         try:
             inside[name] = json.loads(text)

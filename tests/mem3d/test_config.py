@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from mem3d.config import PAPER, PRESETS, ModelConfig, Preset, TrainConfig
+from mem3d.config import PAPER, PRESETS, SMALL, ModelConfig, Preset, TrainConfig, changed
 
 
 @pytest.mark.parametrize(("size", "want"), [(224, 12544), (128, 4096), (137, 4096), (112, 2304)])
@@ -107,3 +107,37 @@ def test_damaged_augmentation_is_refused(damage):
 def test_settings_cannot_be_changed_by_accident():
     with pytest.raises(FrozenInstanceError):
         PAPER.train.epochs = 3
+
+
+def test_single_settings_are_changed():
+    got = changed(
+        SMALL,
+        [
+            "model.shape_encoder=mean",
+            "train.halve_at=[0.5]",
+            "train.augmentation.hides=0",
+            "model.image_size=64",
+        ],
+    )
+    assert got.model.shape_encoder == "mean" and got.train.halve_at == (0.5,)
+    assert got.train.augmentation.hides == 0
+    assert got.memory.key_dim == got.model.feature_dim == 512
+    assert changed(SMALL, []) == SMALL
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "model.shapes=3",
+        "epochs=3",
+        "train.epochs",
+        "train.epochs.x=3",
+        "model.refiner=wide",
+        "memory=3",
+        "model.head=3",
+        "train.epochs=0",
+    ],
+)
+def test_settings_that_lead_nowhere_are_refused(setting):
+    with pytest.raises(ValueError, match="got"):
+        changed(SMALL, [setting])

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mem3d.losses import reconstruction_loss, voxel_triplet_loss
+from mem3d.losses import dice_loss, reconstruction_loss, voxel_triplet_loss
 
 X, Y = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
 YES = torch.tensor([True])
@@ -55,3 +55,22 @@ def test_triplet_pulls_towards_the_positive_key():
     voxel_triplet_loss(features, X, Y, YES, margin=0.1).backward()
     step = features.grad[0]
     assert step[0] < 0 < step[1]  # descending moves towards x, away from y
+
+
+def test_dice_by_hand():
+    grids = torch.zeros(2, 2, 2, 2, dtype=torch.bool)
+    grids[0, 0] = grids[1] = True
+    sure = torch.where(grids, 50.0, -50.0)
+    assert dice_loss(sure, grids).item() == pytest.approx(0, abs=1e-6)
+    halves = torch.zeros(2, 2, 2, 2)  # p = .5 everywhere
+    first, second = 1 - (2 * 2 + 1) / (4 + 4 + 1), 1 - (2 * 4 + 1) / (4 + 8 + 1)
+    assert dice_loss(halves, grids).item() == pytest.approx((first + second) / 2)
+
+
+def test_dice_weighs_a_thin_shape_as_much_as_a_solid_one():
+    thin, solid = (torch.zeros(1, 8, 8, 8, dtype=torch.bool) for _ in range(2))
+    thin[0, 0, 0], solid[0] = True, True
+    missed = torch.full((1, 8, 8, 8), -50.0)
+    assert dice_loss(missed, thin) > 0.85
+    both = torch.cat([missed, torch.full((1, 8, 8, 8), 50.0)])
+    assert dice_loss(both, torch.cat([thin, solid])) > 0.4

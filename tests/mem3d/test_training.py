@@ -12,14 +12,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mem3d import checkpoint
-from mem3d.config import TINY
+from mem3d.config import TINY, changed
 from mem3d.data.backgrounds import Backgrounds
+from mem3d.data.joined import Joined
 from mem3d.data.r2n2 import R2N2
+from mem3d.data.selection import Selection
 from mem3d.data.views import TrainingViews
 from mem3d.encoder import build_stem
 from mem3d.run import Run
+from mem3d.run_log import read_log, run_data, run_extras
 from mem3d.stem_cache import StemCache
 from mem3d.step import train_step
 from mem3d.training import train
@@ -419,3 +423,65 @@ def test_patience_without_validation_is_refused(sets, tmp_path):
     preset = replace(PRESET, train=replace(PRESET.train, patience=3))
     with pytest.raises(ValueError, match="patience: got 3 without validation"):
         train(sets[0], None, tmp_path, preset)
+
+
+FULL = changed(
+    PRESET,
+    [
+        *("model.refiner=8", "model.refiner_blocks=1", "model.fuse=true", "model.lift=true"),
+        *("train.dice_weight=0.2", "train.freeze_stem=true", "train.variants=2"),
+        *("train.precision=bfloat16", "train.schedule=cosine", "train.warmup=2"),
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def stem_file(tmp_path_factory):
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("stem") / "stem.safetensors"
+    save_file({k: v.contiguous() for k, v in build_stem().state_dict().items()}, path)
+    return path
+
+
+def test_a_lifting_run_learns_cameras_and_goes_on_exactly(sets, stem_file, tmp_path):
+    train(*sets, tmp_path / "whole", FULL, stem=stem_file)
+    rows = read_log(tmp_path / "whole" / "log.jsonl", 10**6)
+    assert all(math.isfinite(row["viewpoint"]) and 0 < row["dice"] < 1 for row in rows)
+
+    def die(step, *_):
+        if step == 5:
+            raise DiedError
+
+    with pytest.raises(DiedError):
+        train(*sets, tmp_path / "died", FULL, stem=stem_file, on_step=die)
+    train(*sets, tmp_path / "died", FULL, stem=stem_file)
+    assert_same(contents(tmp_path / "whole"), contents(tmp_path / "died"))
+
+
+def test_several_sets_are_learnt_from_and_told(sets, stem_file, tmp_path):
+    both = Joined([sets[0], sets[1]])
+    train(both, sets[1], tmp_path, PRESET)
+    described = json.loads((tmp_path / "run.json").read_text())
+    assert described["training_models"] == len(sets[0]) + len(sets[1])
+    assert run_data(tmp_path)[0] == sets[0].root.resolve()
+    assert [root for root, _ in run_extras(tmp_path)] == [sets[1].root.resolve()]
+
+
+def test_variants_of_one_mesh_are_one_source(sets, tmp_path):
+    data = Renamed(sets[0], {i: f"made/one-v{i:02d}" for i in range(len(sets[0]))})
+    train(data, None, tmp_path, replace(PRESET, train=replace(PRESET.train, epochs=1)))
+    with Memory.open(tmp_path / "memory", mode="r") as memory:
+        assert set(memory.sources) == {"made/one"}
+    [row] = read_log(tmp_path / "log.jsonl", 10**6)
+    assert row["priors"] == 0  # each picture may not recall its own family, which is all there is
+
+
+class Renamed(Selection):
+    """A data set under other names."""
+
+    def __init__(self, data, names):
+        super().__init__(data, range(len(data)))
+        self.names = names
+
+    def source(self, i):
+        return self.names[i]
