@@ -26,7 +26,7 @@ class ViewpointHead(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(features, hidden),
-            nn.BatchNorm1d(hidden),
+            nn.LayerNorm(hidden),  # a batch may be a single image
             nn.ReLU(True),
             nn.Dropout(dropout),
             nn.Linear(hidden, BINS + 4),
