@@ -135,7 +135,8 @@ def train_view(
     image[:] = colors[:, 4, None, None].clip(0, 255)  # ground alone
     shown_at = image[:, rows, columns]
     shown_at[:] = shown.clip(0, 255, out=shown).reshape(shown_at.shape)
-    window = Window(side / shortest, shift[0] / shortest, shift[1] / shortest, is_mirrored)
+    x, y = (shift / shortest).tolist()
+    window = Window(side / shortest, x, y, is_mirrored)
     return View(image, np.ascontiguousarray(grid), window)
 
 
