@@ -10,6 +10,8 @@ Source: pixel-aligned features as in DISN (Xu et al. 2019) and PIFu (Saito et al
 
 # B = batch, P = points, F = channels of a map, N = voxels per side
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,9 +21,13 @@ from mem3d.data.viewpoints import FOCAL_IN_CROP
 NEAREST = 0.2  # grid sides; points closer to the camera are taken to be as far as this
 
 
-def centres(side: int) -> Tensor:
-    """(side**3, 3) voxel centres x, y, z in [-.5, .5], in the order of a flattened grid."""
-    along = (torch.arange(side) + 0.5) / side - 0.5
+@cache
+def centres(side: int, device: torch.device | None = None) -> Tensor:
+    """(side**3, 3) voxel centres x, y, z in [-.5, .5], in the order of a flattened grid.
+
+    Kept, since they are wanted in every step; not to be changed.
+    """
+    along = (torch.arange(side, device=device) + 0.5) / side - 0.5
     return torch.stack(torch.meshgrid(along, along, along, indexing="ij"), dim=-1).reshape(-1, 3)
 
 

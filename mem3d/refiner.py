@@ -48,8 +48,6 @@ class Refiner(nn.Module):
         self.last = nn.ConvTranspose3d(width, 1, 2, stride=2)
         nn.init.zeros_(self.last.weight)
         nn.init.constant_(self.last.bias, _RARE)  # type: ignore[arg-type]  # it has one
-        self.register_buffer("fine", centres(self.resolution), persistent=False)
-        self.register_buffer("coarse", centres(self.resolution // 2), persistent=False)
 
     def forward(
         self,
@@ -104,8 +102,9 @@ class Refiner(nn.Module):
     def _lifted(self, images: Tensor, maps: Tensor, viewpoints: Tensor) -> Tensor:
         """(B, width, N, N, N) from the picture and the stem's maps."""
         assert self.pixels is not None
-        side, coarse = self.resolution // 2, self.get_buffer("coarse")
-        places, _ = project(viewpoints, self.get_buffer("fine"))
+        side, device = self.resolution // 2, viewpoints.device
+        coarse = centres(side, device)
+        places, _ = project(viewpoints, centres(self.resolution, device))
         pixels = lift(self.pixels(images).float(), places, self.resolution)
         places, nearness = project(viewpoints, coarse)
         looked_up = lift(self.maps(maps).float(), places, side)

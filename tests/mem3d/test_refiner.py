@@ -8,6 +8,7 @@ from mem3d.config import TINY, ModelConfig
 from mem3d.model import Mem3D
 from mem3d.recall import Recalled, nothing_recalled
 from mem3d.refiner import SHOWN, Refiner, moved
+from memstore import Memory
 
 CONFIG = replace(TINY.model, refiner=8, refiner_blocks=1, fuse=True, lift=True, priors=6)
 
@@ -114,3 +115,20 @@ def test_training_cameras_are_true_or_guessed():
 def test_settings_that_do_not_fit_are_refused(fields, match):
     with pytest.raises(ValueError, match=match):
         ModelConfig(**({"image_size": 64, "head": (16, 8, 8), "hidden": 16} | fields))
+
+
+def test_what_is_loaded_sees_what_was_saved():
+    torch.manual_seed(0)
+    model = Mem3D(CONFIG).eval()
+    torch.nn.init.normal_(model.refiner.last.weight)
+    with torch.device("meta"):  # as checkpoint.load builds it
+        loaded = Mem3D(CONFIG).eval()
+    loaded.to_empty(device="cpu")
+    for tensor in loaded.state_dict().values():
+        tensor.fill_(7)
+    for buffer in loaded.buffers():
+        buffer.fill_(7)
+    loaded.load_state_dict(model.state_dict())
+    image, memory = torch.randn(1, 3, 64, 64), Memory(TINY.memory)
+    with torch.inference_mode():
+        assert torch.equal(model(image, memory).logits, loaded(image, memory).logits)

@@ -22,6 +22,7 @@ from mem3d.data.r2n2 import R2N2
 from mem3d.data.selection import Selection
 from mem3d.data.views import TrainingViews
 from mem3d.encoder import build_stem
+from mem3d.evaluation import macro, score
 from mem3d.run import Run
 from mem3d.run_log import read_log, run_data, run_extras
 from mem3d.stem_cache import StemCache
@@ -456,6 +457,10 @@ def test_a_lifting_run_learns_cameras_and_goes_on_exactly(sets, stem_file, tmp_p
         train(*sets, tmp_path / "died", FULL, stem=stem_file, on_step=die)
     train(*sets, tmp_path / "died", FULL, stem=stem_file)
     assert_same(contents(tmp_path / "whole"), contents(tmp_path / "died"))
+    model, memory, _ = checkpoint.load(tmp_path / "whole", "last")
+    with memory:  # what is loaded sees what the network saw that was trained
+        scores = score(model, memory, sets[1])
+    assert macro(scores, "network", 0.3) == pytest.approx(rows[-1]["val_iou"], abs=1e-6)
 
 
 def test_several_sets_are_learnt_from_and_told(sets, stem_file, tmp_path):
