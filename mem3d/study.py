@@ -130,8 +130,8 @@ def standing(study: Study, one: Part) -> Standing:
         return "done"
     if result is not None and (folder / BEST).exists():
         return "to score"
-    if not (folder / LAST).exists():
-        return "new"
+    if not (folder / LAST).exists():  # only of a finished run is the last checkpoint deleted
+        return "to score" if (folder / BEST).exists() else "new"
     config = one.preset.train
     steps = Schedule(len(study.learning), config.batch, config.epochs, seed=config.seed).steps
     return "to score" if read_state(folder / LAST).step >= steps else "begun"

@@ -148,6 +148,17 @@ def test_finished_runs_are_skipped(finished, no_training):
     assert work(finished, todo) == []
 
 
+def test_a_result_that_was_deleted_is_scored_again(finished, no_training, tmp_path):
+    study = replace(finished, folder=shutil.copytree(finished.folder, tmp_path / "copy"))
+    path = study.folder / "results" / "base-s0.json"
+    before = json.loads(path.read_text())
+    path.unlink()
+    todo = parts(study, ("base",), range(1))
+    assert standing(study, todo[0]) == "to score"
+    work(study, todo)
+    assert json.loads(path.read_text()) == before
+
+
 def test_only_the_best_checkpoint_is_kept(finished):
     folder = finished.folder / "runs" / "base-s0"
     assert (folder / "best.safetensors").exists() and not (folder / "last.safetensors").exists()
