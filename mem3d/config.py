@@ -32,6 +32,8 @@ class ModelConfig:
     refiner_blocks: int = 2  # pairs of convolutions in it
     fuse: bool = False  # recalled grids go into the refiner, voxel by voxel
     lift: bool = False  # so do image features, by way of a camera guessed from the picture
+    passes: int = 1  # from the second on, what is recalled is what looks most like the last answer
+    pool: int = 64  # slots nearest by key among which that is looked for
 
     def __post_init__(self) -> None:
         for name in ("image_size", "hidden", "priors", "head", "decoder"):
@@ -53,6 +55,8 @@ class ModelConfig:
                 f"refiner, refiner_blocks: got {self.refiner}, {self.refiner_blocks}, "
                 "want >= 0, 1 to 64"
             )
+        if not (1 <= self.passes <= 16 and 1 <= self.pool <= LARGEST):
+            raise ValueError(f"passes, pool: got {self.passes}, {self.pool}, want 1 to 16, >= 1")
         if (self.fuse or self.lift) and not self.refiner:
             raise ValueError("refiner: got 0 channels, want some for fuse and lift")
         if self.refiner and len(self.decoder) < 2:

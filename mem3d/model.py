@@ -10,7 +10,7 @@ from mem3d.config import ModelConfig
 from mem3d.decoder import Decoder
 from mem3d.encoder import Encoder, Seen
 from mem3d.projections import SlotProjections
-from mem3d.recall import ReadableMemory, Recalled, nothing_recalled, recall
+from mem3d.recall import ReadableMemory, Recalled, nothing_recalled, recall, recall_again
 from mem3d.refiner import Refiner, moved
 from mem3d.shape_encoder import ShapeEncoder
 from mem3d.viewpoint_head import ViewpointHead, decode
@@ -96,23 +96,46 @@ class Mem3D(nn.Module):
             viewpoints: (B, 5) true ones, nan where not known, to train with; else they are guessed.
             projections: see `forward`.
         """
-        features = seen.features
-        if self.shape_encoder.reads:
-            recalled = recall(memory, features, self.config.priors, exclude)
-        else:
-            recalled = nothing_recalled(features, self.config.resolution)
-        prior_vectors = self._prior_vectors(features, recalled, memory, projections)
-        if self.refiner is None:
-            return Output(self.decoder(features, prior_vectors), features, recalled)
-        guess, cameras = None, None
+        features, guess, cameras = seen.features, None, None
         if self.viewpoint is not None:
             guess = self.viewpoint(features)
             cameras = decode(guess).detach()
             if viewpoints is not None:
                 cameras = moved(viewpoints, cameras)
-        grown = self.decoder.grow(features, prior_vectors)
-        logits = self.refiner(grown, recalled, seen.images, seen.maps, cameras)
+        if not self.shape_encoder.reads:
+            recalled = nothing_recalled(features, self.config.resolution)
+            logits = self._logits(seen, recalled, memory, cameras, projections)
+            return Output(logits, features, recalled, guess)
+        recalled = recall(memory, features, self.config.priors, exclude)
+        for _ in range(self._passes() - 1):
+            with torch.no_grad():
+                answers = self._logits(seen, recalled, memory, cameras, projections).sigmoid()
+            recalled = recall_again(
+                memory, features, answers, self.config.priors, self.config.pool, exclude
+            )
+        logits = self._logits(seen, recalled, memory, cameras, projections)
         return Output(logits, features, recalled, guess)
+
+    def _passes(self) -> int:
+        """How often to recall; training takes one or all, by chance, as it needs both."""
+        if self.training and self.config.passes > 1 and torch.rand(()) < 0.5:
+            return 1
+        return self.config.passes
+
+    def _logits(
+        self,
+        seen: Seen,
+        recalled: Recalled,
+        memory: ReadableMemory,
+        cameras: Tensor | None,
+        projections: SlotProjections | None,
+    ) -> Tensor:
+        """(B, R, R, R) from the image and what was recalled."""
+        prior_vectors = self._prior_vectors(seen.features, recalled, memory, projections)
+        if self.refiner is None:
+            return self.decoder(seen.features, prior_vectors)  # type: ignore[no-any-return]
+        grown = self.decoder.grow(seen.features, prior_vectors)
+        return self.refiner(grown, recalled, seen.images, seen.maps, cameras)  # type: ignore[no-any-return]
 
     def _prior_vectors(
         self,

@@ -120,6 +120,57 @@ def nothing_recalled(features: Tensor, resolution: int) -> Recalled:
     )
 
 
+def recall_again(
+    memory: ReadableMemory,
+    features: Tensor,
+    answers: Tensor,
+    k: int,
+    pool: int,
+    exclude: Sequence[str | None] | None = None,
+) -> Recalled:
+    """Read the priors that fit a first answer, not the image's key alone.
+
+    Of the `pool` slots nearest by key, those are taken whose cosine times soft IoU with the answer
+    is highest. A key tells the kind of object; the answer tells its proportions.
+
+    Args:
+        memory: where to read.
+        features: (B, C).
+        answers: (B, R, R, R) occupancy in [0, 1], what was reconstructed so far.
+        k: most priors per image.
+        pool: slots to choose from, >= k.
+        exclude: as `recall`.
+
+    Returns:
+        The priors in the order of that product; `cosines` are of the keys, as ever.
+    """
+    found = recall(memory, features, max(k, pool), exclude)
+    rows = torch.arange(len(features), device=features.device)[:, None]
+    fit = soft_iou(answers.float(), found.priors.float())
+    cosines = torch.from_numpy(found.cosines).to(fit)
+    real = torch.arange(fit.shape[1], device=fit.device) < found.counts[:, None]
+    scores = torch.where(real, fit * cosines, -torch.inf)
+    order = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
+    chosen = order.cpu().numpy()
+    return Recalled(
+        priors=found.priors[rows, order],
+        counts=found.counts.clamp(max=k),
+        slots=np.take_along_axis(found.slots, chosen, axis=1),
+        cosines=np.take_along_axis(found.cosines, chosen, axis=1),
+    )
+
+
+def soft_iou(answers: Tensor, priors: Tensor) -> Tensor:
+    """(B, K) sum(p v) / sum(p + v - p v) of answers (B, R, R, R) and binary priors (B, K, R, R, R).
+
+    0 where both are empty.
+    """
+    p_BV, v_BKV = answers.flatten(1), priors.flatten(2)
+    shared_BK = torch.einsum("bv,bkv->bk", p_BV, v_BKV)
+    either_BK = p_BV.sum(1, keepdim=True) + v_BKV.sum(2) - shared_BK
+    return shared_BK / either_BK.clamp(min=1e-6)
+
+
 def contrast_keys(
     memory: WritableMemory, features: Tensor, grids: Grids
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,6 +10,7 @@ from mem3d.config import PAPER, TINY
 from mem3d.data.transforms import test_input as to_input
 from mem3d.losses import reconstruction_loss
 from mem3d.model import Mem3D
+from mem3d.recall import recall_again
 from memstore import Memory
 from tests.made_up import blob, picture
 
@@ -135,3 +136,27 @@ def test_other_shape_encoders_use_the_memory_too(kind):
     assert all(weight.grad.any() for weight in model.shape_encoder.parameters())
     without = model(images(), Memory(TINY.memory))
     assert not torch.allclose(output.logits, without.logits)
+
+
+def test_a_second_pass_recalls_what_fits_the_first_answer(model):
+    config = replace(TINY.model, passes=2, pool=4, priors=1)
+    torch.manual_seed(0)
+    twice = Mem3D(config).eval()
+    memory = filled_memory(twice)
+    with torch.inference_mode():
+        once = replace(config, passes=1)
+        first = Mem3D(once).eval()
+        first.load_state_dict(twice.state_dict())
+        before, after = first(images(), memory), twice(images(), memory)
+        answers = before.logits.sigmoid()
+        want = recall_again(memory, before.features, answers, 1, 4)
+    assert after.recalled.slots.tolist() == want.slots.tolist()
+    assert torch.equal(after.recalled.priors, want.priors)
+
+
+def test_training_takes_one_pass_or_all_by_chance():
+    torch.manual_seed(0)
+    model = Mem3D(replace(TINY.model, passes=3))
+    assert {model._passes() for _ in range(40)} == {1, 3}
+    model.eval()
+    assert {model._passes() for _ in range(40)} == {3}

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mem3d.config import TINY
-from mem3d.recall import contrast_keys, recall, remember
-from memstore import FeatureError, Memory
+from mem3d.recall import contrast_keys, recall, recall_again, remember, soft_iou
+from memstore import FeatureError, Memory, MemoryConfig
 from tests.made_up import blob
 
 C = TINY.memory.key_dim
@@ -65,3 +65,53 @@ def test_contrast_gives_the_keys_of_the_right_slots(memory):
 def test_an_empty_memory_has_nothing_to_contrast():
     _, _, valid = contrast_keys(Memory(TINY.memory), axis(0), blob(0)[None])
     assert valid.tolist() == [False]
+
+
+def naive_again(memory, feature, answer, k, pool, exclude):
+    """One image at a time, slot by slot."""
+    found = memory.read(feature[None], pool, exclude=exclude)
+    scored = []
+    for place in range(int(found.counts[0])):
+        value = found.values[0, place].astype(np.float64)
+        shared = (answer * value).sum()
+        either = answer.sum() + value.sum() - shared
+        fit = shared / max(either, 1e-6)
+        scored.append((fit * found.cosines[0, place], -place, int(found.slots[0, place])))
+    return [slot for *_, slot in sorted(scored, reverse=True)[:k]]
+
+
+@pytest.mark.parametrize("pool", [3, 64])
+def test_recalling_again_takes_what_fits_the_answer(pool):
+    rng = np.random.default_rng(0)
+    memory = Memory(MemoryConfig(capacity=40, key_dim=8, resolution=8, beta=0.0, delta=1.0))
+    grids = rng.random((30, 8, 8, 8)) < 0.4
+    keys = rng.normal(size=(30, 8)).astype(np.float32)
+    memory.write(keys, grids, [f"s/{i % 10}" for i in range(30)])
+    features = rng.normal(size=(5, 8)).astype(np.float32)
+    answers = rng.random((5, 8, 8, 8)).astype(np.float32)
+    exclude = ["s/1", None, "s/2", None, "s/3"]
+    got = recall_again(
+        memory, torch.from_numpy(features), torch.from_numpy(answers), 3, pool, exclude
+    )
+    for b in range(5):
+        want = naive_again(memory, features[b], answers[b], 3, pool, [exclude[b]])
+        count = int(got.counts[b])
+        assert count == len(want) and got.slots[b, :count].tolist() == want
+        np.testing.assert_array_equal(got.priors[b, :count].numpy(), memory.values(want))
+        for place, slot in enumerate(want):
+            key, feature = memory.keys(np.array([slot]))[0], features[b]
+            cosine = key @ feature / np.linalg.norm(feature)
+            assert got.cosines[b, place] == pytest.approx(cosine, abs=1e-5)
+
+
+def test_recalling_again_from_an_empty_memory_gives_nothing():
+    memory = Memory(MemoryConfig(capacity=4, key_dim=8, resolution=8))
+    got = recall_again(memory, torch.ones(2, 8), torch.ones(2, 8, 8, 8), 3, 64)
+    assert got.counts.tolist() == [0, 0] and got.priors.abs().sum() == 0
+
+
+def test_soft_iou_by_hand():
+    answers = torch.tensor([0.5, 1.0, 0, 0, 0, 0, 0, 0]).view(1, 2, 2, 2)
+    priors = torch.tensor([[1.0, 1, 0, 0, 0, 0, 0, 0], [0.0] * 8]).view(1, 2, 2, 2, 2)
+    assert soft_iou(answers, priors).tolist() == [[0.75, 0.0]]
+    assert soft_iou(torch.zeros(1, 2, 2, 2), priors)[0, 1] == 0
