@@ -149,6 +149,15 @@ def test_one_name_may_be_of_several_shapes(data):
         np.testing.assert_allclose(fresh.keys[fresh.shapes[slot]], want, atol=1e-5)
 
 
+def test_only_shapes_that_are_asked_for_are_read(memory, data, monkeypatch):
+    read, members = [], families(data)
+    grid = data.grid
+    monkeypatch.setattr(data, "grid", lambda i: read.append(i) or grid(i))
+    monkeypatch.setattr(data, "source", None)
+    found = staleness(network(0), memory, data, sample=3, members=members)
+    assert len(read) <= 3 and len(found.slots) + sum(found.kept.values()) == 3
+
+
 def test_families_are_named_after_their_mesh(data):
     variants = Renamed(data, [0, 1, 2], ["b", "a-v01", "a"])
     assert families(variants) == {"b": [0], "a": [1, 2]}
