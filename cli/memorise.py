@@ -149,6 +149,7 @@ def _models(
     quiet: bool,
 ) -> "Write":
     """What writes the models of a data set."""
+    from mem3d.data.deforming import family
     from mem3d.memorising import memorise as write
 
     record: Record = {
@@ -156,7 +157,7 @@ def _models(
         "split": None if models.split is None else str(models.split.resolve()),
         "subset": subset,
         "views": views,
-        "sources": list(dict.fromkeys(models.source(i) for i in range(len(models)))),
+        "sources": list(dict.fromkeys(family(models.source(i)) for i in range(len(models)))),
     }
 
     def written(copy: "Memory") -> "tuple[Memorised, Record]":

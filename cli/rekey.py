@@ -49,8 +49,8 @@ def rekey(
 ) -> None:
     """Tell how stale a memory's keys are, and compute them anew with the present encoder.
 
-    A slot's shape is looked for in the data by name and grid; other slots keep their key. Library:
-    mem3d.rekeying.
+    A slot's shape is looked for in the data by family and grid; other slots keep their key.
+    Library: mem3d.rekeying.
     Example: mem3d-cli rekey runs/first --data shapes --out runs/rekeyed
     """
     from mem3d.checkpoint import load
@@ -89,12 +89,13 @@ def rekey(
 def _of_memory(
     memory: "Memory", root: Path, split: Path | None, views: int, quiet: bool
 ) -> "Shapes":
-    """The models whose shapes the memory names, each read once, for a data set may be large."""
+    """The models whose families the memory names, each read once, for a data set may be large."""
+    from mem3d.data.deforming import family
     from mem3d.data.opening import open_shapes
     from mem3d.data.selection import Selection
 
-    whole, names = open_shapes(root, None, split), set(memory.sources)
-    named = [i for i in range(len(whole)) if whole.source(i) in names]
+    whole, names = open_shapes(root, None, split), {family(name) for name in memory.sources}
+    named = [i for i in range(len(whole)) if family(whole.source(i)) in names]
     with progress_bar(quiet, "checking") as show:
         models = Selection(whole, named, ()).check(views, show)
     print_skipped((skip.source, skip.reason) for skip in models.skipped)

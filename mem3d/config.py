@@ -117,6 +117,7 @@ class TrainConfig:
     patience: int = 0  # end after so many validations without a better IoU; 0 = never
     schedule: RateSchedule = "halve"  # of the learning rate: at `halve_at`, or half a cosine to 0
     warmup: int = 0  # optimiser steps over which the rate grows from nothing
+    staleness_sample: int = 64  # slots whose keys each validation compares with fresh ones; 0: none
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "validate_every", "checkpoint_every", "accumulate"):
@@ -126,7 +127,7 @@ class TrainConfig:
             raise ValueError(f"learning_rate: got {self.learning_rate}, want > 0")
         if self.workers < 0:
             raise ValueError(f"workers: got {self.workers}, want >= 0")
-        for name in ("patience", "warmup"):
+        for name in ("patience", "warmup", "staleness_sample"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}, want >= 0")
         for name, choices in (("precision", PRECISIONS), ("schedule", SCHEDULES)):

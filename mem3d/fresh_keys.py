@@ -1,15 +1,18 @@
 """Keys as the present encoder would write them.
 
-A fresh key is the mean of unit features over the test views of the slot's own shape.
+A fresh key is the mean of unit features over the test views of the slot's own shape. Training
+names a shape after its family (see `data.deforming.family`), so one name may stand for several
+shapes: the grid tells which of them a slot holds.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mem3d.data.deforming import family
 from mem3d.data.shapes import Shapes
 from mem3d.model import Mem3D
 from mem3d.recall import Features, Grids
@@ -17,6 +20,7 @@ from mem3d.view_features import View, first_views, view_features
 from memstore import Memory
 
 Slots = NDArray[np.int64]
+Families = Mapping[str, Sequence[int]]
 NO_DATA, NO_GRID, NO_FEATURE = "not in the data", "another grid in the data", "no feature"
 
 
@@ -41,6 +45,14 @@ class Fresh:
     kept: dict[str, int]
 
 
+def families(data: Shapes) -> Families:
+    """Positions of a data set's models by the name of their family; no file is read."""
+    found: dict[str, list[int]] = {}
+    for i in range(len(data)):
+        found.setdefault(family(data.source(i)), []).append(i)
+    return found
+
+
 def fresh_keys(
     model: Mem3D,
     memory: Memory,
@@ -50,12 +62,14 @@ def fresh_keys(
     views: int = 24,
     batch: int = 32,
     device: str = "cpu",
+    members: Families | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fresh:
     """Encode the shapes that slots hold.
 
-    A slot's shape is looked for by its source; its grid must be that of the data, or the mirror
-    image (training mirrors pictures and grids together): then its pictures are mirrored too.
+    A slot's shape is looked for among the models of its source's family: its grid must be that of
+    one of them, or the mirror image (training mirrors pictures and grids together): then the
+    pictures are mirrored too. Pictures of all models with that grid count.
 
     Args:
         model: encodes, in evaluation mode.
@@ -65,6 +79,7 @@ def fresh_keys(
         views: most pictures of each shape, from view 00 on.
         batch: pictures at a time.
         device: where the network is.
+        members: `families(data)`, for who asks again and again.
         progress: called with pictures done and pictures in all.
 
     Raises:
@@ -72,10 +87,10 @@ def fresh_keys(
     """
     if views < 1:
         raise ValueError(f"views: got {views}, want >= 1")
-    entries = _entries(data, memory.sources)
     slots = memory.slots if slots is None else slots
-    holders, kept = _holders(memory, data, entries, slots)
-    shown = [_views(data, entries[name], mirrored, views) for name, mirrored in holders]
+    known = families(data) if members is None else members
+    holders, kept = _holders(memory, data, known, slots)
+    shown = [_views(data, models, mirrored, views) for models, mirrored in holders]
     order = [view for part in shown for view in part]
     rows = _units(view_features(model, data, order, batch=batch, device=device))
     keys, queries, found, done = [], [], [], 0
@@ -94,45 +109,55 @@ def fresh_keys(
     return _fresh(found, keys, queries, kept, memory.config.key_dim)
 
 
-def _entries(data: Shapes, names: Sequence[str]) -> dict[str, list[int]]:
-    """Models of a data set by the name of their shape, of these names only."""
-    wanted = set(names) - {""}
-    entries: dict[str, list[int]] = {}
-    for i in range(len(data)):
-        if (name := data.source(i)) in wanted:
-            entries.setdefault(name, []).append(i)
-    return entries
-
-
 def _holders(
-    memory: Memory, data: Shapes, entries: dict[str, list[int]], slots: Slots
-) -> tuple[dict[tuple[str, bool], list[int]], Counter[str]]:
-    """Slots by (source, mirrored), and how many have no shape in the data."""
+    memory: Memory, data: Shapes, members: Families, slots: Slots
+) -> tuple[dict[tuple[tuple[int, ...], bool], list[int]], Counter[str]]:
+    """Slots by (models with their grid, mirrored), and how many have no shape in the data."""
     names = dict(zip(memory.slots.tolist(), memory.sources, strict=True))
-    holders: dict[tuple[str, bool], list[int]] = {}
+    holders: dict[tuple[tuple[int, ...], bool], list[int]] = {}
     kept = Counter[str]()
+    grids: dict[str, dict[bytes, tuple[int, ...]]] = {}  # of the families met so far
     for slot in slots.tolist():
         [value] = memory.values([slot])
-        if (name := names[slot]) not in entries:
+        name = family(names[slot])
+        if not name or name not in members:
             kept[NO_DATA] += 1
             continue
-        mirrored = _is_mirrored(value, data.grid(entries[name][0]))
-        if mirrored is None:
+        if name not in grids:
+            grids[name] = _by_grid(data, members[name])
+        found = _found(value, grids[name])
+        if found is None:
             kept[NO_GRID] += 1
             continue
-        holders.setdefault((name, mirrored), []).append(slot)
+        holders.setdefault(found, []).append(slot)
     return holders, kept
 
 
-def _is_mirrored(value: Grids, grid: Grids) -> bool | None:
-    """Whether a value is the mirror image of a grid; None if it is another shape."""
-    if np.array_equal(value, grid):
-        return False
-    return True if np.array_equal(value, grid[:, :, ::-1]) else None
+def _by_grid(data: Shapes, models: Sequence[int]) -> dict[bytes, tuple[int, ...]]:
+    """Models of a family by their grid, packed; in the order of the data set."""
+    found: dict[bytes, tuple[int, ...]] = {}
+    for i in models:
+        bits = _bits(data.grid(i))
+        found[bits] = (*found.get(bits, ()), i)
+    return found
+
+
+def _found(
+    value: Grids, models: Mapping[bytes, tuple[int, ...]]
+) -> tuple[tuple[int, ...], bool] | None:
+    """Models that have a value for their grid, and whether it is their mirror image."""
+    for bits, mirrored in ((_bits(value), False), (_bits(value[:, :, ::-1]), True)):
+        if bits in models:
+            return models[bits], mirrored
+    return None
+
+
+def _bits(grid: Grids) -> bytes:
+    return np.packbits(grid).tobytes()
 
 
 def _views(data: Shapes, models: Sequence[int], mirrored: bool, most: int) -> list[View]:
-    """Views of all entries of a shape, in the order of the data set, at most so many."""
+    """Views of all models of a shape, in the order of the data set, at most so many."""
     found: list[View] = []
     for i in models:
         found += first_views(data, i, most - len(found))

@@ -3,6 +3,8 @@
 A memory network that has stored a test shape need only look it up. Names alone do not tell: data
 sets hold the same shape under several names, also across their own splits. Nor does the memory
 alone: a shape that was learnt may have been merged into another one's slot, or evicted.
+
+Names are compared as `data.deforming.family` gives them: the variants of a mesh are one shape.
 """
 
 from collections.abc import Collection
@@ -12,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mem3d.data.deforming import family
 from mem3d.data.selection import Selection
 from mem3d.data.shapes import Shapes
 from memstore import Memory
@@ -34,7 +37,7 @@ class Known:
     Attributes:
         model: its position in the data set.
         source: its name.
-        by: "name", the memory holds a grid of that name; "grid", an identical or mirrored grid of
+        by: "name", the memory holds a grid of its family; "grid", an identical or mirrored grid of
             another name; "training", neither, but the name is among those learnt.
         stored: the name in the memory, "" if it was not told; or the name learnt.
     """
@@ -61,20 +64,20 @@ def known_shapes(
     Raises:
         ValueError: a grid of the data set cannot be read; names its file.
     """
-    names, learnt = set(memory.sources), set(learnt)
+    names, learnt = ({family(one) for one in some} for some in (memory.sources, learnt))
     grids = _stored_grids(memory)
     found = []
     for i in range(len(data)):
         source = data.source(i)
-        if source in names:
-            found.append(Known(i, source, "name", source))
+        if (name := family(source)) in names:
+            found.append(Known(i, source, "name", name))
             continue
         grid = data.grid(i)
         stored = grids.get(_bits(grid), grids.get(_bits(grid[:, :, ::-1])))
         if stored is not None:
             found.append(Known(i, source, "grid", stored))
-        elif source in learnt:
-            found.append(Known(i, source, "training", source))
+        elif name in learnt:
+            found.append(Known(i, source, "training", name))
     return tuple(found)
 
 
@@ -87,13 +90,13 @@ def unlearnt(data: Shapes, learning: Shapes) -> Selection:
     Raises:
         ValueError: a grid of either cannot be read; names its file.
     """
-    names = {learning.source(i) for i in range(len(learning))}
+    names = {family(learning.source(i)) for i in range(len(learning))}
     grids = {_bits(learning.grid(i)) for i in range(len(learning))}
     new = []
     for i in range(len(data)):
         grid = data.grid(i)
         is_known = _bits(grid) in grids or _bits(grid[:, :, ::-1]) in grids
-        if data.source(i) not in names and not is_known:
+        if family(data.source(i)) not in names and not is_known:
             new.append(i)
     return Selection(data, new)
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from mem3d.config import Preset
+from mem3d.data.deforming import family
 from mem3d.data.framing import Background
 from mem3d.data.shapes import Shapes
 from mem3d.data.transforms import Rgba, test_pixels
@@ -58,7 +59,9 @@ def memorise(
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Memorised:
-    """Write the models of a data set to a memory, one after the other, each under its own name.
+    """Write the models of a data set to a memory, one after the other.
+
+    Each under its family's name, as in training: variants of a mesh share its name.
 
     Args:
         model: encodes, in evaluation mode.
@@ -133,9 +136,9 @@ def usual_background(preset: Preset) -> Background | None:
 
 
 def _shapes(data: Shapes, views: Sequence[View]) -> tuple[Grids, list[str]]:
-    """(B, R, R, R) and the names of the views' shapes; each grid is read once."""
+    """(B, R, R, R) and the family names of the views' shapes; each grid is read once."""
     grids = {view.model: data.grid(view.model) for view in views}
-    names = [data.source(view.model) for view in views]
+    names = [family(data.source(view.model)) for view in views]
     return np.stack([grids[view.model] for view in views]), names
 
 

@@ -22,7 +22,10 @@ _CUBE_RATIO = 0.88
 _PANELS = {
     "loss": ("loss", "bce", "triplet"),
     "IoU (validation)": ("val_iou", "val_iou_nearest"),
-    "recall": ("hit_rate", "val_hit_rate", "top_cosine", "triplet_valid", "memory_share"),
+    "recall": (
+        *("hit_rate", "val_hit_rate", "top_cosine", "key_cosine"),
+        *("triplet_valid", "memory_share"),
+    ),
     "memory": ("memory_slots", "merged", "inserted", "evicted"),
 }
 

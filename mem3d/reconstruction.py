@@ -133,11 +133,17 @@ def row_of_tiles(photo: Rgba, result: Reconstruction, name: str) -> list[Tile]:
     tiles = [Tile(photo, name), Tile(result.seen, "network input")]
     for azimuth in VIEWS:
         tiles.append(Tile(grid_picture(result.grid, azimuth=azimuth), f"shape from {azimuth:.0f}°"))
+    return [*tiles, *_priors(result)]
+
+
+def _priors(result: Reconstruction) -> list[Tile]:
+    """What was recalled, a tile each."""
+    if not result.priors:
+        return [Tile(grid_picture(np.zeros_like(result.grid)), "nothing recalled")]
+    tiles = []
     for rank, prior in enumerate(result.priors, start=1):
         caption = f"{rank}: cos {prior.cosine:.3f}\n{prior.source}"
         tiles.append(Tile(grid_picture(prior.grid, azimuth=VIEWS[0]), caption))
-    if not result.priors:
-        tiles.append(Tile(grid_picture(np.zeros_like(result.grid)), "nothing recalled"))
     return tiles
 
 
@@ -181,8 +187,7 @@ def comparison(model: Mem3D, memory: Memory, data: Shapes, count: int = 12) -> N
         true = data.grid(i)
         pair = torch.from_numpy(result.occupancy[None]), torch.from_numpy(true[None])
         score = iou(*pair, threshold=result.threshold).item()
-        tiles = row_of_tiles(photo, result, data.category(i))
         truth = Tile(grid_picture(true, azimuth=VIEWS[0]), "truth")
         ours = Tile(grid_picture(result.grid, azimuth=VIEWS[0]), f"network IoU {score:.2f}")
-        rows.append([tiles[0], truth, ours, *tiles[4:]])
+        rows.append([Tile(photo, data.category(i)), truth, ours, *_priors(result)])
     return sheet(rows)

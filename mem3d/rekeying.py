@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.data.shapes import Shapes
-from mem3d.fresh_keys import Fresh, Slots, fresh_keys
+from mem3d.fresh_keys import Families, Fresh, Slots, fresh_keys
 from mem3d.model import Mem3D
 from mem3d.recall import Features
 from memstore import Memory
@@ -75,6 +75,7 @@ def staleness(
     views: int = 1,
     batch: int = 32,
     device: str = "cpu",
+    members: Families | None = None,
 ) -> Staleness:
     """Compare stored keys with fresh ones; cheap enough for the end of an epoch.
 
@@ -83,12 +84,13 @@ def staleness(
     Args:
         model: encodes, in evaluation mode.
         memory: whose keys.
-        data: where the slots' shapes come from, found by name and grid.
+        data: where the slots' shapes come from, found by family and grid.
         sample: slots to compare, drawn from the used ones; None for all.
         seed: of the draw: the same seed and slots give the same sample.
         views: most pictures of each shape.
         batch: pictures at a time.
         device: where the network is.
+        members: `families(data)`, for who asks again and again.
 
     Raises:
         ValueError: a file cannot be read, or a number is out of range.
@@ -98,7 +100,9 @@ def staleness(
     slots = memory.slots
     if sample is not None and sample < len(slots):
         slots = np.sort(np.random.default_rng(seed).choice(slots, sample, replace=False))
-    fresh = fresh_keys(model, memory, data, slots, views=views, batch=batch, device=device)
+    fresh = fresh_keys(
+        model, memory, data, slots, views=views, batch=batch, device=device, members=members
+    )
     return compared(memory, fresh)
 
 

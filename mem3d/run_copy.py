@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mem3d import checkpoint
+from mem3d.data.deforming import family
 from mem3d.model import Mem3D
 from mem3d.run import BEST
 from memstore import Memory
@@ -71,7 +72,7 @@ def copy_run(
 
 
 def memorised_sources(run: str | Path) -> set[str]:
-    """Names of all shapes that were memorised on the way to a run, merged and evicted ones too.
+    """Families of all shapes that were memorised on the way to a run, also merged and evicted.
 
     Empty where run.json is missing or no JSON; `run_log.run_data` says so.
 
@@ -80,7 +81,7 @@ def memorised_sources(run: str | Path) -> set[str]:
     """
     try:
         return {
-            source
+            family(source)
             for record in _changes(run, _description(run))
             for source in record.get("sources", ())
             if record["kind"] == MEMORISED

@@ -3,10 +3,20 @@
 import shlex
 from typing import Any
 
+from mem3d import checkpoint
+from mem3d.data.sampling import spread
+from mem3d.data.selection import Selection
+from mem3d.data.shapes import Shapes
+from mem3d.evaluation import NEAREST, NETWORK, score, summarise
+from mem3d.reconstruction import comparison
 from mem3d.run import Job, Run
 from memstore.files import write_atomic
+from memstore.sheets import save_png
 
 Row = dict[str, Any]
+
+PAGE, PICTURE = "README.md", "validation.png"
+SHOWN = 8  # most models on the picture
 
 _FILES = {
     "best.safetensors": "weights of the best epoch; names its snapshot of the memory",
@@ -15,6 +25,7 @@ _FILES = {
     "run.json": "settings, data, code and machine",
     "log.jsonl": "a row of figures per epoch",
     "curves.png": "the same as curves",
+    PICTURE: "some validation models: view 00, truth, the best weights' answer, what they recalled",
     "stem_maps.npy": "the frozen stem's maps, to resume fast; can be deleted",
     "stem_maps.safetensors": "their grids and fingerprint",
     "tensorboard": "the same figures for TensorBoard",
@@ -22,17 +33,38 @@ _FILES = {
 
 
 def write_page(run: Run, job: Job, log: list[Row]) -> None:
-    """Write README.md."""
-    write_atomic(job.folder / "README.md", page(run, job, log).encode())
+    """Write README.md and, where there is validation data, validation.png.
+
+    The weights validated are those of the best checkpoint, with its snapshot of the memory; run and
+    random state stay as they are.
+
+    Raises:
+        ValueError: a validation model cannot be read.
+    """
+    found = None if job.validation is None else _validated(job, job.validation)
+    write_atomic(job.folder / PAGE, page(run, job, log, found).encode())
 
 
-def page(run: Run, job: Job, log: list[Row]) -> str:
+def _validated(job: Job, validation: Shapes) -> Row:
+    """Draw the picture; see `evaluation.summarise`."""
+    model, memory, _ = checkpoint.load(job.folder, "best", job.device)
+    with memory:
+        batch = job.preset.train.batch
+        scores = score(model, memory, validation, batch=batch, device=job.device)
+        chosen = spread(scores.categories, SHOWN)
+        sheet = comparison(model, memory, Selection(validation, chosen), len(chosen))
+    save_png(job.folder / PICTURE, sheet)
+    return summarise(scores)
+
+
+def page(run: Run, job: Job, log: list[Row], found: Row | None = None) -> str:
     """Markdown text of the page.
 
     Args:
         run: as its last epoch left it.
         job: what it was to do.
         log: rows of its epochs; some may be lost.
+        found: on validation, from `evaluation.summarise`.
     """
     model, train, last = job.preset.model, job.preset.train, log[-1]
     folder, data = shlex.quote(str(job.folder)), _code(job.data.root)
@@ -49,6 +81,7 @@ def page(run: Run, job: Job, log: list[Row]) -> str:
         f"has {len(run.memory):,} of {job.preset.memory.capacity:,} slots in use.",
         _best(run, job),
         "",
+        *(() if found is None else _table(found)),
         "## Files",
         "",
         *files,
@@ -78,7 +111,31 @@ def _best(run: Run, job: Job) -> str:
     )
 
 
+def _table(found: Row) -> list[str]:
+    """IoU on validation, per category and on average."""
+    columns = [found["methods"][name]["fixed"] for name in (NETWORK, NEAREST)]
+    counts, total = found["categories"], found["samples"]
+    rows = [
+        (_code(name), n, [c["categories"][name] for c in columns]) for name, n in counts.items()
+    ]
+    for name, key in (("mean over categories", "macro"), ("mean over models", "weighted")):
+        rows.append((name, total, [column[key] for column in columns]))
+    return [
+        "## Validation",
+        "",
+        "IoU of the best weights and their memory, view 00 of each model, threshold .3.",
+        "",
+        f"| category | models | {NETWORK} | {NEAREST} |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {name} | {n:,} | " + " | ".join(f"{v:.3f}" for v in ious) + " |"
+            for name, n, ious in rows
+        ),
+        "",
+    ]
+
+
 def _code(text: object) -> str:
-    """As Markdown code, whatever is in it."""
-    plain = "".join(c if c.isprintable() and c != "`" else "?" for c in str(text))
+    """As Markdown code, also in a table, whatever is in it."""
+    plain = "".join(c if c.isprintable() and c not in "`|" else "?" for c in str(text))
     return f"`{plain}`"

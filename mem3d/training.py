@@ -17,12 +17,14 @@ from mem3d.config import Preset, TrainConfig
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.shapes import Shapes
 from mem3d.evaluation import FIXED_THRESHOLD, macro, score
+from mem3d.fresh_keys import Families, families
 from mem3d.pace import learning_rate
 from mem3d.picture import curves
+from mem3d.rekeying import staleness
 from mem3d.replicas import ALONE, Replicas
 from mem3d.run import LAST, Job, Run, begun, note_best, save_due
 from mem3d.run_log import Description, Means, Row, read_log, write_log
-from mem3d.run_page import write_page
+from mem3d.run_page import PAGE, write_page
 from mem3d.scalars import Scalars, check_installed
 from mem3d.stem_cache import StemCache
 from mem3d.step import set_learning_rate, train_step
@@ -53,7 +55,8 @@ def train(
     """Train, or go on where the folder's last checkpoint stands.
 
     Writes `run.json` (configuration), `log.jsonl` (a row per epoch), `curves.png`, the memory, the
-    checkpoints (see `checkpoint`) and, at its end, a `README.md` that tells what it did.
+    checkpoints (see `checkpoint`) and, at its end, a `README.md` that tells what it did, and, where
+    it is validated, `validation.png`.
 
     Args:
         data: models to learn from.
@@ -150,9 +153,10 @@ def _loop(
     log = read_log(job.folder / "log.jsonl", run.step)
     if pace.is_stale(run.step, run.best_step):
         last = log[-1] if log else {"epoch": run.step // pace.steps_per_epoch, "step": run.step}
+        _explain(run, job, log)
         return {**last, STOPPED: _reason(run, job)}
     description = Description(job, run.step) if replicas.is_first else None
-    means, first = Means(), pace.forwards_before(run.step)
+    means, first, members = Means(), pace.forwards_before(run.step), _members(job)
     for forward, batch in enumerate(batches(run, job, supply), first):
         part = pace.part(forward)
         set_learning_rate(run.optimizer, learning_rate(config, run.step, pace.steps))
@@ -168,17 +172,18 @@ def _loop(
         if run.step % pace.steps_per_epoch == 0:
             epoch = run.step // pace.steps_per_epoch
             log.append({"epoch": epoch, "step": run.step, **means.take()})
-            is_over = _end_epoch(run, job, log)
+            is_over = _end_epoch(run, job, log, members)
             if on_epoch:
                 on_epoch(log[-1])
             if is_over:
                 break
+    _explain(run, job, log)
     if description:
         description.end()
     return log[-1] if log else {"epoch": config.epochs, "step": run.step}
 
 
-def _end_epoch(run: Run, job: Job, log: list[Row]) -> bool:
+def _end_epoch(run: Run, job: Job, log: list[Row], members: Families | None) -> bool:
     """Validate, log, save, and tell whether it was the last.
 
     The log goes first, as a resumed run drops rows of steps to come.
@@ -190,6 +195,8 @@ def _end_epoch(run: Run, job: Job, log: list[Row]) -> bool:
     if job.replicas.is_first:
         if job.validation is not None and (is_last or row["epoch"] % config.validate_every == 0):
             row |= _validate(run, job.validation, config, job.device)
+            if members is not None:
+                row["key_cosine"] = _key_cosine(run, job, members)
         improved = note_best(run, row)
         if not is_last and pace.is_stale(run.step, run.best_step):
             is_last, row[STOPPED] = True, _reason(run, job)
@@ -201,6 +208,27 @@ def _end_epoch(run: Run, job: Job, log: list[Row]) -> bool:
             write_page(run, job, log)
     # what the first alone knows; the others wait for it here
     return job.replicas.total({"last": is_last and job.replicas.is_first}, job.device)["last"] > 0
+
+
+def _explain(run: Run, job: Job, log: list[Row]) -> None:
+    """Write the page of a run that is over, if it was stopped before it had written its own."""
+    if job.replicas.is_first and log and not (job.folder / PAGE).exists():
+        write_page(run, job, log)
+
+
+def _members(job: Job) -> Families | None:
+    """Where to look for the shapes of slots; None if no epoch is to tell how stale its keys are."""
+    is_asked = job.preset.train.staleness_sample and job.validation is not None
+    return families(job.data) if is_asked and job.replicas.is_first else None
+
+
+def _key_cosine(run: Run, job: Job, members: Families) -> float | None:
+    """Mean cosine of stored and fresh keys; None where nothing could be compared."""
+    sample, device = job.preset.train.staleness_sample, job.device
+    found = staleness(
+        run.model, run.memory, job.data, sample=sample, device=device, members=members
+    )
+    return found.mean if len(found.slots) else None
 
 
 def _reason(run: Run, job: Job) -> str:

@@ -70,6 +70,7 @@ def test_impossible_networks_are_refused(change):
     [
         *[{"epochs": 0}, {"batch": 0}, {"learning_rate": 0.0}, {"accumulate": 0}, {"warmup": -1}],
         *[{"patience": -1}, {"precision": "float16"}, {"schedule": "step"}],
+        {"staleness_sample": -1},
     ],
 )
 def test_impossible_runs_are_refused(change):
@@ -90,7 +91,8 @@ def test_settings_from_before_augmentation_had_a_choice():
 
 def test_settings_from_before_there_were_schedules():
     fields = PAPER.to_dict()
-    for name in ("precision", "accumulate", "patience", "schedule", "warmup"):
+    later = ("precision", "accumulate", "patience", "schedule", "warmup", "staleness_sample")
+    for name in later:
         del fields["train"][name]
     assert Preset.from_dict(fields) == PAPER
 

@@ -7,6 +7,7 @@ import pytest
 
 from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
+from mem3d.data.selection import Selection
 from mem3d.leakage import known_shapes, told, unlearnt
 from memstore import Memory
 from memstore.binvox import write_binvox
@@ -72,6 +73,16 @@ def test_models_that_are_learnt_from_under_any_name_are_left_out(data):
             return (box((0, 0, 0), (32, 3, 3)), data.grid(2)[:, :, ::-1])[i]
 
     assert unlearnt(data, Learning()).positions == (0, 3)
+
+
+def test_a_variant_of_a_known_mesh_is_known(data, monkeypatch):
+    names = ["a/m", "a/m-v01", "a/n-v02", "a/o"]
+    monkeypatch.setattr(data, "source", lambda i: names[i])
+    other = box((0, 0, 0), (32, 3, 3))
+    found = known_shapes(remembering([other], ["a/m-v03"]), data, ["a/n"])
+    assert [(one.model, one.by) for one in found] == [(0, "name"), (1, "name"), (2, "training")]
+    assert unlearnt(Selection(data, [0, 1, 2]), Selection(data, [3])).positions == (0, 1, 2)
+    assert unlearnt(data, Selection(data, [1])).positions == (2, 3)
 
 
 def test_all_pairs_are_found(data):

@@ -1,5 +1,6 @@
 """What a trained model learns by writing alone."""
 
+import json
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -67,6 +68,22 @@ def test_batches_write_what_one_by_one_writes(model, whole, views):
     assert (done.inserted, done.merged) == (len(naive), pictures - len(naive))
     assert (done.slots_before, done.slots_after, done.capacity) == (0, len(naive), 32)
     assert told[-1] == (pictures, pictures)
+
+
+def test_variants_of_a_mesh_are_written_under_its_name(model, data, tmp_path, monkeypatch):
+    names = ["a/m", "a/m-v01", "a/m-v02", "a/n-v03"]
+    monkeypatch.setattr(data, "source", lambda i: (names * 2)[i])
+    memory = Memory(LARGE)
+    memorise(model, memory, Selection(data, [0, 1, 2]))
+    assert memory.sources == ["a/m"] * 3
+    known = known_shapes(memory, Selection(data, [1, 3]), ["a/n-v01"])
+    assert [(one.source, one.by, one.stored) for one in known] == [
+        ("a/m-v01", "name", "a/m"),
+        ("a/n-v03", "training", "a/n"),
+    ]
+    record = {"kind": "memorised", "sources": ["a/m-v01", "a/n"]}  # as written by an older release
+    (tmp_path / "run.json").write_text(json.dumps({"changes": [record]}))
+    assert memorised_sources(tmp_path) == {"a/m", "a/n"}
 
 
 def test_a_full_memory_evicts_and_says_so(model, data):

@@ -53,7 +53,8 @@ def test_overlay_tints_the_silhouette_only():
 def test_curves_tolerate_what_is_missing(tmp_path):
     rows = [
         {"epoch": 1, "loss": 0.5, "val_iou": None},
-        {"epoch": 2, "loss": float("nan"), "hit_rate": 0.3, "unknown": "text"},
+        {"epoch": 2, "loss": float("nan"), "hit_rate": 0.3, "key_cosine": None, "unknown": "text"},
+        {"epoch": 3, "key_cosine": 0.7},
         {},
     ]
     for name, log in (("some", rows), ("none", [])):

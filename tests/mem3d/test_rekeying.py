@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from mem3d.config import TINY
+from mem3d.data.joined import Joined
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.selection import Selection
-from mem3d.fresh_keys import NO_DATA, NO_FEATURE, NO_GRID, Fresh, fresh_keys
+from mem3d.fresh_keys import NO_DATA, NO_FEATURE, NO_GRID, Fresh, families, fresh_keys
 from mem3d.memorising import memorise
 from mem3d.model import Mem3D
 from mem3d.rekeying import agreement, rekey, staleness
@@ -103,6 +104,64 @@ def test_pictures_of_all_entries_of_a_shape_count(memory, data):
     fresh = fresh_keys(model, memory, twice, np.array([4]), views=5)
     want = naive_key(model, twice, [0, 2], 5)
     np.testing.assert_allclose(fresh.keys[0], want, atol=1e-5)
+
+
+class Renamed(Selection):
+    """Models of a data set, some of them mirrored, under other names."""
+
+    def __init__(self, data, positions, names, mirrored=()):
+        super().__init__(data, positions)
+        self.names, self.mirrored = names, mirrored
+
+    def source(self, i):
+        return self.names[i]
+
+    def grid(self, i):
+        grid = super().grid(i)
+        return grid[:, :, ::-1] if i in self.mirrored else grid
+
+
+def test_a_slot_is_found_among_the_variants_of_its_mesh(data):
+    """Three variants, one mirrored, one of them twice; a slot of none; another family."""
+    model, memory = network(0), Memory(LARGE)
+    names = ["a/m", "a/m-v01", "a/m-v02", "a/m-v02", "a/n-v01"]
+    variants = Renamed(data, [0, 1, 2, 2, 3], names, mirrored=[0])
+    asymmetric = data.grid(0)
+    asymmetric[0, 0, 0] = True
+    grids = np.stack([data.grid(2), data.grid(0), data.grid(1), data.grid(4), asymmetric])
+    memory.write(np.eye(5, LARGE.key_dim), grids, ["a/m", "a/m", "a/m-v07", "a/m", "a/o"])
+    fresh = fresh_keys(model, memory, variants, views=4)
+    assert (fresh.slots.tolist(), fresh.kept) == ([0, 1, 2], {NO_GRID: 1, NO_DATA: 1})
+    for slot, models, mirrored in ((0, [2, 3], False), (1, [0], True), (2, [1], False)):
+        want = naive_key(model, variants, models, 4, mirrored)
+        np.testing.assert_allclose(fresh.keys[fresh.shapes[slot]], want, atol=1e-5)
+
+
+def test_one_name_may_be_of_several_shapes(data):
+    """As where two data sets are joined that have the same model in other voxels."""
+    both = Joined([Selection(data, [0]), Renamed(data, [1], [data.source(0)])])
+    memory = Memory(LARGE)
+    memorise(network(1), memory, both)
+    fresh = fresh_keys(network(0), memory, both, views=1, members=families(both))
+    assert (fresh.slots.tolist(), fresh.kept) == ([0, 1], {})
+    for slot in (0, 1):
+        want = naive_key(network(0), both, [slot], 1)
+        np.testing.assert_allclose(fresh.keys[fresh.shapes[slot]], want, atol=1e-5)
+
+
+def test_only_shapes_that_are_asked_for_are_read(memory, data, monkeypatch):
+    read, members = [], families(data)
+    grid = data.grid
+    monkeypatch.setattr(data, "grid", lambda i: read.append(i) or grid(i))
+    monkeypatch.setattr(data, "source", None)
+    found = staleness(network(0), memory, data, sample=3, members=members)
+    assert len(read) <= 3 and len(found.slots) + sum(found.kept.values()) == 3
+
+
+def test_families_are_named_after_their_mesh(data):
+    variants = Renamed(data, [0, 1, 2], ["b", "a-v01", "a"])
+    assert families(variants) == {"b": [0], "a": [1, 2]}
+    assert families(Selection(data, [])) == {}
 
 
 def test_rekeying_makes_stale_keys_fresh_and_changes_nothing_else(memory, data):

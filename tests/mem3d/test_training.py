@@ -12,9 +12,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
-from mem3d import checkpoint
+from mem3d import checkpoint, run_page
 from mem3d.config import TINY, changed
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.joined import Joined
@@ -22,8 +23,10 @@ from mem3d.data.r2n2 import R2N2
 from mem3d.data.selection import Selection
 from mem3d.data.views import TrainingViews
 from mem3d.encoder import build_stem
-from mem3d.evaluation import macro, score
-from mem3d.run import Run
+from mem3d.evaluation import NEAREST, NETWORK, THRESHOLDS, macro, score
+from mem3d.fresh_keys import families
+from mem3d.rekeying import staleness
+from mem3d.run import Job, Run
 from mem3d.run_log import read_log, run_data, run_extras
 from mem3d.stem_cache import StemCache
 from mem3d.step import train_step
@@ -99,6 +102,88 @@ def test_a_finished_run_explains_itself(finished):
     assert listed == {path.name for path in finished.iterdir()} - {"README.md"}
     [commands] = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     assert all(line.split()[0] in ("mem3d-cli", "memstore") for line in commands.splitlines())
+
+
+def test_a_finished_run_tells_how_good_its_best_weights_are(sets, finished):
+    page = (finished / "README.md").read_text()
+    cells = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    model, memory, state = checkpoint.load(finished)
+    scores = score(model, memory, sets[1])
+    found = [scores.iou[name][:, THRESHOLDS.index(0.3)] for name in (NETWORK, NEAREST)]
+    want = [["category", "models", NETWORK, NEAREST], ["mean over categories", "4"]]
+    want += [[f"`{name}`", "2"] for name in ("aeroplane", "chair")] + [["mean over models", "4"]]
+    assert [row[:2] for row in cells] == [want[i][:2] for i in (0, 2, 3, 1, 4)]
+    for n in range(2):
+        assert [float(row[2 + n]) for row in cells[1:]] == pytest.approx(
+            [*found[n].reshape(2, 2).mean(1), found[n].mean(), found[n].mean()], abs=6e-4
+        )
+    assert float(cells[3][2]) == pytest.approx(state.best_iou, abs=6e-4)
+    with Image.open(finished / "validation.png") as picture:
+        assert picture.height > 4 * 137  # a row for each of the four models
+
+
+def test_a_run_killed_over_its_page_writes_it_at_the_next_start(sets, tmp_path, monkeypatch):
+    def die(*_):
+        raise DiedError
+
+    def watched(*arguments):
+        states.append(random_state())
+        run_page.write_page(*arguments)
+        states.append(random_state())
+
+    preset = replace(PRESET, train=replace(PRESET.train, epochs=1))
+    with monkeypatch.context() as patch, pytest.raises(DiedError):
+        patch.setattr("mem3d.run_page.comparison", die)
+        train(*sets, tmp_path, preset)
+    before, states = contents(tmp_path), []
+    assert not (tmp_path / "README.md").exists()
+    monkeypatch.setattr("mem3d.training.write_page", watched)
+    assert train(*sets, tmp_path, preset)["epoch"] == 1
+    assert "## Validation" in (tmp_path / "README.md").read_text()
+    assert_same(contents(tmp_path), before)
+    assert states[0] == states[1]
+    train(*sets, tmp_path, preset)
+    assert len(states) == 2  # it is there: not written again
+
+
+def random_state():
+    return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()
+
+
+def test_how_stale_the_keys_are_is_logged_and_changes_nothing(sets, finished, tmp_path):
+    rows = read_log(finished / "log.jsonl", 10**6)
+    model, memory, _ = checkpoint.load(finished, "last")
+    assert rows[-1]["key_cosine"] == pytest.approx(staleness(model, memory, sets[0]).mean)
+    assert all(-1 <= row["key_cosine"] <= 1 for row in rows)
+    preset = replace(PRESET, train=replace(PRESET.train, staleness_sample=0))
+    train(*sets, tmp_path, preset)
+    assert "key_cosine" not in read_log(tmp_path / "log.jsonl", 10**6)[-1]
+    for which in ("best", "last"):
+        assert_same(contents(tmp_path, which), contents(finished, which))
+    reads = [checkpoint.load(folder, "last")[1].reads for folder in (finished, tmp_path)]
+    np.testing.assert_array_equal(*reads)
+
+
+def test_keys_are_compared_where_an_epoch_is_validated(sets, tmp_path, monkeypatch):
+    from mem3d import training
+
+    options = {"validate_every": 2, "staleness_sample": 3}
+    preset = replace(PRESET, train=replace(PRESET.train, **options))
+    monkeypatch.setattr(training, "_key_cosine", lambda run, job, members: len(members))
+    train(*sets, tmp_path, preset)
+    rows = read_log(tmp_path / "log.jsonl", 10**6)
+    assert [row.get("key_cosine") for row in rows] == [None, 8, 8]  # always at the end
+    assert "key_cosine" not in rows[0]
+
+
+def test_without_a_slot_there_is_no_cosine(sets, tmp_path):
+    from mem3d import training
+    from mem3d.model import Mem3D
+
+    model = Mem3D(TINY.model)
+    run = Run(model, torch.optim.SGD(model.parameters(), 0.0), Memory(TINY.memory))
+    job = Job(*sets, tmp_path, PRESET, "cpu")
+    assert training._key_cosine(run, job, families(sets[0])) is None
 
 
 def test_a_run_tells_each_of_its_starts(sets, tmp_path):
@@ -352,6 +437,11 @@ def test_nothing_to_train_on_is_an_error(tmp_path):
 def test_without_validation_the_last_epoch_is_the_best(sets, tmp_path):
     train(sets[0], None, tmp_path, replace(PRESET, train=replace(PRESET.train, epochs=1)))
     assert checkpoint.read_state(tmp_path / "best.safetensors").step == 2
+    page = (tmp_path / "README.md").read_text()
+    assert "Nothing was validated" in page and "## Validation" not in page
+    assert not (tmp_path / "validation.png").exists()
+    [row] = read_log(tmp_path / "log.jsonl", 10**6)
+    assert "key_cosine" not in row
 
 
 def test_backgrounds_other_than_the_presets_are_refused(sets, tmp_path):
