@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from math import inf
 from typing import Any, Literal, get_args
 
 import torch  # noqa: F401  (before faiss, which memstore loads: the other order is 30 % slower)
@@ -101,6 +102,8 @@ class TrainConfig:
     triplet_weight: float = 1.0
     recon_weight: float = 1.0
     dice_weight: float = 0.0  # of the soft Dice loss, beside the cross-entropy
+    contrast_weight: float = 0.0  # of the contrastive loss between a shape's views
+    contrast_temperature: float = 0.1  # its cosines are divided by it
     viewpoint_weight: float = 0.03  # of the camera's guess, where the model lifts
     exclude_self: bool = False  # never recall the training sample's own shape
     freeze_stem: bool = False  # keep the ResNet stem as loaded, BatchNorm statistics included
@@ -125,6 +128,10 @@ class TrainConfig:
                 raise ValueError(f"{name}: got {getattr(self, name)}, want >= 1")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate: got {self.learning_rate}, want > 0")
+        if not 0 <= self.contrast_weight < inf:
+            raise ValueError(f"contrast_weight: got {self.contrast_weight}, want >= 0")
+        if not 0 < self.contrast_temperature < inf:
+            raise ValueError(f"contrast_temperature: got {self.contrast_temperature}, want > 0")
         if self.workers < 0:
             raise ValueError(f"workers: got {self.workers}, want >= 0")
         for name in ("patience", "warmup", "staleness_sample"):

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memstore import Contrast, Hits, Priors, WriteReport
+from memstore import Contrast, Hits, MemoryConfig, Priors, WriteReport
 
 Features = NDArray[np.float32]
 Grids = NDArray[np.bool_]
@@ -34,6 +34,21 @@ class ReadableMemory(Protocol):
 class WritableMemory(ReadableMemory, Protocol):
     """What training needs besides."""
 
+    @property
+    def config(self) -> MemoryConfig:
+        """As `memstore.Memory.config`."""
+        ...
+
+    @property
+    def slots(self) -> NDArray[np.int64]:
+        """As `memstore.Memory.slots`."""
+        ...
+
+    @property
+    def sources(self) -> list[str]:
+        """As `memstore.Memory.sources`."""
+        ...
+
     def search(self, features: Features, k: int) -> Hits:
         """As `memstore.Memory.search`."""
         ...
@@ -44,6 +59,10 @@ class WritableMemory(ReadableMemory, Protocol):
 
     def keys(self, slots: NDArray[np.int64]) -> Features:
         """As `memstore.Memory.keys`."""
+        ...
+
+    def values(self, slots: NDArray[np.int64]) -> Grids:
+        """As `memstore.Memory.values`."""
         ...
 
     def write(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mem3d.config import TrainConfig
+from mem3d.contrastive import candidates, contrastive_loss
 from mem3d.data.deforming import family
 from mem3d.data.shapes import Shapes
 from mem3d.data.views import Batch
@@ -82,6 +83,10 @@ def forward_loss(
     }
     if config.dice_weight:
         terms["dice"] = Term(config.dice_weight, dice_loss(logits, grids), len(grids))
+    if config.contrast_weight:
+        found = candidates(memory, output.features, batch.grids.numpy(), sources)
+        own = contrastive_loss(output.features, found, temperature=config.contrast_temperature)
+        terms["contrastive"] = Term(config.contrast_weight, own, int(found.valid.sum()))
     if output.guess is not None:
         known = int(viewpoints.isfinite().all(1).sum())
         off = viewpoint_loss(output.guess, viewpoints)

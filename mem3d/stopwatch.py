@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.recall import Features, Grids, WritableMemory
-from memstore import Contrast, Hits, Priors, WriteReport
+from memstore import Contrast, Hits, MemoryConfig, Priors, WriteReport
 
 T = TypeVar("T")
 
@@ -32,6 +32,21 @@ class TimedMemory:
         self.seconds[phase] += perf_counter() - began
         return found
 
+    @property
+    def config(self) -> MemoryConfig:
+        """As `memstore.Memory.config`."""
+        return self._memory.config
+
+    @property
+    def slots(self) -> NDArray[np.int64]:
+        """As `memstore.Memory.slots`."""
+        return self._timed("contrast", lambda: self._memory.slots)
+
+    @property
+    def sources(self) -> list[str]:
+        """As `memstore.Memory.sources`."""
+        return self._timed("contrast", lambda: self._memory.sources)
+
     def read(
         self,
         features: Features,
@@ -43,8 +58,8 @@ class TimedMemory:
         return self._timed("read", lambda: self._memory.read(features, k, beta, exclude))
 
     def search(self, features: Features, k: int) -> Hits:
-        """As `memstore.Memory.search`."""
-        return self._timed("read", lambda: self._memory.search(features, k))
+        """As `memstore.Memory.search`; training searches for what to contrast with."""
+        return self._timed("contrast", lambda: self._memory.search(features, k))
 
     def contrast(self, features: Features, grids: Grids) -> Contrast:
         """As `memstore.Memory.contrast`."""
@@ -53,6 +68,10 @@ class TimedMemory:
     def keys(self, slots: NDArray[np.int64]) -> Features:
         """As `memstore.Memory.keys`."""
         return self._timed("contrast", lambda: self._memory.keys(slots))
+
+    def values(self, slots: NDArray[np.int64]) -> Grids:
+        """As `memstore.Memory.values`."""
+        return self._timed("contrast", lambda: self._memory.values(slots))
 
     def write(
         self, features: Features, grids: Grids, sources: Sequence[str] | None = None

@@ -36,6 +36,7 @@ def variants(models: int) -> dict[str, Change]:
         "mse": lambda preset: _memory(preset, value_similarity="mse", delta=0.9),
         "iou": lambda preset: _memory(preset, value_similarity="iou", delta=0.6),
         "no-triplet": lambda preset: _train(preset, triplet_weight=0.0),
+        "contrastive": lambda preset: _train(preset, contrast_weight=0.1),
         "exclude-on": lambda preset: _train(preset, exclude_self=True),
         "exclude-off": lambda preset: _train(preset, exclude_self=False),
         "memory-50": lambda preset: _memory(preset, capacity=50),
@@ -60,6 +61,7 @@ WHAT = {
     "mse": "shapes compared by mean squared error, delta .90 (the paper's)",
     "iou": "shapes compared by IoU, delta .60",
     "no-triplet": "no voxel triplet loss",
+    "contrastive": "contrastive loss between the views of a shape, weight .1",
     "exclude-on": "a training picture never recalls its own shape",
     "exclude-off": "a training picture may recall its own shape",
     "memory-50": "50 slots",
@@ -93,8 +95,9 @@ def _no_eviction(preset: Preset, models: int) -> int:
 
 
 def _without(preset: Preset, shape_encoder: str) -> Preset:
-    """No memory: the triplet loss, which pulls features to what it holds, goes with it."""
-    return _train(_model(preset, shape_encoder=shape_encoder), triplet_weight=0.0)
+    """No memory: the losses that pull features to what it holds go with it."""
+    preset = _model(preset, shape_encoder=shape_encoder)
+    return _train(preset, triplet_weight=0.0, contrast_weight=0.0)
 
 
 def _model(preset: Preset, **fields: Any) -> Preset:

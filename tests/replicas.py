@@ -22,9 +22,11 @@ from memstore import Memory
 PRESET = replace(  # 3 + 3 + 2 images an epoch: parts of one and of two
     TINY,
     model=replace(TINY.model, dropout=0.1),
-    train=replace(TINY.train, batch=3, epochs=2, exclude_self=True, augment=False),
+    train=replace(
+        TINY.train, batch=3, epochs=2, exclude_self=True, augment=False, contrast_weight=0.1
+    ),
 )
-FIGURES = ("loss", "bce", "triplet", "triplet_valid", "hit_rate", "priors")
+FIGURES = ("loss", "bce", "triplet", "triplet_valid", "hit_rate", "priors", "contrastive")
 WRITES = ("merged", "inserted", "evicted")
 
 

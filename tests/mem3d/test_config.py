@@ -38,6 +38,12 @@ def test_settings_from_before_there_were_shape_encoders_mean_the_papers():
     assert Preset.from_dict(fields) == PAPER
 
 
+def test_settings_from_before_there_was_a_contrastive_loss_have_none():
+    fields = SMALL.to_dict()
+    del fields["train"]["contrast_weight"], fields["train"]["contrast_temperature"]
+    assert Preset.from_dict(fields) == SMALL
+
+
 @pytest.mark.parametrize("damage", [{"model": {}}, {"train": 1}, {"extra": 1}, {"memory": None}])
 def test_damaged_settings_are_refused(damage):
     fields = PAPER.to_dict()
@@ -69,6 +75,8 @@ def test_impossible_networks_are_refused(change):
     "change",
     [
         *[{"epochs": 0}, {"batch": 0}, {"learning_rate": 0.0}, {"accumulate": 0}, {"warmup": -1}],
+        *[{"contrast_weight": -0.1}, {"contrast_weight": float("nan")}],
+        *[{"contrast_temperature": 0.0}, {"contrast_temperature": float("inf")}],
         *[{"patience": -1}, {"precision": "float16"}, {"schedule": "step"}],
         {"staleness_sample": -1},
     ],

@@ -240,13 +240,14 @@ def flat(preset):
 
 CHANGED = {
     "base": set(),
-    "no-memory": {"model.shape_encoder", "train.triplet_weight"},
-    "fc": {"model.shape_encoder", "train.triplet_weight"},
+    "no-memory": {"model.shape_encoder", "train.triplet_weight", "train.contrast_weight"},
+    "fc": {"model.shape_encoder", "train.triplet_weight", "train.contrast_weight"},
     "mean": {"model.shape_encoder"},
     "attention": {"model.shape_encoder"},
     "mse": {"memory.value_similarity", "memory.delta"},
     "iou": {"memory.value_similarity", "memory.delta"},
     "no-triplet": {"train.triplet_weight"},
+    "contrastive": {"train.contrast_weight"},
     "exclude-on": {"train.exclude_self"},
     "exclude-off": {"train.exclude_self"},
     "no-fuse": {"model.fuse"},
@@ -269,6 +270,13 @@ def test_a_variant_changes_what_it_says_and_nothing_else(base):
 def test_memory_all_never_evicts():
     capacity = variants(models=402)["memory-all"](SMALL).memory.capacity
     assert capacity == 402 * SMALL.train.epochs  # every write of every epoch an insertion
+
+
+def test_without_a_memory_nothing_is_pulled_to_it():
+    pulled = replace(TINY, train=replace(TINY.train, contrast_weight=0.1))
+    for name in ("no-memory", "fc"):
+        train = variants(models=1)[name](pulled).train
+        assert train.contrast_weight == train.triplet_weight == 0
 
 
 def test_the_small_preset_stands_for_some():
