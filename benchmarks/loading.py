@@ -22,11 +22,11 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from mem3d import torchvision_ops  # noqa: F401
-from mem3d.config import SMALL
 from mem3d.data.opening import open_shapes
 from mem3d.data.pack import pack
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.views import Schedule, TrainingViews, loader
+from mem3d.presets import SMALL
 from mem3d.run import Run
 from mem3d.stem_cache import StemCache
 from mem3d.training import train_step

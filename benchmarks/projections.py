@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mem3d import decoder
-from mem3d.config import PAPER, TINY, Preset
+from mem3d.config import Preset
 from mem3d.model import Mem3D
+from mem3d.presets import PAPER, TINY
 from mem3d.projections import SlotProjections
 from mem3d.recall import recall
 from memstore import Memory

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from benchmarks.projections import filled, main, measured
-from mem3d.config import TINY
 from mem3d.model import Mem3D
+from mem3d.presets import TINY
 from mem3d.projections import projections_of
 
 

@@ -146,7 +146,7 @@ def _shares(hide: str) -> tuple[float, ...]:
 
 def _preset(name: str, stem: str, epochs: int | None, batch: int | None) -> "Preset":
     """A preset for a study; random stem weights have to learn."""
-    from mem3d.config import PRESETS
+    from mem3d.presets import PRESETS
 
     if name not in PRESETS:
         raise ValueError(f"preset: got {name!r}, want one of {', '.join(PRESETS)}")

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mem3d.checkpoint import load
-    from mem3d.config import DEMO, PAPER, SMALL, TINY, ModelConfig, Preset, TrainConfig
+    from mem3d.config import ModelConfig, Preset, TrainConfig
     from mem3d.data.r2n2 import R2N2
     from mem3d.model import Mem3D, Output
+    from mem3d.presets import BEST, DEMO, PAPER, SMALL, TINY
     from mem3d.reconstruction import Reconstruction, reconstruct
     from mem3d.training import train
 
 _HOMES = {
-    "DEMO": "config",
-    "PAPER": "config",
-    "SMALL": "config",
-    "TINY": "config",
+    "BEST": "presets",
+    "DEMO": "presets",
+    "PAPER": "presets",
+    "SMALL": "presets",
+    "TINY": "presets",
     "ModelConfig": "config",
     "Preset": "config",
     "TrainConfig": "config",
@@ -32,6 +34,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BEST",
     "DEMO",
     "PAPER",
     "R2N2",

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mem3d.data.framing import frame_object
 from mem3d.data.shapes import Shapes
-from mem3d.data.transforms import Rgba, denormalise, frame_object, test_input
+from mem3d.data.transforms import Rgba, denormalise, test_input
 from mem3d.evaluation import FIXED_THRESHOLD
 from mem3d.metrics import iou
 from mem3d.model import Mem3D

@@ -9,11 +9,11 @@ import torch
 from torch import distributed
 
 from mem3d import training
-from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.views import Schedule, TrainingViews, loader
 from mem3d.model import Mem3D
 from mem3d.pace import WHOLE
+from mem3d.presets import TINY
 from mem3d.replicas import Replicas, share_norms
 from mem3d.run import Run
 from mem3d.step import train_step

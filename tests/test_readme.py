@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
+from mem3d.presets import TINY
 from mem3d.training import train
 from mem3d_cli.mem3d import app as mem3d_app
 from mem3d_cli.memstore import app as memstore_app

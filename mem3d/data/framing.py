@@ -5,9 +5,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mem3d.data.cutout import object_mask
-from mem3d.data.transforms import Box, Rgba, frame_object, shrunk
+from mem3d.data.transforms import CROP, Box, Rgba
+
+LONGEST = 1024  # pixels per side of a photo that is framed; the network sees far fewer
+OBJECT_SHARE = 0.68  # long side of the object over that of the crop; median of the renders
 
 Background = Literal["cut", "keep"]
 Done = Literal["masked", "cut", "kept"]
@@ -107,3 +111,53 @@ def _inside(rgba: Rgba, box: Box) -> Rgba:
     result = np.zeros_like(rgba)
     result[top:bottom, left:right] = rgba[top:bottom, left:right]
     return result
+
+
+def frame_object(rgba: Rgba, box: Box | None = None) -> Rgba:
+    """Square cut around the object, sized as objects are in the renders.
+
+    Args:
+        rgba: (H, W, 4); alpha is the object's mask. An opaque picture without a box counts as all
+            object and is cut to the centre square.
+        box: of the object; by default what the mask takes up.
+
+    Returns:
+        (S, S, 4); transparent where the square reaches past the picture.
+
+    Raises:
+        ValueError: the mask is empty.
+    """
+    rgba, box = shrunk(rgba, box)
+    mask = rgba[..., 3] > 127
+    if not mask.any():
+        raise ValueError("photo: got an empty mask (alpha is 0 everywhere), want an object in it")
+    if mask.all() and box is None:
+        side = min(rgba.shape[:2])
+        top, left = (rgba.shape[0] - side) // 2, (rgba.shape[1] - side) // 2
+        return rgba[top : top + side, left : left + side]
+    if box is None:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    left, top, right, bottom = box
+    half = max(right - left, bottom - top) / (OBJECT_SHARE * CROP) / 2
+    middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
+    square = [
+        round(v) for v in (middle_x - half, middle_y - half, middle_x + half, middle_y + half)
+    ]
+    cut = Image.fromarray(rgba).crop((square[0], square[1], square[2], square[3]))
+    return np.asarray(cut)  # transparent past the picture's edges
+
+
+def shrunk(rgba: Rgba, box: Box | None = None) -> tuple[Rgba, Box | None]:
+    """A picture with no side over LONGEST, so that cuts stay small, and a box in it likewise."""
+    longest = max(rgba.shape[:2])
+    if longest <= LONGEST:
+        return rgba, box
+    height, width = (max(1, round(side * LONGEST / longest)) for side in rgba.shape[:2])
+    small = np.asarray(Image.fromarray(rgba).resize((width, height), Image.Resampling.BOX))
+    if box is None:
+        return small, None
+    x, y = width / rgba.shape[1], height / rgba.shape[0]
+    left, top = min(width - 1, int(box[0] * x)), min(height - 1, int(box[1] * y))
+    right, bottom = max(left + 1, round(box[2] * x)), max(top + 1, round(box[3] * y))
+    return small, (left, top, right, bottom)

@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mem3d.data.framing import LONGEST, OBJECT_SHARE
 from mem3d.data.photos import photo
 from mem3d.data.pix3d_camera import Box, silhouette
 from mem3d.data.pix3d_list import Photo, chosen, read_photos
 from mem3d.data.pix3d_voxels import RESOLUTION, fitted, read_voxels
 from mem3d.data.shapes import Skipped
 from mem3d.data.splits import Subset
-from mem3d.data.transforms import CROP, LONGEST, OBJECT_SHARE
+from mem3d.data.transforms import CROP
 from mem3d.pix3d_metric import max_pooled
 
 SIDE = 240  # pixels of a framed photo: the network's crop of it has 224

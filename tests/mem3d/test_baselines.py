@@ -13,11 +13,11 @@ from mem3d.baselines import (
     nearest_recalled,
     stem_features,
 )
-from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.transforms import test_input as to_input
 from mem3d.encoder import Encoder
 from mem3d.metrics import iou
+from mem3d.presets import TINY
 from mem3d.recall import recall
 from memstore import Memory
 from tests.made_up import blob

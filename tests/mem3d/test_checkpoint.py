@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from mem3d import checkpoint
-from mem3d.config import TINY
 from mem3d.model import Mem3D
+from mem3d.presets import TINY
 from memstore import Memory, SnapshotError
 from tests.made_up import blob
 

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mem3d.config import TINY
 from mem3d.contrastive import candidates, contrastive_loss
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.views import TrainingViews, loader
 from mem3d.model import Mem3D
+from mem3d.presets import TINY
 from mem3d.run import Run
 from mem3d.step import train_step
 from mem3d.stopwatch import TimedMemory

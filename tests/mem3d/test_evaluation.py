@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from mem3d.baselines import CATEGORY_ORACLE, ORACLE, STEM, category_means, costly
-from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
 from mem3d.evaluation import (
     MEAN,
@@ -24,6 +23,7 @@ from mem3d.evaluation import (
     summarise,
 )
 from mem3d.model import Mem3D
+from mem3d.presets import TINY
 from mem3d.projections import projections_of
 from memstore import Memory
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.selection import Selection
 from mem3d.leakage import known_shapes, told, unlearnt
+from mem3d.presets import TINY
 from memstore import Memory
 from memstore.binvox import write_binvox
 from tests.made_up import box, make_r2n2

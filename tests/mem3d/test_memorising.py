@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from mem3d import checkpoint
-from mem3d.config import TINY
 from mem3d.data.augmentation import Augmentation
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.selection import Selection
@@ -16,6 +15,7 @@ from mem3d.evaluation import NEAREST, score
 from mem3d.leakage import known_shapes
 from mem3d.memorising import memorise, memorise_photo, usual_background
 from mem3d.model import Mem3D
+from mem3d.presets import TINY
 from mem3d.reconstruction import reconstruct
 from mem3d.run_copy import copy_run, memorised_sources
 from mem3d.view_features import View, encode, first_views, view_features

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.config import PAPER, TINY
 from mem3d.data.transforms import test_input as to_input
 from mem3d.losses import reconstruction_loss
 from mem3d.model import Mem3D
+from mem3d.presets import PAPER, TINY
 from mem3d.recall import recall_again
 from memstore import Memory
 from tests.made_up import blob, picture

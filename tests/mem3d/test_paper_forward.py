@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from mem3d.config import PAPER
 from mem3d.model import Mem3D
+from mem3d.presets import PAPER
 from mem3d.projections import projections_of
 from memstore import Memory
 

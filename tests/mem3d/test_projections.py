@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.config import TINY
 from mem3d.model import Mem3D
+from mem3d.presets import TINY
 from mem3d.projections import SlotProjections, can_project, projections_of
 from mem3d.reconstruction import reconstruct
 from memstore import Memory

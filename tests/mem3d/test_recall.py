@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.config import TINY
+from mem3d.presets import TINY
 from mem3d.recall import contrast_keys, recall, recall_again, remember, soft_iou
 from memstore import FeatureError, Memory, MemoryConfig
 from tests.made_up import blob

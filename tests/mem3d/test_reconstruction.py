@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from mem3d.config import TINY
+from mem3d.data.framing import frame_object
 from mem3d.data.r2n2 import R2N2
-from mem3d.data.transforms import frame_object
 from mem3d.data.transforms import test_input as to_input
 from mem3d.model import Mem3D
+from mem3d.presets import TINY
 from mem3d.reconstruction import comparison, picture, reconstruct, write
 from memstore import Memory
 from tests.made_up import blob

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.config import TINY, ModelConfig
+from mem3d.config import ModelConfig
 from mem3d.model import Mem3D
+from mem3d.presets import TINY
 from mem3d.recall import Recalled, nothing_recalled
 from mem3d.refiner import SHOWN, Refiner, moved
 from memstore import Memory

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.config import TINY
 from mem3d.data.joined import Joined
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.selection import Selection
 from mem3d.fresh_keys import NO_DATA, NO_FEATURE, NO_GRID, Fresh, families, fresh_keys
 from mem3d.memorising import memorise
 from mem3d.model import Mem3D
+from mem3d.presets import TINY
 from mem3d.rekeying import agreement, rekey, staleness
 from mem3d.view_features import View, view_features
 from memstore import Memory, MemstoreError

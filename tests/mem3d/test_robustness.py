@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from mem3d.config import TINY
 from mem3d.data.backgrounds import SIDE, Backgrounds
 from mem3d.data.hidden import Hidden
 from mem3d.evaluation import NEAREST, NETWORK, macro, score
 from mem3d.model import Mem3D
+from mem3d.presets import TINY
 from mem3d.robustness import (
     PHOTOS,
     PLAIN,

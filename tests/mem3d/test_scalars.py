@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
+from mem3d.presets import TINY
 from mem3d.training import train
 
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mem3d.config import PAPER, SHAPE_ENCODERS
+from mem3d.config import SHAPE_ENCODERS
+from mem3d.presets import PAPER
 from mem3d.shape_encoder import ShapeEncoder
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from mem3d import stem_cache
-from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.views import Schedule, TrainingViews, loader
 from mem3d.encoder import Encoder
+from mem3d.presets import TINY
 from mem3d.stem_cache import StemCache
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.config import TINY
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.views import TrainingViews, loader
 from mem3d.model import Mem3D
 from mem3d.pace import Pace
+from mem3d.presets import TINY
 from mem3d.run import Run
 from mem3d.step import train_step
 from memstore import Memory

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from mem3d import checkpoint, config, study_work
-from mem3d.config import PAPER, SMALL
 from mem3d.data.hidden import Hidden
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.selection import Selection
 from mem3d.evaluation import macro, score
+from mem3d.presets import PAPER, SMALL
 from mem3d.study import Study, part, parts, read_result, run_folder, standing
 from mem3d.study_table import collect, spread, told, write_table
 from mem3d.study_variants import WHAT, check_names, twins, variants

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from mem3d import checkpoint, run_page
-from mem3d.config import TINY, changed
+from mem3d.config import changed
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.joined import Joined
 from mem3d.data.r2n2 import R2N2
@@ -25,6 +25,7 @@ from mem3d.data.views import TrainingViews
 from mem3d.encoder import build_stem
 from mem3d.evaluation import NEAREST, NETWORK, THRESHOLDS, macro, score
 from mem3d.fresh_keys import families
+from mem3d.presets import TINY
 from mem3d.rekeying import staleness
 from mem3d.run import Job, Run
 from mem3d.run_log import read_log, run_data, run_extras

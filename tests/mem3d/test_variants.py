@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.config import TINY
 from mem3d.data.transforms import denormalise
 from mem3d.data.transforms import test_input as to_input
 from mem3d.model import Mem3D
+from mem3d.presets import TINY
 from mem3d.variants import is_mirrored, predict, variant
 from memstore import Memory
 from tests.made_up import picture

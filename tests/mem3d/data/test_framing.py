@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mem3d.data.framing import frame_photo
-from mem3d.data.transforms import CROP, OBJECT_SHARE, frame_object
+from mem3d.data.framing import OBJECT_SHARE, frame_object, frame_photo
+from mem3d.data.transforms import CROP
 from tests.made_up import picture
 
 

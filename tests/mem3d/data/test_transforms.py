@@ -3,17 +3,8 @@
 import numpy as np
 import pytest
 
-from mem3d.data.transforms import (
-    BACKGROUND,
-    CROP,
-    MEAN,
-    OBJECT_SHARE,
-    STD,
-    denormalise,
-    frame_object,
-    normalise,
-    train_pixels,
-)
+from mem3d.data.framing import OBJECT_SHARE, frame_object
+from mem3d.data.transforms import BACKGROUND, CROP, MEAN, STD, denormalise, normalise, train_pixels
 from mem3d.data.transforms import test_input as to_input
 from tests.made_up import blob, picture
 
