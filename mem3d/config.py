@@ -32,6 +32,7 @@ class ModelConfig:
     refiner: int = 0  # channels of refiner.py, in place of the decoder's last layers; 0: none
     refiner_blocks: int = 2  # pairs of convolutions in it
     fuse: bool = False  # recalled grids go into the refiner, voxel by voxel
+    gate: bool = False  # and are weighed by how well they fit what the image alone says
     lift: bool = False  # so do image features, by way of a camera guessed from the picture
     passes: int = 1  # from the second on, what is recalled is what looks most like the last answer
     pool: int = 64  # slots nearest by key among which that is looked for
@@ -56,6 +57,8 @@ class ModelConfig:
                 f"refiner, refiner_blocks: got {self.refiner}, {self.refiner_blocks}, "
                 "want >= 0, 1 to 64"
             )
+        if self.gate and not self.fuse:
+            raise ValueError("gate: got True without fuse, want fuse too: it weighs what is fused")
         if not (1 <= self.passes <= 16 and 1 <= self.pool <= LARGEST):
             raise ValueError(f"passes, pool: got {self.passes}, {self.pool}, want 1 to 16, >= 1")
         if (self.fuse or self.lift) and not self.refiner:
@@ -104,6 +107,7 @@ class TrainConfig:
     dice_weight: float = 0.0  # of the soft Dice loss, beside the cross-entropy
     contrast_weight: float = 0.0  # of the contrastive loss between a shape's views
     contrast_temperature: float = 0.1  # its cosines are divided by it
+    gate_weight: float = 0.05  # of the gate's cross-entropy, where the model has one
     viewpoint_weight: float = 0.03  # of the camera's guess, where the model lifts
     exclude_self: bool = False  # never recall the training sample's own shape
     freeze_stem: bool = False  # keep the ResNet stem as loaded, BatchNorm statistics included

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mem3d.recall import soft_iou
+
 
 def reconstruction_loss(logits: Tensor, grids: Tensor) -> Tensor:
     """Mean binary cross-entropy over all voxels.
@@ -40,6 +42,29 @@ def dice_loss(logits: Tensor, grids: Tensor) -> Tensor:
     p, g = logits.sigmoid().flatten(1), grids.to(logits.dtype).flatten(1)
     overlap = (2 * (p * g).sum(1) + 1) / (p.sum(1) + g.sum(1) + 1)
     return (1 - overlap).mean()
+
+
+def gate_loss(log_weights: Tensor, priors: Tensor, counts: Tensor, grids: Tensor) -> Tensor:
+    """Cross-entropy of a gate's weights with how good each prior is.
+
+    The wanted weights are the softmax over the image's priors of their IoU with the truth, divided
+    by a temperature of .05: a prior that is .05 better is wanted e times as much.
+
+    Args:
+        log_weights: (B, K) logarithms of weights.
+        priors: (B, K, R, R, R) binary.
+        counts: (B,) priors that each image really has.
+        grids: (B, R, R, R) bool, the true shapes.
+
+    Returns:
+        Scalar >= 0, mean over images that have a prior; 0 if none has.
+    """
+    good_BK = soft_iou(grids.float(), priors.float())
+    real_BK = torch.arange(good_BK.shape[1], device=counts.device) < counts[:, None]
+    wanted_BK = (good_BK / 0.05).masked_fill(~real_BK, -1e4).softmax(1)
+    per_image = -(wanted_BK * log_weights.float()).masked_fill(~real_BK, 0).sum(1)
+    some = counts > 0
+    return (per_image * some).sum() / some.sum().clamp(min=1)
 
 
 def voxel_triplet_loss(

@@ -25,12 +25,14 @@ class Output:
         features: (B, C) image features, with gradient.
         recalled: the priors that were used.
         guess: (B, A + 4) of the viewpoint head; None where nothing is lifted.
+        log_weights: (B, K) of the gate; None without one.
     """
 
     logits: Tensor
     features: Tensor
     recalled: Recalled
     guess: Tensor | None = None
+    log_weights: Tensor | None = None
 
 
 class Mem3D(nn.Module):
@@ -104,17 +106,17 @@ class Mem3D(nn.Module):
                 cameras = moved(viewpoints, cameras)
         if not self.shape_encoder.reads:
             recalled = nothing_recalled(features, self.config.resolution)
-            logits = self._logits(seen, recalled, memory, cameras, projections)
+            logits, _ = self._logits(seen, recalled, memory, cameras, projections)
             return Output(logits, features, recalled, guess)
         recalled = recall(memory, features, self.config.priors, exclude)
         for _ in range(self._passes() - 1):
             with torch.no_grad():
-                answers = self._logits(seen, recalled, memory, cameras, projections).sigmoid()
+                answers, _ = self._logits(seen, recalled, memory, cameras, projections)
             recalled = recall_again(
-                memory, features, answers, self.config.priors, self.config.pool, exclude
+                memory, features, answers.sigmoid(), self.config.priors, self.config.pool, exclude
             )
-        logits = self._logits(seen, recalled, memory, cameras, projections)
-        return Output(logits, features, recalled, guess)
+        logits, weights = self._logits(seen, recalled, memory, cameras, projections)
+        return Output(logits, features, recalled, guess, weights)
 
     def _passes(self) -> int:
         """How often to recall; training takes one or all, by chance, as it needs both."""
@@ -129,11 +131,11 @@ class Mem3D(nn.Module):
         memory: ReadableMemory,
         cameras: Tensor | None,
         projections: SlotProjections | None,
-    ) -> Tensor:
-        """(B, R, R, R) from the image and what was recalled."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """(B, R, R, R) from the image and what was recalled, and the gate's weights."""
         prior_vectors = self._prior_vectors(seen.features, recalled, memory, projections)
         if self.refiner is None:
-            return self.decoder(seen.features, prior_vectors)  # type: ignore[no-any-return]
+            return self.decoder(seen.features, prior_vectors), None
         grown = self.decoder.grow(seen.features, prior_vectors)
         return self.refiner(grown, recalled, seen.images, seen.maps, cameras)  # type: ignore[no-any-return]
 

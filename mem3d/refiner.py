@@ -11,14 +11,16 @@ Not in the paper, whose decoder sees the priors through one vector alone.
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mem3d.config import ModelConfig
 from mem3d.lifting import centres, lift, project
-from mem3d.recall import Recalled
+from mem3d.recall import Recalled, soft_iou
 
 SHOWN = 4  # recalled grids that are seen each by itself; of the others, only their mean
 _PIXELS = 8  # channels of the picture's own features
 _MAPS = 24  # channels of the stem's features
+_LOWEST = -1e4  # a score that stands for no prior
 _RARE = -2.0  # logit of a voxel before training: few are filled
 # How far a training camera is moved, so that one that is guessed slightly wrong does not surprise.
 _MOVED = (0.1, 0.02, 0.05, 0.01, 0.01)
@@ -37,6 +39,7 @@ class Refiner(nn.Module):
             self.shown = min(config.priors, SHOWN)
             self.from_priors = nn.Conv3d(self.shown + 1, width, 2, stride=2, bias=False)
             self.from_cosines = nn.Linear(self.shown, width, bias=False)
+        self.gate = Gate(width) if config.gate else None
         self.pixels = None
         if config.lift:
             self.pixels = nn.Sequential(*_conv(3, 16, stride=2), *_conv(16, _PIXELS))
@@ -56,7 +59,7 @@ class Refiner(nn.Module):
         images: Tensor | None,
         maps: Tensor,
         viewpoints: Tensor | None,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor | None]:
         """Logits of the voxels.
 
         Args:
@@ -67,37 +70,23 @@ class Refiner(nn.Module):
             viewpoints: (B, 5); they and the images are needed to look voxels up in the picture.
 
         Returns:
-            (B, R, R, R).
+            (B, R, R, R); and (B, K) logarithms of the gate's weights, None without a gate.
         """
-        total = self.from_decoder(grown)
-        if self.from_priors is not None and self.from_cosines is not None:
-            grids, weights = self._shown(recalled)
-            total = total + self.from_priors(grids)
-            total = total + self.from_cosines(weights)[:, :, None, None, None]
+        total, log_weights = self.from_decoder(grown), None
         if self.pixels is not None:
             if images is None or viewpoints is None:
                 raise ValueError("images, viewpoints: got None, want both to look voxels up")
             total = total + self._lifted(images, maps, viewpoints)
-        return self.last(self.blocks(self.first(total))).squeeze(1)  # type: ignore[no-any-return]
-
-    def _shown(self, recalled: Recalled) -> tuple[Tensor, Tensor]:
-        """(B, shown + 1, R, R, R), the best priors and the mean of all; and (B, shown) cosines.
-
-        The mean is weighted by the cosines; where there is no prior, all is zero.
-        """
-        priors_BKRRR, images = recalled.priors, len(recalled.priors)
-        cosines_BK = torch.from_numpy(recalled.cosines).to(priors_BKRRR)
-        positions = torch.arange(priors_BKRRR.shape[1], device=priors_BKRRR.device)
-        weights_BK = torch.where(positions < recalled.counts[:, None], cosines_BK, 0.0)
-        shares_BK = weights_BK / weights_BK.sum(1, keepdim=True).clamp(min=1e-6)
-        mean = torch.einsum("bk,bkxyz->bxyz", shares_BK, priors_BKRRR)
-        grids = priors_BKRRR.new_zeros(images, self.shown + 1, *priors_BKRRR.shape[2:])
-        cosines = priors_BKRRR.new_zeros(images, self.shown)
-        count = min(self.shown, priors_BKRRR.shape[1])
-        grids[:, :count] = priors_BKRRR[:, :count]
-        grids[:, -1] = mean
-        cosines[:, :count] = weights_BK[:, :count]
-        return grids, cosines
+        if self.from_priors is not None and self.from_cosines is not None:
+            weights = cosines_of(recalled)
+            if self.gate is not None:
+                log_weights = self.gate(total, recalled)
+                weights = log_weights.exp() * (weights != 0)
+            grids, best = shown(recalled.priors, weights, self.shown)
+            total = total + self.from_priors(grids)
+            total = total + self.from_cosines(best)[:, :, None, None, None]
+        logits = self.last(self.blocks(self.first(total)))
+        return logits.squeeze(1), log_weights
 
     def _lifted(self, images: Tensor, maps: Tensor, viewpoints: Tensor) -> Tensor:
         """(B, width, N, N, N) from the picture and the stem's maps."""
@@ -114,6 +103,59 @@ class Refiner(nn.Module):
         )
         local = torch.cat([looked_up, depth, where], dim=1)
         return self.from_pixels(pixels) + self.from_maps(local)  # type: ignore[no-any-return]
+
+
+class Gate(nn.Module):
+    """How much each recalled grid counts: by its cosine, and by how it fits the image.
+
+    From all that is known of the voxels without the priors a coarse occupancy is made; a prior's
+    score is a learned multiple of its soft IoU with it, plus one of its cosine.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.coarse = nn.Sequential(nn.BatchNorm3d(width), nn.ReLU(True), nn.Conv3d(width, 1, 1))
+        self.scale = nn.Parameter(torch.tensor([10.0, 5.0]))  # of the fit, of the cosine
+
+    def forward(self, total: Tensor, recalled: Recalled) -> Tensor:
+        """(B, K) logarithms of weights that sum to 1; very low where there is no prior."""
+        occupancy = self.coarse(total).squeeze(1).float().sigmoid()
+        priors_BKNNN = functional.avg_pool3d(recalled.priors.float(), 2)
+        fit_BK = soft_iou(occupancy, priors_BKNNN)
+        cosines_BK = cosines_of(recalled)
+        scores_BK = self.scale[0] * fit_BK + self.scale[1] * cosines_BK
+        return scores_BK.masked_fill(cosines_BK == 0, _LOWEST).log_softmax(1)
+
+
+def cosines_of(recalled: Recalled) -> Tensor:
+    """(B, K) cosines of the priors; 0 where there is none."""
+    cosines_BK = torch.from_numpy(recalled.cosines).to(recalled.priors)
+    positions = torch.arange(cosines_BK.shape[1], device=cosines_BK.device)
+    return torch.where(positions < recalled.counts[:, None], cosines_BK, 0.0)
+
+
+def shown(priors: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The priors of most weight, each by itself, and the mean of all.
+
+    Args:
+        priors: (B, K, R, R, R).
+        weights: (B, K) >= 0, 0 where there is no prior.
+        count: priors to show.
+
+    Returns:
+        (B, count + 1, R, R, R), the best first and the weighted mean last, and (B, count) weights;
+        zeros where there are no more priors.
+    """
+    weights = weights.to(priors)
+    shares = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
+    mean = torch.einsum("bk,bkxyz->bxyz", shares, priors)
+    best, places = weights.sort(dim=1, descending=True, stable=True)
+    best, places = best[:, :count], places[:, :count]
+    rows = torch.arange(len(priors), device=priors.device)[:, None]
+    missing = count - best.shape[1]
+    grids = priors[rows, places] * (best > 0)[..., None, None, None]
+    grids = functional.pad(grids, (0, 0, 0, 0, 0, 0, 0, missing))
+    return torch.cat([grids, mean[:, None]], dim=1), functional.pad(best, (0, missing))
 
 
 def moved(viewpoints: Tensor, guessed: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from mem3d.contrastive import candidates, contrastive_loss
 from mem3d.data.deforming import family
 from mem3d.data.shapes import Shapes
 from mem3d.data.views import Batch
-from mem3d.losses import dice_loss, reconstruction_loss, voxel_triplet_loss
+from mem3d.losses import dice_loss, gate_loss, reconstruction_loss, voxel_triplet_loss
 from mem3d.model import Mem3D, Output
 from mem3d.pace import WHOLE, Part
 from mem3d.recall import WritableMemory, contrast_keys, remember
@@ -87,6 +87,10 @@ def forward_loss(
         found = candidates(memory, output.features, batch.grids.numpy(), sources)
         own = contrastive_loss(output.features, found, temperature=config.contrast_temperature)
         terms["contrastive"] = Term(config.contrast_weight, own, int(found.valid.sum()))
+    if output.log_weights is not None:
+        recalled = output.recalled
+        off = gate_loss(output.log_weights, recalled.priors, recalled.counts, grids)
+        terms["gate"] = Term(config.gate_weight, off, int((output.recalled.counts > 0).sum()))
     if output.guess is not None:
         known = int(viewpoints.isfinite().all(1).sum())
         off = viewpoint_loss(output.guess, viewpoints)

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from mem3d.config import ModelConfig
+from mem3d.losses import gate_loss
 from mem3d.model import Mem3D
 from mem3d.presets import TINY
 from mem3d.recall import Recalled, nothing_recalled
-from mem3d.refiner import SHOWN, Refiner, moved
+from mem3d.refiner import SHOWN, Gate, Refiner, cosines_of, moved, shown
 from memstore import Memory
 
 CONFIG = replace(TINY.model, refiner=8, refiner_blocks=1, fuse=True, lift=True, priors=6)
@@ -44,8 +45,8 @@ def naive_shown(one, shown):
 
 @pytest.mark.parametrize("counts", [(0, 3), (6, 1), (0, 0)])
 def test_the_best_priors_and_the_mean_of_all_are_shown(counts):
-    refiner, one = Refiner(CONFIG), recalled(1, counts)
-    grids, weights = refiner._shown(one)
+    one = recalled(1, counts)
+    grids, weights = shown(one.priors, cosines_of(one), SHOWN)
     want_grids, want_weights = naive_shown(one, SHOWN)
     np.testing.assert_allclose(grids.numpy(), want_grids, atol=1e-6)
     np.testing.assert_allclose(weights.numpy(), want_weights, atol=1e-6)
@@ -59,9 +60,9 @@ def test_padding_changes_nothing():
     grown, images = torch.randn(2, CONFIG.decoder[-2], 16, 16, 16), torch.randn(2, 3, 64, 64)
     maps, cameras = torch.randn(2, CONFIG.head[1], 8, 8), torch.tensor([[1.0, 0.5, 0.6, 0, 0]] * 2)
     with torch.no_grad():
-        before = refiner(grown, one, images, maps, cameras)
+        before, _ = refiner(grown, one, images, maps, cameras)
         narrow = replace(one, priors=one.priors[:, :2], cosines=one.cosines[:, :2])
-        torch.testing.assert_close(refiner(grown, narrow, images, maps, cameras), before)
+        torch.testing.assert_close(refiner(grown, narrow, images, maps, cameras)[0], before)
         assert before.shape == (2, 32, 32, 32)
         assert not torch.equal(before[0], before[1])
 
@@ -69,7 +70,7 @@ def test_padding_changes_nothing():
 def test_it_starts_from_nearly_empty_grids():
     model = Mem3D(CONFIG).eval()
     with torch.no_grad():
-        logits = model.refiner(
+        logits, _ = model.refiner(
             torch.randn(1, CONFIG.decoder[-2], 16, 16, 16),
             nothing_recalled(torch.zeros(1, CONFIG.feature_dim), 32),
             torch.randn(1, 3, 64, 64),
@@ -133,3 +134,71 @@ def test_what_is_loaded_sees_what_was_saved():
     image, memory = torch.randn(1, 3, 64, 64), Memory(TINY.memory)
     with torch.inference_mode():
         assert torch.equal(model(image, memory).logits, loaded(image, memory).logits)
+
+
+def naive_gate(gate, total, one):
+    occupancy = gate.coarse(total)[:, 0].sigmoid().double().numpy()
+    logs = np.full(one.cosines.shape, -np.inf)
+    for b, count in enumerate(one.counts.tolist()):
+        scores = []
+        for k in range(count):
+            prior = one.priors[b, k].double().numpy()
+            small = prior.reshape(16, 2, 16, 2, 16, 2).mean((1, 3, 5))
+            shared = (small * occupancy[b]).sum()
+            fit = shared / (small.sum() + occupancy[b].sum() - shared)
+            scores.append(gate.scale[0].item() * fit + gate.scale[1].item() * one.cosines[b, k])
+        if count:
+            logs[b, :count] = scores - np.log(np.exp(scores).sum())
+    return logs
+
+
+def test_the_gate_weighs_by_fit_and_cosine():
+    torch.manual_seed(0)
+    gate, one, total = Gate(8).eval(), recalled(4, (3, 0, 6)), torch.randn(3, 8, 16, 16, 16)
+    with torch.no_grad():
+        got = gate(total, one)
+        want = naive_gate(gate, total, one)
+    for b, count in enumerate(one.counts.tolist()):
+        np.testing.assert_allclose(got[b, :count].numpy(), want[b, :count], atol=1e-4)
+        if count:
+            assert got[b].exp()[count:].sum() == 0
+            assert got[b].exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_gated_refiner_shows_nothing_where_nothing_was_recalled():
+    torch.manual_seed(0)
+    config = replace(CONFIG, gate=True, lift=False)
+    refiner = Refiner(config).eval()
+    torch.nn.init.normal_(refiner.last.weight)
+    grown, maps = torch.randn(2, CONFIG.decoder[-2], 16, 16, 16), torch.zeros(2, 1, 8, 8)
+    one = recalled(5, (2, 0))
+    alone = Recalled(one.priors[1:], one.counts[1:], one.slots[1:], one.cosines[1:])
+    none = nothing_recalled(torch.zeros(1, CONFIG.feature_dim), 32)
+    with torch.no_grad():
+        both, _ = refiner(grown, one, None, maps, None)
+        without, _ = refiner(grown[1:], none, None, maps[1:], None)
+        padded, _ = refiner(grown[1:], alone, None, maps[1:], None)
+    torch.testing.assert_close(both[1:], without)
+    torch.testing.assert_close(padded, without)
+
+
+def test_the_gate_learns_from_how_good_priors_are():
+    one, grids = recalled(6, (3, 0, 1)), torch.rand(3, 32, 32, 32) < 0.3
+    logs = torch.log_softmax(torch.randn(3, 6), 1)
+    wanted = []
+    for b, count in enumerate(one.counts.tolist()):
+        ious = []
+        for k in range(count):
+            prior = one.priors[b, k].bool()
+            ious.append(((prior & grids[b]).sum() / (prior | grids[b]).sum()).item())
+        share = np.exp(np.array(ious) / 0.05)
+        wanted.append(-(share / share.sum() * logs[b, :count].numpy()).sum() if count else None)
+    want = np.mean([one for one in wanted if one is not None])
+    got = gate_loss(logs, one.priors, one.counts, grids)
+    assert got.item() == pytest.approx(want, rel=1e-4)
+    assert gate_loss(logs[1:2], one.priors[1:2], one.counts[1:2], grids[1:2]) == 0
+
+
+def test_a_gate_wants_fusion():
+    with pytest.raises(ValueError, match="want fuse too"):
+        replace(TINY.model, refiner=4, gate=True)
