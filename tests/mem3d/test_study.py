@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from mem3d import checkpoint, config, study_work
+from mem3d import checkpoint, presets, study_work
 from mem3d.data.hidden import Hidden
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.selection import Selection
@@ -20,9 +20,9 @@ from mem3d.study_work import HIDE_SEED, work
 from memstore import Memory
 
 TINY = replace(  # smaller still, and it recalls at once
-    config.TINY,
-    model=replace(config.TINY.model, image_size=32),
-    memory=replace(config.TINY.memory, key_dim=8, beta=0.0),
+    presets.TINY,
+    model=replace(presets.TINY.model, image_size=32),
+    memory=replace(presets.TINY.memory, key_dim=8, beta=0.0),
 )
 NAMES = ("base", "no-memory", "mse")  # tiny compares by mse, as the paper does
 SEEDS = range(2)
@@ -121,7 +121,14 @@ def test_what_stands_for_another_is_told(finished):
     assert rows["mse"]["same_as"] == "base" and rows["base"]["same_as"] is None
     assert rows["mse"]["val"] == rows["base"]["val"]
     assert "| mse (= base) |" in (finished.folder / "table.md").read_text()
-    own = {"mse", "exclude-off", "no-fuse", "no-lift", "vector-only"}  # tiny has none of these
+    own = {
+        "mse",
+        "exclude-off",
+        "no-fuse",
+        "no-lift",
+        "vector-only",
+        "gate",
+    }  # tiny has none of these
     assert set(rows) == {"base", "no-memory"} | own
 
 
@@ -252,6 +259,8 @@ CHANGED = {
     "exclude-off": {"train.exclude_self"},
     "no-fuse": {"model.fuse"},
     "no-lift": {"model.lift"},
+    "gate": {"model.gate"},
+    "second-pass": {"model.passes"},
     "vector-only": {"model.fuse", "model.lift", "model.refiner"},
     **{name: {"model.priors"} for name in ("k1", "k4", "k8", "k-all")},
     **{name: {"memory.capacity"} for name in ("memory-50", "memory-200", "memory-all")},
