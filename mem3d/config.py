@@ -29,6 +29,9 @@ class ModelConfig:
     priors: int = 8  # K, most grids recalled per image (the paper sets no limit)
     dropout: float = 0.0  # on the image feature and the prior vector, before the decoder
     shape_encoder: str = "lstm"  # the paper's, or one of SHAPE_ENCODERS in its place
+    prior_pool: int = (
+        1  # the shape encoder sees priors averaged over cubes of so many voxels a side
+    )
     refiner: int = 0  # channels of refiner.py, in place of the decoder's last layers; 0: none
     refiner_blocks: int = 2  # pairs of convolutions in it
     fuse: bool = False  # recalled grids go into the refiner, voxel by voxel
@@ -56,6 +59,10 @@ class ModelConfig:
             raise ValueError(
                 f"refiner, refiner_blocks: got {self.refiner}, {self.refiner_blocks}, "
                 "want >= 0, 1 to 64"
+            )
+        if self.prior_pool < 1 or self.resolution % self.prior_pool:
+            raise ValueError(
+                f"prior_pool: got {self.prior_pool}, want a divisor of the grid's side"
             )
         if self.gate and not self.fuse:
             raise ValueError("gate: got True without fuse, want fuse too: it weighs what is fused")

@@ -49,7 +49,11 @@ class Mem3D(nn.Module):
         self.config = config
         self.encoder = Encoder(config)
         self.shape_encoder = ShapeEncoder(
-            config.resolution, config.hidden, config.shape_encoder, config.feature_dim
+            config.resolution,
+            config.hidden,
+            config.shape_encoder,
+            config.feature_dim,
+            config.prior_pool,
         )
         self.decoder = Decoder(config)
         self.refiner = Refiner(config) if config.refiner else None

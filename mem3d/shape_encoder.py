@@ -31,7 +31,7 @@ class ShapeEncoder(nn.Module):
     """
 
     def __init__(
-        self, resolution: int, hidden: int, kind: str = "lstm", feature_dim: int = 0
+        self, resolution: int, hidden: int, kind: str = "lstm", feature_dim: int = 0, pool: int = 1
     ) -> None:
         """Make the weights that a kind has; "none" has none.
 
@@ -40,13 +40,16 @@ class ShapeEncoder(nn.Module):
             hidden: H.
             kind: one of `config.SHAPE_ENCODERS`.
             feature_dim: C; used by "attention" and "fc".
+            pool: grids are averaged over cubes of so many voxels a side first: pool**3 times fewer
+                weights.
         """
         super().__init__()
-        self.hidden, self.kind = hidden, kind
+        self.hidden, self.kind, self.pool = hidden, kind, pool
+        voxels = (resolution // pool) ** 3
         if kind == "lstm":
-            self.lstm = nn.LSTM(resolution**3, hidden, batch_first=True)  # holds the weights
+            self.lstm = nn.LSTM(voxels, hidden, batch_first=True)  # holds the weights
         if kind in ("mean", "attention"):
-            self.prior = nn.Linear(resolution**3, hidden)
+            self.prior = nn.Linear(voxels, hidden)
         if kind == "attention":
             self.query = nn.Linear(feature_dim, hidden, bias=False)
             self.cosine_weight = nn.Parameter(torch.ones(1))
@@ -86,11 +89,12 @@ class ShapeEncoder(nn.Module):
 
         Affine in the grid, and each grid by itself, so that a grid's projection can be kept.
         """
+        voxels = _pooled(priors, self.pool)
         if self.kind == "lstm":
             weight_ih, _, bias_ih, bias_hh = self._weights()
-            return functional.linear(priors.flatten(-3), weight_ih, bias_ih + bias_hh)
+            return functional.linear(voxels, weight_ih, bias_ih + bias_hh)
         if self.reads:
-            return self.prior(priors.flatten(-3))  # type: ignore[no-any-return]
+            return self.prior(voxels)  # type: ignore[no-any-return]
         return priors.new_zeros((*priors.shape[:-3], 0))
 
     def fold(
@@ -137,6 +141,15 @@ class ShapeEncoder(nn.Module):
     def _weights(self) -> list[Tensor]:
         """Input and recurrent matrices and biases of the one layer, in nn.LSTM's order."""
         return list(self.lstm.parameters())
+
+
+def _pooled(priors: Tensor, pool: int) -> Tensor:
+    """(..., (R / pool)**3): each grid averaged over cubes, and flattened."""
+    if pool == 1:
+        return priors.flatten(-3)
+    side = priors.shape[-1]
+    grids = functional.avg_pool3d(priors.reshape(-1, 1, side, side, side), pool)
+    return grids.view(*priors.shape[:-3], -1)
 
 
 def _given(name: str, tensor: Tensor | None) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 
 from mem3d.config import SHAPE_ENCODERS
 from mem3d.presets import PAPER
-from mem3d.shape_encoder import ShapeEncoder
+from mem3d.shape_encoder import READING, ShapeEncoder
 
 
 def encoder(resolution=4, hidden=8, kind="lstm"):
@@ -136,3 +136,16 @@ def test_the_paper_s_weights_keep_their_names():
 def test_attention_asks_for_what_it_needs():
     with pytest.raises(ValueError, match="features: got none"):
         encoder(kind="attention")(grids(1, 1, 4, 4, 4), torch.tensor([1]))
+
+
+@pytest.mark.parametrize("kind", READING)
+def test_pooled_priors_are_averaged_over_cubes(kind):
+    torch.manual_seed(0)
+    pooled = ShapeEncoder(8, 6, kind, feature_dim=5, pool=2)
+    small = ShapeEncoder(4, 6, kind, feature_dim=5)
+    small.load_state_dict(pooled.state_dict())
+    priors, counts = (torch.rand(2, 3, 8, 8, 8) < 0.4).float(), torch.tensor([3, 1])
+    features, cosines = torch.rand(2, 5), torch.rand(2, 3)
+    averaged = priors.view(2, 3, 4, 2, 4, 2, 4, 2).mean((3, 5, 7))
+    got = pooled(priors, counts, features, cosines)
+    torch.testing.assert_close(got, small(averaged, counts, features, cosines))
