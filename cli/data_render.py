@@ -28,6 +28,12 @@ def render(
     variants: Annotated[
         int, typer.Option(help="Deformed shapes to make beside each mesh.", min=0, max=100)
     ] = 0,
+    per_category: Annotated[
+        int,
+        typer.Option(
+            help="Instead: as many beside each as bring its category to so many shapes.", min=0
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Another seed, other cameras.", min=0)] = 0,
     processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
     as_json: AsJson = False,
@@ -48,6 +54,7 @@ def render(
         front=front,
         category=category,
         variants=variants,
+        per_category=per_category,
         seed=seed,
     )
     with resumable(out), progress_bar(quiet, "meshes") as show:

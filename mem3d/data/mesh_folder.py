@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
@@ -29,6 +30,7 @@ from memstore.files import write_atomic
 VERSION = 1  # raise it when a mesh starts to give other voxels or pictures
 MANIFEST = "rendered.json"
 REPORT = "skipped.json"
+MOST_VARIANTS = 100  # of a mesh
 
 # Beside Pix2Vox's names, those of ShapeNet itself.
 _SYNSET_OF = {name: synset for synset, name in SYNSETS.items()} | {
@@ -51,11 +53,18 @@ class RenderConfig:
     seed: int = 0  # of the cameras
     category: str | None = None  # of all meshes; None takes the name of each mesh's folder
     variants: int = 0  # deformed shapes beside each mesh, 0..100 (deforming.py)
+    per_category: int = 0  # or as many beside each as bring its category to about so many shapes
 
     def __post_init__(self) -> None:
         rotation(self.up, self.front)
         limits = {"views": (self.views, 1, 100), "size": (self.size, 8, 1024)}
-        check_limits(limits | {"seed": (self.seed, 0, 10**9), "variants": (self.variants, 0, 100)})
+        limits |= {"seed": (self.seed, 0, 10**9), "variants": (self.variants, 0, MOST_VARIANTS)}
+        check_limits(limits | {"per_category": (self.per_category, 0, 10**6)})
+        if self.variants and self.per_category:
+            raise ValueError(
+                f"variants, per_category: got {self.variants}, {self.per_category}, want one of "
+                "them: so many beside each mesh, or so many shapes in each category"
+            )
         if self.category == "":
             raise ValueError("category: got '', want a name")
 
@@ -140,7 +149,7 @@ def render_meshes(
 def _settings(config: RenderConfig) -> dict[str, object]:
     """What the manifest says; folders from before there were variants go on."""
     settings = {"version": VERSION, **asdict(config)}
-    return {k: v for k, v in settings.items() if k != "variants" or v}
+    return {k: v for k, v in settings.items() if v or k not in ("variants", "per_category")}
 
 
 def _listed(folder: Path, root: Path, config: RenderConfig) -> tuple[list[_Task], list[Broken]]:
@@ -171,10 +180,24 @@ def _listed(folder: Path, root: Path, config: RenderConfig) -> tuple[list[_Task]
         if source in tasks:
             skipped.append(Broken(file, f"same name {source} as {tasks[source].file}"))
         else:
-            for variant in range(config.variants + 1):
-                name = variant_name(source, variant)
-                tasks[name] = _Task(root, path, file, name, config, variant)
-    return list(tasks.values()), skipped
+            tasks[source] = _Task(root, path, file, source, config)
+    return _with_variants(list(tasks.values()), config), skipped
+
+
+def _with_variants(tasks: list[_Task], config: RenderConfig) -> list[_Task]:
+    """Each task, followed by those of its mesh's variants."""
+    meshes = Counter(task.source.split("/")[0] for task in tasks)
+    found = []
+    for task in tasks:
+        count = config.variants
+        if config.per_category:
+            shapes = round(config.per_category / meshes[task.source.split("/")[0]])
+            count = min(max(shapes - 1, 0), MOST_VARIANTS)
+        found += [
+            replace(task, source=variant_name(task.source, number), variant=number)
+            for number in range(count + 1)
+        ]
+    return found
 
 
 def _folder_name(text: str) -> str:

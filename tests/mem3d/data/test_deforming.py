@@ -65,3 +65,21 @@ def test_variants_are_shapes_of_their_own(mesh, tmp_path):
     for i in range(4):
         np.testing.assert_array_equal(first.grid(i), second.grid(i))
         np.testing.assert_array_equal(first.image(i, 1), second.image(i, 1))
+
+
+def test_small_categories_get_more_variants(mesh, tmp_path):
+    for name in ("chair/one", "chair/two", "chair/three", "lamp/four"):
+        (tmp_path / "meshes" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_mesh(tmp_path / "meshes" / f"{name}.ply", mesh)
+    config = RenderConfig(views=1, size=16, per_category=6)
+    render_meshes(tmp_path / "meshes", tmp_path / "out", config)
+    shapes = open_shapes(tmp_path / "out")
+    names = [shapes.source(i) for i in range(len(shapes))]
+    assert sum(name.startswith("03001627") for name in names) == 6  # 2 of each of three chairs
+    assert sum(name.startswith("03636649") for name in names) == 6  # 6 of the one lamp
+    assert len({family(name) for name in names}) == 4
+
+
+def test_variants_are_asked_for_in_one_way(tmp_path):
+    with pytest.raises(ValueError, match="want one of them"):
+        RenderConfig(variants=3, per_category=10)
