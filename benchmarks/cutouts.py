@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mem3d.checkpoint import load
-from mem3d.data.backed import laid_over
 from mem3d.data.cutout import object_mask
 from mem3d.data.framing import frame_photo
 from mem3d.data.opening import open_shapes
 from mem3d.data.photos import photo, pictures_in
+from mem3d.data.repainted import laid_over
 from mem3d.data.shapes import Shapes
 from mem3d.evaluation import FIXED_THRESHOLD
 from mem3d.metrics import iou

@@ -84,7 +84,7 @@ def robustness(  # long: half of it are the options
     test = open_data(root, subset.value, split or listed, quiet, views=1)
     test, guards = _unknown(test, folders, which, known or usual(subset))
     shown = pictures(test, wanted, photos, seed)
-    reached = hiding(test, shown[PLAIN])
+    reached = hiding(test, shown[PLAIN], wanted)
     curves = _curves(named, shown, which, device, quiet)
     out.mkdir(parents=True, exist_ok=True)
     draw(curves, wanted, out / "curves.png")

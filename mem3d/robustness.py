@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.backed import Backed
 from mem3d.data.backgrounds import Backgrounds
-from mem3d.data.hidden import Hidden
+from mem3d.data.repainted import before_photos, behind_occluders
 from mem3d.data.shapes import Shapes
 from mem3d.evaluation import FIXED_THRESHOLD, NEAREST, NETWORK, macro, score
 from mem3d.model import Mem3D
@@ -92,27 +91,27 @@ def pictures(
     """
     if not shares or list(shares) != sorted(set(shares)):
         raise ValueError(f"shares: got {list(shares)}, want one or more, ascending")
-    plain: list[Shapes] = [Hidden(data, share, seed) for share in shares]
+    plain: list[Shapes] = [behind_occluders(data, share, seed) for share in shares]
     if backgrounds is None:
         return {PLAIN: plain}
-    return {PLAIN: plain, PHOTOS: [Backed(one, backgrounds, seed) for one in plain]}
+    return {PLAIN: plain, PHOTOS: [before_photos(one, backgrounds, seed) for one in plain]}
 
 
-def hiding(data: Shapes, hidden: Sequence[Shapes]) -> list[Hiding]:
+def hiding(data: Shapes, hidden: Sequence[Shapes], wanted: Sequence[float]) -> list[Hiding]:
     """What was reached.
 
     Args:
         data: the models as they are.
-        hidden: the same, each a `Hidden`.
+        hidden: the same, behind occluders.
+        wanted: the share to hide in each.
     """
     found = []
-    for one in hidden:
-        assert isinstance(one, Hidden)
+    for one, share in zip(hidden, wanted, strict=True):
         shares = np.array(
             [hidden_share(data.image(i, 0), one.image(i, 0)) for i in range(len(data))]
         )
-        short = int((shares < one.share - MISSED).sum())
-        found.append(Hiding(one.share, float(shares.mean()), short))
+        short = int((shares < share - MISSED).sum())
+        found.append(Hiding(share, float(shares.mean()), short))
     return found
 
 

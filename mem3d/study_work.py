@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mem3d.checkpoint import load
-from mem3d.data.hidden import Hidden
+from mem3d.data.repainted import behind_occluders
 from mem3d.data.shapes import Shapes
 from mem3d.encoder import Encoder, load_stem
 from mem3d.evaluation import FIXED_THRESHOLD, NEAREST, NETWORK, macro, score
@@ -148,7 +148,7 @@ def _result(study: Study, one: Part, tell: Tell) -> Result:
 
 
 def _hidden(data: Shapes, share: float) -> Shapes:
-    return Hidden(data, share, HIDE_SEED) if share else data
+    return behind_occluders(data, share, HIDE_SEED) if share else data
 
 
 def _clear_away(study: Study, one: Part) -> None:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from mem3d.data.backgrounds import SIDE, Backgrounds
-from mem3d.data.hidden import Hidden
+from mem3d.data.repainted import behind_occluders
 from mem3d.evaluation import NEAREST, NETWORK, macro, score
 from mem3d.model import Mem3D
 from mem3d.presets import TINY
@@ -69,7 +69,7 @@ def test_what_was_hidden_by_hand():
 def test_pictures_that_could_not_be_hidden_are_counted(shapes):
     data = MadeUpShapes([blob(0), blob(1)])
     data.images[1] = [np.zeros((48, 48, 4), np.uint8)] * 2  # nothing there to hide
-    zero, half = hiding(data, pictures(data, (0.0, 0.5))[PLAIN])
+    zero, half = hiding(data, pictures(data, (0.0, 0.5))[PLAIN], (0.0, 0.5))
     assert (zero.mean, zero.short) == (0, 0)
     assert (half.share, half.short) == (0.5, 1)
     assert half.mean == pytest.approx(0.25, abs=0.01)
@@ -82,7 +82,7 @@ def test_each_number_is_that_of_an_evaluation(trained, shapes, photos):
     assert set(found) == {(g, m) for g in (PLAIN, PHOTOS) for m in (NETWORK, NEAREST)}
     assert seen[-1] == (16, 16)
     for share, got in zip((0.0, 0.4), found[PLAIN, NETWORK], strict=True):
-        want = macro(score(*trained, Hidden(shapes, share, 3)), NETWORK, 0.3)
+        want = macro(score(*trained, behind_occluders(shapes, share, 3)), NETWORK, 0.3)
         assert got == pytest.approx(want, abs=1e-3)
     assert found == measure(*trained, pictures(shapes, (0.0, 0.4), photos, seed=3))
     whole = macro(score(*trained, shapes), NEAREST, 0.3)
@@ -98,7 +98,7 @@ def test_odd_shares_are_refused(shares, shapes):
 def test_a_report_goes_through_json_and_a_picture_is_drawn(shapes, tmp_path):
     runs = [{(g, NETWORK): [0.4, v], (g, NEAREST): [0.3, v]} for g, v in ((PLAIN, 0.2),)] * 2
     curves = [*as_curves("two", runs), *as_curves("cost $1", runs[:1])]
-    told = report(shapes, hiding(shapes, pictures(shapes, (0.0, 0.3))[PLAIN]), curves)
+    told = report(shapes, hiding(shapes, pictures(shapes, (0.0, 0.3))[PLAIN], (0.0, 0.3)), curves)
     assert json.loads(json.dumps(told)) == told
     assert [len(row["iou"]) for row in told["curves"]] == [2, 2, 1, 1]
     assert told["curves"][0]["deviation"] == [0, 0]

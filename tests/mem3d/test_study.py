@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from mem3d import checkpoint, presets, study_work
-from mem3d.data.hidden import Hidden
 from mem3d.data.r2n2 import R2N2
+from mem3d.data.repainted import behind_occluders
 from mem3d.data.selection import Selection
 from mem3d.evaluation import macro, score
 from mem3d.presets import PAPER, SMALL
@@ -142,7 +142,7 @@ def test_the_files_for_people_are_written(finished):
 def test_a_result_is_what_scoring_the_run_gives(finished):
     model, memory, _ = checkpoint.load(finished.folder / "runs" / "base-s1")
     with memory:
-        data = Hidden(finished.validation, 0.4, HIDE_SEED)
+        data = behind_occluders(finished.validation, 0.4, HIDE_SEED)
         scores = score(model, memory, data, batch=TINY.train.batch)
     got = results(finished, "base")[1]["val"]["0.4"]
     assert got["network"] == macro(scores, "network", 0.3)

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from mem3d.data.backed import Backed, laid_over
 from mem3d.data.backgrounds import SIDE, Backgrounds
-from mem3d.data.hidden import Hidden
+from mem3d.data.repainted import before_photos, behind_occluders, laid_over
 from mem3d.data.selection import Selection
 from tests.made_up_shapes import MadeUpShapes, lopsided
 
@@ -29,7 +28,7 @@ def test_mixing_by_hand():
 
 
 def test_the_object_stays_and_the_rest_is_a_photo(shapes, photos):
-    shown = Backed(shapes, photos, 0)
+    shown = before_photos(shapes, photos, 0)
     for i in range(3):
         rgba, plain = shown.image(i, 1), shapes.image(i, 1)
         assert rgba.dtype == np.uint8 and (rgba[..., 3] == 255).all()
@@ -43,24 +42,24 @@ def test_the_object_stays_and_the_rest_is_a_photo(shapes, photos):
 
 
 def test_a_picture_depends_on_the_seed_and_its_name_alone(shapes, photos):
-    shown = Backed(shapes, photos, 0)
-    chosen = Backed(Selection(shapes, [2, 0]), photos, 0)
+    shown = before_photos(shapes, photos, 0)
+    chosen = before_photos(Selection(shapes, [2, 0]), photos, 0)
     np.testing.assert_array_equal(chosen.image(0, 1), shown.image(2, 1))
     assert (shown.image(0, 0)[0, 0] != shown.image(1, 0)[0, 0]).any()
-    assert (shown.image(0, 0) != Backed(shapes, photos, 1).image(0, 0)).any()
+    assert (shown.image(0, 0) != before_photos(shapes, photos, 1).image(0, 0)).any()
     assert (shown.image(0, 0)[0, 0] != shown.image(0, 1)[0, 0]).any()
 
 
 def test_hiding_leaves_the_photo_as_it_is(shapes, photos):
-    plain = Backed(shapes, photos, 0).image(1, 0)
-    hidden = Backed(Hidden(shapes, 0.3, 5), photos, 0).image(1, 0)
-    covered = Hidden(shapes, 0.3, 5).image(1, 0) != shapes.image(1, 0)
+    plain = before_photos(shapes, photos, 0).image(1, 0)
+    hidden = before_photos(behind_occluders(shapes, 0.3, 5), photos, 0).image(1, 0)
+    covered = behind_occluders(shapes, 0.3, 5).image(1, 0) != shapes.image(1, 0)
     untouched = ~covered.any(axis=2)
     np.testing.assert_array_equal(hidden[untouched], plain[untouched])
     assert (hidden != plain).any()
 
 
 def test_checking_and_bad_seeds(shapes, photos):
-    assert len(Backed(shapes, photos, 0).check()) == 3
+    assert len(before_photos(shapes, photos, 0).check()) == 3
     with pytest.raises(ValueError, match="seed"):
-        Backed(shapes, photos, -1)
+        before_photos(shapes, photos, -1)

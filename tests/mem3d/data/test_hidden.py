@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mem3d.data.hidden import Hidden
+from mem3d.data.repainted import behind_occluders as behind
 from mem3d.data.selection import Selection
 from tests.made_up_shapes import MadeUpShapes, lopsided
 
@@ -14,7 +14,7 @@ def data():
 
 
 def test_the_share_of_the_object_is_hidden(data):
-    hidden = Hidden(data, 0.4, seed=0)
+    hidden = behind(data, 0.4, seed=0)
     for i in range(len(data)):
         whole, seen = data.image(i, 1), hidden.image(i, 1)
         mask = whole[..., 3] > 127
@@ -23,24 +23,27 @@ def test_the_share_of_the_object_is_hidden(data):
 
 
 def test_nothing_hidden_is_the_picture_itself(data):
-    np.testing.assert_array_equal(Hidden(data, 0, seed=5).image(2, 0), data.image(2, 0))
+    np.testing.assert_array_equal(behind(data, 0, seed=5).image(2, 0), data.image(2, 0))
 
 
 def test_a_picture_is_hidden_the_same_way_wherever_it_stands(data):
-    chosen = Hidden(Selection(data, [2]), 0.4, seed=7)
-    np.testing.assert_array_equal(chosen.image(0, 1), Hidden(data, 0.4, seed=7).image(2, 1))
+    chosen = behind(Selection(data, [2]), 0.4, seed=7)
+    np.testing.assert_array_equal(chosen.image(0, 1), behind(data, 0.4, seed=7).image(2, 1))
 
 
 def test_seed_view_and_shape_change_the_occluder():
     same = MadeUpShapes([lopsided(0)] * 2, views=1)
     same.images = [[same.images[0][0]] * 2 for _ in range(2)]  # one picture for all
-    pictures = [Hidden(same, 0.4, seed).image(i, v) for seed, i, v in ((0, 0, 0), (1, 0, 0))]
-    pictures += [Hidden(same, 0.4, 0).image(0, 1), Hidden(same, 0.4, 0).image(1, 0)]
+    pictures = [behind(same, 0.4, seed).image(i, v) for seed, i, v in ((0, 0, 0), (1, 0, 0))]
+    pictures += [
+        behind(same, 0.4, 0).image(0, 1),
+        behind(same, 0.4, 0).image(1, 0),
+    ]
     assert len({picture.tobytes() for picture in pictures}) == 4
 
 
 def test_all_but_the_pictures_is_as_it_was(data):
-    hidden = Hidden(data, 0.4, seed=0).check(views=1)
+    hidden = behind(data, 0.4, seed=0).check(views=1)
     assert (len(hidden), hidden.root, hidden.split) == (3, data.root, data.split)
     assert hidden.skipped == data.skipped
     for i in range(3):
@@ -57,4 +60,4 @@ def test_all_but_the_pictures_is_as_it_was(data):
 )
 def test_what_is_out_of_range_is_refused(data, share, seed, named):
     with pytest.raises(ValueError, match=f"{named}: got"):
-        Hidden(data, share, seed)
+        behind(data, share, seed)
