@@ -58,7 +58,7 @@ def rekey(
     from mem3d.rekeying import agreement, compared
     from mem3d.rekeying import rekey as put_in
     from mem3d.run_copy import REKEYED, copy_run
-    from mem3d.run_log import run_data
+    from mem3d.run_log import run_data, run_extras
     from memstore.files import check_free
 
     if (out is not None) == dry_run:
@@ -67,9 +67,10 @@ def rekey(
         check_free(out)
     set_threads(threads)
     root, listed = (data, split) if data is not None else run_data(run)
+    places = [(root, split or listed), *([] if data is not None else run_extras(run))]
     with whole(out or run):
         model, memory, state = load(run, which.value, device)
-        models = _of_memory(memory, root, split or listed, views, quiet)
+        models = _of_memory(memory, places, views, quiet)
         with progress_bar(quiet, "pictures") as show:
             fresh = fresh_keys(model, memory, models, views=views, device=device, progress=show)
         told: dict[str, Any] = compared(memory, fresh).to_dict()
@@ -87,14 +88,16 @@ def rekey(
 
 
 def _of_memory(
-    memory: "Memory", root: Path, split: Path | None, views: int, quiet: bool
+    memory: "Memory", places: list[tuple[Path, Path | None]], views: int, quiet: bool
 ) -> "Shapes":
     """The models whose families the memory names, each read once, for a data set may be large."""
     from mem3d.data.deforming import family
+    from mem3d.data.joined import Joined
     from mem3d.data.opening import open_shapes
     from mem3d.data.selection import Selection
 
-    whole, names = open_shapes(root, None, split), {family(name) for name in memory.sources}
+    whole = Joined([open_shapes(root, None, split) for root, split in places])
+    names = {family(name) for name in memory.sources}
     named = [i for i in range(len(whole)) if family(whole.source(i)) in names]
     with progress_bar(quiet, "checking") as show:
         models = Selection(whole, named, ()).check(views, show)
