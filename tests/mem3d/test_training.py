@@ -225,7 +225,7 @@ def test_a_killed_process_can_be_resumed(made_up_data, finished, tmp_path):
         "from dataclasses import replace\n"
         "import torch\n"
         f"torch.set_num_threads({torch.get_num_threads()})\n"
-        "from mem3d.config import TINY\n"
+        "from mem3d.presets import TINY\n"
         "from mem3d.data.r2n2 import R2N2\n"
         "from mem3d.training import train\n"
         "preset = replace(TINY, model=replace(TINY.model, dropout=0.1),\n"
