@@ -79,8 +79,8 @@ def train(  # long: half of it are the options
     preset: Annotated[
         str,
         typer.Option(
-            help="small: two CPU cores, under an hour; paper: full size, a GPU; demo: minutes; "
-            "tiny: to try the commands."
+            help="small: about an hour of a CPU core; best: wider and longer; paper: full size, a "
+            "GPU; demo: minutes; tiny: to try the commands."
         ),
     ] = "small",
     stem: Annotated[
@@ -89,7 +89,12 @@ def train(  # long: half of it are the options
     weights: Annotated[
         Path | None, typer.Option(help="Begin with the best weights of this other run.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Default: the preset's.", min=1)] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Default: the preset's; small's 24 suit 4,000 models, 400 want 200.", min=1
+        ),
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Default: the preset's.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,

@@ -29,9 +29,7 @@ class ModelConfig:
     priors: int = 8  # K, most grids recalled per image (the paper sets no limit)
     dropout: float = 0.0  # on the image feature and the prior vector, before the decoder
     shape_encoder: str = "lstm"  # the paper's, or one of SHAPE_ENCODERS in its place
-    prior_pool: int = (
-        1  # the shape encoder sees priors averaged over cubes of so many voxels a side
-    )
+    prior_pool: int = 1  # side in voxels of the cubes that the shape encoder's priors are mean of
     refiner: int = 0  # channels of refiner.py, in place of the decoder's last layers; 0: none
     refiner_blocks: int = 2  # pairs of convolutions in it
     fuse: bool = False  # recalled grids go into the refiner, voxel by voxel
@@ -139,8 +137,10 @@ class TrainConfig:
                 raise ValueError(f"{name}: got {getattr(self, name)}, want >= 1")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate: got {self.learning_rate}, want > 0")
-        if not 0 <= self.contrast_weight < inf:
-            raise ValueError(f"contrast_weight: got {self.contrast_weight}, want >= 0")
+        for name in ("triplet", "recon", "dice", "contrast", "gate", "viewpoint"):
+            weight = getattr(self, f"{name}_weight")
+            if not 0 <= weight < inf:
+                raise ValueError(f"{name}_weight: got {weight}, want a finite number >= 0")
         if not 0 < self.contrast_temperature < inf:
             raise ValueError(f"contrast_temperature: got {self.contrast_temperature}, want > 0")
         if self.workers < 0:

@@ -92,6 +92,7 @@ class Mem3D(nn.Module):
         exclude: Sequence[str | None] | None = None,
         viewpoints: Tensor | None = None,
         projections: SlotProjections | None = None,
+        passes: int | None = None,
     ) -> Output:
         """The part of `forward` behind the encoder.
 
@@ -101,6 +102,7 @@ class Mem3D(nn.Module):
             exclude: see `forward`.
             viewpoints: (B, 5) true ones, nan where not known, to train with; else they are guessed.
             projections: see `forward`.
+            passes: how often to recall; None takes config.passes.
         """
         features, guess, cameras = seen.features, None, None
         if self.viewpoint is not None:
@@ -113,7 +115,7 @@ class Mem3D(nn.Module):
             logits, _ = self._logits(seen, recalled, memory, cameras, projections)
             return Output(logits, features, recalled, guess)
         recalled = recall(memory, features, self.config.priors, exclude)
-        for _ in range(self._passes() - 1):
+        for _ in range((passes or self.config.passes) - 1):
             with torch.no_grad():
                 answers, _ = self._logits(seen, recalled, memory, cameras, projections)
             recalled = recall_again(
@@ -121,12 +123,6 @@ class Mem3D(nn.Module):
             )
         logits, weights = self._logits(seen, recalled, memory, cameras, projections)
         return Output(logits, features, recalled, guess, weights)
-
-    def _passes(self) -> int:
-        """How often to recall; training takes one or all, by chance, as it needs both."""
-        if self.training and self.config.passes > 1 and torch.rand(()) < 0.5:
-            return 1
-        return self.config.passes
 
     def _logits(
         self,

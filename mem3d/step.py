@@ -62,8 +62,9 @@ def forward_loss(
     config: TrainConfig,
     device: str,
     replicas: Replicas = ALONE,
+    passes: int | None = None,
 ) -> Forward:
-    """Recall, reconstruct and compare with the truth; see `train_step`."""
+    """Recall, reconstruct and compare with the truth; see `train_step`, `Mem3D.reconstruct`."""
     images, stem_maps = (_placed(one, device) for one in (batch.images, batch.stem_maps))
     grids, viewpoints = (
         one.to(device, non_blocking=True) for one in (batch.grids, batch.viewpoints)
@@ -72,7 +73,7 @@ def forward_loss(
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=is_short):
         seen = model.encoder.see(images, stem_maps)
         exclude = sources if config.exclude_self else None
-        output = model.reconstruct(seen, memory, exclude, viewpoints)
+        output = model.reconstruct(seen, memory, exclude, viewpoints, passes=passes)
     logits = output.logits.float()
     recon = reconstruction_loss(logits, grids)
     positive, negative, valid = contrast_keys(memory, output.features, batch.grids.numpy())
@@ -157,7 +158,8 @@ def train_step(
     """
     began, memory = perf_counter(), TimedMemory(run.memory)
     sources = [family(data.source(model)) for model in batch.models]
-    done = forward_loss(run.model.train(), memory, batch, sources, config, device, replicas)
+    passes = None if run.step % 2 else 1  # what each pass recalls has to be learnt from
+    done = forward_loss(run.model.train(), memory, batch, sources, config, device, replicas, passes)
     if not np.isfinite(done.figures["loss"]):
         raise ValueError(
             f"loss: got {done.figures['loss']} at step {run.step}, want a finite number; lower the "

@@ -154,9 +154,16 @@ def test_a_second_pass_recalls_what_fits_the_first_answer(model):
     assert torch.equal(after.recalled.priors, want.priors)
 
 
-def test_training_takes_one_pass_or_all_by_chance():
-    torch.manual_seed(0)
-    model = Mem3D(replace(TINY.model, passes=3))
-    assert {model._passes() for _ in range(40)} == {1, 3}
-    model.eval()
-    assert {model._passes() for _ in range(40)} == {3}
+@pytest.mark.parametrize(("passes", "recalls"), [(None, 3), (1, 1), (2, 2)])
+def test_so_many_passes_recall_so_often(model, passes, recalls):
+    thrice = Mem3D(replace(TINY.model, passes=3, priors=1)).eval()
+    memory, reads = filled_memory(thrice), []
+
+    class Counted:
+        def read(self, *args, **kwargs):
+            reads.append(1)
+            return memory.read(*args, **kwargs)
+
+    with torch.inference_mode():
+        thrice.reconstruct(thrice.encoder.see(images()), Counted(), passes=passes)
+    assert len(reads) == recalls

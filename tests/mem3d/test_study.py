@@ -257,17 +257,22 @@ CHANGED = {
     "contrastive": {"train.contrast_weight"},
     "exclude-on": {"train.exclude_self"},
     "exclude-off": {"train.exclude_self"},
-    "no-fuse": {"model.fuse"},
+    "no-fuse": {"model.fuse", "model.gate"},
     "no-lift": {"model.lift"},
     "gate": {"model.gate"},
     "second-pass": {"model.passes"},
-    "vector-only": {"model.fuse", "model.lift", "model.refiner"},
+    "vector-only": {"model.fuse", "model.gate", "model.lift", "model.refiner"},
     **{name: {"model.priors"} for name in ("k1", "k4", "k8", "k-all")},
     **{name: {"memory.capacity"} for name in ("memory-50", "memory-200", "memory-all")},
 }
 
 
-@pytest.mark.parametrize("base", [PAPER, SMALL, TINY], ids=["paper", "small", "tiny"])
+GATED = replace(SMALL, model=replace(SMALL.model, gate=True))
+
+
+@pytest.mark.parametrize(
+    "base", [PAPER, SMALL, TINY, GATED], ids=["paper", "small", "tiny", "gated"]
+)
 def test_a_variant_changes_what_it_says_and_nothing_else(base):
     found = variants(models=402)
     assert set(found) == set(WHAT) == set(CHANGED)
