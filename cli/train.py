@@ -48,6 +48,7 @@ class RateSchedule(StrEnum):
 
 def _preset(name: str, is_random: bool, wishes: dict[str, Any]) -> "Preset":
     """The preset of that name with the wishes that are not None."""
+    from mem3d.machine import keep_freed_memory
     from mem3d.presets import PRESETS
 
     if name not in PRESETS:
@@ -149,12 +150,14 @@ def train(  # long: half of it are the options
     Several processes: torchrun --no-python --nproc-per-node 2 mem3d-cli train ...
     """
     from mem3d.config import changed
+    from mem3d.machine import keep_freed_memory
     from mem3d.presets import PRESETS
     from mem3d.replicas import joined
     from mem3d.training import STOPPED
     from mem3d.training import train as train_network
 
     set_threads(threads)
+    keep_freed_memory()
     is_random = stem == "none" and weights is None
     wishes = {
         **{"seed": seed, "epochs": epochs, "batch": batch, "learning_rate": learning_rate},

@@ -33,8 +33,10 @@ class ModelConfig:
     refiner: int = 0  # channels of refiner.py, in place of the decoder's last layers; 0: none
     refiner_blocks: int = 2  # pairs of convolutions in it
     fuse: bool = False  # recalled grids go into the refiner, voxel by voxel
+    stretch: bool = False  # once they are stretched to the extents that the image tells
     gate: bool = False  # and are weighed by how well they fit what the image alone says
     lift: bool = False  # so do image features, by way of a camera guessed from the picture
+    pose: int = 0  # channels of pose_trunk.py, for those guesses; 0: they look at the image feature
     passes: int = 1  # from the second on, what is recalled is what looks most like the last answer
     pool: int = 64  # slots nearest by key among which that is looked for
 
@@ -64,6 +66,12 @@ class ModelConfig:
             )
         if self.gate and not self.fuse:
             raise ValueError("gate: got True without fuse, want fuse too: it weighs what is fused")
+        if self.stretch and not self.fuse:
+            raise ValueError(
+                "stretch: got True without fuse, want fuse too: it is for what is fused"
+            )
+        if not 0 <= self.pose <= LARGEST:
+            raise ValueError(f"pose: got {self.pose}, want 0 to {LARGEST}")
         if not (1 <= self.passes <= 16 and 1 <= self.pool <= LARGEST):
             raise ValueError(f"passes, pool: got {self.passes}, {self.pool}, want 1 to 16, >= 1")
         if (self.fuse or self.lift) and not self.refiner:
@@ -79,12 +87,17 @@ class ModelConfig:
             )
 
     @property
-    def feature_dim(self) -> int:
-        """C, length of the image feature: 12,544 at 224 pixels with 256 channels."""
+    def map_side(self) -> int:
+        """Pixels per side of the stem's maps: 28 at 224 pixels."""
         side = self.image_size
         for _ in range(3):  # the stem's three halvings, rounding up
             side = (side + 1) // 2
-        return self.head[-1] * (side // 4) ** 2
+        return side
+
+    @property
+    def feature_dim(self) -> int:
+        """C, length of the image feature: 12,544 at 224 pixels with 256 channels."""
+        return self.head[-1] * (self.map_side // 4) ** 2
 
     @property
     def resolution(self) -> int:
@@ -114,6 +127,7 @@ class TrainConfig:
     contrast_temperature: float = 0.1  # its cosines are divided by it
     gate_weight: float = 0.05  # of the gate's cross-entropy, where the model has one
     viewpoint_weight: float = 0.03  # of the camera's guess, where the model lifts
+    extent_weight: float = 0.5  # of the extents' guess, where the model stretches what it recalls
     exclude_self: bool = False  # never recall the training sample's own shape
     freeze_stem: bool = False  # keep the ResNet stem as loaded, BatchNorm statistics included
     augment: bool = True
@@ -137,7 +151,7 @@ class TrainConfig:
                 raise ValueError(f"{name}: got {getattr(self, name)}, want >= 1")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate: got {self.learning_rate}, want > 0")
-        for name in ("triplet", "recon", "dice", "contrast", "gate", "viewpoint"):
+        for name in ("triplet", "recon", "dice", "contrast", "gate", "viewpoint", "extent"):
             weight = getattr(self, f"{name}_weight")
             if not 0 <= weight < inf:
                 raise ValueError(f"{name}_weight: got {weight}, want a finite number >= 0")

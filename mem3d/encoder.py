@@ -27,11 +27,13 @@ class Seen(NamedTuple):
         features: (B, C) >= 0; query and key of the memory.
         images: (B, 3, S, S) as they came; None if only the stem's maps did.
         maps: (B, F, S/8, S/8), F = config.head[1], of the head before it pools.
+        stem_maps: (B, 512, S/8, S/8).
     """
 
     features: Tensor
     images: Tensor | None
     maps: Tensor
+    stem_maps: Tensor
 
 
 class Encoder(nn.Module):
@@ -98,7 +100,7 @@ class Encoder(nn.Module):
                 raise ValueError(f"images: got {got}, want (B, {want})")
             stem_maps = self.stem(images)
         maps = self.head[:_FIRST_POOLING](stem_maps)
-        return Seen(self.head[_FIRST_POOLING:](maps).flatten(1), images, maps)
+        return Seen(self.head[_FIRST_POOLING:](maps).flatten(1), images, maps, stem_maps)
 
 
 def _conv(inputs: int, outputs: int) -> list[nn.Module]:

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mem3d.config import ModelConfig
 from mem3d.decoder import Decoder
-from mem3d.encoder import Encoder, Seen
+from mem3d.encoder import STEM_CHANNELS, Encoder, Seen
+from mem3d.fitting import ExtentHead, stretched, wanted_in_training
+from mem3d.pose_trunk import PoseTrunk, width
 from mem3d.projections import SlotProjections
 from mem3d.recall import ReadableMemory, Recalled, nothing_recalled, recall, recall_again
 from mem3d.refiner import Refiner, moved
@@ -26,6 +29,8 @@ class Output:
         recalled: the priors that were used.
         guess: (B, A + 4) of the viewpoint head; None where nothing is lifted.
         log_weights: (B, K) of the gate; None without one.
+        extents: (B, 3) of the extent head; None where nothing is stretched.
+        laid: (B, K, R, R, R) priors as they were laid over the answer; None if as they were read.
     """
 
     logits: Tensor
@@ -33,6 +38,15 @@ class Output:
     recalled: Recalled
     guess: Tensor | None = None
     log_weights: Tensor | None = None
+    extents: Tensor | None = None
+    laid: Tensor | None = None
+
+
+class _Places(NamedTuple):
+    """Where the answer lies: cameras (B, 5) and extents (B, 3), as far as they are wanted."""
+
+    cameras: Tensor | None
+    extents: Tensor | None
 
 
 class Mem3D(nn.Module):
@@ -57,7 +71,12 @@ class Mem3D(nn.Module):
         )
         self.decoder = Decoder(config)
         self.refiner = Refiner(config) if config.refiner else None
-        self.viewpoint = ViewpointHead(config.feature_dim) if config.lift else None
+        self.pose, posed = None, config.feature_dim
+        if config.pose:
+            self.pose = PoseTrunk(STEM_CHANNELS, config.pose)
+            posed = width(config.map_side, config.pose)
+        self.viewpoint = ViewpointHead(posed) if config.lift else None
+        self.extents = ExtentHead(posed) if config.stretch else None
         for weight in self.parameters():  # channels innermost: up to 1.6 times faster on a CPU
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -93,6 +112,7 @@ class Mem3D(nn.Module):
         viewpoints: Tensor | None = None,
         projections: SlotProjections | None = None,
         passes: int | None = None,
+        grids: Tensor | None = None,
     ) -> Output:
         """The part of `forward` behind the encoder.
 
@@ -103,41 +123,52 @@ class Mem3D(nn.Module):
             viewpoints: (B, 5) true ones, nan where not known, to train with; else they are guessed.
             projections: see `forward`.
             passes: how often to recall; None takes config.passes.
+            grids: (B, R, R, R) true ones, to train extents with; else those are guessed.
         """
         features, guess, cameras = seen.features, None, None
+        wanted = extents = None
+        posed = features if self.pose is None else self.pose(seen.stem_maps)
         if self.viewpoint is not None:
-            guess = self.viewpoint(features)
+            guess = self.viewpoint(posed)
             cameras = decode(guess).detach()
             if viewpoints is not None:
                 cameras = moved(viewpoints, cameras)
+        if self.extents is not None:
+            extents = self.extents(posed)
+            wanted = extents.detach()
+            if grids is not None:
+                wanted = wanted_in_training(wanted, grids)
+        at = _Places(cameras, wanted)
         if not self.shape_encoder.reads:
             recalled = nothing_recalled(features, self.config.resolution)
-            logits, _ = self._logits(seen, recalled, memory, cameras, projections)
-            return Output(logits, features, recalled, guess)
+            logits, *_ = self._logits(seen, recalled, memory, at, projections)
+            return Output(logits, features, recalled, guess, extents=extents)
         recalled = recall(memory, features, self.config.priors, exclude)
         for _ in range((passes or self.config.passes) - 1):
             with torch.no_grad():
-                answers, _ = self._logits(seen, recalled, memory, cameras, projections)
+                answers, *_ = self._logits(seen, recalled, memory, at, projections)
             recalled = recall_again(
                 memory, features, answers.sigmoid(), self.config.priors, self.config.pool, exclude
             )
-        logits, weights = self._logits(seen, recalled, memory, cameras, projections)
-        return Output(logits, features, recalled, guess, weights)
+        logits, weights, laid = self._logits(seen, recalled, memory, at, projections)
+        return Output(logits, features, recalled, guess, weights, extents, laid)
 
     def _logits(
         self,
         seen: Seen,
         recalled: Recalled,
         memory: ReadableMemory,
-        cameras: Tensor | None,
+        at: "_Places",
         projections: SlotProjections | None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """(B, R, R, R) from the image and what was recalled, and the gate's weights."""
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """(B, R, R, R) from the image and what was recalled; the gate's weights; priors as laid."""
         prior_vectors = self._prior_vectors(seen.features, recalled, memory, projections)
         if self.refiner is None:
-            return self.decoder(seen.features, prior_vectors), None
+            return self.decoder(seen.features, prior_vectors), None, None
         grown = self.decoder.grow(seen.features, prior_vectors)
-        return self.refiner(grown, recalled, seen.images, seen.maps, cameras)  # type: ignore[no-any-return]
+        laid = None if at.extents is None else stretched(recalled.priors, at.extents)
+        logits, weights = self.refiner(grown, recalled, seen.images, seen.maps, at.cameras, laid)
+        return logits, weights, laid
 
     def _prior_vectors(
         self,

@@ -37,7 +37,8 @@ class Refiner(nn.Module):
         self.from_priors = self.from_cosines = None
         if config.fuse:
             self.shown = min(config.priors, SHOWN)
-            self.from_priors = nn.Conv3d(self.shown + 1, width, 2, stride=2, bias=False)
+            means = 2 if config.stretch else 1
+            self.from_priors = nn.Conv3d(self.shown + means, width, 2, stride=2, bias=False)
             self.from_cosines = nn.Linear(self.shown, width, bias=False)
         self.gate = Gate(width) if config.gate else None
         self.pixels = None
@@ -59,6 +60,7 @@ class Refiner(nn.Module):
         images: Tensor | None,
         maps: Tensor,
         viewpoints: Tensor | None,
+        laid: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Logits of the voxels.
 
@@ -68,6 +70,8 @@ class Refiner(nn.Module):
             images: (B, 3, S, S) as the encoder takes them.
             maps: (B, F, S/8, S/8) of the encoder, before it pools.
             viewpoints: (B, 5); they and the images are needed to look voxels up in the picture.
+            laid: (B, K, R, R, R) recalled grids stretched, which are looked at in their place, but
+                for one mean of them as they were; None if the network stretches none.
 
         Returns:
             (B, R, R, R); and (B, K) logarithms of the gate's weights, None without a gate.
@@ -80,9 +84,11 @@ class Refiner(nn.Module):
         if self.from_priors is not None and self.from_cosines is not None:
             weights = cosines_of(recalled)
             if self.gate is not None:
-                log_weights = self.gate(total, recalled)
+                log_weights = self.gate(total, recalled, laid)
                 weights = log_weights.exp() * (weights != 0)
-            grids, best = shown(recalled.priors, weights, self.shown)
+            grids, best = shown(recalled.priors if laid is None else laid, weights, self.shown)
+            if laid is not None:
+                grids = torch.cat([grids, mean_of(recalled.priors, weights)[:, None]], dim=1)
             total = total + self.from_priors(grids)
             total = total + self.from_cosines(best)[:, :, None, None, None]
         logits = self.last(self.blocks(self.first(total)))
@@ -117,10 +123,11 @@ class Gate(nn.Module):
         self.coarse = nn.Sequential(nn.BatchNorm3d(width), nn.ReLU(True), nn.Conv3d(width, 1, 1))
         self.scale = nn.Parameter(torch.tensor([10.0, 5.0]))  # of the fit, of the cosine
 
-    def forward(self, total: Tensor, recalled: Recalled) -> Tensor:
+    def forward(self, total: Tensor, recalled: Recalled, laid: Tensor | None = None) -> Tensor:
         """(B, K) logarithms of weights that sum to 1; very low where there is no prior."""
+        priors = recalled.priors if laid is None else laid
         occupancy = self.coarse(total).squeeze(1).float().sigmoid()
-        priors_BKNNN = functional.avg_pool3d(recalled.priors.float(), 2)
+        priors_BKNNN = functional.avg_pool3d(priors.float(), 2)
         fit_BK = soft_iou(occupancy, priors_BKNNN)
         cosines_BK = cosines_of(recalled)
         scores_BK = self.scale[0] * fit_BK + self.scale[1] * cosines_BK
@@ -147,8 +154,7 @@ def shown(priors: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
         zeros where there are no more priors.
     """
     weights = weights.to(priors)
-    shares = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
-    mean = torch.einsum("bk,bkxyz->bxyz", shares, priors)
+    mean = mean_of(priors, weights)
     best, places = weights.sort(dim=1, descending=True, stable=True)
     best, places = best[:, :count], places[:, :count]
     rows = torch.arange(len(priors), device=priors.device)[:, None]
@@ -156,6 +162,13 @@ def shown(priors: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
     grids = priors[rows, places] * (best > 0)[..., None, None, None]
     grids = functional.pad(grids, (0, 0, 0, 0, 0, 0, 0, missing))
     return torch.cat([grids, mean[:, None]], dim=1), functional.pad(best, (0, missing))
+
+
+def mean_of(priors: Tensor, weights: Tensor) -> Tensor:
+    """(B, R, R, R) weighted mean of priors (B, K, R, R, R); 0 where all weights (B, K) are."""
+    weights = weights.to(priors)
+    shares = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
+    return torch.einsum("bk,bkxyz->bxyz", shares, priors)
 
 
 def moved(viewpoints: Tensor, guessed: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from mem3d.contrastive import candidates, contrastive_loss
 from mem3d.data.deforming import family
 from mem3d.data.shapes import Shapes
 from mem3d.data.views import Batch
+from mem3d.fitting import extent_loss
 from mem3d.losses import dice_loss, gate_loss, reconstruction_loss, voxel_triplet_loss
 from mem3d.model import Mem3D, Output
 from mem3d.pace import WHOLE, Part
@@ -73,7 +74,7 @@ def forward_loss(
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=is_short):
         seen = model.encoder.see(images, stem_maps)
         exclude = sources if config.exclude_self else None
-        output = model.reconstruct(seen, memory, exclude, viewpoints, passes=passes)
+        output = model.reconstruct(seen, memory, exclude, viewpoints, passes=passes, grids=grids)
     logits = output.logits.float()
     recon = reconstruction_loss(logits, grids)
     positive, negative, valid = contrast_keys(memory, output.features, batch.grids.numpy())
@@ -90,8 +91,12 @@ def forward_loss(
         terms["contrastive"] = Term(config.contrast_weight, own, int(found.valid.sum()))
     if output.log_weights is not None:
         recalled = output.recalled
-        off = gate_loss(output.log_weights, recalled.priors, recalled.counts, grids)
+        laid = recalled.priors if output.laid is None else output.laid
+        off = gate_loss(output.log_weights, laid, recalled.counts, grids)
         terms["gate"] = Term(config.gate_weight, off, int((output.recalled.counts > 0).sum()))
+    if output.extents is not None:
+        off = extent_loss(output.extents, grids)
+        terms["extents"] = Term(config.extent_weight, off, len(grids))
     if output.guess is not None:
         known = int(viewpoints.isfinite().all(1).sum())
         off = viewpoint_loss(output.guess, viewpoints)
