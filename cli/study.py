@@ -82,11 +82,13 @@ def study(  # long: half of it are the options
     Example: mem3d-cli study studies/first --data shapes --stem resnet50.safetensors --epochs 30
     """
     from mem3d.config import changed
+    from mem3d.machine import keep_freed_memory
     from mem3d.study import Study, parts
     from mem3d.study_table import write_table
     from mem3d.study_work import work
 
     set_threads(threads)
+    keep_freed_memory()
     names, shares = _names(only), _shares(hide)
     chosen = changed(_preset(preset, stem, epochs, batch), change or [])
     with resumable(out):

@@ -48,7 +48,6 @@ class RateSchedule(StrEnum):
 
 def _preset(name: str, is_random: bool, wishes: dict[str, Any]) -> "Preset":
     """The preset of that name with the wishes that are not None."""
-    from mem3d.machine import keep_freed_memory
     from mem3d.presets import PRESETS
 
     if name not in PRESETS:
