@@ -31,6 +31,17 @@ def centres(side: int, device: torch.device | None = None) -> Tensor:
     return torch.stack(torch.meshgrid(along, along, along, indexing="ij"), dim=-1).reshape(-1, 3)
 
 
+@cache
+def in_eights(side: int, device: torch.device | None = None) -> Tensor:
+    """`centres`, sorted by which corner of its 2^3 cube each voxel is in: (8 * (side / 2)**3, 3).
+
+    So what a convolution of kernel and stride 2 sums over lies side by side.
+    """
+    half = side // 2
+    cubes = centres(side, device).view(half, 2, half, 2, half, 2, 3)
+    return cubes.permute(1, 3, 5, 0, 2, 4, 6).reshape(-1, 3)
+
+
 def project(viewpoints: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """Where points are seen.
 
@@ -65,5 +76,9 @@ def lift(maps: Tensor, places: Tensor, side: int) -> Tensor:
     Returns:
         (B, F, N, N, N).
     """
-    found = functional.grid_sample(maps, places[:, :, None], align_corners=False)
-    return found.view(*maps.shape[:2], side, side, side)
+    return look_up(maps, places[:, None]).view(*maps.shape[:2], side, side, side)
+
+
+def look_up(maps: Tensor, places: Tensor) -> Tensor:
+    """(B, F, M, N) features of maps (B, F, H, W) at places (B, M, N, 2); see `lift`."""
+    return functional.grid_sample(maps, places, align_corners=False)

@@ -10,12 +10,13 @@ that guess them (viewpoint_head.py, fitting.py) have three convolutions to thems
 from torch import Tensor, nn
 
 
-class PoseTrunk(nn.Sequential):
+class PoseTrunk(nn.Module):
     """(B, 512, S/8, S/8) of the stem to (B, F), F = `width(image_size, channels)`."""
 
     def __init__(self, inputs: int, channels: int) -> None:
         wide = channels * 4 // 3
-        super().__init__(
+        super().__init__()
+        self.layers = nn.Sequential(
             *_conv(inputs, channels, 1),
             *_conv(channels, channels, 3),
             *_conv(channels, wide, 3, 2),
@@ -25,7 +26,7 @@ class PoseTrunk(nn.Sequential):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Encode the stem's maps."""
-        return super().forward(maps)  # type: ignore[no-any-return]
+        return self.layers(maps)  # type: ignore[no-any-return]
 
 
 def width(side: int, channels: int) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mem3d.config import ModelConfig
-from mem3d.lifting import centres, lift, project
+from mem3d.lifting import centres, in_eights, lift, look_up, project
 from mem3d.recall import Recalled, soft_iou
 
 SHOWN = 4  # recalled grids that are seen each by itself; of the others, only their mean
@@ -99,16 +99,19 @@ class Refiner(nn.Module):
         assert self.pixels is not None
         side, device = self.resolution // 2, viewpoints.device
         coarse = centres(side, device)
-        places, _ = project(viewpoints, centres(self.resolution, device))
-        pixels = lift(self.pixels(images).float(), places, self.resolution)
+        places, _ = project(viewpoints, in_eights(self.resolution, device))
+        pixels = look_up(self.pixels(images).float(), places.view(len(places), 8, -1, 2))
         places, nearness = project(viewpoints, coarse)
-        looked_up = lift(self.maps(maps).float(), places, side)
         depth = nearness.view(-1, 1, side, side, side)
+        # As from_pixels(lift(...)), with a product over eights instead of copies of all voxels.
+        weight_FV = self.from_pixels.weight.flatten(1)
+        from_pixels = (weight_FV @ pixels.flatten(1, 2)).view(len(depth), -1, side, side, side)
+        looked_up = lift(self.maps(maps).float(), places, side)
         where = 2 * coarse.T.abs().reshape(1, 3, side, side, side).expand(
             len(depth), -1, -1, -1, -1
         )
         local = torch.cat([looked_up, depth, where], dim=1)
-        return self.from_pixels(pixels) + self.from_maps(local)  # type: ignore[no-any-return]
+        return from_pixels + self.from_maps(local)  # type: ignore[no-any-return]
 
 
 class Gate(nn.Module):

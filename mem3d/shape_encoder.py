@@ -148,7 +148,7 @@ def _pooled(priors: Tensor, pool: int) -> Tensor:
     if pool == 1:
         return priors.flatten(-3)
     side = priors.shape[-1]
-    grids = functional.avg_pool3d(priors.reshape(-1, 1, side, side, side), pool)
+    grids = functional.avg_pool3d(priors.reshape(-1, side, side, side).float(), pool)
     return grids.view(*priors.shape[:-3], -1)
 
 

@@ -8,7 +8,7 @@ from mem3d.data import transforms
 from mem3d.data.rendering import FOCAL, MAX_DISTANCE, Scene, camera
 from mem3d.data.transforms import CROP, TEST_WINDOW, Window, train_view
 from mem3d.data.viewpoints import UNKNOWN, viewpoint
-from mem3d.lifting import centres, lift, project
+from mem3d.lifting import centres, in_eights, lift, look_up, project
 from mem3d.viewpoint_head import BINS, ViewpointHead, azimuth_error, decode, viewpoint_loss
 from memstore.meshes import blocky
 from tests.made_up_shapes import lopsided
@@ -142,3 +142,15 @@ def test_test_pictures_and_test_windows_agree():
     columns, rows = ((places[0, filled].T + 1) / 2 * 64).long().clamp(0, 63)
     mask = (torch.from_numpy(transforms.test_pixels(rgba, 64).astype(int)) - 240).abs().sum(0) > 12
     assert mask[rows, columns].float().mean() > 0.97
+
+
+def test_voxels_in_eights_are_what_a_convolution_of_stride_2_sums_over():
+    torch.manual_seed(0)
+    conv = torch.nn.Conv3d(3, 5, 2, stride=2, bias=False)
+    maps, places = torch.randn(2, 3, 6, 6), torch.rand(2, 8**3, 2) * 2 - 1
+    want = conv(lift(maps, places, 8))
+    order = (in_eights(8) + 0.5) * 8 - 0.5
+    at = (order @ torch.tensor([64.0, 8.0, 1.0])).round().long()  # place of each in a flat grid
+    found = look_up(maps, places[:, at].unflatten(1, (8, -1)))
+    got = (conv.weight.flatten(1) @ found.flatten(1, 2)).unflatten(2, (4, 4, 4))
+    torch.testing.assert_close(got, want)

@@ -12,7 +12,7 @@ from mem3d.data.r2n2 import R2N2
 from mem3d.data.repainted import behind_occluders
 from mem3d.data.selection import Selection
 from mem3d.evaluation import macro, score
-from mem3d.presets import PAPER, SMALL
+from mem3d.presets import BEST, PAPER, SMALL
 from mem3d.study import Study, part, parts, read_result, run_folder, standing
 from mem3d.study_table import collect, spread, told, write_table
 from mem3d.study_variants import WHAT, check_names, twins, variants
@@ -127,7 +127,11 @@ def test_what_stands_for_another_is_told(finished):
         "no-fuse",
         "no-lift",
         "vector-only",
+        "stretch",
+        "no-stretch",
         "gate",
+        "no-gate",
+        "no-contrastive",
     }  # tiny has none of these
     assert set(rows) == {"base", "no-memory"} | own
 
@@ -257,21 +261,24 @@ CHANGED = {
     "contrastive": {"train.contrast_weight"},
     "exclude-on": {"train.exclude_self"},
     "exclude-off": {"train.exclude_self"},
-    "no-fuse": {"model.fuse", "model.gate"},
+    "no-fuse": {"model.fuse", "model.gate", "model.stretch"},
+    "stretch": {"model.stretch"},
+    "no-stretch": {"model.stretch"},
+    "no-gate": {"model.gate"},
+    "no-contrastive": {"train.contrast_weight"},
     "no-lift": {"model.lift"},
     "gate": {"model.gate"},
     "second-pass": {"model.passes"},
-    "vector-only": {"model.fuse", "model.gate", "model.lift", "model.refiner"},
+    "vector-only": {
+        *("model.fuse", "model.gate", "model.stretch", "model.lift", "model.refiner")
+    },
     **{name: {"model.priors"} for name in ("k1", "k4", "k8", "k-all")},
     **{name: {"memory.capacity"} for name in ("memory-50", "memory-200", "memory-all")},
 }
 
 
-GATED = replace(SMALL, model=replace(SMALL.model, gate=True))
-
-
 @pytest.mark.parametrize(
-    "base", [PAPER, SMALL, TINY, GATED], ids=["paper", "small", "tiny", "gated"]
+    "base", [PAPER, SMALL, TINY, BEST], ids=["paper", "small", "tiny", "best"]
 )
 def test_a_variant_changes_what_it_says_and_nothing_else(base):
     found = variants(models=402)
