@@ -130,7 +130,9 @@ class ShapeEncoder(nn.Module):
         h_BH = projections.new_zeros(len(projections), self.hidden)
         c_BH = h_BH
         for k in range(projections.shape[1]):
-            gates = projections[:, k] + functional.linear(h_BH, weight_hh)
+            gates = projections[:, k]
+            if k:  # there is no state yet before the first prior: it adds nothing
+                gates = gates + functional.linear(h_BH, weight_hh)
             keep, forget, new, show = gates.chunk(4, dim=1)
             c_next = forget.sigmoid() * c_BH + keep.sigmoid() * new.tanh()
             h_next = show.sigmoid() * c_next.tanh()
