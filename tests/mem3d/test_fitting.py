@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mem3d.config import ModelConfig
 from mem3d.fitting import ExtentHead, extent_loss, extents, stretched, true_extents
 from mem3d.model import Mem3D
+from mem3d.pose_trunk import PoseTrunk, width
 from mem3d.presets import TINY
 from memstore import Memory
 
@@ -113,3 +114,24 @@ def test_a_network_shows_what_it_laid_over_the_answer_and_learns_extents():
 def test_without_recalled_grids_there_is_nothing_to_stretch():
     with pytest.raises(ValueError, match="stretch: got True without fuse"):
         replace(TINY.model, stretch=True)
+
+
+@pytest.mark.parametrize("size", [32, 64, 137, 224])
+def test_the_trunk_is_as_wide_as_it_says(size):
+    config = replace(TINY.model, image_size=size, hidden=64)
+    trunk = PoseTrunk(4, 6).eval()
+    found = trunk(torch.randn(1, 4, config.map_side, config.map_side))
+    assert found.shape == (1, width(config.map_side, 6))
+
+
+def test_guesses_of_a_network_with_a_trunk_do_not_move_its_keys():
+    model = Mem3D(replace(stretching(), lift=True, pose=6)).train()
+    size = model.config.image_size
+    truth = torch.zeros(2, 32, 32, 32)
+    truth[:, :, 4:20] = 1
+    seen = model.encoder.see(torch.randn(2, 3, size, size))
+    output = model.reconstruct(seen, Memory(TINY.memory), grids=truth)
+    extent_loss(output.extents, truth).backward()
+    assert model.pose is not None
+    assert all(weight.grad is not None for weight in model.pose.parameters())
+    assert all(weight.grad is None for weight in model.encoder.head.parameters())
