@@ -71,6 +71,8 @@ class ModelConfig:
                 raise ValueError(f"{name}: got true without fuse, want fuse too: it is for that")
         if not 0 <= self.pose <= LARGEST:
             raise ValueError(f"pose: got {self.pose}, want 0 to {LARGEST}")
+        if self.pose and not (self.lift or self.stretch):
+            raise ValueError(f"pose: got {self.pose}, want 0 without lift or stretch to guess for")
         if not (1 <= self.passes <= 16 and 1 <= self.pool <= LARGEST):
             raise ValueError(f"passes, pool: got {self.passes}, {self.pool}, want 1 to 16, >= 1")
         if (self.fuse or self.lift) and not self.refiner:

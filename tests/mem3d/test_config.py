@@ -72,6 +72,7 @@ def test_damaged_settings_are_refused(damage):
         {"dropout": 1.0},
         {"hidden": 2047},
         {"shape_encoder": "gru"},
+        {"pose": 8},  # nothing is guessed
     ],
 )
 def test_impossible_networks_are_refused(change):

@@ -270,7 +270,7 @@ CHANGED = {
     "gate": {"model.gate"},
     "second-pass": {"model.passes"},
     "vector-only": {
-        *("model.fuse", "model.gate", "model.stretch", "model.lift", "model.refiner")
+        *("model.fuse", "model.gate", "model.stretch", "model.lift", "model.refiner", "model.pose")
     },
     **{name: {"model.priors"} for name in ("k1", "k4", "k8", "k-all")},
     **{name: {"memory.capacity"} for name in ("memory-50", "memory-200", "memory-all")},
@@ -286,6 +286,16 @@ def test_a_variant_changes_what_it_says_and_nothing_else(base):
     for name, change in found.items():
         before, after = flat(base), flat(change(base))
         assert {field for field in before if before[field] != after[field]} <= CHANGED[name], name
+
+
+def test_a_trunk_goes_with_the_last_guess_that_it_is_for():
+    found = variants(models=402)
+    assert found["vector-only"](BEST).model.pose == 0
+    assert found["no-lift"](BEST).model.pose == found["no-stretch"](BEST).model.pose == 96
+    lifting = replace(BEST, model=replace(BEST.model, stretch=False))
+    assert found["no-lift"](lifting).model.pose == 0
+    stretching = replace(BEST, model=replace(BEST.model, lift=False))
+    assert found["no-fuse"](stretching).model.pose == found["no-stretch"](stretching).model.pose == 0
 
 
 def test_memory_all_never_evicts():
