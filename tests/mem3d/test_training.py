@@ -30,7 +30,7 @@ from mem3d.rekeying import staleness
 from mem3d.run import Job, Run
 from mem3d.run_log import read_log, run_data, run_extras
 from mem3d.stem_cache import StemCache
-from mem3d.step import train_step
+from mem3d.step import DivergedError, train_step
 from mem3d.training import train
 from memstore import LockedError, Memory
 from tests.made_up import make_r2n2
@@ -392,9 +392,10 @@ def test_own_shape_is_recalled_only_if_allowed(sets):
     assert rates[False] > rates[True]
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(sets, tmp_path):
-    wild = replace(PRESET, train=replace(PRESET.train, learning_rate=1e30))
-    with pytest.raises(ValueError, match=r"loss|features"):
+@pytest.mark.parametrize("batch", [4, 8])  # it diverges in the second step, in the validation
+def test_a_loss_that_is_not_finite_stops_the_run(sets, tmp_path, batch):
+    wild = replace(PRESET, train=replace(PRESET.train, learning_rate=1e30, batch=batch))
+    with pytest.raises(DivergedError, match="at step 1: the run has diverged; start anew"):
         train(*sets, tmp_path, wild)
 
 
