@@ -8,18 +8,19 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 
-from mem3d.checkpoint import load
+from mem3d.checkpoint import load, read_state
 from mem3d.data.repainted import behind_occluders
 from mem3d.data.shapes import Shapes
 from mem3d.encoder import Encoder, load_stem
 from mem3d.evaluation import FIXED_THRESHOLD, NEAREST, NETWORK, macro, score
-from mem3d.run import LAST
+from mem3d.run import BEST, LAST
 from mem3d.run_log import read_log
 from mem3d.stem_cache import StemCache
 from mem3d.study import (
     Part,
     Result,
     Study,
+    check_own,
     missing,
     read_result,
     run_folder,
@@ -121,6 +122,7 @@ def _train(study: Study, one: Part, cache: StemCache | None, tell: Tell) -> None
 def _result(study: Study, one: Part, tell: Tell) -> Result:
     """A part's result, with what it lacked so far; the best epoch is scored."""
     folder = run_folder(study, one)
+    check_own(study, one, read_state(folder / BEST))
     model, memory, state = load(folder, "best", study.device)
     log = read_log(folder / "log.jsonl", 2**62)
     known = read_result(study, one) or {}

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import replace
 
 import pytest
+import torch
 
 from mem3d import checkpoint, presets, study_work
 from mem3d.data.r2n2 import R2N2
@@ -166,6 +167,12 @@ def test_a_result_that_was_deleted_is_scored_again(finished, no_training, tmp_pa
     path.unlink()
     todo = parts(study, ("base",), range(1))
     assert standing(study, todo[0]) == "to score"
+    longer = replace(TINY, train=replace(TINY.train, epochs=3))
+    fewer = Selection(study.validation, [0, 1])
+    for other in (replace(study, base=longer), replace(study, validation=fewer)):
+        for refused in (standing, lambda *about: work(about[0], [about[1]])):
+            with pytest.raises(ValueError, match="a run of other settings or on other models"):
+                refused(other, part(other, "base", 0))
     work(study, todo)
     assert json.loads(path.read_text()) == before
 
@@ -210,6 +217,29 @@ def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path)
     assert work(study, todo) == []
     assert read_result(study, todo[0])["val"] == read_result(finished, todo[0])["val"]
     assert not run_folder(study, todo[0]).exists()  # keep="none"
+    with pytest.raises(ValueError, match=r"no checkpoint to score .*\(val 20% hidden\)"):
+        standing(replace(study, shares=(0.0, 0.2, 0.4)), todo[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "step", "stands"),
+    [
+        ({"accumulate": 2}, 1, "begun"),
+        ({"accumulate": 2}, 2, "to score"),  # 2 epochs of 2 batches
+        ({"epochs": 9, "patience": 2}, 4, "begun"),
+        ({"epochs": 9, "patience": 2}, 6, "to score"),  # nothing better since epoch 1
+    ],
+)
+def test_a_run_that_is_over_is_not_begun(changes, step, stands, sets, tmp_path):
+    study = a_study(tmp_path, sets, base=replace(TINY, train=replace(TINY.train, **changes)))
+    one = part(study, "base", 0)
+    state = checkpoint.State(
+        **{"preset": one.preset, "step": step, "snapshot": "", "validation_iou": 0.1},
+        **{"best_iou": 0.2, "best_step": 2},
+    )
+    run_folder(study, one).mkdir(parents=True)
+    checkpoint.save(run_folder(study, one) / "last.safetensors", state, torch.nn.Linear(1, 1))
+    assert standing(study, one) == stands
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"preset": 1}'])
