@@ -115,9 +115,9 @@ def study(  # long: half of it are the options
                 on_step=lambda done, note: show(done, len(todo), note),
                 on_result=lambda: write_table(found),
             )
-        table = write_table(found)
-    for one in passed_over:
-        typer.echo(f"{one.name}: another process is training it; passed over", err=True)
+        table = write_table(found, passed_over)
+    for name, why in passed_over.items():
+        typer.echo(f"{name}: passed over: {printable(why)}", err=True)
     if as_json:
         print_json(table)
         return

@@ -6,7 +6,7 @@ these differences: seeds differ more between each other than two variants of one
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,17 @@ Spread = dict[str, Any]  # {"mean": ..., "std": ..., "n": ...}
 Table = dict[str, Any]
 
 
-def write_table(study: Study) -> Table:
+def write_table(study: Study, passed_over: Mapping[str, str] | None = None) -> Table:
     """Write table.json, table.md and plot.png from all results there are.
 
+    Args:
+        study: whose.
+        passed_over: from `study_work.work`.
+
     Returns:
-        what table.json holds; see `collect`.
+        what table.json holds: what `collect` gives and "passed_over".
     """
-    table = collect(study)
+    table = collect(study) | {"passed_over": dict(passed_over or {})}
     study.folder.mkdir(parents=True, exist_ok=True)
     write_atomic(study.folder / "table.json", json.dumps(table, indent=1).encode())
     write_atomic(study.folder / "table.md", markdown(table).encode())
@@ -132,6 +136,9 @@ def markdown(table: Table) -> str:
     """The table for a page: a part per subset, one for cost and recall, and what they show."""
     parts = [_scores_of(table, subset) for subset in table["samples"]]
     parts += [_cost(table), _NOTE.format(epochs=table["epochs"])]
+    if table["passed_over"]:
+        lines = [f"- {name}: {why}" for name, why in table["passed_over"].items()]
+        parts.append("\n".join(["Passed over in the last call:", "", *lines]))
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,11 +1,12 @@
 """Doing a study's runs: train, score, write down, clear away.
 
-A run that another process is training is passed over.
+A run that another process has in work is passed over, and so is one that diverges.
 """
 
 import fcntl
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from mem3d.checkpoint import load, read_state
@@ -16,7 +17,9 @@ from mem3d.evaluation import FIXED_THRESHOLD, NEAREST, NETWORK, macro, score
 from mem3d.run import BEST, LAST
 from mem3d.run_log import read_log
 from mem3d.stem_cache import StemCache
+from mem3d.step import DivergedError
 from mem3d.study import (
+    RUNS,
     Part,
     Result,
     Study,
@@ -43,7 +46,7 @@ def work(
     *,
     on_step: Callable[[int, str], None] | None = None,
     on_result: Callable[[], object] | None = None,
-) -> list[Part]:
+) -> dict[str, str]:
     """Train and score the parts that are not done; interrupted ones go on where they were.
 
     Args:
@@ -53,12 +56,12 @@ def work(
         on_result: called after each part that was finished here.
 
     Returns:
-        parts that were passed over, since another process is training them.
+        names of the parts that were passed over, and why.
 
     Raises:
         ValueError: a result or a run is of other settings; or as `training.train`.
     """
-    passed_over = []
+    passed_over: dict[str, str] = {}
     cache: StemCache | None = None
     for behind, one in enumerate(todo):
 
@@ -66,21 +69,43 @@ def work(
             if on_step:
                 on_step(behind, f"{name}: {note}")
 
-        stands = standing(study, one)
-        tell(stands)
         try:
-            if stands in ("new", "begun"):
-                cache = cache or _cache(study, one, tell)
-                _train(study, one, cache, tell)
-            if stands != "done":
-                write_result(study, one, _result(study, one, tell))
-                if on_result:
-                    on_result()
+            with _claimed(study, one):
+                stands = standing(study, one)
+                tell(stands)
+                if stands == "done":
+                    continue
+                if stands != "to score":
+                    cache = cache or _cache(study, one, tell)
+                    _train(study, one, cache, tell)
+                _finish(study, one, tell)
         except LockedError:
-            passed_over.append(one)
+            passed_over[one.name] = "another process has it in work"
+        except DivergedError as error:
+            passed_over[one.name] = str(error)
         else:
-            _clear_away(study, one)
+            if on_result:
+                on_result()
     return passed_over
+
+
+@contextmanager
+def _claimed(study: Study, one: Part) -> Iterator[None]:
+    """Hold a part, so that no other process trains, scores or deletes it; LockedError if one has.
+
+    The file stays: were it deleted, two processes could hold two files of one name.
+    """
+    path = study.folder / RUNS / f".{one.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockedError(f"{path}: another process has it") from error
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # for loader processes too, which hold the file open
 
 
 def _cache(study: Study, one: Part, tell: Tell) -> StemCache | None:
@@ -90,6 +115,7 @@ def _cache(study: Study, one: Part, tell: Tell) -> StemCache | None:
     encoder = Encoder(study.base.model)
     load_stem(encoder.stem, study.stem)
     encoder.freeze_stem()
+    encoder.to(study.device)
     study.folder.mkdir(parents=True, exist_ok=True)
     with (study.folder / ".stem_maps.lock").open("w") as lock:
         tell("waiting for the stem's maps")
@@ -117,6 +143,14 @@ def _train(study: Study, one: Part, cache: StemCache | None, tell: Tell) -> None
         cache=cache,
         on_step=lambda done, total, row: tell(f"step {done}/{total}, bce {row['bce']:.3f}"),
     )
+
+
+def _finish(study: Study, one: Part, tell: Tell) -> None:
+    """Score and write down; a run that has its first result is cleared away."""
+    is_first = read_result(study, one) is None  # else what is there was meant to stay
+    write_result(study, one, _result(study, one, tell))
+    if is_first:
+        _clear_away(study, one)
 
 
 def _result(study: Study, one: Part, tell: Tell) -> Result:

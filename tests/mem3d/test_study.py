@@ -1,5 +1,6 @@
 """A study: what runs, what is skipped, what goes on, and numbers a calculator gives too."""
 
+import fcntl
 import json
 import shutil
 import statistics
@@ -14,6 +15,7 @@ from mem3d.data.repainted import behind_occluders
 from mem3d.data.selection import Selection
 from mem3d.evaluation import macro, score
 from mem3d.presets import BEST, PAPER, SMALL
+from mem3d.step import DivergedError
 from mem3d.study import Study, part, parts, read_result, run_folder, standing
 from mem3d.study_table import collect, spread, told, write_table
 from mem3d.study_variants import WHAT, check_names, twins, variants
@@ -43,7 +45,7 @@ def a_study(folder, sets, **changes):
 @pytest.fixture(scope="module")
 def finished(sets, tmp_path_factory):
     study = a_study(tmp_path_factory.mktemp("study"), sets)
-    assert work(study, parts(study, NAMES, SEEDS)) == []
+    assert work(study, parts(study, NAMES, SEEDS)) == {}
     write_table(study)
     return study
 
@@ -66,9 +68,8 @@ def test_equal_variants_run_once_and_seeds_come_first(finished):
     todo = parts(finished, NAMES, SEEDS)
     assert [one.name for one in todo] == ["base-s0", "no-memory-s0", "base-s1", "no-memory-s1"]
     assert [one.preset.train.seed for one in todo] == [0, 0, 1, 1]
-    assert sorted(path.name for path in (finished.folder / "runs").iterdir()) == sorted(
-        one.name for one in todo
-    )
+    made = {path.name for path in (finished.folder / "runs").iterdir() if path.is_dir()}
+    assert made == {one.name for one in todo}
 
 
 def test_a_variant_equal_to_the_base_is_asked_for_alone(finished):
@@ -157,7 +158,8 @@ def test_a_result_is_what_scoring_the_run_gives(finished):
 def test_finished_runs_are_skipped(finished, no_training):
     todo = parts(finished, NAMES, SEEDS)
     assert {standing(finished, one) for one in todo} == {"done"}
-    assert work(finished, todo) == []
+    assert work(replace(finished, keep="none"), todo) == {}
+    assert all(run_folder(finished, one).is_dir() for one in todo)  # as they were kept
 
 
 def test_a_result_that_was_deleted_is_scored_again(finished, no_training, tmp_path):
@@ -173,7 +175,10 @@ def test_a_result_that_was_deleted_is_scored_again(finished, no_training, tmp_pa
         for refused in (standing, lambda *about: work(about[0], [about[1]])):
             with pytest.raises(ValueError, match="a run of other settings or on other models"):
                 refused(other, part(other, "base", 0))
-    work(study, todo)
+    with (study.folder / "runs" / ".base-s0.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as another process that scores it
+        assert work(study, todo) == {"base-s0": "another process has it in work"}
+    assert work(study, todo) == {}
     assert json.loads(path.read_text()) == before
 
 
@@ -184,7 +189,7 @@ def test_only_the_best_checkpoint_is_kept(finished):
 
 def test_test_models_are_scored_later_without_training(finished, sets, no_training, tmp_path):
     folder = shutil.copytree(finished.folder, tmp_path / "copy")
-    study = replace(finished, folder=folder, test=sets["test"], shares=(0.0, 0.2, 0.4))
+    study = replace(finished, folder=folder, test=sets["test"], shares=(0.0, 0.2, 0.4), keep="none")
     todo = parts(study, ("base",), range(1))
     before = read_result(study, todo[0])["val"]["0.4"]
     assert standing(study, todo[0]) == "to score"
@@ -192,6 +197,7 @@ def test_test_models_are_scored_later_without_training(finished, sets, no_traini
     found = read_result(study, todo[0])
     assert set(found["test"]) == set(found["val"]) == {"0", "0.2", "0.4"}
     assert found["val"]["0.4"] == before
+    assert run_folder(study, todo[0]).is_dir()  # kept when it was trained
     rows = {row["variant"]: row for row in write_table(study)["rows"]}
     assert rows["base"]["test"]["0"]["network"]["n"] == 1
     assert told(rows["no-memory"]["test"]["0"]["network"]) == "-"
@@ -213,8 +219,8 @@ def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path)
         work(study, todo, on_step=stop)
     assert standing(study, todo[0]) == "begun"
     with Memory.open(run_folder(study, todo[0]) / "memory", mode="r+"):
-        assert work(study, todo) == todo  # another writer has it: passed over
-    assert work(study, todo) == []
+        assert set(work(study, todo)) == {"base-s0"}  # another writer has it
+    assert work(study, todo) == {}
     assert read_result(study, todo[0])["val"] == read_result(finished, todo[0])["val"]
     assert not run_folder(study, todo[0]).exists()  # keep="none"
     with pytest.raises(ValueError, match=r"no checkpoint to score .*\(val 20% hidden\)"):
@@ -240,6 +246,29 @@ def test_a_run_that_is_over_is_not_begun(changes, step, stands, sets, tmp_path):
     run_folder(study, one).mkdir(parents=True)
     checkpoint.save(run_folder(study, one) / "last.safetensors", state, torch.nn.Linear(1, 1))
     assert standing(study, one) == stands
+
+
+def test_a_run_that_diverges_is_passed_over_and_told(sets, tmp_path, monkeypatch):
+    def diverges(*arguments, **options):
+        raise DivergedError("loss: got nan", 3)
+
+    monkeypatch.setattr(study_work, "train", diverges)
+    study = a_study(tmp_path, sets)
+    passed_over = work(study, parts(study, ("base", "no-memory"), range(1)))
+    assert set(passed_over) == {"base-s0", "no-memory-s0"}
+    table = write_table(study, passed_over)
+    assert table["passed_over"] == passed_over
+    assert "- base-s0: loss: got nan at step 3" in (tmp_path / "table.md").read_text()
+
+
+def test_the_shared_maps_are_made_where_the_networks_compute(sets, tmp_path, monkeypatch):
+    def build(encoder, *arguments, **options):
+        return next(encoder.parameters()).device.type
+
+    monkeypatch.setattr(study_work.StemCache, "build", build)
+    preset = replace(TINY, train=replace(TINY.train, freeze_stem=True, variants=1))
+    study = a_study(tmp_path, sets, base=preset, device="meta")
+    assert study_work._cache(study, part(study, "base", 0), print) == "meta"
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"preset": 1}'])
@@ -342,7 +371,8 @@ def test_without_a_memory_nothing_is_pulled_to_it():
 
 def test_the_small_preset_stands_for_some():
     same = {name: first for name, first in twins(SMALL, 402).items() if name != first}
-    assert same == {"k4": "base", "iou": "base", "exclude-on": "base"}
+    absent = {"no-stretch", "no-gate", "no-contrastive"}  # small has none of these
+    assert same == dict.fromkeys({"k4", "iou", "exclude-on"} | absent, "base")
 
 
 def test_unknown_variants_are_named():
