@@ -168,6 +168,7 @@ def _result(study: Study, one: Part, tell: Tell) -> Result:
             "best_epoch": next((row["epoch"] for row in log if row["step"] == state.step), None),
             "minutes": sum(row["seconds"] for row in log) / 60,
             "slots": len(memory),
+            "models": known.get("models", {}) | {n: len(s) for n, s in study.subsets().items()},
             **study.fingerprints(),
         }
         for subset, share in missing(study, known):

@@ -201,6 +201,9 @@ def test_test_models_are_scored_later_without_training(finished, sets, no_traini
     rows = {row["variant"]: row for row in write_table(study)["rows"]}
     assert rows["base"]["test"]["0"]["network"]["n"] == 1
     assert told(rows["no-memory"]["test"]["0"]["network"]) == "-"
+    table = collect(replace(finished, folder=folder))  # asks for no test and fewer shares
+    assert table == collect(study)
+    assert (table["shares"], table["samples"]) == (["0", "0.2", "0.4"], {"val": 4, "test": 4})
     other = replace(study, test=Selection(sets["test"], [0]))
     with pytest.raises(ValueError, match="on other models"):
         standing(other, todo[0])
