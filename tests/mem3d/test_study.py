@@ -339,9 +339,7 @@ CHANGED = {
 }
 
 
-@pytest.mark.parametrize(
-    "base", [PAPER, SMALL, TINY, BEST], ids=["paper", "small", "tiny", "best"]
-)
+@pytest.mark.parametrize("base", [PAPER, SMALL, TINY, BEST], ids=["paper", "small", "tiny", "best"])
 def test_a_variant_changes_what_it_says_and_nothing_else(base):
     found = variants(models=402)
     assert set(found) == set(WHAT) == set(CHANGED)
@@ -357,7 +355,7 @@ def test_a_trunk_goes_with_the_last_guess_that_it_is_for():
     lifting = replace(BEST, model=replace(BEST.model, stretch=False))
     assert found["no-lift"](lifting).model.pose == 0
     stretching = replace(BEST, model=replace(BEST.model, lift=False))
-    assert found["no-fuse"](stretching).model.pose == found["no-stretch"](stretching).model.pose == 0
+    assert [found[name](stretching).model.pose for name in ("no-fuse", "no-stretch")] == [0, 0]
 
 
 def test_memory_all_never_evicts():
