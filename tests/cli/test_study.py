@@ -52,6 +52,12 @@ def test_a_dry_run_lists_what_is_done(out, made_up_data):
     ]
 
 
+def test_a_stem_of_random_weights_is_told(made_up_data, tmp_path):
+    told = call("study", tmp_path, "--data", made_up_data, "--dry-run", "--only", "base")
+    assert "stem: random weights, so it is trained too" in told.stderr
+    assert "base-s0  new" in told.stdout
+
+
 def test_json_is_the_table(out, made_up_data):
     names = ("--only", "base", "--hide", "0.3", "--json", "--test")
     told = call("study", out, "--data", made_up_data, *OPTIONS, *names)
