@@ -225,11 +225,14 @@ def _members(job: Job) -> Families | None:
 
 
 def _key_cosine(run: Run, job: Job, members: Families) -> float | None:
-    """Mean cosine of stored and fresh keys; None where nothing could be compared."""
+    """Mean cosine of stored and fresh keys; None where nothing, or no longer, can be compared."""
     sample, device = job.preset.train.staleness_sample, job.device
-    found = staleness(
-        run.model, run.memory, job.data, sample=sample, device=device, members=members
-    )
+    try:
+        found = staleness(
+            run.model, run.memory, job.data, sample=sample, device=device, members=members
+        )
+    except ValueError:  # a view 00 broke meanwhile: training takes another, and so goes on
+        return None
     return found.mean if len(found.slots) else None
 
 

@@ -177,7 +177,7 @@ def test_keys_are_compared_where_an_epoch_is_validated(sets, tmp_path, monkeypat
     assert "key_cosine" not in rows[0]
 
 
-def test_without_a_slot_there_is_no_cosine(sets, tmp_path):
+def test_without_a_slot_or_a_picture_there_is_no_cosine(sets, tmp_path, monkeypatch):
     from mem3d import training
     from mem3d.model import Mem3D
 
@@ -185,6 +185,15 @@ def test_without_a_slot_there_is_no_cosine(sets, tmp_path):
     run = Run(model, torch.optim.SGD(model.parameters(), 0.0), Memory(TINY.memory))
     job = Job(*sets, tmp_path, PRESET, "cpu")
     assert training._key_cosine(run, job, families(sets[0])) is None
+
+    def broken(i, view):
+        raise ValueError("00.png: broken")
+
+    grid = sets[0].grid(0)
+    run.memory.write(np.ones((1, 32), np.float32), grid[None], [sets[0].source(0)])
+    assert training._key_cosine(run, job, families(sets[0])) is not None
+    monkeypatch.setattr(sets[0], "image", broken)
+    assert training._key_cosine(run, job, families(sets[0])) is None  # and the run goes on
 
 
 def test_a_run_tells_each_of_its_starts(sets, tmp_path):
