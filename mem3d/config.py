@@ -68,7 +68,7 @@ class ModelConfig:
             )
         for name in ("gate", "stretch"):
             if getattr(self, name) and not self.fuse:
-                raise ValueError(f"{name}: got true without fuse, want fuse too: it is for that")
+                raise ValueError(f"{name}: got True without fuse, want fuse too: it is for that")
         if not 0 <= self.pose <= LARGEST:
             raise ValueError(f"pose: got {self.pose}, want 0 to {LARGEST}")
         if self.pose and not (self.lift or self.stretch):
