@@ -17,7 +17,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
+def run(data, no_curves, tmp_path_factory):
     folder = tmp_path_factory.mktemp("robustness") / "first"
     done = call("train", folder, "--data", data, "--preset", "tiny", "--epochs", "1", "--quiet")
     assert done.exit_code == 0, done.output

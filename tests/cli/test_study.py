@@ -18,7 +18,7 @@ def call(*arguments, app=app):
 
 
 @pytest.fixture(scope="module")
-def out(made_up_data, tmp_path_factory):
+def out(made_up_data, no_curves, tmp_path_factory):
     out = tmp_path_factory.mktemp("studies") / "first"
     names = ("--only", "no-memory,base,mse", "--hide", "0.3", "--test")
     done = call("study", out, "--data", made_up_data, *OPTIONS, *names)

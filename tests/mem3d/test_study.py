@@ -43,7 +43,7 @@ def a_study(folder, sets, **changes):
 
 
 @pytest.fixture(scope="module")
-def finished(sets, tmp_path_factory):
+def finished(sets, no_curves, tmp_path_factory):
     study = a_study(tmp_path_factory.mktemp("study"), sets)
     assert work(study, parts(study, NAMES, SEEDS)) == {}
     write_table(study)
