@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
+    from mem3d.config import Preset
     from mem3d.data.backgrounds import Backgrounds
     from mem3d.data.shapes import Shapes
 
@@ -118,6 +120,36 @@ def set_threads(threads: int | None) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def named_preset(name: str, is_random: bool, wishes: dict[str, Any]) -> "Preset":
+    """The preset of that name, with the wishes for its training that are not None.
+
+    Args:
+        name: of a preset.
+        is_random: whether the stem begins with random weights, which have to learn.
+        wishes: fields of `TrainConfig`.
+    """
+    from mem3d.presets import PRESETS
+
+    if name not in PRESETS:
+        raise ValueError(f"preset: got {name!r}, want one of {', '.join(PRESETS)}")
+    preset = PRESETS[name]
+    given = {field: value for field, value in wishes.items() if value is not None}
+    train = replace(preset.train, **given)
+    if is_random:
+        train = replace(train, freeze_stem=False, variants=0)
+    return replace(preset, train=train)
+
+
+def warn_of_random_stem(preset: str, is_random: bool) -> None:
+    """Say on stderr that a stem learns that the preset would keep as it was loaded."""
+    from mem3d.presets import PRESETS
+
+    if is_random and PRESETS[preset].train.freeze_stem:
+        typer.echo(
+            "stem: random weights, so it is trained too: slower and worse (--stem)", err=True
+        )
 
 
 def open_data(

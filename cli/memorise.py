@@ -48,14 +48,16 @@ def memorise(  # long: half of it are the options
     subset: Annotated[
         Subset | None, typer.Option(help="train, val or test; default: all models.")
     ] = None,
-    views: Annotated[int, typer.Option(help="Pictures of each model, from 00 on.", min=1)] = 1,
+    views: Annotated[
+        int | None, typer.Option(help="Pictures of each model, from 00 on; default: 1.", min=1)
+    ] = None,
     known: Annotated[
-        Known,
+        Known | None,
         typer.Option(
-            help="Models whose shapes the memory holds already: refuse to go on, drop them, or "
-            "keep them and let the memory merge them."
+            help="Models whose shapes the memory holds already: refuse to go on, drop them "
+            "(default), or keep them and let the memory merge them."
         ),
-    ] = Known.drop,
+    ] = None,
     photo: Annotated[
         Path | None, typer.Option(help="Instead of --data: one picture; alpha is the mask.")
     ] = None,
@@ -83,6 +85,10 @@ def memorise(  # long: half of it are the options
 
     if (data is None) == (photo is None) or (photo is None) != (grid is None):
         raise ValueError("--data, --photo: got neither or both, want --data, or --photo and --grid")
+    if data is None:
+        _check_none("--data", split=split, subset=subset, views=views, known=known)
+    else:
+        _check_none("--photo", mask=mask, name=name)
     check_free(out)
     from mem3d.checkpoint import load  # takes seconds
     from mem3d.run_copy import MEMORISED, copy_run
@@ -94,9 +100,9 @@ def memorise(  # long: half of it are the options
         write: Write
         if data is not None:
             part = subset.value if subset else None
-            models = open_data(data, part, split, quiet, views)
-            models, told["dropped"] = _news(memory, models, known)
-            write = _models(model, models, part, views, device, quiet)
+            models = open_data(data, part, split, quiet, views or 1)
+            models, told["dropped"] = _news(memory, models, known or Known.drop)
+            write = _models(model, models, part, views or 1, device, quiet)
         else:
             assert photo is not None and grid is not None
             write = _pair(model, state.preset, photo, grid, mask, name, device)
@@ -119,6 +125,13 @@ def whole(out: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo(f"{printable(out)}: interrupted; nothing was written", err=True)
         raise typer.Exit(130) from None
+
+
+def _check_none(wanted: str, **options: object) -> None:
+    """Raise ValueError, naming them, if options were given that are for another one."""
+    given = ", ".join(f"--{name}" for name, value in options.items() if value is not None)
+    if given:
+        raise ValueError(f"{given}: got it without {wanted}, want it only with that")
 
 
 def _news(memory: "Memory", models: "Shapes", known: Known) -> tuple["Shapes", int]:

@@ -102,16 +102,20 @@ def robustness(  # long: half of it are the options
 def _unknown(
     test: "Shapes", folders: list[Path], which: Which, known: Known
 ) -> tuple["Shapes", dict[str, Any]]:
-    """The models to show all runs, and what each run knew of them."""
+    """The models that none of the runs knows, to show them all, and what each knew of the set."""
     from mem3d.checkpoint import read_state
+    from mem3d.data.selection import Selection
     from memstore import Memory
 
-    guards = {}
+    guards, unknown = {}, {test.source(i) for i in range(len(test))}
     for run in folders:
         state = read_state(run / f"{which.value}.safetensors")
         with Memory.open(run / "memory", mode="r", at=state.snapshot) as memory:
-            test, guards[str(run)] = guarded(memory, test, learnt_by(run), known)
-    return test, guards
+            left, guards[str(run)] = guarded(memory, test, learnt_by(run), known)
+        unknown &= {left.source(i) for i in range(len(left))}
+    if not unknown:
+        raise ValueError(f"{test.root}: got no model that is known to none of the runs, want some")
+    return Selection(test, [i for i in range(len(test)) if test.source(i) in unknown]), guards
 
 
 def _curves(

@@ -1,6 +1,5 @@
 """mem3d-cli study."""
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ from mem3d_cli.console import (
     Device,
     Quiet,
     Threads,
+    named_preset,
     open_data,
     open_learning,
     print_json,
@@ -19,12 +19,12 @@ from mem3d_cli.console import (
     progress_bar,
     resumable,
     set_threads,
+    warn_of_random_stem,
 )
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mem3d.config import Preset
     from mem3d.data.shapes import Shapes
     from mem3d.study import Part, Study
 
@@ -49,9 +49,9 @@ def study(  # long: half of it are the options
     stem: Annotated[
         str, typer.Option(help="ResNet-50 weights: imagenet, none, or a safetensors file.")
     ] = "none",
-    preset: Annotated[str, typer.Option(help="What is changed: small, paper, demo or tiny.")] = (
-        "small"
-    ),
+    preset: Annotated[
+        str, typer.Option(help="What is changed: small, best, paper, demo or tiny.")
+    ] = "small",
     epochs: Annotated[int | None, typer.Option(help="Default: the preset's.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
     change: Annotated[
@@ -90,7 +90,11 @@ def study(  # long: half of it are the options
     set_threads(threads)
     keep_freed_memory()
     names, shares = _names(only), _shares(hide)
-    chosen = changed(_preset(preset, stem, epochs, batch), change or [])
+    is_random = stem == "none"
+    wishes = {"epochs": epochs, "batch": batch}
+    chosen = changed(named_preset(preset, is_random, wishes), change or [])
+    if not quiet:
+        warn_of_random_stem(preset, is_random)
     with resumable(out):
         learning = open_learning(data, extra or [], split, quiet)
         found = Study(
@@ -115,9 +119,9 @@ def study(  # long: half of it are the options
                 on_step=lambda done, note: show(done, len(todo), note),
                 on_result=lambda: write_table(found),
             )
-        table = write_table(found)
-    for one in passed_over:
-        typer.echo(f"{one.name}: another process is training it; passed over", err=True)
+        table = write_table(found, passed_over)
+    for name, why in passed_over.items():
+        typer.echo(f"{name}: passed over: {printable(why)}", err=True)
     if as_json:
         print_json(table)
         return
@@ -144,20 +148,6 @@ def _shares(hide: str) -> tuple[float, ...]:
         return tuple(sorted({0.0, *(float(share) for share in hide.split(",") if share.strip())}))
     except ValueError as error:
         raise ValueError(f"hide: got {hide!r}, want numbers, as 0,0.4") from error
-
-
-def _preset(name: str, stem: str, epochs: int | None, batch: int | None) -> "Preset":
-    """A preset for a study; random stem weights have to learn."""
-    from mem3d.presets import PRESETS
-
-    if name not in PRESETS:
-        raise ValueError(f"preset: got {name!r}, want one of {', '.join(PRESETS)}")
-    preset = PRESETS[name]
-    train = preset.train
-    train = replace(train, epochs=epochs or train.epochs, batch=batch or train.batch)
-    if stem == "none":
-        train = replace(train, freeze_stem=False, variants=0)
-    return replace(preset, train=train)
 
 
 def _test(data: Path, split: Path | None, learning: "Shapes", quiet: bool) -> "Shapes":

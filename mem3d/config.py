@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch  # noqa: F401  (before faiss, which memstore loads: the other order is 30 % slower)
 
 from mem3d.data.augmentation import DEFAULT, Augmentation
+from mem3d.flags import check_flags
 from memstore import MemoryConfig
 
 SHAPE_ENCODERS = ("lstm", "mean", "attention", "fc", "none")  # see shape_encoder.py
@@ -41,6 +42,7 @@ class ModelConfig:
     pool: int = 64  # slots nearest by key among which that is looked for
 
     def __post_init__(self) -> None:
+        check_flags(self)
         for name in ("image_size", "hidden", "priors", "head", "decoder"):
             value = getattr(self, name)
             sizes = value if isinstance(value, tuple) else (value,)
@@ -64,14 +66,13 @@ class ModelConfig:
             raise ValueError(
                 f"prior_pool: got {self.prior_pool}, want a divisor of the grid's side"
             )
-        if self.gate and not self.fuse:
-            raise ValueError("gate: got True without fuse, want fuse too: it weighs what is fused")
-        if self.stretch and not self.fuse:
-            raise ValueError(
-                "stretch: got True without fuse, want fuse too: it is for what is fused"
-            )
+        for name in ("gate", "stretch"):
+            if getattr(self, name) and not self.fuse:
+                raise ValueError(f"{name}: got True without fuse, want fuse too: it is for that")
         if not 0 <= self.pose <= LARGEST:
             raise ValueError(f"pose: got {self.pose}, want 0 to {LARGEST}")
+        if self.pose and not (self.lift or self.stretch):
+            raise ValueError(f"pose: got {self.pose}, want 0 without lift or stretch to guess for")
         if not (1 <= self.passes <= 16 and 1 <= self.pool <= LARGEST):
             raise ValueError(f"passes, pool: got {self.passes}, {self.pool}, want 1 to 16, >= 1")
         if (self.fuse or self.lift) and not self.refiner:
@@ -146,6 +147,7 @@ class TrainConfig:
     staleness_sample: int = 64  # slots whose keys each validation compares with fresh ones; 0: none
 
     def __post_init__(self) -> None:
+        check_flags(self)
         for name in ("epochs", "batch", "validate_every", "checkpoint_every", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: got {getattr(self, name)}, want >= 1")
@@ -157,9 +159,7 @@ class TrainConfig:
                 raise ValueError(f"{name}_weight: got {weight}, want a finite number >= 0")
         if not 0 < self.contrast_temperature < inf:
             raise ValueError(f"contrast_temperature: got {self.contrast_temperature}, want > 0")
-        if self.workers < 0:
-            raise ValueError(f"workers: got {self.workers}, want >= 0")
-        for name in ("patience", "warmup", "staleness_sample"):
+        for name in ("workers", "patience", "warmup", "staleness_sample"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}, want >= 0")
         for name, choices in (("precision", PRECISIONS), ("schedule", SCHEDULES)):
@@ -225,8 +225,8 @@ def changed(preset: Preset, settings: Iterable[str]) -> Preset:
     Args:
         preset: to begin with.
         settings: "model.shape_encoder=mean", "train.halve_at=[0.5,0.75]": the path of a field and
-            its value, as JSON or, for words, as they are. A model's new sizes go into its memory's
-            settings by themselves.
+            its value, as JSON (true, false) or, for words, as they are. A model's new sizes go into
+            its memory's settings by themselves.
 
     Raises:
         ValueError: a path that leads to no field, or a value that does not fit.

@@ -120,9 +120,12 @@ def _is_similar(
     values, bits = np.packbits(voxels, axis=1).view(np.uint64), np.packbits(grid).view(np.uint64)
     common = np.bitwise_count(values & bits).sum(axis=1, dtype=np.int64)
     joint = np.bitwise_count(values | bits).sum(axis=1, dtype=np.int64)
-    if memory.config.value_similarity == "mse":
+    kind = memory.config.value_similarity  # as memstore counts, whose functions are its own
+    if kind == "mse":
         similarity = (grid.size - (joint - common)) / grid.size
-    else:
+    elif kind == "iou":
         similarity = np.divide(common, joint, out=np.ones(len(slots)), where=joint > 0)
+    else:
+        raise ValueError(f"value_similarity: got {kind!r}, want mse or iou")
     is_similar: NDArray[np.bool_] = similarity >= memory.config.delta
     return is_similar

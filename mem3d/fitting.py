@@ -20,7 +20,7 @@ _LEAST = 1 / 32  # of a side: no extent is guessed smaller
 
 
 class ExtentHead(nn.Module):
-    """Two layers from the image feature to the extents along x, y and z."""
+    """Two layers from one vector per image, as the camera's, to the extents along x, y and z."""
 
     def __init__(self, features: int, hidden: int = 256, dropout: float = 0.2) -> None:
         super().__init__()

@@ -1,9 +1,10 @@
 """Image features at the voxels: each voxel looks up the pixel that it is seen at.
 
 A network that only sees a flat feature vector has to learn how shapes turn. Here the camera is
-estimated from that vector (viewpoint_head.py), every voxel's centre is projected with it, and the
-feature maps are read there. What is behind reads the same pixel as what is before it; the depth,
-which goes along, and the recalled shapes tell them apart.
+estimated from that vector, or from the stem's maps (viewpoint_head.py, pose_trunk.py), every
+voxel's centre is projected with it, and the feature maps are read there. What is behind reads the
+same pixel as what is before it; the depth, which goes along, and the recalled shapes tell them
+apart.
 
 Source: pixel-aligned features as in DISN (Xu et al. 2019) and PIFu (Saito et al. 2019).
 """
@@ -58,7 +59,9 @@ def project(viewpoints: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     back_B3 = torch.stack([cos_e * cos_a, sin_e, cos_e * sin_a], dim=1)
     right_B3 = torch.stack([sin_a, torch.zeros_like(sin_a), -cos_a], dim=1)
     up_B3 = torch.linalg.cross(back_B3, right_B3)
-    seen = torch.einsum("pc,bck->bpk", points, torch.stack([right_B3, up_B3, back_B3], dim=2))
+    axes_B33 = torch.stack([right_B3, up_B3, back_B3], dim=2)
+    with torch.autocast(points.device.type, enabled=False):  # else places of 8 bits
+        seen = torch.einsum("pc,bck->bpk", points, axes_B33)
     depth = (log_distance.exp()[:, None] - seen[..., 2]).clamp(min=NEAREST)
     x = FOCAL_IN_CROP * seen[..., 0] / depth + right[:, None]
     y = -FOCAL_IN_CROP * seen[..., 1] / depth + down[:, None]

@@ -52,7 +52,7 @@ def gate_loss(log_weights: Tensor, priors: Tensor, counts: Tensor, grids: Tensor
 
     Args:
         log_weights: (B, K) logarithms of weights.
-        priors: (B, K, R, R, R) binary.
+        priors: (B, K, R, R, R) in [0, 1], as they are laid over the answer.
         counts: (B,) priors that each image really has.
         grids: (B, R, R, R) bool, the true shapes.
 

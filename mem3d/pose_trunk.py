@@ -2,7 +2,7 @@
 
 The image feature is a key, and a good key is the same for all views of a shape. Where the camera
 stood and how long, high and wide the object is are just what such a key leaves out. So the heads
-that guess them (viewpoint_head.py, fitting.py) have three convolutions to themselves.
+that guess them (viewpoint_head.py, fitting.py) have four convolutions to themselves.
 """
 
 # B = batch, F = channels
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class PoseTrunk(nn.Module):
-    """(B, 512, S/8, S/8) of the stem to (B, F), F = `width(image_size, channels)`."""
+    """(B, 512, S/8, S/8) of the stem to (B, F), F = `width(S/8, channels)`."""
 
     def __init__(self, inputs: int, channels: int) -> None:
         wide = channels * 4 // 3

@@ -124,5 +124,7 @@ def can_project(shape_encoder: nn.Module) -> bool:
     """Whether a shape encoder computes something of each grid alone, which can be kept."""
     if not (hasattr(shape_encoder, "project") and hasattr(shape_encoder, "fold")):
         return False
+    if not getattr(shape_encoder, "reads", True):  # it projects to nothing
+        return False
     weights = list(shape_encoder.parameters())
     return bool(weights) and not any(weight.is_inference() for weight in weights)

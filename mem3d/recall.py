@@ -180,12 +180,13 @@ def recall_again(
 
 
 def soft_iou(answers: Tensor, priors: Tensor) -> Tensor:
-    """(B, K) sum(p v) / sum(p + v - p v) of answers (B, R, R, R) and binary priors (B, K, R, R, R).
+    """(B, K) sum(p v) / sum(p + v - p v) of answers (B, R, R, R) and priors (B, K, R, R, R).
 
-    0 where both are empty.
+    Both in [0, 1], float32: it is computed so even under autocast. 0 where both are empty.
     """
     p_BV, v_BKV = answers.flatten(1), priors.flatten(2)
-    shared_BK = torch.einsum("bv,bkv->bk", p_BV, v_BKV)
+    with torch.autocast(answers.device.type, enabled=False):
+        shared_BK = torch.einsum("bv,bkv->bk", p_BV, v_BKV)
     either_BK = p_BV.sum(1, keepdim=True) + v_BKV.sum(2) - shared_BK
     return shared_BK / either_BK.clamp(min=1e-6)
 

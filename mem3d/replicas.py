@@ -124,6 +124,8 @@ def _others() -> Iterator[None]:
     """What torch says of a lost connection, in our words."""
     try:
         yield
+    except torch.OutOfMemoryError:  # a RuntimeError too, but of this process alone
+        raise
     except RuntimeError as error:
         first = str(error).splitlines()[0]
         raise ValueError(

@@ -1,5 +1,7 @@
 """One step of training: a batch forward, its losses, its gradients, and what is remembered."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -22,6 +24,26 @@ from mem3d.run import Run
 from mem3d.run_log import Row
 from mem3d.stopwatch import TimedMemory
 from mem3d.viewpoint_head import viewpoint_loss
+from memstore import FeatureError
+
+
+class DivergedError(ValueError):
+    """A loss or a feature is no longer finite: the run cannot go on."""
+
+    def __init__(self, what: str, step: int) -> None:
+        super().__init__(
+            f"{what} at step {step}: the run has diverged; start anew in another folder with a "
+            "lower learning rate (--weights with this one begins with its best)"
+        )
+
+
+@contextmanager
+def finite(step: int) -> Iterator[None]:
+    """A feature that the memory refuses within, since it is not finite, is a DivergedError."""
+    try:
+        yield
+    except FeatureError as error:
+        raise DivergedError(str(error), step) from error
 
 
 @dataclass(frozen=True)
@@ -159,17 +181,18 @@ def train_step(
         similar, what the memory did with them, milliseconds.
 
     Raises:
-        ValueError: the loss is not finite; weights and memory are as before this forward.
+        DivergedError: the loss or a feature is not finite. Weights and memory are as before this
+            forward; BatchNorm's running statistics have moved.
     """
     began, memory = perf_counter(), TimedMemory(run.memory)
     sources = [family(data.source(model)) for model in batch.models]
     passes = None if run.step % 2 else 1  # what each pass recalls has to be learnt from
-    done = forward_loss(run.model.train(), memory, batch, sources, config, device, replicas, passes)
+    run.model.train()
+    with finite(run.step):
+        done = forward_loss(run.model, memory, batch, sources, config, device, replicas, passes)
     if not np.isfinite(done.figures["loss"]):
-        raise ValueError(
-            f"loss: got {done.figures['loss']} at step {run.step}, want a finite number; lower the "
-            "learning rate and resume from the last checkpoint"
-        )
+        loss = f"loss: got {done.figures['loss']}, want a finite number"
+        raise DivergedError(loss, run.step)
     if part.is_first:
         run.optimizer.zero_grad(set_to_none=True)
     (done.loss * part.share).backward()  # type: ignore[no-untyped-call]

@@ -13,17 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mem3d.checkpoint import read_state
+from mem3d.checkpoint import State, read_state
 from mem3d.config import Preset
 from mem3d.data.shapes import Shapes
-from mem3d.data.views import Schedule
+from mem3d.pace import Pace
 from mem3d.run import BEST, LAST, Job
 from mem3d.study_variants import twins, variants
 from memstore.files import write_atomic
 
 MOST_HIDDEN = 0.95  # share of an object
-
-RESULTS, RUNS = "results", "runs"
 
 RESULTS, RUNS = "results", "runs"
 
@@ -123,18 +121,39 @@ def standing(study: Study, one: Part) -> Standing:
     """How far a part is.
 
     Raises:
-        ValueError: its result is of other settings or other data, or cannot be read.
+        ValueError: its result or its run is of other settings or other data, or cannot be read; or
+            its result lacks something that no checkpoint is left to score.
     """
     result, folder = read_result(study, one), run_folder(study, one)
     if result is not None and not missing(study, result):
         return "done"
-    if result is not None and (folder / BEST).exists():
-        return "to score"
-    if not (folder / LAST).exists():  # only of a finished run is the last checkpoint deleted
-        return "to score" if (folder / BEST).exists() else "new"
-    config = one.preset.train
-    steps = Schedule(len(study.learning), config.batch, config.epochs, seed=config.seed).steps
-    return "to score" if read_state(folder / LAST).step >= steps else "begun"
+    has_best = (folder / BEST).exists()
+    if result is not None and not has_best:
+        lacking = ", ".join(f"{name} {share:.0%} hidden" for name, share in missing(study, result))
+        path = study.folder / RESULTS / f"{one.name}.json"
+        raise ValueError(
+            f"{path}: got no checkpoint to score what it lacks ({lacking}), want {folder / BEST}; "
+            "delete the result to train the run again"
+        )
+    has_last = result is None and (folder / LAST).exists()  # that of a finished run may be deleted
+    if not has_last and not has_best:
+        return "new"
+    state = read_state(folder / (LAST if has_last else BEST))
+    check_own(study, one, state)
+    pace = Pace(len(study.learning), one.preset.train)
+    if has_last and state.step < pace.steps and not pace.is_stale(state.step, state.best_step):
+        return "begun"
+    return "to score"
+
+
+def check_own(study: Study, one: Part, state: State) -> None:
+    """Raise ValueError unless a checkpoint in a part's run folder is of that part."""
+    data = study.fingerprints()["data"]
+    if state.preset != one.preset or state.data not in ("", data):
+        raise ValueError(
+            f"{run_folder(study, one)}: got a run of other settings or on other models, want this "
+            "study's; choose another folder for the study, or delete the run"
+        )
 
 
 def missing(study: Study, result: Result) -> list[tuple[str, float]]:

@@ -6,12 +6,12 @@ these differences: seeds differ more between each other than two variants of one
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from mem3d.study import RESULTS, Result, Study, part, read_result, share_key
+from mem3d.study import RESULTS, Result, Study, part, read_result
 from mem3d.study_plot import draw
 from mem3d.study_variants import WHAT, WITHOUT, twins
 from memstore.files import write_atomic
@@ -20,13 +20,17 @@ Spread = dict[str, Any]  # {"mean": ..., "std": ..., "n": ...}
 Table = dict[str, Any]
 
 
-def write_table(study: Study) -> Table:
+def write_table(study: Study, passed_over: Mapping[str, str] | None = None) -> Table:
     """Write table.json, table.md and plot.png from all results there are.
 
+    Args:
+        study: whose.
+        passed_over: from `study_work.work`.
+
     Returns:
-        what table.json holds; see `collect`.
+        what table.json holds: what `collect` gives and "passed_over".
     """
-    table = collect(study)
+    table = collect(study) | {"passed_over": dict(passed_over or {})}
     study.folder.mkdir(parents=True, exist_ok=True)
     write_atomic(study.folder / "table.json", json.dumps(table, indent=1).encode())
     write_atomic(study.folder / "table.md", markdown(table).encode())
@@ -39,18 +43,22 @@ def collect(study: Study) -> Table:
     """Gather the results of all variants and seeds.
 
     Returns:
-        "epochs"; "shares": hidden, as texts; "samples": models per subset; "rows": per variant
-        that has a result, in the order of `variants`: "variant", "what" it changes, "same_as" (the
-        variant whose results stand here, or None), "seeds", spreads of "minutes", "slots",
-        "hit_rate" and "priors" (validation, nothing hidden), and per subset and share spreads of
-        "network" and "nearest" (macro IoU at .3) and of the network's "gain" over no-memory. A
-        spread is "mean", "std" and "n", None where n is too small.
+        "epochs"; "shares": hidden, as texts, and "samples": models per subset, both as the results
+        have them, whatever the study asks for now; "rows": per variant that has a result, in the
+        order of `variants`: "variant", "what" it changes, "same_as" (the variant whose results
+        stand here, or None), "seeds", spreads of "minutes", "slots", "hit_rate" and "priors"
+        (validation, nothing hidden), and per subset and share spreads of "network" and "nearest"
+        (macro IoU at .3) and of the network's "gain" over no-memory. A spread is "mean", "std" and
+        "n", None where n is too small.
 
     Raises:
         ValueError: a result cannot be read, or is of other settings or other models.
     """
     results = {name: _results(study, name) for name in WHAT}
-    shares = [share_key(share) for share in study.shares]
+    listed = [result for found in results.values() for result in found.values()]
+    samples = _samples(study, listed)
+    known = {share for result in listed for name in samples for share in result.get(name, {})}
+    shares = sorted(known, key=float)
     rows = []
     for name, first in twins(study.base, len(study.learning)).items():
         found = results[first]
@@ -66,12 +74,18 @@ def collect(study: Study) -> Table:
         whole = _at(found, "val", "0")
         row |= {field: spread(one[field] for one in whole.values()) for field in _OF_RECALL}
         without = {} if first == WITHOUT else results[WITHOUT]
-        for subset in study.subsets():
+        for subset in samples:
             row[subset] = {share: _cell(found, without, subset, share) for share in shares}
         rows.append(row)
-    samples = {name: len(data) for name, data in study.subsets().items()}
     epochs = study.base.train.epochs
     return {"epochs": epochs, "shares": shares, "samples": samples, "rows": rows}
+
+
+def _samples(study: Study, results: list[Result]) -> dict[str, int]:
+    """Models of each subset that was scored; of a subset that is not at hand, as a result says."""
+    said = {name: n for result in results for name, n in result.get("models", {}).items()}
+    said |= {name: len(data) for name, data in study.subsets().items()}
+    return {name: n for name, n in said.items() if any(name in result for result in results)}
 
 
 _OF_A_RUN, _OF_RECALL = ("minutes", "slots"), ("hit_rate", "priors")
@@ -132,6 +146,9 @@ def markdown(table: Table) -> str:
     """The table for a page: a part per subset, one for cost and recall, and what they show."""
     parts = [_scores_of(table, subset) for subset in table["samples"]]
     parts += [_cost(table), _NOTE.format(epochs=table["epochs"])]
+    if table["passed_over"]:
+        lines = [f"- {name}: {why}" for name, why in table["passed_over"].items()]
+        parts.append("\n".join(["Passed over in the last call:", "", *lines]))
     return "\n\n".join(parts) + "\n"
 
 

@@ -115,6 +115,9 @@ def _without(preset: Preset, shape_encoder: str) -> Preset:
 
 
 def _model(preset: Preset, **fields: Any) -> Preset:
+    """With other settings of the model; where nothing is guessed, `pose` goes too."""
+    if not any(fields.get(name, getattr(preset.model, name)) for name in ("lift", "stretch")):
+        fields["pose"] = 0
     return replace(preset, model=replace(preset.model, **fields))
 
 

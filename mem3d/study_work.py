@@ -1,25 +1,29 @@
 """Doing a study's runs: train, score, write down, clear away.
 
-A run that another process is training is passed over.
+A run that another process has in work is passed over, and so is one that diverges.
 """
 
 import fcntl
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from mem3d.checkpoint import load
+from mem3d.checkpoint import load, read_state
 from mem3d.data.repainted import behind_occluders
 from mem3d.data.shapes import Shapes
 from mem3d.encoder import Encoder, load_stem
 from mem3d.evaluation import FIXED_THRESHOLD, NEAREST, NETWORK, macro, score
-from mem3d.run import LAST
+from mem3d.run import BEST, LAST
 from mem3d.run_log import read_log
 from mem3d.stem_cache import StemCache
+from mem3d.step import DivergedError
 from mem3d.study import (
+    RUNS,
     Part,
     Result,
     Study,
+    check_own,
     missing,
     read_result,
     run_folder,
@@ -42,7 +46,7 @@ def work(
     *,
     on_step: Callable[[int, str], None] | None = None,
     on_result: Callable[[], object] | None = None,
-) -> list[Part]:
+) -> dict[str, str]:
     """Train and score the parts that are not done; interrupted ones go on where they were.
 
     Args:
@@ -52,12 +56,12 @@ def work(
         on_result: called after each part that was finished here.
 
     Returns:
-        parts that were passed over, since another process is training them.
+        names of the parts that were passed over, and why.
 
     Raises:
         ValueError: a result or a run is of other settings; or as `training.train`.
     """
-    passed_over = []
+    passed_over: dict[str, str] = {}
     cache: StemCache | None = None
     for behind, one in enumerate(todo):
 
@@ -65,21 +69,43 @@ def work(
             if on_step:
                 on_step(behind, f"{name}: {note}")
 
-        stands = standing(study, one)
-        tell(stands)
         try:
-            if stands in ("new", "begun"):
-                cache = cache or _cache(study, one, tell)
-                _train(study, one, cache, tell)
-            if stands != "done":
-                write_result(study, one, _result(study, one, tell))
-                if on_result:
-                    on_result()
+            with _claimed(study, one):
+                stands = standing(study, one)
+                tell(stands)
+                if stands == "done":
+                    continue
+                if stands != "to score":
+                    cache = cache or _cache(study, one, tell)
+                    _train(study, one, cache, tell)
+                _finish(study, one, tell)
         except LockedError:
-            passed_over.append(one)
+            passed_over[one.name] = "another process has it in work"
+        except DivergedError as error:
+            passed_over[one.name] = str(error)
         else:
-            _clear_away(study, one)
+            if on_result:
+                on_result()
     return passed_over
+
+
+@contextmanager
+def _claimed(study: Study, one: Part) -> Iterator[None]:
+    """Hold a part, so that no other process trains, scores or deletes it; LockedError if one has.
+
+    The file stays: were it deleted, two processes could hold two files of one name.
+    """
+    path = study.folder / RUNS / f".{one.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockedError(f"{path}: another process has it") from error
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # for loader processes too, which hold the file open
 
 
 def _cache(study: Study, one: Part, tell: Tell) -> StemCache | None:
@@ -89,6 +115,7 @@ def _cache(study: Study, one: Part, tell: Tell) -> StemCache | None:
     encoder = Encoder(study.base.model)
     load_stem(encoder.stem, study.stem)
     encoder.freeze_stem()
+    encoder.to(study.device)
     study.folder.mkdir(parents=True, exist_ok=True)
     with (study.folder / ".stem_maps.lock").open("w") as lock:
         tell("waiting for the stem's maps")
@@ -118,9 +145,18 @@ def _train(study: Study, one: Part, cache: StemCache | None, tell: Tell) -> None
     )
 
 
+def _finish(study: Study, one: Part, tell: Tell) -> None:
+    """Score and write down; a run that has its first result is cleared away."""
+    is_first = read_result(study, one) is None  # else what is there was meant to stay
+    write_result(study, one, _result(study, one, tell))
+    if is_first:
+        _clear_away(study, one)
+
+
 def _result(study: Study, one: Part, tell: Tell) -> Result:
     """A part's result, with what it lacked so far; the best epoch is scored."""
     folder = run_folder(study, one)
+    check_own(study, one, read_state(folder / BEST))
     model, memory, state = load(folder, "best", study.device)
     log = read_log(folder / "log.jsonl", 2**62)
     known = read_result(study, one) or {}
@@ -132,6 +168,7 @@ def _result(study: Study, one: Part, tell: Tell) -> Result:
             "best_epoch": next((row["epoch"] for row in log if row["step"] == state.step), None),
             "minutes": sum(row["seconds"] for row in log) / 60,
             "slots": len(memory),
+            "models": known.get("models", {}) | {n: len(s) for n, s in study.subsets().items()},
             **study.fingerprints(),
         }
         for subset, share in missing(study, known):

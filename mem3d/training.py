@@ -27,7 +27,7 @@ from mem3d.run_log import Description, Means, Row, read_log, write_log
 from mem3d.run_page import PAGE, write_page
 from mem3d.scalars import Scalars, check_installed
 from mem3d.stem_cache import StemCache
-from mem3d.step import set_learning_rate, train_step
+from mem3d.step import finite, set_learning_rate, train_step
 from mem3d.supply import Progress, Supply, batches
 
 STOPPED = "stopped"  # in the last row of a run that ended early: why
@@ -86,8 +86,9 @@ def train(
     Raises:
         ValueError: there is nothing to train on, the folder belongs to another run, the
             backgrounds are not the preset's, patience has no validation to look at, a batch has
-            fewer images than there are processes, the cache is of something else, tensorboard
-            is not installed, or the loss is no longer finite.
+            fewer images than there are processes, the cache is of something else, or tensorboard
+            is not installed.
+        DivergedError: a ValueError too: the loss or a feature is no longer finite.
         memstore.MemstoreError: the memory cannot be written, or another process writes it.
     """
     job = Job(data, validation, Path(folder), preset, check_device(device), backgrounds, replicas)
@@ -194,7 +195,8 @@ def _end_epoch(run: Run, job: Job, log: list[Row], members: Families | None) -> 
     row["memory_slots"] = len(run.memory)
     if job.replicas.is_first:
         if job.validation is not None and (is_last or row["epoch"] % config.validate_every == 0):
-            row |= _validate(run, job.validation, config, job.device)
+            with finite(run.step):
+                row |= _validate(run, job.validation, config, job.device)
             if members is not None:
                 row["key_cosine"] = _key_cosine(run, job, members)
         improved = note_best(run, row)
@@ -223,11 +225,14 @@ def _members(job: Job) -> Families | None:
 
 
 def _key_cosine(run: Run, job: Job, members: Families) -> float | None:
-    """Mean cosine of stored and fresh keys; None where nothing could be compared."""
+    """Mean cosine of stored and fresh keys; None where nothing, or no longer, can be compared."""
     sample, device = job.preset.train.staleness_sample, job.device
-    found = staleness(
-        run.model, run.memory, job.data, sample=sample, device=device, members=members
-    )
+    try:
+        found = staleness(
+            run.model, run.memory, job.data, sample=sample, device=device, members=members
+        )
+    except ValueError:  # a view 00 broke meanwhile: training takes another, and so goes on
+        return None
     return found.mean if len(found.slots) else None
 
 

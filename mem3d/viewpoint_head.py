@@ -1,10 +1,10 @@
-"""The camera guessed from an image feature.
+"""The camera guessed from an image feature, or from what pose_trunk.py makes of the stem's maps.
 
 The azimuth is chosen among bins, since of a shape that looks alike from several sides no average
 of them would do; the rest is regressed.
 """
 
-# B = batch, C = channels of a feature, A = azimuth bins
+# B = batch, A = azimuth bins
 
 from math import pi
 
@@ -20,7 +20,7 @@ _SCALE = (0.10, 0.30, 0.05, 0.05)
 
 
 class ViewpointHead(nn.Module):
-    """Two layers from the image feature to azimuth bins and four numbers."""
+    """Two layers from one vector per image to azimuth bins and four numbers."""
 
     def __init__(self, features: int, hidden: int = 256, dropout: float = 0.2) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """Settings and fixtures every test shares."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,11 @@ def real_data() -> Path:
 def made_up_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder in the R2N2 layout; read-only by agreement."""
     return make_r2n2(tmp_path_factory.mktemp("r2n2"))
+
+
+@pytest.fixture(scope="module")
+def no_curves() -> Iterator[None]:
+    """Runs draw no curves, which takes as long as all the rest of a tiny one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mem3d.training.curves", lambda *_: None)
+        yield

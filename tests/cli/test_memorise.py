@@ -17,6 +17,8 @@ from memstore.binvox import write_binvox
 from tests.cli.test_mem3d import call, call_main
 from tests.made_up import blob, make_r2n2, picture
 
+PAIR = ("--photo", "a.png", "--grid", "a.binvox")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -24,7 +26,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
+def run(data, no_curves, tmp_path_factory):
     folder = tmp_path_factory.mktemp("memorise") / "run"
     done = call("train", folder, "--data", data, "--preset", "tiny", "--epochs", "1", "--quiet")
     assert done.exit_code == 0, done.output
@@ -114,6 +116,10 @@ def test_a_full_memory_says_what_to_do(run, data, tmp_path):
         ((), "--data, --photo"),
         (("--photo", "a.png"), "--data, --photo"),
         (("--data", "nowhere"), "nowhere: got nothing there"),
+        (("--data", "a", "--grid", "a.binvox"), "--data, --photo"),
+        (("--data", "a", "--mask", "a.png", "--name", "a"), "--mask, --name: got it without"),
+        ((*PAIR, "--known", "refuse", "--views", 1), "--views, --known: got it without --data"),
+        ((*PAIR, "--split", "a", "--subset", "val"), "--split, --subset: got it without --data"),
     ],
 )
 def test_bad_input_leaves_nothing(options, error, run, tmp_path):

@@ -17,7 +17,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
+def run(data, no_curves, tmp_path_factory):
     folder = tmp_path_factory.mktemp("robustness") / "first"
     done = call("train", folder, "--data", data, "--preset", "tiny", "--epochs", "1", "--quiet")
     assert done.exit_code == 0, done.output
@@ -89,5 +89,11 @@ def test_known_models_are_no_test(run, data, tmp_path):
     (other / "split.json").write_text(json.dumps(split))
     words = ("robustness", run, "--data", other, "--out", tmp_path / "out")
     assert "this would be no test" in str(call(*words).exception)
-    found = measured(*words[1:], "--known", "drop")
-    assert (found["models"], found["known"][str(run)]["models"]) == (4, "drop")
+    second = shutil.copytree(run, tmp_path / "second")
+    told = json.loads((second / "run.json").read_text())
+    memorised = [{"kind": "memorised", "sources": ["02691156/test0"]}]
+    (second / "run.json").write_text(json.dumps({**told, "changes": memorised}))
+    found = measured(*words[1:], second, "--known", "drop")  # all runs see what none knows
+    assert (found["models"], found["known"][str(run)]["models"]) == (3, "drop")
+    known = [found["known"][str(one)] for one in (run, second)]
+    assert [one["name"] + one["grid"] + one["training"] for one in known] == [2, 3]

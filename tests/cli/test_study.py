@@ -18,7 +18,7 @@ def call(*arguments, app=app):
 
 
 @pytest.fixture(scope="module")
-def out(made_up_data, tmp_path_factory):
+def out(made_up_data, no_curves, tmp_path_factory):
     out = tmp_path_factory.mktemp("studies") / "first"
     names = ("--only", "no-memory,base,mse", "--hide", "0.3", "--test")
     done = call("study", out, "--data", made_up_data, *OPTIONS, *names)
@@ -50,6 +50,12 @@ def test_a_dry_run_lists_what_is_done(out, made_up_data):
         "mse is base in this preset: not run again",
         "0 of 2 runs done",
     ]
+
+
+def test_a_stem_of_random_weights_is_told(made_up_data, tmp_path):
+    told = call("study", tmp_path, "--data", made_up_data, "--dry-run", "--only", "base")
+    assert "stem: random weights, so it is trained too" in told.stderr
+    assert "base-s0  new" in told.stdout
 
 
 def test_json_is_the_table(out, made_up_data):

@@ -45,6 +45,13 @@ def test_settings_from_before_there_was_a_contrastive_loss_have_none():
     assert Preset.from_dict(fields) == SMALL
 
 
+def test_a_damaged_flag_is_refused():
+    fields = SMALL.to_dict()
+    fields["train"]["augment"] = "False"
+    with pytest.raises(ValueError, match="augment: got 'False', want true or false"):
+        Preset.from_dict(fields)
+
+
 @pytest.mark.parametrize("damage", [{"model": {}}, {"train": 1}, {"extra": 1}, {"memory": None}])
 def test_damaged_settings_are_refused(damage):
     fields = PAPER.to_dict()
@@ -65,6 +72,7 @@ def test_damaged_settings_are_refused(damage):
         {"dropout": 1.0},
         {"hidden": 2047},
         {"shape_encoder": "gru"},
+        {"pose": 8},  # nothing is guessed
     ],
 )
 def test_impossible_networks_are_refused(change):
@@ -147,6 +155,9 @@ def test_single_settings_are_changed():
         "memory=3",
         "model.head=3",
         "train.epochs=0",
+        "train.exclude_self=False",
+        "model.lift=no",
+        "model.fuse=1",
     ],
 )
 def test_settings_that_lead_nowhere_are_refused(setting):

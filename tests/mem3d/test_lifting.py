@@ -46,6 +46,9 @@ def test_points_are_projected_as_the_definition_says(window):
     got, _ = project(guess, torch.from_numpy(mirrored.astype(np.float32)))
     want = [seen_at(row, grid, point, window) for point in points]
     np.testing.assert_allclose(got[0].numpy(), want, atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        short, _ = project(guess, torch.from_numpy(mirrored.astype(np.float32)))
+    assert torch.equal(short, got)
 
 
 def test_a_crop_that_shows_less_counts_as_a_nearer_camera():

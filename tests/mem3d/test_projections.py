@@ -104,6 +104,8 @@ def test_an_encoder_that_projects_nothing_has_none(model):
         SlotProjections(torch.nn.Linear(2, 2), filled())
     with torch.inference_mode():  # whose weights may change without a trace
         assert projections_of(Mem3D(TINY.model), filled()) is None
+    fc = Mem3D(replace(TINY.model, shape_encoder="fc")).eval()  # it has weights, but reads none
+    assert projections_of(fc, filled()) is None
     model.shape_encoder = torch.nn.Identity()
     assert projections_of(model, filled()) is None
 

@@ -115,3 +115,7 @@ def test_soft_iou_by_hand():
     priors = torch.tensor([[1.0, 1, 0, 0, 0, 0, 0, 0], [0.0] * 8]).view(1, 2, 2, 2, 2)
     assert soft_iou(answers, priors).tolist() == [[0.75, 0.0]]
     assert soft_iou(torch.zeros(1, 2, 2, 2), priors)[0, 1] == 0
+    with torch.autocast("cpu", torch.bfloat16):  # as many voxels as bfloat16 cannot count
+        assert soft_iou(torch.ones(1, 8, 8, 8), torch.ones(1, 1, 8, 8, 8)) == 1
+        third = torch.full((1, 2, 2, 2), 1 / 3)
+        assert soft_iou(third, priors)[0, 0].item() == pytest.approx(1 / 6)  # 2 / 3 of 4

@@ -64,6 +64,11 @@ def test_one_that_is_left_says_so(together):
     assert (together / "left.txt").read_text().startswith("processes: got no answer")
 
 
+def test_one_that_runs_out_of_memory_says_that():
+    with pytest.raises(torch.OutOfMemoryError), replicas._others():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
 def test_gradients_travel_in_runs_of_limited_size(monkeypatch):
     monkeypatch.setattr(replicas, "BUCKET", 10)
     weights = [torch.zeros(n) for n in (4, 6, 1, 20, 3)]

@@ -1,11 +1,13 @@
 """A study: what runs, what is skipped, what goes on, and numbers a calculator gives too."""
 
+import fcntl
 import json
 import shutil
 import statistics
 from dataclasses import replace
 
 import pytest
+import torch
 
 from mem3d import checkpoint, presets, study_work
 from mem3d.data.r2n2 import R2N2
@@ -13,6 +15,7 @@ from mem3d.data.repainted import behind_occluders
 from mem3d.data.selection import Selection
 from mem3d.evaluation import macro, score
 from mem3d.presets import BEST, PAPER, SMALL
+from mem3d.step import DivergedError
 from mem3d.study import Study, part, parts, read_result, run_folder, standing
 from mem3d.study_table import collect, spread, told, write_table
 from mem3d.study_variants import WHAT, check_names, twins, variants
@@ -40,9 +43,9 @@ def a_study(folder, sets, **changes):
 
 
 @pytest.fixture(scope="module")
-def finished(sets, tmp_path_factory):
+def finished(sets, no_curves, tmp_path_factory):
     study = a_study(tmp_path_factory.mktemp("study"), sets)
-    assert work(study, parts(study, NAMES, SEEDS)) == []
+    assert work(study, parts(study, NAMES, SEEDS)) == {}
     write_table(study)
     return study
 
@@ -65,9 +68,8 @@ def test_equal_variants_run_once_and_seeds_come_first(finished):
     todo = parts(finished, NAMES, SEEDS)
     assert [one.name for one in todo] == ["base-s0", "no-memory-s0", "base-s1", "no-memory-s1"]
     assert [one.preset.train.seed for one in todo] == [0, 0, 1, 1]
-    assert sorted(path.name for path in (finished.folder / "runs").iterdir()) == sorted(
-        one.name for one in todo
-    )
+    made = {path.name for path in (finished.folder / "runs").iterdir() if path.is_dir()}
+    assert made == {one.name for one in todo}
 
 
 def test_a_variant_equal_to_the_base_is_asked_for_alone(finished):
@@ -156,7 +158,8 @@ def test_a_result_is_what_scoring_the_run_gives(finished):
 def test_finished_runs_are_skipped(finished, no_training):
     todo = parts(finished, NAMES, SEEDS)
     assert {standing(finished, one) for one in todo} == {"done"}
-    assert work(finished, todo) == []
+    assert work(replace(finished, keep="none"), todo) == {}
+    assert all(run_folder(finished, one).is_dir() for one in todo)  # as they were kept
 
 
 def test_a_result_that_was_deleted_is_scored_again(finished, no_training, tmp_path):
@@ -166,7 +169,16 @@ def test_a_result_that_was_deleted_is_scored_again(finished, no_training, tmp_pa
     path.unlink()
     todo = parts(study, ("base",), range(1))
     assert standing(study, todo[0]) == "to score"
-    work(study, todo)
+    longer = replace(TINY, train=replace(TINY.train, epochs=3))
+    fewer = Selection(study.validation, [0, 1])
+    for other in (replace(study, base=longer), replace(study, validation=fewer)):
+        for refused in (standing, lambda *about: work(about[0], [about[1]])):
+            with pytest.raises(ValueError, match="a run of other settings or on other models"):
+                refused(other, part(other, "base", 0))
+    with (study.folder / "runs" / ".base-s0.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as another process that scores it
+        assert work(study, todo) == {"base-s0": "another process has it in work"}
+    assert work(study, todo) == {}
     assert json.loads(path.read_text()) == before
 
 
@@ -177,7 +189,7 @@ def test_only_the_best_checkpoint_is_kept(finished):
 
 def test_test_models_are_scored_later_without_training(finished, sets, no_training, tmp_path):
     folder = shutil.copytree(finished.folder, tmp_path / "copy")
-    study = replace(finished, folder=folder, test=sets["test"], shares=(0.0, 0.2, 0.4))
+    study = replace(finished, folder=folder, test=sets["test"], shares=(0.0, 0.2, 0.4), keep="none")
     todo = parts(study, ("base",), range(1))
     before = read_result(study, todo[0])["val"]["0.4"]
     assert standing(study, todo[0]) == "to score"
@@ -185,9 +197,13 @@ def test_test_models_are_scored_later_without_training(finished, sets, no_traini
     found = read_result(study, todo[0])
     assert set(found["test"]) == set(found["val"]) == {"0", "0.2", "0.4"}
     assert found["val"]["0.4"] == before
+    assert run_folder(study, todo[0]).is_dir()  # kept when it was trained
     rows = {row["variant"]: row for row in write_table(study)["rows"]}
     assert rows["base"]["test"]["0"]["network"]["n"] == 1
     assert told(rows["no-memory"]["test"]["0"]["network"]) == "-"
+    table = collect(replace(finished, folder=folder))  # asks for no test and fewer shares
+    assert table == collect(study)
+    assert (table["shares"], table["samples"]) == (["0", "0.2", "0.4"], {"val": 4, "test": 4})
     other = replace(study, test=Selection(sets["test"], [0]))
     with pytest.raises(ValueError, match="on other models"):
         standing(other, todo[0])
@@ -206,10 +222,56 @@ def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path)
         work(study, todo, on_step=stop)
     assert standing(study, todo[0]) == "begun"
     with Memory.open(run_folder(study, todo[0]) / "memory", mode="r+"):
-        assert work(study, todo) == todo  # another writer has it: passed over
-    assert work(study, todo) == []
+        assert set(work(study, todo)) == {"base-s0"}  # another writer has it
+    assert work(study, todo) == {}
     assert read_result(study, todo[0])["val"] == read_result(finished, todo[0])["val"]
     assert not run_folder(study, todo[0]).exists()  # keep="none"
+    with pytest.raises(ValueError, match=r"no checkpoint to score .*\(val 20% hidden\)"):
+        standing(replace(study, shares=(0.0, 0.2, 0.4)), todo[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "step", "stands"),
+    [
+        ({"accumulate": 2}, 1, "begun"),
+        ({"accumulate": 2}, 2, "to score"),  # 2 epochs of 2 batches
+        ({"epochs": 9, "patience": 2}, 4, "begun"),
+        ({"epochs": 9, "patience": 2}, 6, "to score"),  # nothing better since epoch 1
+    ],
+)
+def test_a_run_that_is_over_is_not_begun(changes, step, stands, sets, tmp_path):
+    study = a_study(tmp_path, sets, base=replace(TINY, train=replace(TINY.train, **changes)))
+    one = part(study, "base", 0)
+    state = checkpoint.State(
+        **{"preset": one.preset, "step": step, "snapshot": "", "validation_iou": 0.1},
+        **{"best_iou": 0.2, "best_step": 2},
+    )
+    run_folder(study, one).mkdir(parents=True)
+    checkpoint.save(run_folder(study, one) / "last.safetensors", state, torch.nn.Linear(1, 1))
+    assert standing(study, one) == stands
+
+
+def test_a_run_that_diverges_is_passed_over_and_told(sets, tmp_path, monkeypatch):
+    def diverges(*arguments, **options):
+        raise DivergedError("loss: got nan", 3)
+
+    monkeypatch.setattr(study_work, "train", diverges)
+    study = a_study(tmp_path, sets)
+    passed_over = work(study, parts(study, ("base", "no-memory"), range(1)))
+    assert set(passed_over) == {"base-s0", "no-memory-s0"}
+    table = write_table(study, passed_over)
+    assert table["passed_over"] == passed_over
+    assert "- base-s0: loss: got nan at step 3" in (tmp_path / "table.md").read_text()
+
+
+def test_the_shared_maps_are_made_where_the_networks_compute(sets, tmp_path, monkeypatch):
+    def build(encoder, *arguments, **options):
+        return next(encoder.parameters()).device.type
+
+    monkeypatch.setattr(study_work.StemCache, "build", build)
+    preset = replace(TINY, train=replace(TINY.train, freeze_stem=True, variants=1))
+    study = a_study(tmp_path, sets, base=preset, device="meta")
+    assert study_work._cache(study, part(study, "base", 0), print) == "meta"
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"preset": 1}'])
@@ -270,22 +332,30 @@ CHANGED = {
     "gate": {"model.gate"},
     "second-pass": {"model.passes"},
     "vector-only": {
-        *("model.fuse", "model.gate", "model.stretch", "model.lift", "model.refiner")
+        *("model.fuse", "model.gate", "model.stretch", "model.lift", "model.refiner", "model.pose")
     },
     **{name: {"model.priors"} for name in ("k1", "k4", "k8", "k-all")},
     **{name: {"memory.capacity"} for name in ("memory-50", "memory-200", "memory-all")},
 }
 
 
-@pytest.mark.parametrize(
-    "base", [PAPER, SMALL, TINY, BEST], ids=["paper", "small", "tiny", "best"]
-)
+@pytest.mark.parametrize("base", [PAPER, SMALL, TINY, BEST], ids=["paper", "small", "tiny", "best"])
 def test_a_variant_changes_what_it_says_and_nothing_else(base):
     found = variants(models=402)
     assert set(found) == set(WHAT) == set(CHANGED)
     for name, change in found.items():
         before, after = flat(base), flat(change(base))
         assert {field for field in before if before[field] != after[field]} <= CHANGED[name], name
+
+
+def test_a_trunk_goes_with_the_last_guess_that_it_is_for():
+    found = variants(models=402)
+    assert found["vector-only"](BEST).model.pose == 0
+    assert found["no-lift"](BEST).model.pose == found["no-stretch"](BEST).model.pose == 96
+    lifting = replace(BEST, model=replace(BEST.model, stretch=False))
+    assert found["no-lift"](lifting).model.pose == 0
+    stretching = replace(BEST, model=replace(BEST.model, lift=False))
+    assert [found[name](stretching).model.pose for name in ("no-fuse", "no-stretch")] == [0, 0]
 
 
 def test_memory_all_never_evicts():
@@ -302,7 +372,8 @@ def test_without_a_memory_nothing_is_pulled_to_it():
 
 def test_the_small_preset_stands_for_some():
     same = {name: first for name, first in twins(SMALL, 402).items() if name != first}
-    assert same == {"k4": "base", "iou": "base", "exclude-on": "base"}
+    absent = {"no-stretch", "no-gate", "no-contrastive"}  # small has none of these
+    assert same == dict.fromkeys({"k4", "iou", "exclude-on"} | absent, "base")
 
 
 def test_unknown_variants_are_named():

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from mem3d.rekeying import staleness
 from mem3d.run import Job, Run
 from mem3d.run_log import read_log, run_data, run_extras
 from mem3d.stem_cache import StemCache
-from mem3d.step import train_step
+from mem3d.step import DivergedError, train_step
 from mem3d.training import train
 from memstore import LockedError, Memory
 from tests.made_up import make_r2n2
@@ -52,6 +53,12 @@ def finished(sets, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     train(*sets, folder, PRESET)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def only_that_draws(finished, monkeypatch):
+    """Curves take as long as all the rest of a run."""
+    monkeypatch.setattr("mem3d.training.curves", lambda *_: None)
 
 
 def contents(folder, which="last"):
@@ -177,7 +184,7 @@ def test_keys_are_compared_where_an_epoch_is_validated(sets, tmp_path, monkeypat
     assert "key_cosine" not in rows[0]
 
 
-def test_without_a_slot_there_is_no_cosine(sets, tmp_path):
+def test_without_a_slot_or_a_picture_there_is_no_cosine(sets, tmp_path, monkeypatch):
     from mem3d import training
     from mem3d.model import Mem3D
 
@@ -186,16 +193,26 @@ def test_without_a_slot_there_is_no_cosine(sets, tmp_path):
     job = Job(*sets, tmp_path, PRESET, "cpu")
     assert training._key_cosine(run, job, families(sets[0])) is None
 
+    def broken(i, view):
+        raise ValueError("00.png: broken")
+
+    grid = sets[0].grid(0)
+    run.memory.write(np.ones((1, 32), np.float32), grid[None], [sets[0].source(0)])
+    assert training._key_cosine(run, job, families(sets[0])) is not None
+    monkeypatch.setattr(sets[0], "image", broken)
+    assert training._key_cosine(run, job, families(sets[0])) is None  # and the run goes on
+
 
 def test_a_run_tells_each_of_its_starts(sets, tmp_path):
     def die(step, *_):
         if step == 3:
             raise DiedError
 
+    preset = replace(PRESET, train=replace(PRESET.train, epochs=2))
     with pytest.raises(DiedError):
-        train(*sets, tmp_path, PRESET, on_step=die)
+        train(*sets, tmp_path, preset, on_step=die)
     assert not (tmp_path / "README.md").exists()
-    train(*sets, tmp_path, PRESET)
+    train(*sets, tmp_path, preset)
     first, second = json.loads((tmp_path / "run.json").read_text())["starts"]
     assert (first["first_step"], first["ended"]) == (0, None)
     assert second["first_step"] == 2 and second["ended"]
@@ -301,12 +318,12 @@ def test_a_death_between_log_and_checkpoint_leaves_no_hole(sets, tmp_path, monke
     assert [row["epoch"] for row in rows] == [1, 2, 3]
 
 
-def test_a_damaged_log_is_no_obstacle(sets, tmp_path):
-    train(*sets, tmp_path, PRESET)
-    (tmp_path / "log.jsonl").write_text('{"epoch": 1, "step": 2}\n{"epo')
-    assert train(*sets, tmp_path, PRESET)["epoch"] == 1
-    (tmp_path / "log.jsonl").unlink()
-    assert train(*sets, tmp_path, PRESET)["step"] == 6
+def test_a_damaged_log_is_no_obstacle(sets, finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    (folder / "log.jsonl").write_text('{"epoch": 1, "step": 2}\n{"epo')
+    assert train(*sets, folder, PRESET)["epoch"] == 1
+    (folder / "log.jsonl").unlink()
+    assert train(*sets, folder, PRESET)["step"] == 6
 
 
 def test_a_finished_run_stays_as_it_is(sets, finished):
@@ -317,18 +334,21 @@ def test_a_finished_run_stays_as_it_is(sets, finished):
 
 
 def test_a_run_keeps_the_snapshots_that_its_checkpoints_name_and_tagged_ones(sets, tmp_path):
-    preset = replace(PRESET, train=replace(PRESET.train, epochs=6))
-    train(*sets, tmp_path, PRESET)
+    def die(step, *_):
+        if step == 3:
+            raise DiedError
+
+    with pytest.raises(DiedError):
+        train(*sets, tmp_path, PRESET, on_step=die)
     with Memory.open(tmp_path / "memory", "r+") as memory:
         memory.tag("mine")
-    train(*sets, tmp_path / "longer", preset)
-    named = {contents(tmp_path / "longer", which)[2].snapshot for which in ("best", "last")}
-    with Memory.open(tmp_path / "longer" / "memory") as memory:
-        kept = {*memory.tags().values(), *(entry.id for entry in memory.history())}
-        assert kept == named
-        assert memory.verify(every=True).problems == ()
+        mine = memory.snapshot
+    train(*sets, tmp_path, PRESET)
+    named = {contents(tmp_path, which)[2].snapshot for which in ("best", "last")}
     with Memory.open(tmp_path / "memory") as memory:
-        assert "mine" in memory.tags()
+        kept = {*memory.tags().values(), *(entry.id for entry in memory.history())}
+        assert kept == named | {mine}
+        assert memory.verify(every=True).problems == ()
 
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(sets, finished, tmp_path):
@@ -392,9 +412,10 @@ def test_own_shape_is_recalled_only_if_allowed(sets):
     assert rates[False] > rates[True]
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(sets, tmp_path):
-    wild = replace(PRESET, train=replace(PRESET.train, learning_rate=1e30))
-    with pytest.raises(ValueError, match=r"loss|features"):
+@pytest.mark.parametrize("batch", [4, 8])  # it diverges in the second step, in the validation
+def test_a_loss_that_is_not_finite_stops_the_run(sets, tmp_path, batch):
+    wild = replace(PRESET, train=replace(PRESET.train, learning_rate=1e30, batch=batch))
+    with pytest.raises(DivergedError, match="at step 1: the run has diverged; start anew"):
         train(*sets, tmp_path, wild)
 
 
@@ -455,22 +476,29 @@ def test_backgrounds_other_than_the_presets_are_refused(sets, tmp_path):
         train(*sets, tmp_path, preset)
 
 
+OPTIONS = {"batch": 3, "accumulate": 2, "schedule": "cosine", "warmup": 3}
+EVERY = replace(PRESET, train=replace(PRESET.train, precision="bfloat16", **OPTIONS))
+
+
+@pytest.fixture(scope="module")
+def every_option(sets, no_curves, tmp_path_factory):
+    train(*sets, folder := tmp_path_factory.mktemp("every"), EVERY)
+    return folder
+
+
 @pytest.mark.parametrize("at", [3, 5])
-def test_every_option_goes_on_exactly(sets, tmp_path, at):
+def test_every_option_goes_on_exactly(sets, every_option, tmp_path, at):
     """Accumulation over batches of 3 + 3, 2; a cosine with warmup; short floats."""
-    options = {"batch": 3, "accumulate": 2, "schedule": "cosine", "warmup": 3}
-    preset = replace(PRESET, train=replace(PRESET.train, precision="bfloat16", **options))
 
     def die(step, steps, figures):
         assert steps == 6
         if step == at:
             raise DiedError
 
-    train(*sets, tmp_path / "whole", preset)
     with pytest.raises(DiedError):
-        train(*sets, tmp_path / "parts", preset, on_step=die)
-    train(*sets, tmp_path / "parts", preset)
-    assert_same(contents(tmp_path / "parts"), contents(tmp_path / "whole"))
+        train(*sets, tmp_path, EVERY, on_step=die)
+    train(*sets, tmp_path, EVERY)
+    assert_same(contents(tmp_path), contents(every_option))
 
 
 @pytest.fixture
@@ -558,7 +586,7 @@ def test_a_lifting_run_learns_cameras_and_goes_on_exactly(sets, stem_file, tmp_p
 
 def test_several_sets_are_learnt_from_and_told(sets, stem_file, tmp_path):
     both = Joined([sets[0], sets[1]])
-    train(both, sets[1], tmp_path, PRESET)
+    train(both, sets[1], tmp_path, replace(PRESET, train=replace(PRESET.train, epochs=1)))
     described = json.loads((tmp_path / "run.json").read_text())
     assert described["training_models"] == len(sets[0]) + len(sets[1])
     assert run_data(tmp_path)[0] == sets[0].root.resolve()
