@@ -12,6 +12,7 @@ anything is made, and the three files must agree with each other.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def save_folder(
         memstore.MemstoreError: there is something at the path, or the disk refuses.
     """
     card = card or Card()
+    preset = replace(preset, memory=memory.config)  # it may have been enlarged
     facts = {
         "format": FORMAT,
         "library_name": "mem3d",
