@@ -134,7 +134,8 @@ def reconstruct(  # long: half of it are the options
                     [one.framed for one in opened], threshold=threshold, tta=tta
                 )
                 for one, result in zip(opened, results, strict=True):
-                    _tell(one, result, quiet)
+                    if not result.grid.any():
+                        _tell_empty(one, result)
                     out.mkdir(parents=True, exist_ok=True)  # not before there is something to write
                     made = write(
                         one.rgba,
@@ -148,17 +149,13 @@ def reconstruct(  # long: half of it are the options
                     show(len(rows) + len(skipped), len(found.photos))
     if not rows:
         raise ValueError(f"photos: got {len(skipped)} that cannot be read, want at least one")
+    if not quiet:
+        _tell_unmasked(rows)
     if as_json:
         unread = [{"photo": str(one.path), "reason": one.reason} for one in skipped]
         print_json({"photos": rows, "skipped": unread})
     else:
         typer.echo(reconstruction_lines(rows))
-
-
-_TOLD = {
-    "cut": "no mask; the object was cut out by its colours (see --inputs, --mask, --box)",
-    "kept": "no mask; the background is taken for a part of the object",
-}
 
 
 @contextmanager
@@ -188,17 +185,24 @@ def _framing(
     return frame
 
 
-def _tell(one: Opened, result: "Reconstruction", quiet: bool) -> None:
-    """On stderr, what a user should know before believing a shape."""
-    told = _TOLD.get(one.framed.background)
-    if told and not quiet:
-        typer.echo(f"{printable(one.path)}: {told}", err=True)
-    if not result.grid.any():
-        typer.echo(
-            f"{printable(one.path)}: no voxel is above {result.threshold:g} (the largest is "
-            f"{result.occupancy.max():.3f}), so there is no mesh; try a lower --threshold",
-            err=True,
-        )
+def _tell_empty(one: Opened, result: "Reconstruction") -> None:
+    told = (
+        f"{printable(one.path)}: no voxel is above {result.threshold:g} (the largest is "
+        f"{result.occupancy.max():.3f}), so there is no mesh; try a lower --threshold"
+    )
+    typer.echo(told, err=True)
+
+
+def _tell_unmasked(rows: list[dict[str, Any]]) -> None:
+    """On stderr, what a user should know before believing the shapes."""
+    for background, told in (
+        ("cut", "the object was cut out by its colours (see --inputs, --mask, --box)"),
+        ("kept", "the background is taken for a part of the object"),
+    ):
+        photos = [row["photo"] for row in rows if row["background"] == background]
+        if photos:
+            which = printable(photos[0]) if len(photos) == 1 else f"{len(photos)} photos"
+            typer.echo(f"{which}: no mask; {told}", err=True)
 
 
 def _input(one: Opened, result: "Reconstruction", out: Path, wanted: bool) -> list[Path]:

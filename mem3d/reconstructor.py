@@ -114,7 +114,7 @@ class Reconstructor:
         """
         if batch < 1:
             raise ValueError(f"batch: got {batch}, want >= 1")
-        if isinstance(image, Photo):
+        if isinstance(image, str) or not isinstance(image, Sequence):
             framed = self.framed(image, mask=mask, box=box, background=background)
             return self.reconstruct_framed([framed], threshold=threshold, tta=tta)[0]
         if mask is not None or box is not None:
