@@ -32,7 +32,9 @@ def publish(
     Example: mem3d-cli publish runs/first published
     """
     from mem3d import hub, publishing
+    from memstore.files import check_free
 
+    check_free(folder)
     with whole(folder):
         publishing.publish(run, folder, which.value)
     address = None if repo is None else hub.upload(folder, repo, private=private)

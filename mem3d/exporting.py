@@ -23,7 +23,7 @@ from mem3d.evaluation import FIXED_THRESHOLD
 from mem3d.lifting import centres, in_eights
 from mem3d.model import Mem3D
 from mem3d.serving import Program, named, programs
-from memstore.files import made_beside
+from memstore.files import check_free, made_beside
 
 INDEX = "programs.json"
 FORMAT = 1
@@ -61,6 +61,7 @@ def export_programs(model: Mem3D, preset: Preset, folder: str | Path) -> list[Ex
         ValueError: a program does not give what the network gives.
         memstore.MemstoreError: there is something at the path, or the disk refuses.
     """
+    check_free(Path(folder))  # before it takes seconds
     for kept in (centres, in_eights):  # made in inference mode, they could not be traced
         kept.cache_clear()
     with made_beside(Path(folder)) as beside:
