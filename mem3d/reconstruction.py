@@ -91,10 +91,8 @@ class Reconstruction:
                 f"threshold: got {self.threshold}, want less than the largest occupancy "
                 f"({self.occupancy.max():.3f}), or there is no shape"
             )
-        if surface == "blocky":
-            mesh = blocky(self.grid)
-        else:
-            mesh = smooth(self.occupancy, self.threshold)
+        is_blocky = surface == "blocky"
+        mesh = blocky(self.grid) if is_blocky else smooth(self.occupancy, self.threshold)
         return coloured(mesh, self.occupancy, self.threshold) if confidence else mesh
 
     def save(

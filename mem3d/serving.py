@@ -67,7 +67,9 @@ def programs(model: Mem3D, batch: int, seed: int = 0) -> list[Program]:
     side, device = config.resolution, next(model.parameters()).device
     images = torch.randn(batch, 3, config.image_size, config.image_size, generator=generator)
     known: dict[str, Tensor] = {"images": images.to(device)}
-    encoder = Program("encoder", _Encoder(model), _picked(known, ["images"]), encoder_outputs(model))
+    encoder = Program(
+        "encoder", _Encoder(model), _picked(known, ["images"]), encoder_outputs(model)
+    )
     known |= encoder.run()
     priors = torch.rand(batch, config.priors, side, side, side, generator=generator) < 0.2
     counts = torch.randint(0, config.priors + 1, (batch,), generator=generator)

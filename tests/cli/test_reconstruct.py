@@ -55,7 +55,18 @@ def test_patterns_batches_and_formats(run, tmp_path):
     for number in range(3):
         save(tmp_path / "photos" / f"{number}.png", picture(number))
     (tmp_path / "photos" / "broken.png").write_bytes(b"no picture")
-    options = ("--batch", "2", "-f", "ply", "-f", "npz", "--threshold", "0.4", "--surface", "blocky")
+    options = (
+        "--batch",
+        "2",
+        "-f",
+        "ply",
+        "-f",
+        "npz",
+        "--threshold",
+        "0.4",
+        "--surface",
+        "blocky",
+    )
     pattern = tmp_path / "photos" / "*.png"
     done = call("reconstruct", run, pattern, *options, "--out", tmp_path / "out", "--json")
     assert done.exit_code == 0, done.stderr

@@ -152,7 +152,7 @@ def test_a_memory_of_another_network_is_refused(folder, tmp_path):
     facts = json.loads((folder / "config.json").read_text())
     facts["preset"]["memory"]["beta"] = 0.1
     (folder / "config.json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="want that of config.json"):
+    with pytest.raises(ValueError, match=r"want that of config\.json"):
         load_folder(folder)
 
 
