@@ -23,9 +23,9 @@ from memstore import Memory
 from memstore.meshes import Mesh, blocky, smooth
 from memstore.sheets import Tile, sheet
 
-SIDES = {"front right": 35.0, "back right": 125.0, "back left": 215.0, "front left": 305.0}
-FRONT = SIDES["front right"]  # degrees
-_COLUMNS = 2 + len(SIDES)  # of a picture
+VIEWS = (35.0, 125.0, 215.0, 305.0)  # degrees
+_SIDES = ("front right", "back right", "back left", "front left")
+_COLUMNS = 2 + len(VIEWS)  # of a picture
 
 Surface = Literal["smooth", "blocky"]
 SURFACES: tuple[Surface, ...] = get_args(Surface)
@@ -200,8 +200,8 @@ def _sides(result: Reconstruction, surface: Surface, confidence: bool) -> list[T
     """The shape from four sides."""
     if not result.grid.any():
         return [Tile(grid_picture(result.grid), "no shape")]
-    pictures = mesh_pictures(result.mesh(surface, confidence=confidence), tuple(SIDES.values()))
-    return [Tile(image, side) for image, side in zip(pictures, SIDES, strict=True)]
+    pictures = mesh_pictures(result.mesh(surface, confidence=confidence), VIEWS)
+    return [Tile(image, side) for image, side in zip(pictures, _SIDES, strict=True)]
 
 
 def _priors(result: Reconstruction) -> list[Tile]:
@@ -211,7 +211,7 @@ def _priors(result: Reconstruction) -> list[Tile]:
     tiles = []
     for rank, prior in enumerate(result.priors, start=1):
         caption = f"{rank}: cos {prior.cosine:.3f}\n{prior.source}"
-        tiles.append(Tile(grid_picture(prior.grid, azimuth=FRONT), caption))
+        tiles.append(Tile(grid_picture(prior.grid, azimuth=VIEWS[0]), caption))
     return tiles
 
 
@@ -235,7 +235,7 @@ def comparison(model: Mem3D, memory: Memory, data: Shapes, count: int = 12) -> N
         true = data.grid(i)
         pair = torch.from_numpy(result.occupancy[None]), torch.from_numpy(true[None])
         score = iou(*pair, threshold=result.threshold).item()
-        truth = Tile(grid_picture(true, azimuth=FRONT), "truth")
-        ours = Tile(grid_picture(result.grid, azimuth=FRONT), f"network IoU {score:.2f}")
+        truth = Tile(grid_picture(true, azimuth=VIEWS[0]), "truth")
+        ours = Tile(grid_picture(result.grid, azimuth=VIEWS[0]), f"network IoU {score:.2f}")
         rows.append([Tile(photo, data.category(i)), truth, ours, *_priors(result)])
     return sheet(rows)
