@@ -68,7 +68,9 @@ def export_programs(model: Mem3D, preset: Preset, folder: str | Path) -> list[Ex
         beside.mkdir()
         tried = programs(model, _CHECKED, seed=1)
         # Channels innermost, as the network keeps its weights, would not be stored as they are.
-        plain = deepcopy(model).requires_grad_(False).to(memory_format=torch.contiguous_format)
+        plain = deepcopy(model).requires_grad_(False)
+        for weight in plain.parameters():
+            weight.data = weight.data.contiguous()
         pairs = zip(programs(plain, _TRACED), tried, strict=True)
         done = [_exported(traced, check, beside) for traced, check in pairs]
         (beside / INDEX).write_text(json.dumps(_index(preset, done), indent=2, allow_nan=False))

@@ -58,8 +58,8 @@ class Reconstructor:
         train = self.preset.train
         return "keep" if train.augment and train.augmentation.backgrounds else None
 
-    @overload
-    def reconstruct(
+    @overload  # a str is one photo, not a sequence of them
+    def reconstruct(  # type: ignore[overload-overlap]
         self,
         image: Photo,
         *,
