@@ -13,7 +13,9 @@ import typer
 from mem3d_cli.console import printable
 from mem3d_cli.data import data_app
 from mem3d_cli.evaluate import evaluate
+from mem3d_cli.export import export
 from mem3d_cli.memorise import memorise
+from mem3d_cli.publish import publish
 from mem3d_cli.reconstruct import reconstruct
 from mem3d_cli.rekey import rekey
 from mem3d_cli.robustness import robustness
@@ -33,6 +35,8 @@ app.command()(memorise)
 app.command()(rekey)
 app.command()(study)
 app.command()(robustness)
+app.command()(publish)
+app.command()(export)
 
 
 def _version(wanted: bool) -> None:

@@ -1,8 +1,7 @@
 """mem3d-cli reconstruct."""
 
-import json
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,34 +14,70 @@ from mem3d_cli.console import (
     Device,
     Quiet,
     RunFolder,
+    Threads,
     VariantsOfPhoto,
     Which,
+    print_json,
     printable,
     progress_bar,
+    set_threads,
+)
+from mem3d_cli.photos_in import (
+    Broken,
+    Ground,
+    Opened,
+    batches,
+    check_apart,
+    found_photos,
+    parsed_box,
+    read_mask,
 )
 from mem3d_cli.tables import reconstruction_lines
 
 if TYPE_CHECKING:
-    from mem3d.config import Preset
-    from mem3d.data.framing import Background, Framed
+    from mem3d.data.framing import Framed
     from mem3d.data.transforms import Box, Rgba
     from mem3d.reconstruction import Reconstruction
+    from mem3d.reconstructor import Reconstructor
 
 
-class Ground(StrEnum):
-    """What becomes of the background of photos without a mask."""
+class Format(StrEnum):
+    """Of the files with the shape."""
 
-    auto = "auto"
-    keep = "keep"
-    cut = "cut"
+    glb = "glb"
+    obj = "obj"
+    stl = "stl"
+    ply = "ply"
+    binvox = "binvox"
+    npz = "npz"
+
+
+class Surface(StrEnum):
+    """Of a mesh."""
+
+    smooth = "smooth"
+    blocky = "blocky"
 
 
 def reconstruct(  # long: half of it are the options
     run: RunFolder,
     photos: Annotated[
-        list[Path], typer.Argument(help="Pictures, or folders of them; alpha is the mask.")
+        list[str],
+        typer.Argument(
+            help="Pictures, folders of them, or patterns such as 'photos/*.jpg'; alpha is the mask."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reconstructions"),
+    formats: Annotated[
+        list[Format],
+        typer.Option("--format", "-f", help="Of the shapes; may be given several times."),
+    ] = [Format.glb],  # noqa: B006  (never changed)
+    surface: Annotated[
+        Surface, typer.Option(help="Of meshes: marching cubes, or the voxels as cubes.")
+    ] = Surface.smooth,
+    confidence: Annotated[
+        bool, typer.Option(help="Colour meshes by how sure the network is of each place.")
+    ] = True,
     mask: Annotated[
         Path | None,
         typer.Option(help="Picture with the object in white; or a folder of them, named alike."),
@@ -62,173 +97,129 @@ def reconstruct(  # long: half of it are the options
     ] = False,
     threshold: Annotated[float, typer.Option(help="A voxel is full above this occupancy.")] = 0.3,
     tta: VariantsOfPhoto = 0,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Photos that go through the network at once.")
+    ] = 16,
     which: Checkpoint = Which.best,
     device: Device = "cpu",
+    threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn photos into meshes (GLB) and pictures of what was recalled.
+    """Turn photos into shapes, and into pictures of them and of what was recalled.
 
-    Library: mem3d.data.framing.frame_photo, mem3d.reconstruct. What becomes of a background is told
-    per photo. Example: mem3d-cli reconstruct runs/first chair.png photos/ --out shapes
+    RUN is a run's folder, or a published one. Library: mem3d.load(RUN).reconstruct(photo).
+
+    Example: mem3d-cli reconstruct runs/first chair.png photos/ --out shapes
     """
-    from mem3d.checkpoint import load
-    from mem3d.projections import projections_of
-    from mem3d.reconstruction import reconstruct as reconstruct_photos
-    from mem3d.reconstruction import write
+    from mem3d.reconstructor import load
+    from mem3d.shape_files import write
+
+    wanted, found = parsed_box(box), found_photos(photos, quiet)
+    if len(found.photos) > 1 and (wanted or (mask is not None and not mask.is_dir())):
+        raise ValueError(f"photos: got {len(found.photos)}, want one for a box or a mask file")
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold: got {threshold}, want between 0 and 1")
+    check_apart(found.photos, out)
+    set_threads(threads)
+    rows: list[dict[str, Any]] = []
+    skipped: list[Broken] = []
+    with _interruptible(out, rows), load(run, which.value, device) as reconstructor:
+        frame = _framing(reconstructor, mask, wanted, background)
+        with progress_bar(quiet, "photos") as show:
+            for part in batches(found, batch, frame):
+                opened = [one for one in part if isinstance(one, Opened)]
+                skipped += [one for one in part if isinstance(one, Broken)]
+                results = reconstructor.reconstruct_framed(
+                    [one.framed for one in opened], threshold=threshold, tta=tta
+                )
+                for one, result in zip(opened, results, strict=True):
+                    if not result.grid.any():
+                        _tell_empty(one, result)
+                    out.mkdir(parents=True, exist_ok=True)  # not before there is something to write
+                    made = write(
+                        one.rgba,
+                        result,
+                        out / one.name,
+                        formats=[kind.value for kind in formats],
+                        surface=surface.value,
+                        confidence=confidence,
+                    )
+                    rows.append(_row(one, [*made, *_input(one, result, out, inputs)], result))
+                    show(len(rows) + len(skipped), len(found.photos))
+    if not rows:
+        raise ValueError(f"photos: got {len(skipped)} that cannot be read, want at least one")
+    if not quiet:
+        _tell_unmasked(rows)
+    if as_json:
+        unread = [{"photo": str(one.path), "reason": one.reason} for one in skipped]
+        print_json({"photos": rows, "skipped": unread})
+    else:
+        typer.echo(reconstruction_lines(rows))
+
+
+@contextmanager
+def _interruptible(out: Path, rows: list[Any]) -> Iterator[None]:
+    """Ctrl-C within is one line on stderr and exit status 130; files there are whole."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        told = f"{printable(out)}: interrupted; {len(rows)} photos are done"
+        typer.echo(told, err=True)
+        raise typer.Exit(130) from None
+
+
+def _framing(
+    reconstructor: "Reconstructor", mask: Path | None, box: "Box | None", background: Ground
+) -> "Callable[[Path, Rgba], Framed]":
+    """How photos are framed; an error names the file, and the mask's where that is at fault."""
+
+    def frame(path: Path, rgba: "Rgba") -> "Framed":
+        light = read_mask(path, mask)
+        try:
+            return reconstructor.framed(rgba, mask=light, box=box, background=background.choice)
+        except ValueError as error:
+            at_fault = f" ({mask})" if mask is not None and str(error).startswith("mask:") else ""
+            raise ValueError(f"{path}: {error}{at_fault}") from error
+
+    return frame
+
+
+def _tell_empty(one: Opened, result: "Reconstruction") -> None:
+    told = (
+        f"{printable(one.path)}: no voxel is above {result.threshold:g} (the largest is "
+        f"{result.occupancy.max():.3f}), so there is no mesh; try a lower --threshold"
+    )
+    typer.echo(told, err=True)
+
+
+def _tell_unmasked(rows: list[dict[str, Any]]) -> None:
+    """On stderr, what a user should know before believing the shapes."""
+    for background, told in (
+        ("cut", "the object was cut out by its colours (see --inputs, --mask, --box)"),
+        ("kept", "the background is taken for a part of the object"),
+    ):
+        photos = [row["photo"] for row in rows if row["background"] == background]
+        if photos:
+            which = printable(photos[0]) if len(photos) == 1 else f"{len(photos)} photos"
+            typer.echo(f"{which}: no mask; {told}", err=True)
+
+
+def _input(one: Opened, result: "Reconstruction", out: Path, wanted: bool) -> list[Path]:
+    """Write what the network was shown, if wanted."""
     from memstore.sheets import save_png
 
-    wanted = None if box is None else _box(box)
-    files, listed = _found(photos, quiet)
-    if len(files) > 1 and (wanted is not None or (mask is not None and not mask.is_dir())):
-        raise ValueError(f"photos: got {len(files)}, want one for a box or a mask file")
-    _check_apart(files, out)
-    model, memory, state = load(run, which.value, device)
-    kept = projections_of(model, memory)
-    choice = _choice(background, state.preset)
-    rows: list[dict[str, Any]] = []
-    with progress_bar(quiet, "photos") as show:
-        for done, (path, name) in enumerate(zip(files, _names(files), strict=True), start=1):
-            opened = _open(path, _mask_of(path, mask), wanted, choice, path in listed)
-            if opened is not None:
-                rgba, framed = opened
-                if framed.background != "masked" and not quiet:
-                    typer.echo(f"{printable(path)}: {_TOLD[framed.background]}", err=True)
-                [result] = reconstruct_photos(
-                    model,
-                    memory,
-                    [framed.rgba],
-                    threshold=threshold,
-                    framed=True,
-                    tta=tta,
-                    projections=kept,
-                )
-                out.mkdir(parents=True, exist_ok=True)  # not before there is something to write
-                made = write(rgba, result, out / name)
-                if inputs:
-                    made.append(out / f"{name}.input.png")
-                    save_png(made[-1], result.seen)
-                rows.append(_row(path, made, framed, result))
-            show(done, len(files))
-    typer.echo(json.dumps(rows) if as_json else reconstruction_lines(rows))
+    if not wanted:
+        return []
+    path = out / f"{one.name}.input.png"
+    save_png(path, result.seen)
+    return [path]
 
 
-_TOLD = {
-    "cut": "no mask; the object was cut out by its colours (see --inputs, --mask, --box)",
-    "kept": "no mask; the background is taken for a part of the object",
-}
-
-
-def _found(photos: list[Path], quiet: bool) -> tuple[list[Path], set[Path]]:
-    """All files to open, and those of them that were found in folders."""
-    from mem3d.data.photos import pictures_in
-
-    files: list[Path] = []
-    listed: set[Path] = set()
-    for path in photos:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        pictures, others = pictures_in(path)
-        if not pictures:
-            raise ValueError(f"{path}: got no picture in it, want at least one")
-        if others and not quiet:
-            names = ", ".join(printable(other.name) for other in others[:5])
-            more = ", ..." if len(others) > 5 else ""
-            typer.echo(f"{path}: skipped {len(others)} other files ({names}{more})", err=True)
-        files += pictures
-        listed |= set(pictures)
-    return files, listed
-
-
-def _check_apart(files: list[Path], out: Path) -> None:
-    """Raise ValueError where a picture to write would replace a photo."""
-    photos = {path.resolve() for path in files}
-    for name in _names(files):
-        for made in (out / f"{name}.png", out / f"{name}.input.png"):
-            if made.resolve() in photos:
-                raise ValueError(f"{made}: got a photo there, want another folder to write to")
-
-
-def _open(
-    path: Path,
-    mask: Path | None,
-    box: "Box | None",
-    background: "Background | None",
-    is_listed: bool,
-) -> "tuple[Rgba, Framed] | None":
-    """Photo, and the square to show the network; None, with a notice, for a bad one in a folder."""
-    from mem3d.data.framing import frame_photo
-    from mem3d.data.photos import photo
-
-    try:
-        rgba = photo(path)
-        light = None if mask is None else photo(mask)
-        return rgba, _naming(
-            path, mask, lambda: frame_photo(rgba, mask=light, box=box, background=background)
-        )
-    except ValueError as error:
-        if not is_listed:
-            raise
-        typer.echo(f"skipped {printable(error)}", err=True)
-        return None
-
-
-def _naming(path: Path, mask: Path | None, act: "Callable[[], Framed]") -> "Framed":
-    """What `act` gives; its error names the file, and the mask's where that is at fault."""
-    try:
-        return act()
-    except ValueError as error:
-        at_fault = f" ({mask})" if mask is not None and str(error).startswith("mask:") else ""
-        raise ValueError(f"{path}: {error}{at_fault}") from error
-
-
-def _choice(background: Ground, preset: "Preset") -> "Background | None":
-    """As `frame_photo` wants it; a network that knows backgrounds is shown them."""
-    if background is Ground.keep or background is Ground.cut:
-        return "keep" if background is Ground.keep else "cut"
-    train = preset.train
-    return "keep" if train.augment and train.augmentation.backgrounds else None
-
-
-def _box(text: str) -> "Box":
-    try:
-        left, top, right, bottom = (int(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"box: got {text!r}, want left,top,right,bottom") from None
-    if not (left < right and top < bottom):
-        raise ValueError(f"box: got {text!r}, want left < right and top < bottom")
-    return left, top, right, bottom
-
-
-def _mask_of(path: Path, mask: Path | None) -> Path | None:
-    """The mask itself, or the picture in its folder that is named as the photo is."""
-    from mem3d.data.photos import pictures_in
-
-    if mask is None or not mask.is_dir():
-        return mask
-    for found in pictures_in(mask)[0]:
-        if found.stem == path.stem:
-            return found
-    raise ValueError(f"{mask}: got no mask for {path.name}, want {path.stem}.png")
-
-
-def _names(photos: list[Path]) -> list[str]:
-    """File names without ending, each once: a second chair.png becomes chair-2."""
-    seen: Counter[str] = Counter()
-    names = []
-    for path in photos:
-        seen[path.stem] += 1
-        names.append(path.stem if seen[path.stem] == 1 else f"{path.stem}-{seen[path.stem]}")
-    return names
-
-
-def _row(
-    path: Path, files: list[Path], framed: "Framed", result: "Reconstruction"
-) -> dict[str, Any]:
+def _row(one: Opened, files: list[Path], result: "Reconstruction") -> dict[str, Any]:
     return {
-        "photo": str(path),
-        "background": framed.background,
+        "photo": str(one.path),
+        "background": one.framed.background,
         "files": [str(file) for file in files],
         "voxels": int(result.grid.sum()),
         "recalled": [

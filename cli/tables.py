@@ -158,12 +158,12 @@ def _table(
 
 
 def reconstruction_lines(rows: list[dict[str, Any]]) -> str:
-    """Per photo: how much, what was recalled, which files."""
+    """Per photo: how much, what was recalled (the first three), which files."""
     lines = []
     for row in rows:
-        recalled = ", ".join(
-            f"{printable(p['source'])} ({p['cosine']:.3f})" for p in row["recalled"]
-        )
+        first, others = row["recalled"][:3], len(row["recalled"][3:])
+        recalled = ", ".join(f"{printable(p['source'])} ({p['cosine']:.3f})" for p in first)
+        recalled += f" and {others} more" if others else ""
         what = f"background {row['background']}" if row["background"] != "masked" else "masked"
         photo, recalled = printable(row["photo"]), recalled or "nothing"
         lines.append(f"{photo}: {what}; {row['voxels']} voxels; recalled {recalled}")

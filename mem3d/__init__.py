@@ -7,12 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mem3d.checkpoint import load
     from mem3d.config import ModelConfig, Preset, TrainConfig
     from mem3d.data.r2n2 import R2N2
     from mem3d.model import Mem3D, Output
     from mem3d.presets import BEST, DEMO, PAPER, SMALL, TINY
     from mem3d.reconstruction import Reconstruction, reconstruct
+    from mem3d.reconstructor import Reconstructor, load
     from mem3d.training import train
 
 _HOMES = {
@@ -28,7 +28,8 @@ _HOMES = {
     "Output": "model",
     "R2N2": "data.r2n2",
     "Reconstruction": "reconstruction",
-    "load": "checkpoint",
+    "Reconstructor": "reconstructor",
+    "load": "reconstructor",
     "reconstruct": "reconstruction",
     "train": "training",
 }
@@ -45,6 +46,7 @@ __all__ = [
     "Output",
     "Preset",
     "Reconstruction",
+    "Reconstructor",
     "TrainConfig",
     "load",
     "reconstruct",

@@ -11,24 +11,21 @@ snapshot that is there. No pickle.
 
 import json
 import os
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mem3d.config import Preset
 from mem3d.model import Mem3D
+from mem3d.weights import check_device, check_fit, filled, opened, tensors_of
 from memstore import Memory
 
 FORMAT = 1
-MAX_HEADER = 16 * 2**20  # bytes; the JSON header of the paper preset takes about 0.1 MB
+_WANT = "a checkpoint written by training"
 Which = Literal["best", "last"]
 
 
@@ -89,21 +86,8 @@ def read_state(path: Path) -> State:
     Raises:
         ValueError: no such file, no checkpoint of ours, or one of a newer format.
     """
-    with _opened(path) as file:
+    with opened(path, _WANT) as file:
         return _state(path, file)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The file, whose header has been found harmless; what goes wrong inside names the path."""
-    try:
-        _check_header(path)
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: got no file, want a checkpoint written by training") from error
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: got {error}, want a checkpoint written by training") from error
 
 
 def _state(path: Path, file: Any) -> State:
@@ -114,41 +98,14 @@ def _state(path: Path, file: Any) -> State:
             raise ValueError(f"got another format, want {FORMAT}; a newer release may read it")
         state = State(preset=Preset.from_dict(fields.pop("preset")), **fields)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path}: got {error}, want a checkpoint written by training") from error
+        raise ValueError(f"{path}: got {error}, want {_WANT}") from error
     numbers = (state.validation_iou, state.best_iou, state.step, state.best_step)
     texts = (state.snapshot, state.data)
     if not all(isinstance(n, int | float) for n in numbers) or not all(
         isinstance(text, str) for text in texts
     ):
-        raise ValueError(f"{path}: got a damaged state, want a checkpoint written by training")
+        raise ValueError(f"{path}: got a damaged state, want {_WANT}")
     return state
-
-
-def _check_header(path: Path) -> None:
-    """Refuse a file whose claimed header would be read into memory whatever its size."""
-    with path.open("rb") as file:
-        start = file.read(8)
-    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-    if not 0 < length <= min(MAX_HEADER, path.stat().st_size):
-        raise ValueError(f"{path}: got a header of {length} bytes, want a safetensors file")
-
-
-def _tensors(file: Any, prefix: str) -> dict[str, Tensor]:
-    names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-    return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
-
-
-def _check_fit(path: Path, file: Any, model: nn.Module) -> None:
-    """Raise ValueError unless the weights have the model's names and shapes."""
-    want = {f"model.{name}": list(weight.shape) for name, weight in model.state_dict().items()}
-    names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118
-    got = {name: file.get_slice(name).get_shape() for name in names}
-    odd = [name for name in sorted(want.keys() | got.keys()) if want.get(name) != got.get(name)]
-    if odd:
-        raise ValueError(
-            f"{path}: got weights that do not fit its settings ({odd[0]}: got {got.get(odd[0])}, "
-            f"want {want.get(odd[0])}), want a checkpoint written by training"
-        )
 
 
 def restore_run(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
@@ -162,11 +119,11 @@ def restore_run(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) 
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
-    with _opened(path) as file:
+    with opened(path, _WANT) as file:
         state = _state(path, file)
-        _check_fit(path, file, model)
-        model.load_state_dict(_tensors(file, "model."))
-        saved, random = _tensors(file, "optimizer."), _tensors(file, "random.")
+        check_fit(path, file, model, _WANT, "model.")
+        model.load_state_dict(tensors_of(file, "model."))
+        saved, random = tensors_of(file, "optimizer."), tensors_of(file, "random.")
     for name, tensor in saved.items():
         index, _, key = name.partition(".")
         if not index.isdecimal() or int(index) >= len(weights):
@@ -191,10 +148,10 @@ def load_weights(path: Path, model: nn.Module) -> None:
     Raises:
         ValueError: no readable checkpoint, or one of a network of another size.
     """
-    with _opened(path) as file:
+    with opened(path, _WANT) as file:
         _state(path, file)
-        _check_fit(path, file, model)
-        model.load_state_dict(_tensors(file, "model."))
+        check_fit(path, file, model, _WANT, "model.")
+        model.load_state_dict(tensors_of(file, "model."))
 
 
 def load(
@@ -217,28 +174,8 @@ def load(
     """
     device = check_device(device)
     path = Path(run) / f"{which}.safetensors"
-    with _opened(path) as file:  # once: training may rename another one into place
+    with opened(path, _WANT) as file:  # once: training may rename another one into place
         state = _state(path, file)
-        with torch.device("meta"):  # no memory is taken before the file is found to fit
-            model = Mem3D(state.preset.model)
-        _check_fit(path, file, model)
-        model.to_empty(device=device)
-        model.load_state_dict(_tensors(file, "model."))
+        model = filled(path, file, state.preset.model, device, _WANT, "model.")
     memory = Memory.open(Path(run) / "memory", mode="r", at=state.snapshot)
-    return model.eval(), memory, state
-
-
-def check_device(device: str) -> str:
-    """The device, if torch can compute there.
-
-    Raises:
-        ValueError: it cannot.
-    """
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch raises both
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"device: got {device!r} ({reason}), want cpu or an available GPU"
-        ) from None
-    return device
+    return model, memory, state

@@ -52,8 +52,9 @@ class Decoder(nn.Module):
     def grow(self, features: Tensor, prior_vectors: Tensor) -> Tensor:
         """As `forward`, with channels: (B, 1, R, R, R); before a refiner, (B, F, R/2, R/2, R/2)."""
         x_BF = self.dropout(torch.cat([features, prior_vectors], dim=1))
-        grid = x_BF.view(len(x_BF), self.channels, START, START, START)
-        if len(grid) <= FEW and not torch.is_grad_enabled() and grid.device.type == "cpu":
+        grid = x_BF.view(-1, self.channels, START, START, START)
+        # The batch's length last: with gradients, an export holds for any.
+        if not torch.is_grad_enabled() and grid.device.type == "cpu" and len(grid) <= FEW:
             grid = as_product(self.layers[0].get_parameter("weight"), grid)
             return self.layers[1:](grid)  # type: ignore[no-any-return]
         return self.layers(grid)  # type: ignore[no-any-return]

@@ -59,6 +59,29 @@ def grid_picture(
     )
 
 
+def mesh_pictures(mesh: Mesh, azimuths: Sequence[float], size: int = SIZE) -> list[Rgb]:
+    """Draw a mesh of a grid from several sides, on white, to the scale of `grid_picture`.
+
+    Args:
+        mesh: with colours of its own, or none.
+        azimuths: degrees; 0 sees the front (+x), 90 the side +z.
+        size: pixels per side.
+
+    Returns:
+        (size, size, 3) for each azimuth; all white without faces.
+    """
+    colors = np.broadcast_to(np.array(GRID_COLOR, np.uint8), mesh.faces.shape)
+    if mesh.vertex_colors is not None:
+        colors = mesh.vertex_colors[mesh.faces].mean(1).astype(np.uint8)
+    elif mesh.colors is not None:
+        colors = mesh.colors
+    scene = Scene(Mesh(mesh.vertices, mesh.faces, colors), _CUBE_DIAGONAL)
+    return [
+        on_white(scene.render(azimuth=azimuth, elevation=25.0, ratio=_CUBE_RATIO, size=size))
+        for azimuth in azimuths
+    ]
+
+
 def overlay(image: NDArray[np.uint8], silhouette: NDArray[np.bool_]) -> Rgb:
     """Lay a silhouette (H, W) over a picture (H, W, 3 or 4), in translucent red."""
     if image.shape[:2] != silhouette.shape:

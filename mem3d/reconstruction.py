@@ -1,27 +1,34 @@
-"""A photo to a voxel grid, a mesh, and a picture of what was recalled on the way."""
+"""A photo to a voxel grid, a mesh, and what was recalled on the way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mem3d.data.framing import frame_object
+from mem3d.confidence import coloured
+from mem3d.data.framing import Done, frame_object
 from mem3d.data.shapes import Shapes
 from mem3d.data.transforms import Rgba, denormalise, test_input
 from mem3d.evaluation import FIXED_THRESHOLD
 from mem3d.metrics import iou
 from mem3d.model import Mem3D
-from mem3d.picture import grid_picture
+from mem3d.picture import grid_picture, mesh_pictures
 from mem3d.projections import SlotProjections
 from mem3d.variants import predict
 from memstore import Memory
-from memstore.meshes import smooth, write_mesh
-from memstore.sheets import Tile, save_png, sheet
+from memstore.meshes import Mesh, blocky, smooth
+from memstore.sheets import Tile, sheet
 
-VIEWS = (35.0, 305.0)  # degrees: front right, front left
+VIEWS = (35.0, 125.0, 215.0, 305.0)  # degrees
+_SIDES = ("front right", "back right", "back left", "front left")
+_COLUMNS = 2 + len(VIEWS)  # of a picture
+
+Surface = Literal["smooth", "blocky"]
+SURFACES: tuple[Surface, ...] = get_args(Surface)
 
 
 @dataclass(frozen=True)
@@ -50,17 +57,61 @@ class Reconstruction:
         threshold: full where occupancy > threshold.
         seen: (S, S, 3) uint8, what the network was shown.
         priors: recalled shapes, most similar first; empty if none was similar enough.
+        background: what became of the photo's background, see `framing.Framed`; None if framed by
+            someone else.
+
+    Another threshold needs no network: `dataclasses.replace(result, threshold=0.4)`.
     """
 
     occupancy: NDArray[np.float32]
     threshold: float
     seen: NDArray[np.uint8]
     priors: tuple[Prior, ...]
+    background: Done | None = None
 
     @property
     def grid(self) -> NDArray[np.bool_]:
         """(R, R, R) voxel grid."""
         return self.occupancy > self.threshold
+
+    def mesh(self, surface: Surface = "smooth", *, confidence: bool = True) -> Mesh:
+        """Triangles of the shape, closed and right side out.
+
+        Args:
+            surface: "smooth" (marching cubes) or "blocky" (the voxels as cubes).
+            confidence: colour each vertex by how sure the network is there.
+
+        Raises:
+            ValueError: no voxel is above the threshold, or another surface is asked for.
+        """
+        if surface not in SURFACES:
+            raise ValueError(f"surface: got {surface!r}, want one of {', '.join(SURFACES)}")
+        if not self.grid.any():
+            raise ValueError(
+                f"threshold: got {self.threshold}, want less than the largest occupancy "
+                f"({self.occupancy.max():.3f}), or there is no shape"
+            )
+        is_blocky = surface == "blocky"
+        mesh = blocky(self.grid) if is_blocky else smooth(self.occupancy, self.threshold)
+        return coloured(mesh, self.occupancy, self.threshold) if confidence else mesh
+
+    def save(
+        self, path: str | Path, *, surface: Surface = "smooth", confidence: bool = True
+    ) -> None:
+        """Write the shape in the format that the ending names, whole or not at all.
+
+        Args:
+            path: to make or replace; ends in .glb, .obj, .ply, .stl (meshes), .binvox (the grid),
+                .npz (occupancy and what was recalled) or .png (a picture).
+            surface: see `mesh`; for meshes and pictures.
+            confidence: likewise.
+
+        Raises:
+            ValueError: another ending, or no shape for a mesh.
+        """
+        from mem3d.shape_files import save  # it knows this class
+
+        save(path, self, surface=surface, confidence=confidence)
 
 
 @torch.inference_mode()
@@ -115,26 +166,42 @@ def reconstruct(
     return results
 
 
-def picture(photo: Rgba, result: Reconstruction, *, name: str = "photo") -> NDArray[np.uint8]:
-    """Contact-sheet row: photo, what the network saw, the shape from two sides, the priors.
+def picture(
+    photo: Rgba | None,
+    result: Reconstruction,
+    *,
+    name: str = "photo",
+    surface: Surface = "smooth",
+    confidence: bool = True,
+) -> NDArray[np.uint8]:
+    """Contact sheet: photo, what the network saw, the shape from four sides; below, the priors.
 
     Args:
-        photo: (H, W, 4).
+        photo: (H, W, 4); None leaves it out.
         result: of that photo.
         name: caption of the photo.
+        surface: see `Reconstruction.mesh`.
+        confidence: likewise.
 
     Returns:
         (height, width, 3) uint8.
     """
-    return sheet([row_of_tiles(photo, result, name)])
+    tiles = [] if photo is None else [Tile(photo, name)]
+    tiles += [Tile(result.seen, "network input"), *_sides(result, surface, confidence)]
+    priors = _priors(result)
+    rows = [priors[start : start + _COLUMNS] for start in range(0, len(priors), _COLUMNS)]
+    told = f"{int(result.grid.sum()):,} voxels above {result.threshold:g}"
+    if confidence and result.grid.any():
+        told += "; blue: sure, orange: just above that"
+    return sheet([tiles, *rows], told)
 
 
-def row_of_tiles(photo: Rgba, result: Reconstruction, name: str) -> list[Tile]:
-    """The tiles of `picture`, to put several photos on one sheet."""
-    tiles = [Tile(photo, name), Tile(result.seen, "network input")]
-    for azimuth in VIEWS:
-        tiles.append(Tile(grid_picture(result.grid, azimuth=azimuth), f"shape from {azimuth:.0f}°"))
-    return [*tiles, *_priors(result)]
+def _sides(result: Reconstruction, surface: Surface, confidence: bool) -> list[Tile]:
+    """The shape from four sides."""
+    if not result.grid.any():
+        return [Tile(grid_picture(result.grid), "no shape")]
+    pictures = mesh_pictures(result.mesh(surface, confidence=confidence), VIEWS)
+    return [Tile(image, side) for image, side in zip(pictures, _SIDES, strict=True)]
 
 
 def _priors(result: Reconstruction) -> list[Tile]:
@@ -146,26 +213,6 @@ def _priors(result: Reconstruction) -> list[Tile]:
         caption = f"{rank}: cos {prior.cosine:.3f}\n{prior.source}"
         tiles.append(Tile(grid_picture(prior.grid, azimuth=VIEWS[0]), caption))
     return tiles
-
-
-def write(photo: Rgba, result: Reconstruction, stem: Path) -> list[Path]:
-    """Write a mesh and a picture; each appears whole or not at all.
-
-    Args:
-        photo: (H, W, 4).
-        result: of that photo.
-        stem: path without ending; its folder must exist.
-
-    Returns:
-        the files: STEM.glb (none if the shape is empty) and STEM.png.
-    """
-    files = []
-    if result.grid.any():
-        files.append(stem.with_name(f"{stem.name}.glb"))
-        write_mesh(files[-1], smooth(result.occupancy, result.threshold))
-    files.append(stem.with_name(f"{stem.name}.png"))
-    save_png(files[-1], picture(photo, result, name=stem.name))
-    return files
 
 
 def comparison(model: Mem3D, memory: Memory, data: Shapes, count: int = 12) -> NDArray[np.uint8]:

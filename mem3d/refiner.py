@@ -100,15 +100,15 @@ class Refiner(nn.Module):
         side, device = self.resolution // 2, viewpoints.device
         coarse = centres(side, device)
         places, _ = project(viewpoints, in_eights(self.resolution, device))
-        pixels = look_up(self.pixels(images).float(), places.view(len(places), 8, -1, 2))
+        pixels = look_up(self.pixels(images).float(), places.view(places.shape[0], 8, -1, 2))
         places, nearness = project(viewpoints, coarse)
         depth = nearness.view(-1, 1, side, side, side)
         # As from_pixels(lift(...)), with a product over eights instead of copies of all voxels.
         weight_FV = self.from_pixels.weight.flatten(1)
-        from_pixels = (weight_FV @ pixels.flatten(1, 2)).view(len(depth), -1, side, side, side)
+        from_pixels = (weight_FV @ pixels.flatten(1, 2)).view(depth.shape[0], -1, side, side, side)
         looked_up = lift(self.maps(maps).float(), places, side)
         where = 2 * coarse.T.abs().reshape(1, 3, side, side, side).expand(
-            len(depth), -1, -1, -1, -1
+            depth.shape[0], -1, -1, -1, -1
         )
         local = torch.cat([looked_up, depth, where], dim=1)
         return from_pixels + self.from_maps(local)  # type: ignore[no-any-return]
@@ -139,7 +139,7 @@ class Gate(nn.Module):
 
 def cosines_of(recalled: Recalled) -> Tensor:
     """(B, K) cosines of the priors; 0 where there is none."""
-    cosines_BK = torch.from_numpy(recalled.cosines).to(recalled.priors)
+    cosines_BK = torch.as_tensor(recalled.cosines).to(recalled.priors)
     positions = torch.arange(cosines_BK.shape[1], device=cosines_BK.device)
     return torch.where(positions < recalled.counts[:, None], cosines_BK, 0.0)
 
@@ -160,7 +160,7 @@ def shown(priors: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
     mean = mean_of(priors, weights)
     best, places = weights.sort(dim=1, descending=True, stable=True)
     best, places = best[:, :count], places[:, :count]
-    rows = torch.arange(len(priors), device=priors.device)[:, None]
+    rows = torch.arange(priors.shape[0], device=priors.device)[:, None]
     missing = count - best.shape[1]
     grids = priors[rows, places] * (best > 0)[..., None, None, None]
     grids = functional.pad(grids, (0, 0, 0, 0, 0, 0, 0, missing))

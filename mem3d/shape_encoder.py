@@ -108,7 +108,7 @@ class ShapeEncoder(nn.Module):
         if self.kind == "lstm":
             return self._recur(projections, counts)
         if self.kind == "none":
-            return projections.new_zeros(len(projections), self.hidden)
+            return projections.new_zeros(projections.shape[0], self.hidden)
         if self.kind == "fc":
             return self.fc(_given("features", features)).tanh()  # type: ignore[no-any-return]
         k_K = torch.arange(projections.shape[1], device=counts.device)
@@ -127,7 +127,7 @@ class ShapeEncoder(nn.Module):
     def _recur(self, projections: Tensor, counts: Tensor) -> Tensor:
         """What `nn.LSTM` makes of each image's own priors: its last hidden state."""
         _, weight_hh, _, _ = self._weights()
-        h_BH = projections.new_zeros(len(projections), self.hidden)
+        h_BH = projections.new_zeros(projections.shape[0], self.hidden)
         c_BH = h_BH
         for k in range(projections.shape[1]):
             gates = projections[:, k]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-from mem3d.checkpoint import check_device
 from mem3d.config import Preset, TrainConfig
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.shapes import Shapes
@@ -29,6 +28,7 @@ from mem3d.scalars import Scalars, check_installed
 from mem3d.stem_cache import StemCache
 from mem3d.step import finite, set_learning_rate, train_step
 from mem3d.supply import Progress, Supply, batches
+from mem3d.weights import check_device
 
 STOPPED = "stopped"  # in the last row of a run that ended early: why
 _PRIMES = (1_000_003, 8_191)  # keep the seeds of steps and processes apart

@@ -24,13 +24,17 @@ class Mesh:
     vertices: NDArray[np.float32]  # (V, 3)
     faces: NDArray[np.int32]  # (F, 3) rows of vertices
     colors: NDArray[np.uint8] | None = None  # (F, 3) sRGB of each face
+    vertex_colors: NDArray[np.uint8] | None = None  # (V, 3) sRGB of each vertex; or of each face
 
     def __post_init__(self) -> None:
-        want = {"vertices": len(self.vertices), "faces": len(self.faces), "colors": len(self.faces)}
+        corners, count = len(self.vertices), len(self.faces)
+        want = {"vertices": corners, "faces": count, "colors": count, "vertex_colors": corners}
         for name, rows in want.items():
             array = getattr(self, name)
             if array is not None and array.shape != (rows, 3):
                 raise ShapeError(f"{name}: got shape {array.shape}, want ({rows}, 3)")
+        if self.colors is not None and self.vertex_colors is not None:
+            raise ArgumentError("colors: got those of faces and of vertices, want one of them")
 
     def volume(self) -> float:
         """Volume inside, negative if the mesh is inside out; the mesh must be closed."""
@@ -109,8 +113,8 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
     """Write a mesh in the format that the file's suffix names; `path` never holds half a file.
 
     Args:
-        path: file to make or replace; its suffix is one of FILE_TYPES (none: glb). GLB and PLY
-            keep the colours; STL and OBJ hold the shape alone.
+        path: file to make or replace; its suffix is one of FILE_TYPES (none: glb). GLB, PLY and
+            OBJ (as six numbers a vertex) keep the colours; STL holds the shape alone.
         mesh: at least one face.
 
     Raises:
@@ -124,8 +128,8 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
     import trimesh  # imported late: about a second, and only exporting needs it
 
     # Corners are not shared between faces of different colours, as files colour the corners.
-    vertices, faces, colors = mesh.vertices, mesh.faces, None
-    if mesh.colors is not None and kind in ("glb", "ply"):
+    vertices, faces, colors = mesh.vertices, mesh.faces, mesh.vertex_colors
+    if mesh.colors is not None and kind != "stl":
         vertices = vertices[faces].reshape(-1, 3)
         faces = np.arange(faces.size, dtype=np.int32).reshape(-1, 3)
         colors = np.repeat(mesh.colors, 3, axis=0)

@@ -1,6 +1,7 @@
 """The README's code runs as it stands there."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.made_up import picture
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+LIBRARY = (ROOT / "docs" / "library.md").read_text()
 GUIDE = (ROOT / "docs" / "memstore.md").read_text()
 
 
@@ -24,19 +26,27 @@ def blocks(language, text=README):
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.fixture
-def demo(made_up_data, tmp_path, monkeypatch):
-    """What `make demo` leaves, in tiny."""
+@pytest.fixture(scope="module")
+def trained(made_up_data, tmp_path_factory):
+    run = tmp_path_factory.mktemp("demo") / "run"
     preset = replace(TINY, train=replace(TINY.train, epochs=1))
-    train(R2N2.open(made_up_data, "train"), None, tmp_path / "demo" / "run", preset)
+    train(R2N2.open(made_up_data, "train"), None, run, preset)
+    return run
+
+
+@pytest.fixture
+def demo(trained, tmp_path, monkeypatch):
+    """What `make demo` leaves, in tiny."""
+    shutil.copytree(trained, tmp_path / "demo" / "run")
     chair = tmp_path / "demo/shapes/ShapeNetRendering/03001627/0000005/rendering/00.png"
     chair.parent.mkdir(parents=True)
     Image.fromarray(picture(0)).save(chair)
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
+@pytest.mark.parametrize("code", blocks("python") + blocks("python", LIBRARY))
 def test_every_python_block_runs(demo, code):
+    """Those of the README and of the library's guide."""
     exec(compile(code, "README.md", "exec"), {})
 
 

@@ -71,6 +71,37 @@ def photo(
     raise ValueError(f"{path}: got {width}x{height} pixels, want at most {max_pixels}")
 
 
+def as_photo(image: str | Path | Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture in any form as `photo` gives it.
+
+    Args:
+        image: a file; a PIL image, turned as its EXIF says; or (H, W, 3 or 4) uint8.
+
+    Returns:
+        (H, W, 4) in [0, 255]; alpha is 255 everywhere if the picture has none.
+
+    Raises:
+        ValueError: no picture, a damaged one, or an array of another kind.
+        OSError: the file cannot be opened.
+    """
+    if isinstance(image, str | Path):
+        return photo(image)
+    if isinstance(image, Image.Image):
+        try:
+            return _rgba(ImageOps.exif_transpose(image))
+        except _DECODE_ERRORS as error:  # PIL decodes late
+            raise ValueError(f"image: got an unreadable picture ({error})") from error
+    if not isinstance(image, np.ndarray):
+        got = type(image).__name__
+        raise ValueError(f"image: got {got}, want a path, a PIL image or an array")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4) or not image.size:
+        got = f"{image.dtype} {image.shape}"
+        raise ValueError(f"image: got {got}, want uint8 (H, W, 3) or (H, W, 4)")
+    if image.shape[2] == 4:
+        return image
+    return np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+
+
 def pictures_in(folder: Path) -> tuple[list[Path], list[Path]]:
     """What a folder holds: pictures, by their names' endings, and other files; each sorted.
 

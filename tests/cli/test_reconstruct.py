@@ -36,7 +36,7 @@ def run(made_up_data, tmp_path_factory):
 def rows_of(run, tmp_path, *arguments):
     done = call("reconstruct", run, *arguments, "--out", tmp_path / "out", "--json")
     assert done.exit_code == 0, done.stderr
-    return json.loads(done.stdout), done.stderr
+    return json.loads(done.stdout)["photos"], done.stderr
 
 
 def test_a_folder_is_gone_through_in_order(run, tmp_path):
@@ -49,6 +49,59 @@ def test_a_folder_is_gone_through_in_order(run, tmp_path):
     assert [row["photo"] for row in rows] == [str(photos / "a.png"), str(photos / "b.png")]
     assert "notes.txt" in told
     assert "broken.png" in told
+
+
+def test_patterns_batches_and_formats(run, tmp_path):
+    for number in range(3):
+        save(tmp_path / "photos" / f"{number}.png", picture(number))
+    (tmp_path / "photos" / "broken.png").write_bytes(b"no picture")
+    options = (
+        "--batch",
+        "2",
+        "-f",
+        "ply",
+        "-f",
+        "npz",
+        "--threshold",
+        "0.4",
+        "--surface",
+        "blocky",
+    )
+    pattern = tmp_path / "photos" / "*.png"
+    done = call("reconstruct", run, pattern, *options, "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [row["photo"][-5:] for row in told["photos"]] == ["0.png", "1.png", "2.png"]
+    [skipped] = told["skipped"]
+    assert skipped["photo"].endswith("broken.png") and "no picture" in skipped["reason"]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {f"{n}.{kind}" for n in range(3) for kind in ("ply", "npz", "png")}
+    with np.load(tmp_path / "out" / "2.npz") as alone:
+        assert alone["grid"].sum() == told["photos"][2]["voxels"]
+
+
+def test_nothing_readable_is_an_error_and_an_empty_shape_is_told(run, tmp_path):
+    save(tmp_path / "photos" / "a.png", picture(0)).write_bytes(b"no picture")
+    done = call("reconstruct", run, tmp_path / "photos", "--out", tmp_path / "out")
+    assert "want at least one" in str(done.exception)
+    photo = save(tmp_path / "photos" / "a.png", picture(0))
+    [row], told = rows_of(run, tmp_path, photo, "--threshold", "0.999")
+    assert row["voxels"] == 0 and "try a lower --threshold" in told
+    assert row["files"] == [str(tmp_path / "out" / "a.png")]
+
+
+def test_an_interrupt_leaves_whole_files_and_one_line(run, tmp_path, monkeypatch):
+    from mem3d import shape_files
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shape_files, "save_png", interrupted)
+    photo = save(tmp_path / "a.png", picture(0))
+    done = call("reconstruct", run, photo, "--out", tmp_path / "out", "-f", "npz")
+    assert done.exit_code == 130
+    assert "interrupted; 0 photos are done" in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.npz"]
 
 
 @pytest.mark.parametrize(("option", "want"), [("auto", "cut"), ("cut", "cut"), ("keep", "kept")])

@@ -5,14 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from mem3d.data.framing import frame_object
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.transforms import test_input as to_input
 from mem3d.model import Mem3D
 from mem3d.presets import TINY
-from mem3d.reconstruction import comparison, picture, reconstruct, write
+from mem3d.reconstruction import comparison, picture, reconstruct
 from memstore import Memory
 from tests.made_up import blob
 from tests.made_up import picture as photo
@@ -55,24 +54,18 @@ def test_thresholds_out_of_range_are_refused(trained, threshold):
         reconstruct(*trained, [photo(0)], threshold=threshold)
 
 
-def test_files_are_a_closed_mesh_and_a_picture(trained, tmp_path):
-    import trimesh
-
+def test_a_picture_shows_photo_input_four_sides_and_priors(trained):
     [result] = reconstruct(*trained, [photo(0)])
     shape = replace(result, occupancy=blob(0).astype(np.float32))
-    files = write(photo(0), shape, tmp_path / "thing")
-    assert [path.name for path in files] == ["thing.glb", "thing.png"]
-    mesh = trimesh.load(files[0], force="mesh")
-    assert mesh.is_watertight
-    assert mesh.volume > 0
-    with Image.open(files[1]) as image:
-        assert image.size[0] > 4 * 100  # photo, network input, two sides, a prior
+    whole, without = picture(photo(0), shape), picture(None, shape)
+    assert whole.shape[0] > 2 * 137  # the priors are below
+    assert whole.shape[1] - without.shape[1] == 137 + 8  # the photo
+    assert whole.shape[1] == 6 * (137 + 8) + 8
 
 
-def test_an_empty_shape_gives_a_picture_and_no_mesh(trained, tmp_path):
+def test_an_empty_shape_has_a_picture(trained):
     [result] = reconstruct(*trained, [photo(0)])
     empty = replace(result, occupancy=np.zeros((32,) * 3, np.float32), priors=())
-    assert [path.name for path in write(photo(0), empty, tmp_path / "x")] == ["x.png"]
     assert picture(photo(0), empty).dtype == np.uint8
 
 

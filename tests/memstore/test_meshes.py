@@ -83,6 +83,9 @@ def test_wrong_arguments_are_named():
         smooth(np.ones((2, 2, 2)), 1.0)
     with pytest.raises(ValueError, match="colors: got shape"):
         Mesh(np.zeros((3, 3), np.float32), np.zeros((1, 3), np.int32), np.zeros((2, 3), np.uint8))
+    colors = np.zeros((3, 3), np.uint8)
+    with pytest.raises(ValueError, match="want one of them"):
+        Mesh(colors.astype(np.float32), np.zeros((1, 3), np.int32), colors[:1], colors)
 
 
 @pytest.mark.parametrize("kind", FILE_TYPES)
@@ -96,7 +99,7 @@ def test_a_file_read_by_others_is_the_same_solid(kind, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [f"a.{kind}"]
 
 
-@pytest.mark.parametrize("kind", ["glb", "ply"])
+@pytest.mark.parametrize("kind", ["glb", "obj", "ply"])
 def test_colours_reach_the_file(kind, tmp_path):
     mesh = blocky(np.ones((1, 1, 1), np.bool_))
     colors = np.zeros((12, 3), np.uint8)
@@ -105,6 +108,19 @@ def test_colours_reach_the_file(kind, tmp_path):
     read = trimesh.load_mesh(tmp_path / f"a.{kind}", process=False)
     found = np.unique(read.visual.vertex_colors[:, :3], axis=0)
     assert found.tolist() == [[0, 0, 0], [200, 0, 0]]
+
+
+@pytest.mark.parametrize("kind", FILE_TYPES)
+def test_colours_of_vertices_leave_the_mesh_closed(kind, tmp_path):
+    mesh = smooth(np.ones((2, 2, 2), np.bool_))
+    colors = np.arange(3 * len(mesh.vertices), dtype=np.uint8).reshape(-1, 3)
+    write_mesh(tmp_path / f"a.{kind}", Mesh(mesh.vertices, mesh.faces, vertex_colors=colors))
+    read = trimesh.load_mesh(tmp_path / f"a.{kind}", process=kind == "stl", maintain_order=True)
+    assert read.is_watertight
+    if kind != "stl":
+        order = np.lexsort(read.vertices.round(4).T), np.lexsort(mesh.vertices.round(4).T)
+        found = read.visual.vertex_colors[order[0], :3]
+        assert found.tolist() == colors[order[1]].tolist()
 
 
 def test_no_suffix_is_glb_and_an_unknown_one_is_refused(tmp_path):

@@ -1,0 +1,51 @@
+"""mem3d-cli publish."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mem3d_cli.console import AsJson, Checkpoint, Quiet, RunFolder, Which, print_json, printable
+from mem3d_cli.memorise import whole
+
+
+def publish(
+    run: RunFolder,
+    folder: Annotated[Path, typer.Argument(help="To make; nothing may be there yet.")],
+    repo: Annotated[
+        str | None,
+        typer.Option(help="Also send it to this repository of the Hugging Face Hub: owner/name."),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="If the repository is new: not to be seen by all.")
+    ] = False,
+    which: Checkpoint = Which.best,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make one folder of plain files from a run: weights, memory, settings, a model card.
+
+    mem3d.load(FOLDER) and "mem3d-cli reconstruct FOLDER" open it. Nothing leaves this machine
+    without --repo. The memory holds the training shapes themselves: mind their licence.
+
+    Library: mem3d.publishing.publish, mem3d.hub.upload.
+    Example: mem3d-cli publish runs/first published
+    """
+    from mem3d import hub, publishing
+    from memstore.files import check_free
+
+    check_free(folder)
+    with whole(folder):
+        publishing.publish(run, folder, which.value)
+    address = None if repo is None else hub.upload(folder, repo, private=private)
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    if not quiet:
+        told = "the memory holds training shapes and their names; mind their licence"
+        typer.echo(f"{printable(folder)}: {told}", err=True)
+    if as_json:
+        print_json({"path": str(folder), "files": sizes, "address": address})
+        return
+    for name, size in sizes.items():
+        typer.echo(f"{printable(folder / name)}  {size:,} bytes")
+    if address is not None:
+        typer.echo(f"sent: {printable(address)}")

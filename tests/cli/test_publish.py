@@ -1,0 +1,58 @@
+"""mem3d-cli publish and export, as a user calls them."""
+
+import json
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mem3d import hub
+from mem3d_cli.mem3d import app
+from tests.made_up import picture
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def run(made_up_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    one = ("--preset", "tiny", "--epochs", "1", "--quiet")
+    done = call("train", folder, "--data", made_up_data, *one)
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_a_published_folder_reconstructs(run, tmp_path, monkeypatch):
+    sent = []
+    monkeypatch.setattr(hub, "upload", lambda folder, repo, private: sent.append(repo) or "address")
+    done = call("publish", run, tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    assert "mind their licence" in done.stderr
+    told = json.loads(done.stdout)
+    assert "model.safetensors" in told["files"] and told["address"] is None
+    assert sent == []  # nothing leaves the machine unasked
+    Image.fromarray(picture(0)).save(tmp_path / "a.png")
+    made = call("reconstruct", tmp_path / "out", tmp_path / "a.png", "--out", tmp_path / "shapes")
+    assert made.exit_code == 0, made.output
+    asked = call("publish", run, tmp_path / "sent", "--repo", "me/chairs")
+    assert sent == ["me/chairs"] and "sent: address" in asked.stdout
+
+
+@pytest.mark.parametrize("command", ["publish", "export"])
+def test_what_is_there_is_not_replaced(command, run, tmp_path):
+    done = call(command, run, tmp_path)
+    assert "exists already" in str(done.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_exported_is_told(run, tmp_path, monkeypatch):
+    from mem3d import exporting
+
+    one = exporting.Exported("encoder.pt2", {"images": ["B", 3]}, {"features": ["B", 8]}, 2e-6)
+    monkeypatch.setattr(exporting, "export_programs", lambda *_: [one])
+    told = call("export", run, tmp_path / "out")
+    assert "encoder.pt2: images -> features (differs by 2e-06)" in told.stdout
+    [program] = json.loads(call("export", run, tmp_path / "out", "--json").stdout)["programs"]
+    assert program["inputs"] == {"images": ["B", 3]}
