@@ -1,13 +1,15 @@
 """What the commands of both programs share: options, progress, notices."""
 
+import inspect
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from mem3d.data.backgrounds import Backgrounds
@@ -43,7 +45,7 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
 SheetOut = Annotated[Path, typer.Option(help="PNG to write.", callback=png)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 VariantsOfPhoto = Annotated[
     int,
     typer.Option(
@@ -58,6 +60,27 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads to compute with; default: all.", min=1)
 ]
+
+
+class Commands(TyperGroup):
+    """All commands of a program; Ctrl-C ends each with a line and exit status 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Typer itself would swallow the interrupt without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo(f"{self.name}: stopped", err=True)
+            raise typer.Exit(130) from None
+
+
+def add_command(
+    app: typer.Typer, command: Callable[..., None], name: str | None = None, panel: str | None = None
+) -> None:
+    """Add a command; its docstring is its help, each paragraph on as wide lines as there are."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    told = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(name, help=told, rich_help_panel=panel)(command)
 
 
 @contextmanager

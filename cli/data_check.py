@@ -26,7 +26,9 @@ def check(
     """Read a data set and tell what is in it and what is wrong with it, the axes included.
 
     Exit status 1 if it is unusable as it is (a wrong frame, nothing to use), else 0; warnings do
-    not change it (library: mem3d.data.checking.examine). Example: mem3d-cli data check shapes
+    not change it. Library: mem3d.data.checking.examine.
+
+    Example: mem3d-cli data check shapes
     """
     import json
 

@@ -29,8 +29,8 @@ def split(
 ) -> None:
     """Share a data set out into train, val and test; near-duplicates stay together.
 
-    The same data, shares and seed give the same split (library:
-    mem3d.data.dividing.divide).
+    The same data, shares and seed give the same split. Library: mem3d.data.dividing.divide.
+
     Example: mem3d-cli data split shapes --out shapes/split.json
     """
     from mem3d.data.dividing import divide

@@ -74,7 +74,9 @@ def evaluate(  # long: half of it are the options
     """Print IoU per category, for the network and its baselines; for Pix3D by both protocols.
 
     The best thresholds come from the validation set of the same data, the category means from its
-    training set; for Pix3D without a split file, from the data of the run.
+    training set; for Pix3D without a split file, from the data of the run. Library:
+    mem3d.evaluation.
+
     Example: mem3d-cli evaluate runs/first --picture test.png
     """
     from rich.console import Console

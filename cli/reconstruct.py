@@ -69,8 +69,10 @@ def reconstruct(  # long: half of it are the options
 ) -> None:
     """Turn photos into meshes (GLB) and pictures of what was recalled.
 
-    Library: mem3d.data.framing.frame_photo, mem3d.reconstruct. What becomes of a background is told
-    per photo. Example: mem3d-cli reconstruct runs/first chair.png photos/ --out shapes
+    What becomes of a background is told per photo; --inputs shows it. Library:
+    mem3d.data.framing.frame_photo, mem3d.reconstruct.
+
+    Example: mem3d-cli reconstruct runs/first chair.png photos/ --out shapes
     """
     from mem3d.checkpoint import load
     from mem3d.projections import projections_of

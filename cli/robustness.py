@@ -68,6 +68,7 @@ def robustness(  # long: half of it are the options
 
     Writes curves.png and robustness.json. All runs are shown the same pictures. Library:
     mem3d.robustness.
+
     Example: mem3d-cli robustness runs/first lstm=runs/a,runs/b --backgrounds photos --out curves
     """
     from rich.console import Console

@@ -79,6 +79,9 @@ def study(  # long: half of it are the options
 ) -> None:
     """Train one network many times, each with one thing changed, and compare.
 
+    Writes table.md, table.json and plot.png; interrupted, it goes on with the same command. Look at
+    --dry-run first. Library: mem3d.study.
+
     Example: mem3d-cli study studies/first --data shapes --stem resnet50.safetensors --epochs 30
     """
     from mem3d.config import changed

@@ -144,9 +144,11 @@ def train(  # long: half of it are the options
 ) -> None:
     """Train a network and its memory; a run that was interrupted goes on where it was.
 
-    Example: mem3d-cli train runs/first --data shapes --stem resnet50.safetensors
+    RUN is a new folder: weights, memory, settings, log, curves. Without --data it makes its own
+    shapes first. Several processes: torchrun --no-python --nproc-per-node 2 mem3d-cli train ...
+    Library: mem3d.train.
 
-    Several processes: torchrun --no-python --nproc-per-node 2 mem3d-cli train ...
+    Example: mem3d-cli train runs/first --data shapes --stem resnet50.safetensors
     """
     from mem3d.config import changed
     from mem3d.machine import keep_freed_memory
