@@ -147,6 +147,8 @@ def test_single_settings_are_changed():
         "memory=3",
         "model.head=3",
         "train.epochs=0",
+        "memory.resolution=64",
+        "memory.key_dim=7",
     ],
 )
 def test_settings_that_lead_nowhere_are_refused(setting):
