@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -12,6 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from mem3d.data.backgrounds import Backgrounds
     from mem3d.data.shapes import Shapes
 
@@ -75,7 +78,10 @@ class Commands(TyperGroup):
 
 
 def add_command(
-    app: typer.Typer, command: Callable[..., None], name: str | None = None, panel: str | None = None
+    app: typer.Typer,
+    command: Callable[..., None],
+    name: str | None = None,
+    panel: str | None = None,
 ) -> None:
     """Add a command; its docstring is its help, each paragraph on as wide lines as there are."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
@@ -121,6 +127,16 @@ def resumable(folder: Path) -> Iterator[None]:
 def printable(text: object) -> str:
     """As text on one line, in which what steers a terminal is shown as Python would write it."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
+def print_table(table: "Table") -> None:
+    """Print a table, as wide as the terminal; into a file or pipe, as wide as it is."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 1000
+    console.print(table)
 
 
 def print_json(found: Any) -> None:

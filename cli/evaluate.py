@@ -21,6 +21,7 @@ from mem3d_cli.console import (
     open_data,
     png,
     print_json,
+    print_table,
     progress_bar,
     set_threads,
 )
@@ -79,8 +80,6 @@ def evaluate(  # long: half of it are the options
 
     Example: mem3d-cli evaluate runs/first --picture test.png
     """
-    from rich.console import Console
-
     from mem3d.baselines import category_means, costly
     from mem3d.checkpoint import load
     from mem3d.evaluation import score, summarise
@@ -129,9 +128,9 @@ def evaluate(  # long: half of it are the options
         print_json(summary)
         return
     for table in evaluation_tables(summary):
-        Console().print(table)
+        print_table(table)
     if "pix3d" in summary:
-        Console().print(pix3d_table(summary))
+        print_table(pix3d_table(summary))
 
 
 def _as_pix3d(

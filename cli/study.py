@@ -15,6 +15,7 @@ from mem3d_cli.console import (
     open_data,
     open_learning,
     print_json,
+    print_table,
     printable,
     progress_bar,
     resumable,
@@ -124,10 +125,8 @@ def study(  # long: half of it are the options
     if as_json:
         print_json(table)
         return
-    from rich.console import Console
-
     for subset in table["samples"]:
-        Console().print(_table(table, subset))
+        print_table(_table(table, subset))
     typer.echo(f"{printable(out)}: table.md, table.json, plot.png")
 
 

@@ -162,7 +162,9 @@ def _arguments(node: ast.FunctionDef) -> list[str]:
     given = node.args
     positional = [*given.posonlyargs, *given.args]
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(given.defaults))
-    parts = [_argument(*pair) for pair in zip(positional, [*defaults, *given.defaults], strict=True)]
+    parts = [
+        _argument(*pair) for pair in zip(positional, [*defaults, *given.defaults], strict=True)
+    ]
     if positional and positional[0].arg in ("self", "cls"):
         parts = parts[1:]
     if given.vararg:

@@ -44,7 +44,9 @@ SHAPES = {
     "chair again": boxes(*_legs(7), (3, 7, 3, 13, 9, 13), (3, 9, 3, 5, 14, 13)),
     "cupboard": boxes((1, 0, 1, 15, 16, 15)),
     "table": boxes(*_legs(12, 0, 16), (0, 11, 0, 16, 14, 16)),
-    "sofa": boxes((0, 0, 0, 16, 8, 16), (0, 8, 0, 5, 13, 16), (0, 8, 0, 16, 11, 3), (0, 8, 13, 16, 11, 16)),
+    "sofa": boxes(
+        (0, 0, 0, 16, 8, 16), (0, 8, 0, 5, 13, 16), (0, 8, 0, 16, 11, 3), (0, 8, 13, 16, 11, 16)
+    ),
 }
 STEPS = (("chair", 20), ("cupboard", 90), ("chair again", 48), ("table", 165), ("sofa", 130))
 ANGLE = 46  # of the query that is read, in degrees
@@ -61,7 +63,10 @@ def draw_writes() -> Any:
     memory = Memory(CONFIG)
     for panel, (name, angle) in zip(panels, STEPS, strict=True):
         grid = SHAPES[name]
-        before = {int(slot): key for slot, key in zip(memory.slots, memory.keys(memory.slots), strict=True)}
+        before = {
+            int(slot): key
+            for slot, key in zip(memory.slots, memory.keys(memory.slots), strict=True)
+        }
         report = memory.write(feature(angle), grid[None], [name])
         slot, kind = int(report.slots[0]), str(report.kinds[0])
         _circle(panel, memory)
