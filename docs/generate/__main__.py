@@ -1,4 +1,4 @@
-"""Write the generated pages: the commands from their --help, the libraries from their docstrings."""
+"""Write the generated pages: commands from their --help, libraries from their docstrings."""
 
 from pathlib import Path
 

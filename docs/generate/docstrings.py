@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 from docs.generate.markdown import code, prose
 
-LISTS = ("Args", "Raises", "Attributes", "Yields", "Returns")
 _SECTION = re.compile(r"^(Args|Raises|Attributes|Yields|Returns|Source):[ ]?(.*)$")
 _ENTRY = re.compile(r"^    (\*{0,2}[\w., ]+): (.*)$")
 
@@ -14,11 +13,11 @@ def docstring(text: str | None) -> str:
     """Paragraphs and sections of a docstring; nothing for none."""
     blocks: list[list[str]] = [[]]
     for line in (text or "").splitlines():
-        if _SECTION.match(line) or (not line.strip() and not _is_section(blocks[-1])):
+        is_inside = _is_section(blocks[-1])
+        is_prose = bool(line.strip()) and not line.startswith(" ")
+        leaves = is_inside and is_prose and not blocks[-1][0].startswith("Source")
+        if _SECTION.match(line) or leaves or (not line.strip() and not is_inside):
             blocks.append([])
-        elif line.strip() and not line.startswith(" ") and _is_section(blocks[-1]):
-            if not blocks[-1][0].startswith("Source"):  # the prose after a section
-                blocks.append([])
         blocks[-1].append(line)
     return "\n\n".join(filter(None, (_block(lines) for lines in blocks)))
 

@@ -269,13 +269,17 @@ CHANGED = {
     "no-lift": {"model.lift"},
     "gate": {"model.gate"},
     "second-pass": {"model.passes"},
-    "vector-only": {*("model.fuse", "model.gate", "model.stretch", "model.lift", "model.refiner")},
+    "vector-only": {
+        *("model.fuse", "model.gate", "model.stretch", "model.lift", "model.refiner")
+    },
     **{name: {"model.priors"} for name in ("k1", "k4", "k8", "k-all")},
     **{name: {"memory.capacity"} for name in ("memory-50", "memory-200", "memory-all")},
 }
 
 
-@pytest.mark.parametrize("base", [PAPER, SMALL, TINY, BEST], ids=["paper", "small", "tiny", "best"])
+@pytest.mark.parametrize(
+    "base", [PAPER, SMALL, TINY, BEST], ids=["paper", "small", "tiny", "best"]
+)
 def test_a_variant_changes_what_it_says_and_nothing_else(base):
     found = variants(models=402)
     assert set(found) == set(WHAT) == set(CHANGED)
