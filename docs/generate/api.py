@@ -74,7 +74,7 @@ def _blocks(package: str) -> Iterator[str]:
     yield f"# {package}"
     yield "*Made from the docstrings by `python -m docs.generate`.*"
     yield docstring(ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text())))
-    listed = sorted(names, key=str.lower)
+    listed = sorted(names, key=lambda name: (name.endswith("Error"), name.lower()))
     anchors = [name.lower() for name in listed]
     for i, anchor in enumerate(anchors):  # Diff and diff: the second heading is numbered
         anchors[i] += f"_{anchors[:i].count(anchor)}" if anchor in anchors[:i] else ""
@@ -100,8 +100,21 @@ def _entry(name: str, found: Found, level: str) -> Iterator[str]:
     elif isinstance(node, ast.ClassDef):
         yield from _class(node, found, level)
     else:
-        yield f"```python\n{ast.unparse(node)}\n```"
+        assert node.value is not None
+        yield f"```python\n{name} = {_wrapped(node.value)}\n```"
         yield _constant(found)
+
+
+def _wrapped(node: ast.expr, indent: str = "") -> str:
+    """An expression; one argument a line where a call is long."""
+    line = ast.unparse(node)
+    if len(indent) + len(line) <= WIDE or not isinstance(node, ast.Call):
+        return line
+    deeper = indent + "    "
+    parts = [_wrapped(one, deeper) for one in node.args]
+    parts += [f"{one.arg}={_wrapped(one.value, deeper)}" for one in node.keywords]
+    inside = "".join(f"{deeper}{one},\n" for one in parts)
+    return f"{ast.unparse(node.func)}(\n{inside}{indent})"
 
 
 def _constant(found: Found) -> str:
@@ -132,7 +145,12 @@ def _class(node: ast.ClassDef, found: Found, level: str) -> Iterator[str]:
         )
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and _is_shown(method):
-            yield f"{level}# {node.name}.{method.name}"
+            shown = (
+                f"`{node.name}.{method.name}`"
+                if "__" in method.name
+                else f"{node.name}.{method.name}"
+            )
+            yield f"{level}# {shown}"
             yield _signature(method)
             yield docstring(ast.get_docstring(method))
 

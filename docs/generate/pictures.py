@@ -59,7 +59,9 @@ def feature(angle: float) -> NDArray[np.float64]:
 
 def draw_writes() -> Any:
     """One panel per write: where the keys lie afterwards, and what happened."""
-    figure, panels = plt.subplots(1, len(STEPS), gridspec_kw={"wspace": 0}, figsize=(15, 4))
+    figure, grid_of = plt.subplots(2, 3, gridspec_kw={"wspace": 0, "hspace": 0.2}, figsize=(9.5, 8))
+    *panels, spare = grid_of.flat
+    figure.delaxes(spare)
     memory = Memory(CONFIG)
     for panel, (name, angle) in zip(panels, STEPS, strict=True):
         grid = SHAPES[name]
