@@ -48,7 +48,7 @@ def evaluate(  # long: half of it are the options
     split: Annotated[
         Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
     ] = None,
-    subset: Annotated[Subset, typer.Option(help="train, val or test.")] = Subset.test,
+    subset: Annotated[Subset, typer.Option(help="Models to score.")] = Subset.test,
     known: KnownModels = None,
     baselines: Annotated[
         Baselines,

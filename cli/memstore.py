@@ -39,7 +39,10 @@ def memstore(
         ),
     ] = False,
 ) -> None:
-    """A memory of voxel grids, looked up by cosine similarity."""
+    """A memory of voxel grids, looked up by cosine similarity.
+
+    Begin with: memstore inspect FOLDER. A run of mem3d-cli has its memory in RUN/memory.
+    """
 
 
 def main() -> None:

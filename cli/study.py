@@ -50,9 +50,9 @@ def study(  # long: half of it are the options
     stem: Annotated[
         str, typer.Option(help="ResNet-50 weights: imagenet, none, or a safetensors file.")
     ] = "none",
-    preset: Annotated[str, typer.Option(help="What is changed: small, paper, demo or tiny.")] = (
-        "small"
-    ),
+    preset: Annotated[
+        str, typer.Option(help="What is changed: small, best, paper, demo or tiny.")
+    ] = ("small"),
     epochs: Annotated[int | None, typer.Option(help="Default: the preset's.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
     change: Annotated[

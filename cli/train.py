@@ -95,8 +95,12 @@ def train(  # long: half of it are the options
             help="Default: the preset's; small's 24 suit 4,000 models, 400 want 200.", min=1
         ),
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Default: the preset's.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Pictures in a step; default: the preset's.", min=2)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of Adam; default: the preset's.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,
     backgrounds: Annotated[
         Path | None, typer.Option(help="Folder of photos to lay half of the views over.")
