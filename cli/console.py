@@ -77,9 +77,12 @@ class Commands(TyperGroup):
             raise typer.Exit(130) from None
 
 
+Command = Callable[..., None]  # a function whose parameters say what a command takes
+
+
 def add_command(
     app: typer.Typer,
-    command: Callable[..., None],
+    command: Command,
     name: str | None = None,
     panel: str | None = None,
 ) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from mem3d_cli.console import (
     AsJson,
+    Command,
     DataFolder,
     Quiet,
     SheetOut,
@@ -96,5 +97,6 @@ def show(
     typer.echo(printable(out))
 
 
+command: Command
 for command in (synth, render, check, show, split, pack, index, augment):
     add_command(data_app, command)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import Commands, add_command, printable
+from mem3d_cli.console import Command, Commands, add_command, printable
 from mem3d_cli.data import data_app
 from mem3d_cli.evaluate import evaluate
 from mem3d_cli.memorise import memorise
@@ -29,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+command: Command
 for command in (train, evaluate, reconstruct, memorise, rekey, study, robustness):
     add_command(app, command)
 

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from mem3d_cli import memories_in, memories_kept, memories_moved
-from mem3d_cli.console import Commands, add_command, printable
+from mem3d_cli.console import Command, Commands, add_command, printable
 from memstore import MemstoreError
 
 app = typer.Typer(name="memstore", cls=Commands, no_args_is_help=True)
+command: Command
 for command in (memories_in.inspect, memories_in.query, memories_in.diff):
     add_command(app, command, panel="Look")
 for command in (
