@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 # A chair of the test set, rendered from its first camera.
 DEMO_PHOTO := demo/shapes/ShapeNetRendering/03001627/0000005/rendering/00.png
 
-.PHONY: help demo test lint check bench fuzz clean
+.PHONY: help demo test lint check bench docs fuzz clean
 
 help:
 	@echo "make demo   make shapes, train a small model, evaluate it, reconstruct (about 8 minutes)"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint   formatting, lint, types, who imports whom"
 	@echo "make check  lint and test"
 	@echo "make bench  time the memory against plain FAISS and a naive layout (2 minutes)"
+	@echo "make docs   the documentation as a site, in site/; nothing is fetched but the builder"
 	@echo "make fuzz   spoilt files into every reader, for an hour (SECONDS=3600)"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -43,10 +44,17 @@ check: lint test
 bench: $(STAMP)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.ratios
 
+# Pages of the commands and the libraries are made from the code; a warning, as of a broken link, is an error.
+docs: $(STAMP)
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m docs.generate
+	$(BIN)/zensical build --clean --strict
+	@echo "open site/index.html, or, with search: $(BIN)/python -m http.server -b 127.0.0.1 -d site"
+
 SECONDS ?= 3600
 fuzz: $(STAMP)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[fuzz]"
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,9 @@
 """What the commands of both programs share: options, progress, notices."""
 
+import inspect
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -9,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from mem3d.config import Preset
     from mem3d.data.backgrounds import Backgrounds
     from mem3d.data.shapes import Shapes
@@ -45,7 +50,7 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
 SheetOut = Annotated[Path, typer.Option(help="PNG to write.", callback=png)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 VariantsOfPhoto = Annotated[
     int,
     typer.Option(
@@ -60,6 +65,33 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads to compute with; default: all.", min=1)
 ]
+
+
+class Commands(TyperGroup):
+    """All commands of a program; Ctrl-C ends each with a line and exit status 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Typer itself would swallow the interrupt without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo(f"{self.name}: stopped", err=True)
+            raise typer.Exit(130) from None
+
+
+Command = Callable[..., None]  # a function whose parameters say what a command takes
+
+
+def add_command(
+    app: typer.Typer,
+    command: Command,
+    name: str | None = None,
+    panel: str | None = None,
+) -> None:
+    """Add a command; its docstring is its help, each paragraph on as wide lines as there are."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    told = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(name, help=told, rich_help_panel=panel)(command)
 
 
 @contextmanager
@@ -100,6 +132,16 @@ def resumable(folder: Path) -> Iterator[None]:
 def printable(text: object) -> str:
     """As text on one line, in which what steers a terminal is shown as Python would write it."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
+def print_table(table: "Table") -> None:
+    """Print a table, as wide as the terminal; into a file or pipe, as wide as it is."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 1000
+    console.print(table)
 
 
 def print_json(found: Any) -> None:

@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 from mem3d_cli.console import (
+    AsJson,
+    Command,
     DataFolder,
     Quiet,
     SheetOut,
     Subset,
+    add_command,
+    print_json,
     printable,
     progress_bar,
     resumable,
@@ -22,22 +26,22 @@ from mem3d_cli.data_render import render
 from mem3d_cli.data_split import split
 
 data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
-for command in (check, split, augment, render, pack, index):
-    data_app.command()(command)
 
 
-@data_app.command()
 def synth(
     folder: Annotated[Path, typer.Argument(help="Folder to write, in the R2N2 layout.")],
     models: Annotated[int, typer.Option(help="Models per category.", min=3)] = 40,
     views: Annotated[int, typer.Option(help="Pictures per model.", min=1, max=24)] = 24,
     seed: Annotated[int, typer.Option(help="Another seed, other shapes.", min=0)] = 0,
     processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a data set of procedural shapes (library: mem3d.data.synthesis.synthesise).
+    """Make a data set of procedural shapes: nothing to download, ready to train on.
 
-    Goes on where it was interrupted. Example: mem3d-cli data synth shapes --models 40
+    Goes on where it was interrupted. Library: mem3d.data.synthesis.synthesise.
+
+    Example: mem3d-cli data synth shapes --models 40
     """
     from mem3d.data.synthesis import synthesise
 
@@ -50,10 +54,12 @@ def synth(
             processes=processes or os.cpu_count() or 1,
             progress=show,
         )
-    typer.echo(f"{printable(folder)}: made {made} models")
+    if as_json:
+        print_json({"path": str(folder), "made": made})
+    else:
+        typer.echo(f"{printable(folder)}: made {made} models")
 
 
-@data_app.command()
 def show(
     data: DataFolder,
     out: SheetOut = Path("data.png"),
@@ -73,7 +79,8 @@ def show(
 ) -> None:
     """Picture models beside their voxels, projected into the same view.
 
-    Where the axes are right, the projection falls on the object.
+    Where the axes are right, the projection falls on the object. Library: mem3d.picture.axes_sheet.
+
     Example: mem3d-cli data show shapes --category chair --views 4 --out chairs.png
     """
     from mem3d.data.opening import open_shapes
@@ -88,3 +95,8 @@ def show(
         chosen = spread([shapes.category(i) for i in range(len(shapes))], count)
     save_png(out, axes_sheet(shapes, chosen, range(view, view + views)))
     typer.echo(printable(out))
+
+
+command: Command
+for command in (synth, render, check, show, split, pack, index, augment):
+    add_command(data_app, command)

@@ -30,6 +30,7 @@ def augment(
     """Picture what training does to views: each transform alone, then all of them.
 
     Library: mem3d.data.augmentation_sheet.augmentation_sheet.
+
     Example: mem3d-cli data augment shapes --out augment.png --occluders 0.5
     """
     from mem3d.data.augmentation import DEFAULT

@@ -5,7 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from mem3d_cli.console import AsJson, DataFolder, Quiet, print_json, printable, progress_bar
+from mem3d_cli.console import (
+    AsJson,
+    DataFolder,
+    Quiet,
+    print_json,
+    print_table,
+    printable,
+    progress_bar,
+)
 
 _SHOWN = 10  # models named on the screen; all of them in --json and --report
 
@@ -26,7 +34,9 @@ def check(
     """Read a data set and tell what is in it and what is wrong with it, the axes included.
 
     Exit status 1 if it is unusable as it is (a wrong frame, nothing to use), else 0; warnings do
-    not change it (library: mem3d.data.checking.examine). Example: mem3d-cli data check shapes
+    not change it. Library: mem3d.data.checking.examine.
+
+    Example: mem3d-cli data check shapes
     """
     import json
 
@@ -50,7 +60,6 @@ def check(
 
 def _print(found: dict[str, Any]) -> None:
     """A table per category, the findings, a verdict."""
-    from rich.console import Console
     from rich.table import Table
 
     rows = found["categories"]
@@ -61,7 +70,7 @@ def _print(found: dict[str, Any]) -> None:
         full = "/".join(f"{100 * share:.1f}" for share in row["occupancy"])
         iou = "" if row["iou"] is None else f"{row['iou']:.2f}"
         table.add_row(printable(row["category"]), *counts, full, f"{100 * row['hollow']:.0f}", iou)
-    Console().print(table)
+    print_table(table)
     low, high = found["views"] or (0, 0)
     pictures = ", ".join(f"{count:,} of {size}" for size, count in found["pictures"].items())
     views = f"{low}" if low == high else f"{low} to {high}"

@@ -36,9 +36,11 @@ def pack(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Pack a data set into one Zarr store (library: mem3d.data.pack.pack).
+    """Pack a data set into one Zarr store: few files, read faster.
 
     Every command that takes a data folder takes the pack as well. Goes on where it was interrupted.
+    Library: mem3d.data.pack.pack.
+
     Example: mem3d-cli data pack DATA data.zarr
     """
     from mem3d.data.opening import open_shapes
@@ -65,10 +67,12 @@ def index(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """List a data folder's models and files in one file (library: mem3d.data.index.write_index).
+    """List a data folder's models and files in one file.
 
     Every command that takes a data folder takes the index as well, and need not look into each
-    folder. Example: mem3d-cli data index DATA --out DATA/index.json
+    folder. Library: mem3d.data.index.write_index.
+
+    Example: mem3d-cli data index DATA --out DATA/index.json
     """
     from mem3d.data.index import open_index, write_index
     from mem3d.data.opening import open_shapes

@@ -39,10 +39,12 @@ def render(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Voxelise and draw meshes of your own (library: mem3d.data.mesh_folder.render_meshes).
+    """Make a data set of your own meshes: voxelise them and draw them from all sides.
 
     OBJ, GLB, glTF, STL, PLY, OFF and npz; FOLDER/chair/x.obj is a chair. Goes on where it was
-    interrupted. Look at the result with "data show", divide it with "data split".
+    interrupted. Look at the result with "data show", divide it with "data split". Library:
+    mem3d.data.mesh_folder.render_meshes.
+
     Example: mem3d-cli data render meshes shapes --up z --front=-y
     """
     from mem3d.data.mesh_folder import REPORT, RenderConfig, render_meshes

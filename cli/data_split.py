@@ -6,7 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from mem3d_cli.console import AsJson, DataFolder, Quiet, print_json, printable, progress_bar
+from mem3d_cli.console import (
+    AsJson,
+    DataFolder,
+    Quiet,
+    print_json,
+    print_table,
+    printable,
+    progress_bar,
+)
 
 
 def split(
@@ -29,8 +37,8 @@ def split(
 ) -> None:
     """Share a data set out into train, val and test; near-duplicates stay together.
 
-    The same data, shares and seed give the same split (library:
-    mem3d.data.dividing.divide).
+    The same data, shares and seed give the same split. Library: mem3d.data.dividing.divide.
+
     Example: mem3d-cli data split shapes --out shapes/split.json
     """
     from mem3d.data.dividing import divide
@@ -65,7 +73,6 @@ def _shares(text: str) -> tuple[float, float, float]:
 
 def _print(made: dict[str, Any]) -> None:
     """A table per category, then the groups."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("category", *("train", "val", "test"))
@@ -75,7 +82,7 @@ def _print(made: dict[str, Any]) -> None:
     total = [sum(row[part] for row in rows.values()) for part in ("train", "val", "test")]
     table.add_section()
     table.add_row("all", *map(str, total))
-    Console().print(table)
+    print_table(table)
     typer.echo(
         f"{made['models']:,} models in {made['groups']:,} groups; "
         f"{made['near_duplicates']:,} have a near-duplicate"

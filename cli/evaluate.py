@@ -21,6 +21,7 @@ from mem3d_cli.console import (
     open_data,
     png,
     print_json,
+    print_table,
     progress_bar,
     set_threads,
 )
@@ -47,7 +48,7 @@ def evaluate(  # long: half of it are the options
     split: Annotated[
         Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
     ] = None,
-    subset: Annotated[Subset, typer.Option(help="train, val or test.")] = Subset.test,
+    subset: Annotated[Subset, typer.Option(help="Models to score.")] = Subset.test,
     known: KnownModels = None,
     baselines: Annotated[
         Baselines,
@@ -74,11 +75,11 @@ def evaluate(  # long: half of it are the options
     """Print IoU per category, for the network and its baselines; for Pix3D by both protocols.
 
     The best thresholds come from the validation set of the same data, the category means from its
-    training set; for Pix3D without a split file, from the data of the run.
+    training set; for Pix3D without a split file, from the data of the run. Library:
+    mem3d.evaluation.
+
     Example: mem3d-cli evaluate runs/first --picture test.png
     """
-    from rich.console import Console
-
     from mem3d.baselines import category_means, costly
     from mem3d.checkpoint import load
     from mem3d.evaluation import score, summarise
@@ -127,9 +128,9 @@ def evaluate(  # long: half of it are the options
         print_json(summary)
         return
     for table in evaluation_tables(summary):
-        Console().print(table)
+        print_table(table)
     if "pix3d" in summary:
-        Console().print(pix3d_table(summary))
+        print_table(pix3d_table(summary))
 
 
 def _as_pix3d(

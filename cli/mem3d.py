@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import printable
+from mem3d_cli.console import Command, Commands, add_command, printable
 from mem3d_cli.data import data_app
 from mem3d_cli.evaluate import evaluate
 from mem3d_cli.export import export
@@ -23,20 +23,20 @@ from mem3d_cli.study import study
 from mem3d_cli.train import train
 
 app = typer.Typer(
-    help="Mem3D: one photo in, a 32^3 shape out, with a memory of the shapes seen in training.",
+    name="mem3d-cli",
+    cls=Commands,
+    help="Mem3D: one photo in, a 32^3 shape out, with a memory of the shapes seen in training. "
+    "Begin with: mem3d-cli data synth shapes, then train, evaluate, reconstruct.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
-app.command()(train)
-app.command()(evaluate)
-app.command()(reconstruct)
-app.command()(memorise)
-app.command()(rekey)
-app.command()(study)
-app.command()(robustness)
-app.command()(publish)
-app.command()(export)
+command: Command
+for command in (
+    *(train, evaluate, reconstruct, memorise, rekey, study, robustness),
+    *(publish, export),
+):
+    add_command(app, command)
 
 
 def _version(wanted: bool) -> None:

@@ -72,10 +72,24 @@ def import_(
     capacity: Annotated[
         int | None, typer.Option(help="Of pairs from elsewhere: slots; default: one each.", min=1)
     ] = None,
-    beta: Annotated[float | None, typer.Option(help="Of pairs from elsewhere.")] = None,
-    delta: Annotated[float | None, typer.Option(help="Of pairs from elsewhere.")] = None,
+    beta: Annotated[
+        float | None,
+        typer.Option(
+            help="Of pairs from elsewhere: reads want a higher cosine than this; default: .85."
+        ),
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(
+            help="Of pairs from elsewhere: writes merge values as similar as this; default: .90."
+        ),
+    ] = None,
     similarity: Annotated[
-        Similarity | None, typer.Option(help="Of values, for pairs from elsewhere.")
+        Similarity | None,
+        typer.Option(
+            help="Of values, for pairs from elsewhere: mse, the share of voxels that agree, or "
+            "iou, the overlap of the full ones; default: mse."
+        ),
     ] = None,
     policy: Annotated[
         bool, typer.Option("--policy", help="Merge similar pairs, as training would.")
@@ -85,7 +99,8 @@ def import_(
 ) -> None:
     """Make a memory of an export, of keys and values, or of binvox files with features.
 
-    docs/exchange.md says what the files hold. Library: memstore.import_memory.
+    An export comes back slot by slot as it was; pairs from elsewhere become a new memory, whose
+    rules the options set. Library: memstore.import_memory.
 
     Example: memstore import chairs.npz chairs.memory
     """

@@ -79,6 +79,7 @@ def memorise(  # long: half of it are the options
 
     Writes a new run: the same weights, a memory that knows more. Library:
     mem3d.memorising.memorise, mem3d.run_copy.copy_run.
+
     Example: mem3d-cli memorise runs/first --data new-shapes --out runs/more
     """
     from memstore.files import check_free

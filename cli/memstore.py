@@ -3,38 +3,25 @@
 import io
 import sys
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from mem3d_cli import memories_in, memories_kept, memories_moved
-from mem3d_cli.console import printable
+from mem3d_cli.console import Command, Commands, add_command, printable
 from memstore import MemstoreError
 
-
-class _Commands(TyperGroup):
-    """All commands; Ctrl-C ends each with a line and exit status 130."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command. Typer itself would swallow the interrupt without a word."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            typer.echo("memstore: stopped", err=True)
-            raise typer.Exit(130) from None
-
-
-app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False)
+app = typer.Typer(name="memstore", cls=Commands, no_args_is_help=True)
+command: Command
 for command in (memories_in.inspect, memories_in.query, memories_in.diff):
-    app.command(rich_help_panel="Look")(command)
+    add_command(app, command, panel="Look")
 for command in (
     *(memories_kept.history, memories_kept.tag, memories_kept.verify),
     *(memories_kept.expire, memories_kept.copy),
 ):
-    app.command(rich_help_panel="Keep")(command)
-app.command(rich_help_panel="Move")(memories_moved.export)
-app.command("import", rich_help_panel="Move")(memories_moved.import_)
+    add_command(app, command, panel="Keep")
+add_command(app, memories_moved.export, panel="Move")
+add_command(app, memories_moved.import_, "import", panel="Move")
 
 
 def _print_version(wanted: bool) -> None:
@@ -53,7 +40,10 @@ def memstore(
         ),
     ] = False,
 ) -> None:
-    """A memory of voxel grids, looked up by cosine similarity."""
+    """A memory of voxel grids, looked up by cosine similarity.
+
+    Begin with: memstore inspect FOLDER. A run of mem3d-cli has its memory in RUN/memory.
+    """
 
 
 def main() -> None:

@@ -108,7 +108,8 @@ def reconstruct(  # long: half of it are the options
 ) -> None:
     """Turn photos into shapes, and into pictures of them and of what was recalled.
 
-    RUN is a run's folder, or a published one. Library: mem3d.load(RUN).reconstruct(photo).
+    RUN is a run's folder, or a published one. What becomes of a background is told per photo;
+    --inputs shows it. Library: mem3d.load(RUN).reconstruct(photo).
 
     Example: mem3d-cli reconstruct runs/first chair.png photos/ --out shapes
     """

@@ -49,8 +49,9 @@ def rekey(
 ) -> None:
     """Tell how stale a memory's keys are, and compute them anew with the present encoder.
 
-    A slot's shape is looked for in the data by family and grid; other slots keep their key.
-    Library: mem3d.rekeying.
+    A slot's shape is looked for in the data by family and grid; other slots keep their key. Give
+    --out, or --dry-run to be told only. Library: mem3d.rekeying.
+
     Example: mem3d-cli rekey runs/first --data shapes --out runs/rekeyed
     """
     from mem3d.checkpoint import load

@@ -17,6 +17,7 @@ from mem3d_cli.console import (
     open_backgrounds,
     open_data,
     print_json,
+    print_table,
     printable,
     progress_bar,
     set_threads,
@@ -68,10 +69,9 @@ def robustness(  # long: half of it are the options
 
     Writes curves.png and robustness.json. All runs are shown the same pictures. Library:
     mem3d.robustness.
+
     Example: mem3d-cli robustness runs/first lstm=runs/a,runs/b --backgrounds photos --out curves
     """
-    from rich.console import Console
-
     from mem3d.robustness import PLAIN, draw, hiding, pictures, report
     from mem3d.run_log import run_data
     from memstore.files import write_atomic
@@ -95,7 +95,7 @@ def robustness(  # long: half of it are the options
         print_json(found)
         return
     for table in robustness_tables(found):
-        Console().print(table)
+        print_table(table)
     typer.echo(f"{printable(out / 'curves.png')}  {printable(out / 'robustness.json')}")
 
 

@@ -15,6 +15,7 @@ from mem3d_cli.console import (
     open_data,
     open_learning,
     print_json,
+    print_table,
     printable,
     progress_bar,
     resumable,
@@ -79,6 +80,9 @@ def study(  # long: half of it are the options
 ) -> None:
     """Train one network many times, each with one thing changed, and compare.
 
+    Writes table.md, table.json and plot.png; interrupted, it goes on with the same command. Look at
+    --dry-run first. Library: mem3d.study.
+
     Example: mem3d-cli study studies/first --data shapes --stem resnet50.safetensors --epochs 30
     """
     from mem3d.config import changed
@@ -125,10 +129,8 @@ def study(  # long: half of it are the options
     if as_json:
         print_json(table)
         return
-    from rich.console import Console
-
     for subset in table["samples"]:
-        Console().print(_table(table, subset))
+        print_table(_table(table, subset))
     typer.echo(f"{printable(out)}: table.md, table.json, plot.png")
 
 

@@ -84,8 +84,12 @@ def train(  # long: half of it are the options
             help="Default: the preset's; small's 24 suit 4,000 models, 400 want 200.", min=1
         ),
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Default: the preset's.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Pictures in a step; default: the preset's.", min=2)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of Adam; default: the preset's.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,
     backgrounds: Annotated[
         Path | None, typer.Option(help="Folder of photos to lay half of the views over.")
@@ -133,9 +137,11 @@ def train(  # long: half of it are the options
 ) -> None:
     """Train a network and its memory; a run that was interrupted goes on where it was.
 
-    Example: mem3d-cli train runs/first --data shapes --stem resnet50.safetensors
+    RUN is a new folder: weights, memory, settings, log, curves. Without --data it makes its own
+    shapes first. Several processes: torchrun --no-python --nproc-per-node 2 mem3d-cli train ...
+    Library: mem3d.train.
 
-    Several processes: torchrun --no-python --nproc-per-node 2 mem3d-cli train ...
+    Example: mem3d-cli train runs/first --data shapes --stem resnet50.safetensors
     """
     from mem3d.config import changed
     from mem3d.machine import keep_freed_memory

@@ -245,6 +245,8 @@ def changed(preset: Preset, settings: Iterable[str]) -> Preset:
             inside[name] = json.loads(text)
         except json.JSONDecodeError:
             inside[name] = text
-    model = _rebuilt_model(dict(fields["model"]))
-    fields["memory"] |= {"key_dim": model.feature_dim, "resolution": model.resolution}
+    model, memory = _rebuilt_model(dict(fields["model"])), fields["memory"]
+    for name, size in (("key_dim", model.feature_dim), ("resolution", model.resolution)):
+        if memory[name] == getattr(preset.memory, name):  # another one is for Preset to refuse
+            memory[name] = size
     return Preset.from_dict(fields)

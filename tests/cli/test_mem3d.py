@@ -13,24 +13,6 @@ from mem3d.data.pack import pack
 from mem3d_cli.mem3d import app
 from tests.made_up import make_r2n2, picture
 
-COMMANDS = (
-    ["--help"],
-    ["data", "--help"],
-    ["data", "synth", "--help"],
-    ["data", "show", "--help"],
-    ["data", "augment", "--help"],
-    ["data", "check", "--help"],
-    ["data", "render", "--help"],
-    ["data", "pack", "--help"],
-    ["data", "index", "--help"],
-    ["data", "split", "--help"],
-    ["train", "--help"],
-    ["evaluate", "--help"],
-    ["reconstruct", "--help"],
-    ["study", "--help"],
-    ["robustness", "--help"],
-)
-
 
 def call(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -49,14 +31,6 @@ def run(made_up_data, tmp_path_factory):
     done = call("train", folder, "--data", made_up_data, "--preset", "tiny", "--quiet")
     assert done.exit_code == 0, done.output
     return folder
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_explains_itself(command):
-    done = call(*command)
-    assert done.exit_code == 0
-    if command[0] not in ("--help", "data") or len(command) > 2:
-        assert "Example" in done.output
 
 
 def test_version():

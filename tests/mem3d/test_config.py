@@ -158,6 +158,8 @@ def test_single_settings_are_changed():
         "train.exclude_self=False",
         "model.lift=no",
         "model.fuse=1",
+        "memory.resolution=64",
+        "memory.key_dim=7",
     ],
 )
 def test_settings_that_lead_nowhere_are_refused(setting):

@@ -1,0 +1,105 @@
+"""What both programs have in common: help, completion, interrupts, tables."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+from rich.table import Table
+from typer.testing import CliRunner
+
+from mem3d_cli.console import Commands, add_command, print_table
+from mem3d_cli.mem3d import app as mem3d_app
+
+PROGRAMS = {"mem3d-cli": "mem3d", "memstore": "memstore"}
+
+
+def run(program, *arguments, **environment):
+    """A program as a process of its own, under its own name."""
+    code = f"import sys; sys.argv[0] = {program!r}; "
+    code += f"from mem3d_cli.{PROGRAMS[program]} import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_completion_is_shown_for_bash(program):
+    # Without the variable typer asks which shell is running, and a test may run under none.
+    given = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    shown = run(program, "--show-completion", "bash", **given)
+    assert shown.returncode == 0, shown.stderr
+    assert (
+        f"complete -o default -F _{program.replace('-', '_')}_completion {program}" in shown.stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "typed", "offered"),
+    [
+        ("mem3d-cli", "mem3d-cli re", ["reconstruct", "rekey"]),
+        ("mem3d-cli", "mem3d-cli data sp", ["split"]),
+        ("memstore", "memstore ex", ["expire", "export"]),
+    ],
+)
+def test_the_tab_key_completes_commands(program, typed, offered):
+    variable = f"_{program.replace('-', '_').upper()}_COMPLETE"
+    last = str(len(typed.split()) - 1)
+    given = {variable: "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": last}
+    assert sorted(run(program, **given).stdout.split()) == offered
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_has_no_colours_in_a_pipe(program):
+    shown = run(program, "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "Usage" in shown.stdout and "\x1b" not in shown.stdout
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["train"], ["data", "show", "x", "--count", "0"]])
+def test_a_mistyped_line_has_exit_status_2(words):
+    assert CliRunner().invoke(mem3d_app, words).exit_code == 2
+
+
+def test_ctrl_c_is_one_line_and_exit_status_130(monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mem3d.data.checking.open_subsets", stopped)
+    done = CliRunner().invoke(mem3d_app, ["data", "check", "shapes"])
+    assert (done.exit_code, done.stdout, done.stderr) == (130, "", "mem3d-cli: stopped\n")
+
+
+def test_paragraphs_of_help_flow():
+    app = typer.Typer(cls=Commands)
+
+    def first() -> None:
+        """Do.
+
+        One line
+        and another.
+
+        Example: first
+        """
+
+    def second() -> None:
+        """Do not."""
+
+    add_command(app, first)
+    add_command(app, second, "other")
+    shown = CliRunner().invoke(app, ["first", "--help"]).output
+    assert "One line and another." in shown and "Example: first" in shown
+    assert CliRunner().invoke(app, ["other"]).exit_code == 0
+
+
+def test_tables_in_pipes_are_not_cut(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = Table(*["a column whose name is long"] * 6)
+    table.add_row(*["a number that is long: 0.123"] * 6)
+    print_table(table)
+    assert capsys.readouterr().out.count("a number that is long: 0.123") == 6
