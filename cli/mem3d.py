@@ -12,6 +12,7 @@ import typer
 
 from mem3d_cli.console import printable
 from mem3d_cli.data import data_app
+from mem3d_cli.demo import demo
 from mem3d_cli.evaluate import evaluate
 from mem3d_cli.memorise import memorise
 from mem3d_cli.reconstruct import reconstruct
@@ -29,6 +30,7 @@ app.add_typer(data_app, name="data")
 app.command()(train)
 app.command()(evaluate)
 app.command()(reconstruct)
+app.command()(demo)
 app.command()(memorise)
 app.command()(rekey)
 app.command()(study)

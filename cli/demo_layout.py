@@ -1,0 +1,181 @@
+"""The demo page: what is where, and which control calls what."""
+
+from typing import Any
+
+import gradio as gr
+
+from mem3d.browsing import ORDERS
+from mem3d.page import HIGHEST, LOWEST, MAX_BYTES
+from mem3d_cli.demo_page import FILES, WELCOME, DemoPage
+
+VIEW = (35.0, 65.0, 1.9)  # degrees from +x to +z, degrees from the top, distance
+IDLE = 3600  # seconds until what was kept for a silent visitor is dropped
+VISITORS = 64  # whose state is kept at once
+START = 0.3  # of the threshold, as in the results
+CSS = """
+.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
+#head h1 { margin-bottom: 0; }
+#seen img { image-rendering: pixelated; }
+footer { display: none !important; }
+"""
+
+
+def launch(page: DemoPage, host: str, port: int | None, browser: bool) -> tuple[gr.Blocks, str]:
+    """Start to answer; returns the page and its address."""
+    blocks = layout(page)
+    _, url, _ = blocks.queue(max_size=VISITORS, api_open=False).launch(
+        server_name=host,
+        server_port=port,
+        inbrowser=browser,
+        share=False,
+        prevent_thread_lock=True,
+        quiet=True,
+        max_file_size=MAX_BYTES,
+        state_session_capacity=VISITORS,
+        allowed_paths=[],
+        footer_links=[],
+        ssr_mode=False,
+        pwa=False,
+        enable_monitoring=False,
+        theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"]),
+        css=CSS,
+    )
+    return blocks, url
+
+
+def layout(page: DemoPage) -> gr.Blocks:
+    """Both tabs."""
+    with gr.Blocks(title="mem3d", delete_cache=(IDLE, IDLE), analytics_enabled=False) as blocks:
+        visit = gr.State(None, time_to_live=IDLE, delete_callback=page.forget)
+        gr.Markdown(
+            f"# mem3d\nOne photo in, a 32³ shape out, with a memory of shapes. Run: `{page.name}`",
+            elem_id="head",
+        )
+        with gr.Tabs():
+            with gr.Tab("Reconstruct"):
+                threshold = _reconstruct_tab(page, visit)
+            with gr.Tab("Memory") as tab:
+                _memory_tab(page, visit, threshold, tab)
+    return blocks
+
+
+def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
+    """Photo and shape beside each other, what was recalled below them."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            photo = _photo_input()
+            status = gr.Markdown(WELCOME, elem_id="status")
+            gr.Examples([[str(path)] for path in page.examples], photo, label="Examples")
+            seen = gr.Image(
+                label="What the network saw", interactive=False, height=180, elem_id="seen",
+                buttons=[],
+            )  # fmt: skip
+        with gr.Column(scale=3, min_width=420):
+            viewer = _viewer("Shape: drag to turn it, scroll to come closer", 440, "shape")
+            with gr.Row():
+                threshold = gr.Slider(
+                    LOWEST, HIGHEST, START, step=0.01, label="Threshold", scale=3,
+                    info="A voxel is full above this occupancy. No network runs.",
+                    elem_id="threshold",
+                )  # fmt: skip
+                look = gr.Radio(["smooth", "blocky"], value="smooth", label="Surface", scale=1)
+            note = gr.Markdown(elem_id="note")
+            with gr.Row():
+                buttons = [
+                    gr.DownloadButton(f"Download {kind}", interactive=False, elem_id=f"get-{kind}")
+                    for kind in FILES
+                ]
+    gallery = gr.Gallery(
+        label="Recalled shapes, most similar first", columns=8, height="auto", object_fit="contain",
+        elem_id="recalled", buttons=[],
+    )  # fmt: skip
+    name = _remember_row(page, visit, threshold)
+    made = [viewer, note, *buttons]
+    photo.change(
+        page.photo, [photo, threshold, look, visit], [visit, status, seen, gallery, name, *made],
+        trigger_mode="always_last", api_visibility="private", concurrency_id="network",
+    )  # fmt: skip
+    for control in (threshold, look):
+        control.change(
+            page.turned_shape, [threshold, look, visit, viewer], made,
+            trigger_mode="always_last", api_visibility="private", show_progress="hidden",
+        )  # fmt: skip
+    return threshold
+
+
+def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> gr.Textbox:
+    """Name, own shape, button; returns the name's box."""
+    kept = (
+        "It is kept in the run that `--write` names, and every visitor recalls it."
+        if page.remembering.shared
+        else "It goes into your own copy of the memory, which is dropped when you leave."
+    )
+    with gr.Accordion("Remember this shape", open=False):
+        gr.Markdown(
+            f"Writes this photo with the shape above, or with a binvox file (32³, y up, front "
+            f"+x), to the memory. {kept}"
+        )
+        with gr.Row():
+            name = gr.Textbox(label="Name", max_lines=1, max_length=128, elem_id="name", scale=2)
+            upload = gr.File(
+                label="Its true shape, if you have it (.binvox)", file_types=[".binvox"], height=90,
+                elem_id="binvox", scale=2,
+            )  # fmt: skip
+            button = gr.Button("Remember", variant="primary", elem_id="remember", scale=1)
+        told = gr.Markdown(elem_id="remembered")
+    button.click(
+        page.remember, [name, upload, threshold, visit], [visit, told],
+        api_visibility="private", concurrency_id="network",
+    )  # fmt: skip
+    return name
+
+
+def _memory_tab(page: DemoPage, visit: gr.State, threshold: gr.Slider, tab: gr.Tab) -> None:
+    """Facts, histograms, and the shapes page by page with the picked one beside them."""
+    facts = gr.Markdown(elem_id="facts")
+    current = gr.State(None)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=420):
+            with gr.Row():
+                order = gr.Dropdown(list(ORDERS), value=ORDERS[0], label="Order", elem_id="order")
+                number = gr.Number(1, label="Page", precision=0, minimum=1, elem_id="number")
+            with gr.Row():
+                before = gr.Button("◀ Before", size="sm", elem_id="before")
+                where = gr.Markdown(elem_id="where")
+                after = gr.Button("Next ▶", size="sm", elem_id="after")
+            gallery = gr.Gallery(
+                label="Stored shapes: slot · source; click one to turn it", columns=6,
+                height="auto", object_fit="contain", allow_preview=False, elem_id="stored",
+                buttons=[],
+            )  # fmt: skip
+        with gr.Column(scale=2, min_width=320):
+            viewer = _viewer("The shape you clicked", 360, "picked")
+    drawn = gr.Image(label="Histograms", interactive=False, elem_id="histograms", buttons=[])
+    found = [current, gallery, number, where]
+    asked = [order, number, threshold, visit]
+    told: Any = {"api_visibility": "private"}
+    tab.select(page.overview, [threshold, visit], [facts, drawn], **told)
+    tab.select(page.browse, asked, found, **told)
+    order.input(lambda *args: page.browse(args[0], 1, *args[2:]), asked, found, **told)
+    number.submit(page.browse, asked, found, **told)
+    before.click(lambda *args: page.browse(args[0], args[1] - 1, *args[2:]), asked, found, **told)
+    after.click(lambda *args: page.browse(args[0], args[1] + 1, *args[2:]), asked, found, **told)
+    gallery.select(page.picked, [current, visit], [visit, viewer], **told)
+
+
+def _photo_input() -> gr.Image:
+    """Where a photo is dropped; gives the upload's path."""
+    photo = gr.Image(
+        label=f"Photo of one object, at most {MAX_BYTES >> 20} MB", type="filepath",
+        image_mode=None, sources=["upload", "clipboard"], height=300, elem_id="photo", buttons=[],
+    )  # fmt: skip
+    # Gradio would open the file itself and fail in words of its own; mem3d reads it, and says why.
+    photo.preprocess = lambda payload: None if payload is None else payload.path
+    return photo
+
+
+def _viewer(label: str, height: int, elem_id: str) -> gr.Model3D:
+    return gr.Model3D(
+        label=label, height=height, camera_position=VIEW, clear_color=(0.97, 0.97, 0.98, 1),
+        interactive=False, elem_id=elem_id,
+    )  # fmt: skip
