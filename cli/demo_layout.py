@@ -6,16 +6,28 @@ import gradio as gr
 
 from mem3d.browsing import ORDERS
 from mem3d.page import HIGHEST, LOWEST, MAX_BYTES
-from mem3d_cli.demo_page import FILES, WELCOME, DemoPage
+from mem3d_cli.demo_page import FILES, VIEW, WELCOME, DemoPage
 
-VIEW = (35.0, 65.0, 1.9)  # degrees from +x to +z, degrees from the top, distance
 IDLE = 3600  # seconds until what was kept for a silent visitor is dropped
 VISITORS = 64  # whose state is kept at once
 START = 0.3  # of the threshold, as in the results
 CSS = """
 .gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
 #head h1 { margin-bottom: 0; }
-#seen img { image-rendering: pixelated; }
+#examples .gallery { gap: 6px; }
+#examples .gallery-item .container { width: 64px; height: 64px; }
+#recalled, #stored { height: auto !important; }
+#recalled > *, #stored > * { position: static !important; height: auto !important; }
+#recalled .grid-wrap, #stored .grid-wrap { min-height: 0; max-height: none; padding-top: 6px; }
+#recalled .grid-container, #stored .grid-container { padding-top: 0; }
+#recalled .thumbnail-item, #stored .thumbnail-item {
+  display: block; height: auto; aspect-ratio: auto; background: white;
+}
+#recalled .caption-label, #stored .caption-label {
+  position: static; max-width: 100%; border: none; padding: 2px 4px 6px; text-align: center;
+  white-space: pre-line; overflow-wrap: anywhere; font-size: 11px; line-height: 1.35;
+}
+#where { text-align: center; }
 footer { display: none !important; }
 """
 
@@ -64,12 +76,16 @@ def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             photo = _photo_input()
-            status = gr.Markdown(WELCOME, elem_id="status")
-            gr.Examples([[str(path)] for path in page.examples], photo, label="Examples")
-            seen = gr.Image(
-                label="What the network saw", interactive=False, height=180, elem_id="seen",
-                buttons=[],
-            )  # fmt: skip
+            with gr.Row(equal_height=True):
+                seen = gr.Image(
+                    label="What the network saw", interactive=False, height=170, elem_id="seen",
+                    buttons=[], scale=1, min_width=170,
+                )  # fmt: skip
+                with gr.Column(scale=1, min_width=170):
+                    status = gr.Markdown(WELCOME, elem_id="status")
+            gr.Examples(
+                [[str(path)] for path in page.examples], photo, label="Examples", elem_id="examples"
+            )
         with gr.Column(scale=3, min_width=420):
             viewer = _viewer("Shape: drag to turn it, scroll to come closer", 440, "shape")
             with gr.Row():
@@ -150,7 +166,10 @@ def _memory_tab(page: DemoPage, visit: gr.State, threshold: gr.Slider, tab: gr.T
             )  # fmt: skip
         with gr.Column(scale=2, min_width=320):
             viewer = _viewer("The shape you clicked", 360, "picked")
-    drawn = gr.Image(label="Histograms", interactive=False, elem_id="histograms", buttons=[])
+            named = gr.Markdown(elem_id="named")
+            drawn = gr.Image(
+                show_label=False, interactive=False, elem_id="histograms", buttons=[], height="auto"
+            )
     found = [current, gallery, number, where]
     asked = [order, number, threshold, visit]
     told: Any = {"api_visibility": "private"}
@@ -160,7 +179,7 @@ def _memory_tab(page: DemoPage, visit: gr.State, threshold: gr.Slider, tab: gr.T
     number.submit(page.browse, asked, found, **told)
     before.click(lambda *args: page.browse(args[0], args[1] - 1, *args[2:]), asked, found, **told)
     after.click(lambda *args: page.browse(args[0], args[1] + 1, *args[2:]), asked, found, **told)
-    gallery.select(page.picked, [current, visit], [visit, viewer], **told)
+    gallery.select(page.picked, [current, visit], [visit, viewer, named], **told)
 
 
 def _photo_input() -> gr.Image:

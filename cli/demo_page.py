@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from mem3d.browsing import Order, Page, Present, facts, histograms, page, write_slot
+from mem3d.browsing import Order, Page, Present, facts, histograms, page, slot_told, write_slot
 from mem3d.data.framing import Background
 from mem3d.model import Mem3D
 from mem3d.page import (
@@ -31,6 +31,7 @@ from memstore import Memory, MemstoreError
 FORESEEN = (ValueError, OSError, MemstoreError)
 WELCOME = "Drop a photo of one object, or click an example below."
 Turned = tuple[float, float, float] | None  # two angles in degrees, distance
+VIEW = (35.0, 65.0, 1.9)
 FILES = ("glb", "binvox", "npz")
 
 
@@ -88,7 +89,7 @@ class DemoPage:
                 told = f"⚠️ **That did not work.** {error}"
         visit = replace(visit, shown=shown)
         name = shown.name if shown else ""
-        return [visit, told, seen, tiles, name, *self.shape(threshold, look, visit)]
+        return [visit, told, seen, tiles, name, *self.shape(threshold, look, visit, VIEW)]
 
     def shape(
         self, threshold: float, look: Look, visit: Visit | None, turned: Turned = None
@@ -148,15 +149,16 @@ class DemoPage:
         return [found, found.tiles, found.number, told]
 
     def picked(self, found: Page | None, visit: Visit | None, event: gr.SelectData) -> Any:
-        """Show a stored shape: visit, viewer."""
+        """Show a stored shape: visit, viewer, what is known of it."""
         visit = self._begun(visit)
         if found is None or visit.folder is None:
-            return [visit, None]
-        slot = int(found.slots[event.index])
+            return [visit, None, ""]
+        memory, slot = self._memory(visit), int(found.slots[event.index])
         try:
-            return [visit, str(write_slot(self._memory(visit), slot, visit.folder))]
-        except FORESEEN:  # evicted meanwhile
-            return [visit, None]
+            path = write_slot(memory, slot, visit.folder)
+        except FORESEEN as error:
+            return [visit, None, f"⚠️ {error}"]
+        return [visit, str(path), slot_told(memory, slot)]
 
     def overview(self, threshold: float, visit: Visit | None) -> Any:
         """Facts of the memory, and histograms."""

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mem3d.page import Tiles, cubes, drawn
+from mem3d.glb import write_glb
+from mem3d.page import Tiles, drawn, titled
 from mem3d.recall import Features
 from memstore import Memory
-from memstore.meshes import write_mesh
+from memstore.meshes import blocky
 from memstore.sheets import Rgb
 
 PER_PAGE = 24  # shapes
@@ -77,9 +78,15 @@ def page(memory: Memory, order: Order, number: int = 1, present: Present | None 
     slots, ages, reads, sources = memory.slots, memory.ages, memory.reads, memory.sources
     tiles = []
     for row, grid in zip(rows.tolist(), memory.values(slots[rows]), strict=True):
-        told = f"{unit} {ranks[row]:.3f}" if unit else f"age {ages[row]:,} · {reads[row]:,} reads"
-        tiles.append((drawn(grid), f"{slots[row]} · {sources[row] or 'no source'} · {told}"))
+        told = f"{unit} {ranks[row]:.3f}" if unit else _use(ages[row], reads[row], order)
+        caption = f"slot {slots[row]} · {told}\n{titled(sources[row])}"
+        tiles.append((drawn(grid), caption))
     return Page(number, pages, slots[rows], tiles)
+
+
+def _use(age: np.int64, reads: np.int64, order: Order) -> str:
+    """What a caption has room for: the number that the order is about."""
+    return f"age {age:,}" if order in ("newest", "oldest") else f"read {reads:,}x"
 
 
 def _ranks(
@@ -135,8 +142,18 @@ def write_slot(memory: Memory, slot: int, folder: Path) -> Path:
     """Write a stored shape's voxels as a GLB file in a folder that exists; returns the file."""
     [grid] = memory.values([slot])
     path = folder / f"slot-{slot}.glb"
-    write_mesh(path, cubes(grid))
+    write_glb(path, blocky(grid), is_rounded=False)
     return path
+
+
+def slot_told(memory: Memory, slot: int) -> str:
+    """A used slot's source in full, its age and its reads; "" if it has been emptied."""
+    rows = np.flatnonzero(memory.slots == slot)
+    if not len(rows):
+        return ""
+    row = int(rows[0])
+    age, reads = int(memory.ages[row]), int(memory.reads[row])
+    return f"slot {slot}: {memory.sources[row] or 'no source'}, age {age:,}, read {reads:,} times"
 
 
 def facts(memory: Memory) -> str:
@@ -168,17 +185,19 @@ def histograms(memory: Memory, present: Present | None = None) -> Rgb:
         if present.feature.any():
             cosines = key_cosines(memory, present.feature)
             panels.append(("cosine with this photo", cosines, memory.config.beta))
-    figure = Figure(figsize=(3.2 * len(panels), 2.4), layout="constrained")
-    for axes, (title, numbers, line) in zip(
-        figure.subplots(1, len(panels)).flat, panels, strict=True
-    ):
+    rows = -(-len(panels) // 2)
+    figure = Figure(figsize=(6.4, 2.3 * rows), layout="constrained")
+    places = figure.subplots(rows, 2).flat
+    for axes, (title, numbers, line) in zip(places, panels, strict=False):
         axes.hist(numbers, bins=24, color=_BLUE)
         axes.set_xlabel(title, color=_INK)
         axes.spines[["top", "right"]].set_visible(False)
         if line is not None:
             axes.axvline(line, color=_RED, linestyle="--", linewidth=1)
-            axes.set_title(f"beta {line:g}", color=_RED, fontsize="small")
-    figure.axes[0].set_ylabel("slots", color=_INK)
+            axes.set_title(f"recalled from {line:g} on", color=_RED, fontsize="small")
+        axes.set_ylabel("slots", color=_INK)
+    for axes in places:  # none is left, or one
+        axes.set_axis_off()
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=130)
     return np.array(Image.open(data).convert("RGB"))

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from mem3d.data.framing import Background, Done, frame_photo
 from mem3d.data.photos import photo
+from mem3d.data.splits import SYNSETS
 from mem3d.data.transforms import Rgba, test_pixels
+from mem3d.glb import write_glb
 from mem3d.model import Mem3D
 from mem3d.picture import grid_picture
 from mem3d.recall import Features
@@ -23,14 +25,14 @@ from mem3d.view_features import encode
 from memstore import Memory
 from memstore.binvox import read_binvox, write_binvox
 from memstore.files import write_atomic
-from memstore.meshes import Mesh, blocky, smooth, write_mesh
+from memstore.meshes import blocky, smooth
 from memstore.sheets import Rgb
 
 MAX_BYTES = 20 * 2**20  # of an upload
 MAX_PIXELS = 40_000_000  # of a photo; a telephone's has 12 to 50 million
 LOWEST, HIGHEST = 0.05, 0.95  # thresholds that the page offers
-COLOR = (122, 162, 214)  # sRGB of the mesh
 TILE = 240  # pixels per side of a drawn shape
+LONGEST = 22  # characters below a drawn shape
 
 Look = Literal["smooth", "blocky"]
 Tiles = list[tuple[Rgb, str]]  # pictures and their captions
@@ -112,28 +114,6 @@ def check_size(path: Path) -> None:
         raise ValueError(f"{path.name}: got {got / 2**20:.1f} MB, want {want}")
 
 
-def mesh_of(shown: Shown, threshold: float, look: Look = "smooth") -> Mesh | None:
-    """The surface at a threshold; None if no voxel is above it.
-
-    Args:
-        shown: whose occupancy.
-        threshold: in (0, 1).
-        look: marching cubes, or the voxels as cubes.
-    """
-    grid = shown.grid(threshold)
-    if not grid.any():
-        return None
-    if look == "smooth":
-        return smooth(shown.result.occupancy, threshold)
-    return cubes(grid)
-
-
-def cubes(grid: NDArray[np.bool_]) -> Mesh:
-    """The voxels of a grid (R, R, R) as cubes of one colour."""
-    mesh = blocky(grid)
-    return Mesh(mesh.vertices, mesh.faces, np.full(mesh.faces.shape, COLOR, np.uint8))
-
-
 def write_files(
     shown: Shown, threshold: float, folder: Path, look: Look = "smooth"
 ) -> dict[str, Path]:
@@ -143,18 +123,20 @@ def write_files(
         shown: what to write.
         threshold: in (0, 1).
         folder: exists; files of the same names are replaced.
-        look: of the mesh.
+        look: of the mesh: marching cubes, or the voxels as cubes.
 
     Returns:
         paths by ending: "glb" the mesh, "binvox" the voxels, "npz" all numbers behind them. Empty
         if no voxel is above the threshold.
     """
-    mesh = mesh_of(shown, threshold, look)
-    if mesh is None:
+    grid = shown.grid(threshold)
+    if not grid.any():
         return {}
+    is_smooth = look == "smooth"
+    mesh = smooth(shown.result.occupancy, threshold) if is_smooth else blocky(grid)
     files = {ending: folder / f"{shown.name}.{ending}" for ending in ("glb", "binvox", "npz")}
-    write_mesh(files["glb"], mesh)
-    write_binvox(files["binvox"], shown.grid(threshold))
+    write_glb(files["glb"], mesh, is_rounded=is_smooth)
+    write_binvox(files["binvox"], grid)
     write_atomic(files["npz"], _npz(shown, threshold))
     return files
 
@@ -162,9 +144,18 @@ def write_files(
 def recalled_tiles(shown: Shown) -> Tiles:
     """Pictures of the recalled shapes, most similar first; captions tell cosine and source."""
     return [
-        (drawn(prior.grid), f"{rank}. cosine {prior.cosine:.3f} · {prior.source or 'no source'}")
+        (drawn(prior.grid), f"{rank} · cosine {prior.cosine:.3f}\n{titled(prior.source)}")
         for rank, prior in enumerate(shown.result.priors, start=1)
     ]
+
+
+def titled(source: str) -> str:
+    """A source that fits below a picture: its category by name, a long name cut in its middle."""
+    synset, _, model = source.partition("/")
+    told = f"{SYNSETS[synset]} {model}" if model and synset in SYNSETS else source
+    if len(told) > LONGEST:
+        told = f"{told[: LONGEST - 6]}…{told[-5:]}"
+    return told or "no source"
 
 
 def drawn(grid: NDArray[np.bool_]) -> Rgb:
