@@ -30,7 +30,7 @@ def demo(
         Path | None,
         typer.Option(
             help="Folder of a new run that keeps what visitors remember; all share it. Without "
-            "it, each visitor has a copy of the memory that goes when he leaves."
+            "it, each visitor has a copy of the memory that is dropped afterwards."
         ),
     ] = None,
     host: Annotated[

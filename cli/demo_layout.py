@@ -6,7 +6,7 @@ import gradio as gr
 
 from mem3d.browsing import ORDERS
 from mem3d.page import HIGHEST, LOWEST, MAX_BYTES
-from mem3d_cli.demo_page import FILES, VIEW, WELCOME, DemoPage
+from mem3d_cli.demo_page import FILES, VIEW, WELCOME, DemoPage, Visit
 
 IDLE = 3600  # seconds until what was kept for a silent visitor is dropped
 VISITORS = 64  # whose state is kept at once
@@ -25,7 +25,7 @@ CSS = """
 }
 #recalled .caption-label, #stored .caption-label {
   position: static; max-width: 100%; border: none; padding: 2px 4px 6px; text-align: center;
-  white-space: pre-line; overflow-wrap: anywhere; font-size: 11px; line-height: 1.35;
+  white-space: pre-line; opacity: 1; overflow-wrap: anywhere; font-size: 11px; line-height: 1.35;
 }
 #where { text-align: center; }
 footer { display: none !important; }
@@ -58,7 +58,7 @@ def launch(page: DemoPage, host: str, port: int | None, browser: bool) -> tuple[
 def layout(page: DemoPage) -> gr.Blocks:
     """Both tabs."""
     with gr.Blocks(title="mem3d", delete_cache=(IDLE, IDLE), analytics_enabled=False) as blocks:
-        visit = gr.State(None, time_to_live=IDLE, delete_callback=page.forget)
+        visit = gr.State(Visit(), time_to_live=IDLE, delete_callback=page.forget)
         gr.Markdown(
             f"# mem3d\nOne photo in, a 32³ shape out, with a memory of shapes. Run: `{page.name}`",
             elem_id="head",
@@ -105,12 +105,14 @@ def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
         label="Recalled shapes, most similar first", columns=8, height="auto", object_fit="contain",
         elem_id="recalled", buttons=[],
     )  # fmt: skip
-    name = _remember_row(page, visit, threshold)
+    name, again = _remember_row(page, visit, threshold)
     made = [viewer, note, *buttons]
-    photo.change(
-        page.photo, [photo, threshold, look, visit], [visit, status, seen, gallery, name, *made],
-        trigger_mode="always_last", api_visibility="private", concurrency_id="network",
-    )  # fmt: skip
+    asked, told = [photo, threshold, look, visit], [visit, status, seen, gallery, name, *made]
+    for event in (photo.change, again.click):
+        event(
+            page.photo, asked, told,
+            trigger_mode="always_last", api_visibility="private", concurrency_id="network",
+        )  # fmt: skip
     for control in (threshold, look):
         control.change(
             page.turned_shape, [threshold, look, visit, viewer], made,
@@ -119,8 +121,8 @@ def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
     return threshold
 
 
-def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> gr.Textbox:
-    """Name, own shape, button; returns the name's box."""
+def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> tuple[Any, Any]:
+    """Name, own shape, buttons; gives the name's box and the button "Reconstruct again"."""
     kept = (
         "It is kept in the run that `--write` names, and every visitor recalls it."
         if page.remembering.shared
@@ -137,13 +139,15 @@ def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> gr.T
                 label="Its true shape, if you have it (.binvox)", file_types=[".binvox"], height=90,
                 elem_id="binvox", scale=2,
             )  # fmt: skip
-            button = gr.Button("Remember", variant="primary", elem_id="remember", scale=1)
+            with gr.Column(scale=1, min_width=160):
+                button = gr.Button("Remember", variant="primary", elem_id="remember")
+                again = gr.Button("Reconstruct again", elem_id="again")
         told = gr.Markdown(elem_id="remembered")
     button.click(
         page.remember, [name, upload, threshold, visit], [visit, told],
         api_visibility="private", concurrency_id="network",
     )  # fmt: skip
-    return name
+    return name, again
 
 
 def _memory_tab(page: DemoPage, visit: gr.State, threshold: gr.Slider, tab: gr.Tab) -> None:

@@ -3,11 +3,10 @@
 A method takes and gives what its controls show, so that a test can call it without a browser.
 """
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +34,30 @@ VIEW = (35.0, 65.0, 1.9)
 FILES = ("glb", "binvox", "npz")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Visit:
     """What belongs to one visitor, kept on the server; never shared.
 
     Attributes:
-        shown: his photo; None before the first.
-        own: his memory; None before he remembers something, or if all share one.
-        folder: of the files made for him.
+        shown: the photo; None before the first.
+        own: the memory of this visitor; None before anything is remembered, or if all share one.
     """
 
     shown: Shown | None = None
     own: Memory | None = None
-    folder: Path | None = None
+    _folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def folder(self, root: Path) -> Path:
+        """Of the files made for this visitor; goes with the visit."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(dir=root, ignore_cleanup_errors=True)
+        return Path(self._folder.name)
+
+    def end(self) -> None:
+        """Drop the files."""
+        if self._folder is not None:
+            self._folder.cleanup()
+        self.shown = self.own = self._folder = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +84,8 @@ class DemoPage:
     examples: list[Path]
     tell: Callable[[str], None]
 
-    def photo(self, path: str | None, threshold: float, look: Look, visit: Visit | None) -> Any:
+    def photo(self, path: str | None, threshold: float, look: Look, visit: Visit) -> Any:
         """Run the network on a new photo: visit, status, network input, gallery, and the shape."""
-        visit = self._begun(visit)
         shown, told, seen, tiles = None, WELCOME, None, []
         if path:
             try:
@@ -87,13 +96,11 @@ class DemoPage:
                 self.tell(f"{shown.name}: {len(tiles)} recalled, {took:.2f} s")
             except FORESEEN as error:
                 told = f"⚠️ **That did not work.** {error}"
-        visit = replace(visit, shown=shown)
+        visit.shown = shown
         name = shown.name if shown else ""
         return [visit, told, seen, tiles, name, *self.shape(threshold, look, visit, VIEW)]
 
-    def shape(
-        self, threshold: float, look: Look, visit: Visit | None, turned: Turned = None
-    ) -> Any:
+    def shape(self, threshold: float, look: Look, visit: Visit, turned: Turned = None) -> Any:
         """Mesh the kept occupancy anew, no network: viewer, note, and the files to download.
 
         Args:
@@ -104,9 +111,9 @@ class DemoPage:
         """
         files: dict[str, Path] = {}
         note = ""
-        if visit is not None and visit.shown is not None and visit.folder is not None:
-            shown = visit.shown
-            files = write_files(shown, threshold, visit.folder, look)
+        shown = visit.shown
+        if shown is not None:
+            files = write_files(shown, threshold, visit.folder(self.folder), look)
             full = int(shown.grid(threshold).sum())
             note = f"{full:,} of {shown.result.occupancy.size:,} voxels are full."
             if not files:
@@ -119,26 +126,23 @@ class DemoPage:
         ]
         return [viewer, note, *buttons]
 
-    def turned_shape(
-        self, threshold: float, look: Look, visit: Visit | None, viewer: gr.Model3D
-    ) -> Any:
+    def turned_shape(self, threshold: float, look: Look, visit: Visit, viewer: gr.Model3D) -> Any:
         """As `shape`, seen from where the visitor has turned it to."""
         return self.shape(threshold, look, visit, _camera(viewer))
 
-    def remember(self, name: str, upload: str | None, threshold: float, visit: Visit | None) -> Any:
+    def remember(self, name: str, upload: str | None, threshold: float, visit: Visit) -> Any:
         """Write the photo with the shape, or with an uploaded one, to the memory: visit, status."""
-        visit = self._begun(visit)
         if visit.shown is None:
             return [visit, "⚠️ There is no photo yet."]
         try:
             grid = read_shape(upload) if upload else visit.shown.grid(threshold)
-            own, told = self.remembering.remember(visit.own, visit.shown, grid, name)
+            visit.own, told = self.remembering.remember(visit.own, visit.shown, grid, name)
         except FORESEEN as error:
             return [visit, f"⚠️ **Not remembered.** {error}"]
         self.tell(f"{visit.shown.name}: {told.kind}, slot {told.slot}")
-        return [replace(visit, own=own), f"✅ {told} Show the photo again to see it recalled."]
+        return [visit, f"✅ {told} Reconstruct again to see it recalled."]
 
-    def browse(self, order: Order, number: float, threshold: float, visit: Visit | None) -> Any:
+    def browse(self, order: Order, number: float, threshold: float, visit: Visit) -> Any:
         """Turn to a page of the memory: page, its pictures, its number, where one is."""
         memory = self._memory(visit)
         try:
@@ -148,48 +152,38 @@ class DemoPage:
         told = f"page {found.number} of {found.pages}" if len(memory) else "The memory is empty."
         return [found, found.tiles, found.number, told]
 
-    def picked(self, found: Page | None, visit: Visit | None, event: gr.SelectData) -> Any:
+    def picked(self, found: Page | None, visit: Visit, event: gr.SelectData) -> Any:
         """Show a stored shape: visit, viewer, what is known of it."""
-        visit = self._begun(visit)
-        if found is None or visit.folder is None:
+        if found is None:
             return [visit, None, ""]
         memory, slot = self._memory(visit), int(found.slots[event.index])
         try:
-            path = write_slot(memory, slot, visit.folder)
+            path = write_slot(memory, slot, visit.folder(self.folder))
         except FORESEEN as error:
             return [visit, None, f"⚠️ {error}"]
         return [visit, str(path), slot_told(memory, slot)]
 
-    def overview(self, threshold: float, visit: Visit | None) -> Any:
+    def overview(self, threshold: float, visit: Visit) -> Any:
         """Facts of the memory, and histograms."""
         memory = self._memory(visit)
         return [facts(memory), histograms(memory, _present(visit, threshold))]
 
-    def forget(self, visit: Visit | None) -> None:
+    def forget(self, visit: Visit) -> None:
         """Drop what was kept for a visitor who has left."""
-        if visit is not None:
-            self.remembering.forget(visit.own)
-            if visit.folder is not None:
-                shutil.rmtree(visit.folder, ignore_errors=True)
+        self.remembering.forget(visit.own)
+        visit.end()
 
     def _show(self, path: str, visit: Visit) -> Shown:
         memory = self._memory(visit)
         return show(self.model, memory, path, background=self.background, device=self.device)
 
-    def _memory(self, visit: Visit | None) -> Memory:
-        return self.remembering.memory(None if visit is None else visit.own)
-
-    def _begun(self, visit: Visit | None) -> Visit:
-        """The visit, with a folder."""
-        visit = visit or Visit()
-        if visit.folder is None or not visit.folder.is_dir():
-            visit = replace(visit, folder=Path(tempfile.mkdtemp(dir=self.folder)))
-        return visit
+    def _memory(self, visit: Visit) -> Memory:
+        return self.remembering.memory(visit.own)
 
 
-def _present(visit: Visit | None, threshold: float) -> Present | None:
+def _present(visit: Visit, threshold: float) -> Present | None:
     """What stored shapes are compared with."""
-    if visit is None or visit.shown is None:
+    if visit.shown is None:
         return None
     return Present(visit.shown.grid(threshold), visit.shown.feature)
 

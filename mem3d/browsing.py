@@ -29,7 +29,7 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 
 @dataclass(frozen=True, eq=False)
 class Present:
-    """What a visitor has before him, to compare stored shapes with.
+    """What a visitor is looking at, to compare stored shapes with.
 
     Attributes:
         grid: (R, R, R) bool.
@@ -79,7 +79,7 @@ def page(memory: Memory, order: Order, number: int = 1, present: Present | None 
     tiles = []
     for row, grid in zip(rows.tolist(), memory.values(slots[rows]), strict=True):
         told = f"{unit} {ranks[row]:.3f}" if unit else _use(ages[row], reads[row], order)
-        caption = f"slot {slots[row]} · {told}\n{titled(sources[row])}"
+        caption = f"{slots[row]} · {told}\n{titled(sources[row])}"
         tiles.append((drawn(grid), caption))
     return Page(number, pages, slots[rows], tiles)
 

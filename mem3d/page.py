@@ -32,7 +32,7 @@ MAX_BYTES = 20 * 2**20  # of an upload
 MAX_PIXELS = 40_000_000  # of a photo; a telephone's has 12 to 50 million
 LOWEST, HIGHEST = 0.05, 0.95  # thresholds that the page offers
 TILE = 240  # pixels per side of a drawn shape
-LONGEST = 22  # characters below a drawn shape
+LONGEST = 15  # characters per line below a drawn shape
 
 Look = Literal["smooth", "blocky"]
 Tiles = list[tuple[Rgb, str]]  # pictures and their captions
@@ -152,10 +152,13 @@ def recalled_tiles(shown: Shown) -> Tiles:
 def titled(source: str) -> str:
     """A source that fits below a picture: its category by name, a long name cut in its middle."""
     synset, _, model = source.partition("/")
-    told = f"{SYNSETS[synset]} {model}" if model and synset in SYNSETS else source
-    if len(told) > LONGEST:
-        told = f"{told[: LONGEST - 6]}…{told[-5:]}"
-    return told or "no source"
+    lines = [SYNSETS[synset], model] if model and synset in SYNSETS else [source or "no source"]
+    return "\n".join(line if len(line) <= LONGEST else _cut(line) for line in lines)
+
+
+def _cut(text: str) -> str:
+    """Both ends of a model's name tell it apart."""
+    return f"{text[: LONGEST - 6]}…{text[-5:]}"
 
 
 def drawn(grid: NDArray[np.bool_]) -> Rgb:

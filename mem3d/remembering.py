@@ -1,4 +1,4 @@
-"""Where the demo page's visitors remember shapes: each in a copy of his own, or all in one run.
+"""Where the demo page's visitors remember shapes: each in a copy of the memory, or all in one run.
 
 The run that the page was started with is never changed.
 """
@@ -19,7 +19,11 @@ from mem3d.page import Shown
 from mem3d.run_copy import MEMORISED, copy_run, keep_change
 from memstore import Memory
 
-MOST_COPIES = 16  # visitors with memories of their own at once: each takes RAM
+MOST_COPIES = (
+    16  # memories of visitors at once, as each takes RAM; the one not written longest goes
+)
+
+KINDS = ("inserted", "merged", "evicted")
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,19 @@ class Remembered:
         slot: where it is now.
         source: name of the shape there: the pair's own, but for a merge.
         used: slots in use.
+        anew: the visitor's earlier pairs are gone, for many others came since.
     """
 
     kind: str
     slot: int
     source: str
     used: int
+    anew: bool = False
 
     def __str__(self) -> str:
         told = f"The memory now holds {self.used:,} shapes."
+        if self.anew:
+            told += " What you remembered earlier is gone: too many visitors came since."
         if self.kind == "merged":
             return (
                 f"Merged into slot {self.slot} ({self.source or 'no source'}), which holds a "
@@ -78,7 +86,7 @@ class Remembering:
         self._model, self._memory, self._device = model, memory, device
         self._lock = threading.Lock()
         self._folder = Path(tempfile.mkdtemp(prefix="mem3d-demo-"))
-        self._own: dict[int, tuple[Memory, Path]] = {}  # by the identity of the memory
+        self._own: dict[int, tuple[Memory, Path]] = {}  # by identity, the last written last
         self._write, self._state = write, state
         self._shared: Memory | None = None
         if write is not None:
@@ -92,7 +100,7 @@ class Remembering:
         return self._shared is not None
 
     def memory(self, own: Memory | None) -> Memory:
-        """Where a visitor recalls: his own memory if he has one, else everybody's."""
+        """Where a visitor recalls: in the own memory if there is one, else in everybody's."""
         return own or self._shared or self._memory
 
     def remember(
@@ -101,7 +109,7 @@ class Remembering:
         """Write a photo and a shape as a pair.
 
         Args:
-            own: the visitor's memory; None before his first pair.
+            own: the visitor's memory; None before the first pair.
             shown: the photo.
             grid: (R, R, R) bool.
             source: the shape's name, 1 to 128 bytes.
@@ -110,52 +118,55 @@ class Remembering:
             the visitor's own memory (None if all share one), and what became of the pair.
 
         Raises:
-            ValueError: the grid is empty or of another resolution, the name is empty, the encoder
-                answers the photo with zeros, or too many visitors have a memory already.
+            ValueError: the grid is empty or of another resolution, the name is empty, or the
+                encoder answers the photo with zeros.
             memstore.MemstoreError: the name is too long, or the disk refuses.
         """
         source = source.strip()
         if not source:
             raise ValueError("name: got none, want one for the shape")
         with self._lock:
-            if self._shared is None and own is None:
-                own = self._copy()
+            anew = own is not None and own.mode == "closed"
+            if self._shared is None:
+                own = self._copy() if own is None or anew else own
+                self._own[id(own)] = self._own.pop(id(own))  # the last
             memory = self.memory(own)
             device = self._device
             done = memorise_photo(self._model, memory, shown.rgba, grid, source, device=device)
             if self._shared is not None and self._write is not None:
                 self._state = keep_change(self._write, self._model, memory, self._state, [source])
-        kinds = ("inserted", "merged", "evicted")
-        [kind] = [kind for kind in kinds if getattr(done, kind)]
-        row = int(memory.ages.argmin())  # the slot touched last
-        told = Remembered(kind, int(memory.slots[row]), memory.sources[row], done.slots_after)
-        return own, told
+            [kind] = [kind for kind in KINDS if getattr(done, kind)]
+            row = int(memory.ages.argmin())  # the slot touched last
+            slot, there = int(memory.slots[row]), memory.sources[row]
+        return own, Remembered(kind, slot, there, done.slots_after, anew)
 
     def forget(self, own: Memory | None) -> None:
-        """Drop a visitor's memory, for he has left."""
+        """Drop the memory of a visitor who has left."""
         with self._lock:
-            found = self._own.pop(id(own), None)
-        if found is not None:
-            found[0].close()
-            shutil.rmtree(found[1], ignore_errors=True)
+            self._drop(id(own))
 
     def close(self) -> None:
         """Drop all that is temporary, and let the next writer into the run that was written."""
-        for own, _ in list(self._own.values()):
-            self.forget(own)
-        if self._shared is not None:
-            self._shared.close()
+        with self._lock:
+            for key in list(self._own):
+                self._drop(key)
+            if self._shared is not None:
+                self._shared.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _copy(self) -> Memory:
         """A new memory for one visitor."""
-        if len(self._own) >= MOST_COPIES:
-            raise ValueError(
-                f"memory: got {len(self._own)} visitors with one of their own, want fewer; try "
-                "again when one has left"
-            )
+        while len(self._own) >= MOST_COPIES:
+            self._drop(next(iter(self._own)))
         folder = Path(tempfile.mkdtemp(dir=self._folder))
         self._memory.copy_to(folder / "memory")
         memory = Memory.open(folder / "memory", "r+")
         self._own[id(memory)] = memory, folder
         return memory
+
+    def _drop(self, key: int) -> None:
+        """Close a visitor's memory and remove its folder, if there is one."""
+        if key in self._own:
+            memory, folder = self._own.pop(key)
+            memory.close()
+            shutil.rmtree(folder, ignore_errors=True)
