@@ -112,6 +112,7 @@ def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
         event(
             page.photo, asked, told,
             trigger_mode="always_last", api_visibility="private", concurrency_id="network",
+            show_progress_on=[viewer, gallery],
         )  # fmt: skip
     for control in (threshold, look):
         control.change(
@@ -145,7 +146,7 @@ def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> tupl
         told = gr.Markdown(elem_id="remembered")
     button.click(
         page.remember, [name, upload, threshold, visit], [visit, told],
-        api_visibility="private", concurrency_id="network",
+        api_visibility="private", concurrency_id="network", show_progress="minimal",
     )  # fmt: skip
     return name, again
 
@@ -176,7 +177,7 @@ def _memory_tab(page: DemoPage, visit: gr.State, threshold: gr.Slider, tab: gr.T
             )
     found = [current, gallery, number, where]
     asked = [order, number, threshold, visit]
-    told: Any = {"api_visibility": "private"}
+    told: Any = {"api_visibility": "private", "show_progress_on": [gallery]}
     tab.select(page.overview, [threshold, visit], [facts, drawn], **told)
     tab.select(page.browse, asked, found, **told)
     order.input(lambda *args: page.browse(args[0], 1, *args[2:]), asked, found, **told)
