@@ -1,7 +1,10 @@
 """mem3d-cli demo."""
 
 import os
+import signal
 import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,8 +65,6 @@ def demo(
         page = _page(run, which.value, device, write, Path(folder), quiet)
         try:
             _serve(page, host, port, browser)
-        except KeyboardInterrupt:
-            pass  # the way to end it
         finally:
             page.remembering.close()
             if write is not None:
@@ -126,4 +127,7 @@ def _serve(page: "DemoPage", host: str, port: int | None, browser: bool) -> None
         typer.echo(f"{host}: whoever reaches this machine can use the page", err=True)
     blocks, url = launch(page, host, port, browser)
     typer.echo(f"{url}  (Ctrl-C ends it)")
-    blocks.block_thread()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service is ended the same way
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    blocks.close(verbose=False)

@@ -27,6 +27,7 @@ CSS = """
   position: static; max-width: 100%; border: none; padding: 2px 4px 6px; text-align: center;
   white-space: pre-line; opacity: 1; overflow-wrap: anywhere; font-size: 11px; line-height: 1.35;
 }
+#recalled .empty, #stored .empty { min-height: 120px; height: 120px; }
 #where { text-align: center; }
 footer { display: none !important; }
 """
@@ -72,54 +73,68 @@ def layout(page: DemoPage) -> gr.Blocks:
 
 
 def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
-    """Photo and shape beside each other, what was recalled below them."""
+    """Photo and shape beside each other, what was recalled below them; gives the threshold."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            photo = _photo_input()
-            with gr.Row(equal_height=True):
-                seen = gr.Image(
-                    label="What the network saw", interactive=False, height=170, elem_id="seen",
-                    buttons=[], scale=1, min_width=170,
-                )  # fmt: skip
-                with gr.Column(scale=1, min_width=170):
-                    status = gr.Markdown(WELCOME, elem_id="status")
-            gr.Examples(
-                [[str(path)] for path in page.examples], photo, label="Examples", elem_id="examples"
-            )
+            photo, seen, status = _photo_column(page)
         with gr.Column(scale=3, min_width=420):
-            viewer = _viewer("Shape: drag to turn it, scroll to come closer", 440, "shape")
-            with gr.Row():
-                threshold = gr.Slider(
-                    LOWEST, HIGHEST, START, step=0.01, label="Threshold", scale=3,
-                    info="A voxel is full above this occupancy. No network runs.",
-                    elem_id="threshold",
-                )  # fmt: skip
-                look = gr.Radio(["smooth", "blocky"], value="smooth", label="Surface", scale=1)
-            note = gr.Markdown(elem_id="note")
-            with gr.Row():
-                buttons = [
-                    gr.DownloadButton(f"Download {kind}", interactive=False, elem_id=f"get-{kind}")
-                    for kind in FILES
-                ]
+            threshold, look, made = _shape_column()
     gallery = gr.Gallery(
         label="Recalled shapes, most similar first", columns=8, height="auto", object_fit="contain",
         elem_id="recalled", buttons=[],
     )  # fmt: skip
     name, again = _remember_row(page, visit, threshold)
-    made = [viewer, note, *buttons]
     asked, told = [photo, threshold, look, visit], [visit, status, seen, gallery, name, *made]
     for event in (photo.change, again.click):
         event(
             page.photo, asked, told,
             trigger_mode="always_last", api_visibility="private", concurrency_id="network",
-            show_progress_on=[viewer, gallery],
+            show_progress_on=[made[0], gallery],
         )  # fmt: skip
     for control in (threshold, look):
         control.change(
-            page.turned_shape, [threshold, look, visit, viewer], made,
+            page.turned_shape, [threshold, look, visit, made[0]], made,
             trigger_mode="always_last", api_visibility="private", show_progress="hidden",
         )  # fmt: skip
     return threshold
+
+
+def _photo_column(page: DemoPage) -> tuple[gr.Image, gr.Image, gr.Markdown]:
+    """Photo, what the network saw of it, what is said of it."""
+    photo = gr.Image(
+        label=f"Photo of one object, at most {MAX_BYTES >> 20} MB", type="filepath",
+        image_mode=None, sources=["upload", "clipboard"], height=300, elem_id="photo", buttons=[],
+    )  # fmt: skip
+    # Gradio would open the file itself and fail in words of its own; mem3d reads it, and says why.
+    photo.preprocess = lambda payload: None if payload is None else payload.path
+    with gr.Row(equal_height=True):
+        seen = gr.Image(
+            label="What the network saw", interactive=False, height=170, elem_id="seen",
+            buttons=[], scale=1, min_width=170,
+        )  # fmt: skip
+        with gr.Column(scale=1, min_width=170):
+            status = gr.Markdown(WELCOME, elem_id="status")
+    examples = [[str(path)] for path in page.examples]
+    gr.Examples(examples, photo, label="Examples", elem_id="examples")
+    return photo, seen, status
+
+
+def _shape_column() -> tuple[gr.Slider, gr.Radio, list[Any]]:
+    """Threshold and look; and what `DemoPage.shape` answers, in its order."""
+    viewer = _viewer("Shape: drag to turn it, scroll to come closer", 440, "shape")
+    with gr.Row():
+        threshold = gr.Slider(
+            LOWEST, HIGHEST, START, step=0.01, label="Threshold", scale=3, elem_id="threshold",
+            info="A voxel is full above this occupancy. No network runs.",
+        )  # fmt: skip
+        look = gr.Radio(["smooth", "blocky"], value="smooth", label="Surface", scale=1)
+    note = gr.Markdown(elem_id="note")
+    with gr.Row():
+        buttons = [
+            gr.DownloadButton(f"Download {kind}", interactive=False, elem_id=f"get-{kind}")
+            for kind in FILES
+        ]
+    return threshold, look, [viewer, note, *buttons]
 
 
 def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> tuple[Any, Any]:
@@ -137,7 +152,7 @@ def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> tupl
         with gr.Row():
             name = gr.Textbox(label="Name", max_lines=1, max_length=128, elem_id="name", scale=2)
             upload = gr.File(
-                label="Its true shape, if you have it (.binvox)", file_types=[".binvox"], height=90,
+                label="Its true shape, if at hand (.binvox)", file_types=[".binvox"], height=130,
                 elem_id="binvox", scale=2,
             )  # fmt: skip
             with gr.Column(scale=1, min_width=160):
@@ -152,9 +167,8 @@ def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> tupl
 
 
 def _memory_tab(page: DemoPage, visit: gr.State, threshold: gr.Slider, tab: gr.Tab) -> None:
-    """Facts, histograms, and the shapes page by page with the picked one beside them."""
+    """Facts, the shapes page by page, and beside them the picked one and histograms."""
     facts = gr.Markdown(elem_id="facts")
-    current = gr.State(None)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=420):
             with gr.Row():
@@ -175,27 +189,19 @@ def _memory_tab(page: DemoPage, visit: gr.State, threshold: gr.Slider, tab: gr.T
             drawn = gr.Image(
                 show_label=False, interactive=False, elem_id="histograms", buttons=[], height="auto"
             )
-    found = [current, gallery, number, where]
-    asked = [order, number, threshold, visit]
+    current = gr.State(None)
+    asked, found = [order, number, threshold, visit], [current, gallery, number, where]
     told: Any = {"api_visibility": "private", "show_progress_on": [gallery]}
     tab.select(page.overview, [threshold, visit], [facts, drawn], **told)
-    tab.select(page.browse, asked, found, **told)
-    order.input(lambda *args: page.browse(args[0], 1, *args[2:]), asked, found, **told)
-    number.submit(page.browse, asked, found, **told)
-    before.click(lambda *args: page.browse(args[0], args[1] - 1, *args[2:]), asked, found, **told)
-    after.click(lambda *args: page.browse(args[0], args[1] + 1, *args[2:]), asked, found, **told)
+    for event, turn in (
+        (tab.select, page.browse),
+        (number.submit, page.browse),
+        (order.input, lambda order, _, *rest: page.browse(order, 1, *rest)),
+        (before.click, lambda order, number, *rest: page.browse(order, number - 1, *rest)),
+        (after.click, lambda order, number, *rest: page.browse(order, number + 1, *rest)),
+    ):
+        event(turn, asked, found, **told)
     gallery.select(page.picked, [current, visit], [visit, viewer, named], **told)
-
-
-def _photo_input() -> gr.Image:
-    """Where a photo is dropped; gives the upload's path."""
-    photo = gr.Image(
-        label=f"Photo of one object, at most {MAX_BYTES >> 20} MB", type="filepath",
-        image_mode=None, sources=["upload", "clipboard"], height=300, elem_id="photo", buttons=[],
-    )  # fmt: skip
-    # Gradio would open the file itself and fail in words of its own; mem3d reads it, and says why.
-    photo.preprocess = lambda payload: None if payload is None else payload.path
-    return photo
 
 
 def _viewer(label: str, height: int, elem_id: str) -> gr.Model3D:

@@ -3,8 +3,10 @@
 A method takes and gives what its controls show, so that a test can call it without a browser.
 """
 
+import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,18 +47,19 @@ class Visit:
 
     shown: Shown | None = None
     own: Memory | None = None
-    _folder: tempfile.TemporaryDirectory[str] | None = None
+    _folder: Path | None = None
 
     def folder(self, root: Path) -> Path:
-        """Of the files made for this visitor; goes with the visit."""
+        """Of the files made for this visitor; goes with the visit, whoever drops that."""
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(dir=root, ignore_cleanup_errors=True)
-        return Path(self._folder.name)
+            self._folder = Path(tempfile.mkdtemp(dir=root))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder
 
     def end(self) -> None:
         """Drop the files."""
         if self._folder is not None:
-            self._folder.cleanup()
+            shutil.rmtree(self._folder, ignore_errors=True)
         self.shown = self.own = self._folder = None
 
 
@@ -140,7 +143,7 @@ class DemoPage:
         except FORESEEN as error:
             return [visit, f"⚠️ **Not remembered.** {error}"]
         self.tell(f"{visit.shown.name}: {told.kind}, slot {told.slot}")
-        return [visit, f"✅ {told} Reconstruct again to see it recalled."]
+        return [visit, f"{told} Reconstruct again to see it recalled."]
 
     def browse(self, order: Order, number: float, threshold: float, visit: Visit) -> Any:
         """Turn to a page of the memory: page, its pictures, its number, where one is."""

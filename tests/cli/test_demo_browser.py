@@ -1,5 +1,6 @@
 """The demo page in a real browser, served by the real command: `make browser` installs both."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -45,9 +46,13 @@ main()
 @pytest.fixture(scope="module")
 def server(trained, tmp_path_factory):
     """(address, log file) of the running command."""
-    log = tmp_path_factory.mktemp("server") / "log"
+    log, temporary = tmp_path_factory.mktemp("server") / "log", tmp_path_factory.mktemp("temporary")
+    environment = {**os.environ, "TMPDIR": str(temporary)}
     command = [sys.executable, "-u", "-c", SERVER, "demo", str(trained[0])]
-    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+    with (
+        log.open("w") as out,
+        subprocess.Popen(command, stdout=out, stderr=out, env=environment) as process,
+    ):
         try:
             while not (found := re.search(r"http://\S+", log.read_text())):
                 assert process.poll() is None, log.read_text()
@@ -55,6 +60,8 @@ def server(trained, tmp_path_factory):
             yield found[0], log
         finally:
             process.terminate()
+    assert process.returncode == 0, log.read_text()
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +171,7 @@ def test_a_photo_becomes_a_shape_that_turns_and_is_downloaded(visitor, server, t
 
 def test_a_bad_file_is_told_and_takes_the_old_shape_away(visitor, server, tmp_path):
     page = visitor()
-    give(page, save_photo(tmp_path / "good.png", 2))
+    page.locator("#examples button").first.click()
     says(page, "#note", "voxel")
     (tmp_path / "bad.png").write_text("no picture at all")
     page.get_by_label("Clear").or_(page.get_by_label("Remove Image")).first.click()

@@ -29,6 +29,7 @@ COMMANDS = (
     ["reconstruct", "--help"],
     ["study", "--help"],
     ["robustness", "--help"],
+    ["demo", "--help"],
 )
 
 
