@@ -76,6 +76,8 @@ def _stay_offline(folder: str) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "gradio")
+    for name in ("NO_PROXY", "no_proxy"):  # gradio asks itself whether it has started
+        os.environ[name] = ",".join([*LOOPBACK, *filter(None, [os.environ.get(name)])])
 
 
 def _check_extra() -> None:

@@ -50,6 +50,7 @@ def launch(page: DemoPage, host: str, port: int | None, browser: bool) -> tuple[
         ssr_mode=False,
         pwa=False,
         enable_monitoring=False,
+        _frontend=False,  # else it asks itself for the page, and gives up if that takes 3 seconds
         theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"]),
         css=CSS,
     )

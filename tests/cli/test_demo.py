@@ -10,7 +10,8 @@ from memstore import ExtraMissingError, PathExistsError
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
     """What the command sets, put back afterwards."""
-    for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_OFFLINE", "GRADIO_TEMP_DIR"):
+    names = ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_OFFLINE", "GRADIO_TEMP_DIR", "NO_PROXY")
+    for name in (*names, "no_proxy"):
         monkeypatch.setenv(name, "")
 
 
