@@ -5,11 +5,12 @@ STAMP := $(VENV)/.installed
 # A chair of the test set, rendered from its first camera.
 DEMO_PHOTO := demo/shapes/ShapeNetRendering/03001627/0000005/rendering/00.png
 
-.PHONY: help demo test lint check bench docs fuzz clean
+.PHONY: help demo test browser lint check bench docs fuzz clean
 
 help:
 	@echo "make demo   make shapes, train a small model, evaluate it, reconstruct (about 8 minutes)"
 	@echo "make test   run the tests"
+	@echo "make browser  try the demo page in a headless Chromium (Debian: installed if missing)"
 	@echo "make lint   formatting, lint, types, who imports whom"
 	@echo "make check  lint and test"
 	@echo "make bench  time the memory against plain FAISS and a naive layout (2 minutes)"
@@ -32,6 +33,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest
+
+browser: $(STAMP)
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[browser]"
+	command -v chromium || (apt-get update && apt-get install -y chromium)
+	$(BIN)/pytest tests/cli/test_demo_browser.py tests/cli/test_demo_page.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ import typer
 
 from mem3d_cli.console import Command, Commands, add_command, printable
 from mem3d_cli.data import data_app
+from mem3d_cli.demo import demo
 from mem3d_cli.evaluate import evaluate
 from mem3d_cli.export import export
 from mem3d_cli.memorise import memorise
@@ -33,7 +34,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 command: Command
 for command in (
-    *(train, evaluate, reconstruct, memorise, rekey, study, robustness),
+    *(train, evaluate, reconstruct, demo, memorise, rekey, study, robustness),
     *(publish, export),
 ):
     add_command(app, command)

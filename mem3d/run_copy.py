@@ -71,6 +71,42 @@ def copy_run(
     return made
 
 
+def keep_change(
+    out: str | Path, model: Mem3D, memory: Memory, state: checkpoint.State, sources: list[str]
+) -> checkpoint.State:
+    """Save what was written to the memory of a run that `copy_run` made.
+
+    The names come first: whenever this dies, the run owns up to all that its memory may hold.
+
+    Args:
+        out: folder of the copy.
+        model: its weights are written as they are.
+        memory: the copy's, open to be written.
+        state: of the copy's checkpoint.
+        sources: names of the pairs that were written.
+
+    Returns:
+        what the new checkpoint says of itself.
+
+    Raises:
+        ValueError: run.json is not as copy_run left it.
+        memstore.MemstoreError: the disk refuses.
+    """
+    described = _description(out)
+    changes = _changes(out, described)
+    try:
+        last = changes[-1]
+        last["sources"] = list(dict.fromkeys([*last["sources"], *sources]))
+        last["pictures"] += len(sources)
+    except (LookupError, TypeError) as error:
+        raise _damaged(out, error) from error
+    write_atomic(Path(out) / "run.json", json.dumps(described, indent=2).encode())
+    made = replace(state, snapshot=memory.commit(MEMORISED))
+    checkpoint.save(Path(out) / BEST, made, model)
+    memory.expire(keep=1)  # no checkpoint names what was before
+    return made
+
+
 def memorised_sources(run: str | Path) -> set[str]:
     """Families of all shapes that were memorised on the way to a run, also merged and evicted.
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -21,6 +22,16 @@ def real_data() -> Path:
     if not (folder / "r2n2_real").is_dir():
         pytest.skip(f"no real data at {folder}; set MEM3D_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
+    """Folder, model, memory and state of a run that knows three shapes; read-only by agreement."""
+    from mem3d.checkpoint import load
+    from tests.demo_run import make_run
+
+    folder = make_run(tmp_path_factory.mktemp("demo") / "run")
+    return folder, *load(folder)
 
 
 @pytest.fixture(scope="session")
