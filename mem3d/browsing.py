@@ -4,6 +4,7 @@ Only looks: `Memory.reads` counts what a network recalled, and nothing here adds
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -93,7 +94,7 @@ def _ranks(
     memory: Memory, order: Order, present: Present | None
 ) -> tuple[NDArray[np.float64], str]:
     """(n,) what each used slot is ranked by, highest first, and its unit, "" if not to be told."""
-    plain = {
+    plain: dict[str, Callable[[], NDArray[np.int64]]] = {
         "most read": lambda: memory.reads,
         "newest": lambda: -memory.ages,
         "oldest": lambda: memory.ages,
