@@ -52,6 +52,7 @@ def demo(
 
     Needs the extra: pip install 'mem3d[demo]'. Nothing is fetched from elsewhere, and RUN is not
     changed. Library: mem3d.page, mem3d.browsing, mem3d.remembering.
+
     Example: mem3d-cli demo runs/first
     """
     from memstore.files import check_free

@@ -23,6 +23,7 @@ def export(
     "memstore export".
 
     Library: mem3d.exporting.export_programs.
+
     Example: mem3d-cli export runs/first served
     """
     from mem3d.exporting import export_programs

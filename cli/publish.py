@@ -29,6 +29,7 @@ def publish(
     without --repo. The memory holds the training shapes themselves: mind their licence.
 
     Library: mem3d.publishing.publish, mem3d.hub.upload.
+
     Example: mem3d-cli publish runs/first published
     """
     from mem3d import hub, publishing

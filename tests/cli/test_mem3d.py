@@ -60,7 +60,7 @@ def test_evaluate_prints_a_table_or_json(run, tmp_path):
 def test_reconstruct_writes_files_and_tells_what_was_recalled(run, tmp_path):
     Image.fromarray(picture(3)).save(tmp_path / "thing.png")
     done = call("reconstruct", run, tmp_path / "thing.png", "--out", tmp_path / "out", "--json")
-    [row] = json.loads(done.stdout)
+    [row] = json.loads(done.stdout)["photos"]
     assert (tmp_path / "out" / "thing.png").is_file()
     assert set(row) == {"photo", "background", "files", "voxels", "recalled"}
     assert row["background"] == "masked"

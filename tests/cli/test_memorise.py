@@ -92,7 +92,7 @@ def test_one_photo_is_recalled_afterwards(run, pair, tmp_path):
     assert shown.exit_code == 0, shown.output
     assert "1 pairs written: 1 inserted" in shown.stdout and "of 99" in shown.stdout
     rows = call("reconstruct", out, photo, "--out", tmp_path / "shapes", "--json", "--quiet").stdout
-    [row] = json.loads(rows)
+    [row] = json.loads(rows)["photos"]
     assert row["recalled"][0]["source"] == "chair"
     assert row["recalled"][0]["cosine"] == pytest.approx(1, abs=1e-4)
     _, memory, state = checkpoint.load(out)
