@@ -86,8 +86,7 @@ def train(
     Raises:
         ValueError: there is nothing to train on, the folder belongs to another run, the
             backgrounds are not the preset's, patience has no validation to look at, a batch has
-            fewer images than there are processes, the cache is of something else, or tensorboard
-            is not installed.
+            fewer images than there are processes, the cache is another's, or tensorboard missing.
         DivergedError: a ValueError too: the loss or a feature is no longer finite.
         memstore.MemstoreError: the memory cannot be written, or another process writes it.
     """
