@@ -131,7 +131,7 @@ class ShapeEncoder(nn.Module):
         c_BH = h_BH
         for k in range(projections.shape[1]):
             gates = projections[:, k]
-            if k:  # there is no state yet before the first prior: it adds nothing
+            if k or torch.is_grad_enabled():  # before the first prior the state is 0: nothing
                 gates = gates + functional.linear(h_BH, weight_hh)
             keep, forget, new, show = gates.chunk(4, dim=1)
             c_next = forget.sigmoid() * c_BH + keep.sigmoid() * new.tanh()
