@@ -17,7 +17,9 @@ CSS = """
 #examples .gallery { gap: 6px; }
 #examples .gallery-item .container { width: 64px; height: 64px; }
 #recalled, #stored { height: auto !important; }
-#recalled > :not(.wrap), #stored > :not(.wrap) { position: static !important; height: auto !important; }
+#recalled > :not(.wrap), #stored > :not(.wrap) {
+  position: static !important; height: auto !important;
+}
 #recalled .grid-wrap, #stored .grid-wrap { min-height: 0; max-height: none; padding-top: 6px; }
 #recalled .grid-container, #stored .grid-container { padding-top: 0; }
 #recalled .thumbnail-item, #stored .thumbnail-item {

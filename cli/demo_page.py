@@ -201,7 +201,7 @@ def _present(visit: Visit, threshold: float) -> Present | None:
 
 def _camera(viewer: Any) -> Turned:
     """The viewer's camera, if it is a whole one."""
-    place = getattr(viewer, "camera_position", None) or ()
+    place: list[Any] = list(getattr(viewer, "camera_position", None) or ())
     if len(place) == 3 and all(isinstance(number, int | float) for number in place):
         return float(place[0]), float(place[1]), float(place[2])
     return None

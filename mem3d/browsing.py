@@ -94,13 +94,13 @@ def _ranks(
 ) -> tuple[NDArray[np.float64], str]:
     """(n,) what each used slot is ranked by, highest first, and its unit, "" if not to be told."""
     plain = {
-        "most read": lambda: memory.reads,
-        "newest": lambda: -memory.ages,
-        "oldest": lambda: memory.ages,
-        "slot": lambda: -memory.slots,
+        "most read": memory.reads,
+        "newest": -memory.ages,
+        "oldest": memory.ages,
+        "slot": -memory.slots,
     }
     if order in plain:
-        return plain[order]().astype(np.float64), ""
+        return plain[order].astype(np.float64), ""
     if order not in ORDERS:
         raise ValueError(f"order: got {order!r}, want one of {ORDERS}")
     if present is None:

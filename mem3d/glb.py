@@ -31,10 +31,11 @@ def write_glb(path: Path, mesh: Mesh, *, is_rounded: bool) -> None:
     if not is_rounded:  # corners that are shared would share a normal
         vertices = vertices[faces].reshape(-1, 3)
         faces = np.arange(faces.size, dtype=np.int32).reshape(-1, 3)
-    material = trimesh.visual.material.PBRMaterial(
+    visual: Any = trimesh.visual  # typed in part only
+    material = visual.material.PBRMaterial(
         name="shape", baseColorFactor=COLOR, metallicFactor=0.0, roughnessFactor=ROUGHNESS
     )
-    look = trimesh.visual.TextureVisuals(material=material)
+    look = visual.TextureVisuals(material=material)
     solid = trimesh.Trimesh(vertices, faces, visual=look, process=False)
     data: Any = solid.export(file_type="glb", include_normals=True)
     write_atomic(path, data)
