@@ -74,9 +74,10 @@ def demo(
 
 def _stay_offline(folder: str) -> None:
     """Tell gradio, before it is imported, to ask nobody anything and to keep its files together."""
+    uploads = Path(folder) / "gradio"  # demo_page.UPLOADS, which cannot be imported yet
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "gradio")
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     for name in ("NO_PROXY", "no_proxy"):  # gradio asks itself whether it has started
         os.environ[name] = ",".join([*LOOPBACK, *filter(None, [os.environ.get(name)])])
 

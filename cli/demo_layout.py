@@ -17,7 +17,9 @@ CSS = """
 #examples .gallery { gap: 6px; }
 #examples .gallery-item .container { width: 64px; height: 64px; }
 #recalled, #stored { height: auto !important; }
-#recalled > *, #stored > * { position: static !important; height: auto !important; }
+#recalled > :not(.wrap), #stored > :not(.wrap) {
+  position: static !important; height: auto !important;
+}
 #recalled .grid-wrap, #stored .grid-wrap { min-height: 0; max-height: none; padding-top: 6px; }
 #recalled .grid-container, #stored .grid-container { padding-top: 0; }
 #recalled .thumbnail-item, #stored .thumbnail-item {
@@ -86,11 +88,12 @@ def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
     )  # fmt: skip
     name, again = _remember_row(page, visit, threshold)
     asked, told = [photo, threshold, look, visit], [visit, status, seen, gallery, name, *made]
+    # Without preprocess=False gradio would open the photo itself and fail in words of its own.
     for event in (photo.change, again.click):
         event(
-            page.photo, asked, told,
+            lambda upload, *rest: page.photo(upload and upload["path"], *rest), asked, told,
             trigger_mode="always_last", api_visibility="private", concurrency_id="network",
-            show_progress_on=[made[0], gallery],
+            show_progress_on=[made[0], gallery], preprocess=False,
         )  # fmt: skip
     for control in (threshold, look):
         control.change(
@@ -106,8 +109,6 @@ def _photo_column(page: DemoPage) -> tuple[gr.Image, gr.Image, gr.Markdown]:
         label=f"Photo of one object, at most {MAX_BYTES >> 20} MB", type="filepath",
         image_mode=None, sources=["upload", "clipboard"], height=300, elem_id="photo", buttons=[],
     )  # fmt: skip
-    # Gradio would open the file itself and fail in words of its own; mem3d reads it, and says why.
-    photo.preprocess = lambda payload: None if payload is None else payload.path
     with gr.Row(equal_height=True):
         seen = gr.Image(
             label="What the network saw", interactive=False, height=170, elem_id="seen",

@@ -33,6 +33,7 @@ FORESEEN = (ValueError, OSError, MemstoreError)
 WELCOME = "Drop a photo of one object, or click an example below."
 Turned = tuple[float, float, float] | None  # two angles in degrees, distance
 VIEW = (35.0, 65.0, 1.9)
+UPLOADS = "gradio"  # folder within the page's, where gradio puts them
 FILES = ("glb", "binvox", "npz")
 
 
@@ -138,7 +139,7 @@ class DemoPage:
         if visit.shown is None:
             return [visit, "⚠️ There is no photo yet."]
         try:
-            grid = read_shape(upload) if upload else visit.shown.grid(threshold)
+            grid = read_shape(self._uploaded(upload)) if upload else visit.shown.grid(threshold)
             visit.own, told = self.remembering.remember(visit.own, visit.shown, grid, name)
         except FORESEEN as error:
             return [visit, f"⚠️ **Not remembered.** {error}"]
@@ -177,8 +178,15 @@ class DemoPage:
         visit.end()
 
     def _show(self, path: str, visit: Visit) -> Shown:
-        memory = self._memory(visit)
-        return show(self.model, memory, path, background=self.background, device=self.device)
+        memory, photo = self._memory(visit), self._uploaded(path)
+        return show(self.model, memory, photo, background=self.background, device=self.device)
+
+    def _uploaded(self, path: str) -> Path:
+        """The path of an upload; whoever writes requests by hand can name any path."""
+        found = Path(path).resolve()
+        if not found.is_relative_to((self.folder / UPLOADS).resolve()):
+            raise ValueError(f"{found.name}: got a file that was not uploaded, want one that was")
+        return found
 
     def _memory(self, visit: Visit) -> Memory:
         return self.remembering.memory(visit.own)
@@ -193,7 +201,7 @@ def _present(visit: Visit, threshold: float) -> Present | None:
 
 def _camera(viewer: Any) -> Turned:
     """The viewer's camera, if it is a whole one."""
-    place: Any = getattr(viewer, "camera_position", None) or ()
+    place: list[Any] = list(getattr(viewer, "camera_position", None) or ())
     if len(place) == 3 and all(isinstance(number, int | float) for number in place):
         return float(place[0]), float(place[1]), float(place[2])
     return None

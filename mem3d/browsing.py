@@ -4,7 +4,6 @@ Only looks: `Memory.reads` counts what a network recalled, and nothing here adds
 """
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -94,14 +93,14 @@ def _ranks(
     memory: Memory, order: Order, present: Present | None
 ) -> tuple[NDArray[np.float64], str]:
     """(n,) what each used slot is ranked by, highest first, and its unit, "" if not to be told."""
-    plain: dict[str, Callable[[], NDArray[np.int64]]] = {
-        "most read": lambda: memory.reads,
-        "newest": lambda: -memory.ages,
-        "oldest": lambda: memory.ages,
-        "slot": lambda: -memory.slots,
+    plain = {
+        "most read": memory.reads,
+        "newest": -memory.ages,
+        "oldest": memory.ages,
+        "slot": -memory.slots,
     }
     if order in plain:
-        return plain[order]().astype(np.float64), ""
+        return plain[order].astype(np.float64), ""
     if order not in ORDERS:
         raise ValueError(f"order: got {order!r}, want one of {ORDERS}")
     if present is None:

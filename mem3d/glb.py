@@ -27,11 +27,11 @@ def write_glb(path: Path, mesh: Mesh, *, is_rounded: bool) -> None:
         raise ValueError(f"{path}: got a mesh without faces, want at least one")
     import trimesh  # imported late: about a second, and only exporting needs it
 
-    visual: Any = trimesh.visual  # its classes are not typed
     vertices, faces = mesh.vertices, mesh.faces
     if not is_rounded:  # corners that are shared would share a normal
         vertices = vertices[faces].reshape(-1, 3)
         faces = np.arange(faces.size, dtype=np.int32).reshape(-1, 3)
+    visual: Any = trimesh.visual  # typed in part only
     material = visual.material.PBRMaterial(
         name="shape", baseColorFactor=COLOR, metallicFactor=0.0, roughnessFactor=ROUGHNESS
     )

@@ -85,7 +85,6 @@ class Remembering:
         """
         self._model, self._memory, self._device = model, memory, device
         self._lock = threading.Lock()
-        self._folder = Path(tempfile.mkdtemp(prefix="mem3d-demo-"))
         self._own: dict[int, tuple[Memory, Path]] = {}  # by identity, the last written last
         self._write, self._state = write, state
         self._shared: Memory | None = None
@@ -93,6 +92,7 @@ class Remembering:
             record = {"kind": MEMORISED, "by": "demo", "pictures": 0, "sources": []}
             self._state = copy_run(run, write, model, memory, state, lambda _: record)
             self._shared = Memory.open(write / "memory", "r+")
+        self._folder = Path(tempfile.mkdtemp(prefix="mem3d-demo-"))  # last: close() removes it
 
     @property
     def shared(self) -> bool:

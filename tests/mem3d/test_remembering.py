@@ -1,6 +1,7 @@
 """Where visitors of the demo page remember shapes."""
 
 import json
+import tempfile
 
 import numpy as np
 import pytest
@@ -109,7 +110,9 @@ def test_a_run_can_be_written_that_all_share(trained, shown, tmp_path):
     Memory.open(tmp_path / "more" / "memory", "r+").close()  # no lock is left
 
 
-def test_a_run_is_never_written_over(trained):
+def test_a_run_is_never_written_over(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder, model, memory, state = trained
     with pytest.raises(MemstoreError, match="exists already"):
         Remembering(folder, model, memory, state, write=folder)
+    assert list(tmp_path.iterdir()) == []
