@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mem3d.pose_trunk import guess_layers
+
 _NOISE = 0.1  # deviation of a training extent's logarithm from the true one
 _LEAST = 1 / 32  # of a side: no extent is guessed smaller
 
@@ -22,15 +24,9 @@ _LEAST = 1 / 32  # of a side: no extent is guessed smaller
 class ExtentHead(nn.Module):
     """Two layers from one vector per image, as the camera's, to the extents along x, y and z."""
 
-    def __init__(self, features: int, hidden: int = 256, dropout: float = 0.2) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(features, hidden),
-            nn.LayerNorm(hidden),  # a batch may be a single image
-            nn.ReLU(True),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, 3),
-        )
+        self.layers = guess_layers(features, 3)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, 3) in [1/32, 1], shares of the grid's side along x, y, z; the largest is 1."""

@@ -36,6 +36,19 @@ def width(side: int, channels: int) -> int:
     return channels * 4 // 3 * side**2
 
 
+def guess_layers(
+    inputs: int, outputs: int, hidden: int = 256, dropout: float = 0.2
+) -> nn.Sequential:
+    """What both heads are: two layers, normalised by image since a batch may be a single one."""
+    return nn.Sequential(
+        nn.Linear(inputs, hidden),
+        nn.LayerNorm(hidden),
+        nn.ReLU(True),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, outputs),
+    )
+
+
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
     return [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mem3d.pose_trunk import guess_layers
+
 BINS = 36
 _SHARPNESS = 48.0  # of the true azimuth's bump over the bins: a deviation of about 8 degrees
 # What elevation, log distance, right and down are centred on and scaled by.
@@ -22,15 +24,9 @@ _SCALE = (0.10, 0.30, 0.05, 0.05)
 class ViewpointHead(nn.Module):
     """Two layers from one vector per image to azimuth bins and four numbers."""
 
-    def __init__(self, features: int, hidden: int = 256, dropout: float = 0.2) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(features, hidden),
-            nn.LayerNorm(hidden),  # a batch may be a single image
-            nn.ReLU(True),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, BINS + 4),
-        )
+        self.layers = guess_layers(features, BINS + 4)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, A + 4): scores of the azimuth's bins, then elevation and the rest, scaled."""
