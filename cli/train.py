@@ -68,7 +68,7 @@ def train(  # long: half of it are the options
         str,
         typer.Option(
             help="small: about an hour of a CPU core with 4,000 shapes; best: what is recalled is "
-            "stretched and weighed, two hours with 7,000; paper: full size, a GPU; demo: minutes; "
+            "stretched and weighed, 90 minutes with 6,300; paper: full size, a GPU; demo: minutes; "
             "tiny: to try the commands."
         ),
     ] = "small",
