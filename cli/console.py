@@ -194,6 +194,14 @@ def warn_of_random_stem(preset: str, is_random: bool) -> None:
         )
 
 
+def warn_of_short_floats(preset: "Preset", device: str) -> None:
+    """Say on stderr that a run that asks for bfloat16 computes in float32 here."""
+    from mem3d.machine import computes_bfloat16
+
+    if preset.train.precision == "bfloat16" and not computes_bfloat16(device):
+        typer.echo("precision: this CPU has no bfloat16, so float32 is computed instead", err=True)
+
+
 def open_data(
     root: Path,
     subset: "Literal['train', 'val', 'test'] | None",

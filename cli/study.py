@@ -21,6 +21,7 @@ from mem3d_cli.console import (
     resumable,
     set_threads,
     warn_of_random_stem,
+    warn_of_short_floats,
 )
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def study(  # long: half of it are the options
     chosen = changed(named_preset(preset, is_random, wishes), change or [])
     if not quiet:
         warn_of_random_stem(preset, is_random)
+        warn_of_short_floats(chosen, device)
     with resumable(out):
         learning = open_learning(data, extra or [], split, quiet)
         found = Study(

@@ -26,6 +26,7 @@ from mem3d_cli.console import (
     resumable,
     set_threads,
     warn_of_random_stem,
+    warn_of_short_floats,
 )
 from mem3d_cli.tables import training_summary
 
@@ -171,6 +172,7 @@ def train(  # long: half of it are the options
             validation = open_data(root, "val", split, quiet, views=1)
         if not quiet:
             warn_of_random_stem(preset, is_random)
+            warn_of_short_floats(chosen, own_device)
         with progress_bar(quiet, "training") as show:
             row = train_network(
                 learning,

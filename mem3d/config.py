@@ -139,7 +139,7 @@ class TrainConfig:
     workers: int = 2  # loader processes
     seed: int = 0
     view_seed: int | None = None  # of the augmented pictures; None: `seed`
-    precision: Precision = "float32"  # of the forward pass in training; weights are float32
+    precision: Precision = "float32"  # of the forward pass in training, where the device has it
     accumulate: int = 1  # batches whose gradients make one optimiser step
     patience: int = 0  # end after so many validations without a better IoU; 0 = never
     schedule: RateSchedule = "halve"  # of the learning rate: at `halve_at`, or half a cosine to 0

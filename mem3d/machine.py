@@ -1,4 +1,4 @@
-"""What ran: the code's version and commit, the command, the processor."""
+"""What ran: the code's version and commit, the command, the processor and what it can."""
 
 import ctypes
 import os
@@ -30,6 +30,20 @@ def keep_freed_memory() -> None:
     mallopt(_M_TOP_PAD, 2**28)
 
 
+def computes_bfloat16(device: str) -> bool:
+    """Whether a device multiplies bfloat16 as such.
+
+    A CPU without instructions for it goes through a routine that is 100 times slower than float32
+    (convolutions on a first-generation EPYC: 6.8 s against .02).
+    """
+    if torch.device(device).type != "cpu":
+        return True
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):  # a build of torch without that library
+        return False
+
+
 def described() -> dict[str, Any]:
     """Version, commit, command and machine, JSON-able; None for what cannot be told."""
     try:
@@ -45,6 +59,7 @@ def described() -> dict[str, Any]:
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "cpu_bfloat16": computes_bfloat16("cpu"),
     }
 
 

@@ -37,8 +37,8 @@ class Refiner(nn.Module):
         self.from_priors = self.from_cosines = None
         if config.fuse:
             self.shown = min(config.priors, SHOWN)
-            means = 2 if config.stretch else 1
-            self.from_priors = nn.Conv3d(self.shown + means, width, 2, stride=2, bias=False)
+            grids = (self.shown + 1) * (2 if config.stretch else 1)
+            self.from_priors = nn.Conv3d(grids, width, 2, stride=2, bias=False)
             self.from_cosines = nn.Linear(self.shown, width, bias=False)
         self.gate = Gate(width) if config.gate else None
         self.pixels = None
@@ -70,8 +70,8 @@ class Refiner(nn.Module):
             images: (B, 3, S, S) as the encoder takes them.
             maps: (B, F, S/8, S/8) of the encoder, before it pools.
             viewpoints: (B, 5); they and the images are needed to look voxels up in the picture.
-            laid: (B, K, R, R, R) recalled grids stretched, which are looked at in their place, but
-                for one mean of them as they were; None if the network stretches none.
+            laid: (B, K, R, R, R) recalled grids stretched, which are looked at beside them; None if
+                the network stretches none.
 
         Returns:
             (B, R, R, R); and (B, K) logarithms of the gate's weights, None without a gate.
@@ -86,9 +86,9 @@ class Refiner(nn.Module):
             if self.gate is not None:
                 log_weights = self.gate(total, recalled, laid)
                 weights = log_weights.exp() * (weights != 0)
-            grids, best = shown(recalled.priors if laid is None else laid, weights, self.shown)
+            grids, best = shown(recalled.priors, weights, self.shown)
             if laid is not None:
-                grids = torch.cat([grids, mean_of(recalled.priors, weights)[:, None]], dim=1)
+                grids = torch.cat([grids, shown(laid, weights, self.shown)[0]], dim=1)
             total = total + self.from_priors(grids)
             total = total + self.from_cosines(best)[:, :, None, None, None]
         logits = self.last(self.blocks(self.first(total)))

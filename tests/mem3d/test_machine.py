@@ -1,6 +1,8 @@
 """What a checkout and a machine tell of themselves."""
 
-from mem3d.machine import commit, described, processor
+import torch
+
+from mem3d.machine import commit, computes_bfloat16, described, processor
 
 HASH = "0123456789abcdef" * 2 + "01234567"
 
@@ -26,3 +28,10 @@ def test_the_processor_has_a_name(tmp_path):
     assert processor(tmp_path / "cpuinfo") == "A Chip 9"
     processor(tmp_path / "absent")  # whatever it is, no error
     assert {"version", "commit", "command", "threads", "processor"} <= described().keys()
+
+
+def test_what_multiplies_bfloat16(monkeypatch):
+    assert computes_bfloat16("cuda:0")
+    for can in (True, False):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda can=can: can)
+        assert computes_bfloat16("cpu") is can

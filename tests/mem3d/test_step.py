@@ -61,7 +61,8 @@ def test_weights_change_with_the_last_part_only(data):
         assert torch.equal(run.model.decoder.layers[0].weight, before) == (forward == 0)
 
 
-def test_bfloat16_computes_so_and_keeps_float32(data):
+def test_bfloat16_computes_so_and_keeps_float32(data, monkeypatch):
+    monkeypatch.setattr("mem3d.step.computes_bfloat16", lambda device: True)
     exact, short = fresh(rate=0.1), fresh(rate=0.1)
     seen = []
     short.model.decoder.register_forward_hook(lambda *found: seen.append(found[-1].dtype))
@@ -73,6 +74,15 @@ def test_bfloat16_computes_so_and_keeps_float32(data):
     assert seen == [torch.bfloat16] * 2
     assert {p.dtype for p in short.model.parameters()} == {torch.float32}
     assert short.memory.keys(short.memory.slots).dtype == np.float32
+
+
+def test_without_bfloat16_in_the_processor_float32_is_computed(data, monkeypatch):
+    monkeypatch.setattr("mem3d.step.computes_bfloat16", lambda device: False)
+    found = []
+    for precision in ("float32", "bfloat16"):
+        run, config = fresh(), replace(TINY.train, precision=precision)
+        found += [train_step(run, batch, data, config, "cpu")["loss"] for batch in batches(data, 8)]
+    assert found[0] == found[1]
 
 
 def test_the_memory_s_time_is_part_of_the_step_s(data):
