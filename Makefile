@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 # A chair of the test set, rendered from its first camera.
 DEMO_PHOTO := demo/shapes/ShapeNetRendering/03001627/0000005/rendering/00.png
 
-.PHONY: help demo test browser lint check bench docs fuzz clean
+.PHONY: help demo test browser lint check bench docs package fuzz clean
 
 help:
 	@echo "make demo   make shapes, train a small model, evaluate it, reconstruct (about 8 minutes)"
@@ -15,6 +15,7 @@ help:
 	@echo "make check  lint and test"
 	@echo "make bench  time the memory against plain FAISS and a naive layout (2 minutes)"
 	@echo "make docs   the documentation as a site, in site/; nothing is fetched but the builder"
+	@echo "make package  sdist and wheel, and a smoke test of the wheel in an environment of its own"
 	@echo "make fuzz   spoilt files into every reader, for an hour (SECONDS=3600)"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -56,6 +57,15 @@ docs: $(STAMP)
 	$(BIN)/python -m docs.generate
 	$(BIN)/zensical build --clean --strict
 	@echo "open site/index.html, or, with search: $(BIN)/python -m http.server -b 127.0.0.1 -d site"
+
+# Without any extra: what "pip install mem3d" gives.
+package: $(STAMP)
+	rm -rf dist build
+	$(BIN)/pip install --quiet -c constraints.txt build
+	$(BIN)/python -m build --outdir dist .
+	python3 -m venv build/fresh
+	build/fresh/bin/pip install --quiet -c constraints.txt dist/*.whl
+	packaging/smoke.sh build/fresh/bin
 
 SECONDS ?= 3600
 fuzz: $(STAMP)
