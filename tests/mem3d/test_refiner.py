@@ -9,7 +9,7 @@ from mem3d.losses import gate_loss
 from mem3d.model import Mem3D
 from mem3d.presets import TINY
 from mem3d.recall import Recalled, nothing_recalled
-from mem3d.refiner import SHOWN, Gate, Refiner, cosines_of, moved, shown
+from mem3d.refiner import SHOWN, Gate, Refiner, _by_cubes, cosines_of, moved, shown
 from memstore import Memory
 
 CONFIG = replace(TINY.model, refiner=8, refiner_blocks=1, fuse=True, lift=True, priors=6)
@@ -202,3 +202,10 @@ def test_the_gate_learns_from_how_good_priors_are():
 def test_a_gate_wants_fusion():
     with pytest.raises(ValueError, match="want fuse too"):
         replace(TINY.model, refiner=4, gate=True)
+
+
+def test_the_product_over_cubes_is_the_convolution():
+    torch.manual_seed(0)
+    layer = torch.nn.Conv3d(3, 5, 2, stride=2, bias=False)
+    grids = torch.randn(2, 3, 8, 8, 8)
+    torch.testing.assert_close(_by_cubes(layer, grids), layer(grids))
