@@ -32,8 +32,9 @@ demo: $(STAMP)
 	$(BIN)/memstore inspect demo/run/memory --picture demo/memory.png
 	@echo "look at demo/shapes.png, demo/run/curves.png, demo/memory.png, demo/test.png, demo/reconstructions/"
 
+# Two processes of one thread each; a file's tests stay together, as they share what they trained.
 test: $(STAMP)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 browser: $(STAMP)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[browser]"

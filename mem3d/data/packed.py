@@ -41,7 +41,7 @@ class Items(Protocol):
 class ZarrItems:
     """Items of an array through zarr: any store, any codecs, milliseconds each."""
 
-    def __init__(self, array: zarr.Array[Any], name: str):
+    def __init__(self, array: "zarr.Array[Any]", name: str):
         if array.dtype != np.uint8 or array.ndim < 2 or 0 in array.shape:
             raise ValueError(f"{name}: got {array.dtype} {array.shape}, want uint8 (items, ...)")
         if np.prod([float(n) for n in array.chunks]) > MAX_ITEM:

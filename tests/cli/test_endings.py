@@ -15,6 +15,7 @@ import os, signal, time
 from memstore.memory import Memory
 
 def opened(*arguments, **options):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else ignored in a shell's background
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(60)
 

@@ -80,7 +80,11 @@ def test_data_is_made_and_shown(tmp_path):
     [
         (["train", "RUN", "--data", "absent"], "absent"),
         (["train", "RUN", "--data", "DATA", "--preset", "huge"], "preset"),
-        (["train", "RUN", "--data", "DATA", "--stem", "absent.safetensors"], "stem"),
+        (
+            ["train", "RUN", "--data", "DATA", "--stem", "absent.safetensors"]
+            + ["--precision", "float32"],  # else some processors add a line
+            "stem",
+        ),
         (["evaluate", "absent"], "run.json"),
         (["reconstruct", "absent", "photo.png"], "best.safetensors"),
         (["data", "show", "absent"], "nothing there"),
