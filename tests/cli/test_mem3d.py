@@ -82,7 +82,16 @@ def test_data_is_made_and_shown(tmp_path):
         (["train", "RUN", "--data", "DATA", "--preset", "huge"], "preset"),
         (
             # float32, as some processors add a line on bfloat16
-            "train RUN --data DATA --precision float32 --stem absent.safetensors".split(),
+            [
+                "train",
+                "RUN",
+                "--data",
+                "DATA",
+                "--precision",
+                "float32",
+                "--stem",
+                "absent.safetensors",
+            ],
             "stem",
         ),
         (["evaluate", "absent"], "run.json"),
