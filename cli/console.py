@@ -249,3 +249,10 @@ def open_backgrounds(folder: Path, quiet: bool) -> "Backgrounds":
         found = Backgrounds.open(folder, show)
     print_skipped(found.skipped)
     return found
+
+
+def before(preset: "Preset", photos: "Backgrounds | None") -> "Preset":
+    """A preset whose training pictures lie before photos; None: on plain ground."""
+    named = "" if photos is None else photos.fingerprint
+    augmentation = replace(preset.train.augmentation, backgrounds=named)
+    return replace(preset, train=replace(preset.train, augmentation=augmentation))

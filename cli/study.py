@@ -11,7 +11,9 @@ from mem3d_cli.console import (
     Device,
     Quiet,
     Threads,
+    before,
     named_preset,
+    open_backgrounds,
     open_data,
     open_learning,
     print_json,
@@ -59,6 +61,9 @@ def study(  # long: half of it are the options
     change: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of all runs, see train.")
     ] = None,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Folder of photos to lay training pictures over.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each variant.", min=1)] = 3,
     seeds_from: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
     only: Annotated[
@@ -102,6 +107,8 @@ def study(  # long: half of it are the options
         warn_of_random_stem(preset, is_random)
         warn_of_short_floats(chosen, device)
     with resumable(out):
+        photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
+        chosen = before(chosen, photos)
         learning = open_learning(data, extra or [], split, quiet)
         found = Study(
             folder=out,
@@ -113,6 +120,7 @@ def study(  # long: half of it are the options
             stem=stem,
             device=device,
             keep=keep.value,
+            backgrounds=photos,
         )
         todo = parts(found, names, range(seeds_from, seeds_from + seeds))
         if dry_run:

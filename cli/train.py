@@ -17,6 +17,7 @@ from mem3d_cli.console import (
     Quiet,
     RunFolder,
     Threads,
+    before,
     named_preset,
     open_backgrounds,
     open_data,
@@ -32,7 +33,6 @@ from mem3d_cli.tables import training_summary
 
 if TYPE_CHECKING:
     from mem3d.config import Preset
-    from mem3d.data.backgrounds import Backgrounds
 
 
 class Precision(StrEnum):
@@ -163,7 +163,7 @@ def train(  # long: half of it are the options
         quiet = quiet or not replicas.is_first
         with nullcontext() if replicas.is_first else redirect_stderr(io.StringIO()):
             photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
-            chosen = _augmented(chosen, photos, occluders)
+            chosen = _hiding(before(chosen, photos), occluders)
             if data is None and replicas.is_first:
                 _procedural(run / "data", seed, quiet)
             replicas.wait()
@@ -197,13 +197,11 @@ def train(  # long: half of it are the options
         typer.echo(json.dumps(row) if as_json else training_summary(run, row))
 
 
-def _augmented(preset: "Preset", photos: "Backgrounds | None", occluders: float | None) -> "Preset":
-    usual = preset.train.augmentation
-    augmentation = replace(
-        usual,
-        backgrounds="" if photos is None else photos.fingerprint,
-        hides=usual.hides if occluders is None else occluders,
-    )
+def _hiding(preset: "Preset", occluders: float | None) -> "Preset":
+    """With another largest share to hide, if one is wanted."""
+    if occluders is None:
+        return preset
+    augmentation = replace(preset.train.augmentation, hides=occluders)
     return replace(preset, train=replace(preset.train, augmentation=augmentation))
 
 

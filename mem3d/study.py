@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from mem3d.checkpoint import State, read_state
 from mem3d.config import Preset
+from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.shapes import Shapes
 from mem3d.pace import Pace
 from mem3d.run import BEST, LAST, Job
@@ -45,6 +46,7 @@ class Study:
         device: where the networks compute.
         keep: of a finished run: nothing, the best checkpoint with its memory, or also the last one,
             which is the larger.
+        backgrounds: photos to lay the pictures over that are learnt from, see `training.train`.
 
     Raises:
         ValueError: there is nothing to learn from or to score, or a share is out of range.
@@ -59,6 +61,7 @@ class Study:
     stem: str | Path = "none"
     device: str = "cpu"
     keep: Keep = "best"
+    backgrounds: Backgrounds | None = None
 
     def __post_init__(self) -> None:
         in_range = all(0 <= share <= MOST_HIDDEN for share in self.shares)

@@ -122,7 +122,9 @@ def _cache(study: Study, one: Part, tell: Tell) -> StemCache | None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return StemCache.build(
             encoder,
-            training_views(study.learning, replace(one.preset, model=study.base.model)),
+            training_views(
+                study.learning, replace(one.preset, model=study.base.model), study.backgrounds
+            ),
             one.preset.train.variants,
             batch=one.preset.train.batch,
             workers=one.preset.train.workers,
@@ -140,6 +142,7 @@ def _train(study: Study, one: Part, cache: StemCache | None, tell: Tell) -> None
         one.preset,
         stem=study.stem,
         device=study.device,
+        backgrounds=study.backgrounds,
         cache=cache,
         on_step=lambda done, total, row: tell(f"step {done}/{total}, bce {row['bce']:.3f}"),
     )

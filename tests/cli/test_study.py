@@ -64,6 +64,20 @@ def test_json_is_the_table(out, made_up_data):
     assert json.loads(told.stdout) == json.loads((out / "table.json").read_text())
 
 
+def test_runs_learn_before_photos(made_up_data, no_curves, tmp_path):
+    photos, out = tmp_path / "photos", tmp_path / "study"
+    photos.mkdir()
+    Image.new("RGB", (64, 64), (200, 30, 30)).save(photos / "red.png")
+    options = ("--data", made_up_data, *OPTIONS, "--only", "no-memory", "--hide", "0")
+    done = call("study", out, *options, "--backgrounds", photos)
+    assert done.exit_code == 0, done.output
+    told = json.loads((out / "results" / "no-memory-s0.json").read_text())
+    assert len(told["preset"]["train"]["augmentation"]["backgrounds"]) == 16
+    refused = call("study", out, *options)
+    assert refused.exit_code == 1
+    assert "got a result of other settings" in str(refused.exception)
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
