@@ -187,6 +187,7 @@ def train(  # long: half of it are the options
                 keep_maps=keep_maps,
                 tensorboard=tensorboard,
                 on_prepare=lambda done, total: show(done, total, "pictures through the stem"),
+                on_pose=lambda done, total: show(done, total, "steps on cameras and extents"),
                 on_step=lambda done, total, figures: show(
                     done, total, f"bce {figures['bce']:.4f}  hits {figures['hit_rate']:.2f}"
                 ),

@@ -134,6 +134,7 @@ class TrainConfig:
     augment: bool = True
     augmentation: Augmentation = DEFAULT  # what that does
     variants: int = 0  # with a frozen stem: augmented pictures per model whose stem maps are kept
+    pose_epochs: int = 0  # before the others: only the guesses of camera and extents learn
     validate_every: int = 1  # epochs
     checkpoint_every: int = 1  # epochs; a run that dies goes on from the last one
     workers: int = 2  # loader processes
@@ -159,7 +160,7 @@ class TrainConfig:
                 raise ValueError(f"{name}_weight: got {weight}, want a finite number >= 0")
         if not 0 < self.contrast_temperature < inf:
             raise ValueError(f"contrast_temperature: got {self.contrast_temperature}, want > 0")
-        for name in ("workers", "patience", "warmup", "staleness_sample"):
+        for name in ("workers", "patience", "warmup", "staleness_sample", "pose_epochs"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}, want >= 0")
         for name, choices in (("precision", PRECISIONS), ("schedule", SCHEDULES)):
@@ -189,6 +190,11 @@ class Preset:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
+        if self.train.pose_epochs and not (self.model.pose and self.train.variants):
+            raise ValueError(
+                f"pose_epochs: got {self.train.pose_epochs}, want 0 without model.pose or without "
+                "train.variants: what guesses has layers of its own, and looks at kept stem maps"
+            )
         want = (self.model.feature_dim, self.model.resolution)
         got = (self.memory.key_dim, self.memory.resolution)
         if got != want:

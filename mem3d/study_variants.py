@@ -118,6 +118,7 @@ def _model(preset: Preset, **fields: Any) -> Preset:
     """With other settings of the model; where nothing is guessed, `pose` goes too."""
     if not any(fields.get(name, getattr(preset.model, name)) for name in ("lift", "stretch")):
         fields["pose"] = 0
+        preset = _train(preset, pose_epochs=0)
     return replace(preset, model=replace(preset.model, **fields))
 
 

@@ -1,7 +1,7 @@
 """The batches of a run, from files or from a stem cache."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mem3d.config import Preset
 from mem3d.data.backgrounds import Backgrounds
@@ -20,6 +20,7 @@ class Supply:
 
     Attributes:
         on_prepare: called with pictures done and in all while a stem cache is filled.
+        on_pose: called with steps done and in all while guesses are learnt by themselves.
         cache: a stem cache that is ready.
         keep_maps: whether the maps of a stem cache are kept in the run's folder.
     """
@@ -27,6 +28,7 @@ class Supply:
     on_prepare: Progress | None = None
     cache: StemCache | None = None
     keep_maps: bool = False
+    on_pose: Progress | None = None
 
 
 def training_views(
@@ -45,18 +47,37 @@ def training_views(
     )
 
 
-def batches(run: Run, job: Job, supply: Supply) -> Iterator[Batch]:
-    """The rest of the run, a batch per forward: this process's part of each."""
-    config = job.preset.train
+def prepared(run: Run, job: Job, supply: Supply) -> Supply:
+    """The supply with its stem cache made, if the run has one and is not over.
+
+    Raises:
+        ValueError: the cache that it has is of other pictures or another stem.
+    """
+    variants = job.preset.train.variants
     views = training_views(job.data, job.preset, job.backgrounds)
+    if supply.cache is not None:
+        supply.cache.check(run.model.encoder, views, variants)
+    if not variants or supply.cache is not None or run.step >= job.pace.steps:
+        return supply
+    return replace(supply, cache=_cache(run, job, views, supply))
+
+
+def batches(run: Run, job: Job, supply: Supply) -> Iterator[Batch]:
+    """The rest of the run, a batch per forward: this process's part of each.
+
+    Args:
+        run: where it stands.
+        job: what is learnt.
+        supply: as `prepared` gave it.
+    """
+    config = job.preset.train
     start = job.pace.forwards_before(run.step)
     schedule = Schedule(len(job.data), config.batch, config.epochs, seed=config.seed, start=start)
     parts = (list(job.replicas.part(samples)) for samples in schedule)
-    if supply.cache is not None:
-        supply.cache.check(run.model.encoder, views, config.variants)
-    if not config.variants or not len(schedule):
-        return loader(views, parts, config.workers)
-    return (supply.cache or _cache(run, job, views, supply)).batches(parts)
+    if config.variants and supply.cache is not None:
+        return supply.cache.batches(parts)
+    views = training_views(job.data, job.preset, job.backgrounds)
+    return loader(views, parts, config.workers)
 
 
 def _cache(run: Run, job: Job, views: TrainingViews, supply: Supply) -> StemCache:

@@ -19,6 +19,7 @@ from mem3d.evaluation import FIXED_THRESHOLD, macro, score
 from mem3d.fresh_keys import Families, families
 from mem3d.pace import learning_rate
 from mem3d.picture import curves
+from mem3d.pose_training import learn_poses
 from mem3d.rekeying import staleness
 from mem3d.replicas import ALONE, Replicas
 from mem3d.run import LAST, Job, Run, begun, note_best, save_due
@@ -27,7 +28,7 @@ from mem3d.run_page import PAGE, write_page
 from mem3d.scalars import Scalars, check_installed
 from mem3d.stem_cache import StemCache
 from mem3d.step import finite, set_learning_rate, train_step
-from mem3d.supply import Progress, Supply, batches
+from mem3d.supply import Progress, Supply, batches, prepared
 from mem3d.weights import check_device
 
 STOPPED = "stopped"  # in the last row of a run that ended early: why
@@ -49,6 +50,7 @@ def train(
     keep_maps: bool = False,
     tensorboard: bool = False,
     on_prepare: Progress | None = None,
+    on_pose: Progress | None = None,
     on_step: Callable[[int, int, Row], None] | None = None,
     on_epoch: Callable[[Row], None] | None = None,
 ) -> Row:
@@ -76,6 +78,7 @@ def train(
         keep_maps: whether the run's own stem cache stays in its folder, as `stem_maps.npy`.
         tensorboard: whether to write each epoch's row to the folder `tensorboard` in it too.
         on_prepare: called with pictures done and in all while a stem cache is filled.
+        on_pose: called with steps done and in all while cameras and extents are learnt first.
         on_step: called after each optimiser step with steps done, steps in all, the figures of its
             last forward.
         on_epoch: called after each epoch with its log row.
@@ -96,7 +99,7 @@ def train(
         check_installed()
     job.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(preset.train.seed)
-    supply = Supply(on_prepare, cache, keep_maps)
+    supply = Supply(on_prepare, cache, keep_maps, on_pose)
     with begun(job, stem, None if weights is None else Path(weights)) as run:
         if not (tensorboard and replicas.is_first):
             return _loop(run, job, supply, on_step, on_epoch)
@@ -156,6 +159,9 @@ def _loop(
         _explain(run, job, log)
         return {**last, STOPPED: _reason(run, job)}
     description = Description(job, run.step) if replicas.is_first else None
+    supply = prepared(run, job, supply)
+    if config.pose_epochs and not run.step and supply.cache is not None:
+        learn_poses(run.model, job, supply.cache, supply.on_pose)
     means, first, members = Means(), pace.forwards_before(run.step), _members(job)
     for forward, batch in enumerate(batches(run, job, supply), first):
         part = pace.part(forward)

@@ -1,0 +1,83 @@
+"""Cameras and extents learnt first, by themselves.
+
+What recalled shapes are worth depends on how well their extents are guessed (fitting.py), and
+guesses want many pictures before they are good. No voxel is decoded to learn them, so that an epoch
+over kept stem maps takes seconds. The weights of the guesses alone change; afterwards they go on
+learning with all the others.
+
+Not in the paper, which guesses neither.
+"""
+
+from math import cos, pi
+
+import torch
+from torch import nn
+
+from mem3d.data.views import Batch, Schedule
+from mem3d.fitting import extent_loss
+from mem3d.model import Mem3D
+from mem3d.run import Job
+from mem3d.stem_cache import StemCache
+from mem3d.supply import Progress
+from mem3d.viewpoint_head import viewpoint_loss
+
+BATCH = 64
+_WARMUP = 50  # steps
+_CAMERA = 0.1  # weight of the camera's loss beside that of the extents
+
+
+def learn_poses(
+    model: Mem3D, job: Job, cache: StemCache, on_pose: Progress | None = None
+) -> float | None:
+    """Train the parts of a network that guess, for `train.pose_epochs` epochs.
+
+    Args:
+        model: one with a pose trunk; its other weights stay as they are.
+        job: its preset tells epochs, rate, seed; every process takes its part of each batch.
+        cache: the stem's maps of all pictures.
+        on_pose: called with steps done and in all.
+
+    Returns:
+        mean loss of the last epoch, over this process's parts; None if there is no epoch.
+    """
+    config, replicas = job.preset.train, job.replicas
+    found: tuple[nn.Module | None, ...] = (model.pose, model.viewpoint, model.extents)
+    parts = [part for part in found if part is not None]
+    weights = [weight for part in parts for weight in part.parameters()]
+    optimizer = torch.optim.AdamW(
+        weights, config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    schedule = Schedule(len(job.data), BATCH, config.pose_epochs, seed=config.seed)
+    shares = [len(replicas.part(samples)) / len(samples) for samples in schedule]
+    for part in parts:
+        part.train()
+    losses: list[float] = []
+    batches = cache.batches(list(replicas.part(samples)) for samples in schedule)
+    for step, (batch, share) in enumerate(zip(batches, shares, strict=True)):
+        factor = min(1, (step + 1) / _WARMUP) * (1 + cos(pi * step / len(schedule))) / 2
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * factor
+        loss = _loss(model, batch, job.device)
+        optimizer.zero_grad(set_to_none=True)
+        (loss * share).backward()  # type: ignore[no-untyped-call]
+        replicas.add_gradients(weights)
+        optimizer.step()
+        losses.append(loss.item())
+        if on_pose:
+            on_pose(step + 1, len(schedule))
+    last = losses[-schedule.steps_per_epoch :]
+    return sum(last) / len(last) if last else None
+
+
+def _loss(model: Mem3D, batch: Batch, device: str) -> torch.Tensor:
+    """Of a batch with stem maps; a camera that is not known does not count."""
+    if model.pose is None or batch.stem_maps is None:
+        raise ValueError("pose: got none, want a network with a pose trunk, and stem maps")
+    maps = batch.stem_maps.to(device, memory_format=torch.channels_last)
+    posed = model.pose(maps)
+    loss: torch.Tensor = posed.new_zeros(())
+    if model.viewpoint is not None:
+        loss = loss + _CAMERA * viewpoint_loss(model.viewpoint(posed), batch.viewpoints.to(device))
+    if model.extents is not None:
+        loss = loss + extent_loss(model.extents(posed), batch.grids.to(device))
+    return loss
