@@ -549,9 +549,10 @@ FULL = changed(
     PRESET,
     [
         *("model.refiner=8", "model.refiner_blocks=1", "model.fuse=true", "model.lift=true"),
-        *("model.gate=true", "model.passes=2"),
+        *("model.gate=true", "model.passes=2", "model.stretch=true", "model.pose=6"),
         *("train.dice_weight=0.2", "train.freeze_stem=true", "train.variants=2"),
         *("train.precision=bfloat16", "train.schedule=cosine", "train.warmup=2"),
+        "train.pose_epochs=2",
     ],
 )
 
@@ -570,12 +571,14 @@ def test_a_lifting_run_learns_cameras_and_goes_on_exactly(sets, stem_file, tmp_p
     assert all(math.isfinite(row["viewpoint"] + row["gate"]) for row in rows)
     assert all(0 < row["dice"] < 1 for row in rows)
 
-    def die(step, *_):
-        if step == 5:
-            raise DiedError
+    for last in (1, 5):  # before the first checkpoint with learnt guesses, and after it
 
-    with pytest.raises(DiedError):
-        train(*sets, tmp_path / "died", FULL, stem=stem_file, on_step=die)
+        def die(step, *_, last=last):
+            if step == last:
+                raise DiedError
+
+        with pytest.raises(DiedError):
+            train(*sets, tmp_path / "died", FULL, stem=stem_file, on_step=die)
     train(*sets, tmp_path / "died", FULL, stem=stem_file)
     assert_same(contents(tmp_path / "whole"), contents(tmp_path / "died"))
     model, memory, _ = checkpoint.load(tmp_path / "whole", "last")

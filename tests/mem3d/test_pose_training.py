@@ -1,0 +1,69 @@
+"""Cameras and extents learnt before all else."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mem3d.data.r2n2 import R2N2
+from mem3d.data.views import TrainingViews
+from mem3d.model import Mem3D
+from mem3d.pose_training import learn_poses
+from mem3d.presets import TINY
+from mem3d.run import Job
+from mem3d.stem_cache import StemCache
+
+PRESET = replace(
+    TINY,
+    model=replace(TINY.model, refiner=8, fuse=True, stretch=True, lift=True, pose=6),
+    train=replace(TINY.train, freeze_stem=True, variants=2, pose_epochs=12),
+)
+
+
+@pytest.fixture(scope="module")
+def data(made_up_data):
+    return R2N2.open(made_up_data, "train")
+
+
+@pytest.fixture(scope="module")
+def cache(data):
+    torch.manual_seed(0)
+    model = Mem3D(PRESET.model)
+    model.encoder.freeze_stem()
+    views = TrainingViews(data, 64, seed=0, augment=False, with_viewpoints=True)
+    return StemCache.build(model.encoder, views, 2, batch=4, workers=0)
+
+
+def fresh():
+    torch.manual_seed(1)
+    return Mem3D(PRESET.model)
+
+
+def learnt(data, cache, tmp_path, epochs):
+    model = fresh()
+    train = replace(PRESET.train, pose_epochs=epochs, learning_rate=1e-2)
+    job = Job(data, None, tmp_path, replace(PRESET, train=train), "cpu")
+    told = []
+    return model, learn_poses(model, job, cache, lambda *at: told.append(at)), told
+
+
+def test_guesses_get_better_and_nothing_else_changes(data, cache, tmp_path):
+    _, first, _ = learnt(data, cache, tmp_path, 1)
+    model, last, told = learnt(data, cache, tmp_path, 12)
+    assert last < 0.7 * first
+    assert told == [(step, 12) for step in range(1, 13)]
+    before, after = fresh().state_dict(), model.state_dict()
+    moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"pose", "viewpoint", "extents"}
+
+
+def test_the_same_seed_learns_the_same(data, cache, tmp_path):
+    one, other = (learnt(data, cache, tmp_path, 3)[0].state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(("part", "fields"), [("model", {"pose": 0}), ("train", {"variants": 0})])
+def test_it_wants_layers_of_their_own_and_kept_maps(part, fields):
+    changed = {part: replace(getattr(PRESET, part), **fields)}
+    with pytest.raises(ValueError, match="pose_epochs: got 12, want 0 without"):
+        replace(PRESET, **changed)
