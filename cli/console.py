@@ -180,7 +180,7 @@ def named_preset(name: str, is_random: bool, wishes: dict[str, Any]) -> "Preset"
     given = {field: value for field, value in wishes.items() if value is not None}
     train = replace(preset.train, **given)
     if is_random:
-        train = replace(train, freeze_stem=False, variants=0)
+        train = replace(train, freeze_stem=False, variants=0, pose_epochs=0)
     return replace(preset, train=train)
 
 

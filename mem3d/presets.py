@@ -57,10 +57,13 @@ BEST = replace(
     SMALL,
     model=_BEST_MODEL,
     memory=replace(SMALL.memory, capacity=6000),
-    train=replace(SMALL.train, epochs=18, variants=5, dice_weight=1.0, contrast_weight=0.1),
+    train=replace(
+        SMALL.train, epochs=18, variants=5, dice_weight=1.0, contrast_weight=0.1, pose_epochs=24
+    ),
 )
 """An hour and a half of a CPU core with 6,300 shapes of several kinds: eight recalled grids,
-stretched to the extents that the image tells (fitting.py) and weighed by a gate."""
+beside them stretched to the extents that the image tells (fitting.py), which are learnt first
+(pose_training.py), and weighed by a gate."""
 
 _DEMO_MODEL = ModelConfig(
     image_size=64, head=(128, 64, 64), hidden=128, decoder=(128, 64, 16, 8), priors=3, dropout=0.1

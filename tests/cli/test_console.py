@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from typer.testing import CliRunner
 
-from mem3d_cli.console import Commands, add_command, print_table
+from mem3d_cli.console import Commands, add_command, named_preset, print_table
 from mem3d_cli.mem3d import app as mem3d_app
 
 PROGRAMS = {"mem3d-cli": "mem3d", "memstore": "memstore"}
@@ -103,3 +103,9 @@ def test_tables_in_pipes_are_not_cut(capsys, monkeypatch):
     table.add_row(*["a number that is long: 0.123"] * 6)
     print_table(table)
     assert capsys.readouterr().out.count("a number that is long: 0.123") == 6
+
+
+@pytest.mark.parametrize("name", ["paper", "best", "small", "demo", "tiny"])
+def test_every_preset_takes_a_stem_of_random_weights(name):
+    train = named_preset(name, True, {"epochs": 3}).train
+    assert (train.freeze_stem, train.variants, train.epochs) == (False, 0, 3)

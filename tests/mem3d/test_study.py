@@ -131,6 +131,7 @@ def test_what_stands_for_another_is_told(finished):
         "vector-only",
         "stretch",
         "no-stretch",
+        "no-pose-epochs",
         "gate",
         "no-gate",
         "no-contrastive",
@@ -326,13 +327,15 @@ CHANGED = {
     "no-fuse": {"model.fuse", "model.gate", "model.stretch"},
     "stretch": {"model.stretch"},
     "no-stretch": {"model.stretch"},
+    "no-pose-epochs": {"train.pose_epochs"},
     "no-gate": {"model.gate"},
     "no-contrastive": {"train.contrast_weight"},
     "no-lift": {"model.lift"},
     "gate": {"model.gate"},
     "second-pass": {"model.passes"},
     "vector-only": {
-        *("model.fuse", "model.gate", "model.stretch", "model.lift", "model.refiner", "model.pose")
+        *("model.fuse", "model.gate", "model.stretch", "model.lift", "model.refiner"),
+        *("model.pose", "train.pose_epochs"),
     },
     **{name: {"model.priors"} for name in ("k1", "k4", "k8", "k-all")},
     **{name: {"memory.capacity"} for name in ("memory-50", "memory-200", "memory-all")},
@@ -351,6 +354,7 @@ def test_a_variant_changes_what_it_says_and_nothing_else(base):
 def test_a_trunk_goes_with_the_last_guess_that_it_is_for():
     found = variants(models=402)
     assert found["vector-only"](BEST).model.pose == 0
+    assert found["vector-only"](BEST).train.pose_epochs == 0
     assert found["no-lift"](BEST).model.pose == found["no-stretch"](BEST).model.pose == 96
     lifting = replace(BEST, model=replace(BEST.model, stretch=False))
     assert found["no-lift"](lifting).model.pose == 0
@@ -372,7 +376,12 @@ def test_without_a_memory_nothing_is_pulled_to_it():
 
 def test_the_small_preset_stands_for_some():
     same = {name: first for name, first in twins(SMALL, 402).items() if name != first}
-    absent = {"no-stretch", "no-gate", "no-contrastive"}  # small has none of these
+    absent = {
+        "no-stretch",
+        "no-pose-epochs",
+        "no-gate",
+        "no-contrastive",
+    }  # small has none of these
     assert same == dict.fromkeys({"k4", "iou", "exclude-on"} | absent, "base")
 
 
