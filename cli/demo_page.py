@@ -18,7 +18,6 @@ from mem3d.browsing import Order, Page, Present, facts, histograms, page, slot_t
 from mem3d.data.framing import Background
 from mem3d.model import Mem3D
 from mem3d.page import (
-    Look,
     Shown,
     account,
     read_shape,
@@ -26,6 +25,7 @@ from mem3d.page import (
     show,
     write_files,
 )
+from mem3d.reconstruction import Surface
 from mem3d.remembering import Remembering
 from memstore import Memory, MemstoreError
 
@@ -88,7 +88,7 @@ class DemoPage:
     examples: list[Path]
     tell: Callable[[str], None]
 
-    def photo(self, path: str | None, threshold: float, look: Look, visit: Visit) -> Any:
+    def photo(self, path: str | None, threshold: float, look: Surface, visit: Visit) -> Any:
         """Run the network on a new photo: visit, status, network input, gallery, and the shape."""
         shown, told, seen, tiles = None, WELCOME, None, []
         if path:
@@ -104,7 +104,7 @@ class DemoPage:
         name = shown.name if shown else ""
         return [visit, told, seen, tiles, name, *self.shape(threshold, look, visit, VIEW)]
 
-    def shape(self, threshold: float, look: Look, visit: Visit, turned: Turned = None) -> Any:
+    def shape(self, threshold: float, look: Surface, visit: Visit, turned: Turned = None) -> Any:
         """Mesh the kept occupancy anew, no network: viewer, note, and the files to download.
 
         Args:
@@ -130,7 +130,9 @@ class DemoPage:
         ]
         return [viewer, note, *buttons]
 
-    def turned_shape(self, threshold: float, look: Look, visit: Visit, viewer: gr.Model3D) -> Any:
+    def turned_shape(
+        self, threshold: float, look: Surface, visit: Visit, viewer: gr.Model3D
+    ) -> Any:
         """As `shape`, seen from where the visitor has turned it to."""
         return self.shape(threshold, look, visit, _camera(viewer))
 

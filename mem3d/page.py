@@ -5,9 +5,8 @@ mesh, the files to download, is made of the occupancy that is kept.
 """
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +19,11 @@ from mem3d.glb import write_glb
 from mem3d.model import Mem3D
 from mem3d.picture import grid_picture
 from mem3d.recall import Features
-from mem3d.reconstruction import VIEWS, Reconstruction, reconstruct
+from mem3d.reconstruction import VIEWS, Reconstruction, Surface, reconstruct
 from mem3d.view_features import encode
 from memstore import Memory
 from memstore.binvox import read_binvox, write_binvox
 from memstore.files import write_atomic
-from memstore.meshes import blocky, smooth
 from memstore.sheets import Rgb
 
 MAX_BYTES = 20 * 2**20  # of an upload
@@ -34,7 +32,6 @@ LOWEST, HIGHEST = 0.05, 0.95  # thresholds that the page offers
 TILE = 240  # pixels per side of a drawn shape
 LONGEST = 15  # characters per line below a drawn shape
 
-Look = Literal["smooth", "blocky"]
 Tiles = list[tuple[Rgb, str]]  # pictures and their captions
 
 
@@ -115,7 +112,7 @@ def check_size(path: Path) -> None:
 
 
 def write_files(
-    shown: Shown, threshold: float, folder: Path, look: Look = "smooth"
+    shown: Shown, threshold: float, folder: Path, look: Surface = "smooth"
 ) -> dict[str, Path]:
     """Write what can be downloaded, each file whole or not at all.
 
@@ -132,10 +129,9 @@ def write_files(
     grid = shown.grid(threshold)
     if not grid.any():
         return {}
-    is_smooth = look == "smooth"
-    mesh = smooth(shown.result.occupancy, threshold) if is_smooth else blocky(grid)
+    mesh = replace(shown.result, threshold=threshold).mesh(look, confidence=False)
     files = {ending: folder / f"{shown.name}.{ending}" for ending in ("glb", "binvox", "npz")}
-    write_glb(files["glb"], mesh, is_rounded=is_smooth)
+    write_glb(files["glb"], mesh, is_rounded=look == "smooth")
     write_binvox(files["binvox"], grid)
     write_atomic(files["npz"], _npz(shown, threshold))
     return files
