@@ -5,18 +5,16 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mem3d.config import Preset
     from mem3d.data.backgrounds import Backgrounds
     from mem3d.data.shapes import Shapes
 
@@ -36,15 +34,20 @@ class Subset(StrEnum):
     test = "test"
 
 
-def png(path: Path | None) -> Path | None:
-    """The path, unless its ending promises another kind of picture."""
-    if path is not None and path.suffix.lower() not in ("", ".png"):
-        raise typer.BadParameter(f"got {printable(path)}, want a name that ends in .png")
+def placed(path: Path | None) -> Path | None:
+    """The path, unless its folder is missing: to be told before the work, not after it."""
+    if path is not None and not path.parent.is_dir():
+        raise ValueError(f"{path}: cannot be written: there is no folder {path.parent}")
     return path
 
 
-MemoryFolder = Annotated[Path, typer.Argument(help="Folder of a memory.")]
-At = Annotated[str | None, typer.Option(help="Snapshot id or tag; by default the last commit.")]
+def png(path: Path | None) -> Path | None:
+    """The path, unless its ending promises another kind of picture, or its folder is missing."""
+    if path is not None and path.suffix.lower() not in ("", ".png"):
+        raise typer.BadParameter(f"got {printable(path)}, want a name that ends in .png")
+    return placed(path)
+
+
 DataFolder = Annotated[Path, typer.Argument(help="The data set.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
 Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
@@ -79,6 +82,22 @@ class Commands(TyperGroup):
             raise typer.Exit(130) from None
 
 
+class Worded(TyperCommand):
+    """A command whose arguments are written in capitals, as its help names them."""
+
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        super().__init__(*args, **fields)
+        for parameter in self.params:
+            if parameter.param_type_name == "argument" and parameter.name is not None:
+                parameter.metavar = parameter.name.upper()
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Words of the usage line. Typer's braces look like a template that was not filled in."""
+        return [
+            piece.strip("{}").replace("}...", "...") for piece in super().collect_usage_pieces(ctx)
+        ]
+
+
 Command = Callable[..., None]  # a function whose parameters say what a command takes
 
 
@@ -91,7 +110,7 @@ def add_command(
     """Add a command; its docstring is its help, each paragraph on as wide lines as there are."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     told = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(name, help=told, rich_help_panel=panel)(command)
+    app.command(name, cls=Worded, help=told, rich_help_panel=panel)(command)
 
 
 @contextmanager
@@ -134,6 +153,13 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
 
 
+def in_words(error: BaseException) -> str:
+    """One line for an error; the system's own begin with the file, not with their number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return printable(f"{error.filename}: {error.strerror}")
+    return printable(error) or type(error).__name__
+
+
 def print_table(table: "Table") -> None:
     """Print a table, as wide as the terminal; into a file or pipe, as wide as it is."""
     from rich.console import Console
@@ -157,49 +183,19 @@ def print_made(path: Path, slots: int, as_json: bool) -> None:
         typer.echo(f"{printable(path)}: {slots:,} slots")
 
 
+def print_picture(path: Path, models: int, as_json: bool) -> None:
+    """Tell which picture was drawn, and of how many models."""
+    if as_json:
+        print_json({"path": str(path), "models": models})
+    else:
+        typer.echo(printable(path))
+
+
 def set_threads(threads: int | None) -> None:
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-
-
-def named_preset(name: str, is_random: bool, wishes: dict[str, Any]) -> "Preset":
-    """The preset of that name, with the wishes for its training that are not None.
-
-    Args:
-        name: of a preset.
-        is_random: whether the stem begins with random weights, which have to learn.
-        wishes: fields of `TrainConfig`.
-    """
-    from mem3d.presets import PRESETS
-
-    if name not in PRESETS:
-        raise ValueError(f"preset: got {name!r}, want one of {', '.join(PRESETS)}")
-    preset = PRESETS[name]
-    given = {field: value for field, value in wishes.items() if value is not None}
-    train = replace(preset.train, **given)
-    if is_random:
-        train = replace(train, freeze_stem=False, variants=0, pose_epochs=0)
-    return replace(preset, train=train)
-
-
-def warn_of_random_stem(preset: str, is_random: bool) -> None:
-    """Say on stderr that a stem learns that the preset would keep as it was loaded."""
-    from mem3d.presets import PRESETS
-
-    if is_random and PRESETS[preset].train.freeze_stem:
-        typer.echo(
-            "stem: random weights, so it is trained too: slower and worse (--stem)", err=True
-        )
-
-
-def warn_of_short_floats(preset: "Preset", device: str) -> None:
-    """Say on stderr that a run that asks for bfloat16 computes in float32 here."""
-    from mem3d.machine import computes_bfloat16
-
-    if preset.train.precision == "bfloat16" and not computes_bfloat16(device):
-        typer.echo("precision: this CPU has no bfloat16, so float32 is computed instead", err=True)
 
 
 def open_data(
@@ -249,10 +245,3 @@ def open_backgrounds(folder: Path, quiet: bool) -> "Backgrounds":
         found = Backgrounds.open(folder, show)
     print_skipped(found.skipped)
     return found
-
-
-def before(preset: "Preset", photos: "Backgrounds | None") -> "Preset":
-    """A preset whose training pictures lie before photos; None: on plain ground."""
-    named = "" if photos is None else photos.fingerprint
-    augmentation = replace(preset.train.augmentation, backgrounds=named)
-    return replace(preset, train=replace(preset.train, augmentation=augmentation))

@@ -15,6 +15,7 @@ from mem3d_cli.console import (
     Subset,
     add_command,
     print_json,
+    print_picture,
     printable,
     progress_bar,
     resumable,
@@ -30,7 +31,9 @@ data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
 
 def synth(
     folder: Annotated[Path, typer.Argument(help="Folder to write, in the R2N2 layout.")],
-    models: Annotated[int, typer.Option(help="Models per category.", min=3)] = 40,
+    models: Annotated[
+        int, typer.Option(help="Models per category; from 6 on, some are for validation.", min=3)
+    ] = 40,
     views: Annotated[int, typer.Option(help="Pictures per model.", min=1, max=24)] = 24,
     seed: Annotated[int, typer.Option(help="Another seed, other shapes.", min=0)] = 0,
     processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
@@ -76,6 +79,8 @@ def show(
     models: Annotated[
         str | None, typer.Option(help="Names, with commas; default: spread over the categories.")
     ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Picture models beside their voxels, projected into the same view.
 
@@ -93,8 +98,13 @@ def show(
         chosen = named([shapes.source(i) for i in range(len(shapes))], models.split(","))
     else:
         chosen = spread([shapes.category(i) for i in range(len(shapes))], count)
-    save_png(out, axes_sheet(shapes, chosen, range(view, view + views)))
-    typer.echo(printable(out))
+    most = max((shapes.views(i) for i in chosen), default=view + 1)
+    if view >= most:
+        raise ValueError(f"--view: got {view}, want less than {most}: so many views are there")
+    with progress_bar(quiet, "models") as tell:
+        picture = axes_sheet(shapes, chosen, range(view, view + views), progress=tell)
+    save_png(out, picture)
+    print_picture(out, len(chosen), as_json)
 
 
 command: Command

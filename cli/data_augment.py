@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import DataFolder, Quiet, SheetOut, open_backgrounds, printable
+from mem3d_cli.console import AsJson, DataFolder, Quiet, SheetOut, open_backgrounds, print_picture
 
 
 def augment(
@@ -25,6 +25,7 @@ def augment(
     count: Annotated[int, typer.Option(help="Most models to show.", min=1)] = 3,
     view: Annotated[int, typer.Option(help="View of each model.", min=0)] = 0,
     seed: Annotated[int, typer.Option(help="Another seed, other samples.", min=0)] = 0,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Picture what training does to views: each transform alone, then all of them.
@@ -44,4 +45,4 @@ def augment(
     save_png(
         out, augmentation_sheet(data, how, photos, size=size, count=count, view=view, seed=seed)
     )
-    typer.echo(printable(out))
+    print_picture(out, min(count, len(data)), as_json)

@@ -9,6 +9,7 @@ from mem3d_cli.console import (
     AsJson,
     DataFolder,
     Quiet,
+    placed,
     print_json,
     print_table,
     printable,
@@ -27,7 +28,9 @@ def check(
     sample: Annotated[
         int, typer.Option(help="Models of the axis test; 0 leaves it out.", min=0)
     ] = 32,
-    report: Annotated[Path | None, typer.Option(help="Write all that was found as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write all that was found as JSON.", callback=placed)
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

@@ -10,6 +10,7 @@ from mem3d_cli.console import (
     AsJson,
     DataFolder,
     Quiet,
+    placed,
     print_json,
     print_table,
     printable,
@@ -19,7 +20,7 @@ from mem3d_cli.console import (
 
 def split(
     data: DataFolder,
-    out: Annotated[Path, typer.Option(help="Split file to write.")],
+    out: Annotated[Path, typer.Option(help="Split file to write.", callback=placed)],
     share: Annotated[str, typer.Option(help="Shares of train, val, test.")] = ".7,.1,.2",
     iou: Annotated[
         float,

@@ -55,8 +55,10 @@ def demo(
 
     Example: mem3d-cli demo runs/first
     """
+    from mem3d.checkpoint import read_state
     from memstore.files import check_free
 
+    read_state(run / f"{which.value}.safetensors")  # gradio takes long to import: look first
     if write is not None:
         check_free(write)
     with tempfile.TemporaryDirectory(prefix="mem3d-demo-") as folder:

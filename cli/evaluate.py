@@ -22,6 +22,7 @@ from mem3d_cli.console import (
     png,
     print_json,
     print_table,
+    printable,
     progress_bar,
     set_threads,
 )
@@ -131,6 +132,8 @@ def evaluate(  # long: half of it are the options
         print_table(table)
     if "pix3d" in summary:
         print_table(pix3d_table(summary))
+    if picture is not None:
+        typer.echo(f"picture: {printable(picture)}")
 
 
 def _as_pix3d(

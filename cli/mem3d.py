@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import Command, Commands, add_command, printable
+from mem3d_cli.console import Command, Commands, add_command, in_words
 from mem3d_cli.data import data_app
 from mem3d_cli.demo import demo
 from mem3d_cli.evaluate import evaluate
@@ -44,7 +44,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(version("mem3d"))
+        typer.echo(f"mem3d-cli {version('mem3d')}")
         raise typer.Exit
 
 
@@ -72,5 +72,5 @@ def main() -> None:
     try:
         app()
     except _foreseen() as error:
-        typer.echo(f"mem3d-cli: {printable(error) or type(error).__name__}", err=True)
+        typer.echo(f"mem3d-cli: {in_words(error)}", err=True)
         raise SystemExit(1) from error

@@ -8,8 +8,6 @@ import typer
 
 from mem3d_cli.console import (
     AsJson,
-    At,
-    MemoryFolder,
     Quiet,
     png,
     print_json,
@@ -23,6 +21,16 @@ if TYPE_CHECKING:
 
     from memstore import Memory
 
+
+def memory_folder(path: Path) -> Path:
+    """The path, unless it is a run's, which has its memory within."""
+    if (path / "run.json").is_file() and (path / "memory").is_dir():
+        raise ValueError(f"{path}: got the folder of a run, want its memory: {path / 'memory'}")
+    return path
+
+
+MemoryFolder = Annotated[Path, typer.Argument(help="Folder of a memory.", callback=memory_folder)]
+At = Annotated[str | None, typer.Option(help="Snapshot id or tag; by default the last commit.")]
 Picture = Annotated[Path | None, typer.Option(help="PNG to draw, made or replaced.", callback=png)]
 
 

@@ -7,14 +7,13 @@ import typer
 
 from mem3d_cli.console import (
     AsJson,
-    At,
-    MemoryFolder,
     Quiet,
     print_json,
     print_made,
     printable,
     progress_bar,
 )
+from mem3d_cli.memories_in import At, MemoryFolder
 
 
 def history(path: MemoryFolder, at: At = None, as_json: AsJson = False) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import AsJson, At, MemoryFolder, Quiet, print_made, progress_bar
+from mem3d_cli.console import AsJson, Quiet, print_made, progress_bar
+from mem3d_cli.memories_in import At, MemoryFolder
 
 
 class ExportKind(StrEnum):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -100,7 +100,7 @@ def memorise(  # long: half of it are the options
         told: dict[str, Any] = {"out": str(out)}
         write: Write
         if data is not None:
-            part = subset.value if subset else None
+            part: Literal["train", "val", "test"] | None = subset.value if subset else None
             models = open_data(data, part, split, quiet, views or 1)
             models, told["dropped"] = _news(memory, models, known or Known.drop)
             write = _models(model, models, part, views or 1, device, quiet)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mem3d_cli import memories_in, memories_kept, memories_moved
-from mem3d_cli.console import Command, Commands, add_command, printable
+from mem3d_cli.console import Command, Commands, add_command, in_words
 from memstore import MemstoreError
 
 app = typer.Typer(name="memstore", cls=Commands, no_args_is_help=True)
@@ -54,5 +54,5 @@ def main() -> None:
     try:
         app()
     except (MemstoreError, OSError, MemoryError, ValueError, ArithmeticError) as error:
-        typer.echo(f"memstore: {printable(error) or type(error).__name__}", err=True)
+        typer.echo(f"memstore: {in_words(error)}", err=True)
         raise SystemExit(1) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mem3d_cli.console import printable
+from mem3d_cli.console import in_words, printable
 
 if TYPE_CHECKING:
     from mem3d.data.framing import Background, Framed
@@ -92,8 +92,8 @@ def batches(
                 if batch:
                     yield batch
                 raise
-            typer.echo(f"skipped {printable(error)}", err=True)
-            batch.append(Broken(path, str(error)))
+            typer.echo(f"skipped {in_words(error)}", err=True)
+            batch.append(Broken(path, in_words(error)))
         if len(batch) == size:
             yield batch
             batch = []

@@ -11,8 +11,6 @@ from mem3d_cli.console import (
     Device,
     Quiet,
     Threads,
-    before,
-    named_preset,
     open_backgrounds,
     open_data,
     open_learning,
@@ -22,9 +20,8 @@ from mem3d_cli.console import (
     progress_bar,
     resumable,
     set_threads,
-    warn_of_random_stem,
-    warn_of_short_floats,
 )
+from mem3d_cli.preset_in import before, chosen_preset, warn_of_random_stem, warn_of_short_floats
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -91,7 +88,6 @@ def study(  # long: half of it are the options
 
     Example: mem3d-cli study studies/first --data shapes --stem resnet50.safetensors --epochs 30
     """
-    from mem3d.config import changed
     from mem3d.machine import keep_freed_memory
     from mem3d.study import Study, parts
     from mem3d.study_table import write_table
@@ -102,14 +98,14 @@ def study(  # long: half of it are the options
     names, shares = _names(only), _shares(hide)
     is_random = stem == "none"
     wishes = {"epochs": epochs, "batch": batch}
-    chosen = changed(named_preset(preset, is_random, wishes), change or [])
-    if not quiet:
-        warn_of_random_stem(preset, is_random)
-        warn_of_short_floats(chosen, device)
+    chosen = chosen_preset(preset, is_random, wishes, change or [])
     with resumable(out):
         photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
         chosen = before(chosen, photos)
         learning = open_learning(data, extra or [], split, quiet)
+        if not quiet:
+            warn_of_random_stem(preset, is_random)
+            warn_of_short_floats(chosen, device)
         found = Study(
             folder=out,
             base=chosen,

@@ -17,8 +17,6 @@ from mem3d_cli.console import (
     Quiet,
     RunFolder,
     Threads,
-    before,
-    named_preset,
     open_backgrounds,
     open_data,
     open_learning,
@@ -26,9 +24,8 @@ from mem3d_cli.console import (
     progress_bar,
     resumable,
     set_threads,
-    warn_of_random_stem,
-    warn_of_short_floats,
 )
+from mem3d_cli.preset_in import before, chosen_preset, warn_of_random_stem, warn_of_short_floats
 from mem3d_cli.tables import training_summary
 
 if TYPE_CHECKING:
@@ -144,12 +141,13 @@ def train(  # long: half of it are the options
 
     Example: mem3d-cli train runs/first --data shapes --stem resnet50.safetensors
     """
-    from mem3d.config import changed
     from mem3d.machine import keep_freed_memory
     from mem3d.replicas import joined
     from mem3d.training import STOPPED
     from mem3d.training import train as train_network
 
+    if data is not None and run.resolve() == data.resolve():
+        raise ValueError(f"{run}: got the data's own folder, want a new one for the run")
     set_threads(threads)
     keep_freed_memory()
     is_random = stem == "none" and weights is None
@@ -158,7 +156,7 @@ def train(  # long: half of it are the options
         **{"precision": precision and precision.value, "accumulate": accumulate},
         **{"schedule": schedule and schedule.value, "warmup": warmup, "patience": patience},
     }
-    chosen = changed(named_preset(preset, is_random, wishes), change or [])
+    chosen = chosen_preset(preset, is_random, wishes, change or [])
     with resumable(run), joined(device) as (replicas, own_device):
         quiet = quiet or not replicas.is_first
         with nullcontext() if replicas.is_first else redirect_stderr(io.StringIO()):

@@ -1,7 +1,7 @@
 """Pictures for people: voxel grids, projections over photos, training curves."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,13 @@ def overlay(image: NDArray[np.uint8], silhouette: NDArray[np.bool_]) -> Rgb:
     return picture
 
 
-def axes_sheet(data: Shapes, models: Sequence[int], views: Sequence[int] = (0,)) -> Rgb:
+def axes_sheet(
+    data: Shapes,
+    models: Sequence[int],
+    views: Sequence[int] = (0,),
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Rgb:
     """Show whether grids and cameras agree: for each model, its voxels projected over its photo.
 
     A row for one view: photo; photo with the projected voxels in red and the IoU of the two
@@ -104,10 +110,15 @@ def axes_sheet(data: Shapes, models: Sequence[int], views: Sequence[int] = (0,))
         data: any data set; a camera that is not known leaves the projection out.
         models: positions in it, a row each; a broken model has its fault for a caption.
         views: which views; those that a model has not are left out.
+        progress: called with the models drawn, and how many there are.
     """
     if not len(models):
         raise ValueError(f"{data.root}: got no models, want at least one")
-    rows = [_model_row(data, i, views) for i in models]
+    rows = []
+    for i in models:
+        rows.append(_model_row(data, i, views))
+        if progress is not None:
+            progress(len(rows), len(models))
     shown = f"view {views[0]:02d}" if len(views) == 1 else f"{len(views)} views"
     return sheet(rows, f"{len(rows)} of {len(data)} models, {shown}")
 

@@ -112,13 +112,16 @@ def run_data(run: str | Path) -> tuple[Path, Path | None]:
         ValueError: there is none to read.
     """
     path = Path(run) / "run.json"
+    if not path.is_file():
+        got = f"{path}: got no file, want" if Path(run).is_dir() else f"{run}: got no folder, want"
+        raise ValueError(f"{got} a run's, as training makes it; of a published one, name the data")
     try:
         described = json.loads(path.read_text())
         split = described["split"]
         return Path(described["data"]), None if split is None else Path(split)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path}: got {error!r}, want a run's description; name the data"
+            f"{path}: got {error!r}, want what training wrote; or name the data (--data)"
         ) from error
 
 

@@ -73,7 +73,8 @@ def claim(root: Path, manifest: str, settings: dict[str, Any]) -> None:
             )
         return
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ValueError(f"{root}: got a folder with other files, want a new or empty one")
+        got = "a folder with other files" if root.is_dir() else "a file"
+        raise ValueError(f"{root}: got {got}, want a new or empty folder")
     root.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps(settings, indent=1).encode())
 

@@ -35,6 +35,7 @@ def named(sources: Sequence[str], names: Sequence[str]) -> list[int]:
     for name in names:
         places = [i for i, source in enumerate(sources) if name in (source, source.split("/")[-1])]
         if len(places) != 1:
-            raise ValueError(f"models: got {name!r}, want the name of one model, not {len(places)}")
+            got = f"{name!r}, the name of {len(places)} models"
+            raise ValueError(f"models: got {got}, want that of one")
         found += places
     return found

@@ -9,8 +9,9 @@ import typer
 from rich.table import Table
 from typer.testing import CliRunner
 
-from mem3d_cli.console import Commands, add_command, named_preset, print_table
+from mem3d_cli.console import Commands, add_command, in_words, print_table
 from mem3d_cli.mem3d import app as mem3d_app
+from mem3d_cli.preset_in import chosen_preset
 
 PROGRAMS = {"mem3d-cli": "mem3d", "memstore": "memstore"}
 
@@ -61,6 +62,27 @@ def test_help_has_no_colours_in_a_pipe(program):
     assert "Usage" in shown.stdout and "\x1b" not in shown.stdout
 
 
+def test_arguments_are_named_as_the_help_names_them():
+    shown = CliRunner().invoke(mem3d_app, ["reconstruct", "--help"]).stdout
+    assert "[OPTIONS] RUN PHOTOS..." in shown
+    assert "Missing argument 'RUN'" in CliRunner().invoke(mem3d_app, ["publish"]).stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            FileNotFoundError(2, "No such file or directory", "a.png"),
+            "a.png: No such file or directory",
+        ),
+        (ValueError("a\nb"), "a\\nb"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_errors_are_one_line(error, told):
+    assert in_words(error) == told
+
+
 @pytest.mark.parametrize("words", [["nonsense"], ["train"], ["data", "show", "x", "--count", "0"]])
 def test_a_mistyped_line_has_exit_status_2(words):
     assert CliRunner().invoke(mem3d_app, words).exit_code == 2
@@ -107,5 +129,5 @@ def test_tables_in_pipes_are_not_cut(capsys, monkeypatch):
 
 @pytest.mark.parametrize("name", ["paper", "best", "small", "demo", "tiny"])
 def test_every_preset_takes_a_stem_of_random_weights(name):
-    train = named_preset(name, True, {"epochs": 3}).train
+    train = chosen_preset(name, True, {"epochs": 3}, []).train
     assert (train.freeze_stem, train.variants, train.epochs) == (False, 0, 3)

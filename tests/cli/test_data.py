@@ -66,7 +66,27 @@ def test_show_draws_the_models_that_are_named(root, tmp_path):
     assert sheet.read_bytes().startswith(b"\x89PNG")
     chosen = ("--category", "airplane", "--subset", "val", "--count", 1)
     assert call("show", root, "--out", sheet, *chosen).exit_code == 0
-    assert isinstance(call("show", root, "--models", "absent").exception, ValueError)
+    assert "'absent', the name of 0 models" in str(
+        call("show", root, "--models", "absent").exception
+    )
+    assert "--view: got 2, want less than 2" in str(call("show", root, "--view", 2).exception)
+
+
+@pytest.mark.parametrize("command", ["show", "augment"])
+def test_pictures_are_told_as_json(command, root, tmp_path):
+    done = call(command, root, "--out", tmp_path / "x.png", "--count", 2, "--json", "--quiet")
+    assert (done.exit_code, done.stderr) == (0, ""), done.output
+    assert json.loads(done.stdout) == {"path": str(tmp_path / "x.png"), "models": 2}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("show", "--out"), ("augment", "--out"), ("split", "--out"), ("check", "--report")],
+)
+def test_a_missing_folder_is_told_before_the_work(arguments, tmp_path):
+    command, option = arguments
+    done = call(command, tmp_path / "no-data", option, tmp_path / "none" / "x.png")
+    assert f"there is no folder {tmp_path / 'none'}" in str(done.exception)
 
 
 def test_split_keeps_copies_together_and_is_read_again(root, tmp_path):

@@ -29,3 +29,8 @@ def test_without_the_extra_the_pip_command_is_told(trained, monkeypatch):
 def test_a_run_is_not_written_over(trained):
     done = call(trained[0], "--write", trained[0])
     assert isinstance(done.exception, PathExistsError)
+
+
+def test_what_is_no_run_is_told_before_the_extra_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "gradio", None)
+    assert "best.safetensors: got no file" in str(call(tmp_path).exception)

@@ -54,6 +54,15 @@ def printed(*arguments):
     return " ".join(done.stdout.split())
 
 
+@pytest.mark.parametrize("command", ["evaluate", "robustness"])
+def test_what_is_no_run_is_told_in_plain_words(command, tmp_path):
+    for folder, told in ((tmp_path / "none", "no folder"), (tmp_path, "no file")):
+        error = call(command, folder).exception
+        assert isinstance(error, ValueError)
+        assert f"got {told}, want a run's" in str(error)
+        assert "Error" not in str(error)
+
+
 def test_a_clean_test_set_says_nothing(run):
     summary = evaluated(run)
     found = {"name": 0, "grid": 0, "training": 0}

@@ -218,6 +218,12 @@ def test_slots_in_words():
     assert slots_in_words(range(0, 40, 2), most=2) == "0, 2 ..."
 
 
+def test_of_a_run_its_memory_is_named(path):
+    (path.parent / "run.json").touch()
+    told = str(runner.invoke(app, ["history", str(path.parent)]).exception)
+    assert told.endswith(f"got the folder of a run, want its memory: {path}")
+
+
 def test_version_and_help():
     assert runner.invoke(app, ["--version"]).stdout == f"memstore {version('mem3d')}\n"
     assert "inspect" in runner.invoke(app, ["--help"]).stdout

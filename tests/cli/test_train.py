@@ -33,3 +33,19 @@ def test_options_out_of_range_are_refused(made_up_data, tmp_path, option):
     done = call("train", tmp_path / "run", "--data", made_up_data, "--preset", "tiny", *option)
     assert done.exit_code == 2
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", [("train",), ("study", "--dry-run")], ids=lambda c: c[0])
+def test_grids_that_no_data_have_are_refused_at_once(command, tmp_path):
+    """The data are not even looked at."""
+    words = (command[0], tmp_path / "out", "--data", tmp_path / "none", *command[1:])
+    done = call(*words, "--preset", "tiny", "--set", "model.decoder=[64,32,16,8,4]")
+    assert "got 5 layers, which make grids of 64^3 voxels, want 4" in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_not_written_into_its_data(made_up_data):
+    before = sorted(made_up_data.iterdir())
+    done = call("train", made_up_data, "--data", made_up_data, "--preset", "tiny")
+    assert "got the data's own folder" in str(done.exception)
+    assert sorted(made_up_data.iterdir()) == before
