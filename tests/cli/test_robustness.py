@@ -66,7 +66,7 @@ def test_a_table_names_labels_and_shares(run, tmp_path):
         (["RUN", "--shares", "0.5,0.1"], "ascending"),
         (["RUN", "--shares", "0,1.5"], "share: got 1.5"),
         (["label="], "label="),
-        (["absent"], "run.json"),
+        (["absent"], "want a run's"),
         (["RUN", "--backgrounds", "absent"], "absent"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
