@@ -101,7 +101,8 @@ def train(  # long: half of it are the options
         ),
     ] = None,
     precision: Annotated[
-        Precision | None, typer.Option(help="bfloat16: half the memory traffic, on a GPU faster.")
+        Precision | None,
+        typer.Option(help="bfloat16: faster, on a GPU or a CPU that has it; else float32 it is."),
     ] = None,
     accumulate: Annotated[
         int | None, typer.Option(help="Batches that make one optimiser step.", min=1)

@@ -48,23 +48,23 @@ def learn_poses(
         weights, config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     schedule = Schedule(len(job.data), BATCH, config.pose_epochs, seed=config.seed)
-    shares = [len(replicas.part(samples)) / len(samples) for samples in schedule]
+    whole = [samples for samples in schedule if len(samples) >= replicas.count]  # one for each
     for part in parts:
         part.train()
     losses: list[float] = []
-    batches = cache.batches(list(replicas.part(samples)) for samples in schedule)
-    for step, (batch, share) in enumerate(zip(batches, shares, strict=True)):
-        factor = min(1, (step + 1) / _WARMUP) * (1 + cos(pi * step / len(schedule))) / 2
+    batches = cache.batches(list(replicas.part(samples)) for samples in whole)
+    for step, (batch, samples) in enumerate(zip(batches, whole, strict=True)):
+        factor = min(1, (step + 1) / _WARMUP) * (1 + cos(pi * step / len(whole))) / 2
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * factor
         loss = _loss(model, batch, job.device)
         optimizer.zero_grad(set_to_none=True)
-        (loss * share).backward()  # type: ignore[no-untyped-call]
+        (loss * len(batch.models) / len(samples)).backward()  # type: ignore[no-untyped-call]
         replicas.add_gradients(weights)
         optimizer.step()
         losses.append(loss.item())
         if on_pose:
-            on_pose(step + 1, len(schedule))
+            on_pose(step + 1, len(whole))
     last = losses[-schedule.steps_per_epoch :]
     return sum(last) / len(last) if last else None
 

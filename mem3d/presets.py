@@ -61,9 +61,9 @@ BEST = replace(
         SMALL.train, epochs=18, variants=5, dice_weight=1.0, contrast_weight=0.1, pose_epochs=24
     ),
 )
-"""An hour and a half of a CPU core with 6,300 shapes of several kinds: eight recalled grids,
-beside them stretched to the extents that the image tells (fitting.py), which are learnt first
-(pose_training.py), and weighed by a gate."""
+"""For 6,300 shapes of several kinds; an hour and a half of a recent CPU core before it had
+pose_epochs, not timed with them: eight recalled grids, weighed by a gate, and the same stretched to
+the extents that the image tells (fitting.py), which are learnt first (pose_training.py)."""
 
 _DEMO_MODEL = ModelConfig(
     image_size=64, head=(128, 64, 64), hidden=128, decoder=(128, 64, 16, 8), priors=3, dropout=0.1

@@ -1,6 +1,6 @@
 """A run's figures for TensorBoard; the package is no requirement."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +35,16 @@ class Scalars:
     def close(self) -> None:
         """End the file."""
         self._writer.close()
+
+
+def both(
+    first: Callable[[dict[str, Any]], None], second: Callable[[dict[str, Any]], None] | None
+) -> Callable[[dict[str, Any]], None]:
+    """One function that calls the first, then the second if there is one."""
+
+    def call(row: dict[str, Any]) -> None:
+        first(row)
+        if second:
+            second(row)
+
+    return call

@@ -25,7 +25,7 @@ from mem3d.replicas import ALONE, Replicas
 from mem3d.run import LAST, Job, Run, begun, note_best, save_due
 from mem3d.run_log import Description, Means, Row, read_log, write_log
 from mem3d.run_page import PAGE, write_page
-from mem3d.scalars import Scalars, check_installed
+from mem3d.scalars import Scalars, both, check_installed
 from mem3d.stem_cache import StemCache
 from mem3d.step import finite, set_learning_rate, train_step
 from mem3d.supply import Progress, Supply, batches, prepared
@@ -105,18 +105,7 @@ def train(
             return _loop(run, job, supply, on_step, on_epoch)
         done = run.step // job.pace.steps_per_epoch
         with closing(Scalars(job.folder / "tensorboard", done)) as scalars:
-            return _loop(run, job, supply, on_step, _both(scalars.add, on_epoch))
-
-
-def _both(
-    first: Callable[[Row], None], second: Callable[[Row], None] | None
-) -> Callable[[Row], None]:
-    def call(row: Row) -> None:
-        first(row)
-        if second:
-            second(row)
-
-    return call
+            return _loop(run, job, supply, on_step, both(scalars.add, on_epoch))
 
 
 def _check_job(job: Job, is_random: bool) -> None:

@@ -13,9 +13,11 @@ from mem3d.data.r2n2 import R2N2
 from mem3d.data.views import Schedule, TrainingViews, loader
 from mem3d.model import Mem3D
 from mem3d.pace import WHOLE
+from mem3d.pose_training import learn_poses
 from mem3d.presets import TINY
 from mem3d.replicas import Replicas, share_norms
-from mem3d.run import Run
+from mem3d.run import Job, Run
+from mem3d.stem_cache import StemCache
 from mem3d.step import train_step
 from memstore import Memory
 
@@ -89,6 +91,25 @@ def steps(data, replicas):
     return contents(run, rows) | taken
 
 
+POSES = replace(
+    PRESET,
+    model=replace(PRESET.model, refiner=8, fuse=True, stretch=True, lift=True, pose=6),
+    train=replace(PRESET.train, freeze_stem=True, variants=1, pose_epochs=3),
+)
+
+
+def poses(data, folder, replicas):
+    """Weights after cameras and extents were learnt first."""
+    torch.manual_seed(0)
+    model, shapes = Mem3D(POSES.model), R2N2.open(data, "train")
+    model.encoder.freeze_stem()
+    share_norms(model, "cpu")
+    views = TrainingViews(shapes, 64, seed=0, augment=False, with_viewpoints=True)
+    cache = StemCache.build(model.encoder, views, 1, batch=4, workers=0)
+    learn_poses(model, Job(shapes, None, folder, POSES, "cpu", None, replicas), cache)
+    return {f"weight {name}": w.numpy() for name, w in model.state_dict().items()}
+
+
 def work(rank, data, folder):
     """All that two processes do together; what each found goes to FOLDER/RANK-*.npz."""
     torch.set_num_threads(1)
@@ -97,6 +118,7 @@ def work(rank, data, folder):
     )
     replicas = Replicas(rank, 2)
     np.savez(folder / f"{rank}-steps.npz", **steps(data, replicas))
+    np.savez(folder / f"{rank}-poses.npz", **poses(data, folder / "poses", replicas))
     np.savez(folder / f"{rank}-whole.npz", **run_of(data, folder / "whole", PRESET, replicas))
     run_of(data, folder / "parts", PRESET, replicas, die_at=4)
     if replicas.is_first:

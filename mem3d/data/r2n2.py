@@ -7,6 +7,8 @@
 Downloads of this layout are rarely whole, so a model that is incomplete is skipped and named,
 never a crash.
 
+Over 250 lines: how a model is found, checked and read stays together.
+
 Source: Choy et al., 3D-R2N2, ECCV 2016.
 """
 

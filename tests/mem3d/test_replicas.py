@@ -43,7 +43,7 @@ def test_they_do_what_one_process_does(together, made_up_data):
             np.testing.assert_allclose(values, one[name], rtol=0, atol=bound, err_msg=name)
 
 
-@pytest.mark.parametrize("what", ["steps", "whole", "parts"])
+@pytest.mark.parametrize("what", ["steps", "poses", "whole", "parts"])
 def test_both_end_with_the_same_memory_and_weights_bit_for_bit(together, what):
     assert_equal(found(together, 0, what), found(together, 1, what))
 
