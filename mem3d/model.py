@@ -13,7 +13,14 @@ from mem3d.encoder import STEM_CHANNELS, Encoder, Seen
 from mem3d.fitting import ExtentHead, stretched, wanted_in_training
 from mem3d.pose_trunk import PoseTrunk, width
 from mem3d.projections import SlotProjections
-from mem3d.recall import ReadableMemory, Recalled, nothing_recalled, recall, recall_again
+from mem3d.recall import (
+    ReadableMemory,
+    Recalled,
+    TensorMemory,
+    nothing_recalled,
+    recall,
+    recall_again,
+)
 from mem3d.refiner import Refiner, moved
 from mem3d.shape_encoder import ShapeEncoder
 from mem3d.viewpoint_head import ViewpointHead, decode
@@ -86,7 +93,7 @@ class Mem3D(nn.Module):
     def forward(
         self,
         images: Tensor,
-        memory: ReadableMemory,
+        memory: ReadableMemory | TensorMemory,
         exclude: Sequence[str | None] | None = None,
         projections: SlotProjections | None = None,
     ) -> Output:
@@ -107,7 +114,7 @@ class Mem3D(nn.Module):
     def reconstruct(
         self,
         seen: Seen,
-        memory: ReadableMemory,
+        memory: ReadableMemory | TensorMemory,
         exclude: Sequence[str | None] | None = None,
         viewpoints: Tensor | None = None,
         projections: SlotProjections | None = None,
@@ -157,7 +164,7 @@ class Mem3D(nn.Module):
         self,
         seen: Seen,
         recalled: Recalled,
-        memory: ReadableMemory,
+        memory: ReadableMemory | TensorMemory,
         at: "_Places",
         projections: SlotProjections | None,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -174,7 +181,7 @@ class Mem3D(nn.Module):
         self,
         features: Tensor,
         recalled: Recalled,
-        memory: ReadableMemory,
+        memory: ReadableMemory | TensorMemory,
         projections: SlotProjections | None,
     ) -> Tensor:
         """(B, H) from the recalled grids, or from their slots' kept projections."""

@@ -4,7 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -89,6 +89,17 @@ class Recalled:
     cosines: NDArray[np.float32]
 
 
+@runtime_checkable
+class TensorMemory(Protocol):
+    """One that recalls tensors by itself, as `resident.ResidentMemory` does."""
+
+    def recall(
+        self, features: Tensor, k: int, exclude: Sequence[str | None] | None = None
+    ) -> Recalled:
+        """As the function `recall`."""
+        ...
+
+
 def to_numpy(features: Tensor) -> Features:
     """Features as the memory takes them: a detached copy, float32, on the CPU."""
     return features.detach().float().cpu().numpy().copy()
@@ -100,7 +111,10 @@ def _alive(features: Features) -> NDArray[np.bool_]:
 
 
 def recall(
-    memory: ReadableMemory, features: Tensor, k: int, exclude: Sequence[str | None] | None = None
+    memory: ReadableMemory | TensorMemory,
+    features: Tensor,
+    k: int,
+    exclude: Sequence[str | None] | None = None,
 ) -> Recalled:
     """Read up to k priors per image.
 
@@ -113,19 +127,34 @@ def recall(
     Raises:
         memstore.FeatureError: a feature is not finite (the network diverged).
     """
+    if isinstance(memory, TensorMemory):
+        return memory.recall(features, k, exclude)
     queries = to_numpy(features)
     alive = _alive(queries)
-    queries[~alive, 0] = 1.0  # any direction: its hits are dropped below
-    found = memory.read(queries, k, exclude=exclude)
-    counts = np.where(alive, found.counts, 0)
-    width = max(1, int(counts.max(initial=0)))
-    values = found.values[:, :width] & alive[:, None, None, None, None]
+    rows = np.flatnonzero(alive)
+    named = None if exclude is None else [exclude[row] for row in rows.tolist()]
+    found = memory.read(queries[rows], k, exclude=named)
+    if len(rows) < len(queries):
+        found = _spread(found, rows, len(queries))
+    width = max(1, int(found.counts.max(initial=0)))
     return Recalled(
-        priors=torch.from_numpy(values).to(features.device, features.dtype),
-        counts=torch.from_numpy(counts).to(features.device),
-        slots=np.where(alive[:, None], found.slots, -1)[:, :width],
+        priors=torch.from_numpy(found.values[:, :width]).to(features.device).to(features.dtype),
+        counts=torch.from_numpy(found.counts).to(features.device),
+        slots=found.slots[:, :width],
         cosines=found.cosines[:, :width],
     )
+
+
+def _spread(found: Priors, rows: NDArray[np.int64], batch: int) -> Priors:
+    """Priors of some rows (n,) of a batch; the others have none."""
+    blank = (
+        np.full((batch, *one.shape[1:]), fill, one.dtype)
+        for one, fill in zip(found, (-1, -np.inf, False, 0), strict=True)
+    )
+    spread = Priors(*blank)
+    for whole, part in zip(spread, found, strict=True):
+        whole[rows] = part
+    return spread
 
 
 def nothing_recalled(features: Tensor, resolution: int) -> Recalled:
@@ -140,7 +169,7 @@ def nothing_recalled(features: Tensor, resolution: int) -> Recalled:
 
 
 def recall_again(
-    memory: ReadableMemory,
+    memory: ReadableMemory | TensorMemory,
     features: Tensor,
     answers: Tensor,
     k: int,

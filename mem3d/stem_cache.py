@@ -27,7 +27,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mem3d.data.r2n2 import RESOLUTION
-from mem3d.data.views import Batch, Schedule, TrainingViews, loader, normalise, to_pixels
+from mem3d.data.views import Batch, Schedule, TrainingViews, loader, normalise, to_pixels, unpacked
 from mem3d.encoder import STEM_CHANNELS, Encoder
 from memstore.files import write_atomic
 
@@ -60,6 +60,19 @@ class StemCache:
         self.fingerprint = fingerprint
         self._beside = beside
         self._resolution = round((beside.grids.shape[-1] * 8) ** (1 / 3))
+        self._grids, self._viewpoints, self._pixels = map(torch.from_numpy, beside)
+
+    def on(self, device: str) -> "StemCache":
+        """The same on a GPU, if half of its free memory holds all; else this one."""
+        if torch.device(device).type != "cuda":
+            return self
+        needed = sum(one.nbytes for one in (self.maps, *self._beside))
+        if needed > torch.cuda.mem_get_info(torch.device(device))[0] // 2:
+            return self
+        moved = StemCache(self.maps.to(device), self._beside, self.fingerprint)
+        for name in ("_grids", "_viewpoints", "_pixels"):
+            setattr(moved, name, getattr(self, name).to(device))
+        return moved
 
     @staticmethod
     def build(
@@ -126,15 +139,14 @@ class StemCache:
         for samples in order:
             models = [model for _, model in samples]
             chosen = [epoch % variants for epoch, _ in samples]
-            kept = self._beside
-            bits = np.unpackbits(kept.grids[models, chosen], axis=1).view(np.bool_)
-            pixels = kept.pixels[models, chosen]
+            rows, columns = torch.tensor([models, chosen]).to(self.maps.device)
+            pixels = self._pixels[rows, columns]
             yield Batch(
-                normalise(torch.from_numpy(pixels)) if pixels.size else None,
-                torch.from_numpy(bits.reshape((-1,) + (self._resolution,) * 3)),
+                normalise(pixels) if pixels.numel() else None,
+                unpacked(self._grids[rows, columns], self._resolution),
                 models,
-                torch.from_numpy(kept.viewpoints[models, chosen]),
-                stem_maps=self.maps[models, chosen].float(),
+                self._viewpoints[rows, columns],
+                stem_maps=self.maps[rows, columns].float(),
             )
 
 

@@ -21,9 +21,10 @@ from mem3d.model import Mem3D, Output
 from mem3d.pace import WHOLE, Part
 from mem3d.recall import WritableMemory, contrast_keys, remember
 from mem3d.replicas import ALONE, Replicas
+from mem3d.resident import ResidentMemory
 from mem3d.run import Run
 from mem3d.run_log import Row
-from mem3d.stopwatch import TimedMemory
+from mem3d.stopwatch import TimedMemory, TimedResident
 from mem3d.viewpoint_head import viewpoint_loss
 from memstore import FeatureError
 
@@ -80,7 +81,7 @@ class Forward:
 
 def forward_loss(
     model: Mem3D,
-    memory: WritableMemory,
+    memory: WritableMemory | TimedResident,
     batch: Batch,
     sources: list[str],
     config: TrainConfig,
@@ -100,7 +101,11 @@ def forward_loss(
         output = model.reconstruct(seen, memory, exclude, viewpoints, passes=passes, grids=grids)
     logits = output.logits.float()
     recon = reconstruction_loss(logits, grids)
-    positive, negative, valid = contrast_keys(memory, output.features, batch.grids.numpy())
+    if isinstance(memory, TimedResident):
+        positive, negative, valid = memory.contrast_keys(output.features, grids)
+    else:
+        found = contrast_keys(memory, output.features, batch.grids.cpu().numpy())
+        positive, negative, valid = found
     triplet = voxel_triplet_loss(output.features, positive, negative, valid, margin=config.margin)
     terms = {
         "bce": Term(config.recon_weight, recon, len(grids)),
@@ -109,9 +114,13 @@ def forward_loss(
     if config.dice_weight:
         terms["dice"] = Term(config.dice_weight, dice_loss(logits, grids), len(grids))
     if config.contrast_weight:
-        found = candidates(memory, output.features, batch.grids.numpy(), sources)
-        own = contrastive_loss(output.features, found, temperature=config.contrast_temperature)
-        terms["contrastive"] = Term(config.contrast_weight, own, int(found.valid.sum()))
+        if isinstance(memory, TimedResident):
+            others = memory.candidates(output.features, grids, sources)
+        else:
+            host = batch.grids.cpu().numpy()
+            others = candidates(memory, output.features, host, sources)
+        own = contrastive_loss(output.features, others, temperature=config.contrast_temperature)
+        terms["contrastive"] = Term(config.contrast_weight, own, int(others.valid.sum()))
     if output.log_weights is not None:
         recalled = output.recalled
         laid = recalled.priors if output.laid is None else output.laid
@@ -165,6 +174,7 @@ def train_step(
     device: str,
     part: Part = WHOLE,
     replicas: Replicas = ALONE,
+    resident: ResidentMemory | None = None,
 ) -> Row:
     """One forward: recall, reconstruct, learn, remember.
 
@@ -176,6 +186,7 @@ def train_step(
         device: where the model is.
         part: the forward's place in its optimiser step.
         replicas: this process among those that hold the other parts.
+        resident: the run's memory on the device, which is written in its place.
 
     Returns:
         figures of the batch: losses, share of images that recalled something, how many priors, how
@@ -185,7 +196,10 @@ def train_step(
         DivergedError: the loss or a feature is not finite. Weights and memory are as before this
             forward; BatchNorm's running statistics have moved.
     """
-    began, memory = perf_counter(), TimedMemory(run.memory)
+    began = perf_counter()
+    memory: TimedMemory | TimedResident = TimedMemory(run.memory)
+    if resident is not None:
+        memory = TimedResident(resident, device)
     sources = [family(data.source(model)) for model in batch.models]
     passes = None if run.step % 2 else 1  # what each pass recalls has to be learnt from
     run.model.train()
@@ -202,9 +216,13 @@ def train_step(
         run.optimizer.step()
 
     features = replicas.gather(done.output.features.detach(), device)
-    grids = replicas.gather(batch.grids, device).numpy()
-    models = replicas.gather(torch.tensor(batch.models), device).tolist()
-    written = remember(memory, features, grids, [family(data.source(model)) for model in models])
+    if isinstance(memory, TimedResident):
+        written = memory.remember(features, batch.grids.to(device), sources)
+    else:
+        grids = replicas.gather(batch.grids, device).cpu().numpy()
+        models = replicas.gather(torch.tensor(batch.models), device).tolist()
+        named = [family(data.source(model)) for model in models]
+        written = remember(memory, features, grids, named)
     kinds = list(written.kinds)
     return {
         **done.figures,

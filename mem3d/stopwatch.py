@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from mem3d.recall import Features, Grids, WritableMemory
+from mem3d.contrastive import Candidates
+from mem3d.recall import Features, Grids, Recalled, WritableMemory
+from mem3d.resident import ResidentMemory
 from memstore import Contrast, Hits, MemoryConfig, Priors, WriteReport
 
 T = TypeVar("T")
@@ -78,3 +82,64 @@ class TimedMemory:
     ) -> WriteReport:
         """As `memstore.Memory.write`."""
         return self._timed("write", lambda: self._memory.write(features, grids, sources))
+
+
+class TimedResident:
+    """A resident memory that sums up the seconds spent in it.
+
+    On a GPU, from when it begins with a call's first kernel until it has done the last one's: what
+    the call adds to a step. The host is not kept waiting for it.
+
+    Attributes:
+        seconds: by phase, as `TimedMemory`; ask once the step is over.
+    """
+
+    def __init__(self, memory: ResidentMemory, device: str) -> None:
+        self._memory = memory
+        self._is_gpu = torch.device(device).type == "cuda"
+        self._spans: list[tuple[str, Any, Any]] = []
+
+    def _now(self) -> Any:
+        """Seconds; on a GPU an event that will tell when it passed."""
+        if not self._is_gpu:
+            return perf_counter()
+        event: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+    def _timed(self, phase: str, call: Callable[[], T]) -> T:
+        began = self._now()
+        found = call()
+        self._spans.append((phase, began, self._now()))
+        return found
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Waits for the device."""
+        spent = {"read": 0.0, "contrast": 0.0, "write": 0.0}
+        if self._is_gpu:
+            torch.cuda.synchronize()
+        for phase, began, ended in self._spans:
+            if self._is_gpu:
+                spent[phase] += began.elapsed_time(ended) / 1000
+            else:
+                spent[phase] += ended - began
+        return spent
+
+    def recall(
+        self, features: Tensor, k: int, exclude: Sequence[str | None] | None = None
+    ) -> Recalled:
+        """As `ResidentMemory.recall`."""
+        return self._timed("read", lambda: self._memory.recall(features, k, exclude))
+
+    def contrast_keys(self, features: Tensor, grids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `ResidentMemory.contrast_keys`."""
+        return self._timed("contrast", lambda: self._memory.contrast_keys(features, grids))
+
+    def candidates(self, features: Tensor, grids: Tensor, sources: Sequence[str]) -> Candidates:
+        """As `ResidentMemory.candidates`."""
+        return self._timed("contrast", lambda: self._memory.candidates(features, grids, sources))
+
+    def remember(self, features: Tensor, grids: Tensor, sources: Sequence[str]) -> WriteReport:
+        """As `ResidentMemory.remember`."""
+        return self._timed("write", lambda: self._memory.remember(features, grids, sources))

@@ -57,9 +57,10 @@ def prepared(run: Run, job: Job, supply: Supply) -> Supply:
     views = training_views(job.data, job.preset, job.backgrounds)
     if supply.cache is not None:
         supply.cache.check(run.model.encoder, views, variants)
-    if not variants or supply.cache is not None or run.step >= job.pace.steps:
+    if not variants or run.step >= job.pace.steps:
         return supply
-    return replace(supply, cache=_cache(run, job, views, supply))
+    cache = supply.cache or _cache(run, job, views, supply)
+    return replace(supply, cache=cache.on(job.device))
 
 
 def batches(run: Run, job: Job, supply: Supply) -> Iterator[Batch]:
@@ -77,7 +78,7 @@ def batches(run: Run, job: Job, supply: Supply) -> Iterator[Batch]:
     if config.variants and supply.cache is not None:
         return supply.cache.batches(parts)
     views = training_views(job.data, job.preset, job.backgrounds)
-    return loader(views, parts, config.workers)
+    return loader(views, parts, config.workers, job.device)
 
 
 def _cache(run: Run, job: Job, views: TrainingViews, supply: Supply) -> StemCache:

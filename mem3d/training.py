@@ -22,6 +22,7 @@ from mem3d.picture import curves
 from mem3d.pose_training import learn_poses
 from mem3d.rekeying import staleness
 from mem3d.replicas import ALONE, Replicas
+from mem3d.resident import ResidentMemory
 from mem3d.run import LAST, Job, Run, begun, note_best, save_due
 from mem3d.run_log import Description, Means, Row, read_log, write_log
 from mem3d.run_page import PAGE, write_page
@@ -152,12 +153,14 @@ def _loop(
     if config.pose_epochs and not run.step and supply.cache is not None:
         learn_poses(run.model, job, supply.cache, supply.on_pose)
     means, first, members = Means(), pace.forwards_before(run.step), _members(job)
+    is_on_gpu = torch.device(job.device).type == "cuda"
+    resident = ResidentMemory(run.memory, job.device) if is_on_gpu and replicas.count == 1 else None
     for forward, batch in enumerate(batches(run, job, supply), first):
         part = pace.part(forward)
         set_learning_rate(run.optimizer, learning_rate(config, run.step, pace.steps))
         if replicas.count > 1:  # each drops out other numbers, and a resumed run the same
             torch.manual_seed((config.seed * _PRIMES[0] + forward) * _PRIMES[1] + replicas.rank)
-        figures = train_step(run, batch, job.data, config, job.device, part, replicas)
+        figures = train_step(run, batch, job.data, config, job.device, part, replicas, resident)
         means.add(figures)
         if not part.is_last:
             continue
@@ -167,7 +170,7 @@ def _loop(
         if run.step % pace.steps_per_epoch == 0:
             epoch = run.step // pace.steps_per_epoch
             log.append({"epoch": epoch, "step": run.step, **means.take()})
-            is_over = _end_epoch(run, job, log, members)
+            is_over = _end_epoch(run, job, log, members, resident)
             if on_epoch:
                 on_epoch(log[-1])
             if is_over:
@@ -178,7 +181,9 @@ def _loop(
     return log[-1] if log else {"epoch": config.epochs, "step": run.step}
 
 
-def _end_epoch(run: Run, job: Job, log: list[Row], members: Families | None) -> bool:
+def _end_epoch(
+    run: Run, job: Job, log: list[Row], members: Families | None, resident: ResidentMemory | None
+) -> bool:
     """Validate, log, save, and tell whether it was the last.
 
     The log goes first, as a resumed run drops rows of steps to come.
@@ -186,6 +191,8 @@ def _end_epoch(run: Run, job: Job, log: list[Row], members: Families | None) -> 
     row, config, pace = log[-1], job.preset.train, job.pace
     is_last = run.step == pace.steps
     row["learning_rate"] = run.optimizer.param_groups[0]["lr"]
+    if resident is not None:
+        resident.flush()
     row["memory_slots"] = len(run.memory)
     if job.replicas.is_first:
         if job.validation is not None and (is_last or row["epoch"] % config.validate_every == 0):

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from memstore.portrait import contact_sheet, neighbour_sheet
     from memstore.reading import Priors
     from memstore.repository import Expired, history, tags
+    from memstore.state import Rows
     from memstore.verification import Verification, verify_folder
 
 _HOMES = {
@@ -76,6 +77,7 @@ _HOMES = {
     "PathMissingError": "errors",
     "Priors": "reading",
     "ReadOnlyError": "errors",
+    "Rows": "state",
     "ShapeError": "errors",
     "SlotError": "errors",
     "SlotFacts": "inspection",
@@ -126,6 +128,7 @@ __all__ = [
     "PathMissingError",
     "Priors",
     "ReadOnlyError",
+    "Rows",
     "ShapeError",
     "SlotError",
     "SlotFacts",

@@ -1,11 +1,12 @@
 """Arguments of Memory's methods, checked once, before anything changes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from memstore.config import MemoryConfig
 from memstore.cosine import plain_unit, unit
 from memstore.errors import (
     ArgumentError,
@@ -15,8 +16,8 @@ from memstore.errors import (
     SlotError,
     check_shape,
 )
-from memstore.grids import pack
-from memstore.state import EMPTY, SOURCE_BYTES
+from memstore.grids import pack, packed_shape
+from memstore.state import EMPTY, SOURCE_BYTES, Rows
 
 NO_SOURCE = b"\xff"  # never UTF-8
 
@@ -117,6 +118,49 @@ def as_distinct_slots(slots: ArrayLike, touched: NDArray[np.int64]) -> NDArray[n
     if len(np.unique(checked)) < len(checked):
         raise SlotError("slots: got a slot twice, want distinct slots")
     return checked
+
+
+def as_rows(rows: Rows, config: MemoryConfig) -> Rows:
+    """Rows of distinct slots of a memory, none of them empty, keys scaled to length one."""
+    slots = _as_array("slots", rows.slots)
+    count = len(slots) if slots.ndim else None
+    wanted: dict[str, tuple[str, tuple[int | None, ...]]] = {
+        "slots": ("iu", (count,)),
+        "values": ("u", (count, *packed_shape(config.resolution))),
+        "touched": ("iu", (count,)),
+        "sources": ("S", (count,)),
+        "reads": ("iu", (count,)),
+    }
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, (kinds, shape) in wanted.items():
+        array = arrays[name] = _as_array(name, getattr(rows, name))
+        if array.dtype.kind not in kinds:
+            raise DtypeError(f"{name}: got dtype {array.dtype}, want one of kind {kinds!r}")
+        check_shape(name, array.shape, shape)
+    outside = (slots < 0) | (slots >= config.capacity)
+    if outside.any() or len(np.unique(slots)) < len(slots):
+        raise SlotError(f"slots: got {slots}, want distinct ones in [0, {config.capacity})")
+    if (arrays["touched"] < 1).any() or (arrays["reads"] < 0).any():
+        raise ArgumentError("touched, reads: got less, want >= 1 and >= 0")
+    if arrays["values"].dtype != np.uint8 or arrays["sources"].dtype.itemsize > SOURCE_BYTES:
+        raise DtypeError(f"values, sources: got others, want uint8 and at most S{SOURCE_BYTES}")
+    keys = as_queries(rows.keys, config.key_dim, "keys")
+    if len(keys) != count:
+        raise ShapeError(f"keys: got {len(keys)}, want one per slot ({count})")
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    for name in ("slots", "touched", "reads"):
+        whole[name] = whole[name].astype(np.int64)
+    return Rows(keys=keys, **whole)
+
+
+def as_written(written: Mapping[str, int]) -> int:
+    """Pairs in all of counts by kind of write."""
+    for kind, count in written.items():
+        if kind not in ("merge", "insert", "evict"):
+            raise ArgumentError(f"written: got {kind!r}, want merge, insert, evict")
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise ArgumentError(f"written: got {count!r} for {kind}, want an int >= 0")
+    return sum(written.values())
 
 
 def _as_array(name: str, given: ArrayLike) -> NDArray[Any]:

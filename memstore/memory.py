@@ -4,7 +4,7 @@ Over 250 lines, more than half of them docstrings: every method is a few lines t
 call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
@@ -20,7 +20,7 @@ from memstore.guard import Guard
 from memstore.index import Hits
 from memstore.policy import WriteReport
 from memstore.reading import Priors, read
-from memstore.state import State
+from memstore.state import Rows, State
 from memstore.verification import Progress, Verification, verify
 
 if TYPE_CHECKING:
@@ -257,6 +257,26 @@ class Memory:
             if len(units) != len(checked):
                 raise ShapeError(f"keys: got {len(units)}, want one per slot ({len(checked)})")
             self._state.replace_keys(checked, units)
+
+    def adopt(self, rows: Rows, written: Mapping[str, int]) -> None:
+        """Set whole rows as a working copy of this memory, on a GPU say, has left them.
+
+        The write rule is the copy's business, which began with the present rows and clock. What it
+        did not change need not be among the rows.
+
+        Args:
+            rows: of distinct slots; keys of any norm but zero, no slot of them empty.
+            written: pairs that the copy has written since, by kind: "merge", "insert", "evict".
+        """
+        self._check_writable()
+        with self._guard.writing():
+            checked = arguments.as_rows(rows, self.config)
+            ahead = arguments.as_written(written)
+            if (newest := int(checked.touched.max(initial=0))) > self.clock + ahead:
+                raise ArgumentError(
+                    f"touched: got {newest}, want <= {self.clock + ahead}, the pairs ever written"
+                )
+            self._state.adopt(checked, written)
 
     def commit(self, message: str) -> str:
         """Save the changes as one snapshot, whole or not at all.

@@ -1,5 +1,6 @@
 """State: what a memory holds in RAM, and the three changes there are."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import NamedTuple
@@ -153,6 +154,15 @@ class State:
         self.clear(slots)
         self.counts["remove"] += len(slots)
         self.dirty.update(slots.tolist())
+        self.torn = False
+
+    def adopt(self, rows: Rows, written: Mapping[str, int]) -> None:
+        """Set rows that a working copy has written, and count how."""
+        self.torn = True
+        self.put(rows)
+        for kind, count in written.items():
+            self.counts[kind] += count
+        self.clock += sum(written.values())
         self.torn = False
 
     def replace_keys(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:

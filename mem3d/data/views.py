@@ -159,10 +159,13 @@ class Schedule:
             yield [(epoch, int(model)) for model in chosen]
 
 
-def loader(dataset: Dataset[Sample], batches: Iterable[list[Any]], workers: int) -> Iterator[Batch]:
+def loader(
+    dataset: Dataset[Sample], batches: Iterable[list[Any]], workers: int, device: str = "cpu"
+) -> Iterator[Batch]:
     """Load `batches` of indices; more processes than the machine has cores are not started.
 
     A sample depends on its index alone, so the number of processes changes nothing but the speed.
+    Samples are bytes until they are on the device.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parcels: DataLoader[Any] = DataLoader(
@@ -173,7 +176,7 @@ def loader(dataset: Dataset[Sample], batches: Iterable[list[Any]], workers: int)
         generator=torch.Generator(),  # else it draws from torch's own, which a resumed run restores
     )
     for parcel in parcels:
-        yield parcel.opened()
+        yield parcel.opened(device)
 
 
 @dataclass(frozen=True)
@@ -209,23 +212,32 @@ class Parcel:
         models = [model for _, _, model, _ in samples]
         return Parcel(default_collate(rows), pixels.shape[-1], len(grid), models)
 
-    def opened(self) -> Batch:
-        """What the network takes."""
+    def opened(self, device: str = "cpu") -> Batch:
+        """What the network takes, on a device."""
         ends = [_VIEWPOINT_BYTES, _VIEWPOINT_BYTES + 3 * self.size**2]
-        where, pixels, bits = self.rows.tensor_split(ends, dim=1)
-        shape = (self.resolution,) * 3
-        unpacked = np.unpackbits(bits.numpy(), axis=1, count=self.resolution**3)
+        where, pixels, bits = self.rows.to(device).tensor_split(ends, dim=1)
         return Batch(
             images=normalise(pixels.reshape(-1, 3, self.size, self.size)),
-            grids=torch.from_numpy(unpacked.view(np.bool_)).reshape(-1, *shape),
+            grids=unpacked(bits, self.resolution),
             models=self.models,
             viewpoints=where.clone().view(torch.float32),
         )
 
 
+def unpacked(bits: Tensor, resolution: int) -> Tensor:
+    """(B, R, R, R) bool of packed voxels (B, R^3 / 8) uint8, where those are."""
+    count = resolution**3
+    if bits.device.type == "cpu":
+        voxels = torch.from_numpy(np.unpackbits(bits.numpy(), axis=1, count=count).view(np.bool_))
+    else:
+        masks = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=bits.device)
+        voxels = (bits[:, :, None] & masks).flatten(1)[:, :count] > 0
+    return voxels.reshape(-1, resolution, resolution, resolution)
+
+
 def normalise(pixels: Tensor) -> Tensor:
-    """`transforms.normalise` of (B, 3, S, S), equal to the last bit."""
-    mean, std = (torch.from_numpy(one)[:, None, None] for one in (MEAN, STD))
+    """`transforms.normalise` of (B, 3, S, S), equal to the last bit on a CPU."""
+    mean, std = (torch.from_numpy(one)[:, None, None].to(pixels.device) for one in (MEAN, STD))
     return pixels.float().div_(255).sub_(mean).div_(std)
 
 
