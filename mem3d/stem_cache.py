@@ -32,7 +32,7 @@ from mem3d.encoder import STEM_CHANNELS, Encoder
 from memstore.files import write_atomic
 
 Bytes = NDArray[np.uint8]
-MAX_BYTES = 12 * 2**30  # of maps; the small preset's 24 variants of 402 models take 2.5 GB
+MAX_BYTES = 12 * 2**30  # of maps, or a third of all RAM; 24 variants of 402 models take 2.5 GB
 
 
 class Beside(NamedTuple):
@@ -167,12 +167,21 @@ def fingerprint(encoder: Encoder, views: TrainingViews, variants: int) -> str:
 def _check_size(shape: tuple[int, ...]) -> None:
     """Raise ValueError if maps of that shape would take too much RAM."""
     needed = 2 * np.prod(shape, dtype=np.int64)
-    if needed > MAX_BYTES:
+    most = max(MAX_BYTES, _ram() // 3)
+    if needed > most:
         raise ValueError(
             f"variants: got {shape[1]} for {shape[0]} models, {needed / 2**30:.0f} GiB of maps, "
-            f"want at most {MAX_BYTES / 2**30:.0f}; use fewer, or keep them in a file, or 0 to "
+            f"want at most {most / 2**30:.0f}; use fewer, or keep them in a file, or 0 to "
             "compute the stem in every step"
         )
+
+
+def _ram() -> int:
+    """Bytes of RAM of the machine; 0 where it does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
 
 
 @torch.inference_mode()
@@ -196,15 +205,15 @@ def _fill(
     )
     order = Schedule(models, batch, variants, seed=0, shuffle=False)
     done = 0
-    for samples, listed in zip(loader(views, order, workers), order, strict=True):
+    for samples, listed in zip(loader(views, order, workers, str(device)), order, strict=True):
         variant, which = [variant for variant, _ in listed], samples.models
-        found = encoder.stem(samples.pictures.to(device))
+        found = encoder.stem(samples.pictures)
         maps[which, variant] = found.half().cpu()
-        flat = samples.grids.numpy().reshape(len(which), -1)
+        flat = samples.grids.cpu().numpy().reshape(len(which), -1)
         kept.grids[which, variant] = np.packbits(flat, axis=1)
-        kept.viewpoints[which, variant] = samples.viewpoints.numpy()
+        kept.viewpoints[which, variant] = samples.viewpoints.cpu().numpy()
         if size:
-            kept.pixels[which, variant] = to_pixels(samples.pictures).numpy()
+            kept.pixels[which, variant] = to_pixels(samples.pictures).cpu().numpy()
         done += len(which)
         if progress:
             progress(done, models * variants)

@@ -11,6 +11,7 @@ from mem3d.run import Job, Run
 from mem3d.stem_cache import StemCache
 
 MAPS = "stem_maps.npy"
+BATCH_ON_GPU = 256  # pictures whose maps are computed at a time
 Progress = Callable[[int, int], None]
 
 
@@ -89,7 +90,7 @@ def _cache(run: Run, job: Job, views: TrainingViews, supply: Supply) -> StemCach
         run.model.encoder,
         views,
         job.preset.train.variants,
-        batch=job.preset.train.batch,
+        batch=job.preset.train.batch if job.device == "cpu" else BATCH_ON_GPU,
         workers=job.preset.train.workers,
         file=job.folder / MAPS if supply.keep_maps else None,
         progress=supply.on_prepare,

@@ -194,6 +194,8 @@ def _end_epoch(
     if resident is not None:
         resident.flush()
     row["memory_slots"] = len(run.memory)
+    if torch.device(job.device).type == "cuda":
+        row["gpu_peak_gb"] = torch.cuda.max_memory_allocated(job.device) / 1e9
     if job.replicas.is_first:
         if job.validation is not None and (is_last or row["epoch"] % config.validate_every == 0):
             with finite(run.step):

@@ -243,5 +243,5 @@ def normalise(pixels: Tensor) -> Tensor:
 
 def to_pixels(images: Tensor) -> Tensor:
     """What was normalised: (B, 3, S, S) uint8."""
-    mean, std = (torch.from_numpy(one)[:, None, None] for one in (MEAN, STD))
+    mean, std = (torch.from_numpy(one)[:, None, None].to(images.device) for one in (MEAN, STD))
     return images.mul(std).add_(mean).mul_(255).round_().to(torch.uint8)
