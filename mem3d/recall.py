@@ -147,14 +147,14 @@ def recall(
 
 def _spread(found: Priors, rows: NDArray[np.int64], batch: int) -> Priors:
     """Priors of some rows (n,) of a batch; the others have none."""
-    blank = (
+    fills = (-1, -np.inf, False, 0)
+    arrays = [
         np.full((batch, *one.shape[1:]), fill, one.dtype)
-        for one, fill in zip(found, (-1, -np.inf, False, 0), strict=True)
-    )
-    spread = Priors(*blank)
-    for whole, part in zip(spread, found, strict=True):
+        for one, fill in zip(found, fills, strict=True)
+    ]
+    for whole, part in zip(arrays, found, strict=True):
         whole[rows] = part
-    return spread
+    return Priors(*arrays)
 
 
 def nothing_recalled(features: Tensor, resolution: int) -> Recalled:

@@ -39,8 +39,8 @@ def test_they_do_what_one_process_does(together, made_up_data):
         for name in ("writes", "slots", "ages", "values", "sources"):
             np.testing.assert_array_equal(two.pop(name), one[name], name)
         for name, values in two.items():
-            # Losses and keys are float32, so that a ReLU at 0 may fall either way: of a whole weight's
-            # change in six steps, little may differ, of a single number much.
+            # Losses and keys are float32, so that a ReLU at 0 may fall either way: of a weight's
+            # change in six steps little may differ as a whole, a single number much.
             apart = np.linalg.norm(values - one[name])
             assert apart <= 1e-2 * np.linalg.norm(one[name]) + 1e-9, name
 
