@@ -8,9 +8,13 @@ learning with all the others.
 Not in the paper, which guesses neither.
 """
 
+import hashlib
+import json
 from math import cos, pi
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save
 from torch import nn
 
 from mem3d.data.views import Batch, Schedule
@@ -20,6 +24,7 @@ from mem3d.run import Job
 from mem3d.stem_cache import StemCache
 from mem3d.supply import Progress
 from mem3d.viewpoint_head import viewpoint_loss
+from memstore.files import write_atomic
 
 BATCH = 64
 _WARMUP = 50  # steps
@@ -27,30 +32,63 @@ _CAMERA = 0.1  # weight of the camera's loss beside that of the extents
 
 
 def learn_poses(
-    model: Mem3D, job: Job, cache: StemCache, on_pose: Progress | None = None
+    model: Mem3D,
+    job: Job,
+    cache: StemCache,
+    on_pose: Progress | None = None,
+    kept: Path | None = None,
 ) -> float | None:
     """Train the parts of a network that guess, for `train.pose_epochs` epochs.
+
+    What it draws at random is drawn apart: what follows does not depend on whether it learnt here.
 
     Args:
         model: one with a pose trunk; its other weights stay as they are.
         job: its preset tells epochs, rate, seed; every process takes its part of each batch.
         cache: the stem's maps of all pictures.
         on_pose: called with steps done and in all.
+        kept: folder where runs on the same pictures, with the same settings, find and leave what
+            was learnt.
 
     Returns:
-        mean loss of the last epoch, over this process's parts; None if there is no epoch.
+        mean loss of the last epoch, over this process's parts; None if there is no epoch, or what
+        was kept was taken.
     """
+    found = {"pose": model.pose, "viewpoint": model.viewpoint, "extents": model.extents}
+    parts = nn.ModuleDict({name: part for name, part in found.items() if part is not None})
+    file = None if kept is None else kept / f"poses-{_fingerprint(parts, job, cache)}.safetensors"
+    if file is not None and file.exists():
+        parts.load_state_dict(load_file(file, job.device))
+        return None
+    devices = [] if job.device == "cpu" else [torch.device(job.device)]
+    with torch.random.fork_rng(devices):
+        loss = _learn(model, parts, job, cache, on_pose)
+    if file is not None and job.replicas.is_first:
+        state = {name: value.cpu().contiguous() for name, value in parts.state_dict().items()}
+        write_atomic(file, save(state))
+    return loss
+
+
+def _fingerprint(parts: nn.Module, job: Job, cache: StemCache) -> str:
+    """Of all that decides what is learnt, but for the weights to begin with."""
+    train = job.preset.train
+    settings = [train.pose_epochs, train.seed, train.learning_rate, train.weight_decay]
+    shapes = {name: [*value.shape] for name, value in parts.state_dict().items()}
+    told = json.dumps([cache.fingerprint, settings, shapes])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _learn(
+    model: Mem3D, parts: nn.Module, job: Job, cache: StemCache, on_pose: Progress | None
+) -> float | None:
     config, replicas = job.preset.train, job.replicas
-    found: tuple[nn.Module | None, ...] = (model.pose, model.viewpoint, model.extents)
-    parts = [part for part in found if part is not None]
-    weights = [weight for part in parts for weight in part.parameters()]
+    weights = list(parts.parameters())
     optimizer = torch.optim.AdamW(
         weights, config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     schedule = Schedule(len(job.data), BATCH, config.pose_epochs, seed=config.seed)
     whole = [samples for samples in schedule if len(samples) >= replicas.count]  # one for each
-    for part in parts:
-        part.train()
+    parts.train()
     losses: list[float] = []
     batches = cache.batches(list(replicas.part(samples)) for samples in whole)
     for step, (batch, samples) in enumerate(zip(batches, whole, strict=True)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mem3d.config import Preset
 from mem3d.data.backgrounds import Backgrounds
@@ -24,12 +25,14 @@ class Supply:
         on_pose: called with steps done and in all while guesses are learnt by themselves.
         cache: a stem cache that is ready.
         keep_maps: whether the maps of a stem cache are kept in the run's folder.
+        kept_poses: see `pose_training.learn_poses`.
     """
 
     on_prepare: Progress | None = None
     cache: StemCache | None = None
     keep_maps: bool = False
     on_pose: Progress | None = None
+    kept_poses: Path | None = None
 
 
 def training_views(

@@ -49,6 +49,7 @@ def train(
     replicas: Replicas = ALONE,
     cache: StemCache | None = None,
     keep_maps: bool = False,
+    kept_poses: Path | None = None,
     tensorboard: bool = False,
     on_prepare: Progress | None = None,
     on_pose: Progress | None = None,
@@ -77,6 +78,8 @@ def train(
         cache: a stem cache for just these data, settings and stem, so that several runs share one;
             None lets the run make its own, if its preset has variants.
         keep_maps: whether the run's own stem cache stays in its folder, as `stem_maps.npy`.
+        kept_poses: folder where runs on the same pictures share what cameras and extents look like,
+            learnt first (`pose_training.learn_poses`).
         tensorboard: whether to write each epoch's row to the folder `tensorboard` in it too.
         on_prepare: called with pictures done and in all while a stem cache is filled.
         on_pose: called with steps done and in all while cameras and extents are learnt first.
@@ -100,7 +103,7 @@ def train(
         check_installed()
     job.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(preset.train.seed)
-    supply = Supply(on_prepare, cache, keep_maps, on_pose)
+    supply = Supply(on_prepare, cache, keep_maps, on_pose, kept_poses)
     with begun(job, stem, None if weights is None else Path(weights)) as run:
         if not (tensorboard and replicas.is_first):
             return _loop(run, job, supply, on_step, on_epoch)
@@ -151,7 +154,7 @@ def _loop(
     description = Description(job, run.step) if replicas.is_first else None
     supply = prepared(run, job, supply)
     if config.pose_epochs and not run.step and supply.cache is not None:
-        learn_poses(run.model, job, supply.cache, supply.on_pose)
+        learn_poses(run.model, job, supply.cache, supply.on_pose, supply.kept_poses)
     means, first, members = Means(), pace.forwards_before(run.step), _members(job)
     is_on_gpu = torch.device(job.device).type == "cuda"
     resident = ResidentMemory(run.memory, job.device) if is_on_gpu and replicas.count == 1 else None

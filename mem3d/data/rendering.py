@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
 from mem3d.data.painting import Paint, to_linear, to_srgb
@@ -62,6 +60,10 @@ class Scene:
                 to one scale; None centres the mesh and scales its own bounding box.
             paint: colours within the faces, in place of the mesh's own.
         """
+        # Training and reconstructing need this module's geometry, and no ray.
+        from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
+
         if paint is not None and len(paint.corners) != len(mesh.faces):
             raise ValueError(f"paint: got {len(paint.corners)} faces, want {len(mesh.faces)}")
         corners = mesh.vertices[mesh.faces].astype(np.float64)  # (F, 3, 3)

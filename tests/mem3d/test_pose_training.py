@@ -67,3 +67,27 @@ def test_it_wants_layers_of_their_own_and_kept_maps(part, fields):
     changed = {part: replace(getattr(PRESET, part), **fields)}
     with pytest.raises(ValueError, match="pose_epochs: got 12, want 0 without"):
         replace(PRESET, **changed)
+
+
+def test_what_one_run_learnt_another_finds(data, cache, tmp_path):
+    job = Job(data, None, tmp_path / "run", PRESET, "cpu")
+    kept = tmp_path / "study"
+    kept.mkdir()
+    first, second = fresh(), fresh()
+    torch.manual_seed(5)
+    assert learn_poses(first, job, cache, kept=kept) is not None
+    after = torch.rand(1)
+    with torch.no_grad():
+        second.pose.layers[0].weight.zero_()
+    torch.manual_seed(5)
+    assert learn_poses(second, job, cache, kept=kept) is None
+    assert torch.equal(torch.rand(1), after)  # as if it had learnt
+    one, other = first.state_dict(), second.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert len(list(kept.glob("poses-*.safetensors"))) == 1
+
+    another = replace(PRESET, train=replace(PRESET.train, seed=7))
+    assert learn_poses(fresh(), replace(job, preset=another), cache, kept=kept) is not None
+    small = Mem3D(replace(PRESET.model, pose=9))
+    assert learn_poses(small, job, cache, kept=kept) is not None
+    assert len(list(kept.glob("poses-*.safetensors"))) == 3
