@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.console import Command, Commands, add_command, in_words
+from mem3d_cli.console import Command, Commands, add_command, in_words, version_option
 from mem3d_cli.data import data_app
 from mem3d_cli.demo import demo
 from mem3d_cli.evaluate import evaluate
@@ -40,19 +40,9 @@ for command in (
     add_command(app, command)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"mem3d-cli {version('mem3d')}")
-        raise typer.Exit
-
-
 @app.callback()
 def _main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, version_option("mem3d-cli")] = False,
 ) -> None:
     pass
 

@@ -43,7 +43,8 @@ def export(
     path: MemoryFolder,
     to: Annotated[Path, typer.Argument(help="File or folder to make.")],
     kind: Annotated[
-        ExportKind | None, typer.Option(help="By default the suffix of the file to make.")
+        ExportKind | None,
+        typer.Option("--format", "-f", "--kind", help="Default: the suffix of the file to make."),
     ] = None,
     slot: Annotated[list[int] | None, typer.Option(help="Only this slot; may be repeated.")] = None,
     at: At = None,
@@ -69,7 +70,10 @@ def export(
 def import_(
     source: Annotated[Path, typer.Argument(help="An export, arrays, or a folder of binvox files.")],
     to: Annotated[Path, typer.Argument(help="Folder of the memory to make.")],
-    kind: Annotated[ImportKind | None, typer.Option(help="By default from the suffix.")] = None,
+    kind: Annotated[
+        ImportKind | None,
+        typer.Option("--format", "-f", "--kind", help="Default: from the suffix."),
+    ] = None,
     capacity: Annotated[
         int | None, typer.Option(help="Of pairs from elsewhere: slots; default: one each.", min=1)
     ] = None,

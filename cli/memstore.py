@@ -2,13 +2,12 @@
 
 import io
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from mem3d_cli import memories_in, memories_kept, memories_moved
-from mem3d_cli.console import Command, Commands, add_command, in_words
+from mem3d_cli.console import Command, Commands, add_command, in_words, version_option
 from memstore import MemstoreError
 
 app = typer.Typer(name="memstore", cls=Commands, no_args_is_help=True)
@@ -24,21 +23,9 @@ add_command(app, memories_moved.export, panel="Move")
 add_command(app, memories_moved.import_, "import", panel="Move")
 
 
-def _print_version(wanted: bool) -> None:
-    """Print the version and stop."""
-    if wanted:
-        typer.echo(f"memstore {version('mem3d')}")
-        raise typer.Exit
-
-
 @app.callback()
 def memstore(
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
-        ),
-    ] = False,
+    version: Annotated[bool, version_option("memstore")] = False,
 ) -> None:
     """A memory of voxel grids, looked up by cosine similarity.
 
