@@ -65,9 +65,9 @@ def train(  # long: half of it are the options
     preset: Annotated[
         str,
         typer.Option(
-            help="small: about an hour of a CPU core with 4,000 shapes; best: what is recalled is "
-            "stretched and weighed, 90 minutes with 6,300; paper: full size, a GPU; demo: minutes; "
-            "tiny: to try the commands."
+            help="small: about an hour of a CPU core with 4,000 shapes; best: wider, what is "
+            "recalled is stretched and weighed, minutes on a GPU with 12,000; paper: full size, "
+            "a GPU; demo: minutes; tiny: to try the commands."
         ),
     ] = "small",
     stem: Annotated[
