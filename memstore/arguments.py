@@ -144,6 +144,9 @@ def as_rows(rows: Rows, config: MemoryConfig) -> Rows:
         raise ArgumentError("touched, reads: got less, want >= 1 and >= 0")
     if arrays["values"].dtype != np.uint8 or arrays["sources"].dtype.itemsize > SOURCE_BYTES:
         raise DtypeError(f"values, sources: got others, want uint8 and at most S{SOURCE_BYTES}")
+    padding = (1 << (-config.resolution % 8)) - 1  # the last byte's lowest bits are no voxels
+    if (arrays["values"][..., -1] & padding).any():
+        raise ArgumentError("values: got bits past the last voxel, want 0 there")
     keys = as_queries(rows.keys, config.key_dim, "keys")
     if len(keys) != count:
         raise ShapeError(f"keys: got {len(keys)}, want one per slot ({count})")
