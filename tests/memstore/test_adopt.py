@@ -18,13 +18,13 @@ from tests.memories import SMALL, assert_same, busy_memory
 
 def rows_of(memory, slots):
     """What a copy that changed nothing would hand back."""
-    at = [memory.slots.tolist().index(slot) for slot in slots]
+    at = np.array([memory.slots.tolist().index(slot) for slot in slots], np.int64)
     return Rows(
         slots=np.array(slots, np.int64),
         keys=memory.keys(slots),
         values=np.packbits(memory.values(slots), axis=-1),
         touched=(memory.clock - memory.ages)[at],
-        sources=np.array([memory.sources[i].encode() for i in at]),
+        sources=np.array([memory.sources[i].encode() for i in at], "S128"),
         reads=memory.reads[at],
     )
 
