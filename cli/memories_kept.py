@@ -98,7 +98,8 @@ def verify(
     else:
         for problem in found.problems:
             typer.echo(printable(problem))
-        what = f"{found.snapshots} snapshots, {found.slots:,} slots"
+        count, ending = found.snapshots, "" if found.snapshots == 1 else "s"
+        what = f"{count} snapshot{ending}, {found.slots:,} slots"
         typer.echo(f"{what}: {len(found.problems) or 'no'} problems")
     if found.problems:
         raise typer.Exit(1)
