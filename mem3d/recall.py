@@ -1,4 +1,7 @@
-"""The bridge between tensors and memstore: what is recalled, contrasted and remembered."""
+"""The bridge between tensors and memstore: what is recalled, contrasted and remembered.
+
+Over 250 lines, a third of them what a memory must have to be read and written.
+"""
 
 # B = batch, K = priors per image (padded), C = channels of a feature, R = voxels per side
 

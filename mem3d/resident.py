@@ -5,7 +5,7 @@ each other. The copy holds keys and values as tensors, 4 (C + R^3) bytes a slot,
 paper's sizes; one product finds all cosines of a batch, another all value similarities, and the
 rules of `memstore` are applied to these. What was written goes back to the memory with `flush`.
 
-The rules are memstore's, the arithmetic is not: cosines are float32 products, so that slots as near
+The rules are memstore's (resident_writes.py has the one for writes), the arithmetic is not: cosines are float32 products, so that slots as near
 to the last digits may change places.
 """
 
@@ -13,20 +13,17 @@ to the last digits may change places.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
 from mem3d.contrastive import NEAREST, Candidates
 from mem3d.recall import Recalled, nothing_recalled
-from memstore import FeatureError, Memory, Rows, WriteReport
+from mem3d.resident_writes import EMPTY, planned
+from memstore import FeatureError, Memory, MemoryConfig, Rows, WriteReport
 
-_EMPTY = -1  # `touched` of an empty slot
 _NOBODY = -2  # no source's number
 _NOT_FINITE = "features: got nan or inf, want finite numbers"
 
@@ -46,24 +43,6 @@ class Products:
     cosines: Tensor
     similarities: Tensor
     is_alive: Tensor
-
-
-class Plan(NamedTuple):
-    """What the pairs of a batch do, as `memstore`'s policy would have it.
-
-    Attributes:
-        slots: (B,) slot that each pair goes to.
-        kinds: (B,) "merge", "insert" or "evict".
-        similarities: (B,) value similarity to the nearest slot; nan if there was none.
-        mixtures: slot -> (1 + B,) weights of its old key and of the batch's in its new one.
-        values: slot -> pair whose value it holds in the end, where that changed.
-    """
-
-    slots: NDArray[np.int64]
-    kinds: NDArray[np.str_]
-    similarities: NDArray[np.float64]
-    mixtures: dict[int, NDArray[np.float64]]
-    values: dict[int, int]
 
 
 class ResidentMemory:
@@ -86,7 +65,7 @@ class ResidentMemory:
         self._reads = torch.zeros(config.capacity, dtype=torch.int64, device=device)
         self._names = torch.full((config.capacity,), _NOBODY, device=device)
         self._is_used = torch.zeros(config.capacity, dtype=torch.bool, device=device)
-        self._touched = np.full(config.capacity, _EMPTY, np.int64)
+        self._touched = np.full(config.capacity, EMPTY, np.int64)
         self._sources = [""] * config.capacity
         self._numbers: dict[str, int] = {}  # of sources
         self._written = dict.fromkeys(("merge", "insert", "evict"), 0)
@@ -106,13 +85,18 @@ class ResidentMemory:
                 self._sources[slot] = source
             self._names[at] = self._numbered(memory.sources)
 
+    @staticmethod
+    def bytes_for(config: MemoryConfig) -> int:
+        """Bytes that the rows of a memory take on the device."""
+        return 4 * config.capacity * (config.key_dim + config.resolution**3)
+
     def __len__(self) -> int:
-        return int((self._touched != _EMPTY).sum())
+        return int((self._touched != EMPTY).sum())
 
     @property
     def _rows(self) -> int:
         """N."""
-        used = np.flatnonzero(self._touched != _EMPTY)
+        used = np.flatnonzero(self._touched != EMPTY)
         return int(used[-1]) + 1 if used.size else 0
 
     def _numbered(self, sources: Sequence[str | None]) -> Tensor:
@@ -154,7 +138,7 @@ class ResidentMemory:
         return Recalled(
             priors=priors.view(len(features), width, *sides).to(features.dtype),
             counts=is_found.sum(1),
-            slots=np.where(found, slots_, _EMPTY)[:, :width].astype(np.int64),
+            slots=np.where(found, slots_, EMPTY)[:, :width].astype(np.int64),
             cosines=np.where(found, best_, -np.inf)[:, :width].astype(np.float32),
         )
 
@@ -251,7 +235,7 @@ class ResidentMemory:
 
     def flush(self) -> None:
         """Bring all rows back to the memory, which is then as if it had been written itself."""
-        slots = np.flatnonzero(self._touched != _EMPTY)
+        slots = np.flatnonzero(self._touched != EMPTY)
         if not sum(self._written.values()):
             return
         at = torch.from_numpy(slots).to(self._keys.device)
@@ -276,77 +260,13 @@ class ResidentMemory:
         return (eights * bits).sum(-1).to(torch.uint8)
 
 
-def planned(
-    cosines: NDArray[np.float32],
-    similarities: NDArray[np.float64],
-    own_cosines: NDArray[np.float32],
-    own_similarities: NDArray[np.float64],
-    alive: NDArray[np.bool_],
-    touched: NDArray[np.int64],
-    clock: int,
-    delta: float,
-) -> Plan:
-    """Where each pair of a batch goes, as if one by one, from products alone.
-
-    A merged key is a mixture of known ones, so its cosine with any query is one of known cosines.
-
-    Args:
-        cosines: (B, N) of pairs and rows, -inf at empty slots.
-        similarities: (B, N) value similarities.
-        own_cosines: (B, B) among the pairs.
-        own_similarities: (B, B).
-        alive: (B,) pairs that are written at all.
-        touched: (capacity,) clock of each slot's last write, -1 if empty; changed as planned.
-        clock: pairs written so far.
-        delta: as `memstore.MemoryConfig`.
-
-    Source: as `memstore.policy.plan_writes`.
-    """
-    pairs = np.flatnonzero(alive)
-    columns = min(len(touched), cosines.shape[1] + len(pairs))
-    near = np.full((len(alive), columns), -np.inf)
-    near[:, : cosines.shape[1]] = cosines
-    alike = np.zeros((len(alive), columns))
-    alike[:, : cosines.shape[1]] = similarities
-    slots, kinds, found = [], [], []
-    mixtures: dict[int, NDArray[np.float64]] = {}
-    values: dict[int, int] = {}
-    for written, pair in enumerate(pairs.tolist(), 1):
-        slot = int(near[pair].argmax())
-        cosine = near[pair, slot]
-        similarity = alike[pair, slot] if cosine > -np.inf else np.nan
-        if similarity >= delta:
-            kind, old = "merge", mixtures.get(slot)
-            if old is None:
-                old = np.zeros(1 + len(alive))
-                old[0] = 1
-            norm = sqrt(max(0.0, 2 + 2 * cosine))
-            if norm > 1e-6:
-                mixtures[slot] = old / norm
-                mixtures[slot][1 + pair] += 1 / norm
-                near[:, slot] = (near[:, slot] + own_cosines[:, pair]) / norm
-            else:  # the sum is zero: the query itself
-                mixtures[slot] = _alone(pair, len(alive))
-                near[:, slot] = own_cosines[:, pair]
-        else:
-            slot = int(touched.argmin())  # empty ones are -1; the lowest slot among equals
-            kind = "insert" if touched[slot] == _EMPTY else "evict"
-            mixtures[slot], values[slot] = _alone(pair, len(alive)), pair
-            near[:, slot], alike[:, slot] = own_cosines[:, pair], own_similarities[:, pair]
-        touched[slot] = clock + written
-        slots.append(slot)
-        kinds.append(kind)
-        found.append(similarity)
-    return Plan(
-        np.array(slots, np.int64), np.array(kinds, "<U6"), np.array(found), mixtures, values
-    )
-
-
-def _alone(pair: int, pairs: int) -> NDArray[np.float64]:
-    """(1 + B,) weights of a key that is one of the batch's."""
-    weights = np.zeros(1 + pairs)
-    weights[1 + pair] = 1
-    return weights
+def resident_on(device: str, memory: Memory) -> ResidentMemory | None:
+    """The memory's copy on a GPU, if half of what is free there holds it; None elsewhere."""
+    if torch.device(device).type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(torch.device(device))
+    fits = ResidentMemory.bytes_for(memory.config) <= free // 2
+    return ResidentMemory(memory, device) if fits else None
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from mem3d.picture import curves
 from mem3d.pose_training import learn_poses
 from mem3d.rekeying import staleness
 from mem3d.replicas import ALONE, Replicas
-from mem3d.resident import ResidentMemory
+from mem3d.resident import ResidentMemory, resident_on
 from mem3d.run import LAST, Job, Run, begun, note_best, save_due
 from mem3d.run_log import Description, Means, Row, read_log, write_log
 from mem3d.run_page import PAGE, write_page
@@ -156,8 +156,8 @@ def _loop(
     if config.pose_epochs and not run.step and supply.cache is not None:
         learn_poses(run.model, job, supply.cache, supply.on_pose, supply.kept_poses)
     means, first, members = Means(), pace.forwards_before(run.step), _members(job)
-    is_on_gpu = torch.device(job.device).type == "cuda"
-    resident = ResidentMemory(run.memory, job.device) if is_on_gpu and replicas.count == 1 else None
+    # Several processes write memories of their own, which must be equal bit for bit.
+    resident = resident_on(job.device, run.memory) if replicas.count == 1 else None
     for forward, batch in enumerate(batches(run, job, supply), first):
         part = pace.part(forward)
         set_learning_rate(run.optimizer, learning_rate(config, run.step, pace.steps))

@@ -135,6 +135,13 @@ def test_a_flush_is_committed_like_any_change(tmp_path):
         assert memory.commit("again") == before
 
 
+def test_its_bytes_are_told_before_they_are_taken():
+    resident = ResidentMemory(Memory(config(capacity=50)), "cpu")
+    taken = sum(one.nbytes for one in vars(resident).values() if isinstance(one, torch.Tensor))
+    told = ResidentMemory.bytes_for(resident.config)
+    assert told <= taken <= told + 50 * 32  # numbers beside the rows
+
+
 def test_a_feature_that_is_not_finite_is_refused():
     memory = Memory(config())
     resident = ResidentMemory(memory, "cpu")
