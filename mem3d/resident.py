@@ -3,10 +3,13 @@
 On a GPU a step of the whole network takes less time than its memory on the CPU, and both wait for
 each other. The copy holds keys and values as tensors, 4 (C + R^3) bytes a slot, 180 KB at the
 paper's sizes; one product finds all cosines of a batch, another all value similarities, and the
-rules of `memstore` are applied to these. What was written goes back to the memory with `flush`.
+rules of `memstore` are applied to these (resident_writes.py has the one for writes). What was
+written goes back to the memory with `flush`.
 
-The rules are memstore's (resident_writes.py has the one for writes), the arithmetic is not: cosines are float32 products, so that slots as near
-to the last digits may change places.
+The arithmetic is not memstore's: cosines are float32 products, so that slots as near to the last
+digits may change places.
+
+Over 250 lines: one class, whose methods are those of a memory and share its tensors.
 """
 
 # B = batch, N = rows up to the last used slot, C = channels of a feature, R = voxels per side

@@ -4,6 +4,8 @@ Each step recalls, reconstructs, learns and then remembers: the batch's true sha
 the memory under the features they were seen with. A run that died goes on exactly from its last
 checkpoint: on a CPU with the same number of threads, weights and memory come out as if it had never
 stopped. (On a GPU some sums run in no fixed order, so there they come out close, not equal.)
+
+Over 250 lines, a quarter of them what `train` takes and gives.
 """
 
 from collections.abc import Callable
