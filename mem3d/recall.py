@@ -150,14 +150,16 @@ def recall(
 
 def _spread(found: Priors, rows: NDArray[np.int64], batch: int) -> Priors:
     """Priors of some rows (n,) of a batch; the others have none."""
-    fills = (-1, -np.inf, False, 0)
-    arrays = [
-        np.full((batch, *one.shape[1:]), fill, one.dtype)
-        for one, fill in zip(found, fills, strict=True)
-    ]
-    for whole, part in zip(arrays, found, strict=True):
-        whole[rows] = part
-    return Priors(*arrays)
+    (k, *sides) = found.values.shape[1:]
+    spread = Priors(
+        np.full((batch, k), -1, np.int64),
+        np.full((batch, k), -np.inf, np.float32),
+        np.zeros((batch, k, *sides), np.bool_),
+        np.zeros(batch, np.int64),
+    )
+    spread.slots[rows], spread.cosines[rows] = found.slots, found.cosines
+    spread.values[rows], spread.counts[rows] = found.values, found.counts
+    return spread
 
 
 def nothing_recalled(features: Tensor, resolution: int) -> Recalled:
