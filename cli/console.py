@@ -34,19 +34,6 @@ class Subset(StrEnum):
     test = "test"
 
 
-def version_option(program: str) -> Any:
-    """The option --version of a program, which prints it and stops."""
-
-    def tell(wanted: bool) -> None:
-        if wanted:
-            from importlib.metadata import version
-
-            typer.echo(f"{program} {version('mem3d')}")
-            raise typer.Exit
-
-    return typer.Option("--version", callback=tell, is_eager=True, help="Print the version.")
-
-
 def placed(path: Path | None) -> Path | None:
     """The path, unless its folder is missing: to be told before the work, not after it."""
     if path is not None and not path.parent.is_dir():

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mem3d_cli.average import average
-from mem3d_cli.console import Command, Commands, add_command, in_words, version_option
+from mem3d_cli.console import Command, Commands, add_command, in_words
 from mem3d_cli.data import data_app
 from mem3d_cli.demo import demo
 from mem3d_cli.evaluate import evaluate
@@ -23,6 +23,7 @@ from mem3d_cli.rekey import rekey
 from mem3d_cli.robustness import robustness
 from mem3d_cli.study import study
 from mem3d_cli.train import train
+from mem3d_cli.version import version_option
 
 app = typer.Typer(
     name="mem3d-cli",

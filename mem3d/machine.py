@@ -44,6 +44,14 @@ def computes_bfloat16(device: str) -> bool:
         return False
 
 
+def ram() -> int:
+    """Bytes of RAM of this machine; 0 where it does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
+
+
 def described() -> dict[str, Any]:
     """Version, commit, command and machine, JSON-able; None for what cannot be told."""
     try:

@@ -29,6 +29,7 @@ from torch import Tensor
 from mem3d.data.r2n2 import RESOLUTION
 from mem3d.data.views import Batch, Schedule, TrainingViews, loader, normalise, to_pixels, unpacked
 from mem3d.encoder import STEM_CHANNELS, Encoder
+from mem3d.machine import ram
 from memstore.files import write_atomic
 
 Bytes = NDArray[np.uint8]
@@ -167,21 +168,13 @@ def fingerprint(encoder: Encoder, views: TrainingViews, variants: int) -> str:
 def _check_size(shape: tuple[int, ...]) -> None:
     """Raise ValueError if maps of that shape would take too much RAM."""
     needed = 2 * np.prod(shape, dtype=np.int64)
-    most = max(MAX_BYTES, _ram() // 3)
+    most = max(MAX_BYTES, ram() // 3)
     if needed > most:
         raise ValueError(
             f"variants: got {shape[1]} for {shape[0]} models, {needed / 2**30:.0f} GiB of maps, "
             f"want at most {most / 2**30:.0f}; use fewer, or keep them in a file, or 0 to "
             "compute the stem in every step"
         )
-
-
-def _ram() -> int:
-    """Bytes of RAM of the machine; 0 where it does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 0
 
 
 @torch.inference_mode()

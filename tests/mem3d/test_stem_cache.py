@@ -48,7 +48,7 @@ def test_two_caches_are_the_same_bit_for_bit(parts):
 
 def test_too_much_for_the_memory_is_refused_before_it_is_computed(parts, monkeypatch):
     monkeypatch.setattr(stem_cache, "MAX_BYTES", 1000)
-    monkeypatch.setattr(stem_cache, "_ram", lambda: 0)
+    monkeypatch.setattr(stem_cache, "ram", lambda: 0)
     with pytest.raises(ValueError, match="variants"):
         StemCache.build(*parts, 2, batch=4, workers=0)
 
