@@ -106,20 +106,8 @@ def _ranks(
     if present is None:
         raise ValueError(f"order: got {order!r} before any photo, want one to compare with")
     if order == "like this shape":
-        return value_ious(memory, present.grid), "IoU"
+        return memory.similarities(present.grid, kind="iou"), "IoU"
     return key_cosines(memory, present.feature), "cosine"
-
-
-def value_ious(memory: Memory, grid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(n,) IoU of a grid (R, R, R) with each used slot's value; 1 where both are empty."""
-    slots = memory.slots
-    ious = np.ones(len(slots))
-    for start in range(0, len(slots), BLOCK):
-        values = memory.values(slots[start : start + BLOCK])
-        both = (values & grid).sum(axis=(1, 2, 3))
-        either = (values | grid).sum(axis=(1, 2, 3))
-        np.divide(both, either, out=ious[start : start + BLOCK], where=either > 0)
-    return ious
 
 
 def key_cosines(memory: Memory, feature: Features) -> NDArray[np.float64]:
@@ -181,7 +169,7 @@ def histograms(memory: Memory, present: Present | None = None) -> Rgb:
         ("times recalled", memory.reads, None),
     ]
     if present is not None:
-        panels.append(("IoU with this shape", value_ious(memory, present.grid), None))
+        panels.append(("IoU with this shape", memory.similarities(present.grid, kind="iou"), None))
         if present.feature.any():
             cosines = key_cosines(memory, present.feature)
             panels.append(("cosine with this photo", cosines, memory.config.beta))

@@ -68,7 +68,8 @@ def candidates(
     for row, hits in zip(rows.tolist(), found, strict=True):
         near = np.searchsorted(slots, hits[hits >= 0])
         others = near[~positive[row, near]]
-        negative[row, others] = ~_is_similar(memory, slots[others], grids[row])
+        similar = memory.similarities(grids[row], slots[others])
+        negative[row, others] = similar < memory.config.delta
     kept = np.flatnonzero((positive | negative).any(axis=0))
     arrays = (memory.keys(slots[kept]), positive[:, kept], negative[:, kept])
     return Candidates(*(torch.from_numpy(array).to(features.device) for array in arrays))
@@ -109,23 +110,3 @@ def _of_source(slot_sources: Sequence[str], sources: Sequence[str]) -> NDArray[n
     held = np.array([codes.get(source, -1) for source in slot_sources], np.int64)
     is_own: NDArray[np.bool_] = (wanted[:, None] == held) & (held >= 0)
     return is_own
-
-
-def _is_similar(
-    memory: WritableMemory, slots: NDArray[np.int64], grid: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """(n,) which slots' values the memory's rule takes for the grid's shape."""
-    voxels = memory.values(slots).reshape(len(slots), grid.size)
-    # Words of 64 bits, three times faster than bytes: a network's R is a power of two, 4 or more.
-    values, bits = np.packbits(voxels, axis=1).view(np.uint64), np.packbits(grid).view(np.uint64)
-    common = np.bitwise_count(values & bits).sum(axis=1, dtype=np.int64)
-    joint = np.bitwise_count(values | bits).sum(axis=1, dtype=np.int64)
-    kind = memory.config.value_similarity  # as memstore counts, whose functions are its own
-    if kind == "mse":
-        similarity = (grid.size - (joint - common)) / grid.size
-    elif kind == "iou":
-        similarity = np.divide(common, joint, out=np.ones(len(slots)), where=joint > 0)
-    else:
-        raise ValueError(f"value_similarity: got {kind!r}, want mse or iou")
-    is_similar: NDArray[np.bool_] = similarity >= memory.config.delta
-    return is_similar

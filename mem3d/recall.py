@@ -68,6 +68,12 @@ class WritableMemory(ReadableMemory, Protocol):
         """As `memstore.Memory.values`."""
         ...
 
+    def similarities(
+        self, grid: Grids, slots: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """As `memstore.Memory.similarities`."""
+        ...
+
     def write(
         self, features: Features, grids: Grids, sources: Sequence[str] | None = None
     ) -> WriteReport:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mem3d.config import TrainConfig
-from mem3d.contrastive import candidates, contrastive_loss
+from mem3d.contrastive import contrastive_loss
 from mem3d.data.deforming import family
 from mem3d.data.shapes import Shapes
 from mem3d.data.views import Batch
@@ -19,12 +19,12 @@ from mem3d.losses import dice_loss, gate_loss, reconstruction_loss, voxel_triple
 from mem3d.machine import computes_bfloat16
 from mem3d.model import Mem3D, Output
 from mem3d.pace import WHOLE, Part
-from mem3d.recall import WritableMemory, contrast_keys, remember
 from mem3d.replicas import ALONE, Replicas
 from mem3d.resident import ResidentMemory
 from mem3d.run import Run
 from mem3d.run_log import Row
-from mem3d.stopwatch import TimedMemory, TimedResident
+from mem3d.step_memory import HostMemory, StepMemory
+from mem3d.stopwatch import TimedMemory
 from mem3d.viewpoint_head import viewpoint_loss
 from memstore import FeatureError
 
@@ -81,7 +81,7 @@ class Forward:
 
 def forward_loss(
     model: Mem3D,
-    memory: WritableMemory | TimedResident,
+    memory: StepMemory,
     batch: Batch,
     sources: list[str],
     config: TrainConfig,
@@ -101,11 +101,7 @@ def forward_loss(
         output = model.reconstruct(seen, memory, exclude, viewpoints, passes=passes, grids=grids)
     logits = output.logits.float()
     recon = reconstruction_loss(logits, grids)
-    if isinstance(memory, TimedResident):
-        positive, negative, valid = memory.contrast_keys(output.features, grids)
-    else:
-        found = contrast_keys(memory, output.features, batch.grids.cpu().numpy())
-        positive, negative, valid = found
+    positive, negative, valid = memory.contrast_keys(output.features, grids)
     triplet = voxel_triplet_loss(output.features, positive, negative, valid, margin=config.margin)
     terms = {
         "bce": Term(config.recon_weight, recon, len(grids)),
@@ -114,11 +110,7 @@ def forward_loss(
     if config.dice_weight:
         terms["dice"] = Term(config.dice_weight, dice_loss(logits, grids), len(grids))
     if config.contrast_weight:
-        if isinstance(memory, TimedResident):
-            others = memory.candidates(output.features, grids, sources)
-        else:
-            host = batch.grids.cpu().numpy()
-            others = candidates(memory, output.features, host, sources)
+        others = memory.candidates(output.features, grids, sources)
         own = contrastive_loss(output.features, others, temperature=config.contrast_temperature)
         terms["contrastive"] = Term(config.contrast_weight, own, int(others.valid.sum()))
     if output.log_weights is not None:
@@ -197,9 +189,7 @@ def train_step(
             forward; BatchNorm's running statistics have moved.
     """
     began = perf_counter()
-    memory: TimedMemory | TimedResident = TimedMemory(run.memory)
-    if resident is not None:
-        memory = TimedResident(resident, device)
+    memory = TimedMemory(HostMemory(run.memory) if resident is None else resident, device)
     sources = [family(data.source(model)) for model in batch.models]
     passes = None if run.step % 2 else 1  # what each pass recalls has to be learnt from
     run.model.train()
@@ -216,13 +206,9 @@ def train_step(
         run.optimizer.step()
 
     features = replicas.gather(done.output.features.detach(), device)
-    if isinstance(memory, TimedResident):
-        written = memory.remember(features, batch.grids.to(device), sources)
-    else:
-        grids = replicas.gather(batch.grids, device).cpu().numpy()
-        models = replicas.gather(torch.tensor(batch.models), device).tolist()
-        named = [family(data.source(model)) for model in models]
-        written = remember(memory, features, grids, named)
+    grids = replicas.gather(batch.grids.to(device, non_blocking=True), device)
+    models = replicas.gather(torch.tensor(batch.models), device).tolist()
+    written = memory.remember(features, grids, [family(data.source(model)) for model in models])
     kinds = list(written.kinds)
     return {
         **done.figures,

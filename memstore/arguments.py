@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from memstore.config import MemoryConfig
+from memstore.config import MemoryConfig, ValueSimilarity
 from memstore.cosine import plain_unit, unit
 from memstore.errors import (
     ArgumentError,
@@ -76,6 +76,19 @@ def as_packed(grids: ArrayLike, batch: int, resolution: int) -> NDArray[np.uint8
         raise DtypeError(f"grids: got dtype {array.dtype}, want bool (try `grids > 0.5`)")
     check_shape("grids", array.shape, (batch, resolution, resolution, resolution))
     return pack(array)
+
+
+def as_packed_grid(grid: ArrayLike, resolution: int) -> NDArray[np.uint8]:
+    """Packed value of one grid (R, R, R) bool."""
+    packed: NDArray[np.uint8] = as_packed(_as_array("grid", grid)[None], 1, resolution)[0]
+    return packed
+
+
+def as_kind(kind: ValueSimilarity | None, default: ValueSimilarity) -> ValueSimilarity:
+    """A way to compare values; the default for None."""
+    if kind not in (None, "mse", "iou"):
+        raise ArgumentError(f"kind: got {kind!r}, want 'mse' or 'iou'")
+    return kind or default
 
 
 def as_sources(name: str, sources: Sequence[str] | None, batch: int) -> NDArray[np.bytes_]:

@@ -1,15 +1,21 @@
-"""The nearest slot with a similar value, and the nearest without: what a triplet loss needs."""
+"""Values compared with other values: how similar slots are to a grid, and the nearest of each kind.
+
+The nearest slot with a similar value and the nearest without are what a triplet loss needs.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.grids import value_similarity
+from memstore.config import ValueSimilarity
+from memstore.grids import value_similarities, value_similarity
 from memstore.index import NO_SLOT
 from memstore.state import State
 
 NEAR = 8  # slots whose values are compared first; mostly both kinds are among them
+AT_ONCE = 16  # queries compared with all slots together; bounds the similarities held in RAM
+BLOCK = 1024  # slots whose values are copied at a time: 4 MiB at 32^3
 
 
 class Contrast(NamedTuple):
@@ -39,22 +45,38 @@ def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8
     hits = state.index.search(queries, NEAR, used)
     for b, row in enumerate(hits.slots):
         near = row[row != NO_SLOT]
-        alike = _alike(state, near, grids[b])
+        alike = _alike(state, near, grids[b : b + 1])[0]
         for kind, of_kind in ((found.positive, alike), (found.negative, ~alike)):
             if of_kind.any():
                 kind[b] = near[of_kind.argmax()]
-            elif len(near) == NEAR:  # else these were all the slots
-                all_alike = _alike(state, slice(len(used)), grids[b])
-                allowed = used & (all_alike if kind is found.positive else ~all_alike)
-                kind[b] = state.index.search(queries[b : b + 1], 1, allowed).slots.item()
+    if np.count_nonzero(used) > NEAR:  # else these were all the slots
+        for kind in found:
+            missing = np.flatnonzero(kind == NO_SLOT)
+            for start in range(0, len(missing), AT_ONCE):
+                left = missing[start : start + AT_ONCE]
+                alike = _alike(state, slice(len(used)), grids[left])
+                allowed = used & (alike if kind is found.positive else ~alike)
+                kind[left] = state.index.search(queries[left], 1, allowed).slots[:, 0]
+    return found
+
+
+def similarities(
+    state: State, slots: NDArray[np.int64], grid: NDArray[np.uint8], kind: ValueSimilarity
+) -> NDArray[np.float64]:
+    """(n,) value similarity of used slots (n,) to a packed grid (R, R, ceil(R / 8))."""
+    found = np.empty(len(slots))
+    for start in range(0, len(slots), BLOCK):
+        some = slots[start : start + BLOCK]
+        pieces = (state.values[some], grid, state.config.resolution, kind, state.full[some])
+        found[start : start + BLOCK] = value_similarity(*pieces)
     return found
 
 
 def _alike(
-    state: State, slots: NDArray[np.int64] | slice, grid: NDArray[np.uint8]
+    state: State, slots: NDArray[np.int64] | slice, grids: NDArray[np.uint8]
 ) -> NDArray[np.bool_]:
-    """(n,) which slots' values are similar to a packed grid."""
+    """(B, n) which slots' values are similar to packed grids."""
     config, values, full = state.config, state.values[slots], state.full[slots]
-    similarity = value_similarity(values, grid, config.resolution, config.value_similarity, full)
+    similarity = value_similarities(values, grids, config.resolution, config.value_similarity, full)
     alike: NDArray[np.bool_] = similarity >= config.delta
     return alike

@@ -52,28 +52,41 @@ def value_similarity(
     kind: ValueSimilarity,
     full: NDArray[np.int32] | None = None,
 ) -> NDArray[np.float64]:
-    """Compare packed grids with one packed grid, counting bits.
+    """(n,) of packed grids with one packed grid (R, R, ceil(R / 8)): see `value_similarities`."""
+    similar: NDArray[np.float64] = value_similarities(values, grid[None], resolution, kind, full)[0]
+    return similar
+
+
+def value_similarities(
+    values: NDArray[np.uint8],
+    grids: NDArray[np.uint8],
+    resolution: int,
+    kind: ValueSimilarity,
+    full: NDArray[np.int32] | None = None,
+) -> NDArray[np.float64]:
+    """Compare packed grids with packed grids, counting bits.
 
     Args:
         values: (n, R, R, ceil(R / 8)), contiguous.
-        grid: (R, R, ceil(R / 8)), contiguous.
+        grids: (B, R, R, ceil(R / 8)), contiguous.
         resolution: R.
         kind: "mse": voxels that agree / R^3, which for binary grids is the paper's
             1 - mean squared difference; "iou": common / joint voxels, 1 if both are empty.
         full: (n,) full voxels of the values, if known: "iou" counts them otherwise.
     Returns:
-        (n,) in [0, 1]: each one float64 division of two integers.
+        (B, n) in [0, 1]: each one float64 division of two integers.
 
     Source: Mem3D sec. 3.1, S_v ("mse"); "iou" is ours.
     """
-    n, size = len(values), math.prod(values.shape[1:])
-    rows, bits = values.reshape(n, size), grid.reshape(1, size)
+    size = math.prod(values.shape[1:])
+    rows, bits = values.reshape(len(values), size), grids.reshape(len(grids), size)
+    apart = hamming(bits, rows)
     if kind == "mse":
-        similar: NDArray[np.float64] = (resolution**3 - hamming(bits, rows)[0]) / resolution**3
+        similar: NDArray[np.float64] = (resolution**3 - apart) / resolution**3
         return similar
-    apart = hamming(bits, rows)[0]
     # |a| + |b| = joint + common, and what is apart is joint - common: a quotient of their doubles.
-    both = (full_voxels(values) if full is None else full) + np.int32(full_voxels(grid[None])[0])
-    similar = np.ones(n)
+    filled = full_voxels(values) if full is None else full
+    both = filled + full_voxels(grids)[:, None]
+    similar = np.ones(apart.shape)
     np.divide(both - apart, both + apart, out=similar, where=both > 0)
     return similar

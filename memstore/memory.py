@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from memstore import arguments, inspection
-from memstore.config import MemoryConfig
-from memstore.contrast import Contrast, contrast
+from memstore.config import MemoryConfig, ValueSimilarity
+from memstore.contrast import Contrast, contrast, similarities
 from memstore.errors import ArgumentError, DtypeError, ReadOnlyError, ShapeError, TransientError
 from memstore.grids import unpack
 from memstore.guard import Guard
@@ -220,6 +220,26 @@ class Memory:
         packed = arguments.as_packed(grids, len(queries), self.config.resolution)
         with self._guard.reading():
             return contrast(self._state, queries, packed)
+
+    def similarities(
+        self,
+        grid: ArrayLike,
+        slots: ArrayLike | None = None,
+        kind: ValueSimilarity | None = None,
+    ) -> NDArray[np.float64]:
+        """Compare values with a grid: (n,) value similarities in [0, 1], 1 for the same grid.
+
+        Args:
+            grid: (R, R, R) bool.
+            slots: (n,) used ones; by default all, in the order of `slots`.
+            kind: "mse" or "iou", see `MemoryConfig`; by default the config's.
+        """
+        packed = arguments.as_packed_grid(grid, self.config.resolution)
+        kind = arguments.as_kind(kind, self.config.value_similarity)
+        with self._guard.reading():
+            used = self._state.used
+            checked = used if slots is None else arguments.as_slots(slots, self._state.touched)
+            return similarities(self._state, checked, packed, kind)
 
     def write(
         self, features: ArrayLike, grids: ArrayLike, sources: Sequence[str] | None = None

@@ -1,11 +1,21 @@
 """The nearest similar value may be far down the order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from memstore import Memory, MemoryConfig
-from memstore.contrast import NEAR
-from tests.naive import NaiveMemory
+from memstore import (
+    ArgumentError,
+    DtypeError,
+    Memory,
+    MemoryConfig,
+    ShapeError,
+    SlotError,
+    contrast,
+)
+from memstore.contrast import AT_ONCE, NEAR
+from tests.naive import NaiveMemory, value_similarity
 
 CONFIG = MemoryConfig(capacity=3 * NEAR, key_dim=8, resolution=8, delta=0.99)
 
@@ -41,3 +51,49 @@ def test_against_the_oracle(spread):
         found = memory.contrast(features[:4], np.stack([grid] * 4))
         pairs = list(zip(found.positive.tolist(), found.negative.tolist(), strict=True))
         assert pairs == [oracle.contrast(feature, grid) for feature in features[:4]]
+
+
+def test_many_queries_that_find_no_near_one_of_a_kind():
+    """More of them than are compared with all slots at once; each kind is missing somewhere."""
+    rng = np.random.default_rng(0)
+    memory, oracle = Memory(CONFIG), NaiveMemory(CONFIG)
+    features = np.abs(rng.standard_normal((3 * NEAR, 8)))
+    grids = rng.random((2, 8, 8, 8))[np.arange(3 * NEAR) % (NEAR + 2) // (NEAR + 1)] < 0.5
+    grids ^= np.arange(3 * NEAR).reshape(-1, 1, 1, 1) == np.arange(8)  # no two merge
+    memory.write(features, grids)
+    for feature, grid in zip(features, grids, strict=True):
+        oracle.write(feature, grid)
+    queries = np.abs(rng.standard_normal((2 * AT_ONCE + 3, 8)))
+    asked = grids[rng.integers(0, len(grids), len(queries))]
+    found = memory.contrast(queries, asked)
+    expected = [oracle.contrast(*pair) for pair in zip(queries, asked, strict=True)]
+    assert list(zip(found.positive.tolist(), found.negative.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize("kind", [None, "mse", "iou"])
+@pytest.mark.parametrize("block", [1, 5, 1024])
+def test_similarities_are_those_of_one_by_one(monkeypatch, kind, block):
+    monkeypatch.setattr(contrast, "BLOCK", block)
+    rng = np.random.default_rng(0)
+    memory = Memory(replace(CONFIG, value_similarity="iou", delta=1.0))
+    memory.write(rng.standard_normal((12, 8)), rng.random((12, 8, 8, 8)) < 0.5)
+    memory.remove([3])
+    grid = rng.random((8, 8, 8)) < 0.5
+    values = memory.values(memory.slots)
+    want = [value_similarity(one, grid, kind or "iou") for one in values]
+    np.testing.assert_array_equal(memory.similarities(grid, kind=kind), want)
+    np.testing.assert_array_equal(memory.similarities(grid, [5, 0, 5], kind)[::2], [want[4]] * 2)
+    assert memory.similarities(values[0])[0] == 1
+
+
+def test_similarities_want_a_grid_used_slots_and_a_known_kind():
+    memory = Memory(CONFIG)
+    assert memory.similarities(np.zeros((8, 8, 8), bool)).shape == (0,)
+    with pytest.raises(SlotError, match="which is empty"):
+        memory.similarities(np.zeros((8, 8, 8), bool), [0])
+    with pytest.raises(ShapeError, match=r"grids: got shape \(1, 8, 8\)"):
+        memory.similarities(np.zeros((8, 8), bool))
+    with pytest.raises(DtypeError, match="want bool"):
+        memory.similarities(np.zeros((8, 8, 8)))
+    with pytest.raises(ArgumentError, match="want 'mse' or 'iou'"):
+        memory.similarities(np.zeros((8, 8, 8), bool), kind="dice")
