@@ -44,6 +44,11 @@ def computes_bfloat16(device: str) -> bool:
         return False
 
 
+def is_short(precision: str, device: str) -> bool:
+    """Whether a forward asked for in a precision is one in bfloat16, which the device must have."""
+    return precision == "bfloat16" and computes_bfloat16(device)
+
+
 def ram() -> int:
     """Bytes of RAM of this machine; 0 where it does not tell."""
     try:

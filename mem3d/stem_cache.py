@@ -17,35 +17,23 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from mem3d.config import Precision
 from mem3d.data.r2n2 import RESOLUTION
 from mem3d.data.views import Batch, Schedule, TrainingViews, loader, normalise, to_pixels, unpacked
 from mem3d.encoder import STEM_CHANNELS, Encoder
-from mem3d.machine import ram
+from mem3d.machine import is_short, ram
+from mem3d.stem_files import Beside, found_beside, mapped, reserved, second
 from memstore.files import write_atomic
 
 Bytes = NDArray[np.uint8]
 MAX_BYTES = 12 * 2**30  # of maps, or a third of all RAM; 24 variants of 402 models take 2.5 GB
-
-
-class Beside(NamedTuple):
-    """What is kept of each picture beside its maps."""
-
-    grids: Bytes  # (M, N, R**3 / 8), packed; mirrored as the pictures are
-    viewpoints: NDArray[np.float32]  # (M, N, 5)
-    pixels: Bytes  # (M, N, 3, S, S); S = 0 where they are not needed
-
-    def serves(self, views: TrainingViews) -> bool:
-        """Whether pixels are there, if they are needed."""
-        return bool(self.pixels.size) or not views.with_viewpoints
 
 
 class StemCache:
@@ -83,6 +71,7 @@ class StemCache:
         *,
         batch: int,
         workers: int,
+        precision: Precision = "float32",
         file: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> "StemCache":
@@ -94,44 +83,51 @@ class StemCache:
             variants: N, pictures per model.
             batch: pictures at a time.
             workers: loader processes.
+            precision: of the stem, where the device has it: that of the steps.
             file: .npy that keeps the maps; one of another fingerprint is made anew.
             progress: called with pictures done and pictures in all.
 
         Raises:
             ValueError: the maps would not fit into MAX_BYTES of RAM, or onto the disk.
         """
-        name = fingerprint(encoder, views, variants)
-        found = None if file is None else _found_beside(file, name)
+        name = fingerprint(encoder, views, variants, precision)
+        found = None if file is None else found_beside(file, name)
         if file is not None and found is not None and found.serves(views):
-            return StemCache(_mapped(file), found, name)
+            return StemCache(mapped(file), found, name)
         side = -(-encoder.image_size // 8)
         shape = (len(views.data), variants, STEM_CHANNELS, side, side)
         if file is None:
             _check_size(shape)
             maps = torch.empty(shape, dtype=torch.float16)
-            kept = _fill(maps, encoder, views, batch, workers, progress)
+            kept = _fill(maps, encoder, views, batch, workers, precision, progress)
             return StemCache(maps, kept, name)
-        beside = file.with_name(f".{file.name}.partial")
+        partial = file.with_name(f".{file.name}.partial")
         try:
-            maps = torch.from_numpy(_reserved(beside, shape))
-            kept = _fill(maps, encoder, views, batch, workers, progress)
-            _beside(file).unlink(missing_ok=True)  # tells of the maps that go now
-            os.replace(beside, file)
+            maps = torch.from_numpy(reserved(partial, shape))
+            kept = _fill(maps, encoder, views, batch, workers, precision, progress)
+            second(file).unlink(missing_ok=True)  # tells of the maps that go now
+            os.replace(partial, file)
         finally:
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         arrays = {key: torch.from_numpy(array) for key, array in kept._asdict().items()}
-        write_atomic(_beside(file), save(arrays, {"fingerprint": name}))
-        return StemCache(_mapped(file), kept, name)
+        write_atomic(second(file), save(arrays, {"fingerprint": name}))
+        return StemCache(mapped(file), kept, name)
 
-    def check(self, encoder: Encoder, views: TrainingViews, variants: int) -> None:
+    def check(
+        self,
+        encoder: Encoder,
+        views: TrainingViews,
+        variants: int,
+        precision: Precision = "float32",
+    ) -> None:
         """Raise ValueError unless the maps are those that `build` would give."""
-        want = fingerprint(encoder, views, variants)
+        want = fingerprint(encoder, views, variants, precision)
         if not self._beside.serves(views):
             raise ValueError("cache: got no pixels, want them too; build one with viewpoints")
         if self.fingerprint != want:
             raise ValueError(
                 f"cache: got maps of fingerprint {self.fingerprint}, want {want}: the same models, "
-                "variants, image size, augmentation, seed and stem; build one for this run"
+                "variants, image size, augmentation, seed, precision, stem; build one for this run"
             )
 
     def batches(self, order: Iterable[list[tuple[int, int]]]) -> Iterator[Batch]:
@@ -151,7 +147,9 @@ class StemCache:
             )
 
 
-def fingerprint(encoder: Encoder, views: TrainingViews, variants: int) -> str:
+def fingerprint(
+    encoder: Encoder, views: TrainingViews, variants: int, precision: Precision = "float32"
+) -> str:
     """Of all that decides what the maps are; 16 hexadecimal digits.
 
     Models count by name and number of views: a file that changed under its name goes unseen.
@@ -159,6 +157,8 @@ def fingerprint(encoder: Encoder, views: TrainingViews, variants: int) -> str:
     data, found = views.data, hashlib.sha256()
     models = [(data.source(i), data.views(i)) for i in range(len(data))]
     settings = [views.image_size, views.seed, views.augment, asdict(views.augmentation), variants]
+    if is_short(precision, str(next(encoder.parameters()).device)):
+        settings.append(precision)
     found.update(json.dumps([models, settings]).encode())
     for name, weight in encoder.stem.state_dict().items():
         found.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
@@ -184,6 +184,7 @@ def _fill(
     views: TrainingViews,
     batch: int,
     workers: int,
+    precision: Precision,
     progress: Callable[[int, int], None] | None,
 ) -> Beside:
     """Compute the maps; returns what goes beside them."""
@@ -200,7 +201,8 @@ def _fill(
     done = 0
     for samples, listed in zip(loader(views, order, workers, str(device)), order, strict=True):
         variant, which = [variant for variant, _ in listed], samples.models
-        found = encoder.stem(samples.pictures)
+        with torch.autocast(device.type, torch.bfloat16, is_short(precision, str(device))):
+            found = encoder.stem(samples.pictures)
         maps[which, variant] = found.half().cpu()
         flat = samples.grids.cpu().numpy().reshape(len(which), -1)
         kept.grids[which, variant] = np.packbits(flat, axis=1)
@@ -211,38 +213,3 @@ def _fill(
         if progress:
             progress(done, models * variants)
     return kept
-
-
-def _reserved(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
-    """A new .npy file mapped to be written; its room on the disk is taken at once."""
-    try:
-        maps: NDArray[np.float16] = np.lib.format.open_memmap(
-            path, mode="w+", dtype=np.float16, shape=shape
-        )
-        if hasattr(os, "posix_fallocate"):  # else a full disk would kill the process
-            with path.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise ValueError(f"{path}: got {error}, want room for the stem's maps") from error
-    return maps
-
-
-def _mapped(file: Path) -> Tensor:
-    """Maps of a file, read as they are needed; what is written to them does not reach it."""
-    return torch.from_numpy(np.load(file, mmap_mode="c", allow_pickle=False))
-
-
-def _beside(file: Path) -> Path:
-    return file.with_suffix(".safetensors")
-
-
-def _found_beside(file: Path, name: str) -> Beside | None:
-    """What stands beside a file of maps; None unless both are there, of that fingerprint."""
-    try:
-        with safe_open(_beside(file), framework="np") as found:
-            if (found.metadata() or {}).get("fingerprint") != name or not file.exists():
-                return None
-            return Beside(*(found.get_tensor(key) for key in Beside._fields))
-    except (OSError, SafetensorError):
-        return None

@@ -16,7 +16,7 @@ from mem3d.data.shapes import Shapes
 from mem3d.data.views import Batch
 from mem3d.fitting import extent_loss
 from mem3d.losses import dice_loss, gate_loss, reconstruction_loss, voxel_triplet_loss
-from mem3d.machine import computes_bfloat16
+from mem3d.machine import is_short
 from mem3d.model import Mem3D, Output
 from mem3d.pace import WHOLE, Part
 from mem3d.replicas import ALONE, Replicas
@@ -94,8 +94,8 @@ def forward_loss(
     grids, viewpoints = (
         one.to(device, non_blocking=True) for one in (batch.grids, batch.viewpoints)
     )
-    is_short = config.precision == "bfloat16" and computes_bfloat16(device)
-    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=is_short):
+    short = is_short(config.precision, device)
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=short):
         seen = model.encoder.see(images, stem_maps)
         exclude = sources if config.exclude_self else None
         output = model.reconstruct(seen, memory, exclude, viewpoints, passes=passes, grids=grids)

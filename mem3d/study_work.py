@@ -128,6 +128,7 @@ def _cache(study: Study, one: Part, tell: Tell) -> StemCache | None:
             one.preset.train.variants,
             batch=one.preset.train.batch,
             workers=one.preset.train.workers,
+            precision=one.preset.train.precision,
             file=study.folder / "stem_maps.npy",
             progress=lambda done, total: tell(f"{done}/{total} pictures through the stem"),
         )

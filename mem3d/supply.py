@@ -60,7 +60,7 @@ def prepared(run: Run, job: Job, supply: Supply) -> Supply:
     variants = job.preset.train.variants
     views = training_views(job.data, job.preset, job.backgrounds)
     if supply.cache is not None:
-        supply.cache.check(run.model.encoder, views, variants)
+        supply.cache.check(run.model.encoder, views, variants, job.preset.train.precision)
     if not variants or run.step >= job.pace.steps:
         return supply
     cache = supply.cache or _cache(run, job, views, supply)
@@ -95,6 +95,7 @@ def _cache(run: Run, job: Job, views: TrainingViews, supply: Supply) -> StemCach
         job.preset.train.variants,
         batch=job.preset.train.batch if job.device == "cpu" else BATCH_ON_GPU,
         workers=job.preset.train.workers,
+        precision=job.preset.train.precision,
         file=job.folder / MAPS if supply.keep_maps else None,
         progress=supply.on_prepare,
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d import stem_cache
+from mem3d import stem_cache, stem_files
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.views import Schedule, TrainingViews, loader
 from mem3d.encoder import Encoder
@@ -44,6 +44,19 @@ def test_every_batch_equals_the_stem_run_on_its_pictures(parts):
 def test_two_caches_are_the_same_bit_for_bit(parts):
     first, second = (StemCache.build(*parts, 1, batch=4, workers=0) for _ in range(2))
     assert torch.equal(first.maps, second.maps)
+
+
+def test_maps_in_bfloat16_are_near_and_of_another_fingerprint(parts, monkeypatch):
+    whole = StemCache.build(*parts, 1, batch=4, workers=0)
+    for can in (False, True):
+        monkeypatch.setattr("mem3d.machine.computes_bfloat16", lambda device, can=can: can)
+        short = StemCache.build(*parts, 1, batch=4, workers=0, precision="bfloat16")
+        assert torch.equal(short.maps, whole.maps) is not can
+        assert (short.fingerprint == whole.fingerprint) is not can
+        short.check(*parts, 1, "bfloat16")
+    assert (short.maps - whole.maps).norm() < 0.05 * whole.maps.norm()
+    with pytest.raises(ValueError, match="precision"):
+        short.check(*parts, 1)
 
 
 def test_too_much_for_the_memory_is_refused_before_it_is_computed(parts, monkeypatch):
@@ -105,7 +118,7 @@ def test_a_full_disk_is_said(parts, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(stem_cache.os, "posix_fallocate", full)
+    monkeypatch.setattr(stem_files.os, "posix_fallocate", full)
     with pytest.raises(ValueError, match="No space left"):
         StemCache.build(*parts, 1, batch=4, workers=0, file=tmp_path / "maps.npy")
     assert list(tmp_path.iterdir()) == []

@@ -62,7 +62,7 @@ def test_weights_change_with_the_last_part_only(data):
 
 
 def test_bfloat16_computes_so_and_keeps_float32(data, monkeypatch):
-    monkeypatch.setattr("mem3d.step.computes_bfloat16", lambda device: True)
+    monkeypatch.setattr("mem3d.machine.computes_bfloat16", lambda device: True)
     exact, short = fresh(rate=0.1), fresh(rate=0.1)
     seen = []
     short.model.decoder.register_forward_hook(lambda *found: seen.append(found[-1].dtype))
@@ -77,7 +77,7 @@ def test_bfloat16_computes_so_and_keeps_float32(data, monkeypatch):
 
 
 def test_without_bfloat16_in_the_processor_float32_is_computed(data, monkeypatch):
-    monkeypatch.setattr("mem3d.step.computes_bfloat16", lambda device: False)
+    monkeypatch.setattr("mem3d.machine.computes_bfloat16", lambda device: False)
     found = []
     for precision in ("float32", "bfloat16"):
         run, config = fresh(), replace(TINY.train, precision=precision)
