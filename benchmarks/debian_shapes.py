@@ -1,0 +1,282 @@
+"""Meshes of Debian's packages, sorted into categories: more real shapes to learn from.
+
+    apt-get download sweethome3d sweethome3d-furniture flightgear-data-ai \
+        flightgear-data-models nexuiz-data openarena-data
+    for file in *.deb; do dpkg-deb -x $file packages; done
+    python -m benchmarks.debian_shapes packages MESHES --not-like DATA
+
+Furniture of Sweet Home 3D, aircraft and ships of FlightGear, weapons of Nexuiz and OpenArena: the
+packages tell their licences (CC-BY, CC0, GPL). Wants `assimp` (Debian: assimp-utils), which reads
+AC3D and MD3. MESHES is for `mem3d-cli data render`; with --not-like, near copies of the validation
+and test shapes of DATA, turned or mirrored, are left out.
+
+Over 250 lines: half of them list what is what.
+"""
+
+import argparse
+import re
+import subprocess
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from multiprocessing import Pool
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mem3d.data.meshes import read_mesh
+from mem3d.data.opening import open_shapes
+from mem3d.data.painting import to_srgb
+from mem3d.data.voxelising import voxelise_mesh
+
+LIKE = 0.8  # IoU from which a shape counts as a copy
+GREY = 160  # of faces that have no colour
+FURNITURE = "usr/share/sweethome3d/furniture"
+BUILT_IN = "com/eteks/sweethome3d/io/resources"
+GAMES = "usr/share/games"
+
+# The first that fits the name in the catalogue; None leaves it out.
+CATEGORY_OF = (
+    (
+        None,
+        r"tennis bat|toilet|towel|table fan|remote|piano bench|wall (light|spot|lamp)|track lights"
+        r"|child hut|fluorescent|porch light|flashlight|air mattress|sleeping|tablet$|coat"
+        r"|wheelchair|bootie|slippers|cutlery|chopping",
+    ),
+    ("bench", r"bench$|wood bank|little ?bank"),
+    ("telephone", r"phone$|iphone"),
+    ("sofa", r"sofa|couch|convertible"),
+    ("chair", r"chair|stool|class seat|lounge|ottoman"),
+    ("bed", r"\bbed$|crib|futon$|bunk"),
+    (
+        "cabinet",
+        r"bedside|cabinet|wardrobe|dresser|cupboard|chest$|tv stand|locker$|^safe$|vanity|fridge"
+        r"|refrigerator|freezer|oven|washing machine|dryer machine|cooker$|stove$|drawers|filing"
+        r"|changing table|water cooler|island",
+    ),
+    ("display", r"^tv|tv$|imac|laptop|ibook"),
+    ("table", r"table$|table |desk$|desk table"),
+    ("bookshelf", r"bookcase|shelves"),
+    ("lamp", r"lamp$|hanging light|lantern|lamppost|park light|street light"),
+    ("speaker", r"speaker$|^radio$|mini stereo|mp3 (station|base)|amplifier"),
+    (
+        "car",
+        r"sedan|beetle|ford focus|chevrolet|peugeot|renault|suv$|seat leon|smart car|^van$|^truck$"
+        r"|^bus$|city bus|car model",
+    ),
+    ("watercraft", r"rowboat"),
+    ("aeroplane", r"biplane"),
+)
+IN_PROGRAM = {  # of Sweet Home 3D itself
+    "bed": "bed140x190 bed90x190 bunkBed90x190 cornerBunkBed90x190 loftBed140x190 bed crib",
+    "cabinet": "chest bedsideTable clothesWasher cooker dishwasher fridge fridgeFreezer "
+    "kitchenCabinet tvUnit wardrobe washbasinWithCabinet kitchenUpperCabinet glassDoorCabinet "
+    "dresser oven",
+    "bookshelf": "bookcase filledBookcase",
+    "chair": "chair armchair stool armchair2 chair2",
+    "table": "roundTable squareTable desk coffeeTable table",
+    "sofa": "sofa cornerSofa sofa2",
+    "display": "flatTV laptop",
+    "lamp": "floorUplight pendantLamp workLamp lamp",
+}
+# Looked at and left out: propellers drawn as discs, wakes, open hulls, what is none of its kind.
+LEFT_OUT = set(
+    [
+        "Cub",
+        "G-164A",
+        "bf109g-ai",
+        "c172p",
+        "c182",
+        "c182rg",
+        "c310-dpm",
+        "c310u3a",
+        "dr400",
+        "ercoupe",
+        "fk9mk2",
+        "s11",
+        "spitfireIIa",
+        "dh7",
+        "E-2C-model",
+        "MC-15",
+        "flash2a",
+        "Dragonfly",
+        "beech99",
+        "centrair-101",
+        "vulcanb2",
+        "FerryBoat1",
+        "Cessna337_SkymasterEC-ISD",
+        "Cessna337_SkymasterN6276F",
+        "Cessna337_SkymasterVH-SBZ",
+        "Cessna337_SkymasterVH-WWC",
+        "CCTV",
+        "xylophone",
+        "abdominalBench",
+        "islandBath",
+        "stove",
+        "futon",
+    ]
+)
+SHIPS = [
+    "CG-57",
+    "FerryBoat1",
+    "LargeTrawler",
+    "SailBoatUnderPower",
+    "SailBoatUnderPower11m",
+    "SailBoatUnderSail",
+    "Tanker",
+    "container_carrier",
+]
+WEAPONS = [
+    "campingrifle",
+    "electro",
+    "gl",
+    "hagar",
+    "hlac",
+    "minstanex",
+    "nex",
+    "rl",
+    "shotgun",
+    "uzi",
+]
+NO_AIRCRAFT = re.compile(
+    r"light|flare|wheels|tank|bomb|banner|probe|exhaust|balloon|oon\.|oms|ssme|beacon|strobe|taxi"
+    r"|nav[blr]|toggle|refuel|flash\.|bluebird",
+    re.IGNORECASE,
+)
+
+
+class Found(NamedTuple):
+    """A mesh file."""
+
+    category: str
+    name: str
+    path: Path
+    front: str
+
+
+def found(packages: Path, scratch: Path) -> Iterator[Found]:
+    """All meshes of the unpacked packages that have a category; archives go to `scratch`."""
+    for library in sorted((packages / FURNITURE).glob("*.sh3f")):
+        with zipfile.ZipFile(library) as archive:
+            archive.extractall(scratch / library.stem)
+        yield from _furniture(scratch / library.stem)
+    with zipfile.ZipFile(packages / "usr/share/sweethome3d/sweethome3d.jar") as archive:
+        archive.extractall(scratch / "program")
+    for category, names in IN_PROGRAM.items():
+        for name in names.split():
+            path = scratch / "program" / BUILT_IN / f"{name}.obj"
+            yield Found(category, f"sweethome3d_{name}", path, "z")
+    aircraft = packages / GAMES / "flightgear/AI/Aircraft"
+    for path in sorted(aircraft.rglob("*.ac")):
+        if not NO_AIRCRAFT.search(str(path.relative_to(aircraft))) and path.stem not in LEFT_OUT:
+            yield Found("aeroplane", f"flightgear_{path.stem}", path, "-x")
+    models = packages / GAMES / "flightgear/Models"
+    yield Found("aeroplane", "flightgear_F-15", models / "Aircraft/F-15-lowpoly.ac", "-x")
+    for path in sorted((models / "Maritime").rglob("*.ac")):
+        if path.stem in SHIPS:
+            yield Found("watercraft", f"flightgear_{path.stem}", path, "-x")
+    weapons = [("nexuiz/data/data.pk3", f"models/weapons/g_{name}.md3") for name in WEAPONS]
+    kinds = ("grenadel", "shotgun")
+    openarena = [f"models/weapons2/{name}/{name}.md3" for name in kinds]
+    weapons += [("openarena/baseoa/pak0.pk3", member) for member in openarena]
+    for file, member in weapons:
+        with zipfile.ZipFile(packages / GAMES / file) as archive:
+            path = Path(archive.extract(member, scratch / "weapons"))
+        yield Found("rifle", f"{file.split('/')[0]}_{path.stem}", path, "x")
+
+
+def _furniture(folder: Path) -> Iterator[Found]:
+    """What a catalogue of Sweet Home 3D lists, but for models that it turns."""
+    catalogue = (folder / "PluginFurnitureCatalog.properties").read_text("latin-1")
+    entries: dict[str, dict[str, str]] = {}
+    for key, number, value in re.findall(r"^(\w+)#(\d+)=(.*)$", catalogue, re.MULTILINE):
+        entries.setdefault(number, {})[key] = value.strip()
+    for entry in entries.values():
+        category, path = category_of(entry["name"]), folder / entry["model"].lstrip("/")
+        away = {"Doors and windows", "Characters"}
+        is_plain = "modelRotation" not in entry and entry["category"] not in away
+        if category and is_plain and path.stem not in LEFT_OUT:
+            yield Found(category, f"{folder.name}_{path.stem}", path, "z")
+
+
+def category_of(name: str) -> str | None:
+    """Category of a catalogue's name for a piece of furniture; None for none of ours."""
+    for category, pattern in CATEGORY_OF:
+        if re.search(pattern, name, re.IGNORECASE):
+            return category
+    return None
+
+
+def convert(one: Found, out: Path) -> str | None:
+    """Write a mesh as `read_mesh` reads it, one colour a face; what was wrong with it, or None."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = one.path
+            if path.suffix != ".obj":
+                path = Path(folder) / "mesh.obj"
+                command = ["assimp", "export", str(one.path), str(path)]
+                subprocess.run(command, check=True, capture_output=True, timeout=120)
+            found = read_mesh(path, front=one.front)
+    except (ValueError, OSError, subprocess.SubprocessError) as error:
+        return f"{one.name}: {error!s:.200}"
+    mesh, colors = found.mesh, found.mesh.colors
+    if found.paint is not None:
+        faces = np.arange(len(mesh.faces), dtype=np.int32)
+        middle = np.full(len(faces), 1 / 3, np.float32)
+        light = found.paint.at(faces, middle, middle).astype(np.float64)
+        colors = (to_srgb(light.clip(0, 1)) * 255 + 0.5).astype(np.uint8)
+    if colors is None:
+        colors = np.full((len(mesh.faces), 3), GREY, np.uint8)
+    file = out / one.category / f"{one.name}.npz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(file, v=mesh.vertices, f=mesh.faces, c=colors)
+    return None
+
+
+def copies(meshes: list[Path], data: Path) -> NDArray[np.bool_]:
+    """(n,) which meshes are nearly a validation or test shape, in any of eight directions."""
+    parts = [open_shapes(data, part) for part in ("val", "test")]
+    held = np.stack([shapes.grid(i) for shapes in parts for i in range(len(shapes))])
+    turned = [np.rot90(held, turns, axes=(1, 3)) for turns in range(4)]
+    both = np.concatenate([way for one in turned for way in (one, one[:, ::-1])])
+    theirs = both.reshape(len(both), -1).astype(np.float32)
+    with Pool() as pool:
+        grids = np.stack(pool.map(_voxels, meshes, chunksize=8))
+    ours = grids.reshape(len(grids), -1).astype(np.float32)
+    common = ours @ theirs.T
+    joint = ours.sum(1)[:, None] + theirs.sum(1) - common
+    return np.asarray((common / joint).max(axis=1) > LIKE)
+
+
+def _voxels(path: Path) -> NDArray[np.bool_]:
+    return voxelise_mesh(read_mesh(path).mesh)
+
+
+def main() -> None:
+    """Write the meshes and tell how many there are."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("packages", type=Path, help="where the packages were unpacked")
+    parser.add_argument("out", type=Path, help="folder to write, one folder per category")
+    parser.add_argument("--not-like", type=Path, help="data set whose held-out shapes stay unseen")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        listed = list(found(options.packages, Path(scratch)))
+        with Pool() as pool:
+            wrong = pool.starmap(convert, [(one, options.out) for one in listed], chunksize=4)
+    for reason in filter(None, wrong):
+        print("left out:", reason)
+    meshes = sorted(options.out.rglob("*.npz"))
+    if options.not_like is not None:
+        for path, is_copy in zip(meshes, copies(meshes, options.not_like), strict=True):
+            if is_copy:
+                print("left out, for it is like a held-out shape:", path.stem)
+                path.unlink()
+    kept = Counter(path.parent.name for path in options.out.rglob("*.npz"))
+    print(f"{kept.total()} meshes:", ", ".join(f"{name} {n}" for name, n in sorted(kept.items())))
+
+
+if __name__ == "__main__":
+    main()
