@@ -15,7 +15,7 @@ from mem3d.data.augmentation import DEFAULT, Augmentation
 from mem3d.flags import check_flags
 from memstore import MemoryConfig
 
-SHAPE_ENCODERS = ("lstm", "mean", "attention", "fc", "none")  # see shape_encoder.py
+SHAPE_ENCODERS = ("lstm", "mean", "attention", "fc", "box", "none")  # see shape_encoder.py
 LARGEST = 2**16  # of any size: what a file may claim before it is believed
 
 
@@ -72,6 +72,8 @@ class ModelConfig:
         for name in ("gate", "stretch"):
             if getattr(self, name) and not self.fuse:
                 raise ValueError(f"{name}: got True without fuse, want fuse too: it is for that")
+        if self.shape_encoder == "box" and not self.stretch:
+            raise ValueError("shape_encoder: got 'box' without stretch, want that for its extents")
         if not 0 <= self.pose <= LARGEST:
             raise ValueError(f"pose: got {self.pose}, want 0 to {LARGEST}")
         if self.pose and not (self.lift or self.stretch):

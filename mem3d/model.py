@@ -20,6 +20,7 @@ from mem3d.recall import (
     nothing_recalled,
     recall,
     recall_again,
+    whole_block,
 )
 from mem3d.refiner import Refiner, moved
 from mem3d.shape_encoder import ShapeEncoder
@@ -148,7 +149,9 @@ class Mem3D(nn.Module):
         at = _Places(cameras, wanted)
         if not self.shape_encoder.reads:
             recalled = nothing_recalled(features, self.config.resolution)
-            logits, *_ = self._logits(seen, recalled, memory, at, projections)
+            is_box = self.config.shape_encoder == "box"
+            shown = whole_block(features, self.config.resolution) if is_box else recalled
+            logits, *_ = self._logits(seen, shown, memory, at, projections)
             return Output(logits, features, recalled, guess, extents=extents)
         recalled = recall(memory, features, self.config.priors, exclude)
         for _ in range((passes or self.config.passes) - 1):

@@ -6,7 +6,7 @@ Over 250 lines, a third of them what a memory must have to be read and written.
 # B = batch, K = priors per image (padded), C = channels of a feature, R = voxels per side
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -176,6 +176,16 @@ def nothing_recalled(features: Tensor, resolution: int) -> Recalled:
         counts=torch.zeros(batch, dtype=torch.int64, device=features.device),
         slots=np.full((batch, 1), -1, np.int64),
         cosines=np.full((batch, 1), -np.inf, np.float32),
+    )
+
+
+def whole_block(features: Tensor, resolution: int) -> Recalled:
+    """A full grid for each image, as if one had been recalled: stretched, it is a box."""
+    return replace(
+        nothing_recalled(features, resolution),
+        priors=features.new_ones((len(features), 1) + (resolution,) * 3),
+        counts=torch.ones(len(features), dtype=torch.int64, device=features.device),
+        cosines=np.ones((len(features), 1), np.float32),
     )
 
 

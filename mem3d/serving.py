@@ -61,8 +61,13 @@ def programs(model: Mem3D, batch: int, seed: int = 0) -> list[Program]:
         model: in evaluation mode; its weights are shared.
         batch: B of the inputs.
         seed: of the inputs.
+
+    Raises:
+        ValueError: the network lays a box over its answers, a control of studies: no program does.
     """
     config = model.config
+    if config.shape_encoder == "box":
+        raise ValueError("shape_encoder: got 'box', which is for studies, want another to serve")
     generator = torch.Generator().manual_seed(seed)
     side, device = config.resolution, next(model.parameters()).device
     images = torch.randn(batch, 3, config.image_size, config.image_size, generator=generator)

@@ -21,6 +21,8 @@ class ShapeEncoder(nn.Module):
       priors, of how its projection fits the image feature (a learned product) plus a learned
       multiple of its cosine.
     - "fc": no prior at all, one fully-connected layer from the image feature and tanh.
+    - "box": zeros; a block with the extents that the image tells is laid over the answer in the
+      place of recalled grids. What a memory is worth beyond those extents is its gain over this.
     - "none": zeros.
 
     The recurrence is written out, because priors need no gradient: `nn.LSTM` computes theirs all
@@ -33,7 +35,7 @@ class ShapeEncoder(nn.Module):
     def __init__(
         self, resolution: int, hidden: int, kind: str = "lstm", feature_dim: int = 0, pool: int = 1
     ) -> None:
-        """Make the weights that a kind has; "none" has none.
+        """Make the weights that a kind has; "box" and "none" have none.
 
         Args:
             resolution: R.
@@ -107,7 +109,7 @@ class ShapeEncoder(nn.Module):
         """(B, H) prior vectors from projections (B, K, P); see `forward`."""
         if self.kind == "lstm":
             return self._recur(projections, counts)
-        if self.kind == "none":
+        if self.kind in ("box", "none"):
             return projections.new_zeros(projections.shape[0], self.hidden)
         if self.kind == "fc":
             return self.fc(_given("features", features)).tanh()  # type: ignore[no-any-return]

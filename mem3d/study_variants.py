@@ -24,6 +24,7 @@ def variants(models: int) -> dict[str, Change]:
         BASE: lambda preset: preset,
         WITHOUT: lambda preset: _without(preset, "none"),
         "fc": lambda preset: _without(preset, "fc"),
+        "box": _box,
         "mean": lambda preset: _model(preset, shape_encoder="mean"),
         "attention": lambda preset: _model(preset, shape_encoder="attention"),
         "no-fuse": lambda preset: _model(preset, fuse=False, gate=False, stretch=False),
@@ -58,6 +59,7 @@ WHAT = {
     BASE: "the preset as it is",
     WITHOUT: "nothing is recalled, the prior vector is zero; no triplet loss",
     "fc": "nothing is recalled, a layer on the image feature stands in; no triplet loss",
+    "box": "nothing is recalled, a box of the guessed extents is laid there; no triplet loss",
     "mean": "mean of the projected priors instead of the LSTM",
     "attention": "attention over the projected priors instead of the LSTM",
     "no-fuse": "recalled grids reach the decoder through the prior vector only",
@@ -114,6 +116,11 @@ def _without(preset: Preset, shape_encoder: str) -> Preset:
     """No memory: the losses that pull features to what it holds go with it."""
     preset = _model(preset, shape_encoder=shape_encoder)
     return _train(preset, triplet_weight=0.0, contrast_weight=0.0)
+
+
+def _box(preset: Preset) -> Preset:
+    """For a preset that stretches; else it is `no-memory`, as there are no extents."""
+    return _without(preset, "box" if preset.model.stretch else "none")
 
 
 def _model(preset: Preset, **fields: Any) -> Preset:

@@ -78,3 +78,11 @@ def test_a_program_that_differs_is_not_kept(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"encoder\.pt2: got outputs that differ"):
         export_programs(nn.Identity(), TINY, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_control_of_studies_is_not_served(tmp_path):
+    fields = {"shape_encoder": "box", "refiner": 4, "fuse": True, "stretch": True}
+    preset = replace(TINY, model=replace(TINY.model, **fields))
+    with pytest.raises(ValueError, match="got 'box', which is for studies"):
+        export_programs(Mem3D(preset.model).eval(), preset, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ from mem3d.losses import reconstruction_loss
 from mem3d.model import Mem3D
 from mem3d.presets import PAPER, TINY
 from mem3d.recall import recall_again
+from mem3d.refiner import Refiner
 from memstore import Memory
 from tests.made_up import blob, picture
 
@@ -124,6 +125,26 @@ def test_a_network_without_a_memory_recalls_nothing(kind):
     assert output.recalled.counts.tolist() == [0, 0, 0, 0]
     assert output.recalled.slots.tolist() == [[-1]] * 4
     assert not output.recalled.priors.any()
+
+
+def test_a_box_of_the_guessed_extents_stands_for_what_is_recalled(monkeypatch):
+    seen, real = [], Refiner.forward
+
+    def watched(self, grown, recalled, images, maps, viewpoints, laid=None):
+        seen.append((recalled, laid))
+        return real(self, grown, recalled, images, maps, viewpoints, laid)
+
+    monkeypatch.setattr(Refiner, "forward", watched)
+    fields = {"refiner": 4, "fuse": True, "stretch": True, "gate": True}
+    model = Mem3D(replace(TINY.model, shape_encoder="box", **fields)).eval()
+    output = model(images(), Memory(TINY.memory))
+    [(recalled, laid)] = seen
+    assert recalled.priors.all() and recalled.counts.tolist() == [1, 1, 1, 1]
+    spans = laid.sum((1, 2, 3, 4)) ** (1 / 3) / 32
+    torch.testing.assert_close(spans, output.extents.prod(1) ** (1 / 3))
+    assert output.recalled.counts.tolist() == [0, 0, 0, 0] and not output.recalled.priors.any()
+    with pytest.raises(ValueError, match="got 'box' without stretch"):
+        replace(TINY.model, shape_encoder="box")
 
 
 @pytest.mark.parametrize("kind", ("mean", "attention"))

@@ -55,7 +55,7 @@ def naive(model, priors, feature, cosines):
     """Prior vector (H,) of one image from its own priors (k, R, R, R), one at a time."""
     if model.kind == "fc":
         return torch.tanh(model.fc.weight @ feature + model.fc.bias)
-    if model.kind == "none" or not len(priors):
+    if model.kind in ("box", "none") or not len(priors):
         return torch.zeros(model.hidden)
     if model.kind == "lstm":
         return model.lstm(priors.flatten(1)[None])[0][0, -1]

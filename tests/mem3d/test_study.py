@@ -316,6 +316,7 @@ CHANGED = {
     "base": set(),
     "no-memory": {"model.shape_encoder", "train.triplet_weight", "train.contrast_weight"},
     "fc": {"model.shape_encoder", "train.triplet_weight", "train.contrast_weight"},
+    "box": {"model.shape_encoder", "train.triplet_weight", "train.contrast_weight"},
     "mean": {"model.shape_encoder"},
     "attention": {"model.shape_encoder"},
     "mse": {"memory.value_similarity", "memory.delta"},
@@ -371,7 +372,7 @@ def test_memory_all_never_evicts():
 
 def test_without_a_memory_nothing_is_pulled_to_it():
     pulled = replace(TINY, train=replace(TINY.train, contrast_weight=0.1))
-    for name in ("no-memory", "fc"):
+    for name in ("no-memory", "fc", "box"):
         train = variants(models=1)[name](pulled).train
         assert train.contrast_weight == train.triplet_weight == 0
 
