@@ -15,6 +15,7 @@ Over 250 lines: half of them list what is what.
 
 import argparse
 import re
+import shutil
 import subprocess
 import tempfile
 import zipfile
@@ -106,7 +107,6 @@ LEFT_OUT = set(
         "beech99",
         "centrair-101",
         "vulcanb2",
-        "FerryBoat1",
         "Cessna337_SkymasterEC-ISD",
         "Cessna337_SkymasterN6276F",
         "Cessna337_SkymasterVH-SBZ",
@@ -143,7 +143,7 @@ WEAPONS = [
 ]
 NO_AIRCRAFT = re.compile(
     r"light|flare|wheels|tank|bomb|banner|probe|exhaust|balloon|oon\.|oms|ssme|beacon|strobe|taxi"
-    r"|nav[blr]|toggle|refuel|flash\.|bluebird",
+    r"|nav[blr]|toggle|refuel|flash\.|bluebird|ferry",
     re.IGNORECASE,
 )
 
@@ -162,7 +162,7 @@ def found(packages: Path, scratch: Path) -> Iterator[Found]:
     for library in sorted((packages / FURNITURE).glob("*.sh3f")):
         with zipfile.ZipFile(library) as archive:
             archive.extractall(scratch / library.stem)
-        yield from _furniture(scratch / library.stem)
+        yield from furniture(scratch / library.stem)
     with zipfile.ZipFile(packages / "usr/share/sweethome3d/sweethome3d.jar") as archive:
         archive.extractall(scratch / "program")
     for category, names in IN_PROGRAM.items():
@@ -188,7 +188,7 @@ def found(packages: Path, scratch: Path) -> Iterator[Found]:
         yield Found("rifle", f"{file.split('/')[0]}_{path.stem}", path, "x")
 
 
-def _furniture(folder: Path) -> Iterator[Found]:
+def furniture(folder: Path) -> Iterator[Found]:
     """What a catalogue of Sweet Home 3D lists, but for models that it turns."""
     catalogue = (folder / "PluginFurnitureCatalog.properties").read_text("latin-1")
     entries: dict[str, dict[str, str]] = {}
@@ -219,14 +219,16 @@ def convert(one: Found, out: Path) -> str | None:
                 path = Path(folder) / "mesh.obj"
                 command = ["assimp", "export", str(one.path), str(path)]
                 subprocess.run(command, check=True, capture_output=True, timeout=120)
-            found = read_mesh(path, front=one.front)
+            painted = read_mesh(path, front=one.front)
+    except subprocess.CalledProcessError as error:
+        return f"{one.name}: assimp told {error.stdout[-200:].decode(errors='replace')!r}"
     except (ValueError, OSError, subprocess.SubprocessError) as error:
         return f"{one.name}: {error!s:.200}"
-    mesh, colors = found.mesh, found.mesh.colors
-    if found.paint is not None:
+    mesh, colors = painted.mesh, painted.mesh.colors
+    if painted.paint is not None:
         faces = np.arange(len(mesh.faces), dtype=np.int32)
         middle = np.full(len(faces), 1 / 3, np.float32)
-        light = found.paint.at(faces, middle, middle).astype(np.float64)
+        light = painted.paint.at(faces, middle, middle).astype(np.float64)
         colors = (to_srgb(light.clip(0, 1)) * 255 + 0.5).astype(np.uint8)
     if colors is None:
         colors = np.full((len(mesh.faces), 3), GREY, np.uint8)
@@ -238,17 +240,25 @@ def convert(one: Found, out: Path) -> str | None:
 
 def copies(meshes: list[Path], data: Path) -> NDArray[np.bool_]:
     """(n,) which meshes are nearly a validation or test shape, in any of eight directions."""
-    parts = [open_shapes(data, part) for part in ("val", "test")]
-    held = np.stack([shapes.grid(i) for shapes in parts for i in range(len(shapes))])
-    turned = [np.rot90(held, turns, axes=(1, 3)) for turns in range(4)]
-    both = np.concatenate([way for one in turned for way in (one, one[:, ::-1])])
-    theirs = both.reshape(len(both), -1).astype(np.float32)
     with Pool() as pool:
         grids = np.stack(pool.map(_voxels, meshes, chunksize=8))
     ours = grids.reshape(len(grids), -1).astype(np.float32)
-    common = ours @ theirs.T
-    joint = ours.sum(1)[:, None] + theirs.sum(1) - common
-    return np.asarray((common / joint).max(axis=1) > LIKE)
+    is_copy = np.zeros(len(meshes), np.bool_)
+    for shapes in (open_shapes(data, "val"), open_shapes(data, "test")):
+        for i in range(len(shapes)):
+            for way in _ways(shapes.grid(i)):
+                theirs = way.reshape(-1).astype(np.float32)
+                common = ours @ theirs
+                is_copy |= common / (ours.sum(1) + theirs.sum() - common) > LIKE
+    return is_copy
+
+
+def _ways(grid: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
+    """A grid turned about y by quarters, each as it is and mirrored."""
+    for turns in range(4):
+        turned = np.rot90(grid, turns, axes=(0, 2))
+        yield turned
+        yield turned[::-1]
 
 
 def _voxels(path: Path) -> NDArray[np.bool_]:
@@ -262,8 +272,15 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder to write, one folder per category")
     parser.add_argument("--not-like", type=Path, help="data set whose held-out shapes stay unseen")
     options = parser.parse_args()
+    if shutil.which("assimp") is None:
+        parser.error("assimp: not found, want it on the path (Debian: assimp-utils)")
+    if options.out.exists() and any(options.out.iterdir()):
+        parser.error(f"{options.out}: got a folder with something in it, want a new one")
     with tempfile.TemporaryDirectory() as scratch:
-        listed = list(found(options.packages, Path(scratch)))
+        try:
+            listed = list(found(options.packages, Path(scratch)))
+        except (OSError, KeyError) as error:
+            parser.error(f"{options.packages}: got {error}, want the six packages unpacked there")
         with Pool() as pool:
             wrong = pool.starmap(convert, [(one, options.out) for one in listed], chunksize=4)
     for reason in filter(None, wrong):

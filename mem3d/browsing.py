@@ -106,7 +106,7 @@ def _ranks(
     if present is None:
         raise ValueError(f"order: got {order!r} before any photo, want one to compare with")
     if order == "like this shape":
-        return memory.similarities(present.grid, kind="iou"), "IoU"
+        return memory.value_similarities(present.grid, kind="iou"), "IoU"
     return key_cosines(memory, present.feature), "cosine"
 
 
@@ -169,7 +169,9 @@ def histograms(memory: Memory, present: Present | None = None) -> Rgb:
         ("times recalled", memory.reads, None),
     ]
     if present is not None:
-        panels.append(("IoU with this shape", memory.similarities(present.grid, kind="iou"), None))
+        panels.append(
+            ("IoU with this shape", memory.value_similarities(present.grid, kind="iou"), None)
+        )
         if present.feature.any():
             cosines = key_cosines(memory, present.feature)
             panels.append(("cosine with this photo", cosines, memory.config.beta))

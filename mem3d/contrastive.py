@@ -68,7 +68,7 @@ def candidates(
     for row, hits in zip(rows.tolist(), found, strict=True):
         near = np.searchsorted(slots, hits[hits >= 0])
         others = near[~positive[row, near]]
-        similar = memory.similarities(grids[row], slots[others])
+        similar = memory.value_similarities(grids[row], slots[others])
         negative[row, others] = similar < memory.config.delta
     kept = np.flatnonzero((positive | negative).any(axis=0))
     arrays = (memory.keys(slots[kept]), positive[:, kept], negative[:, kept])

@@ -44,8 +44,8 @@ def computes_bfloat16(device: str) -> bool:
         return False
 
 
-def is_short(precision: str, device: str) -> bool:
-    """Whether a forward asked for in a precision is one in bfloat16, which the device must have."""
+def uses_bfloat16(precision: str, device: str) -> bool:
+    """Whether a forward in the precision asked for is computed in bfloat16 on the device."""
     return precision == "bfloat16" and computes_bfloat16(device)
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from mem3d.data.views import Batch, Schedule
 from mem3d.fitting import extent_loss
-from mem3d.machine import is_short
+from mem3d.machine import uses_bfloat16
 from mem3d.model import Mem3D
 from mem3d.run import Job
 from mem3d.stem_cache import StemCache
@@ -74,7 +74,6 @@ def _fingerprint(parts: nn.Module, job: Job, cache: StemCache) -> str:
     """Of all that decides what is learnt, but for the weights to begin with."""
     train = job.preset.train
     settings = [train.pose_epochs, train.seed, train.learning_rate, train.weight_decay]
-    settings += [train.precision] if is_short(train.precision, job.device) else []
     shapes = {name: [*value.shape] for name, value in parts.state_dict().items()}
     told = json.dumps([cache.fingerprint, settings, shapes])
     return hashlib.sha256(told.encode()).hexdigest()[:16]
@@ -91,7 +90,7 @@ def _learn(
     schedule = Schedule(len(job.data), BATCH, config.pose_epochs, seed=config.seed)
     whole = [samples for samples in schedule if len(samples) >= replicas.count]  # one for each
     parts.train()
-    kind, short = torch.device(job.device).type, is_short(config.precision, job.device)
+    kind, short = torch.device(job.device).type, uses_bfloat16(config.precision, job.device)
     losses: list[float] = []
     batches = cache.batches(list(replicas.part(samples)) for samples in whole)
     for step, (batch, samples) in enumerate(zip(batches, whole, strict=True)):

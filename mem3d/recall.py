@@ -64,14 +64,10 @@ class WritableMemory(ReadableMemory, Protocol):
         """As `memstore.Memory.keys`."""
         ...
 
-    def values(self, slots: NDArray[np.int64]) -> Grids:
-        """As `memstore.Memory.values`."""
-        ...
-
-    def similarities(
+    def value_similarities(
         self, grid: Grids, slots: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
-        """As `memstore.Memory.similarities`."""
+        """As `memstore.Memory.value_similarities`."""
         ...
 
     def write(
@@ -180,7 +176,10 @@ def nothing_recalled(features: Tensor, resolution: int) -> Recalled:
 
 
 def whole_block(features: Tensor, resolution: int) -> Recalled:
-    """A full grid for each image, as if one had been recalled: stretched, it is a box."""
+    """A full grid for each image, as if one had been recalled: stretched, it is a box.
+
+    It is of no slot: `slots` are -1, though it counts.
+    """
     return replace(
         nothing_recalled(features, resolution),
         priors=features.new_ones((len(features), 1) + (resolution,) * 3),

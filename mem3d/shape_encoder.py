@@ -22,7 +22,7 @@ class ShapeEncoder(nn.Module):
       multiple of its cosine.
     - "fc": no prior at all, one fully-connected layer from the image feature and tanh.
     - "box": zeros; a block with the extents that the image tells is laid over the answer in the
-      place of recalled grids. What a memory is worth beyond those extents is its gain over this.
+      place of recalled grids, to tell what these are worth beyond their extents.
     - "none": zeros.
 
     The recurrence is written out, because priors need no gradient: `nn.LSTM` computes theirs all

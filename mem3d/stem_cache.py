@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
@@ -28,11 +27,10 @@ from mem3d.config import Precision
 from mem3d.data.r2n2 import RESOLUTION
 from mem3d.data.views import Batch, Schedule, TrainingViews, loader, normalise, to_pixels, unpacked
 from mem3d.encoder import STEM_CHANNELS, Encoder
-from mem3d.machine import is_short, ram
-from mem3d.stem_files import Beside, found_beside, mapped, reserved, second
+from mem3d.machine import ram, uses_bfloat16
+from mem3d.stem_files import Beside, beside_path, map_file, read_beside, reserve_file
 from memstore.files import write_atomic
 
-Bytes = NDArray[np.uint8]
 MAX_BYTES = 12 * 2**30  # of maps, or a third of all RAM; 24 variants of 402 models take 2.5 GB
 
 
@@ -91,9 +89,9 @@ class StemCache:
             ValueError: the maps would not fit into MAX_BYTES of RAM, or onto the disk.
         """
         name = fingerprint(encoder, views, variants, precision)
-        found = None if file is None else found_beside(file, name)
+        found = None if file is None else read_beside(file, name)
         if file is not None and found is not None and found.serves(views):
-            return StemCache(mapped(file), found, name)
+            return StemCache(map_file(file), found, name)
         side = -(-encoder.image_size // 8)
         shape = (len(views.data), variants, STEM_CHANNELS, side, side)
         if file is None:
@@ -103,15 +101,15 @@ class StemCache:
             return StemCache(maps, kept, name)
         partial = file.with_name(f".{file.name}.partial")
         try:
-            maps = torch.from_numpy(reserved(partial, shape))
+            maps = torch.from_numpy(reserve_file(partial, shape))
             kept = _fill(maps, encoder, views, batch, workers, precision, progress)
-            second(file).unlink(missing_ok=True)  # tells of the maps that go now
+            beside_path(file).unlink(missing_ok=True)  # tells of the maps that go now
             os.replace(partial, file)
         finally:
             partial.unlink(missing_ok=True)
         arrays = {key: torch.from_numpy(array) for key, array in kept._asdict().items()}
-        write_atomic(second(file), save(arrays, {"fingerprint": name}))
-        return StemCache(mapped(file), kept, name)
+        write_atomic(beside_path(file), save(arrays, {"fingerprint": name}))
+        return StemCache(map_file(file), kept, name)
 
     def check(
         self,
@@ -127,7 +125,8 @@ class StemCache:
         if self.fingerprint != want:
             raise ValueError(
                 f"cache: got maps of fingerprint {self.fingerprint}, want {want}: the same models, "
-                "variants, image size, augmentation, seed, precision, stem; build one for this run"
+                "variants, image size, augmentation, seed and stem, and the precision that the "
+                "device computes in; build one for this run, on its device"
             )
 
     def batches(self, order: Iterable[list[tuple[int, int]]]) -> Iterator[Batch]:
@@ -157,7 +156,7 @@ def fingerprint(
     data, found = views.data, hashlib.sha256()
     models = [(data.source(i), data.views(i)) for i in range(len(data))]
     settings = [views.image_size, views.seed, views.augment, asdict(views.augmentation), variants]
-    if is_short(precision, str(next(encoder.parameters()).device)):
+    if uses_bfloat16(precision, str(next(encoder.parameters()).device)):
         settings.append(precision)
     found.update(json.dumps([models, settings]).encode())
     for name, weight in encoder.stem.state_dict().items():
@@ -201,7 +200,7 @@ def _fill(
     done = 0
     for samples, listed in zip(loader(views, order, workers, str(device)), order, strict=True):
         variant, which = [variant for variant, _ in listed], samples.models
-        with torch.autocast(device.type, torch.bfloat16, is_short(precision, str(device))):
+        with torch.autocast(device.type, torch.bfloat16, uses_bfloat16(precision, str(device))):
             found = encoder.stem(samples.pictures)
         maps[which, variant] = found.half().cpu()
         flat = samples.grids.cpu().numpy().reshape(len(which), -1)

@@ -14,22 +14,20 @@ from torch import Tensor
 
 from mem3d.data.views import TrainingViews
 
-Bytes = NDArray[np.uint8]
-
 
 class Beside(NamedTuple):
     """What is kept of each picture beside its maps."""
 
-    grids: Bytes  # (M, N, R**3 / 8), packed; mirrored as the pictures are
+    grids: NDArray[np.uint8]  # (M, N, R**3 / 8), packed; mirrored as the pictures are
     viewpoints: NDArray[np.float32]  # (M, N, 5)
-    pixels: Bytes  # (M, N, 3, S, S); S = 0 where they are not needed
+    pixels: NDArray[np.uint8]  # (M, N, 3, S, S); S = 0 where they are not needed
 
     def serves(self, views: TrainingViews) -> bool:
         """Whether pixels are there, if they are needed."""
         return bool(self.pixels.size) or not views.with_viewpoints
 
 
-def reserved(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+def reserve_file(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
     """A new .npy file mapped to be written; its room on the disk is taken at once."""
     try:
         maps: NDArray[np.float16] = np.lib.format.open_memmap(
@@ -44,20 +42,20 @@ def reserved(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
     return maps
 
 
-def mapped(file: Path) -> Tensor:
+def map_file(file: Path) -> Tensor:
     """Maps of a file, read as they are needed; what is written to them does not reach it."""
     return torch.from_numpy(np.load(file, mmap_mode="c", allow_pickle=False))
 
 
-def second(file: Path) -> Path:
+def beside_path(file: Path) -> Path:
     """The second file, of what is kept beside the maps."""
     return file.with_suffix(".safetensors")
 
 
-def found_beside(file: Path, name: str) -> Beside | None:
+def read_beside(file: Path, name: str) -> Beside | None:
     """What stands beside a file of maps; None unless both are there, of that fingerprint."""
     try:
-        with safe_open(second(file), framework="np") as found:
+        with safe_open(beside_path(file), framework="np") as found:
             if (found.metadata() or {}).get("fingerprint") != name or not file.exists():
                 return None
             return Beside(*(found.get_tensor(key) for key in Beside._fields))

@@ -16,7 +16,7 @@ from mem3d.data.shapes import Shapes
 from mem3d.data.views import Batch
 from mem3d.fitting import extent_loss
 from mem3d.losses import dice_loss, gate_loss, reconstruction_loss, voxel_triplet_loss
-from mem3d.machine import is_short
+from mem3d.machine import uses_bfloat16
 from mem3d.model import Mem3D, Output
 from mem3d.pace import WHOLE, Part
 from mem3d.replicas import ALONE, Replicas
@@ -94,7 +94,7 @@ def forward_loss(
     grids, viewpoints = (
         one.to(device, non_blocking=True) for one in (batch.grids, batch.viewpoints)
     )
-    short = is_short(config.precision, device)
+    short = uses_bfloat16(config.precision, device)
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=short):
         seen = model.encoder.see(images, stem_maps)
         exclude = sources if config.exclude_self else None

@@ -24,7 +24,11 @@ from memstore import WriteReport
 
 
 class StepMemory(TensorMemory, Protocol):
-    """Features are (B, C), grids (B, R, R, R) bool, both on the device that trains."""
+    """Features are (B, C), grids (B, R, R, R) bool, both on the device that trains.
+
+    Of several processes `remember` is given what all of them gathered, on the CPU: these have no
+    working copy.
+    """
 
     def contrast_keys(self, features: Tensor, grids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As the function `recall.contrast_keys`."""

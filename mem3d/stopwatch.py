@@ -28,7 +28,8 @@ class TimedMemory:
 
     def __init__(self, memory: StepMemory, device: str) -> None:
         self._memory = memory
-        self._is_gpu = torch.device(device).type == "cuda"
+        self._device = torch.device(device)
+        self._is_gpu = self._device.type == "cuda"
         self._spans: list[tuple[str, Any, Any]] = []
 
     def _now(self) -> Any:
@@ -36,7 +37,7 @@ class TimedMemory:
         if not self._is_gpu:
             return perf_counter()
         event: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        event.record()
+        event.record(torch.cuda.current_stream(self._device))
         return event
 
     def _timed(self, phase: str, call: Callable[[], T]) -> T:
@@ -50,7 +51,7 @@ class TimedMemory:
         """By phase, "read", "contrast" and "write"; waits for the device."""
         spent = {"read": 0.0, "contrast": 0.0, "write": 0.0}
         if self._is_gpu:
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self._device)
         for phase, began, ended in self._spans:
             if self._is_gpu:
                 spent[phase] += began.elapsed_time(ended) / 1000

@@ -71,17 +71,20 @@ def as_queries(features: ArrayLike, key_dim: int, name: str = "features") -> NDA
 
 def as_packed(grids: ArrayLike, batch: int, resolution: int) -> NDArray[np.uint8]:
     """Packed values of grids (B, R, R, R) bool."""
-    array = _as_array("grids", grids)
-    if array.dtype != np.bool_:
-        raise DtypeError(f"grids: got dtype {array.dtype}, want bool (try `grids > 0.5`)")
-    check_shape("grids", array.shape, (batch, resolution, resolution, resolution))
-    return pack(array)
+    return _packed("grids", grids, (batch, resolution, resolution, resolution))
 
 
 def as_packed_grid(grid: ArrayLike, resolution: int) -> NDArray[np.uint8]:
     """Packed value of one grid (R, R, R) bool."""
-    packed: NDArray[np.uint8] = as_packed(_as_array("grid", grid)[None], 1, resolution)[0]
-    return packed
+    return _packed("grid", grid, (resolution, resolution, resolution))
+
+
+def _packed(name: str, grids: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    array = _as_array(name, grids)
+    if array.dtype != np.bool_:
+        raise DtypeError(f"{name}: got dtype {array.dtype}, want bool (try `{name} > 0.5`)")
+    check_shape(name, array.shape, shape)
+    return pack(array)
 
 
 def as_kind(kind: ValueSimilarity | None, default: ValueSimilarity) -> ValueSimilarity:

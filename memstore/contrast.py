@@ -15,7 +15,7 @@ from memstore.state import State
 
 NEAR = 8  # slots whose values are compared first; mostly both kinds are among them
 AT_ONCE = 16  # queries compared with all slots together; bounds the similarities held in RAM
-BLOCK = 1024  # slots whose values are copied at a time: 4 MiB at 32^3
+BLOCK = 2**22  # bytes of values copied at a time
 
 
 class Contrast(NamedTuple):
@@ -65,10 +65,11 @@ def similarities(
 ) -> NDArray[np.float64]:
     """(n,) value similarity of used slots (n,) to a packed grid (R, R, ceil(R / 8))."""
     found = np.empty(len(slots))
-    for start in range(0, len(slots), BLOCK):
-        some = slots[start : start + BLOCK]
+    step = max(1, BLOCK // grid.size)
+    for start in range(0, len(slots), step):
+        some = slots[start : start + step]
         pieces = (state.values[some], grid, state.config.resolution, kind, state.full[some])
-        found[start : start + BLOCK] = value_similarity(*pieces)
+        found[start : start + step] = value_similarity(*pieces)
     return found
 
 

@@ -221,17 +221,17 @@ class Memory:
         with self._guard.reading():
             return contrast(self._state, queries, packed)
 
-    def similarities(
+    def value_similarities(
         self,
         grid: ArrayLike,
         slots: ArrayLike | None = None,
         kind: ValueSimilarity | None = None,
     ) -> NDArray[np.float64]:
-        """Compare values with a grid: (n,) value similarities in [0, 1], 1 for the same grid.
+        """Compare values with one grid: (n,) in [0, 1], 1 for the same grid.
 
         Args:
             grid: (R, R, R) bool.
-            slots: (n,) used ones; by default all, in the order of `slots`.
+            slots: (n,) used ones; by default all, ascending.
             kind: "mse" or "iou", see `MemoryConfig`; by default the config's.
         """
         packed = arguments.as_packed_grid(grid, self.config.resolution)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.debian_shapes import Found, category_of, convert
+from benchmarks import debian_shapes
+from benchmarks.debian_shapes import Found, category_of, convert, copies, furniture
 from mem3d.data.meshes import read_mesh
 
 
@@ -39,3 +40,52 @@ def test_what_cannot_be_read_is_told(tmp_path):
     path.write_text("v 0 0\n")
     assert convert(Found("chair", "b", path, "z"), tmp_path).startswith("b: ")
     assert not (tmp_path / "chair").exists()
+
+
+def test_a_catalogue_lists_what_is_plain_furniture(tmp_path):
+    entries = [
+        ("Chair", "a/one.obj", "Office", ""),
+        ("Chair", "a/turned.obj", "Office", "modelRotation#{}=1 0 0 0 0 1 0 -1 0"),
+        ("Door", "a/door.obj", "Doors and windows", ""),
+        ("Bed", "a/two.obj", "Bedroom", ""),
+    ]
+    text = "name=A catalogue\n"
+    for i, (name, model, category, more) in enumerate(entries, 1):
+        text += f"name#{i}={name}\nmodel#{i}=/{model}\ncategory#{i}={category}\n{more.format(i)}\n"
+    (tmp_path / "PluginFurnitureCatalog.properties").write_text(text)
+    told = [
+        (one.category, one.path.relative_to(tmp_path).as_posix()) for one in furniture(tmp_path)
+    ]
+    assert told == [("chair", "a/one.obj"), ("bed", "a/two.obj")]
+
+
+def test_held_out_shapes_are_known_turned_and_mirrored(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    held = rng.random((2, 8, 8, 8)) < 0.3
+    ours = [np.rot90(held[0], axes=(0, 2)), held[1][:, :, ::-1], rng.random((8, 8, 8)) < 0.3]
+
+    class Held:
+        def __init__(self, grids):
+            self.grids = grids
+
+        def __len__(self):
+            return len(self.grids)
+
+        def grid(self, i):
+            return self.grids[i]
+
+    class Pool:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def map(self, _, meshes, chunksize):
+            return [ours[int(path.stem)] for path in meshes]
+
+    monkeypatch.setattr(debian_shapes, "Pool", Pool)
+    parts = {"val": Held(held[:1]), "test": Held(held[1:])}
+    monkeypatch.setattr(debian_shapes, "open_shapes", lambda data, part: parts[part])
+    paths = [tmp_path / f"{i}.npz" for i in range(3)]
+    assert copies(paths, tmp_path).tolist() == [True, True, False]

@@ -85,7 +85,7 @@ def test_similarities_are_those_of_one_by_one(memory, present, monkeypatch):
     monkeypatch.setattr(browsing, "BLOCK", 3)
     grids, grid = memory.values(memory.slots), present.grid
     want = [(one & grid).sum() / (one | grid).sum() for one in grids]
-    np.testing.assert_allclose(memory.similarities(grid, kind="iou"), want)
+    np.testing.assert_allclose(memory.value_similarities(grid, kind="iou"), want)
     feature = np.array([0.3, -2, 5, 1], np.float32)
     want = [key @ feature / np.linalg.norm(feature) for key in memory.keys(memory.slots)]
     np.testing.assert_allclose(key_cosines(memory, feature), want, rtol=1e-5)

@@ -10,12 +10,13 @@ from memstore import (
     DtypeError,
     Memory,
     MemoryConfig,
+    Rows,
     ShapeError,
     SlotError,
     contrast,
 )
-from memstore.contrast import AT_ONCE, NEAR
-from tests.naive import NaiveMemory, value_similarity
+from memstore.contrast import NEAR
+from tests.naive import NaiveMemory, unit, value_similarity
 
 CONFIG = MemoryConfig(capacity=3 * NEAR, key_dim=8, resolution=8, delta=0.99)
 
@@ -53,25 +54,39 @@ def test_against_the_oracle(spread):
         assert pairs == [oracle.contrast(feature, grid) for feature in features[:4]]
 
 
-def test_many_queries_that_find_no_near_one_of_a_kind():
-    """More of them than are compared with all slots at once; each kind is missing somewhere."""
+def test_many_queries_that_find_no_near_one_of_a_kind(monkeypatch):
+    """More of them than are compared with all slots at once; some lack one kind, some the other."""
+    monkeypatch.setattr(contrast, "AT_ONCE", 3)
+    passes, compared = [], contrast.value_similarities
+
+    def watched(values, grids, *rest):
+        passes.append(len(grids))
+        return compared(values, grids, *rest)
+
+    monkeypatch.setattr(contrast, "value_similarities", watched)
     rng = np.random.default_rng(0)
-    memory, oracle = Memory(CONFIG), NaiveMemory(CONFIG)
-    features = np.abs(rng.standard_normal((3 * NEAR, 8)))
-    grids = rng.random((2, 8, 8, 8))[np.arange(3 * NEAR) % (NEAR + 2) // (NEAR + 1)] < 0.5
-    grids ^= np.arange(3 * NEAR).reshape(-1, 1, 1, 1) == np.arange(8)  # no two merge
-    memory.write(features, grids)
-    for feature, grid in zip(features, grids, strict=True):
-        oracle.write(feature, grid)
-    queries = np.abs(rng.standard_normal((2 * AT_ONCE + 3, 8)))
-    asked = grids[rng.integers(0, len(grids), len(queries))]
+    config = replace(CONFIG, capacity=40, value_similarity="iou", delta=0.5)
+    memory, oracle = Memory(config), NaiveMemory(config)
+    # Two values; keys lie apart by value, so that a query's near ones all hold the same.
+    halves = np.zeros((2, 8, 8, 8), bool)
+    halves[0, :4], halves[1, 4:] = True, True
+    kinds = (np.arange(40) % 3 == 2).astype(int)
+    keys = np.stack([unit(k) for k in rng.standard_normal((40, 8)) + 4 * np.eye(8)[kinds]])
+    ticks, zeros = np.arange(1, 41), np.zeros(40, np.int64)
+    values, sources = np.packbits(halves[kinds], axis=-1), np.full(40, b"", "S128")
+    memory.adopt(Rows(np.arange(40), keys, values, ticks, sources, zeros), {"insert": 40})
+    for slot, (key, kind) in enumerate(zip(keys, kinds, strict=True)):
+        oracle.slots[slot] = {"key": key, "value": halves[kind]}
+    asked = np.concatenate([halves[[0, 1] * 10], rng.random((4, 8, 8, 8)) < 0.02])
+    queries = rng.standard_normal((24, 8)) + 4 * np.eye(8)[rng.integers(0, 2, 24)]
     found = memory.contrast(queries, asked)
     expected = [oracle.contrast(*pair) for pair in zip(queries, asked, strict=True)]
     assert list(zip(found.positive.tolist(), found.negative.tolist(), strict=True)) == expected
+    assert passes.count(3) >= 4 and len([n for n in passes if 1 < n < 3]) <= 2  # both kinds
 
 
 @pytest.mark.parametrize("kind", [None, "mse", "iou"])
-@pytest.mark.parametrize("block", [1, 5, 1024])
+@pytest.mark.parametrize("block", [1, 5 * 64, 2**22])
 def test_similarities_are_those_of_one_by_one(monkeypatch, kind, block):
     monkeypatch.setattr(contrast, "BLOCK", block)
     rng = np.random.default_rng(0)
@@ -81,19 +96,21 @@ def test_similarities_are_those_of_one_by_one(monkeypatch, kind, block):
     grid = rng.random((8, 8, 8)) < 0.5
     values = memory.values(memory.slots)
     want = [value_similarity(one, grid, kind or "iou") for one in values]
-    np.testing.assert_array_equal(memory.similarities(grid, kind=kind), want)
-    np.testing.assert_array_equal(memory.similarities(grid, [5, 0, 5], kind)[::2], [want[4]] * 2)
-    assert memory.similarities(values[0])[0] == 1
+    np.testing.assert_array_equal(memory.value_similarities(grid, kind=kind), want)
+    np.testing.assert_array_equal(
+        memory.value_similarities(grid, [5, 0, 5], kind)[::2], [want[4]] * 2
+    )
+    assert memory.value_similarities(values[0])[0] == 1
 
 
 def test_similarities_want_a_grid_used_slots_and_a_known_kind():
     memory = Memory(CONFIG)
-    assert memory.similarities(np.zeros((8, 8, 8), bool)).shape == (0,)
+    assert memory.value_similarities(np.zeros((8, 8, 8), bool)).shape == (0,)
     with pytest.raises(SlotError, match="which is empty"):
-        memory.similarities(np.zeros((8, 8, 8), bool), [0])
-    with pytest.raises(ShapeError, match=r"grids: got shape \(1, 8, 8\)"):
-        memory.similarities(np.zeros((8, 8), bool))
+        memory.value_similarities(np.zeros((8, 8, 8), bool), [0])
+    with pytest.raises(ShapeError, match=r"grid: got shape \(8, 8\)"):
+        memory.value_similarities(np.zeros((8, 8), bool))
     with pytest.raises(DtypeError, match="want bool"):
-        memory.similarities(np.zeros((8, 8, 8)))
+        memory.value_similarities(np.zeros((8, 8, 8)))
     with pytest.raises(ArgumentError, match="want 'mse' or 'iou'"):
-        memory.similarities(np.zeros((8, 8, 8), bool), kind="dice")
+        memory.value_similarities(np.zeros((8, 8, 8), bool), kind="dice")
