@@ -124,6 +124,7 @@ def test_what_stands_for_another_is_told(finished):
     assert rows["mse"]["val"] == rows["base"]["val"]
     assert "| mse (= base) |" in (finished.folder / "table.md").read_text()
     own = {
+        "box",
         "mse",
         "exclude-off",
         "no-fuse",
@@ -385,7 +386,8 @@ def test_the_small_preset_stands_for_some():
         "no-gate",
         "no-contrastive",
     }  # small has none of these
-    assert same == dict.fromkeys({"k4", "iou", "exclude-on"} | absent, "base")
+    twins_of_base = dict.fromkeys({"k4", "iou", "exclude-on"} | absent, "base")
+    assert same == {"box": "no-memory"} | twins_of_base  # it stretches nothing
 
 
 def test_unknown_variants_are_named():
