@@ -27,6 +27,7 @@ from memstore.errors import (
     SnapshotError,
     TornError,
 )
+from memstore.exiting import wait_at_exit
 from memstore.failures import check_process, first_line, reading, writing
 from memstore.inspection import disk_bytes
 from memstore.lock import WriterLock
@@ -36,6 +37,8 @@ from memstore.state import State
 
 LOCK_FILE = "writer.lock"
 REWIND = "rewind"  # branch that lives during one commit: the first after a rewind
+
+wait_at_exit()
 
 # Icechunk warns that a local folder does not order two writers; the writer lock does.
 icechunk.set_logs_filter("off")

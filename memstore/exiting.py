@@ -1,0 +1,20 @@
+"""A moment at the interpreter's end for Icechunk's threads.
+
+A thread of Icechunk's that has answered still lets go of what Python gave it, for which it takes
+Python's lock. Before Python 3.14 a thread that wants the lock once the interpreter is ending is
+ended in the middle of Rust code, which aborts the process (PyO3/pyo3#4874): after all work was
+done, one in a hundred short processes on a busy machine ended with SIGABRT. So the end waits until
+such threads are surely through.
+"""
+
+import atexit
+import sys
+import time
+
+MOMENT = 0.05  # seconds; they need microseconds once they are scheduled
+
+
+def wait_at_exit() -> None:
+    """Have the interpreter wait before it ends, if this Python needs it."""
+    if sys.version_info < (3, 14):
+        atexit.register(time.sleep, MOMENT)
