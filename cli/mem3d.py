@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from mem3d_cli.average import average
+from mem3d_cli.blend import blend
 from mem3d_cli.console import Command, Commands, add_command, in_words
 from mem3d_cli.data import data_app
 from mem3d_cli.demo import demo
@@ -36,7 +37,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 command: Command
 for command in (
-    *(train, evaluate, reconstruct, demo, memorise, rekey, average, study, robustness),
+    *(train, evaluate, reconstruct, demo, memorise, rekey, blend, average, study, robustness),
     *(publish, export),
 ):
     add_command(app, command)

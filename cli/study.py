@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,10 +24,8 @@ from mem3d_cli.console import (
 from mem3d_cli.preset_in import before, chosen_preset, warn_of_random_stem, warn_of_short_floats
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from mem3d.data.shapes import Shapes
-    from mem3d.study import Part, Study
+    from mem3d.study import Part, Study, Unseen
 
 
 class Kept(StrEnum):
@@ -72,6 +70,20 @@ def study(  # long: half of it are the options
     test: Annotated[
         bool, typer.Option("--test", help="Score the test models too; they choose nothing.")
     ] = False,
+    unseen: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data set that no run learns from: score its test models before and after its "
+            "training models are memorised."
+        ),
+    ] = None,
+    unseen_split: Annotated[
+        Path | None, typer.Option(help="Split file; default: UNSEEN/split.json.")
+    ] = None,
+    blend: Annotated[
+        bool,
+        typer.Option("--blend", help="Blend each run's answers as validation says, see blend."),
+    ] = False,
     keep: Annotated[
         Kept, typer.Option(help="Of a finished run: its best checkpoint and memory, all, or none.")
     ] = Kept.best,
@@ -92,6 +104,7 @@ def study(  # long: half of it are the options
     from mem3d.study import Study, parts
     from mem3d.study_table import write_table
     from mem3d.study_work import work
+    from mem3d_cli.tables import study_table
 
     set_threads(threads)
     keep_freed_memory()
@@ -117,6 +130,8 @@ def study(  # long: half of it are the options
             device=device,
             keep=keep.value,
             backgrounds=photos,
+            unseen=_unseen(unseen, unseen_split, learning, quiet),
+            blend=blend,
         )
         todo = parts(found, names, range(seeds_from, seeds_from + seeds))
         if dry_run:
@@ -136,7 +151,7 @@ def study(  # long: half of it are the options
         print_json(table)
         return
     for subset in table["samples"]:
-        print_table(_table(table, subset))
+        print_table(study_table(table, subset))
     typer.echo(f"{printable(out)}: table.md, table.json, plot.png")
 
 
@@ -169,6 +184,21 @@ def _test(data: Path, split: Path | None, learning: "Shapes", quiet: bool) -> "S
     return test
 
 
+def _unseen(
+    root: Path | None, split: Path | None, learning: "Shapes", quiet: bool
+) -> "Unseen | None":
+    """What is memorised, and the test models that are neither among it nor learnt from."""
+    from mem3d.data.joined import Joined
+    from mem3d.study import MEMORISED_VIEWS, Unseen
+
+    if root is None:
+        if split is not None:
+            raise ValueError("--unseen-split: got it without --unseen, want it only with that")
+        return None
+    new = open_data(root, "train", split, quiet, views=MEMORISED_VIEWS)
+    return Unseen(to_memorise=new, to_score=_test(root, split, Joined([learning, new]), quiet))
+
+
 def _print_plan(study: "Study", todo: "list[Part]", names: tuple[str, ...], as_json: bool) -> None:
     """How far each run is, and which variants need none of their own."""
     from mem3d.study import standing
@@ -189,32 +219,3 @@ def _print_plan(study: "Study", todo: "list[Part]", names: tuple[str, ...], as_j
     for name, first in same.items():
         typer.echo(f"{name} is {first} in this preset: not run again")
     typer.echo(f"{sum(s == 'done' for s in stands.values())} of {len(stands)} runs done")
-
-
-def _table(table: dict[str, Any], subset: str) -> "Table":
-    """What fits a terminal: the network and its gain on one subset, cost and recall."""
-    from rich import box
-    from rich.table import Table
-
-    from mem3d.study_table import label, told
-
-    models, epochs = table["samples"][subset], table["epochs"]
-    title = f"Macro IoU at .3 on {models} {subset} models after {epochs} epochs"
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    shown.caption, shown.caption_justify = "mean ± standard deviation over the seeds", "left"
-    shown.add_column("variant", no_wrap=True)
-    for share in table["shares"]:
-        heading = "IoU" if share == "0" else f"{float(share):.0%}\nhidden"
-        shown.add_column(heading, justify="right", vertical="bottom")
-        shown.add_column("gain", justify="right", vertical="bottom")
-    for heading in ("min", "hits"):
-        shown.add_column(heading, justify="right", vertical="bottom")
-    for row in table["rows"]:
-        cells = []
-        for share in table["shares"]:
-            cell = row[subset][share]
-            told_both = told(cell["network"]), told(cell["gain"], "+.3f")
-            cells += [text.replace(" ", "").replace("0.", ".") for text in told_both]
-        cells += [f"{row['minutes']['mean']:.0f}", f"{row['hit_rate']['mean']:.2f}"]
-        shown.add_row(label(row), *cells)
-    return shown

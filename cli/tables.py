@@ -171,3 +171,32 @@ def reconstruction_lines(rows: list[dict[str, Any]]) -> str:
         lines.append(f"{photo}: {what}; {row['voxels']} voxels; recalled {recalled}")
         lines.append("  " + "  ".join(row["files"]))
     return "\n".join(lines)
+
+
+def study_table(table: dict[str, Any], subset: str) -> "Table":
+    """What fits a terminal: the network and its gain on one subset, cost and recall."""
+    from rich import box
+    from rich.table import Table
+
+    from mem3d.study_table import label, told
+
+    models, epochs = table["samples"][subset], table["epochs"]
+    title = f"Macro IoU at .3 on {models} {subset} models after {epochs} epochs"
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown.caption, shown.caption_justify = "mean ± standard deviation over the seeds", "left"
+    shown.add_column("variant", no_wrap=True)
+    for share in table["shares"]:
+        heading = "IoU" if share == "0" else f"{float(share):.0%}\nhidden"
+        shown.add_column(heading, justify="right", vertical="bottom")
+        shown.add_column("gain", justify="right", vertical="bottom")
+    for heading in ("min", "hits"):
+        shown.add_column(heading, justify="right", vertical="bottom")
+    for row in table["rows"]:
+        cells = []
+        for share in table["shares"]:
+            cell = row[subset][share]
+            told_both = told(cell["network"]), told(cell["gain"], "+.3f")
+            cells += [text.replace(" ", "").replace("0.", ".") for text in told_both]
+        cells += [f"{row['minutes']['mean']:.0f}", f"{row['hit_rate']['mean']:.2f}"]
+        shown.add_row(label(row), *cells)
+    return shown

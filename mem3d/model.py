@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mem3d.blending import blended
 from mem3d.config import ModelConfig
 from mem3d.decoder import Decoder
 from mem3d.encoder import STEM_CHANNELS, Encoder, Seen
@@ -32,7 +33,8 @@ class Output:
     """One forward pass.
 
     Attributes:
-        logits: (B, R, R, R); their sigmoid is the occupancy.
+        logits: (B, R, R, R); their sigmoid is the occupancy. In evaluation mode with what was
+            recalled blended in, if config.blend says so.
         features: (B, C) image features, with gradient.
         recalled: the priors that were used.
         guess: (B, A + 4) of the viewpoint head; None where nothing is lifted.
@@ -152,16 +154,32 @@ class Mem3D(nn.Module):
             is_box = self.config.shape_encoder == "box"
             shown = whole_block(features, self.config.resolution) if is_box else recalled
             logits, *_ = self._logits(seen, shown, memory, at, projections)
+            logits = self._in_use(logits, recalled, None)
             return Output(logits, features, recalled, guess, extents=extents)
         recalled = recall(memory, features, self.config.priors, exclude)
         for _ in range((passes or self.config.passes) - 1):
             with torch.no_grad():
                 answers, *_ = self._logits(seen, recalled, memory, at, projections)
             recalled = recall_again(
-                memory, features, answers.sigmoid(), self.config.priors, self.config.pool, exclude
+                memory,
+                features,
+                answers.sigmoid(),
+                self.config.priors,
+                self.config.pool,
+                exclude,
+                at.extents,
             )
         logits, weights, laid = self._logits(seen, recalled, memory, at, projections)
+        logits = self._in_use(logits, recalled, laid)
         return Output(logits, features, recalled, guess, weights, extents, laid)
+
+    def _in_use(self, logits: Tensor, recalled: Recalled, laid: Tensor | None) -> Tensor:
+        """The logits, outside of training with what was recalled blended in."""
+        share, shift = self.config.blend, self.config.shift
+        if self.training or share == shift == 0:
+            return logits
+        priors = recalled.priors if laid is None else laid
+        return blended(logits, priors, recalled.counts, share, shift)
 
     def _logits(
         self,

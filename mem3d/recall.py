@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mem3d.fitting import stretched
 from memstore import Contrast, Hits, MemoryConfig, Priors, WriteReport
 
 Features = NDArray[np.float32]
@@ -195,11 +196,12 @@ def recall_again(
     k: int,
     pool: int,
     exclude: Sequence[str | None] | None = None,
+    extents: Tensor | None = None,
 ) -> Recalled:
     """Read the priors that fit a first answer, not the image's key alone.
 
     Of the `pool` slots nearest by key, those are taken whose cosine times soft IoU with the answer
-    is highest. A key tells the kind of object; the answer tells its proportions.
+    is highest. A key tells the kind of object; the answer tells its parts and proportions.
 
     Args:
         memory: where to read.
@@ -208,13 +210,17 @@ def recall_again(
         k: most priors per image.
         pool: slots to choose from, >= k.
         exclude: as `recall`.
+        extents: (B, 3) those that priors are stretched to before they are laid over the answer, and
+            so before they are compared with it; None where they are laid there as they were read.
 
     Returns:
-        The priors in the order of that product; `cosines` are of the keys, as ever.
+        The priors, as they were read, in the order of that product; `cosines` are of the keys, as
+        ever.
     """
     found = recall(memory, features, max(k, pool), exclude)
     rows = torch.arange(len(features), device=features.device)[:, None]
-    fit = soft_iou(answers.float(), found.priors.float())
+    priors = found.priors.float()
+    fit = soft_iou(answers.float(), priors if extents is None else stretched(priors, extents))
     cosines = torch.from_numpy(found.cosines).to(fit)
     real = torch.arange(fit.shape[1], device=fit.device) < found.counts[:, None]
     scores = torch.where(real, fit * cosines, -torch.inf)

@@ -22,6 +22,7 @@ from memstore.files import made_beside, write_atomic
 Record = dict[str, Any]
 MEMORISED = "memorised"  # kind of a record
 REKEYED = "rekeyed"  # another
+BLENDED = "blended"  # a third: the memory as it was, two settings of the model changed
 
 
 def copy_run(

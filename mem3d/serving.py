@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mem3d.blending import blended
 from mem3d.encoder import Seen
 from mem3d.fitting import stretched
 from mem3d.model import Mem3D
@@ -108,7 +109,11 @@ def decoder_inputs(model: Mem3D) -> list[str]:
     """Names of what the decoder's program takes."""
     names = ["features", "prior_vectors"]
     names += ["images", "maps", "cameras"] if model.viewpoint is not None else []
-    names += ["priors", "counts", "cosines"] if model.config.fuse else []
+    config = model.config
+    if config.fuse:
+        names += ["priors", "counts", "cosines"]
+    elif config.blend:
+        names += ["priors", "counts"]
     names += ["extents"] if model.extents is not None else []
     return names
 
@@ -152,22 +157,33 @@ class _Decoder(nn.Module):
     def __init__(self, model: Mem3D, names: list[str]) -> None:
         super().__init__()
         self.model, self.names = _Parts(model, "decoder", "refiner"), names
+        self.share, self.shift = model.config.blend, model.config.shift
 
     def forward(self, *inputs: Tensor) -> Tensor:
         known: dict[str, Any] = dict(zip(self.names, inputs, strict=True))
+        laid = None
+        if "priors" in known and "extents" in known:
+            laid = stretched(known["priors"], known["extents"])
+        logits = self._logits(known, laid)
+        if self.share:
+            priors = known["priors"] if laid is None else laid
+            logits = blended(logits, priors, known["counts"], self.share, self.shift)
+        else:
+            logits = logits + self.shift
+        return logits.sigmoid()
+
+    def _logits(self, known: dict[str, Any], laid: Tensor | None) -> Tensor:
         vectors = known["features"], known["prior_vectors"]
         if self.model.refiner is None:
-            return self.model.decoder(*vectors).sigmoid()  # type: ignore[no-any-return]
-        recalled = laid = None
-        if "priors" in known:
+            return self.model.decoder(*vectors)  # type: ignore[no-any-return]
+        recalled = None
+        if "cosines" in known:
             slots: Any = np.empty(0, np.int64)  # nobody looks
             recalled = Recalled(known["priors"], known["counts"], slots, known["cosines"])
-            if "extents" in known:
-                laid = stretched(known["priors"], known["extents"])
         grown = self.model.decoder.grow(*vectors)
         images, maps, cameras = (known.get(name) for name in ("images", "maps", "cameras"))
         logits, _ = self.model.refiner(grown, recalled, images, maps, cameras, laid)
-        return logits.sigmoid()  # type: ignore[no-any-return]
+        return logits  # type: ignore[no-any-return]
 
 
 class _Parts(nn.Module):

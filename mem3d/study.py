@@ -26,9 +26,27 @@ MOST_HIDDEN = 0.95  # share of an object
 
 RESULTS, RUNS = "results", "runs"
 
+UNSEEN, MEMORISED = "unseen", "memorised"  # subsets: the same models, before and after memorising
+MEMORISED_VIEWS = 4  # pictures of each shape that are memorised
+
+_PRINTS = ("data", "test_data", "unseen_data")  # what `Study.fingerprints` may hold
+
 Keep = Literal["none", "best", "all"]
 Standing = Literal["new", "begun", "to score", "done"]
 Result = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unseen:
+    """A source of shapes that no run learns from.
+
+    Attributes:
+        to_memorise: models that each trained network's memory is given, without a gradient.
+        to_score: others, to score before and after it.
+    """
+
+    to_memorise: Shapes
+    to_score: Shapes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +65,9 @@ class Study:
         keep: of a finished run: nothing, the best checkpoint with its memory, or also the last one,
             which is the larger.
         backgrounds: photos to lay the pictures over that are learnt from, see `training.train`.
+        unseen: what each run meets only when it has learnt; None for none.
+        blend: each run's answers are blended as its validation pictures say (blend_search.py), and
+            scored so.
 
     Raises:
         ValueError: there is nothing to learn from or to score, or a share is out of range.
@@ -62,6 +83,8 @@ class Study:
     device: str = "cpu"
     keep: Keep = "best"
     backgrounds: Backgrounds | None = None
+    unseen: Unseen | None = None
+    blend: bool = False
 
     def __post_init__(self) -> None:
         in_range = all(0 <= share <= MOST_HIDDEN for share in self.shares)
@@ -69,20 +92,31 @@ class Study:
             raise ValueError(
                 f"hide: got {self.shares}, want 0 and shares up to {MOST_HIDDEN}, ascending"
             )
-        for name, data in ({"train": self.learning} | self.subsets()).items():
+        for name, data in self._everything().items():
             if not len(data):
                 raise ValueError(f"{data.root}: got no usable {name} model, want at least 1")
 
     def fingerprints(self) -> dict[str, str]:
-        """Of the models learnt from and chosen on, and of those tested on; for the results."""
+        """Of the models learnt from and chosen on, tested on, and unseen; for the results."""
         found = {"data": _job(self, self.learning, self.validation).fingerprint()}
         if self.test is not None:
             found["test_data"] = _job(self, self.test).fingerprint()
+        if self.unseen is not None:
+            job = _job(self, self.unseen.to_memorise, self.unseen.to_score)
+            found["unseen_data"] = job.fingerprint()
         return found
 
     def subsets(self) -> dict[str, Shapes]:
         """Name -> models that each run is scored on."""
-        return {"val": self.validation} | ({} if self.test is None else {"test": self.test})
+        found = {"val": self.validation} | ({} if self.test is None else {"test": self.test})
+        if self.unseen is not None:
+            found |= dict.fromkeys((UNSEEN, MEMORISED), self.unseen.to_score)
+        return found
+
+    def _everything(self) -> dict[str, Shapes]:
+        """Name -> models, none of which may be empty."""
+        found = {"train": self.learning} | self.subsets()
+        return found | ({} if self.unseen is None else {"to memorise": self.unseen.to_memorise})
 
 
 @dataclass(frozen=True)
@@ -180,15 +214,15 @@ def read_result(study: Study, one: Part) -> Result | None:
     try:
         result: Result = json.loads(path.read_text())
         preset = Preset.from_dict(result["preset"])
-        known = {name: result[name] for name in ("data", "test_data") if name in result}
+        known = {name: result[name] for name in _PRINTS if name in result}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: got {error}, want a study's result; delete it") from error
-    if preset != one.preset:
+    if preset != one.preset or (result.get("blend") is not None) != study.blend:
         raise ValueError(
             f"{path}: got a result of other settings, want those of this study; choose another "
-            "folder for another preset or number of epochs"
+            "folder for another preset or number of epochs, or for answers blended or not"
         )
     wanted = study.fingerprints()
     if any(known[name] != wanted[name] for name in known if name in wanted):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mem3d.study import RESULTS, Result, Study, part, read_result
+from mem3d.study import MEMORISED, RESULTS, UNSEEN, Result, Study, part, read_result
 from mem3d.study_plot import draw
 from mem3d.study_variants import WHAT, WITHOUT, twins
 from memstore.files import write_atomic
@@ -48,8 +48,10 @@ def collect(study: Study) -> Table:
         order of `variants`: "variant", "what" it changes, "same_as" (the variant whose results
         stand here, or None), "seeds", spreads of "minutes", "slots", "hit_rate" and "priors"
         (validation, nothing hidden), and per subset and share spreads of "network" and "nearest"
-        (macro IoU at .3) and of the network's "gain" over no-memory. A spread is "mean", "std" and
-        "n", None where n is too small.
+        (macro IoU at .3) and of the network's "gain" over no-memory; with unseen shapes also
+        "memorising", what these give: the network after less the network before, seed by seed. A
+        spread is "mean", "std" and "n", None where n is too small. Of a study that blends also
+        "blend", "shift" and "shifted", validation with the best shift alone.
 
     Raises:
         ValueError: a result cannot be read, or is of other settings or other models.
@@ -76,6 +78,17 @@ def collect(study: Study) -> Table:
         without = {} if first == WITHOUT else results[WITHOUT]
         for subset in samples:
             row[subset] = {share: _cell(found, without, subset, share) for share in shares}
+        if study.blend:
+            chosen = [one["blend"] for one in found.values()]
+            names = {"blend": "share", "shift": "shift", "shifted": "shifted"}
+            row |= {name: spread(one[of] for one in chosen) for name, of in names.items()}
+        if MEMORISED in samples:
+            after, before = (_at(found, subset, "0") for subset in (MEMORISED, UNSEEN))
+            row["memorising"] = spread(
+                one["network"] - before[seed]["network"]
+                for seed, one in after.items()
+                if seed in before
+            )
         rows.append(row)
     epochs = study.base.train.epochs
     return {"epochs": epochs, "shares": shares, "samples": samples, "rows": rows}
@@ -145,6 +158,8 @@ def told(value: Spread, form: str = ".3f") -> str:
 def markdown(table: Table) -> str:
     """The table for a page: a part per subset, one for cost and recall, and what they show."""
     parts = [_scores_of(table, subset) for subset in table["samples"]]
+    if MEMORISED in table["samples"]:
+        parts.append(_memorising(table))
     parts += [_cost(table), _NOTE.format(epochs=table["epochs"])]
     if table["passed_over"]:
         lines = [f"- {name}: {why}" for name, why in table["passed_over"].items()]
@@ -174,9 +189,23 @@ def _scores_of(table: Table, subset: str) -> str:
     return f"## {subset}: {table['samples'][subset]} models\n\n{_lines(rows)}"
 
 
+def _memorising(table: Table) -> str:
+    rows = [["variant", "before", "after memorising", "gain", "nearest before", "nearest after"]]
+    for row in table["rows"]:
+        before, after = row[UNSEEN]["0"], row[MEMORISED]["0"]
+        cells = [told(one["network"]) for one in (before, after)]
+        cells += [told(row["memorising"], "+.3f")]
+        cells += [told(one["nearest"]) for one in (before, after)]
+        rows.append([label(row), *cells])
+    return f"## shapes of an unseen source, memorised without training\n\n{_lines(rows)}"
+
+
 def _cost(table: Table) -> str:
     rows = [["variant", "what it is", "minutes", "hits", "priors", "slots"]]
     forms = {"minutes": ".1f", "hit_rate": ".2f", "priors": ".1f", "slots": ".0f"}
+    if any("blend" in row for row in table["rows"]):
+        rows[0] += ["blend", "shift"]
+        forms |= {"blend": ".2f", "shift": "+.2f"}
     for row in table["rows"]:
         cells = [told(row[field], form) for field, form in forms.items()]
         rows.append([label(row), row["what"], *cells])

@@ -9,35 +9,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from mem3d.checkpoint import load, read_state
-from mem3d.data.repainted import behind_occluders
-from mem3d.data.shapes import Shapes
 from mem3d.encoder import Encoder, load_stem
-from mem3d.evaluation import FIXED_THRESHOLD, NEAREST, NETWORK, macro, score
-from mem3d.run import BEST, LAST
-from mem3d.run_log import read_log
+from mem3d.run import LAST
 from mem3d.stem_cache import StemCache
 from mem3d.step import DivergedError
 from mem3d.study import (
     RUNS,
     Part,
-    Result,
     Study,
-    check_own,
-    missing,
     read_result,
     run_folder,
-    share_key,
     standing,
     write_result,
 )
+from mem3d.study_scoring import Tell, scored
 from mem3d.supply import training_views
 from mem3d.training import train
 from memstore import LockedError
-
-HIDE_SEED = 0  # every run is scored behind the same occluders
-
-Tell = Callable[[str], None]
 
 
 def work(
@@ -154,44 +142,9 @@ def _train(study: Study, one: Part, cache: StemCache | None, tell: Tell) -> None
 def _finish(study: Study, one: Part, tell: Tell) -> None:
     """Score and write down; a run that has its first result is cleared away."""
     is_first = read_result(study, one) is None  # else what is there was meant to stay
-    write_result(study, one, _result(study, one, tell))
+    write_result(study, one, scored(study, one, tell))
     if is_first:
         _clear_away(study, one)
-
-
-def _result(study: Study, one: Part, tell: Tell) -> Result:
-    """A part's result, with what it lacked so far; the best epoch is scored."""
-    folder = run_folder(study, one)
-    check_own(study, one, read_state(folder / BEST))
-    model, memory, state = load(folder, "best", study.device)
-    log = read_log(folder / "log.jsonl", 2**62)
-    known = read_result(study, one) or {}
-    with memory:
-        result = known | {
-            "variant": one.variant,
-            "seed": one.seed,
-            "preset": one.preset.to_dict(),
-            "best_epoch": next((row["epoch"] for row in log if row["step"] == state.step), None),
-            "minutes": sum(row["seconds"] for row in log) / 60,
-            "slots": len(memory),
-            "models": known.get("models", {}) | {n: len(s) for n, s in study.subsets().items()},
-            **study.fingerprints(),
-        }
-        for subset, share in missing(study, known):
-            tell(f"scoring {subset}, {share:.0%} hidden")
-            data = _hidden(study.subsets()[subset], share)
-            scores = score(model, memory, data, batch=one.preset.train.batch, device=study.device)
-            result.setdefault(subset, {})[share_key(share)] = {
-                "network": macro(scores, NETWORK, FIXED_THRESHOLD),
-                "nearest": macro(scores, NEAREST, FIXED_THRESHOLD),
-                "hit_rate": float((scores.priors > 0).mean()),
-                "priors": float(scores.priors.mean()),
-            }
-    return result
-
-
-def _hidden(data: Shapes, share: float) -> Shapes:
-    return behind_occluders(data, share, HIDE_SEED) if share else data
 
 
 def _clear_away(study: Study, one: Part) -> None:

@@ -35,15 +35,20 @@ def picture(seed, side=137):
     return rgba
 
 
-def make_r2n2(root: Path, train=4, val=2, test=2, views=2):
-    """Write the folder; every category gets that many models of each subset."""
+def make_r2n2(root: Path, train=4, val=2, test=2, views=2, source=0):
+    """Write the folder; every category gets that many models of each subset.
+
+    Another source has other names and other shapes.
+    """
     split = []
     for c, (synset, name) in enumerate(CATEGORIES.items()):
         entry = {"taxonomy_id": synset, "taxonomy_name": name}
         for s, (subset, count) in enumerate({"train": train, "val": val, "test": test}.items()):
-            entry[subset] = [f"{subset}{i}" for i in range(count)]
+            entry[subset] = [f"{subset}{10 * source + i}" for i in range(count)]
             for i, model in enumerate(entry[subset]):
-                _write_model(root, synset, model, seed=1000 * c + 100 * s + i, views=views)
+                _write_model(
+                    root, synset, model, seed=1000 * c + 100 * s + 10 * source + i, views=views
+                )
         split.append(entry)
     (root / "split.json").write_text(json.dumps(split))
     return root

@@ -1,6 +1,7 @@
 """mem3d-cli study, and a network without a memory in the other commands."""
 
 import json
+import shutil
 
 import pytest
 from PIL import Image
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 
 from mem3d_cli.mem3d import app
 from mem3d_cli.memstore import app as memstore_app
-from tests.made_up import picture
+from tests.made_up import make_r2n2, picture
 
 OPTIONS = ("--preset", "tiny", "--epochs", 1, "--seeds", 1, "--quiet")
 
@@ -62,6 +63,24 @@ def test_json_is_the_table(out, made_up_data):
     names = ("--only", "base", "--hide", "0.3", "--json", "--test")
     told = call("study", out, "--data", made_up_data, *OPTIONS, *names)
     assert json.loads(told.stdout) == json.loads((out / "table.json").read_text())
+
+
+def test_unseen_shapes_are_scored_before_and_after_they_are_memorised(out, made_up_data, tmp_path):
+    other = make_r2n2(tmp_path / "other", source=1)
+    options = (*OPTIONS, "--only", "base,no-memory", "--unseen", other)
+    folder = tmp_path / "study"
+    shutil.copytree(out, folder)
+    done = call("study", folder, "--data", made_up_data, *options, "--json")
+    assert done.exit_code == 0, done.output
+    table = json.loads(done.stdout)
+    assert table["samples"] == {"val": 4, "test": 4, "unseen": 4, "memorised": 4}
+    row = {row["variant"]: row for row in table["rows"]}["base"]
+    assert row["memorising"]["n"] == 1
+    new = tmp_path / "new"
+    same = call("study", new, "--data", made_up_data, *OPTIONS, "--unseen", made_up_data)
+    assert "no usable" in str(same.exception)  # all of its test models are learnt from
+    alone = call("study", folder, "--data", made_up_data, *OPTIONS, "--unseen-split", "split.json")
+    assert "without --unseen" in str(alone.exception)
 
 
 def test_runs_learn_before_photos(made_up_data, no_curves, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mem3d.fitting import stretched
 from mem3d.presets import TINY
 from mem3d.recall import contrast_keys, recall, recall_again, remember, soft_iou
 from memstore import FeatureError, Memory, MemoryConfig
@@ -67,12 +68,15 @@ def test_an_empty_memory_has_nothing_to_contrast():
     assert valid.tolist() == [False]
 
 
-def naive_again(memory, feature, answer, k, pool, exclude):
+def naive_again(memory, feature, answer, k, pool, exclude, extents):
     """One image at a time, slot by slot."""
     found = memory.read(feature[None], pool, exclude=exclude)
     scored = []
     for place in range(int(found.counts[0])):
         value = found.values[0, place].astype(np.float64)
+        if extents is not None:
+            laid = stretched(torch.from_numpy(value[None, None]), torch.from_numpy(extents[None]))
+            value = laid[0, 0].numpy()
         shared = (answer * value).sum()
         either = answer.sum() + value.sum() - shared
         fit = shared / max(either, 1e-6)
@@ -80,8 +84,9 @@ def naive_again(memory, feature, answer, k, pool, exclude):
     return [slot for *_, slot in sorted(scored, reverse=True)[:k]]
 
 
+@pytest.mark.parametrize("is_stretched", [False, True])
 @pytest.mark.parametrize("pool", [3, 64])
-def test_recalling_again_takes_what_fits_the_answer(pool):
+def test_recalling_again_takes_what_fits_the_answer(pool, is_stretched):
     rng = np.random.default_rng(0)
     memory = Memory(MemoryConfig(capacity=40, key_dim=8, resolution=8, beta=0.0, delta=1.0))
     grids = rng.random((30, 8, 8, 8)) < 0.4
@@ -90,11 +95,19 @@ def test_recalling_again_takes_what_fits_the_answer(pool):
     features = rng.normal(size=(5, 8)).astype(np.float32)
     answers = rng.random((5, 8, 8, 8)).astype(np.float32)
     exclude = ["s/1", None, "s/2", None, "s/3"]
+    extents = rng.uniform(0.3, 1, (5, 3)).astype(np.float32) if is_stretched else None
     got = recall_again(
-        memory, torch.from_numpy(features), torch.from_numpy(answers), 3, pool, exclude
+        memory,
+        torch.from_numpy(features),
+        torch.from_numpy(answers),
+        3,
+        pool,
+        exclude,
+        None if extents is None else torch.from_numpy(extents),
     )
     for b in range(5):
-        want = naive_again(memory, features[b], answers[b], 3, pool, [exclude[b]])
+        extent = None if extents is None else extents[b]
+        want = naive_again(memory, features[b], answers[b], 3, pool, [exclude[b]], extent)
         count = int(got.counts[b])
         assert count == len(want) and got.slots[b, :count].tolist() == want
         np.testing.assert_array_equal(got.priors[b, :count].numpy(), memory.values(want))

@@ -13,13 +13,24 @@ from mem3d import checkpoint, presets, study_work
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.repainted import behind_occluders
 from mem3d.data.selection import Selection
-from mem3d.evaluation import macro, score
+from mem3d.evaluation import NEAREST, NETWORK, macro, score
+from mem3d.memorising import memorise
 from mem3d.presets import BEST, PAPER, SMALL
 from mem3d.step import DivergedError
-from mem3d.study import Study, part, parts, read_result, run_folder, standing
+from mem3d.study import (
+    MEMORISED_VIEWS,
+    Study,
+    Unseen,
+    part,
+    parts,
+    read_result,
+    run_folder,
+    standing,
+)
+from mem3d.study_scoring import HIDE_SEED
 from mem3d.study_table import collect, spread, told, write_table
 from mem3d.study_variants import WHAT, check_names, twins, variants
-from mem3d.study_work import HIDE_SEED, work
+from mem3d.study_work import work
 from memstore import Memory
 
 TINY = replace(  # smaller still, and it recalls at once
@@ -209,6 +220,43 @@ def test_test_models_are_scored_later_without_training(finished, sets, no_traini
     other = replace(study, test=Selection(sets["test"], [0]))
     with pytest.raises(ValueError, match="on other models"):
         standing(other, todo[0])
+
+
+def test_unseen_shapes_are_memorised_by_a_copy(finished, sets, no_training, tmp_path):
+    """By hand: what a memory scores that was given them, and the run's own is as it was."""
+    folder = shutil.copytree(finished.folder, tmp_path / "copy")
+    unseen = Unseen(
+        to_memorise=Selection(sets["test"], [0, 1]), to_score=Selection(sets["test"], [2, 3])
+    )
+    study = replace(finished, folder=folder, unseen=unseen, shares=(0.0,))
+    todo = parts(study, ("base", "no-memory"), range(1))
+    assert [standing(study, one) for one in todo] == ["to score"] * 2
+    work(study, todo)
+    model, memory, _ = checkpoint.load(run_folder(study, todo[0]), "best")
+    before = score(model, memory, unseen.to_score, batch=4)
+    slots = len(memory)
+    memory.copy_to(tmp_path / "more", 32)
+    with Memory.open(tmp_path / "more", "r+") as more:
+        assert memorise(model, more, unseen.to_memorise, views=MEMORISED_VIEWS).written > 0
+        after = score(model, more, unseen.to_score, batch=4)
+    found = read_result(study, todo[0])
+    for subset, scores in (("unseen", before), ("memorised", after)):
+        assert found[subset]["0"]["network"] == pytest.approx(macro(scores, NETWORK, 0.3))
+        assert found[subset]["0"]["nearest"] == pytest.approx(macro(scores, NEAREST, 0.3))
+    assert found["memorised"]["0"] != found["unseen"]["0"] and found["slots"] == slots
+    assert not list(folder.glob(".memory-*"))
+    without = read_result(study, todo[1])
+    assert without["memorised"] == without["unseen"]
+    row = next(row for row in write_table(study)["rows"] if row["variant"] == "base")
+    gain = found["memorised"]["0"]["network"] - found["unseen"]["0"]["network"]
+    assert row["memorising"]["mean"] == pytest.approx(gain) and row["memorising"]["n"] == 1
+    text = (folder / "table.md").read_text()
+    assert "memorised without training" in text and f"| {gain:+.3f} |" in text
+    other = replace(unseen, to_memorise=Selection(sets["test"], [0]))
+    with pytest.raises(ValueError, match="on other models"):
+        standing(replace(study, unseen=other), todo[0])
+    with pytest.raises(ValueError, match="no usable to memorise model"):
+        replace(study, unseen=replace(unseen, to_memorise=Selection(sets["test"], [])))
 
 
 def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path):
