@@ -49,7 +49,14 @@ def served(folder, images, memory):
     return known["occupancy"]
 
 
-@pytest.mark.parametrize("settings", [{}, RICH], ids=["paper", "refined"])
+BLENDED = {"blend": 0.5, "shift": -0.4}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, RICH, BLENDED, RICH | BLENDED],
+    ids=["paper", "refined", "paper, blended", "refined, blended"],
+)
 def test_programs_and_a_memory_give_what_the_network_gives(settings, tmp_path):
     model, preset = trained(**settings)
     images = torch.randn(2, 3, 64, 64)

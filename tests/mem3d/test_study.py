@@ -4,12 +4,13 @@ import fcntl
 import json
 import shutil
 import statistics
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from mem3d import checkpoint, presets, study_work
+from mem3d.blend_search import choose_blend
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.repainted import behind_occluders
 from mem3d.data.selection import Selection
@@ -27,7 +28,7 @@ from mem3d.study import (
     run_folder,
     standing,
 )
-from mem3d.study_scoring import HIDE_SEED
+from mem3d.study_scoring import BLEND_VIEWS, HIDE_SEED
 from mem3d.study_table import collect, spread, told, write_table
 from mem3d.study_variants import WHAT, check_names, twins, variants
 from mem3d.study_work import work
@@ -257,6 +258,29 @@ def test_unseen_shapes_are_memorised_by_a_copy(finished, sets, no_training, tmp_
         standing(replace(study, unseen=other), todo[0])
     with pytest.raises(ValueError, match="no usable to memorise model"):
         replace(study, unseen=replace(unseen, to_memorise=Selection(sets["test"], [])))
+
+
+def test_answers_are_blended_as_validation_says(finished, sets, no_training, tmp_path):
+    folder = shutil.copytree(finished.folder, tmp_path / "copy")
+    shutil.rmtree(folder / "results")
+    study = replace(finished, folder=folder, blend=True, shares=(0.0,), test=sets["test"])
+    todo = parts(study, ("base", "no-memory"), range(1))
+    work(study, todo)
+    model, memory, _ = checkpoint.load(run_folder(study, todo[0]), "best")
+    chosen = choose_blend(model, memory, sets["validation"], views=BLEND_VIEWS)
+    found = read_result(study, todo[0])
+    assert found["blend"] == asdict(chosen) and chosen.after > chosen.before
+    model.config = replace(model.config, blend=chosen.share, shift=chosen.shift)
+    scores = score(model, memory, sets["test"], batch=4)
+    assert found["test"]["0"]["network"] == pytest.approx(macro(scores, NETWORK, 0.3))
+    assert read_result(study, todo[1])["blend"]["share"] == 0
+    rows = {row["variant"]: row for row in write_table(study)["rows"]}
+    assert rows["base"]["blend"]["mean"] == chosen.share
+    assert rows["base"]["shifted"]["mean"] == chosen.shifted
+    assert f"| {chosen.share:.2f} | {chosen.shift:+.2f} |" in (folder / "table.md").read_text()
+    for other in (replace(study, blend=False), replace(finished, blend=True)):
+        with pytest.raises(ValueError, match="of other settings"):
+            read_result(other, todo[0])
 
 
 def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path):
