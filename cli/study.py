@@ -80,6 +80,10 @@ def study(  # long: half of it are the options
     unseen_split: Annotated[
         Path | None, typer.Option(help="Split file; default: UNSEEN/split.json.")
     ] = None,
+    views: Annotated[
+        int,
+        typer.Option(help="Pictures of each model to score; the field looks at one.", min=1),
+    ] = 1,
     blend: Annotated[
         bool,
         typer.Option("--blend", help="Blend each run's answers as validation says, see blend."),
@@ -123,15 +127,16 @@ def study(  # long: half of it are the options
             folder=out,
             base=chosen,
             learning=learning,
-            validation=open_data(data, "val", split, quiet, views=1),
-            test=_test(data, split, learning, quiet) if test else None,
+            validation=open_data(data, "val", split, quiet, views),
+            test=_test(data, split, learning, quiet, views) if test else None,
             shares=shares,
             stem=stem,
             device=device,
             keep=keep.value,
             backgrounds=photos,
-            unseen=_unseen(unseen, unseen_split, learning, quiet),
+            unseen=_unseen(unseen, unseen_split, learning, quiet, views),
             blend=blend,
+            views=views,
         )
         todo = parts(found, names, range(seeds_from, seeds_from + seeds))
         if dry_run:
@@ -173,11 +178,11 @@ def _shares(hide: str) -> tuple[float, ...]:
         raise ValueError(f"hide: got {hide!r}, want numbers, as 0,0.4") from error
 
 
-def _test(data: Path, split: Path | None, learning: "Shapes", quiet: bool) -> "Shapes":
+def _test(data: Path, split: Path | None, learning: "Shapes", quiet: bool, views: int) -> "Shapes":
     """The test models that are not learnt from under any name."""
     from mem3d.leakage import unlearnt
 
-    whole = open_data(data, "test", split, quiet, views=1)
+    whole = open_data(data, "test", split, quiet, views)
     test = unlearnt(whole, learning)
     if left_out := len(whole) - len(test):
         typer.echo(f"{left_out} of {len(whole)} test models are learnt from: left out", err=True)
@@ -185,7 +190,7 @@ def _test(data: Path, split: Path | None, learning: "Shapes", quiet: bool) -> "S
 
 
 def _unseen(
-    root: Path | None, split: Path | None, learning: "Shapes", quiet: bool
+    root: Path | None, split: Path | None, learning: "Shapes", quiet: bool, views: int
 ) -> "Unseen | None":
     """What is memorised, and the test models that are neither among it nor learnt from."""
     from mem3d.data.joined import Joined
@@ -196,7 +201,8 @@ def _unseen(
             raise ValueError("--unseen-split: got it without --unseen, want it only with that")
         return None
     new = open_data(root, "train", split, quiet, views=MEMORISED_VIEWS)
-    return Unseen(to_memorise=new, to_score=_test(root, split, Joined([learning, new]), quiet))
+    test = _test(root, split, Joined([learning, new]), quiet, views)
+    return Unseen(to_memorise=new, to_score=test)
 
 
 def _print_plan(study: "Study", todo: "list[Part]", names: tuple[str, ...], as_json: bool) -> None:

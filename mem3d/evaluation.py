@@ -67,6 +67,7 @@ def score(
     means: Means | None = None,
     baselines: Mapping[str, Baseline] = MappingProxyType({}),
     tta: int = 0,
+    view: int = 0,
     projections: SlotProjections | None = None,
     with_f_score: bool = False,
     pix3d_truth: Callable[[int], NDArray[np.bool_]] | None = None,
@@ -74,7 +75,7 @@ def score(
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Reconstruct view 00 of every model and compare; the memory is read, never written.
+    """Reconstruct one view of every model and compare; the memory is read, never written.
 
     Args:
         model: the network; put into evaluation mode.
@@ -85,6 +86,7 @@ def score(
         baselines: more of them by name, see `baselines.costly`.
         tta: variants of each photo to average over, see `variants.predict`; the baselines see the
             photo alone.
+        view: which; the field's protocol is 00. Of a model with fewer, counted round.
         projections: of this network and memory; saves time where slots are recalled again.
         with_f_score: also compute F-score@1% (about 0.1 s a model and method).
         pix3d_truth: also score by Pix3D's protocol, against this grid of each model.
@@ -102,7 +104,7 @@ def score(
     f_scores: dict[str, list[NDArray[np.float64]]] = {}
     pix3d: dict[str, list[NDArray[np.float64]]] = {}
     priors: list[NDArray[np.int64]] = []
-    views = TestViews(data, model.config.image_size)
+    views = TestViews(data, model.config.image_size, view)
     order = [list(range(i, min(i + batch, len(data)))) for i in range(0, len(data), batch)]
     for samples in loader(views, order, workers=0):
         images = samples.pictures.to(device)

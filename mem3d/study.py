@@ -68,6 +68,7 @@ class Study:
         unseen: what each run meets only when it has learnt; None for none.
         blend: each run's answers are blended as its validation pictures say (blend_search.py), and
             scored so.
+        views: pictures of each model to score, from view 00 on, >= 1; scores are their mean.
 
     Raises:
         ValueError: there is nothing to learn from or to score, or a share is out of range.
@@ -85,6 +86,7 @@ class Study:
     backgrounds: Backgrounds | None = None
     unseen: Unseen | None = None
     blend: bool = False
+    views: int = 1
 
     def __post_init__(self) -> None:
         in_range = all(0 <= share <= MOST_HIDDEN for share in self.shares)
@@ -92,6 +94,8 @@ class Study:
             raise ValueError(
                 f"hide: got {self.shares}, want 0 and shares up to {MOST_HIDDEN}, ascending"
             )
+        if self.views < 1:
+            raise ValueError(f"views: got {self.views}, want >= 1")
         for name, data in self._everything().items():
             if not len(data):
                 raise ValueError(f"{data.root}: got no usable {name} model, want at least 1")
@@ -219,10 +223,11 @@ def read_result(study: Study, one: Part) -> Result | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: got {error}, want a study's result; delete it") from error
-    if preset != one.preset or (result.get("blend") is not None) != study.blend:
+    manner = (result.get("blend") is not None, result.get("views", 1))
+    if preset != one.preset or manner != (study.blend, study.views):
         raise ValueError(
             f"{path}: got a result of other settings, want those of this study; choose another "
-            "folder for another preset or number of epochs, or for answers blended or not"
+            "folder for another preset or number of epochs, for blended answers, for other views"
         )
     wanted = study.fingerprints()
     if any(known[name] != wanted[name] for name in known if name in wanted):

@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mem3d.blend_search import choose_blend
 from mem3d.checkpoint import load, read_state
 from mem3d.data.repainted import behind_occluders
@@ -60,6 +62,7 @@ def scored(study: Study, one: Part, tell: Tell) -> Result:
             "best_epoch": next((row["epoch"] for row in log if row["step"] == state.step), None),
             "minutes": sum(row["seconds"] for row in log) / 60,
             "slots": len(memory),
+            "views": study.views,
             "models": known.get("models", {}) | {n: len(s) for n, s in study.subsets().items()},
             **study.fingerprints(),
         }
@@ -80,14 +83,20 @@ def scored(study: Study, one: Part, tell: Tell) -> Result:
 def _scores(
     study: Study, one: Part, model: Mem3D, memory: Memory, subset: str, share: float
 ) -> dict[str, float]:
-    data = _hidden(study.subsets()[subset], share)
-    scores = score(model, memory, data, batch=one.preset.train.batch, device=study.device)
-    return {
-        "network": macro(scores, NETWORK, FIXED_THRESHOLD),
-        "nearest": macro(scores, NEAREST, FIXED_THRESHOLD),
-        "hit_rate": float((scores.priors > 0).mean()),
-        "priors": float(scores.priors.mean()),
-    }
+    """Means over the views; each shows every model, so that they weigh alike."""
+    data, batch = _hidden(study.subsets()[subset], share), one.preset.train.batch
+    found = []
+    for view in range(study.views):
+        scores = score(model, memory, data, view=view, batch=batch, device=study.device)
+        found.append(
+            {
+                "network": macro(scores, NETWORK, FIXED_THRESHOLD),
+                "nearest": macro(scores, NEAREST, FIXED_THRESHOLD),
+                "hit_rate": float((scores.priors > 0).mean()),
+                "priors": float(scores.priors.mean()),
+            }
+        )
+    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
 
 def _chosen_blend(study: Study, model: Mem3D, memory: Memory, tell: Tell) -> dict[str, Any]:

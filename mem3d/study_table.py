@@ -13,7 +13,7 @@ import numpy as np
 
 from mem3d.study import MEMORISED, RESULTS, UNSEEN, Result, Study, part, read_result
 from mem3d.study_plot import draw
-from mem3d.study_variants import WHAT, WITHOUT, twins
+from mem3d.study_variants import BASE, WHAT, WITHOUT, twins
 from memstore.files import write_atomic
 
 Spread = dict[str, Any]  # {"mean": ..., "std": ..., "n": ...}
@@ -43,15 +43,16 @@ def collect(study: Study) -> Table:
     """Gather the results of all variants and seeds.
 
     Returns:
-        "epochs"; "shares": hidden, as texts, and "samples": models per subset, both as the results
-        have them, whatever the study asks for now; "rows": per variant that has a result, in the
-        order of `variants`: "variant", "what" it changes, "same_as" (the variant whose results
-        stand here, or None), "seeds", spreads of "minutes", "slots", "hit_rate" and "priors"
-        (validation, nothing hidden), and per subset and share spreads of "network" and "nearest"
-        (macro IoU at .3) and of the network's "gain" over no-memory; with unseen shapes also
-        "memorising", what these give: the network after less the network before, seed by seed. A
-        spread is "mean", "std" and "n", None where n is too small. Of a study that blends also
-        "blend", "shift" and "shifted", validation with the best shift alone.
+        "epochs"; "views" of each model; "shares": hidden, as texts, and "samples": models per
+        subset, both as the results have them, whatever the study asks for now; "rows": per variant
+        that has a result, in the order of `variants`: "variant", "what" it changes, "same_as" (the
+        variant whose results stand here, or None), "seeds", spreads of "minutes", "slots",
+        "hit_rate" and "priors" (validation, nothing hidden), and per subset and share spreads of
+        "network" and "nearest" (macro IoU at .3), of the network's "gain" over no-memory and of
+        its "lead", base less it; with unseen shapes also "memorising", what these give: the
+        network after less the network before. Differences are taken seed by seed. A spread is
+        "mean", "std" and "n", None where n is too small. Of a study that blends also "blend",
+        "shift" and "shifted", validation with the best shift alone.
 
     Raises:
         ValueError: a result cannot be read, or is of other settings or other models.
@@ -76,22 +77,19 @@ def collect(study: Study) -> Table:
         whole = _at(found, "val", "0")
         row |= {field: spread(one[field] for one in whole.values()) for field in _OF_RECALL}
         without = {} if first == WITHOUT else results[WITHOUT]
+        base = {} if first == BASE else results[BASE]
         for subset in samples:
-            row[subset] = {share: _cell(found, without, subset, share) for share in shares}
+            row[subset] = {share: _cell(found, without, base, subset, share) for share in shares}
         if study.blend:
             chosen = [one["blend"] for one in found.values()]
             names = {"blend": "share", "shift": "shift", "shifted": "shifted"}
             row |= {name: spread(one[of] for one in chosen) for name, of in names.items()}
         if MEMORISED in samples:
             after, before = (_at(found, subset, "0") for subset in (MEMORISED, UNSEEN))
-            row["memorising"] = spread(
-                one["network"] - before[seed]["network"]
-                for seed, one in after.items()
-                if seed in before
-            )
+            row["memorising"] = _difference(after, before)
         rows.append(row)
-    epochs = study.base.train.epochs
-    return {"epochs": epochs, "shares": shares, "samples": samples, "rows": rows}
+    epochs, views = study.base.train.epochs, study.views
+    return {"epochs": epochs, "views": views, "shares": shares, "samples": samples, "rows": rows}
 
 
 def _samples(study: Study, results: list[Result]) -> dict[str, int]:
@@ -125,16 +123,25 @@ def _at(results: dict[int, Result], subset: str, share: str) -> dict[int, Any]:
 
 
 def _cell(
-    results: dict[int, Result], without: dict[int, Result], subset: str, share: str
+    results: dict[int, Result],
+    without: dict[int, Result],
+    base: dict[int, Result],
+    subset: str,
+    share: str,
 ) -> dict[str, Spread]:
-    found, lone = _at(results, subset, share), _at(without, subset, share)
+    found, lone, full = (_at(some, subset, share) for some in (results, without, base))
     return {
         "network": spread(one["network"] for one in found.values()),
         "nearest": spread(one["nearest"] for one in found.values()),
-        "gain": spread(
-            one["network"] - lone[seed]["network"] for seed, one in found.items() if seed in lone
-        ),
+        "gain": _difference(found, lone),
+        "lead": _difference(full, found),
     }
+
+
+def _difference(found: dict[int, Any], other: dict[int, Any]) -> Spread:
+    """Of the networks of the seeds that both have."""
+    both = [seed for seed in found if seed in other]
+    return spread(found[seed]["network"] - other[seed]["network"] for seed in both)
 
 
 def spread(values: Iterable[float]) -> Spread:
@@ -158,9 +165,11 @@ def told(value: Spread, form: str = ".3f") -> str:
 def markdown(table: Table) -> str:
     """The table for a page: a part per subset, one for cost and recall, and what they show."""
     parts = [_scores_of(table, subset) for subset in table["samples"]]
+    if any(row["variant"] == BASE for row in table["rows"]):
+        parts.append(_leads(table))
     if MEMORISED in table["samples"]:
         parts.append(_memorising(table))
-    parts += [_cost(table), _NOTE.format(epochs=table["epochs"])]
+    parts += [_cost(table), _NOTE.format(epochs=table["epochs"], views=table["views"])]
     if table["passed_over"]:
         lines = [f"- {name}: {why}" for name, why in table["passed_over"].items()]
         parts.append("\n".join(["Passed over in the last call:", "", *lines]))
@@ -168,16 +177,16 @@ def markdown(table: Table) -> str:
 
 
 _NOTE = f"""IoU: macro, at .3, of the network (first) and of the nearest recalled shape, after
-{{epochs}} epochs; mean ± standard deviation over the seeds. gain: of the network over `{WITHOUT}`,
-seed by seed. `(= x)`: the settings are those of x, and so are the numbers. hits, priors: share of
-validation models that recalled something, and how many shapes on average. minutes: of a run's
-epochs."""
+{{epochs}} epochs, mean of {{views}} views of each model; mean ± standard deviation over the seeds.
+gain: of the network over `{WITHOUT}`, seed by seed. `(= x)`: the settings are those of x, and so
+are the numbers. hits, priors: share of validation models that recalled something, and how many
+shapes on average. minutes: of a run's epochs."""
 
 
 def _scores_of(table: Table, subset: str) -> str:
     lines = []
     for share in table["shares"]:
-        hidden = "" if share == "0" else f" ({float(share):.0%} hidden)"
+        hidden = _hidden(share)
         lines += [f"IoU{hidden}", f"nearest{hidden}", f"gain{hidden}"]
     rows = [["variant", "seeds", *lines]]
     for row in table["rows"]:
@@ -187,6 +196,21 @@ def _scores_of(table: Table, subset: str) -> str:
             cells += [told(cell["network"]), told(cell["nearest"]), told(cell["gain"], "+.3f")]
         rows.append(cells)
     return f"## {subset}: {table['samples'][subset]} models\n\n{_lines(rows)}"
+
+
+def _leads(table: Table) -> str:
+    places = [(subset, share) for subset in table["samples"] for share in table["shares"]]
+    heads = [f"{subset}{_hidden(share)}" for subset, share in places]
+    rows = [["variant", *heads]]
+    for row in table["rows"]:
+        if row["variant"] != BASE and row["same_as"] is None:
+            cells = [told(row[subset][share]["lead"], "+.3f") for subset, share in places]
+            rows.append([label(row), *cells])
+    return f"## what `{BASE}` has before each, seed by seed\n\n{_lines(rows)}"
+
+
+def _hidden(share: str) -> str:
+    return "" if share == "0" else f" ({float(share):.0%} hidden)"
 
 
 def _memorising(table: Table) -> str:

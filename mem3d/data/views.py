@@ -102,20 +102,22 @@ class TrainingViews(Dataset[Sample]):
 
 
 class TestViews(Dataset[Sample]):
-    """View 00 of every model, as the field tests (Pix2Vox)."""
+    """One view of every model: 00, as the field tests (Pix2Vox), or another."""
 
     __test__ = False  # no test class, whatever pytest thinks of the name
 
-    def __init__(self, data: Shapes, image_size: int) -> None:
+    def __init__(self, data: Shapes, image_size: int, view: int = 0) -> None:
         self.data = data
         self.image_size = image_size
+        self.view = view  # of a model with fewer, counted round
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, model: int) -> Sample:
         """Sample of a model."""
-        image = test_pixels(self.data.image(model, 0), self.image_size)
+        view = self.view % self.data.views(model)
+        image = test_pixels(self.data.image(model, view), self.image_size)
         grid = torch.from_numpy(self.data.grid(model))
         return torch.from_numpy(image), grid, model, np.array(UNKNOWN, np.float32)
 

@@ -127,6 +127,12 @@ def test_gains_are_paired_by_seed(finished, sets, tmp_path):
     assert base["val"]["0"]["gain"]["std"] == pytest.approx(0.1 / 2**0.5)
     assert base["val"]["0"]["gain"]["n"] == 2  # seed 2 has no partner
     assert base["val"]["0"]["network"]["n"] == 3
+    none = next(row for row in collect(study)["rows"] if row["variant"] == "no-memory")
+    assert none["val"]["0"]["lead"] == base["val"]["0"]["gain"]  # the same pairs
+    assert base["val"]["0"]["lead"]["mean"] is None
+    write_table(study)
+    text = (tmp_path / "table.md").read_text()
+    assert "## what `base` has before each" in text and "| no-memory | +0.150 ± 0.071 |" in text
 
 
 def test_what_stands_for_another_is_told(finished):
@@ -281,6 +287,28 @@ def test_answers_are_blended_as_validation_says(finished, sets, no_training, tmp
     for other in (replace(study, blend=False), replace(finished, blend=True)):
         with pytest.raises(ValueError, match="of other settings"):
             read_result(other, todo[0])
+
+
+def test_scores_are_means_over_views(finished, sets, no_training, tmp_path):
+    folder = shutil.copytree(finished.folder, tmp_path / "copy")
+    with pytest.raises(ValueError, match="for other views"):
+        standing(replace(finished, folder=folder, views=2), parts(finished, ("base",), range(1))[0])
+    shutil.rmtree(folder / "results")
+    study = replace(finished, folder=folder, views=3, shares=(0.0, 0.4))  # there are two, 0 again
+    todo = parts(study, ("base",), range(1))
+    work(study, todo)
+    model, memory, _ = checkpoint.load(run_folder(study, todo[0]), "best")
+    for share in (0.0, 0.4):
+        data = sets["validation"]
+        data = behind_occluders(data, share, HIDE_SEED) if share else data
+        found = [score(model, memory, data, view=view) for view in (0, 1, 0)]
+        want = statistics.mean(macro(scores, NETWORK, 0.3) for scores in found)
+        got = read_result(study, todo[0])["val"][f"{share:g}"]["network"]
+        assert got == pytest.approx(want, abs=1e-6)
+    assert write_table(study)["views"] == 3
+    assert "mean of 3 views" in (folder / "table.md").read_text()
+    with pytest.raises(ValueError, match="views: got 0"):
+        replace(study, views=0)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path):
