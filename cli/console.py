@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from mem3d_cli.progress import progress_bar as progress_bar  # for the commands too
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -111,30 +113,6 @@ def add_command(
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     told = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     app.command(name, cls=Worded, help=told, rich_help_panel=panel)(command)
-
-
-@contextmanager
-def progress_bar(quiet: bool, what: str) -> Iterator[Any]:
-    """Progress bar on stderr, where that is a terminal; gives a callable (done, total, note="")."""
-    from rich import progress
-    from rich.console import Console
-
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeRemainingColumn(),
-        progress.TextColumn("{task.fields[note]}"),
-    )
-    console = Console(stderr=True)
-    hidden = quiet or not console.is_terminal
-    with progress.Progress(*columns, console=console, disable=hidden, transient=True) as bar:
-        task = bar.add_task(what, total=None, note="")
-
-        def show(done: int, total: int, note: str = "") -> None:
-            bar.update(task, completed=done, total=total, note=note)
-
-        yield show
 
 
 @contextmanager

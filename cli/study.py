@@ -147,9 +147,9 @@ def study(  # long: half of it are the options
                 found,
                 todo,
                 on_step=lambda done, note: show(done, len(todo), note),
-                on_result=lambda: write_table(found),
+                on_result=lambda: write_table(found, names=names),
             )
-        table = write_table(found, passed_over)
+        table = write_table(found, passed_over, names)
     for name, why in passed_over.items():
         typer.echo(f"{name}: passed over: {printable(why)}", err=True)
     if as_json:

@@ -178,7 +178,7 @@ def study_table(table: dict[str, Any], subset: str) -> "Table":
     from rich import box
     from rich.table import Table
 
-    from mem3d.study_table import label, told
+    from mem3d.study_markdown import label, told
 
     models, epochs = table["samples"][subset], table["epochs"]
     title = f"Macro IoU at .3 on {models} {subset} models after {epochs} epochs"

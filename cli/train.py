@@ -26,6 +26,7 @@ from mem3d_cli.console import (
     set_threads,
 )
 from mem3d_cli.preset_in import before, chosen_preset, warn_of_random_stem, warn_of_short_floats
+from mem3d_cli.progress import Epochs
 from mem3d_cli.tables import training_summary
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ def train(  # long: half of it are the options
         if not quiet:
             warn_of_random_stem(preset, is_random)
             warn_of_short_floats(chosen, own_device)
+        told = Epochs(chosen.train.epochs)
         with progress_bar(quiet, "training") as show:
             row = train_network(
                 learning,
@@ -187,9 +189,8 @@ def train(  # long: half of it are the options
                 tensorboard=tensorboard,
                 on_prepare=lambda done, total: show(done, total, "pictures through the stem"),
                 on_pose=lambda done, total: show(done, total, "steps on cameras and extents"),
-                on_step=lambda done, total, figures: show(
-                    done, total, f"bce {figures['bce']:.4f}  hits {figures['hit_rate']:.2f}"
-                ),
+                on_step=lambda done, total, row: show(done, total, told.note(done, total, row)),
+                on_epoch=told.add,
             )
     if replicas.is_first:
         if STOPPED in row and not as_json:

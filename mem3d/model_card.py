@@ -81,13 +81,13 @@ def card_of_run(run: Path, state: State) -> Card:
     facts: dict[str, Any] = {"steps": state.step}
     if math.isfinite(state.validation_iou):
         facts["validation_iou"] = round(state.validation_iou, 4)
-    sections = _sections(run / "README.md")
+    found = sections(run / "README.md")
     picture = run / "validation.png"
-    training = _FOLDERS.sub(r"`\1`", sections.get("", ""))
+    training = _FOLDERS.sub(r"`\1`", found.get("", ""))
     return Card(
         facts,
         training or f"{state.step:,} steps of training.",
-        _FOLDERS.sub(r"`\1`", sections.get("Validation", "")),
+        _FOLDERS.sub(r"`\1`", found.get("Validation", "")),
         picture if picture.is_file() else None,
     )
 
@@ -110,8 +110,11 @@ def card_text(preset: Preset, slots: int, card: Card) -> str:
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
-def _sections(page: Path) -> dict[str, str]:
-    """Text of each second-level section of a Markdown file; "" is what comes before them."""
+def sections(page: Path) -> dict[str, str]:
+    """Text of each second-level section of a Markdown file; "" is what comes before them.
+
+    Empty where the file is missing, is no text, or has more than 1 MiB.
+    """
     try:
         if page.stat().st_size > _MAX_PAGE:
             return {}

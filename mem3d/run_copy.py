@@ -1,8 +1,8 @@
 """A run with the same weights and another memory.
 
 The first run stays as it is: its checkpoints name snapshots of its own memory. The new one has a
-checkpoint (best.safetensors) and a run.json that says what was changed; it holds no optimiser
-state, so training cannot resume it.
+checkpoint (best.safetensors), and a run.json and a README.md that say what was changed; it holds no
+optimiser state, so training cannot resume it.
 """
 
 import json
@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mem3d import checkpoint
+from mem3d.copy_page import copy_page
 from mem3d.data.deforming import family
 from mem3d.model import Mem3D
 from mem3d.run import BEST
+from mem3d.run_page import PAGE
 from memstore import Memory
 from memstore.files import made_beside, write_atomic
 
@@ -69,6 +71,7 @@ def copy_run(
         described["preset"] = preset.to_dict()
         described["changes"] = [*_changes(run, described), {**record, **origin}]
         write_atomic(beside / "run.json", json.dumps(described, indent=2).encode())
+        write_atomic(beside / PAGE, copy_page(Path(run), described["changes"]).encode())
     return made
 
 
@@ -102,6 +105,7 @@ def keep_change(
     except (LookupError, TypeError) as error:
         raise _damaged(out, error) from error
     write_atomic(Path(out) / "run.json", json.dumps(described, indent=2).encode())
+    write_atomic(Path(out) / PAGE, copy_page(Path(out), changes).encode())
     made = replace(state, snapshot=memory.commit(MEMORISED))
     checkpoint.save(Path(out) / BEST, made, model)
     memory.expire(keep=1)  # no checkpoint names what was before

@@ -67,7 +67,7 @@ def page(run: Run, job: Job, log: list[Row], found: Row | None = None) -> str:
         found: on validation, from `evaluation.summarise`.
     """
     model, train, last = job.preset.model, job.preset.train, log[-1]
-    folder, data = shlex.quote(str(job.folder)), _code(job.data.root)
+    folder, data = shlex.quote(str(job.folder)), code(job.data.root)
     validated = 0 if job.validation is None else len(job.validation)
     files = [f"- `{name}`: {text}" for name, text in _FILES.items() if (job.folder / name).exists()]
     ended = f", ended early: {last['stopped']}" if "stopped" in last else ""
@@ -115,9 +115,7 @@ def _table(found: Row) -> list[str]:
     """IoU on validation, per category and on average."""
     columns = [found["methods"][name]["fixed"] for name in (NETWORK, NEAREST)]
     counts, total = found["categories"], found["samples"]
-    rows = [
-        (_code(name), n, [c["categories"][name] for c in columns]) for name, n in counts.items()
-    ]
+    rows = [(code(name), n, [c["categories"][name] for c in columns]) for name, n in counts.items()]
     for name, key in (("mean over categories", "macro"), ("mean over models", "weighted")):
         rows.append((name, total, [column[key] for column in columns]))
     return [
@@ -135,7 +133,7 @@ def _table(found: Row) -> list[str]:
     ]
 
 
-def _code(text: object) -> str:
-    """As Markdown code, also in a table, whatever is in it."""
+def code(text: object) -> str:
+    """A text as Markdown code, also in a table, whatever is in it."""
     plain = "".join(c if c.isprintable() and c not in "`|" else "?" for c in str(text))
     return f"`{plain}`"

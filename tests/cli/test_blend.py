@@ -41,6 +41,11 @@ def test_a_blended_run_scores_what_was_promised(run, data, tmp_path):
     told = json.loads(scores.stdout)
     assert told["methods"]["network"]["fixed"]["macro"] == pytest.approx(change["after"], abs=1e-4)
     assert change["after"] >= change["before"]
+    page = (out / "README.md").read_text()
+    assert "Trained on 8 models" in page and f"share {change['share']:g}" in page
+    assert call("publish", out, tmp_path / "published").exit_code == 0
+    card = (tmp_path / "published/README.md").read_text()
+    assert f"share {change['share']:g}" in card and str(data) not in card
     first, kept, _ = checkpoint.load(run)
     assert first.config.blend == 0 and len(kept) == len(memory)
 

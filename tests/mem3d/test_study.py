@@ -28,8 +28,9 @@ from mem3d.study import (
     run_folder,
     standing,
 )
+from mem3d.study_markdown import told
 from mem3d.study_scoring import BLEND_VIEWS, HIDE_SEED
-from mem3d.study_table import collect, spread, told, write_table
+from mem3d.study_table import collect, spread, write_table
 from mem3d.study_variants import WHAT, check_names, twins, variants
 from mem3d.study_work import work
 from memstore import Memory
@@ -156,6 +157,11 @@ def test_what_stands_for_another_is_told(finished):
         "no-contrastive",
     }  # tiny has none of these
     assert set(rows) == {"base", "no-memory"} | own
+
+
+def test_only_what_was_asked_for_has_a_row(finished):
+    rows = collect(finished, ("base", "mse"))["rows"]
+    assert [row["variant"] for row in rows] == ["base", "no-memory", "mse"]  # that has a result too
 
 
 def test_the_files_for_people_are_written(finished):

@@ -1,0 +1,54 @@
+"""What a run says of itself that was made from another one."""
+
+import pytest
+
+from mem3d.copy_page import copy_page
+
+BLEND = {
+    "kind": "blended",
+    "data": "/home/me/shapes",
+    "share": 0.5,
+    "shift": -0.3,
+    "pictures": 416,
+    "before": 0.5,
+    "after": 0.512,
+}
+MORE = {
+    "kind": "memorised",
+    "data": "/home/me/new",
+    "pictures": 1200,
+    "inserted": 1000,
+    "merged": 200,
+}
+
+
+def test_the_first_page_comes_first_and_changes_follow(tmp_path):
+    (tmp_path / "README.md").write_text(
+        "# A trained Mem3D\n\nTrained on 4 models.\n\n## Files\n\nx"
+    )
+    text = copy_page(tmp_path, [MORE])
+    assert text.startswith("# A trained Mem3D\n\nTrained on 4 models.\n\nSince then:\n")
+    assert "- memorised 1,200 pictures of `/home/me/new`: 1,000 inserted, 200 merged\n" in text
+    assert "Files" not in text
+    (tmp_path / "README.md").write_text(text)  # a copy of the copy
+    again = copy_page(tmp_path, [MORE, BLEND])
+    assert again.count("Since then:") == again.count("memorised 1,200") == 1
+    assert "share 0.5, shift -0.3, chosen on 416 pictures of `/home/me/shapes`" in again
+    assert "0.500 before, 0.512 after" in again
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": "rekeyed", "data": "d", "slots": 30}, "- keys computed anew for 30 slots of `d`"),
+        ({"kind": "averaged", "checkpoints": ["a", "b"]}, "- weights averaged with 2 other"),
+        ({"kind": "memorised", "photo": "p.png", "pictures": 1}, "- memorised 1 picture of `p"),
+        ({"kind": "something new"}, "- something new\n"),
+    ],
+)
+def test_each_kind_is_told(change, said, tmp_path):
+    assert said in copy_page(tmp_path, [change])
+
+
+def test_a_run_without_a_page_is_named(tmp_path):
+    assert f"Made from `{tmp_path}`." in copy_page(tmp_path, [BLEND])
