@@ -34,13 +34,16 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(data_app, name="data")
+app.add_typer(data_app, name="data", rich_help_panel="Begin")
 command: Command
-for command in (
-    *(train, evaluate, reconstruct, demo, memorise, rekey, blend, average, study, robustness),
-    *(publish, export),
-):
-    add_command(app, command)
+for command in (train, evaluate, reconstruct, demo):
+    add_command(app, command, panel="Use")
+for command in (memorise, rekey, blend, average):
+    add_command(app, command, panel="Change a run, without training")
+for command in (study, robustness):
+    add_command(app, command, panel="Measure")
+for command in (publish, export):
+    add_command(app, command, panel="Hand on")
 
 
 @app.callback()

@@ -24,7 +24,7 @@ from typing import Any
 
 from PIL import Image
 
-WIDTH, HEIGHT = 1280, 1000
+WIDTH, HEIGHT = 1280, 1120
 COLORS = 96  # of a picture that is kept: a page is mostly flat
 PATIENCE = 120_000  # milliseconds; a shared machine draws slowly
 FLAGS = ("--no-sandbox", "--use-angle=swiftshader")
