@@ -37,7 +37,7 @@ from mem3d_cli.tables import reconstruction_lines
 if TYPE_CHECKING:
     from mem3d.data.framing import Framed
     from mem3d.data.transforms import Box, Rgba
-    from mem3d.reconstruction import Reconstruction
+    from mem3d.reconstruction import Prior, Reconstruction
     from mem3d.reconstructor import Reconstructor
 
 
@@ -217,14 +217,19 @@ def _input(one: Opened, result: "Reconstruction", out: Path, wanted: bool) -> li
     return [path]
 
 
+def _recalled(prior: "Prior") -> dict[str, Any]:
+    """A recalled shape; the category is null where its source names none."""
+    from mem3d.titles import category_of
+
+    cosine, category = round(prior.cosine, 4), category_of(prior.source)
+    return {"source": prior.source, "category": category, "cosine": cosine, "slot": prior.slot}
+
+
 def _row(one: Opened, files: list[Path], result: "Reconstruction") -> dict[str, Any]:
     return {
         "photo": str(one.path),
         "background": one.framed.background,
         "files": [str(file) for file in files],
         "voxels": int(result.grid.sum()),
-        "recalled": [
-            {"source": prior.source, "cosine": round(prior.cosine, 4), "slot": prior.slot}
-            for prior in result.priors
-        ],
+        "recalled": [_recalled(prior) for prior in result.priors],
     }

@@ -8,6 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mem3d_cli.mem3d import app
+from tests.demo_run import SOURCES, make_run
 from tests.made_up import picture
 
 
@@ -78,6 +79,16 @@ def test_patterns_batches_and_formats(run, tmp_path):
     assert names == {f"{n}.{kind}" for n in range(3) for kind in ("ply", "npz", "png")}
     with np.load(tmp_path / "out" / "2.npz") as alone:
         assert alone["grid"].sum() == told["photos"][2]["voxels"]
+
+
+def test_recalled_shapes_are_told_by_their_category(tmp_path):
+    known = make_run(tmp_path / "known")
+    photo = save(tmp_path / "a.png", picture(1))
+    [row], _ = rows_of(known, tmp_path, photo)
+    told = {one["source"]: one["category"] for one in row["recalled"]}
+    assert told == dict(zip(SOURCES, ["chair", "aeroplane", None], strict=True))
+    lines = call("reconstruct", known, photo, "--out", tmp_path / "out").stdout
+    assert "chair long-mode…ame-0 (" in lines and "no source (" in lines
 
 
 def test_nothing_readable_is_an_error_and_an_empty_shape_is_told(run, tmp_path):
