@@ -1,7 +1,6 @@
 """Photos as they come into `mem3d-cli reconstruct`: found, opened, framed; broken ones told."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -69,8 +68,10 @@ def found_photos(photos: list[str], quiet: bool) -> "Found":
 
 def check_apart(files: list[Path], out: Path) -> None:
     """Raise ValueError where a picture to write would replace a photo."""
+    from mem3d.data.photo_search import distinct_names
+
     photos = {path.resolve() for path in files}
-    for name in _names(files):
+    for name in distinct_names(files):
         for made in (out / f"{name}.png", out / f"{name}.input.png"):
             if made.resolve() in photos:
                 raise ValueError(f"{made}: got a photo there, want another folder to write to")
@@ -83,8 +84,10 @@ def batches(
 
     A broken one that was named ends it, after those before it have been given.
     """
+    from mem3d.data.photo_search import distinct_names
+
     batch: list[Opened | Broken] = []
-    for path, name in zip(found.photos, _names(found.photos), strict=True):
+    for path, name in zip(found.photos, distinct_names(found.photos), strict=True):
         try:
             batch.append(_open(path, name, frame))
         except (ValueError, OSError) as error:
@@ -134,13 +137,3 @@ def _open(path: Path, name: str, frame: "Callable[[Path, Rgba], Framed]") -> Ope
 
     rgba = photo(path)
     return Opened(path, name, shrunk(rgba)[0], frame(path, rgba))
-
-
-def _names(photos: Iterable[Path]) -> list[str]:
-    """File names without ending, each once: a second chair.png becomes chair-2."""
-    seen: Counter[str] = Counter()
-    names = []
-    for path in photos:
-        seen[path.stem] += 1
-        names.append(path.stem if seen[path.stem] == 1 else f"{path.stem}-{seen[path.stem]}")
-    return names
