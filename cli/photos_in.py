@@ -1,7 +1,6 @@
 """Photos as they come into `mem3d-cli reconstruct`: found, opened, framed; broken ones told."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -49,10 +48,18 @@ class Opened:
 
 @dataclass(frozen=True)
 class Broken:
-    """A photo that could not, among those of a folder or a pattern."""
+    """A photo that could not.
+
+    Attributes:
+        path: of its file.
+        reason: in words.
+        error: of one that was named itself, to end the command with; None of one that was found in
+            a folder or by a pattern.
+    """
 
     path: Path
     reason: str
+    error: ValueError | OSError | None = None
 
 
 def found_photos(photos: list[str], quiet: bool) -> "Found":
@@ -67,13 +74,28 @@ def found_photos(photos: list[str], quiet: bool) -> "Found":
     return found
 
 
-def check_apart(files: list[Path], out: Path) -> None:
-    """Raise ValueError where a picture to write would replace a photo."""
+def check_apart(files: list[Path], out: Path, inputs: bool) -> None:
+    """Raise ValueError where a picture to write would replace one that is not of this command.
+
+    Args:
+        files: the photos.
+        out: folder to write to.
+        inputs: whether what the network is shown is written too.
+    """
+    from mem3d.data.photo_search import distinct_names
+    from mem3d.shape_files import is_own_picture
+
     photos = {path.resolve() for path in files}
-    for name in _names(files):
-        for made in (out / f"{name}.png", out / f"{name}.input.png"):
+    endings = (".png", ".input.png") if inputs else (".png",)
+    for name in distinct_names(files):
+        for made in (out / f"{name}{ending}" for ending in endings):
             if made.resolve() in photos:
                 raise ValueError(f"{made}: got a photo there, want another folder to write to")
+            if made.exists() and not is_own_picture(made):
+                raise ValueError(
+                    f"{made}: got a picture there that this command did not make, want another "
+                    "folder to write to"
+                )
 
 
 def batches(
@@ -81,17 +103,18 @@ def batches(
 ) -> Iterator[list[Opened | Broken]]:
     """Photos in their order, so many at once.
 
-    A broken one that was named ends it, after those before it have been given.
+    A broken one that was named is the last, after those before it.
     """
+    from mem3d.data.photo_search import distinct_names
+
     batch: list[Opened | Broken] = []
-    for path, name in zip(found.photos, _names(found.photos), strict=True):
+    for path, name in zip(found.photos, distinct_names(found.photos), strict=True):
         try:
             batch.append(_open(path, name, frame))
         except (ValueError, OSError) as error:
             if path in found.named:
-                if batch:
-                    yield batch
-                raise
+                batch.append(Broken(path, in_words(error), error))
+                break
             typer.echo(f"skipped {in_words(error)}", err=True)
             batch.append(Broken(path, in_words(error)))
         if len(batch) == size:
@@ -134,13 +157,3 @@ def _open(path: Path, name: str, frame: "Callable[[Path, Rgba], Framed]") -> Ope
 
     rgba = photo(path)
     return Opened(path, name, shrunk(rgba)[0], frame(path, rgba))
-
-
-def _names(photos: Iterable[Path]) -> list[str]:
-    """File names without ending, each once: a second chair.png becomes chair-2."""
-    seen: Counter[str] = Counter()
-    names = []
-    for path in photos:
-        seen[path.stem] += 1
-        names.append(path.stem if seen[path.stem] == 1 else f"{path.stem}-{seen[path.stem]}")
-    return names

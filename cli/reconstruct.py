@@ -17,7 +17,6 @@ from mem3d_cli.console import (
     Threads,
     VariantsOfPhoto,
     Which,
-    print_json,
     printable,
     progress_bar,
     set_threads,
@@ -32,12 +31,11 @@ from mem3d_cli.photos_in import (
     parsed_box,
     read_mask,
 )
-from mem3d_cli.tables import reconstruction_lines
+from mem3d_cli.photos_out import row_of, save_input, tell_done, tell_empty
 
 if TYPE_CHECKING:
     from mem3d.data.framing import Framed
     from mem3d.data.transforms import Box, Rgba
-    from mem3d.reconstruction import Reconstruction
     from mem3d.reconstructor import Reconstructor
 
 
@@ -67,7 +65,10 @@ def reconstruct(  # long: half of it are the options
             help="Pictures, folders of them, or patterns such as 'photos/*.jpg'; alpha is the mask."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reconstructions"),
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder to write to; only pictures that this command made are replaced."),
+    ] = Path("reconstructions"),
     formats: Annotated[
         list[Format],
         typer.Option("--format", "-f", help="Of the shapes; may be given several times."),
@@ -121,7 +122,7 @@ def reconstruct(  # long: half of it are the options
         raise ValueError(f"photos: got {len(found.photos)}, want one for a box or a mask file")
     if not 0 < threshold < 1:
         raise ValueError(f"threshold: got {threshold}, want between 0 and 1")
-    check_apart(found.photos, out)
+    check_apart(found.photos, out, inputs)
     set_threads(threads)
     rows: list[dict[str, Any]] = []
     skipped: list[Broken] = []
@@ -136,7 +137,7 @@ def reconstruct(  # long: half of it are the options
                 )
                 for one, result in zip(opened, results, strict=True):
                     if not result.grid.any():
-                        _tell_empty(one, result)
+                        tell_empty(one, result)
                     out.mkdir(parents=True, exist_ok=True)  # not before there is something to write
                     made = write(
                         one.rgba,
@@ -146,17 +147,10 @@ def reconstruct(  # long: half of it are the options
                         surface=surface.value,
                         confidence=confidence,
                     )
-                    rows.append(_row(one, [*made, *_input(one, result, out, inputs)], result))
+                    made += save_input(one, result, out, inputs)
+                    rows.append(row_of(one, made, result))
                     show(len(rows) + len(skipped), len(found.photos))
-    if not rows:
-        raise ValueError(f"photos: got {len(skipped)} that cannot be read, want at least one")
-    if not quiet:
-        _tell_unmasked(rows)
-    if as_json:
-        unread = [{"photo": str(one.path), "reason": one.reason} for one in skipped]
-        print_json({"photos": rows, "skipped": unread})
-    else:
-        typer.echo(reconstruction_lines(rows))
+    tell_done(rows, skipped, as_json=as_json, quiet=quiet)
 
 
 @contextmanager
@@ -184,47 +178,3 @@ def _framing(
             raise ValueError(f"{path}: {error}{at_fault}") from error
 
     return frame
-
-
-def _tell_empty(one: Opened, result: "Reconstruction") -> None:
-    told = (
-        f"{printable(one.path)}: no voxel is above {result.threshold:g} (the largest is "
-        f"{result.occupancy.max():.3f}), so there is no mesh; try a lower --threshold"
-    )
-    typer.echo(told, err=True)
-
-
-def _tell_unmasked(rows: list[dict[str, Any]]) -> None:
-    """On stderr, what a user should know before believing the shapes."""
-    for background, told in (
-        ("cut", "the object was cut out by its colours (see --inputs, --mask, --box)"),
-        ("kept", "the background is taken for a part of the object"),
-    ):
-        photos = [row["photo"] for row in rows if row["background"] == background]
-        if photos:
-            which = printable(photos[0]) if len(photos) == 1 else f"{len(photos)} photos"
-            typer.echo(f"{which}: no mask; {told}", err=True)
-
-
-def _input(one: Opened, result: "Reconstruction", out: Path, wanted: bool) -> list[Path]:
-    """Write what the network was shown, if wanted."""
-    from memstore.sheets import save_png
-
-    if not wanted:
-        return []
-    path = out / f"{one.name}.input.png"
-    save_png(path, result.seen)
-    return [path]
-
-
-def _row(one: Opened, files: list[Path], result: "Reconstruction") -> dict[str, Any]:
-    return {
-        "photo": str(one.path),
-        "background": one.framed.background,
-        "files": [str(file) for file in files],
-        "voxels": int(result.grid.sum()),
-        "recalled": [
-            {"source": prior.source, "cosine": round(prior.cosine, 4), "slot": prior.slot}
-            for prior in result.priors
-        ],
-    }

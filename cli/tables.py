@@ -161,10 +161,16 @@ def _table(
 
 def reconstruction_lines(rows: list[dict[str, Any]]) -> str:
     """Per photo: how much, what was recalled (the first three), which files."""
+    from mem3d.titles import titled
+
     lines = []
     for row in rows:
         first, others = row["recalled"][:3], len(row["recalled"][3:])
-        recalled = ", ".join(f"{printable(p['source'])} ({p['cosine']:.3f})" for p in first)
+        titles = [titled(prior["source"]).replace("\n", " ") for prior in first]
+        recalled = ", ".join(
+            f"{printable(title)} ({prior['cosine']:.3f})"
+            for title, prior in zip(titles, first, strict=True)
+        )
         recalled += f" and {others} more" if others else ""
         what = f"background {row['background']}" if row["background"] != "masked" else "masked"
         photo, recalled = printable(row["photo"]), recalled or "nothing"

@@ -137,19 +137,21 @@ def train(  # long: half of it are the options
 ) -> None:
     """Train a network and its memory; a run that was interrupted goes on where it was.
 
-    RUN is a new folder: weights, memory, settings, log, curves. Without --data it makes its own
-    shapes first. Several processes: torchrun --no-python --nproc-per-node 2 mem3d-cli train ...
-    Library: mem3d.train.
+    RUN is a new or empty folder, or one to go on with; one with other files is refused. Weights,
+    memory, settings, log and curves go there. Without --data it makes its own shapes first. Several
+    processes: torchrun --no-python --nproc-per-node 2 mem3d-cli train ... Library: mem3d.train.
 
     Example: mem3d-cli train runs/first --data shapes --stem resnet50.safetensors
     """
     from mem3d.machine import keep_freed_memory
     from mem3d.replicas import joined
+    from mem3d.run import check_folder
     from mem3d.training import STOPPED
     from mem3d.training import train as train_network
 
     if data is not None and run.resolve() == data.resolve():
         raise ValueError(f"{run}: got the data's own folder, want a new one for the run")
+    check_folder(run)  # before shapes are made in it; each process, as none has begun to write
     set_threads(threads)
     keep_freed_memory()
     is_random = stem == "none" and weights is None

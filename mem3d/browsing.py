@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mem3d.glb import write_glb
-from mem3d.page import Tiles, drawn, titled
+from mem3d.page import Tiles, drawn
 from mem3d.recall import Features
+from mem3d.titles import titled
 from memstore import Memory
 from memstore.meshes import blocky
 from memstore.sheets import Rgb

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from mem3d.data.framing import Background, Done, frame_photo
 from mem3d.data.photos import photo
-from mem3d.data.splits import SYNSETS
 from mem3d.data.transforms import Rgba, test_pixels
 from mem3d.glb import write_glb
 from mem3d.model import Mem3D
 from mem3d.picture import grid_picture
 from mem3d.recall import Features
 from mem3d.reconstruction import VIEWS, Reconstruction, Surface, reconstruct
+from mem3d.titles import titled
 from mem3d.view_features import encode
 from memstore import Memory
 from memstore.binvox import read_binvox, write_binvox
@@ -30,7 +30,6 @@ MAX_BYTES = 20 * 2**20  # of an upload
 MAX_PIXELS = 40_000_000  # of a photo; a telephone's has 12 to 50 million
 LOWEST, HIGHEST = 0.05, 0.95  # thresholds that the page offers
 TILE = 240  # pixels per side of a drawn shape
-LONGEST = 15  # characters per line below a drawn shape
 
 Tiles = list[tuple[Rgb, str]]  # pictures and their captions
 
@@ -143,18 +142,6 @@ def recalled_tiles(shown: Shown) -> Tiles:
         (drawn(prior.grid), f"{rank} · cosine {prior.cosine:.3f}\n{titled(prior.source)}")
         for rank, prior in enumerate(shown.result.priors, start=1)
     ]
-
-
-def titled(source: str) -> str:
-    """A source that fits below a picture: its category by name, a long name cut in its middle."""
-    synset, _, model = source.partition("/")
-    lines = [SYNSETS[synset], model] if model and synset in SYNSETS else [source or "no source"]
-    return "\n".join(line if len(line) <= LONGEST else _cut(line) for line in lines)
-
-
-def _cut(text: str) -> str:
-    """Both ends of a model's name tell it apart."""
-    return f"{text[: LONGEST - 6]}…{text[-5:]}"
 
 
 def drawn(grid: NDArray[np.bool_]) -> Rgb:

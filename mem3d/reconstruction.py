@@ -18,6 +18,7 @@ from mem3d.metrics import iou
 from mem3d.model import Mem3D
 from mem3d.picture import grid_picture, mesh_pictures
 from mem3d.projections import SlotProjections
+from mem3d.titles import titled
 from mem3d.variants import predict
 from memstore import Memory
 from memstore.meshes import Mesh, blocky, smooth
@@ -210,7 +211,7 @@ def _priors(result: Reconstruction) -> list[Tile]:
         return [Tile(grid_picture(np.zeros_like(result.grid)), "nothing recalled")]
     tiles = []
     for rank, prior in enumerate(result.priors, start=1):
-        caption = f"{rank}: cos {prior.cosine:.3f}\n{prior.source}"
+        caption = f"{rank}: cos {prior.cosine:.3f}\n{titled(prior.source)}"
         tiles.append(Tile(grid_picture(prior.grid, azimuth=VIEWS[0]), caption))
     return tiles
 

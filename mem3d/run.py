@@ -1,6 +1,7 @@
 """The state of a training run, and its way to disk and back."""
 
 import hashlib
+import json
 import math
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from memstore import Memory
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 TAG = "step-"  # how tags of snapshots that checkpoints name begin
+_OWN = ("data", "memory", LAST)  # what a run may hold before it is described
+_PRINTED = (".log", ".out")  # where a shell may have begun to write what training prints
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,33 @@ class Run:
     step: int = 0  # optimiser steps done
     best_iou: float = math.nan
     best_step: int = -1
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ValueError for a folder with other files, which a run would lie among or replace.
+
+    A run that died early is told by what it holds, and needs no checkpoint; hidden files are left
+    by writes that were cut off, or are no run's concern.
+    """
+    if not folder.is_dir() or (folder / LAST).exists() or _is_described(folder):
+        return
+    names = sorted(path.name for path in folder.iterdir() if path.suffix not in _PRINTED)
+    others = [name for name in names if name not in _OWN and not name.startswith(".")]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise ValueError(
+            f"{folder}: got a folder with other files ({others[0]}{more}), want a new folder, an "
+            "empty one, or a run to go on with"
+        )
+
+
+def _is_described(folder: Path) -> bool:
+    """Whether there is a run.json as training writes it."""
+    try:
+        described = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(described, dict) and "preset" in described
 
 
 @contextmanager

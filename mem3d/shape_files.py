@@ -9,12 +9,14 @@ import numpy as np
 from mem3d.data.transforms import Rgba
 from mem3d.reconstruction import Reconstruction, Surface, picture
 from memstore.binvox import write_binvox
-from memstore.files import write_atomic
+from memstore.files import open_regular, write_atomic
 from memstore.meshes import FILE_TYPES, write_mesh
 from memstore.sheets import save_png
 
 FORMATS = (*FILE_TYPES, "binvox", "npz")
+MAKER = "mem3d reconstruction"  # what pictures beside shapes say of themselves
 _PICTURE = "png"
+_HEAD = 256  # bytes of a file; what a picture says of itself begins at byte 33
 
 
 def save(
@@ -69,8 +71,19 @@ def write(
         save(files[-1], result, surface=surface, confidence=confidence)
     files.append(stem.with_name(f"{stem.name}.{_PICTURE}"))
     sheet = picture(photo, result, name=stem.name, surface=surface, confidence=confidence)
-    save_png(files[-1], sheet)
+    save_png(files[-1], sheet, MAKER)
     return files
+
+
+def is_own_picture(path: Path) -> bool:
+    """Whether a file is a picture beside a shape, made here, and may be replaced by a newer one.
+
+    Raises:
+        OSError: it cannot be opened.
+        memstore.MemstoreError: it is no regular file.
+    """
+    with open_regular(path) as file:
+        return f"tEXtSoftware\0{MAKER}".encode() in file.read(_HEAD)
 
 
 def _arrays(result: Reconstruction) -> bytes:

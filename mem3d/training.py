@@ -25,7 +25,7 @@ from mem3d.pose_training import learn_poses
 from mem3d.rekeying import staleness
 from mem3d.replicas import ALONE, Replicas
 from mem3d.resident import ResidentMemory, resident_on
-from mem3d.run import LAST, Job, Run, begun, note_best, save_due
+from mem3d.run import LAST, Job, Run, begun, check_folder, note_best, save_due
 from mem3d.run_log import Description, Means, Row, read_log, write_log
 from mem3d.run_page import PAGE, write_page
 from mem3d.scalars import Scalars, both, check_installed
@@ -67,7 +67,8 @@ def train(
     Args:
         data: models to learn from.
         validation: models that choose the best epoch; None keeps the last.
-        folder: of the run; made if missing. One that holds a checkpoint is resumed.
+        folder: of the run; made if missing. One that holds a checkpoint is resumed, one with files
+            that are no run's is refused.
         preset: network, memory and run; a resumed run must have been started with the same one.
         stem: see `encoder.load_stem`; not used when resuming.
         weights: folder of a run of the same network, whose best weights (stem and all) this one
@@ -93,9 +94,10 @@ def train(
         the last log row; `stopped` in it says why a run ended before its last epoch.
 
     Raises:
-        ValueError: there is nothing to train on, the folder belongs to another run, the
-            backgrounds are not the preset's, patience has no validation to look at, a batch has
-            fewer images than there are processes, the cache is another's, or tensorboard missing.
+        ValueError: there is nothing to train on, the folder belongs to another run or to something
+            else, the backgrounds are not the preset's, patience has no validation to look at, a
+            batch has fewer images than there are processes, the cache is another's, or tensorboard
+            is missing.
         DivergedError: a ValueError too: the loss or a feature is no longer finite.
         memstore.MemstoreError: the memory cannot be written, or another process writes it.
     """
@@ -116,6 +118,7 @@ def train(
 
 def _check_job(job: Job, is_random: bool) -> None:
     """Raise ValueError for what cannot be trained."""
+    check_folder(job.folder)
     data, config, named = job.data, job.preset.train, job.preset.train.augmentation.backgrounds
     given = "" if job.backgrounds is None else job.backgrounds.fingerprint
     if given != named:

@@ -80,7 +80,8 @@ def smooth(occupancy: NDArray[Any], level: float = 0.5) -> Mesh:
         level: in (0, 1), what counts as the surface.
 
     Returns:
-        Closed mesh in the cube [-0.5, 0.5]^3.
+        Closed mesh in the cube [-0.5, 0.5]^3, or up to half a voxel outside it where voxels at the
+        grid's side are full.
 
     Raises:
         ArgumentError: no voxel is above the level, or the arguments are out of range.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from memstore.errors import ShapeError
 from memstore.files import write_atomic
@@ -74,10 +75,18 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = 
     return np.array(canvas)
 
 
-def save_png(path: str | Path, image: NDArray[np.uint8]) -> None:
-    """Write a picture (H, W, 3 or 4) as PNG; `path` never holds half a file."""
-    data = io.BytesIO()
-    Image.fromarray(image).save(data, "PNG")
+def save_png(path: str | Path, image: NDArray[np.uint8], maker: str = "") -> None:
+    """Write a picture (H, W, 3 or 4) as PNG; `path` never holds half a file.
+
+    Args:
+        path: to make or replace.
+        image: the picture.
+        maker: what the file says of its "Software", before its pixels; "" for nothing.
+    """
+    data, told = io.BytesIO(), PngInfo()
+    if maker:
+        told.add_text("Software", maker)
+    Image.fromarray(image).save(data, "PNG", pnginfo=told)
     write_atomic(path, data.getvalue())
 
 

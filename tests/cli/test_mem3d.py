@@ -125,7 +125,7 @@ def test_photos_of_one_name_do_not_overwrite_each_other(run, tmp_path):
         Image.fromarray(picture(seed)).save(tmp_path / folder / "00.png")
     photos = [tmp_path / "a" / "00.png", tmp_path / "b" / "00.png"]
     assert call("reconstruct", run, *photos, "--out", tmp_path / "out").exit_code == 0
-    assert {"00.png", "00-2.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"a_00.png", "b_00.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_what_a_pack_says_does_not_steer_the_terminal(made_up_data, tmp_path):

@@ -8,6 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mem3d_cli.mem3d import app
+from tests.demo_run import SOURCES, make_run
 from tests.made_up import picture
 
 
@@ -80,6 +81,16 @@ def test_patterns_batches_and_formats(run, tmp_path):
         assert alone["grid"].sum() == told["photos"][2]["voxels"]
 
 
+def test_recalled_shapes_are_told_by_their_category(tmp_path):
+    known = make_run(tmp_path / "known")
+    photo = save(tmp_path / "a.png", picture(1))
+    [row], _ = rows_of(known, tmp_path, photo)
+    told = {one["source"]: one["category"] for one in row["recalled"]}
+    assert told == dict(zip(SOURCES, ["chair", "aeroplane", None], strict=True))
+    lines = call("reconstruct", known, photo, "--out", tmp_path / "out").stdout
+    assert "chair long-mode…ame-0 (" in lines and "no source (" in lines
+
+
 def test_nothing_readable_is_an_error_and_an_empty_shape_is_told(run, tmp_path):
     save(tmp_path / "photos" / "a.png", picture(0)).write_bytes(b"no picture")
     done = call("reconstruct", run, tmp_path / "photos", "--out", tmp_path / "out")
@@ -126,6 +137,54 @@ def test_photos_are_never_written_over(run, tmp_path):
     done = call("reconstruct", run, tmp_path, "--out", tmp_path)
     assert "want another folder" in str(done.exception)
     np.testing.assert_array_equal(np.asarray(Image.open(photo)), picture(1))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.input.png"])
+def test_other_pictures_are_never_written_over(name, run, tmp_path):
+    """Neither those beside the photo, nor any elsewhere."""
+    photo = save(tmp_path / "a.bmp", picture(1), ground="white")
+    other = save(tmp_path / "out" / name, picture(2))
+    before = other.read_bytes()
+    done = call("reconstruct", "no run", photo, "--inputs", "--out", tmp_path / "out")
+    assert f"{other}: got a picture there that this command did not make" in str(done.exception)
+    assert other.read_bytes() == before
+
+
+def test_the_same_command_replaces_its_own_pictures(run, tmp_path):
+    """In the photo's own folder; a picture that it would not write is not in its way."""
+    photo = save(tmp_path / "out" / "a.bmp", picture(1), ground="white")
+    save(tmp_path / "out" / "b.png", picture(2))
+    [first], _ = rows_of(run, tmp_path, photo, "--inputs")
+    Image.open(tmp_path / "out" / "a.png").verify()
+    again, _ = rows_of(run, tmp_path, photo, "--inputs", "--threshold", "0.4")
+    assert again[0]["files"] == first["files"]
+    save(tmp_path / "out" / "a.input.png", picture(2))
+    rows_of(run, tmp_path, photo)  # inputs are not asked for
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_a_broken_photo_that_was_named_comes_after_what_is_done(batch, run, tmp_path):
+    fine, late = (save(tmp_path / f"{name}.png", picture(1)) for name in ("fine", "late"))
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    photos = (fine, tmp_path / "broken.png", late)
+    words = ("reconstruct", run, *photos, "--out", tmp_path / "out", "--batch", batch)
+    done = call(*words)
+    assert done.exit_code == 1
+    assert done.stdout.startswith(f"{fine}: masked; ") and "late" not in done.stdout
+    assert "broken.png: got no picture" in str(done.exception)
+    told = json.loads(call(*words, "--json").stdout)
+    assert [row["photo"] for row in told["photos"]] == [str(fine)]
+    assert [one["photo"] for one in told["skipped"]] == [str(tmp_path / "broken.png")]
+    assert not (tmp_path / "out" / "late.png").exists()
+
+
+def test_photos_of_one_name_are_told_apart(run, tmp_path):
+    for model in ("m1", "m2"):
+        (tmp_path / model / "rendering").mkdir(parents=True)
+        save(tmp_path / model / "rendering" / "00.png", picture(1))
+    rows, _ = rows_of(run, tmp_path, tmp_path / "**" / "*.png")
+    made = tmp_path / "out" / "m2_rendering_00.png"
+    assert rows[1]["files"][-1] == str(made) and made.is_file()
 
 
 def test_what_the_network_was_shown_can_be_kept(run, tmp_path):

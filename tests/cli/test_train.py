@@ -49,3 +49,11 @@ def test_a_run_is_not_written_into_its_data(made_up_data):
     done = call("train", made_up_data, "--data", made_up_data, "--preset", "tiny")
     assert "got the data's own folder" in str(done.exception)
     assert sorted(made_up_data.iterdir()) == before
+
+
+def test_nothing_is_made_in_a_folder_with_other_files(tmp_path):
+    """Not even the shapes that a run without data begins with."""
+    (tmp_path / "README.md").write_text("mine")
+    done = call("train", tmp_path, "--preset", "tiny")
+    assert "got a folder with other files (README.md)" in str(done.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]

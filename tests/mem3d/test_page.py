@@ -7,9 +7,10 @@ import pytest
 import trimesh
 
 from mem3d import page
-from mem3d.page import account, read_shape, recalled_tiles, show, titled, write_files
+from mem3d.page import account, read_shape, recalled_tiles, show, write_files
+from mem3d.titles import titled
 from memstore.binvox import read_binvox, write_binvox
-from tests.demo_run import SOURCES, save_photo
+from tests.demo_run import save_photo
 from tests.made_up import blob
 
 
@@ -99,9 +100,3 @@ def test_a_shape_is_read_or_refused_by_name(tmp_path):
     (tmp_path / "b.binvox").write_bytes(b"#binvox 2")
     with pytest.raises(ValueError, match=r"^b\.binvox: got a file"):
         read_shape(tmp_path / "b.binvox")
-
-
-def test_sources_are_cut_to_fit():
-    assert titled(SOURCES[0]) == "chair\nlong-mode…ame-0"
-    assert titled("mine/chair") == "mine/chair"
-    assert titled("") == "no source"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mem3d import reconstruction
 from mem3d.data.framing import frame_object
 from mem3d.data.r2n2 import R2N2
 from mem3d.data.transforms import test_input as to_input
@@ -61,6 +62,17 @@ def test_a_picture_shows_photo_input_four_sides_and_priors(trained):
     assert whole.shape[0] > 2 * 137  # the priors are below
     assert whole.shape[1] - without.shape[1] == 137 + 8  # the photo
     assert whole.shape[1] == 6 * (137 + 8) + 8
+
+
+def test_recalled_shapes_are_captioned_by_their_category(trained, monkeypatch):
+    [result] = reconstruct(*trained, [photo(0)])
+    drawn = []
+    monkeypatch.setattr(reconstruction, "sheet", lambda rows, _: drawn.extend(rows[-1]))
+    prior = replace(
+        result.priors[0], cosine=0.5, source="04530566/1f6e0fc9ed771d16bf389580f941a993"
+    )
+    picture(None, replace(result, priors=(prior,)))
+    assert [tile.caption for tile in drawn] == ["1: cos 0.500\nwatercraft\n1f6e0fc9e…1a993"]
 
 
 def test_an_empty_shape_has_a_picture(trained):

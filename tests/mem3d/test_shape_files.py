@@ -8,7 +8,7 @@ import trimesh
 from PIL import Image
 
 from mem3d.reconstruction import Prior, Reconstruction
-from mem3d.shape_files import FORMATS, write
+from mem3d.shape_files import FORMATS, is_own_picture, write
 from memstore.binvox import read_binvox
 from tests.made_up import blob, picture
 
@@ -60,3 +60,12 @@ def test_an_empty_shape_is_told(result, tmp_path):
     assert [path.name for path in files] == ["x.binvox", "x.png"]
     with pytest.raises(ValueError, match=r"got 0.95, want less than the largest .*0.900"):
         empty.save(tmp_path / "x.glb")
+
+
+def test_its_own_pictures_are_known(result, tmp_path):
+    """Other pictures and other files are not, however short."""
+    write(picture(0), result, tmp_path / "thing")
+    Image.open(tmp_path / "thing.png").save(tmp_path / "copied.png")  # by another program
+    (tmp_path / "empty.png").touch()
+    own = [path.name for path in tmp_path.iterdir() if is_own_picture(path)]
+    assert own == ["thing.png"]

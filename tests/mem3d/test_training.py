@@ -28,7 +28,7 @@ from mem3d.evaluation import NEAREST, NETWORK, THRESHOLDS, macro, score
 from mem3d.fresh_keys import families
 from mem3d.presets import TINY
 from mem3d.rekeying import staleness
-from mem3d.run import Job, Run
+from mem3d.run import Job, Run, check_folder
 from mem3d.run_log import read_log, run_data, run_extras
 from mem3d.stem_cache import StemCache
 from mem3d.step import DivergedError, train_step
@@ -385,6 +385,36 @@ def test_a_device_that_is_not_there_is_refused_first(sets, tmp_path, device):
     with pytest.raises(ValueError, match="device"):
         train(*sets, tmp_path / "run", PRESET, device=device)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["README.md", "run.json", "best.safetensors", "src/main.py"])
+def test_a_folder_with_other_files_stays_as_it_is(sets, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(
+        ValueError, match=rf"other files \({name.split('/')[0]}\), want a new folder"
+    ):
+        train(*sets, tmp_path, PRESET)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
+
+
+def test_what_is_left_of_a_run_is_no_other_file(finished, tmp_path):
+    """Of one that died before its first checkpoint, or over one of its writes; or its print-out."""
+    for name in ("data", "memory"):
+        (tmp_path / name).mkdir()
+    for name in (".last.safetensors.0a1b.partial", ".stem_maps.npy.partial", "train.log"):
+        (tmp_path / name).touch()
+    check_folder(tmp_path)
+    (tmp_path / "log.jsonl").touch()
+    (tmp_path / "curves.png").touch()
+    with pytest.raises(ValueError, match=r"other files \(curves.png and 1 more\)"):
+        check_folder(tmp_path)
+    shutil.copy(finished / "run.json", tmp_path)  # its checkpoint was deleted
+    check_folder(tmp_path)
+    (finished / "notes.txt").touch()  # a run's folder is its user's too
+    check_folder(finished)
+    (finished / "notes.txt").unlink()
+    check_folder(tmp_path / "new")
 
 
 def test_two_runs_cannot_share_a_folder(sets, finished):

@@ -42,5 +42,8 @@ def test_a_long_caption_stays_below_its_tile():
 
 def test_png_round_trip(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
-    save_png(tmp_path / "a.png", picture)
-    assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), picture)
+    for maker in ("", "mem3d"):
+        save_png(tmp_path / "a.png", picture, maker)
+        with Image.open(tmp_path / "a.png") as image:
+            assert_array_equal(np.asarray(image), picture)
+            assert image.info.get("Software", "") == maker

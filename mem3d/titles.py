@@ -1,0 +1,25 @@
+"""Names of shapes as people read them: 03001627/1a6f615e8b1b5ae4dbbc9440457e303e is a chair."""
+
+from mem3d.data.splits import SYNSETS
+
+LONGEST = 15  # characters per line below a drawn shape
+
+
+def category_of(source: str) -> str | None:
+    """Name of the category that a source "synset/model" begins with; None if it names none."""
+    synset, _, model = source.partition("/")
+    return SYNSETS.get(synset) if model else None
+
+
+def titled(source: str) -> str:
+    """A source that fits below a picture: its category by name, a long name cut in its middle."""
+    category = category_of(source)
+    lines = [source or "no source"]
+    if category is not None:
+        lines = [category, source.partition("/")[2]]
+    return "\n".join(line if len(line) <= LONGEST else _cut(line) for line in lines)
+
+
+def _cut(text: str) -> str:
+    """Both ends of a model's name tell it apart."""
+    return f"{text[: LONGEST - 6]}…{text[-5:]}"
