@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -83,13 +84,17 @@ class Commands(TyperGroup):
 
 
 class Worded(TyperCommand):
-    """A command whose arguments are written in capitals, as its help names them."""
+    """A command whose help is shown as it is written, its arguments in capitals."""
 
     def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__(*args, **fields)
         for parameter in self.params:
             if parameter.param_type_name == "argument" and parameter.name is not None:
                 parameter.metavar = parameter.name.upper()
+        one: Any
+        for one in (self, *self.params):
+            if self.rich_markup_mode == "rich" and getattr(one, "help", None):
+                one.help = _BRACKETS.sub(r"\\\1", one.help)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Words of the usage line. Typer's braces look like a template that was not filled in."""
@@ -97,6 +102,10 @@ class Worded(TyperCommand):
             piece.strip("{}").replace("}...", "...") for piece in super().collect_usage_pieces(ctx)
         ]
 
+
+# What rich would take for a tag of markup, and swallow: [demo] in mem3d[demo]. As
+# rich.markup.escape has it, which would load rich for commands that print no help.
+_BRACKETS = re.compile(r"(\[[a-z#/@][^\[]*?\])")
 
 Command = Callable[..., None]  # a function whose parameters say what a command takes
 
