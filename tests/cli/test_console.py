@@ -10,7 +10,8 @@ import typer
 from rich.table import Table
 from typer.testing import CliRunner
 
-from mem3d_cli.console import Commands, add_command, in_words, print_table
+from mem3d_cli.commands import Commands, add_command
+from mem3d_cli.console import in_words, print_table
 from mem3d_cli.mem3d import app as mem3d_app
 from mem3d_cli.preset_in import chosen_preset
 
