@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from mem3d.publishing import CARD, FILES, PICTURE
+from mem3d.folders import FILES
+from mem3d.publishing import CARD, PICTURE
 
 _NEEDED = 'got no huggingface_hub, want it installed: pip install "mem3d[hub]"'
 

@@ -40,6 +40,36 @@ def test_a_published_folder_reconstructs(run, tmp_path, monkeypatch):
     assert sent == ["me/chairs"] and "sent: address" in asked.stdout
 
 
+@pytest.fixture(scope="module")
+def published(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "published"
+    assert call("publish", run, folder).exit_code == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "evaluate PUB",
+        "evaluate PUB --data DATA",
+        "memorise PUB --data DATA --out OUT",
+        "rekey PUB --out OUT",
+        "rekey PUB --data DATA --out OUT",
+        "blend PUB --out OUT",
+        "average PUB PUB --out OUT",
+        "average RUN PUB --out OUT",
+        "robustness PUB --data DATA",
+        "publish PUB OUT",
+        "train OUT --data DATA --weights PUB --preset tiny --quiet",
+    ],
+)
+def test_what_wants_a_run_refuses_a_published_folder(words, run, published, made_up_data, tmp_path):
+    known = {"PUB": published, "RUN": run, "DATA": made_up_data, "OUT": tmp_path / "out"}
+    done = call(*(known.get(word, word) for word in words.split()))
+    want = f"{published}: got a published folder, want the run that it was made from"
+    assert str(done.exception) == want
+
+
 @pytest.mark.parametrize("command", ["publish", "export"])
 def test_what_is_there_is_not_replaced(command, run, tmp_path):
     done = call(command, run, tmp_path)
