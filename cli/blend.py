@@ -23,6 +23,7 @@ from mem3d_cli.console import (
 )
 from mem3d_cli.guard import Known, guarded, learnt_by
 from mem3d_cli.memorise import SplitFile, whole
+from mem3d_cli.run_in import data_of
 
 
 def blend(
@@ -53,7 +54,6 @@ def blend(
     from mem3d.blend_search import choose_blend
     from mem3d.checkpoint import load
     from mem3d.run_copy import BLENDED, copy_run
-    from mem3d.run_log import run_data
     from memstore.files import check_free
 
     if (out is not None) == dry_run:
@@ -61,7 +61,7 @@ def blend(
     if out is not None:
         check_free(out)
     set_threads(threads)
-    root, listed = (data, None) if data is not None else run_data(run)
+    root, listed = data_of(run, data)
     with whole(out or run):
         model, memory, state = load(run, which.value, device)
         models = open_data(root, subset.value, split or listed, quiet, views=1)

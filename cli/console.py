@@ -1,16 +1,14 @@
 """What the commands of both programs share: options, progress, notices."""
 
-import inspect
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from mem3d_cli.progress import progress_bar as progress_bar  # for the commands too
 
@@ -70,49 +68,6 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads to compute with; default: all.", min=1)
 ]
-
-
-class Commands(TyperGroup):
-    """All commands of a program; Ctrl-C ends each with a line and exit status 130."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command. Typer itself would swallow the interrupt without a word."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            typer.echo(f"{self.name}: stopped", err=True)
-            raise typer.Exit(130) from None
-
-
-class Worded(TyperCommand):
-    """A command whose arguments are written in capitals, as its help names them."""
-
-    def __init__(self, *args: Any, **fields: Any) -> None:
-        super().__init__(*args, **fields)
-        for parameter in self.params:
-            if parameter.param_type_name == "argument" and parameter.name is not None:
-                parameter.metavar = parameter.name.upper()
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Words of the usage line. Typer's braces look like a template that was not filled in."""
-        return [
-            piece.strip("{}").replace("}...", "...") for piece in super().collect_usage_pieces(ctx)
-        ]
-
-
-Command = Callable[..., None]  # a function whose parameters say what a command takes
-
-
-def add_command(
-    app: typer.Typer,
-    command: Command,
-    name: str | None = None,
-    panel: str | None = None,
-) -> None:
-    """Add a command; its docstring is its help, each paragraph on as wide lines as there are."""
-    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
-    told = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(name, cls=Worded, help=told, rich_help_panel=panel)(command)
 
 
 @contextmanager

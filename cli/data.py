@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
+from mem3d_cli.commands import Command, add_command
 from mem3d_cli.console import (
     AsJson,
-    Command,
     DataFolder,
     Quiet,
     SheetOut,
     Subset,
-    add_command,
     print_json,
     print_picture,
     printable,

@@ -50,15 +50,16 @@ def demo(
 ) -> None:
     """Open a page in the browser: drop a photo, turn its shape, look through the memory.
 
+    RUN is a run's folder, or without --write a published one.
+
     Needs the extra: pip install 'mem3d[demo]'. Nothing is fetched from elsewhere, and RUN is not
     changed. Library: mem3d.page, mem3d.browsing, mem3d.remembering.
 
     Example: mem3d-cli demo runs/first
     """
-    from mem3d.checkpoint import read_state
     from memstore.files import check_free
 
-    read_state(run / f"{which.value}.safetensors")  # gradio takes long to import: look first
+    _check_run(run, which.value, write)  # gradio takes long to import: look first
     if write is not None:
         check_free(write)
     with tempfile.TemporaryDirectory(prefix="mem3d-demo-") as folder:
@@ -72,6 +73,18 @@ def demo(
             page.remembering.close()
             if write is not None:
                 typer.echo(f"{printable(write)}: a run with what was remembered", err=True)
+
+
+def _check_run(run: Path, which: str, write: Path | None) -> None:
+    """Raise ValueError unless there is something to show, and a run if one is to be written."""
+    from mem3d.checkpoint import read_state
+    from mem3d.folders import check_run, check_trained, is_published
+
+    check_trained(run)
+    if not is_published(run):
+        read_state(run / f"{which}.safetensors")
+    elif write is not None:
+        check_run(run)  # refuses it: what is kept is a run
 
 
 def _stay_offline(folder: str) -> None:
@@ -98,14 +111,21 @@ def _check_extra() -> None:
 def _page(
     run: Path, which: str, device: str, write: Path | None, folder: Path, quiet: bool
 ) -> "DemoPage":
-    """Load the run, and make the example photos."""
-    from mem3d.checkpoint import load
+    """Load the network and its memory, and make the example photos."""
+    from mem3d.checkpoint import State, load
     from mem3d.examples import example_photos
+    from mem3d.folders import is_published
     from mem3d.memorising import usual_background
+    from mem3d.publishing import load_folder
     from mem3d.remembering import Remembering
     from mem3d_cli.demo_page import DemoPage
 
-    model, memory, state = load(run, "last" if which == "last" else "best", device)
+    state: State | None = None
+    if is_published(run):
+        model, memory, preset = load_folder(run, device)
+    else:
+        model, memory, state = load(run, "last" if which == "last" else "best", device)
+        preset = state.preset
     examples = folder / "examples"
     examples.mkdir()
 
@@ -117,7 +137,7 @@ def _page(
         model=model,
         name=run.name,
         remembering=Remembering(run, model, memory, state, write=write, device=device),
-        background=usual_background(state.preset),
+        background=usual_background(preset),
         device=device,
         folder=folder,
         examples=example_photos(run, examples),

@@ -27,6 +27,7 @@ from mem3d_cli.console import (
     set_threads,
 )
 from mem3d_cli.guard import KnownModels, guarded, learnt_by, usual
+from mem3d_cli.run_in import data_of
 from mem3d_cli.tables import evaluation_tables, pix3d_table
 
 if TYPE_CHECKING:
@@ -86,11 +87,10 @@ def evaluate(  # long: half of it are the options
     from mem3d.evaluation import score, summarise
     from mem3d.projections import projections_of
     from mem3d.reconstruction import comparison
-    from mem3d.run_log import run_data
     from memstore.sheets import save_png
 
     set_threads(threads)
-    root, listed = (data, None) if data is not None else run_data(run)
+    root, listed = data_of(run, data)
     split = split or listed
     model, memory, state = load(run, which.value, device)
     test = open_data(root, subset.value, split, quiet, views=1)

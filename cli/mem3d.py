@@ -12,7 +12,8 @@ import typer
 
 from mem3d_cli.average import average
 from mem3d_cli.blend import blend
-from mem3d_cli.console import Command, Commands, add_command, in_words
+from mem3d_cli.commands import Command, Commands, add_command
+from mem3d_cli.console import in_words
 from mem3d_cli.data import data_app
 from mem3d_cli.demo import demo
 from mem3d_cli.evaluate import evaluate

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from mem3d_cli import memories_in, memories_kept, memories_moved
-from mem3d_cli.console import Command, Commands, add_command, in_words
+from mem3d_cli.commands import Command, Commands, add_command
+from mem3d_cli.console import in_words
 from mem3d_cli.version import version_option
 from memstore import MemstoreError
 

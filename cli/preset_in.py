@@ -20,11 +20,11 @@ def chosen_preset(
         name: of a preset.
         is_random: whether the stem begins with random weights, which have to learn.
         wishes: fields of `TrainConfig`.
-        settings: of --set, see `mem3d.config.changed`.
+        settings: of --set, see `mem3d.settings.changed`.
     """
-    from mem3d.config import changed
     from mem3d.data.r2n2 import RESOLUTION
     from mem3d.presets import PRESETS
+    from mem3d.settings import changed
 
     if name not in PRESETS:
         raise ValueError(f"preset: got {name!r}, want one of {', '.join(PRESETS)}")

@@ -1,5 +1,6 @@
 """mem3d-cli publish."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -36,9 +37,11 @@ def publish(
     from memstore.files import check_free
 
     check_free(folder)
+    if repo is not None:
+        hub.check_repo(repo)  # before the work
     with whole(folder):
         publishing.publish(run, folder, which.value)
-    address = None if repo is None else hub.upload(folder, repo, private=private)
+    address = None if repo is None else _sent(folder, repo, private)
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     if not quiet:
         told = "the memory holds training shapes and their names; mind their licence"
@@ -50,3 +53,14 @@ def publish(
         typer.echo(f"{printable(folder / name)}  {size:,} bytes")
     if address is not None:
         typer.echo(f"sent: {printable(address)}")
+
+
+def _sent(folder: Path, repo: str, private: bool) -> str:
+    """Address of what was sent; an error says that the folder is there, and how to go on."""
+    from mem3d import hub
+
+    try:
+        return hub.upload(folder, repo, private=private)
+    except ValueError as error:
+        again = shlex.join(["hf", "upload", repo, str(folder), *["--private"] * private])
+        raise ValueError(f"{error}; {folder} is complete, to send it: {again}") from error

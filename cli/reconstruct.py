@@ -114,9 +114,11 @@ def reconstruct(  # long: half of it are the options
 
     Example: mem3d-cli reconstruct runs/first chair.png photos/ --out shapes
     """
+    from mem3d.folders import check_trained
     from mem3d.reconstructor import load
     from mem3d.shape_files import write
 
+    check_trained(run)
     wanted, found = parsed_box(box), found_photos(photos, quiet)
     if len(found.photos) > 1 and (wanted or (mask is not None and not mask.is_dir())):
         raise ValueError(f"photos: got {len(found.photos)}, want one for a box or a mask file")

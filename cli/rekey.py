@@ -21,6 +21,7 @@ from mem3d_cli.console import (
     set_threads,
 )
 from mem3d_cli.memorise import SplitFile, whole
+from mem3d_cli.run_in import data_of
 
 if TYPE_CHECKING:
     from mem3d.data.shapes import Shapes
@@ -59,7 +60,7 @@ def rekey(
     from mem3d.rekeying import agreement, compared
     from mem3d.rekeying import rekey as put_in
     from mem3d.run_copy import REKEYED, copy_run
-    from mem3d.run_log import run_data, run_extras
+    from mem3d.run_log import run_extras
     from memstore.files import check_free
 
     if (out is not None) == dry_run:
@@ -67,7 +68,7 @@ def rekey(
     if out is not None:
         check_free(out)
     set_threads(threads)
-    root, listed = (data, split) if data is not None else run_data(run)
+    root, listed = data_of(run, data)
     places = [(root, split or listed), *([] if data is not None else run_extras(run))]
     with whole(out or run):
         model, memory, state = load(run, which.value, device)

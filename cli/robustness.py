@@ -23,6 +23,7 @@ from mem3d_cli.console import (
     set_threads,
 )
 from mem3d_cli.guard import Known, KnownModels, guarded, learnt_by, usual
+from mem3d_cli.run_in import data_of
 from mem3d_cli.tables import robustness_tables
 
 if TYPE_CHECKING:
@@ -73,13 +74,12 @@ def robustness(  # long: half of it are the options
     Example: mem3d-cli robustness runs/first lstm=runs/a,runs/b --backgrounds photos --out curves
     """
     from mem3d.robustness import PLAIN, draw, hiding, pictures, report
-    from mem3d.run_log import run_data
     from memstore.files import write_atomic
 
     set_threads(threads)
     wanted, named = _shares(shares), _labelled(runs, label or [])
     folders = [run for group in named.values() for run in group]
-    root, listed = (data, None) if data is not None else run_data(folders[0])
+    root, listed = data_of(folders[0], data)
     photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
     test = open_data(root, subset.value, split or listed, quiet, views=1)
     test, guards = _unknown(test, folders, which, known or usual(subset))
@@ -105,10 +105,12 @@ def _unknown(
     """The models that none of the runs knows, to show them all, and what each knew of the set."""
     from mem3d.checkpoint import read_state
     from mem3d.data.selection import Selection
+    from mem3d.folders import check_run
     from memstore import Memory
 
     guards, unknown = {}, {test.source(i) for i in range(len(test))}
     for run in folders:
+        check_run(run)
         state = read_state(run / f"{which.value}.safetensors")
         with Memory.open(run / "memory", mode="r", at=state.snapshot) as memory:
             left, guards[str(run)] = guarded(memory, test, learnt_by(run), known)

@@ -108,9 +108,11 @@ def study(  # long: half of it are the options
     from mem3d.study import Study, parts
     from mem3d.study_table import write_table
     from mem3d.study_work import work
+    from mem3d.weights import check_device
     from mem3d_cli.tables import study_table
 
     set_threads(threads)
+    check_device(device)  # before the data are read
     keep_freed_memory()
     names, shares = _names(only), _shares(hide)
     is_random = stem == "none"

@@ -148,6 +148,7 @@ def train(  # long: half of it are the options
     from mem3d.run import check_folder
     from mem3d.training import STOPPED
     from mem3d.training import train as train_network
+    from mem3d.weights import check_device
 
     if data is not None and run.resolve() == data.resolve():
         raise ValueError(f"{run}: got the data's own folder, want a new one for the run")
@@ -162,6 +163,7 @@ def train(  # long: half of it are the options
     }
     chosen = chosen_preset(preset, is_random, wishes, change or [])
     with resumable(run), joined(device) as (replicas, own_device):
+        check_device(own_device)  # before the data are read
         quiet = quiet or not replicas.is_first
         with nullcontext() if replicas.is_first else redirect_stderr(io.StringIO()):
             photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from mem3d import checkpoint
+from mem3d.folders import check_run
 from mem3d.model import Mem3D
 from mem3d.run import BEST
 from mem3d.run_copy import Record, copy_run
@@ -92,4 +93,8 @@ def _is_averaged(value: torch.Tensor) -> bool:
 
 
 def _file(path: Path) -> Path:
-    return path / BEST if path.is_dir() else path
+    """A checkpoint's file, of a run its best."""
+    if path.is_file():
+        return path
+    check_run(path)
+    return path / BEST

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mem3d.config import Preset
+from mem3d.folders import check_run
 from mem3d.model import Mem3D
 from mem3d.weights import check_device, check_fit, filled, opened, tensors_of
 from memstore import Memory
@@ -169,9 +170,10 @@ def load(
         checkpoint's state.
 
     Raises:
-        ValueError: the folder holds no readable checkpoint.
+        ValueError: there is no folder, a published one, or one without a readable checkpoint.
         memstore.MemstoreError: the memory is missing or lacks the snapshot.
     """
+    check_run(run)
     device = check_device(device)
     path = Path(run) / f"{which}.safetensors"
     with opened(path, _WANT) as file:  # once: training may rename another one into place

@@ -1,10 +1,5 @@
-"""What a model is, how it is trained, and the two with their memory as a preset.
+"""What a model is, how it is trained, and the two with their memory as a preset."""
 
-Over 250 lines, as each setting is checked beside where it is declared.
-"""
-
-import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any, Literal, get_args
@@ -182,7 +177,7 @@ class TrainConfig:
             raise ValueError(f"variants: got {self.variants}, want 0 while the stem learns")
 
 
-def _rebuilt_model(fields: dict[str, Any]) -> ModelConfig:
+def rebuilt_model(fields: dict[str, Any]) -> ModelConfig:
     """From a plain dict; ValueError if a field is unknown or of another type."""
     try:
         for name in ("head", "decoder"):
@@ -223,7 +218,7 @@ class Preset:
             ValueError: a field is unknown, missing or out of range.
         """
         try:
-            model, train = _rebuilt_model(dict(fields["model"])), dict(fields["train"])
+            model, train = rebuilt_model(dict(fields["model"])), dict(fields["train"])
             train["halve_at"] = tuple(train["halve_at"])
             if "augmentation" in train:  # else from before there was a choice: the default
                 train["augmentation"] = Augmentation.from_dict(dict(train["augmentation"]))
@@ -234,36 +229,3 @@ class Preset:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"preset: got {error}, want the fields of Preset") from error
-
-
-def changed(preset: Preset, settings: Iterable[str]) -> Preset:
-    """A preset with single settings changed.
-
-    Args:
-        preset: to begin with.
-        settings: "model.shape_encoder=mean", "train.halve_at=[0.5,0.75]": the path of a field and
-            its value, as JSON (true, false) or, for words, as they are. A model's new sizes go into
-            its memory's settings by themselves.
-
-    Raises:
-        ValueError: a path that leads to no field, or a value that does not fit.
-    """
-    fields = preset.to_dict()
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        *parts, name = path.strip().split(".")
-        inside: Any = fields
-        for part in parts:
-            inside = inside.get(part) if isinstance(inside, dict) else None
-        known = inside if isinstance(inside, dict) else {}
-        if not equals or name not in known or isinstance(known[name], dict):
-            raise ValueError(f"setting: got {setting!r}, want a field of the preset, =, a value")
-        try:
-            inside[name] = json.loads(text)
-        except json.JSONDecodeError:
-            inside[name] = text
-    model, memory = _rebuilt_model(dict(fields["model"])), fields["memory"]
-    for name, size in (("key_dim", model.feature_dim), ("resolution", model.resolution)):
-        if memory[name] == getattr(preset.memory, name):  # another one is for Preset to refuse
-            memory[name] = size
-    return Preset.from_dict(fields)

@@ -1,6 +1,8 @@
 """Images to features: the first blocks of a ResNet-50, then three convolutions."""
 
+import sys
 from collections import OrderedDict
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import URLError
@@ -131,7 +133,10 @@ def load_stem(stem: nn.Module, source: str | Path) -> None:
         return
     if source == "imagenet":
         try:
-            state = ResNet50_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
+            with redirect_stdout(sys.stderr):  # torch tells of a download there
+                state = ResNet50_Weights.IMAGENET1K_V1.get_state_dict(
+                    progress=False, check_hash=True
+                )
         except (URLError, OSError, RuntimeError) as error:
             raise ValueError(
                 f"stem imagenet: got no download ({error}), want a network; or fetch torchvision's "

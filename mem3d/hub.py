@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from mem3d.publishing import CARD, FILES, PICTURE
+from mem3d.folders import FILES
+from mem3d.publishing import CARD, PICTURE
 
 _NEEDED = 'got no huggingface_hub, want it installed: pip install "mem3d[hub]"'
 
@@ -27,6 +28,20 @@ def download(repo: str, revision: str | None = None) -> Path:
     return Path(folder)
 
 
+def check_repo(repo: str) -> None:
+    """Raise ValueError unless `repo` reads owner/name and huggingface_hub is installed."""
+    _hub(repo)
+    from huggingface_hub import utils
+
+    names: Any = utils  # which does not export it in the open
+    try:
+        names.validate_repo_id(repo)
+    except _refusals() as error:
+        raise ValueError(f"repo: got {repo!r} ({_line(error)}), want owner/name") from error
+    if "/" not in repo:
+        raise ValueError(f"repo: got {repo!r}, want owner/name")
+
+
 def upload(folder: Path, repo: str, *, private: bool = False) -> str:
     """Send a published folder to a repository, made if it is not there.
 
@@ -34,8 +49,9 @@ def upload(folder: Path, repo: str, *, private: bool = False) -> str:
         Address of the commit.
 
     Raises:
-        ValueError: huggingface_hub is not installed, or the hub refuses.
+        ValueError: huggingface_hub is not installed, the name is none, or the hub refuses.
     """
+    check_repo(repo)
     hub = _hub(repo)
     try:
         api = hub.HfApi(library_name="mem3d")

@@ -21,13 +21,13 @@ from safetensors.torch import save_file
 from mem3d import checkpoint
 from mem3d.checkpoint import Which
 from mem3d.config import Preset
+from mem3d.folders import CONFIG, MEMORY, WEIGHTS
 from mem3d.model import Mem3D
 from mem3d.model_card import Card, card_of_run, card_text
 from mem3d.weights import check_device, filled, opened
 from memstore import Memory, export, import_memory
 from memstore.files import made_beside, open_regular
 
-CONFIG, WEIGHTS, MEMORY = FILES = ("config.json", "model.safetensors", "memory.safetensors")
 CARD, PICTURE = "README.md", "validation.png"
 FORMAT = 1
 _MAX_CONFIG = 2**20  # bytes of config.json; ours has about 3,000
@@ -88,11 +88,6 @@ def save_folder(
             (beside / PICTURE).write_bytes(card.picture.read_bytes())
         (beside / CARD).write_text(card_text(preset, len(memory), card))
         (beside / CONFIG).write_text(json.dumps(facts, indent=2, allow_nan=False))
-
-
-def is_published(folder: str | Path) -> bool:
-    """Whether a folder looks like a published one."""
-    return all((Path(folder) / name).is_file() for name in FILES)
 
 
 def load_folder(folder: str | Path, device: str = "cpu") -> tuple[Mem3D, Memory, Preset]:

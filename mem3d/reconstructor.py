@@ -16,6 +16,7 @@ from mem3d.data.framing import Background, Framed, frame_photo
 from mem3d.data.photos import as_photo
 from mem3d.data.transforms import Box
 from mem3d.evaluation import FIXED_THRESHOLD
+from mem3d.folders import check_trained, is_published
 from mem3d.model import Mem3D
 from mem3d.projections import projections_of
 from mem3d.reconstruction import Reconstruction, reconstruct
@@ -222,10 +223,11 @@ def load(path: str | Path, which: Which = "best", device: str = "cpu") -> Recons
         device: where the weights go.
 
     Raises:
-        ValueError: the folder holds neither.
+        ValueError: there is no folder, or it holds neither.
         memstore.MemstoreError: the memory is missing or damaged.
     """
-    if publishing.is_published(path):
+    check_trained(path)
+    if is_published(path):
         return Reconstructor(*publishing.load_folder(path, device))
     model, memory, state = checkpoint.load(path, which, device)
     return Reconstructor(model, memory, state.preset)

@@ -17,6 +17,7 @@ from mem3d.config import Preset
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.shapes import Shapes
 from mem3d.encoder import load_stem
+from mem3d.folders import check_run
 from mem3d.model import Mem3D
 from mem3d.pace import Pace
 from mem3d.replicas import ALONE, Replicas, share_norms
@@ -137,6 +138,7 @@ def _network(
     model = Mem3D(job.preset.model)
     load_stem(model.encoder.stem, stem)
     if weights is not None:
+        check_run(weights)
         checkpoint.load_weights(weights / BEST, model)
     if train.freeze_stem:
         model.encoder.freeze_stem()

@@ -11,6 +11,7 @@ import torch
 
 from mem3d import machine
 from mem3d.data.joined import roots
+from mem3d.folders import check_run
 from mem3d.run import Job
 from memstore.files import write_atomic
 
@@ -111,10 +112,10 @@ def run_data(run: str | Path) -> tuple[Path, Path | None]:
     Raises:
         ValueError: there is none to read.
     """
+    check_run(run)
     path = Path(run) / "run.json"
     if not path.is_file():
-        got = f"{path}: got no file, want" if Path(run).is_dir() else f"{run}: got no folder, want"
-        raise ValueError(f"{got} a run's, as training makes it; of a published one, name the data")
+        raise ValueError(f"{path}: got no file, want a run's; or name the data (--data)")
     try:
         described = json.loads(path.read_text())
         split = described["split"]

@@ -83,6 +83,10 @@ def check_device(device: str) -> str:
         ValueError: it cannot.
     """
     try:
+        torch.device(device)
+    except RuntimeError:  # its message lists twenty kinds of device
+        raise ValueError(f"device: got {device!r}, want cpu or cuda") from None
+    try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:  # torch raises both
         reason = str(error).splitlines()[0]

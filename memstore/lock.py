@@ -29,7 +29,7 @@ class WriterLock:
             self.close()
             raise LockedError(
                 f"{path.parent}: process {pid or '?'} on {host or '?'} has it open to write; "
-                "close it there, or open with mode 'r'"
+                "close it there, or only read it (memstore inspect, or mode 'r')"
             ) from error
         with suppress(OSError):  # a full disk takes the text, not the lock
             os.ftruncate(self._file, 0)

@@ -103,6 +103,7 @@ class Npz:
         if len(set(names)) < len(names):
             raise FormatError(f"directory: got members {names[:8]}, want distinct names")
         self._zip = opened
+        self.names = [name.removesuffix(".npy") for name in names]
         self.heads = {}
         for name in (*Rows._fields, FACTS):
             if f"{name}.npy" in names:

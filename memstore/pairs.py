@@ -17,6 +17,7 @@ from memstore.tables import Archive, read_array
 Progress = Callable[[int, int], object]  # told what is done and what there is in all
 
 _BATCH = 256  # pairs written at once
+_MOST_NAMES, _LONGEST_NAME = 8, 40  # of a foreign file's arrays, in an error
 
 
 class Pairs(NamedTuple):
@@ -36,7 +37,8 @@ def read_pairs(archive: Archive) -> Pairs:
     """
     heads = archive.heads
     if missing := {"keys", "values"} - set(heads):
-        raise FormatError(f"got arrays {sorted(heads)[:8]}, want also {sorted(missing)}")
+        names = [name[:_LONGEST_NAME] for name in sorted(archive.names)[:_MOST_NAMES]]
+        raise FormatError(f"got arrays {names}, want also {sorted(missing)}")
     keys, grids = heads["keys"], heads["values"]
     if keys.dtype.kind != "f" or len(keys.shape) != 2:
         raise FormatError(f"keys: got {keys.dtype} {keys.shape}, want floats (n, C)")

@@ -41,7 +41,8 @@ class Past:
             if self._repo.lookup_snapshot(at).parent_id is not None:  # else: no arrays yet
                 return at
         raise SnapshotError(
-            f"{self._path}: no snapshot or tag {at!r}; history() and tags() list them"
+            f"{self._path}: no snapshot or tag {at!r}; memstore history, or history() and tags(), "
+            "list them"
         )
 
     def of(self, snapshot: str) -> list[Commit]:
@@ -91,7 +92,9 @@ class Past:
     def untag(self, name: str) -> None:
         """Take a tag away."""
         if name not in self.tags():
-            raise SnapshotError(f"{self._path}: no tag {name!r}; tags() lists them")
+            raise SnapshotError(
+                f"{self._path}: no tag {name!r}; memstore history, or tags(), lists them"
+            )
         with writing(self._path):
             self._repo.delete_tag(name)
 

@@ -118,7 +118,8 @@ class Repository:
     def __init__(self, path: Path, writable: bool, at: str | None = None) -> None:
         self.path = path
         if not path.exists():
-            raise PathMissingError(f"{path}: nothing there; Memory.create makes a memory")
+            want = "the folder of a memory, as training, memstore import or Memory.create makes it"
+            raise PathMissingError(f"{path}: nothing there, want {want}")
         if not ((path / "refs").is_dir() and (path / "snapshots").is_dir()):
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
         self._lock: WriterLock | None = None

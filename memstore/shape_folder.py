@@ -133,6 +133,11 @@ def _read_features(path: Path, names: list[str], max_bytes: int) -> NDArray[np.f
     rows = []
     for name in names:
         file = (path / name).with_suffix(".npy")
+        if not file.exists():
+            raise FormatError(
+                f"{path}: got no {FEATURES} and no {file.name} beside {name}, want one row of "
+                f"{FEATURES} (n, C) per binvox file, or an .npy file beside each"
+            )
         row = read_npy(file, max_bytes // len(names))
         with reading(file):
             rows.append(_floats(row.reshape(1, -1) if row.ndim < 2 else row))

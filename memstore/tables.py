@@ -58,8 +58,13 @@ class Archive(Protocol):
     """Named arrays in a file that is open to be read; nothing is read before it is asked for."""
 
     @property
-    def heads(self) -> dict[str, Head]:
+    def names(self) -> list[str]:
         """Of all its arrays."""
+        ...
+
+    @property
+    def heads(self) -> dict[str, Head]:
+        """Of its arrays that mean something to us."""
         ...
 
     @property

@@ -61,8 +61,9 @@ class Tensors:
 
     def __init__(self, opened: Any) -> None:
         self._file = opened
+        self.names: list[str] = list(opened.keys())
         self.heads = {}
-        for name in set(Rows._fields) & set(opened.keys()):
+        for name in set(Rows._fields) & set(self.names):
             tensor = opened.get_slice(name)
             if tensor.get_dtype() not in _DTYPES:
                 raise FormatError(f"{name}: got {tensor.get_dtype()}, want one of {[*_DTYPES]}")

@@ -68,14 +68,16 @@ def open_zarr(path: Path) -> Iterator["ZarrFolder"]:
             if file.stat().st_size > _MAX_METADATA:
                 raise FormatError(f"{file.name}: got {file.stat().st_size} bytes, want less")
         files = _count_files(path)
-        yield ZarrFolder(zarr.open_group(LocalStore(path, read_only=True), mode="r"), files)
+        names = [folder.name for folder in folders[1:]]
+        yield ZarrFolder(zarr.open_group(LocalStore(path, read_only=True), mode="r"), names, files)
 
 
 class ZarrFolder:
     """The arrays of a folder that mean something to us, as `tables.Archive`."""
 
-    def __init__(self, group: "zarr.Group", files: int) -> None:
+    def __init__(self, group: "zarr.Group", names: list[str], files: int) -> None:
         self._files = files
+        self.names = names
         self._arrays: dict[str, Any] = {name: group[name] for name in Rows._fields if name in group}
         self.heads = {name: _head(name, array) for name, array in self._arrays.items()}
         attributes = group.attrs.asdict()

@@ -4,6 +4,7 @@ import re
 import shlex
 
 import pytest
+from typer.testing import CliRunner
 
 import mem3d
 import memstore
@@ -79,6 +80,17 @@ def test_every_command_explains_itself(words):
     assert example.startswith(f"{words} ")
     check_call(example)
     assert [one.name for one in command.parameters if not one.help] == []
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_is_shown_as_it_is_written(words):
+    """Brackets too: rich would take [demo] in mem3d[demo] for markup."""
+    program, *rest = words.split()
+    shown = CliRunner().invoke(PROGRAMS[program], [*rest, "--help"], env={"COLUMNS": "1000"})
+    told = "".join(shown.output.split())
+    command = COMMANDS[words]
+    for text in (command.help, *(one.help for one in command.parameters)):
+        assert "".join(text.split()) in told
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=place_of)

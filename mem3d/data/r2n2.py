@@ -100,7 +100,10 @@ class R2N2:
         if split is None and (root / "split.json").exists():
             split = root / "split.json"
         if split is None and subset is not None:
-            raise ValueError(f"{root}: got no split.json, want one to choose subset {subset!r}")
+            raise ValueError(
+                f"{root}: got no split.json, want one to choose subset {subset!r}; make one: "
+                f"mem3d-cli data split {root} --out {root / 'split.json'}"
+            )
         listed = models_on_disk(root) if split is None else read_split(split, subset)
         found = [_find(root, entry) for entry in keep_categories(listed, categories)]
         return cls(

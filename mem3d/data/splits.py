@@ -98,8 +98,11 @@ def read_json(path: Path, most: int = MAX_BYTES) -> Any:
             data = file.read(min(size, most + 1))
         if len(data) <= most:
             return json.loads(data)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: got nothing there, want a JSON file") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: got no readable JSON ({error})") from error
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise ValueError(f"{path}: got no readable JSON ({reason})") from error
     raise ValueError(f"{path}: got over {most} bytes, want at most so many")
 
 

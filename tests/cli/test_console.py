@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+from typing import Annotated
 
 import pytest
 import typer
 from rich.table import Table
 from typer.testing import CliRunner
 
-from mem3d_cli.console import Commands, add_command, in_words, print_table
+from mem3d_cli.commands import Commands, add_command
+from mem3d_cli.console import in_words, print_table
 from mem3d_cli.mem3d import app as mem3d_app
 from mem3d_cli.preset_in import chosen_preset
 
@@ -117,6 +119,17 @@ def test_paragraphs_of_help_flow():
     shown = CliRunner().invoke(app, ["first", "--help"]).output
     assert "One line and another." in shown and "Example: first" in shown
     assert CliRunner().invoke(app, ["other"]).exit_code == 0
+
+
+def test_brackets_in_help_are_shown():
+    app = typer.Typer()
+
+    def command(option: Annotated[str, typer.Option(help="Of a[b], [/c] or [0, 1].")] = "") -> None:
+        """Wants mem3d[demo]."""
+
+    add_command(app, command)
+    shown = CliRunner().invoke(app, ["--help"]).output
+    assert "Wants mem3d[demo]." in shown and "Of a[b], [/c] or [0, 1]." in shown
 
 
 def test_tables_in_pipes_are_not_cut(capsys, monkeypatch):

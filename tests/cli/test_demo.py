@@ -3,8 +3,12 @@
 import pytest
 from typer.testing import CliRunner
 
+from mem3d.page import show
+from mem3d.publishing import publish
+from mem3d_cli.demo import _page
 from mem3d_cli.mem3d import app
 from memstore import ExtraMissingError, PathExistsError
+from tests.made_up import blob
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +33,32 @@ def test_without_the_extra_the_pip_command_is_told(trained, monkeypatch):
 def test_a_run_is_not_written_over(trained):
     done = call(trained[0], "--write", trained[0])
     assert isinstance(done.exception, PathExistsError)
+
+
+@pytest.fixture(scope="module")
+def published(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "published"
+    publish(trained[0], folder)
+    return folder
+
+
+def test_a_published_folder_is_shown(published, trained, tmp_path):
+    pytest.importorskip("gradio")
+    page = _page(published, "best", "cpu", None, tmp_path, quiet=True)
+    try:
+        memory = page.remembering.memory(None)
+        assert (page.name, memory.sources) == ("published", trained[2].sources)
+        shown = show(page.model, memory, page.examples[0])
+        own, told = page.remembering.remember(None, shown, blob(9), "mine")
+        assert told.source == "mine" and "mine" in own.sources
+    finally:
+        page.remembering.close()
+
+
+def test_a_published_folder_is_not_written_on(published, tmp_path):
+    done = call(published, "--write", tmp_path / "out")
+    want = "got a published folder, want the run that it was made from"
+    assert str(done.exception) == f"{published}: {want}"
 
 
 def test_what_is_no_run_is_told_before_the_extra_is_loaded(tmp_path, monkeypatch):

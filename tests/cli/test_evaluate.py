@@ -56,7 +56,7 @@ def printed(*arguments):
 
 @pytest.mark.parametrize("command", ["evaluate", "robustness"])
 def test_what_is_no_run_is_told_in_plain_words(command, tmp_path):
-    for folder, told in ((tmp_path / "none", "no folder"), (tmp_path, "no file")):
+    for folder, told in ((tmp_path / "none", "nothing there"), (tmp_path, "no file")):
         error = call(command, folder).exception
         assert isinstance(error, ValueError)
         assert f"got {told}, want a run's" in str(error)
@@ -131,6 +131,17 @@ def test_what_was_learnt_and_cannot_be_told_is_said(run, data, tmp_path):
     assert "cannot be told" in done.stderr
     assert json.loads(done.stdout)["known"]["learnt_known"] is False
     assert "cannot be told" not in call("evaluate", run, "--quiet").stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "blend", "rekey", "robustness"])
+def test_data_that_have_moved_are_to_be_named(command, run, tmp_path):
+    moved = shutil.copytree(run, tmp_path / "run")
+    described = json.loads((moved / "run.json").read_text())
+    (moved / "run.json").write_text(json.dumps(described | {"data": str(tmp_path / "gone")}))
+    dry = ["--dry-run"] * (command in ("blend", "rekey"))
+    error = str(call(command, moved, *dry).exception)
+    want = "got nothing there, where the run's data were; name them (--data)"
+    assert error == f"{tmp_path / 'gone'}: {want}"
 
 
 def test_pix3d_without_the_runs_data(run, pix3d, tmp_path):

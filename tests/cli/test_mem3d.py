@@ -81,6 +81,7 @@ def test_data_is_made_and_shown(tmp_path):
     [
         (["train", "RUN", "--data", "absent"], "absent"),
         (["train", "RUN", "--data", "DATA", "--preset", "huge"], "preset"),
+        (["train", "RUN", "--data", "absent", "--device", "gpu"], "'gpu', want cpu or cuda"),
         (
             # float32, as some processors add a line on bfloat16
             [
@@ -95,8 +96,10 @@ def test_data_is_made_and_shown(tmp_path):
             ],
             "stem",
         ),
-        (["evaluate", "absent"], "absent: got no folder, want a run's"),
-        (["reconstruct", "absent", "photo.png"], "best.safetensors"),
+        (["evaluate", "absent"], "absent: got nothing there, want a run's folder"),
+        (["reconstruct", "absent", "photo.png"], "absent: got nothing there, want a run's"),
+        (["reconstruct", __file__, "absent"], "test_mem3d.py: got a file, want a run's folder"),
+        (["memorise", __file__, "--data", "DATA", "--out", "RUN"], "got a file, want a run's"),
         (["data", "show", "absent"], "nothing there"),
         (["data", "show", "\x1b[31mabsent"], r"\x1b[31mabsent: got"),
     ],

@@ -230,6 +230,26 @@ def test_version_and_help():
     assert "Example" in runner.invoke(app, ["inspect", "--help"]).stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("inspect absent", "memstore import or Memory.create"),
+        ("inspect PATH --at none", "memstore history, or history() and tags(), list them"),
+        ("tag PATH none --delete", "memstore history, or tags(), lists them"),
+    ],
+)
+def test_errors_name_commands_beside_python_names(words, told, path):
+    result = runner.invoke(app, [word.replace("PATH", str(path)) for word in words.split()])
+    assert told in str(result.exception)
+
+
+def test_a_memory_that_is_written_can_be_inspected(path):
+    with Memory.open(path, "r+"):
+        locked = runner.invoke(app, ["tag", str(path), "mine"])
+        assert "memstore inspect, or mode 'r'" in str(locked.exception)
+        run("inspect", path)
+
+
 def test_errors_are_one_line_and_status_1(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["memstore", "inspect", str(tmp_path / "nothing")])
     with pytest.raises(SystemExit) as stopped:

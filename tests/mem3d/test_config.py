@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from mem3d.config import ModelConfig, Preset, TrainConfig, changed
+from mem3d.config import ModelConfig, Preset, TrainConfig
 from mem3d.presets import PAPER, PRESETS, SMALL
 
 
@@ -126,42 +126,3 @@ def test_damaged_augmentation_is_refused(damage):
 def test_settings_cannot_be_changed_by_accident():
     with pytest.raises(FrozenInstanceError):
         PAPER.train.epochs = 3
-
-
-def test_single_settings_are_changed():
-    got = changed(
-        SMALL,
-        [
-            "model.shape_encoder=mean",
-            "train.halve_at=[0.5]",
-            "train.augmentation.hides=0",
-            "model.image_size=64",
-        ],
-    )
-    assert got.model.shape_encoder == "mean" and got.train.halve_at == (0.5,)
-    assert got.train.augmentation.hides == 0
-    assert got.memory.key_dim == got.model.feature_dim == 512
-    assert changed(SMALL, []) == SMALL
-
-
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "model.shapes=3",
-        "epochs=3",
-        "train.epochs",
-        "train.epochs.x=3",
-        "model.refiner=wide",
-        "memory=3",
-        "model.head=3",
-        "train.epochs=0",
-        "train.exclude_self=False",
-        "model.lift=no",
-        "model.fuse=1",
-        "memory.resolution=64",
-        "memory.key_dim=7",
-    ],
-)
-def test_settings_that_lead_nowhere_are_refused(setting):
-    with pytest.raises(ValueError, match="got"):
-        changed(SMALL, [setting])

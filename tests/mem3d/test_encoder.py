@@ -78,6 +78,18 @@ def test_a_failed_download_says_what_to_do(monkeypatch):
         load_stem(build_stem(), "imagenet")
 
 
+def test_a_download_is_told_of_on_stderr(monkeypatch, capsys):
+    """Stdout may be a command's JSON."""
+
+    def fetch(*args, **kwargs):
+        print("Downloading")  # as torch.hub does
+        return {**build_stem().state_dict(), "fc.weight": torch.zeros(1)}
+
+    monkeypatch.setattr("torchvision.models.ResNet50_Weights.get_state_dict", fetch)
+    load_stem(build_stem(), "imagenet")
+    assert capsys.readouterr() == ("", "Downloading\n")
+
+
 def test_the_real_stem_loads(real_data):
     [path] = (real_data / "resnet50_v1").glob("*.safetensors")
     stem = build_stem()

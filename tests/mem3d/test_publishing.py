@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 
 import mem3d
 from mem3d import checkpoint, hub
+from mem3d.folders import FILES
 from mem3d.model import Mem3D
 from mem3d.presets import TINY
-from mem3d.publishing import FILES, load_folder, publish
+from mem3d.publishing import load_folder, publish
 from memstore import Memory, MemstoreError, import_memory
 from tests.made_up import blob, picture
 

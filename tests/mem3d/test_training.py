@@ -17,7 +17,6 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from mem3d import checkpoint, run_page
-from mem3d.config import changed
 from mem3d.data.backgrounds import Backgrounds
 from mem3d.data.joined import Joined
 from mem3d.data.r2n2 import R2N2
@@ -30,6 +29,7 @@ from mem3d.presets import TINY
 from mem3d.rekeying import staleness
 from mem3d.run import Job, Run, check_folder
 from mem3d.run_log import read_log, run_data, run_extras
+from mem3d.settings import changed
 from mem3d.stem_cache import StemCache
 from mem3d.step import DivergedError, train_step
 from mem3d.training import train

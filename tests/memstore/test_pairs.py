@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import zarr
 from numpy.testing import assert_array_equal
 from safetensors.numpy import save_file
 
@@ -79,9 +80,15 @@ def test_what_is_no_pair_is_named(change, match, tmp_path):
 
 
 def test_a_missing_array_is_named(tmp_path):
-    np.savez(tmp_path / "a.npz", keys=FEATURES, grids=GRIDS)
-    with pytest.raises(FormatError, match=r"got arrays \['keys'\], want also \['values'\]"):
-        import_memory(tmp_path / "a.npz")
+    found = {"keys": FEATURES, "grids": GRIDS}
+    np.savez(tmp_path / "a.npz", **found)
+    save_file(found, tmp_path / "a.safetensors")
+    for name, array in found.items():
+        zarr.open_group(tmp_path / "a.zarr").create_array(name, data=array, compressors=None)
+    for kind in ("npz", "safetensors", "zarr"):
+        want = r"got arrays \['grids', 'keys'\], want also \['values'\]"
+        with pytest.raises(FormatError, match=want):
+            import_memory(tmp_path / f"a.{kind}")
 
 
 def test_rules_are_checked(tmp_path):

@@ -167,6 +167,13 @@ def test_a_small_set_and_a_short_check_leave_no_note(root, monkeypatch):
     assert not (root / ".checked.json").exists()
 
 
+def test_a_folder_without_a_split_says_how_to_make_one(tmp_path):
+    (tmp_path / "ShapeNetRendering").mkdir()
+    with pytest.raises(ValueError) as told:
+        R2N2.open(tmp_path, "train")
+    assert f"mem3d-cli data split {tmp_path} --out {tmp_path}/split.json" in str(told.value)
+
+
 def test_the_list_of_shapenet_with_few_folders(real_data, tmp_path):
     """Counts of Pix2Vox's split; the models that are there come first and last in its lists."""
     split = real_data / "splits" / "pix2vox_ShapeNet.json"

@@ -26,6 +26,15 @@ def test_subsets_in_the_order_of_the_file(split):
     assert [entry.model for entry in read_split(path, "train")] == ["a", "b"]
 
 
+def test_files_that_cannot_be_read_are_told_without_a_number(tmp_path):
+    with pytest.raises(ValueError) as told:
+        read_split(tmp_path / "absent.json")
+    assert str(told.value) == f"{tmp_path}/absent.json: got nothing there, want a JSON file"
+    with pytest.raises(ValueError, match=r"a\.json: got no readable JSON \(Not a directory\)"):
+        (tmp_path / "file").touch()
+        read_split(tmp_path / "file" / "a.json")
+
+
 def test_known_synsets_have_one_name_whatever_the_file_says(split):
     names = {entry.category for entry in read_split(split([CHAIRS, BEDS]))}
     assert names == {"chair", "bed"}

@@ -1,0 +1,60 @@
+"""How both programs' commands are added: their help, their arguments' names, their interrupts."""
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class Commands(TyperGroup):
+    """All commands of a program; Ctrl-C ends each with a line and exit status 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Typer itself would swallow the interrupt without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo(f"{self.name}: stopped", err=True)
+            raise typer.Exit(130) from None
+
+
+class Worded(TyperCommand):
+    """A command whose help is shown as it is written, its arguments in capitals."""
+
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        super().__init__(*args, **fields)
+        for parameter in self.params:
+            if parameter.param_type_name == "argument" and parameter.name is not None:
+                parameter.metavar = parameter.name.upper()
+        one: Any
+        for one in (self, *self.params):
+            if self.rich_markup_mode == "rich" and getattr(one, "help", None):
+                one.help = _BRACKETS.sub(r"\\\1", one.help)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Words of the usage line. Typer's braces look like a template that was not filled in."""
+        return [
+            piece.strip("{}").replace("}...", "...") for piece in super().collect_usage_pieces(ctx)
+        ]
+
+
+# What rich would take for a tag of markup, and swallow: [demo] in mem3d[demo]. As
+# rich.markup.escape has it, which would load rich for commands that print no help.
+_BRACKETS = re.compile(r"(\[[a-z#/@][^\[]*?\])")
+
+Command = Callable[..., None]  # a function whose parameters say what a command takes
+
+
+def add_command(
+    app: typer.Typer,
+    command: Command,
+    name: str | None = None,
+    panel: str | None = None,
+) -> None:
+    """Add a command; its docstring is its help, each paragraph on as wide lines as there are."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    told = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(name, cls=Worded, help=told, rich_help_panel=panel)(command)

@@ -1,0 +1,78 @@
+"""Ctrl-C while a program starts, runs and ends: no traceback at any moment."""
+
+import signal
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ENTRIES = {"mem3d-cli": "mem3d", "memstore": "memstore"}
+# A process that gets an interrupt of its own when a module is looked for.
+AT_IMPORT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # else ignored in a shell's background
+
+class Interrupting:
+    @staticmethod
+    def find_spec(name, *_):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting)
+"""
+AT_EXIT = """
+import atexit, os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+"""
+
+
+def started(program, before, *arguments):
+    """A program as its script starts it, in a process that something was done in before."""
+    entry = ENTRIES[program]
+    code = f"{before}\nfrom mem3d_cli.entry import {entry}\n{entry}()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("program", ENTRIES)
+@pytest.mark.parametrize("name", ["typer", "mem3d_cli.console", "rich.console"])
+def test_ctrl_c_during_an_import(program, name):
+    ended = started(program, AT_IMPORT.format(name=name), "--help")
+    assert ended.returncode in (-signal.SIGINT, 130)
+    assert (ended.stdout, ended.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("program", ENTRIES)
+def test_ctrl_c_at_the_end(program):
+    ended = started(program, AT_EXIT, "--version")
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
+
+
+def test_ctrl_c_in_a_command_is_told():
+    ended = started("mem3d-cli", AT_IMPORT.format(name="mem3d.data.opening"), "data", "show", "x")
+    assert (ended.returncode, ended.stderr) == (130, "mem3d-cli: stopped\n")
+
+
+def test_an_interrupt_that_is_ignored_stays_so():
+    ignoring = AT_IMPORT.format(name="typer").replace("signal.default_int_handler", "1")
+    ended = started("memstore", ignoring, "--version")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_importing_the_commands_leaves_signals_alone():
+    code = "import signal; before = signal.getsignal(signal.SIGINT)\n"
+    code += "import mem3d_cli.entry, mem3d_cli.mem3d, mem3d_cli.memstore\n"
+    code += "assert signal.getsignal(signal.SIGINT) is before"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_scripts_are_these_entries():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    for script, entry in project["scripts"].items():
+        module, _, name = entry.partition(":")
+        assert name == ENTRIES[script] and callable(getattr(import_module(module), name))
