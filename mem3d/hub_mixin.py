@@ -13,6 +13,7 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 
 from mem3d import publishing
 from mem3d.config import Preset
+from mem3d.folders import CONFIG, FILES
 from mem3d.model import Mem3D
 from mem3d.reconstructor import Reconstructor
 from memstore import Memory
@@ -43,7 +44,7 @@ class HubReconstructor(  # type: ignore[misc]  # the package's types are not loo
         with TemporaryDirectory(dir=save_directory.resolve().parent) as beside:
             made = Path(beside) / "model"
             publishing.save_folder(made, self.model, self.memory, self.preset)
-            names = sorted(made.iterdir(), key=lambda path: path.name == publishing.CONFIG)
+            names = sorted(made.iterdir(), key=lambda path: path.name == CONFIG)
             for path in names:
                 os.replace(path, save_directory / path.name)
 
@@ -69,7 +70,7 @@ class HubReconstructor(  # type: ignore[misc]  # the package's types are not loo
                 force_download=force_download,
                 local_files_only=local_files_only,
                 token=token,
-                allow_patterns=list(publishing.FILES),
+                allow_patterns=list(FILES),
             )
             folder = Path(fetched)
         return cls(*publishing.load_folder(folder, device))

@@ -219,8 +219,8 @@ def recall_again(
     """
     found = recall(memory, features, max(k, pool), exclude)
     rows = torch.arange(len(features), device=features.device)[:, None]
-    priors = found.priors.float()
-    fit = soft_iou(answers.float(), priors if extents is None else stretched(priors, extents))
+    laid = found.priors if extents is None else stretched(found.priors, extents)
+    fit = soft_iou(answers.float(), laid.float())  # stretched in short floats under autocast
     cosines = torch.from_numpy(found.cosines).to(fit)
     real = torch.arange(fit.shape[1], device=fit.device) < found.counts[:, None]
     scores = torch.where(real, fit * cosines, -torch.inf)

@@ -9,10 +9,10 @@ import torch
 from huggingface_hub import ModelHubMixin, hub_mixin
 
 import mem3d
+from mem3d.folders import FILES
 from mem3d.hub_mixin import HubReconstructor
 from mem3d.model import Mem3D
 from mem3d.presets import TINY
-from mem3d.publishing import FILES
 from memstore import Memory
 from tests.made_up import blob, picture
 

@@ -117,6 +117,13 @@ def test_recalling_again_takes_what_fits_the_answer(pool, is_stretched):
             assert got.cosines[b, place] == pytest.approx(cosine, abs=1e-5)
 
 
+def test_recalling_again_works_under_autocast(memory):
+    extents = torch.full((2, 3), 0.7)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = recall_again(memory, axis(0, 1), torch.rand(2, 32, 32, 32), 1, 4, None, extents)
+    assert found.counts.tolist() == [1, 1]
+
+
 def test_recalling_again_from_an_empty_memory_gives_nothing():
     memory = Memory(MemoryConfig(capacity=4, key_dim=8, resolution=8))
     got = recall_again(memory, torch.ones(2, 8), torch.ones(2, 8, 8, 8), 3, 64)
