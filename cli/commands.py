@@ -20,6 +20,15 @@ class Commands(TyperGroup):
             typer.echo(f"{self.name}: stopped", err=True)
             raise typer.Exit(130) from None
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Options, of which flags show no type."""
+        return _plain_flags(super().get_params(ctx))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Groups first, as `mem3d-cli data` is where one begins."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: not isinstance(self.commands[name], TyperGroup))
+
 
 class Worded(TyperCommand):
     """A command whose help is shown as it is written, its arguments in capitals."""
@@ -34,11 +43,23 @@ class Worded(TyperCommand):
             if self.rich_markup_mode == "rich" and getattr(one, "help", None):
                 one.help = _BRACKETS.sub(r"\\\1", one.help)
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Options and arguments, of which flags show no type."""
+        return _plain_flags(super().get_params(ctx))
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Words of the usage line. Typer's braces look like a template that was not filled in."""
         return [
             piece.strip("{}").replace("}...", "...") for piece in super().collect_usage_pieces(ctx)
         ]
+
+
+def _plain_flags(parameters: list[Any]) -> list[Any]:
+    """Options that take no value say so: their help would show <bool> as if they took one."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.display_type_rich = lambda ctx: None
+    return parameters
 
 
 # What rich would take for a tag of markup, and swallow: [demo] in mem3d[demo]. As

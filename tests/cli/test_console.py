@@ -144,3 +144,11 @@ def test_tables_in_pipes_are_not_cut(capsys, monkeypatch):
 def test_every_preset_takes_a_stem_of_random_weights(name):
     train = chosen_preset(name, True, {"epochs": 3}, []).train
     assert (train.freeze_stem, train.variants, train.epochs) == (False, 0, 3)
+
+
+def test_flags_show_no_type_and_groups_come_first():
+    shown = CliRunner().invoke(mem3d_app, ["--help"]).output
+    assert "<bool>" not in shown and shown.index(" data ") < shown.index(" train ")
+    for command in ("train", "reconstruct"):
+        shown = CliRunner().invoke(mem3d_app, [command, "--help"]).output
+        assert "--json" in shown and "<bool>" not in shown and "<path>" in shown
