@@ -17,6 +17,7 @@ from mem3d_cli.console import (
     Threads,
     VariantsOfPhoto,
     Which,
+    counted,
     print_json,
     printable,
     progress_bar,
@@ -167,7 +168,7 @@ def _interruptible(out: Path, rows: list[Any]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        told = f"{printable(out)}: interrupted; {len(rows)} photos are done"
+        told = f"{printable(out)}: interrupted; {counted(len(rows), 'photo')} done"
         typer.echo(told, err=True)
         raise typer.Exit(130) from None
 
