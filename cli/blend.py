@@ -15,6 +15,7 @@ from mem3d_cli.console import (
     Subset,
     Threads,
     Which,
+    counted,
     open_data,
     print_json,
     printable,
@@ -23,7 +24,7 @@ from mem3d_cli.console import (
 )
 from mem3d_cli.guard import Known, guarded, learnt_by
 from mem3d_cli.memorise import SplitFile, whole
-from mem3d_cli.run_in import data_of
+from mem3d_cli.run_in import check_out, data_of
 
 
 def blend(
@@ -54,18 +55,14 @@ def blend(
     from mem3d.blend_search import choose_blend
     from mem3d.checkpoint import load
     from mem3d.run_copy import BLENDED, copy_run
-    from memstore.files import check_free
 
-    if (out is not None) == dry_run:
-        raise ValueError("--out, --dry-run: got neither or both, want one of them")
-    if out is not None:
-        check_free(out)
+    check_out(out, dry_run)
     set_threads(threads)
     root, listed = data_of(run, data)
     with whole(out or run):
         model, memory, state = load(run, which.value, device)
         models = open_data(root, subset.value, split or listed, quiet, views=1)
-        models, guard = guarded(memory, models, learnt_by(run), Known.drop)
+        models, guard = guarded(memory, models, learnt_by(run), Known.drop, "choose by")
         with progress_bar(quiet, "pictures") as show:
             found = choose_blend(model, memory, models, views=views, device=device, progress=show)
         told: dict[str, Any] = {"subset": subset.value, "known": guard, **asdict(found)}
@@ -82,7 +79,7 @@ def _blended(told: dict[str, Any]) -> str:
     """What was chosen, a line each."""
     lines = [
         f"model.blend {told['share']:g}, model.shift {told['shift']:+g}: chosen on "
-        f"{told['pictures']:,} pictures",
+        f"{counted(told['pictures'], 'picture')}",
         f"IoU at .3 over categories: {told['before']:.3f} before, {told['shifted']:.3f} shifted "
         f"only, {told['after']:.3f} with both",
     ]

@@ -86,6 +86,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and what it counts: "1 file", "2,000 files"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def in_words(error: BaseException) -> str:
     """One line for an error; the system's own begin with the file, not with their number."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
@@ -113,7 +118,7 @@ def print_made(path: Path, slots: int, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(path), "slots": slots})
     else:
-        typer.echo(f"{printable(path)}: {slots:,} slots")
+        typer.echo(f"{printable(path)}: {counted(slots, 'slot')}")
 
 
 def print_picture(path: Path, models: int, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from mem3d_cli.console import (
     Quiet,
     SheetOut,
     Subset,
+    counted,
     print_json,
     print_picture,
     printable,
@@ -59,7 +60,7 @@ def synth(
     if as_json:
         print_json({"path": str(folder), "made": made})
     else:
-        typer.echo(f"{printable(folder)}: made {made} models")
+        typer.echo(f"{printable(folder)}: made {counted(made, 'model')}")
 
 
 def show(

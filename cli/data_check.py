@@ -9,6 +9,7 @@ from mem3d_cli.console import (
     AsJson,
     DataFolder,
     Quiet,
+    counted,
     placed,
     print_json,
     print_table,
@@ -76,13 +77,14 @@ def _print(found: dict[str, Any]) -> None:
     print_table(table)
     low, high = found["views"] or (0, 0)
     pictures = ", ".join(f"{count:,} of {size}" for size, count in found["pictures"].items())
-    views = f"{low}" if low == high else f"{low} to {high}"
-    typer.echo(f"{found['models']:,} models, {views} views each; pictures: {pictures or 'none'}")
+    views = counted(low, "view") if low == high else f"{low} to {high} views"
+    models = counted(found["models"], "model")
+    typer.echo(f"{models}, {views} each; pictures: {pictures or 'none'}")
     axes = found["axes"]
     if axes["shapes"]:
         typer.echo(
-            f"axes: silhouette IoU {axes['iou']:.3f} over {axes['shapes']} models; the best other "
-            f"frame ({axes['best_other']}) reaches {axes['best_other_iou']:.3f}"
+            f"axes: silhouette IoU {axes['iou']:.3f} over {counted(axes['shapes'], 'model')}; the "
+            f"best other frame ({axes['best_other']}) reaches {axes['best_other_iou']:.3f}"
         )
     reasons = {skip["source"]: skip["reason"] for skip in found["skipped"]}
     for finding in found["findings"]:
@@ -93,5 +95,5 @@ def _print(found: dict[str, Any]) -> None:
         if len(finding["sources"]) > _SHOWN:
             typer.echo(f"  ... and {len(finding['sources']) - _SHOWN:,} more (--report)")
     count = len(found["findings"])
-    fine = "usable" + (f", {count} warning{'s' * (count != 1)}" if count else "")
+    fine = "usable" + (f", {counted(count, 'warning')}" if count else "")
     typer.echo(f"{printable(found['root'])}: {fine if found['usable'] else 'not usable as it is'}")

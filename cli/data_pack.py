@@ -9,6 +9,7 @@ import typer
 from mem3d_cli.console import (
     AsJson,
     Quiet,
+    counted,
     print_json,
     print_skipped,
     printable,
@@ -96,4 +97,4 @@ def _tell(out: Path, made: "Shapes", as_json: bool) -> None:
         skipped = len(made.skipped)
         print_json({"path": str(out), "models": len(made), "views": views, "skipped": skipped})
     else:
-        typer.echo(f"{printable(out)}: {len(made):,} models, {views:,} views")
+        typer.echo(f"{printable(out)}: {counted(len(made), 'model')}, {counted(views, 'view')}")

@@ -9,6 +9,7 @@ import typer
 from mem3d_cli.console import (
     AsJson,
     Quiet,
+    counted,
     print_json,
     print_skipped,
     printable,
@@ -69,5 +70,6 @@ def render(
         print_json({"path": str(out), "models": found.models, "made": found.made,
                     "skipped": skipped})  # fmt: skip
     else:
-        told = f"{found.models} models ({found.made} made now), {len(found.skipped)} files skipped"
+        models, files = counted(found.models, "model"), counted(len(found.skipped), "file")
+        told = f"{models} ({found.made:,} made now), {files} skipped"
         typer.echo(f"{printable(out)}: {told}")

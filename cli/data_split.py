@@ -10,6 +10,7 @@ from mem3d_cli.console import (
     AsJson,
     DataFolder,
     Quiet,
+    counted,
     placed,
     print_json,
     print_table,
@@ -85,8 +86,8 @@ def _print(made: dict[str, Any]) -> None:
     table.add_row("all", *map(str, total))
     print_table(table)
     typer.echo(
-        f"{made['models']:,} models in {made['groups']:,} groups; "
-        f"{made['near_duplicates']:,} have a near-duplicate"
+        f"{counted(made['models'], 'model')} in {counted(made['groups'], 'group')}; "
+        f"near-duplicates: {made['near_duplicates']:,}"
     )
     if len(made["largest"]) > 1:
         names = ", ".join(printable(name) for name in made["largest"][:3])

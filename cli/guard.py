@@ -66,9 +66,9 @@ def learnt_by(run: Path) -> Learnt:
 
 
 def guarded(
-    memory: "Memory", test: "Shapes", learnt: Learnt, known: Known
+    memory: "Memory", test: "Shapes", learnt: Learnt, known: Known, purpose: str = "test on"
 ) -> tuple["Shapes", dict[str, Any]]:
-    """The models to test on, and how many of them were known."""
+    """The models to test on, or for another purpose, and how many of them were known."""
     from mem3d.data.selection import Selection
     from mem3d.leakage import known_shapes, told
 
@@ -84,6 +84,6 @@ def guarded(
     if not found or known is Known.keep:
         return test, guard
     if len(found) == len(test):
-        raise ValueError(f"{test.root}: {told(found, len(test))}; none is left to test on")
+        raise ValueError(f"{test.root}: {told(found, len(test))}; none is left to {purpose}")
     left_out = {one.model for one in found}
     return Selection(test, [i for i in range(len(test)) if i not in left_out]), guard

@@ -8,6 +8,7 @@ import typer
 from mem3d_cli.console import (
     AsJson,
     Quiet,
+    counted,
     print_json,
     print_made,
     printable,
@@ -98,9 +99,9 @@ def verify(
     else:
         for problem in found.problems:
             typer.echo(printable(problem))
-        count, ending = found.snapshots, "" if found.snapshots == 1 else "s"
-        what = f"{count} snapshot{ending}, {found.slots:,} slots"
-        typer.echo(f"{what}: {len(found.problems) or 'no'} problems")
+        what = f"{counted(found.snapshots, 'snapshot')}, {counted(found.slots, 'slot')}"
+        many = len(found.problems)
+        typer.echo(f"{what}: {counted(many, 'problem') if many else 'no problems'}")
     if found.problems:
         raise typer.Exit(1)
 

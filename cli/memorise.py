@@ -17,6 +17,7 @@ from mem3d_cli.console import (
     Subset,
     Threads,
     Which,
+    counted,
     open_data,
     print_json,
     printable,
@@ -84,8 +85,11 @@ def memorise(  # long: half of it are the options
     """
     from memstore.files import check_free
 
-    if (data is None) == (photo is None) or (photo is None) != (grid is None):
-        raise ValueError("--data, --photo: got neither or both, want --data, or --photo and --grid")
+    named = {"--data": data, "--photo": photo, "--grid": grid}
+    given = [name for name, path in named.items() if path is not None]
+    if given not in (["--data"], ["--photo", "--grid"]):
+        got = " and ".join(given) or "neither"
+        raise ValueError(f"--data, --photo: got {got}, want --data, or --photo and --grid")
     if data is None:
         _check_none("--data", split=split, subset=subset, views=views, known=known)
     else:
@@ -211,18 +215,21 @@ def _pair(
 def _warn(told: dict[str, Any]) -> None:
     """Say on stderr what may surprise."""
     if told["evicted"]:
+        older = counted(told["evicted"], "older pair")
         typer.echo(
-            f"the memory of {told['capacity']:,} slots is full: {told['evicted']:,} older pairs "
-            f"had to go; --capacity {told['capacity'] + told['evicted']} would keep them",
+            f"the memory of {counted(told['capacity'], 'slot')} is full: {older} had to go; "
+            f"--capacity {told['capacity'] + told['evicted']} would keep them",
             err=True,
         )
     if told["silent"]:
-        typer.echo(f"{told['silent']:,} pictures gave a feature of zeros: not written", err=True)
+        pictures = counted(told["silent"], "picture")
+        typer.echo(f"{pictures} gave a feature of zeros: not written", err=True)
     if told.get("dropped"):
-        typer.echo(f"{told['dropped']:,} models left out: the memory holds their shapes", err=True)
+        models = counted(told["dropped"], "model")
+        typer.echo(f"{models} left out: the memory holds their shapes", err=True)
 
 
 def _memorised(told: dict[str, Any]) -> str:
     kinds = ", ".join(f"{told[kind]:,} {kind}" for kind in ("inserted", "merged", "evicted"))
     slots = f"slots {told['slots_before']:,} -> {told['slots_after']:,} of {told['capacity']:,}"
-    return f"{printable(told['out'])}: {told['written']:,} pairs written: {kinds}; {slots}"
+    return f"{printable(told['out'])}: {counted(told['written'], 'pair')} written: {kinds}; {slots}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from mem3d_cli.console import printable
+from mem3d_cli.console import counted, printable
 
 BAR = 40  # characters of a histogram's longest bar
 EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -57,7 +57,7 @@ def _overview(facts: dict[str, Any]) -> str:
                 "occupancy",
                 f"{spread[0]:.1%} to {spread[2]:.1%}, median {spread[1]:.1%}",
             ),
-            ("never read", f"{facts['never_read']:,} slots"),
+            ("never read", counted(facts["never_read"], "slot")),
             ("stale", f"{facts['stale']:.0%} untouched by the last {facts['capacity']:,} pairs"),
             ("oldest", f"slot {oldest['slot']}, age {oldest['age']:,}, {oldest['source']}"),
         ]
@@ -137,8 +137,9 @@ def _duplicates(found: dict[str, Any]) -> str:
     whole = f"all {found['used']:,} values"
     if found["compared"] < found["used"]:
         whole = f"a sample of {found['compared']:,} of {found['used']:,} values"
-    text = f"\nnear duplicates (similarity from {found['similarity']}): {found['total']:,} pairs"
-    text += f" and {len(found['groups']):,} groups among {whole}"
+    text = f"\nnear duplicates (similarity from {found['similarity']}): "
+    pairs, groups = counted(found["total"], "pair"), counted(len(found["groups"]), "group")
+    text += f"{pairs} and {groups} among {whole}"
     if found["groups"]:
         text += f"\nlargest group: slots {slots_in_words(found['groups'][0])}"
     return text

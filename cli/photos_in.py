@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mem3d_cli.console import in_words, printable
+from mem3d_cli.console import counted, in_words, printable
 
 if TYPE_CHECKING:
     from mem3d.data.framing import Background, Framed
@@ -70,7 +70,7 @@ def found_photos(photos: list[str], quiet: bool) -> "Found":
     if found.others and not quiet:
         names = ", ".join(printable(other.name) for other in found.others[:5])
         more = ", ..." if len(found.others) > 5 else ""
-        typer.echo(f"skipped {len(found.others)} other files ({names}{more})", err=True)
+        typer.echo(f"skipped {counted(len(found.others), 'other file')} ({names}{more})", err=True)
     return found
 
 

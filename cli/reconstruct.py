@@ -17,6 +17,7 @@ from mem3d_cli.console import (
     Threads,
     VariantsOfPhoto,
     Which,
+    counted,
     printable,
     progress_bar,
     set_threads,
@@ -161,7 +162,7 @@ def _interruptible(out: Path, rows: list[Any]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        told = f"{printable(out)}: interrupted; {len(rows)} photos are done"
+        told = f"{printable(out)}: interrupted; {counted(len(rows), 'photo')} done"
         typer.echo(told, err=True)
         raise typer.Exit(130) from None
 

@@ -14,6 +14,7 @@ from mem3d_cli.console import (
     RunFolder,
     Threads,
     Which,
+    counted,
     print_json,
     print_skipped,
     printable,
@@ -21,7 +22,7 @@ from mem3d_cli.console import (
     set_threads,
 )
 from mem3d_cli.memorise import SplitFile, whole
-from mem3d_cli.run_in import data_of
+from mem3d_cli.run_in import check_out, data_of
 
 if TYPE_CHECKING:
     from mem3d.data.shapes import Shapes
@@ -61,12 +62,8 @@ def rekey(
     from mem3d.rekeying import rekey as put_in
     from mem3d.run_copy import REKEYED, copy_run
     from mem3d.run_log import run_extras
-    from memstore.files import check_free
 
-    if (out is not None) == dry_run:
-        raise ValueError("--out, --dry-run: got neither or both, want one of them")
-    if out is not None:
-        check_free(out)
+    check_out(out, dry_run)
     set_threads(threads)
     root, listed = data_of(run, data)
     places = [(root, split or listed), *([] if data is not None else run_extras(run))]
@@ -109,14 +106,15 @@ def _of_memory(
 
 def _rekeyed(told: dict[str, Any]) -> str:
     """What `rekey` found, a line each."""
-    lines = [f"{told['slots']:,} slots have a fresh key"]
+    lines = [f"{counted(told['slots'], 'slot')} with a fresh key"]
     if told["slots"]:
         figures = ", ".join(f"{name} {told[name]:.3f}" for name in ("mean", "median", "p5"))
         lines.append(f"cosine of stored and fresh key: {figures}")
         top1 = {name: f"{share:.1%}" for name, share in told["top1"].items()}
         lines.append(f"nearest shape changes for {top1['changed']} of their first views")
         lines.append(f"it is their own for {top1['own_before']} before, {top1['own_after']} after")
-    lines += [f"{count:,} slots keep their key: {why}" for why, count in told["kept"].items()]
+    kept = told["kept"].items()
+    lines += [f"{counted(count, 'slot')} with the old key: {why}" for why, count in kept]
     if told["out"] is not None:
         lines.append(f"{printable(told['out'])}: written")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The data of a run as they come into commands that test it or change it."""
+"""What commands that test or change a run are given: its data, and where the new one goes."""
 
 from pathlib import Path
 
@@ -23,3 +23,14 @@ def data_of(run: Path, data: Path | None) -> tuple[Path, Path | None]:
             f"{root}: got nothing there, where the run's data were; name them (--data)"
         )
     return root, split
+
+
+def check_out(out: Path | None, dry_run: bool) -> None:
+    """Raise an error unless there is either a free place for a new run, or none is wanted."""
+    from memstore.files import check_free
+
+    if (out is not None) == dry_run:
+        got = "both" if dry_run else "neither"
+        raise ValueError(f"--out, --dry-run: got {got}, want one of them")
+    if out is not None:
+        check_free(out)

@@ -11,6 +11,7 @@ from mem3d_cli.console import (
     Device,
     Quiet,
     Threads,
+    counted,
     open_backgrounds,
     open_data,
     open_learning,
@@ -187,7 +188,8 @@ def _test(data: Path, split: Path | None, learning: "Shapes", quiet: bool, views
     whole = open_data(data, "test", split, quiet, views)
     test = unlearnt(whole, learning)
     if left_out := len(whole) - len(test):
-        typer.echo(f"{left_out} of {len(whole)} test models are learnt from: left out", err=True)
+        told = f"{left_out} of {counted(len(whole), 'test model')}, as they are learnt from"
+        typer.echo(f"left out: {told}", err=True)
     return test
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mem3d_cli.console import printable
+from mem3d_cli.console import counted, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +19,7 @@ def training_summary(run: Path, row: dict[str, Any]) -> str:
     validated = f"validation IoU {row['val_iou']:.3f}, " if "val_iou" in row else ""
     return (
         f"{run}: epoch {row['epoch']}, loss {row['loss']:.4f}, {validated}"
-        f"{row['memory_slots']} slots in use\n"
+        f"{counted(row['memory_slots'], 'slot')} in use\n"
         f"curves: {run / 'curves.png'}; next: mem3d-cli evaluate {run}"
     )
 
@@ -30,7 +30,7 @@ def _told(known: dict[str, Any]) -> str:
     if not count:
         return ""
     if known["models"] == "drop":
-        return f"\n{count} more models are known to the memory and were left out"
+        return f"\nleft out, as the memory knows them: {counted(count, 'model')} more"
     return f"\nNO TEST: {count} of these models are known to the memory"
 
 
@@ -50,9 +50,9 @@ def evaluation_tables(summary: dict[str, Any]) -> list["Table"]:
     if summary.get("tta"):
         what += f" and {summary['tta']} variants of it"
     title = (
-        f"IoU on {summary['samples']} {summary['subset']} {what}, after {summary['step']} "
-        f"steps; {summary['hit_rate']:.0%} recalled something, {summary['mean_priors']:.1f} shapes "
-        "on average"
+        f"IoU on {summary['samples']} {summary['subset']} {what}, after "
+        f"{counted(summary['step'], 'step')}; {summary['hit_rate']:.0%} recalled something, "
+        f"{summary['mean_priors']:.1f} shapes on average"
     )
     columns = {}
     for method, results in summary["methods"].items():
@@ -187,7 +187,8 @@ def study_table(table: dict[str, Any], subset: str) -> "Table":
     from mem3d.study_markdown import label, told
 
     models, epochs = table["samples"][subset], table["epochs"]
-    title = f"Macro IoU at .3 on {models} {subset} models after {epochs} epochs"
+    title = f"Macro IoU at .3 on {counted(models, f'{subset} model')} after "
+    title += counted(epochs, "epoch")
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.caption, shown.caption_justify = "mean ± standard deviation over the seeds", "left"
     shown.add_column("variant", no_wrap=True)

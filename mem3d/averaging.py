@@ -32,7 +32,8 @@ def average(
 
     Args:
         run: folder, whose settings and memory the new run has.
-        others: checkpoints of networks of the same sizes: files, or folders with a best one.
+        others: checkpoints of networks of the same sizes: files, or folders with a best one; one
+            that is named twice counts twice.
         out: where nothing is yet.
         which: of the first run's checkpoints.
 
@@ -41,13 +42,17 @@ def average(
         same models.
 
     Raises:
-        ValueError: a file is no checkpoint, or of a network of another size; or there is no other.
+        ValueError: a file is no checkpoint, or of a network of another size; or there is no other
+            than the first run's.
         memstore.MemstoreError: there is something at `out`, or the disk refuses.
     """
     if not others:
         raise ValueError("checkpoints: got one, want two or more to average")
-    model, memory, state = checkpoint.load(run, which)
     files = [_file(Path(other)) for other in others]
+    first = Path(run) / f"{which}.safetensors"
+    if all(file.resolve() == first.resolve() for file in files):
+        raise ValueError(f"checkpoints: got {first} only, want another to average it with")
+    model, memory, state = checkpoint.load(run, which)
     mean_weights(model, files)
     data = [checkpoint.read_state(file).data for file in files]
     record: Record = {

@@ -112,6 +112,8 @@ def _default(default: Any, written: tuple[str, ...]) -> str:
         return ""
     if default is True:
         return written[0]
+    if isinstance(default, list):
+        return ", ".join(_default(one, written) for one in default)
     return str(default.value if isinstance(default, Enum) else default)
 
 

@@ -60,12 +60,16 @@ def test_a_dry_run_writes_nothing(run, tmp_path):
 
 def test_models_that_are_known_choose_nothing(run, data):
     done = call("blend", run, "--data", data, "--subset", "train", "--dry-run", "--quiet")
-    assert "none is left" in str(done.exception)
+    assert "none is left to choose by" in str(done.exception)
 
 
-@pytest.mark.parametrize("options", [(), ("--dry-run", "--out", "new")])
-def test_either_a_report_or_a_run_is_wanted(options, run):
-    assert "--out, --dry-run" in str(call("blend", run, *options).exception)
+@pytest.mark.parametrize("command", ["blend", "rekey"])
+@pytest.mark.parametrize(
+    ("options", "got"), [((), "neither"), (("--dry-run", "--out", "new"), "both")]
+)
+def test_either_a_report_or_a_run_is_wanted(command, options, got, run):
+    told = f"--out, --dry-run: got {got}, want one of them"
+    assert str(call(command, run, *options).exception) == told
 
 
 def test_what_is_there_stays(run, tmp_path):

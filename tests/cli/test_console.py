@@ -11,7 +11,7 @@ from rich.table import Table
 from typer.testing import CliRunner
 
 from mem3d_cli.commands import Commands, add_command
-from mem3d_cli.console import in_words, print_table
+from mem3d_cli.console import counted, in_words, print_table
 from mem3d_cli.mem3d import app as mem3d_app
 from mem3d_cli.preset_in import chosen_preset
 
@@ -83,6 +83,11 @@ def test_arguments_are_named_as_the_help_names_them():
 )
 def test_errors_are_one_line(error, told):
     assert in_words(error) == told
+
+
+def test_one_is_not_several():
+    told = [counted(count, "file") for count in (0, 1, 2000)]
+    assert told == ["0 files", "1 file", "2,000 files"]
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["train"], ["data", "show", "x", "--count", "0"]])

@@ -88,7 +88,7 @@ def test_known_models_are_dropped_or_kept_and_told(run, leaking):
     table = printed("evaluate", run, "--data", leaking, "--known", "keep")
     assert "NO TEST: 1 of these models are known" in table
     table = printed("evaluate", run, "--data", leaking, "--known", "drop")
-    assert "1 more models are known to the memory and were left out" in table
+    assert "left out, as the memory knows them: 1 model more" in table
 
 
 def test_where_all_models_are_known_none_is_left(run):

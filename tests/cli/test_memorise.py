@@ -90,7 +90,7 @@ def test_one_photo_is_recalled_afterwards(run, pair, tmp_path):
     out = tmp_path / "more"
     shown = call("memorise", run, "--photo", photo, "--grid", grid, "--out", out, "--capacity", 99)
     assert shown.exit_code == 0, shown.output
-    assert "1 pairs written: 1 inserted" in shown.stdout and "of 99" in shown.stdout
+    assert "1 pair written: 1 inserted" in shown.stdout and "of 99" in shown.stdout
     rows = call("reconstruct", out, photo, "--out", tmp_path / "shapes", "--json", "--quiet").stdout
     [row] = json.loads(rows)["photos"]
     assert row["recalled"][0]["source"] == "chair"
@@ -113,10 +113,10 @@ def test_a_full_memory_says_what_to_do(run, data, tmp_path):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ((), "--data, --photo"),
-        (("--photo", "a.png"), "--data, --photo"),
+        ((), "--data, --photo: got neither, want"),
+        (("--photo", "a.png"), "--data, --photo: got --photo, want --data, or --photo and --grid"),
         (("--data", "nowhere"), "nowhere: got nothing there"),
-        (("--data", "a", "--grid", "a.binvox"), "--data, --photo"),
+        (("--data", "a", "--grid", "a.binvox"), "--data, --photo: got --data and --grid, want"),
         (("--data", "a", "--mask", "a.png", "--name", "a"), "--mask, --name: got it without"),
         ((*PAIR, "--known", "refuse", "--views", 1), "--views, --known: got it without --data"),
         ((*PAIR, "--split", "a", "--subset", "val"), "--split, --subset: got it without --data"),
@@ -168,7 +168,7 @@ def test_slots_of_other_data_keep_their_key(run, tmp_path):
     done = told("rekey", run, "--data", other, "--dry-run")
     assert (done["slots"], done["mean"], done["top1"]["changed"]) == (0, None, None)
     assert done["kept"] == {"not in the data": len(Memory.open(run / "memory"))}
-    assert "slots keep their key" in call("rekey", run, "--data", other, "--dry-run").stdout
+    assert "with the old key: " in call("rekey", run, "--data", other, "--dry-run").stdout
 
 
 def test_rekey_wants_a_place_or_none(run, tmp_path):

@@ -121,7 +121,7 @@ def test_verify(path):
     }
     tag = path / "refs" / "tag.one" / "ref.json"
     tag.write_text(tag.read_text()[1:])
-    assert "1 problems" in run("verify", path, "--all", status=1)
+    assert "1 problem\n" in run("verify", path, "--all", status=1)
 
 
 def test_a_damaged_last_commit_hides_no_other(path):
@@ -158,7 +158,7 @@ def test_a_tag_wins_over_a_folder_of_its_name(path, tmp_path, monkeypatch):
 
 
 def test_copy(path, tmp_path):
-    assert "1 slots" in run("copy", path, tmp_path / "copy", "--at", "one")
+    assert "1 slot\n" in run("copy", path, tmp_path / "copy", "--at", "one")
     with Memory.open(tmp_path / "copy") as copy:
         assert [entry.message for entry in copy.history()] == ["copy"]
 

@@ -111,7 +111,7 @@ def test_an_interrupt_leaves_whole_files_and_one_line(run, tmp_path, monkeypatch
     photo = save(tmp_path / "a.png", picture(0))
     done = call("reconstruct", run, photo, "--out", tmp_path / "out", "-f", "npz")
     assert done.exit_code == 130
-    assert "interrupted; 0 photos are done" in done.stderr
+    assert "interrupted; 0 photos done" in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.npz"]
 
 

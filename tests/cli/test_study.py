@@ -24,7 +24,7 @@ def out(made_up_data, no_curves, tmp_path_factory):
     names = ("--only", "no-memory,base,mse", "--hide", "0.3", "--test")
     done = call("study", out, "--data", made_up_data, *OPTIONS, *names)
     assert done.exit_code == 0, done.output
-    assert "mse (= base)" in done.output and "test models after 1 epochs" in done.output
+    assert "mse (= base)" in done.output and "after 1 epoch" in done.output
     return out
 
 

@@ -1,6 +1,7 @@
 """The mean of several checkpoints, as a run and as a command."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ def test_each_weight_is_the_mean_and_the_memory_the_first_run_s(run, other, tmp_
 
 
 def test_a_run_with_itself_is_itself(run, tmp_path):
-    average(run, [run], tmp_path / "mean")
+    copy = shutil.copy(run / "best.safetensors", tmp_path)
+    average(run, [copy], tmp_path / "mean")
     first, memory, _ = checkpoint.load(run)
     found, copy, _ = checkpoint.load(tmp_path / "mean")
     for name, value in first.state_dict().items():
@@ -68,6 +70,8 @@ def test_a_run_with_itself_is_itself(run, tmp_path):
 def test_what_cannot_be_averaged_changes_nothing(run, other, tmp_path):
     with pytest.raises(ValueError, match="checkpoints: got one"):
         average(run, [], tmp_path / "mean")
+    with pytest.raises(ValueError, match=r"best\.safetensors only, want another"):
+        average(run, [run, run / "best.safetensors"], tmp_path / "mean")
     with pytest.raises(ValueError, match=r"none\.safetensors"):
         average(run, [tmp_path / "none.safetensors"], tmp_path / "mean")
     model, memory, state = checkpoint.load(run)
