@@ -1,6 +1,8 @@
 """Table: whole rows of a memory and the facts about it, as they travel in files.
 
 The one form behind every kind of file that `exchange` writes and reads; docs/exchange.md.
+
+Over 250 lines: what is believed of a file is checked beside what is asked of it.
 """
 
 import json
