@@ -140,12 +140,17 @@ def test_photos_are_never_written_over(run, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.input.png"])
-def test_other_pictures_are_never_written_over(name, run, tmp_path):
-    """Neither those beside the photo, nor any elsewhere."""
+def test_other_pictures_are_never_written_over(name, run, tmp_path, monkeypatch):
+    """Neither those beside the photo, nor any elsewhere; it is said before the network is read."""
+
+    def loaded(*arguments, **options):
+        raise AssertionError("it read the network")
+
+    monkeypatch.setattr("mem3d.reconstructor.load", loaded)
     photo = save(tmp_path / "a.bmp", picture(1), ground="white")
     other = save(tmp_path / "out" / name, picture(2))
     before = other.read_bytes()
-    done = call("reconstruct", "no run", photo, "--inputs", "--out", tmp_path / "out")
+    done = call("reconstruct", run, photo, "--inputs", "--out", tmp_path / "out")
     assert f"{other}: got a picture there that this command did not make" in str(done.exception)
     assert other.read_bytes() == before
 
