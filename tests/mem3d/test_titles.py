@@ -10,6 +10,7 @@ from mem3d.titles import LONGEST, category_of, titled
     [
         ("03001627/1a6f615e8b1b5ae4dbbc9440457e303e", "chair", "chair\n1a6f615e8…e303e"),
         ("02691156/b", "aeroplane", "aeroplane\nb"),
+        ("02818832/b", "bed", "bed\nb"),
         ("mine/chair", None, "mine/chair"),
         ("99999999/1a6f615e8b1b5ae4", None, "99999999/…b5ae4"),
         ("03001627", None, "03001627"),
