@@ -61,7 +61,7 @@ def blend(
     root, listed = data_of(run, data)
     with whole(out or run):
         model, memory, state = load(run, which.value, device)
-        models = open_data(root, subset.value, split or listed, quiet, views=1)
+        models = open_data(root, subset.value, split or listed, quiet, views)
         models, guard = guarded(memory, models, learnt_by(run), Known.drop, "choose by")
         with progress_bar(quiet, "pictures") as show:
             found = choose_blend(model, memory, models, views=views, device=device, progress=show)

@@ -107,6 +107,7 @@ def study(  # long: half of it are the options
     """
     from mem3d.machine import keep_freed_memory
     from mem3d.study import Study, parts
+    from mem3d.study_scoring import BLEND_VIEWS
     from mem3d.study_table import write_table
     from mem3d.study_work import work
     from mem3d.weights import check_device
@@ -126,11 +127,14 @@ def study(  # long: half of it are the options
         if not quiet:
             warn_of_random_stem(preset, is_random)
             warn_of_short_floats(chosen, device)
+        shown = max(views, BLEND_VIEWS) if blend else views
         found = Study(
             folder=out,
             base=chosen,
             learning=learning,
-            validation=open_data(data, "val", split, quiet, views),
+            validation=open_data(
+                data, "val", split, quiet, max(views, BLEND_VIEWS if blend else 1)
+            ),
             test=_test(data, split, learning, quiet, views) if test else None,
             shares=shares,
             stem=stem,

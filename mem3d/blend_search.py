@@ -133,7 +133,8 @@ def _at_shifts(logits: Tensor, grids: Tensor) -> Tensor:
     for shift in SHIFTS:
         full = logits > cut - shift
         either = (full | grids).flatten(1).sum(1)
-        found.append((full & grids).flatten(1).sum(1) / either.clamp(min=1))
+        ious = (full & grids).flatten(1).sum(1) / either.clamp(min=1)
+        found.append(ious.masked_fill(either == 0, 1.0))  # as metrics.iou has it
     return torch.stack(found, dim=1)
 
 

@@ -4,7 +4,7 @@ In training a network meets the same shapes again and again, and learns to trust
 than what it recalls: its weights know those shapes better than its memory may tell (a sample's own
 shape is passed over). On shapes that it has not learnt, the recalled ones are worth more than it
 takes them for. How much more is for validation shapes to say (blend_search.py): two numbers, which
-training does not use.
+no gradient sees.
 
 Not in the paper, where the priors reach the answer through the decoder alone.
 """

@@ -27,6 +27,8 @@ def copy_page(run: Path, changes: Sequence[Mapping[str, Any]]) -> str:
         "",
         *(f"- {_told(change)}" for change in changes),
         "",
+        "## What is not known",
+        "",
         "It has not been validated since, but for what is said above: `mem3d-cli evaluate` does",
         "that. `run.json` has the details; training cannot resume it.",
         "",
@@ -39,11 +41,13 @@ def _told(change: Mapping[str, Any]) -> str:
     kind = str(change.get("kind"))
     if kind == "memorised":
         counts = ", ".join(f"{change[name]:,} {name}" for name in _COUNTS if name in change)
-        return f"memorised {_many(change, 'picture')}{_from(change)}: {counts}"
+        told = f"memorised {_many(change, 'picture')}{_from(change)}"
+        return f"{told}: {counts}" if counts else told
     if kind == "rekeyed":
         return f"keys computed anew for {_many(change, 'slot')}{_from(change)}"
     if kind == "averaged":
-        return f"weights averaged with {len(change.get('checkpoints', ()))} other checkpoints"
+        others = len(change.get("checkpoints", ()))
+        return f"weights averaged with {others} other checkpoint{'' if others == 1 else 's'}"
     if kind == "blended":
         return (
             f"what is recalled is blended in: share {change['share']:g}, shift "

@@ -71,7 +71,7 @@ def copy_run(
         described["preset"] = preset.to_dict()
         described["changes"] = [*_changes(run, described), {**record, **origin}]
         write_atomic(beside / "run.json", json.dumps(described, indent=2).encode())
-        write_atomic(beside / PAGE, copy_page(Path(run), described["changes"]).encode())
+        write_atomic(beside / PAGE, _page(Path(run), run, described["changes"]).encode())
     return made
 
 
@@ -105,7 +105,7 @@ def keep_change(
     except (LookupError, TypeError) as error:
         raise _damaged(out, error) from error
     write_atomic(Path(out) / "run.json", json.dumps(described, indent=2).encode())
-    write_atomic(Path(out) / PAGE, copy_page(Path(out), changes).encode())
+    write_atomic(Path(out) / PAGE, _page(Path(out), out, changes).encode())
     made = replace(state, snapshot=memory.commit(MEMORISED))
     checkpoint.save(Path(out) / BEST, made, model)
     memory.expire(keep=1)  # no checkpoint names what was before
@@ -146,6 +146,14 @@ def _changes(run: str | Path, described: dict[str, Any]) -> list[Record]:
     if not isinstance(changes, list) or not all(isinstance(one, dict) for one in changes):
         raise _damaged(run, TypeError("no list of objects"))
     return changes
+
+
+def _page(first: Path, run: str | Path, changes: list[Record]) -> str:
+    """README.md's text, from the page of the first run."""
+    try:
+        return copy_page(first, changes)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(run, error) from error
 
 
 def _damaged(run: str | Path, error: Exception) -> ValueError:

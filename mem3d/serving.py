@@ -112,10 +112,15 @@ def decoder_inputs(model: Mem3D) -> list[str]:
     config = model.config
     if config.fuse:
         names += ["priors", "counts", "cosines"]
-    elif config.blend:
+    elif _share(model):
         names += ["priors", "counts"]
     names += ["extents"] if model.extents is not None else []
     return names
+
+
+def _share(model: Mem3D) -> float:
+    """What is blended in: nothing, where nothing is recalled."""
+    return model.config.blend if model.shape_encoder.reads else 0.0
 
 
 def _picked(known: dict[str, Tensor], names: list[str]) -> dict[str, Tensor]:
@@ -157,7 +162,7 @@ class _Decoder(nn.Module):
     def __init__(self, model: Mem3D, names: list[str]) -> None:
         super().__init__()
         self.model, self.names = _Parts(model, "decoder", "refiner"), names
-        self.share, self.shift = model.config.blend, model.config.shift
+        self.share, self.shift = _share(model), model.config.shift
 
     def forward(self, *inputs: Tensor) -> Tensor:
         known: dict[str, Any] = dict(zip(self.names, inputs, strict=True))

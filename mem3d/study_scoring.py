@@ -123,10 +123,10 @@ def _grown(
     """A copy of a memory that was given the unseen shapes; itself where it is not asked for.
 
     It has a slot for each picture, so that nothing learnt is evicted. A network that reads nothing
-    scores the same with either, and is spared the copy.
+    answers the same with either; what lies nearest to its features does not.
     """
     wanted = any(subset == MEMORISED for subset, _ in lacking)
-    if study.unseen is None or not wanted or not model.shape_encoder.reads:
+    if study.unseen is None or not wanted:
         yield memory
         return
     shapes = study.unseen.to_memorise

@@ -90,8 +90,8 @@ def collect(study: Study, names: Collection[str] | None = None) -> Table:
             row[subset] = {share: _cell(found, without, base, subset, share) for share in shares}
         if study.blend:
             chosen = [one["blend"] for one in found.values()]
-            names = {"blend": "share", "shift": "shift", "shifted": "shifted"}
-            row |= {name: spread(one[of] for one in chosen) for name, of in names.items()}
+            fields = {"blend": "share", "shift": "shift", "shifted": "shifted"}
+            row |= {name: spread(one[of] for one in chosen) for name, of in fields.items()}
         if MEMORISED in samples:
             after, before = (_at(found, subset, "0") for subset in (MEMORISED, UNSEEN))
             row["memorising"] = _difference(after, before)

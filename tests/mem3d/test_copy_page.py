@@ -42,7 +42,14 @@ def test_the_first_page_comes_first_and_changes_follow(tmp_path):
     [
         ({"kind": "rekeyed", "data": "d", "slots": 30}, "- keys computed anew for 30 slots of `d`"),
         ({"kind": "averaged", "checkpoints": ["a", "b"]}, "- weights averaged with 2 other"),
-        ({"kind": "memorised", "photo": "p.png", "pictures": 1}, "- memorised 1 picture of `p"),
+        (
+            {"kind": "memorised", "photo": "p.png", "pictures": 1},
+            "- memorised 1 picture of `p.png`\n",
+        ),
+        (
+            {"kind": "averaged", "checkpoints": ["a"]},
+            "- weights averaged with 1 other checkpoint\n",
+        ),
         ({"kind": "something new"}, "- something new\n"),
     ],
 )
