@@ -132,9 +132,7 @@ def study(  # long: half of it are the options
             folder=out,
             base=chosen,
             learning=learning,
-            validation=open_data(
-                data, "val", split, quiet, max(views, BLEND_VIEWS if blend else 1)
-            ),
+            validation=open_data(data, "val", split, quiet, shown),
             test=_test(data, split, learning, quiet, views) if test else None,
             shares=shares,
             stem=stem,
