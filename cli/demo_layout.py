@@ -22,6 +22,7 @@ CSS = """
 }
 #recalled .grid-wrap, #stored .grid-wrap { min-height: 0; max-height: none; padding-top: 6px; }
 #recalled .grid-container, #stored .grid-container { padding-top: 0; }
+#recalled .grid-container { grid-template-columns: repeat(8, minmax(0, 1fr)) !important; }
 #recalled .thumbnail-item, #stored .thumbnail-item {
   display: block; height: auto; aspect-ratio: auto; background: white;
 }
