@@ -197,13 +197,15 @@ class Memory:
     def read(
         self,
         features: ArrayLike,
-        k: int,
+        k: int = 8,
         beta: float | None = None,
         exclude: Sequence[str | None] | None = None,
     ) -> Priors:
         """Recall the values whose keys have a cosine above beta, k at most per query.
 
         Args:
+            features: (B, C) queries; one that is all zeros or not finite is an error.
+            k: most values per query, >= 1.
             beta: in [-1, 1], compared as float32 like the cosines; by default the config's.
             exclude: per query a source whose slots are passed over, or None.
         """

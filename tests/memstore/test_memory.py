@@ -328,6 +328,16 @@ def test_modes(tmp_path):
         Memory.open(path, "w")
 
 
+def test_eight_are_read_unless_told():
+    memory = Memory(replace(TINY, capacity=12, beta=-1.0, delta=1.0))
+    turns = np.linspace(0, 1, 12)
+    keys = np.stack([np.cos(turns), np.sin(turns), 0 * turns], axis=1)
+    memory.write(keys, np.stack(GRIDS[:12]))
+    found, want = memory.read(keys[:2]), memory.read(keys[:2], k=8)
+    assert found.counts.tolist() == [8, 8]
+    assert_array_equal(found.slots, want.slots)
+
+
 def test_a_reader_keeps_its_snapshot(tmp_path):
     with Memory.create(tmp_path / "memory", TINY) as writer:
         writer.write(AXES[:1], FULL[None])
