@@ -103,8 +103,7 @@ def _shoot_site(browser: Any, site: Path, out: Path) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         for name in SITE:
-            path = "" if name == "index" else f"{name}/"
-            page.goto(f"http://127.0.0.1:{server.server_address[1]}/{path}")
+            page.goto(f"http://127.0.0.1:{server.server_address[1]}/{name}.html")
             page.wait_for_timeout(1_000)
             _keep(page, out / f"{name.replace('/', '_')}.png")
         server.shutdown()
