@@ -66,6 +66,17 @@ class ModelConfig:
             raise ValueError(
                 f"prior_pool: got {self.prior_pool}, want a divisor of the grid's side"
             )
+        self._check_extras()
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: got {self.dropout}, want [0, 1)")
+        if (self.feature_dim + self.hidden) % 8:
+            raise ValueError(
+                f"hidden: got {self.hidden}, want feature_dim + hidden divisible by 8 "
+                f"(feature_dim is {self.feature_dim}), since the decoder starts from a 2^3 grid"
+            )
+
+    def _check_extras(self) -> None:
+        """What goes beyond the paper: which option wants which other, and their ranges."""
         for name in ("gate", "stretch"):
             if getattr(self, name) and not self.fuse:
                 raise ValueError(f"{name}: got True without fuse, want fuse too: it is for that")
@@ -85,13 +96,6 @@ class ModelConfig:
             raise ValueError("refiner: got 0 channels, want some for fuse and lift")
         if self.refiner and len(self.decoder) < 2:
             raise ValueError(f"decoder: got {self.decoder}, want 2 layers or more with a refiner")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: got {self.dropout}, want [0, 1)")
-        if (self.feature_dim + self.hidden) % 8:
-            raise ValueError(
-                f"hidden: got {self.hidden}, want feature_dim + hidden divisible by 8 "
-                f"(feature_dim is {self.feature_dim}), since the decoder starts from a 2^3 grid"
-            )
 
     @property
     def map_side(self) -> int:

@@ -1,6 +1,6 @@
 """Pictures of the demo page, and of the built site: what a visitor sees.
 
-    python -m docs.generate.screenshots RUN PHOTO docs      # page.png, page_memory.png
+    python -m docs.generate.screenshots RUN PHOTO FOLDER    # page.png, page_memory.png
     python -m docs.generate.screenshots --site site FOLDER  # the site's pages, to look at
 
 Wants the extra `browser` and Debian's chromium, as `make browser` installs them. Not part of
@@ -40,6 +40,8 @@ def main() -> None:
     parser.add_argument("photo", nargs="?", type=Path, help="for a run: what to drop on the page")
     parser.add_argument("out", type=Path, help="folder of the pictures")
     given = parser.parse_args()
+    if not given.site and given.photo is None:
+        parser.error("got no photo, want RUN PHOTO FOLDER")
     given.out.mkdir(parents=True, exist_ok=True)
     with _browser() as browser:
         if given.site:
@@ -79,7 +81,7 @@ def _served(run: Path) -> Iterator[str]:
 
 
 def _shoot_page(browser: Any, address: str, photo: Path, out: Path) -> None:
-    """The page with a photo's shape and what was recalled; the memory, by likeness to it."""
+    """The page with a photo's shape and what was recalled; the memory, most read first."""
     page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
     page.set_default_timeout(PATIENCE)
     page.goto(address)
