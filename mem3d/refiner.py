@@ -86,13 +86,30 @@ class Refiner(nn.Module):
             if self.gate is not None:
                 log_weights = self.gate(total, recalled, laid)
                 weights = log_weights.exp() * (weights != 0)
-            grids, best = shown(recalled.priors, weights, self.shown)
-            if laid is not None:
-                grids = torch.cat([grids, shown(laid, weights, self.shown)[0]], dim=1)
-            total = total + _by_cubes(self.from_priors, grids)
-            total = total + self.from_cosines(best)[:, :, None, None, None]
+            looks = [recalled.priors] if laid is None else [recalled.priors, laid]
+            found = [shown(priors, weights, self.shown) for priors in looks]
+            total = total + self.from_grids([(grids, mean) for grids, mean, _ in found])
+            total = total + self.from_cosines(found[0][2])[:, :, None, None, None]
         logits = self.last(self.blocks(self.first(total)))
         return logits.squeeze(1), log_weights
+
+    def from_grids(self, found: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """What `from_priors` makes of grids side by side, each set with its mean at the end.
+
+        Only means have a gradient, by the gate; single grids are kept apart, to be spared theirs.
+
+        Args:
+            found: (B, shown, R, R, R) and (B, R, R, R) of the recalled grids as they were read,
+                then, if any are, as they were laid.
+
+        Returns:
+            (B, width, N, N, N).
+        """
+        assert self.from_priors is not None
+        weight = self.from_priors.weight.unflatten(1, (len(found), -1))  # type: ignore[no-untyped-call]
+        singles = by_cubes(weight[:, :, :-1].flatten(1, 2), torch.cat([one for one, _ in found], 1))
+        means = by_cubes(weight[:, :, -1], torch.stack([mean for _, mean in found], 1))
+        return singles + means
 
     def _lifted(self, images: Tensor, maps: Tensor, viewpoints: Tensor) -> Tensor:
         """(B, width, N, N, N) from the picture and the stem's maps."""
@@ -144,7 +161,7 @@ def cosines_of(recalled: Recalled) -> Tensor:
     return torch.where(positions < recalled.counts[:, None], cosines_BK, 0.0)
 
 
-def shown(priors: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def shown(priors: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """The priors of most weight, each by itself, and the mean of all.
 
     Args:
@@ -153,7 +170,7 @@ def shown(priors: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
         count: priors to show.
 
     Returns:
-        (B, count + 1, R, R, R), the best first and the weighted mean last, and (B, count) weights;
+        (B, count, R, R, R), the best first; (B, R, R, R) weighted mean; and (B, count) weights;
         zeros where there are no more priors.
     """
     weights = weights.to(priors)
@@ -162,9 +179,9 @@ def shown(priors: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
     best, places = best[:, :count], places[:, :count]
     rows = torch.arange(priors.shape[0], device=priors.device)[:, None]
     missing = count - best.shape[1]
-    grids = priors[rows, places] * (best > 0)[..., None, None, None]
+    grids = priors[rows, places] * (best.detach() > 0)[..., None, None, None]
     grids = functional.pad(grids, (0, 0, 0, 0, 0, 0, 0, missing))
-    return torch.cat([grids, mean[:, None]], dim=1), functional.pad(best, (0, missing))
+    return grids, mean, functional.pad(best, (0, missing))
 
 
 def mean_of(priors: Tensor, weights: Tensor) -> Tensor:
@@ -186,11 +203,11 @@ def moved(viewpoints: Tensor, guessed: Tensor) -> Tensor:
     return torch.where(take_true.all(1, keepdim=True), viewpoints + noise, guessed)
 
 
-def _by_cubes(layer: nn.Conv3d, grids: Tensor) -> Tensor:
-    """What a layer of kernel and stride 2 gives, as one product: few channels make it slow else.
+def by_cubes(weight: Tensor, grids: Tensor) -> Tensor:
+    """Convolution of kernel and stride 2 as one product: few channels make torch's own slow.
 
     Args:
-        layer: without a bias.
+        weight: (G, F, 2, 2, 2).
         grids: (B, F, R, R, R).
 
     Returns:
@@ -200,7 +217,7 @@ def _by_cubes(layer: nn.Conv3d, grids: Tensor) -> Tensor:
     half = side // 2
     cubes = grids.reshape(batch, channels, half, 2, half, 2, half, 2)
     cubes = cubes.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, channels * 8, half**3)
-    weights = layer.weight.flatten(1).expand(batch, -1, -1)  # else all cubes are copied
+    weights = weight.flatten(1).expand(batch, -1, -1)  # else all cubes are copied
     return (weights @ cubes).view(batch, -1, half, half, half)
 
 

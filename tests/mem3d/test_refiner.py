@@ -9,7 +9,7 @@ from mem3d.losses import gate_loss
 from mem3d.model import Mem3D
 from mem3d.presets import TINY
 from mem3d.recall import Recalled, nothing_recalled
-from mem3d.refiner import SHOWN, Gate, Refiner, _by_cubes, cosines_of, moved, shown
+from mem3d.refiner import SHOWN, Gate, Refiner, by_cubes, cosines_of, moved, shown
 from memstore import Memory
 
 CONFIG = replace(TINY.model, refiner=8, refiner_blocks=1, fuse=True, lift=True, priors=6)
@@ -46,9 +46,10 @@ def naive_shown(one, shown):
 @pytest.mark.parametrize("counts", [(0, 3), (6, 1), (0, 0)])
 def test_the_best_priors_and_the_mean_of_all_are_shown(counts):
     one = recalled(1, counts)
-    grids, weights = shown(one.priors, cosines_of(one), SHOWN)
+    grids, mean, weights = shown(one.priors, cosines_of(one), SHOWN)
     want_grids, want_weights = naive_shown(one, SHOWN)
-    np.testing.assert_allclose(grids.numpy(), want_grids, atol=1e-6)
+    np.testing.assert_allclose(grids.numpy(), want_grids[:, :-1], atol=1e-6)
+    np.testing.assert_allclose(mean.numpy(), want_grids[:, -1], atol=1e-6)
     np.testing.assert_allclose(weights.numpy(), want_weights, atol=1e-6)
 
 
@@ -208,4 +209,15 @@ def test_the_product_over_cubes_is_the_convolution():
     torch.manual_seed(0)
     layer = torch.nn.Conv3d(3, 5, 2, stride=2, bias=False)
     grids = torch.randn(2, 3, 8, 8, 8)
-    torch.testing.assert_close(_by_cubes(layer, grids), layer(grids))
+    torch.testing.assert_close(by_cubes(layer.weight, grids), layer(grids))
+
+
+@pytest.mark.parametrize("stretch", [False, True])
+def test_grids_and_means_meet_one_weight_as_if_side_by_side(stretch):
+    torch.manual_seed(0)
+    refiner = Refiner(replace(CONFIG, stretch=stretch, pose=4))
+    found = [(torch.rand(2, SHOWN, 32, 32, 32), torch.rand(2, 32, 32, 32)) for _ in range(2)]
+    found = found[: 1 + stretch]
+    side_by_side = torch.cat([torch.cat([grids, mean[:, None]], 1) for grids, mean in found], 1)
+    want = refiner.from_priors(side_by_side)
+    torch.testing.assert_close(refiner.from_grids(found), want, atol=1e-4, rtol=1e-4)
