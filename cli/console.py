@@ -54,6 +54,14 @@ Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or th
 SheetOut = Annotated[Path, typer.Option(help="PNG to write.", callback=png)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Others = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--with",
+        help="Another run that answers too, from its own memory; the mean counts. May be given "
+        "several times; each takes as long as the first.",
+    ),
+]
 VariantsOfPhoto = Annotated[
     int,
     typer.Option(

@@ -12,6 +12,7 @@ from mem3d_cli.console import (
     AsJson,
     Checkpoint,
     Device,
+    Others,
     Quiet,
     RunFolder,
     Subset,
@@ -60,6 +61,7 @@ def evaluate(  # long: half of it are the options
         ),
     ] = Baselines.quick,
     tta: VariantsOfPhoto = 0,
+    others: Others = None,
     background: Annotated[
         bool, typer.Option("--background", help="Pix3D: leave the photos their background.")
     ] = False,
@@ -84,6 +86,7 @@ def evaluate(  # long: half of it are the options
     """
     from mem3d.baselines import category_means, costly
     from mem3d.checkpoint import load
+    from mem3d.ensemble import Member
     from mem3d.evaluation import score, summarise
     from mem3d.projections import projections_of
     from mem3d.reconstruction import comparison
@@ -95,6 +98,13 @@ def evaluate(  # long: half of it are the options
     model, memory, state = load(run, which.value, device)
     test = open_data(root, subset.value, split, quiet, views=1)
     test, guard = guarded(memory, test, learnt_by(run), known or usual(subset))
+    members, guards = [], {}
+    for other in others or []:
+        found, its_memory, _ = load(other, which.value, device)
+        members.append(Member(found, its_memory, projections_of(found, its_memory)))
+        test, guards[str(other)] = guarded(
+            its_memory, test, learnt_by(other), known or usual(subset)
+        )
     test, truth = _as_pix3d(test, background)
     learnt, validation = _references(run, root, split, quiet, own=truth is not None)
     means = category_means(learnt) if learnt is not None else None
@@ -111,6 +121,7 @@ def evaluate(  # long: half of it are the options
         baselines=others,
         tta=tta,
         projections=kept,
+        others=members,
         device=device,
     )
     chosen = None
@@ -120,11 +131,13 @@ def evaluate(  # long: half of it are the options
     with progress_bar(quiet, subset.value) as show:
         scores = beside(test, with_f_score=f_score, pix3d_truth=truth, progress=show)
     told: dict[str, Any] = {"subset": subset.value, "step": state.step, "known": guard, "tta": tta}
+    if members:
+        told["with"] = guards
     if truth is not None:
         told["photos"] = "with their background" if background else "masked"
     summary = {**told, **summarise(scores, chosen)}
     if picture is not None:
-        save_png(picture, comparison(model, memory, test, rows))
+        save_png(picture, comparison(model, memory, test, rows, members))
     if as_json:
         print_json(summary)
         return

@@ -12,6 +12,7 @@ from mem3d_cli.console import (
     AsJson,
     Checkpoint,
     Device,
+    Others,
     Quiet,
     RunFolder,
     Threads,
@@ -99,6 +100,7 @@ def reconstruct(  # long: half of it are the options
     ] = False,
     threshold: Annotated[float, typer.Option(help="A voxel is full above this occupancy.")] = 0.3,
     tta: VariantsOfPhoto = 0,
+    others: Others = None,
     batch: Annotated[
         int, typer.Option(min=1, help="Photos that go through the network at once.")
     ] = 16,
@@ -119,7 +121,8 @@ def reconstruct(  # long: half of it are the options
     from mem3d.reconstructor import load
     from mem3d.shape_files import write
 
-    check_trained(run)
+    for one in (run, *(others or [])):
+        check_trained(one)
     wanted, found = parsed_box(box), found_photos(photos, quiet)
     if len(found.photos) > 1 and (wanted or (mask is not None and not mask.is_dir())):
         raise ValueError(f"photos: got {len(found.photos)}, want one for a box or a mask file")
@@ -129,7 +132,7 @@ def reconstruct(  # long: half of it are the options
     set_threads(threads)
     rows: list[dict[str, Any]] = []
     skipped: list[Broken] = []
-    with _interruptible(out, rows), load(run, which.value, device) as reconstructor:
+    with _interruptible(out, rows), load(run, which.value, device, others or []) as reconstructor:
         frame = _framing(reconstructor, mask, wanted, background)
         with progress_bar(quiet, "photos") as show:
             for part in batches(found, batch, frame):

@@ -44,16 +44,21 @@ def evaluation_tables(summary: dict[str, Any]) -> list["Table"]:
     empty are the same at each.
 
     Args:
-        summary: from `mem3d.evaluation.summarise`, with "subset", "step" and "known".
+        summary: from `mem3d.evaluation.summarise`, with "subset", "step" and "known"; of an
+            ensemble also "with", what the others know by run.
     """
     what = f"photos {summary['photos']}" if "photos" in summary else "models, view 00"
     if summary.get("tta"):
         what += f" and {summary['tta']} variants of it"
+    others = summary.get("with", {})
+    if others:
+        what += f", {1 + len(others)} networks together"
     title = (
         f"IoU on {summary['samples']} {summary['subset']} {what}, after "
         f"{counted(summary['step'], 'step')}; {summary['hit_rate']:.0%} recalled something, "
         f"{summary['mean_priors']:.1f} shapes on average"
     )
+    guards = [summary["known"], *others.values()]
     columns = {}
     for method, results in summary["methods"].items():
         for column, result in results.items():
@@ -67,7 +72,7 @@ def evaluation_tables(summary: dict[str, Any]) -> list["Table"]:
     pages = [list(columns)[at : at + COLUMNS] for at in range(0, len(columns), COLUMNS)]
     tables = []
     for number, page in enumerate(pages):
-        headed = title + _told(summary["known"]) if number == 0 else ""
+        headed = title + "".join(map(_told, guards)) if number == 0 else ""
         noted = caption if number == len(pages) - 1 else ""
         shown = {heading: columns[heading] for heading in page}
         tables.append(_table(headed, noted, summary, shown, averages))

@@ -8,7 +8,7 @@ Pix3D has another protocol of its own (pix3d_metric.py). Where asked for, it is 
 kept apart: its numbers and these do not compare.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ from mem3d import pix3d_metric
 from mem3d.baselines import Baseline, mean_of_recalled, nearest_recalled
 from mem3d.data.shapes import Shapes
 from mem3d.data.views import TestViews, loader
+from mem3d.ensemble import Member
 from mem3d.metrics import f_score, threshold_sweep
 from mem3d.model import Mem3D, Output
 from mem3d.projections import SlotProjections
@@ -69,6 +70,7 @@ def score(
     tta: int = 0,
     view: int = 0,
     projections: SlotProjections | None = None,
+    others: Sequence[Member] = (),
     with_f_score: bool = False,
     pix3d_truth: Callable[[int], NDArray[np.bool_]] | None = None,
     batch: int = 32,
@@ -88,6 +90,8 @@ def score(
             photo alone.
         view: which; the field's protocol is 00. Of a model with fewer, counted round.
         projections: of this network and memory; saves time where slots are recalled again.
+        others: further networks that answer too, see `ensemble`; what is told of recall, and the
+            baselines made of what is recalled, are the first one's.
         with_f_score: also compute F-score@1% (about 0.1 s a model and method).
         pix3d_truth: also score by Pix3D's protocol, against this grid of each model.
         batch: models at a time.
@@ -95,11 +99,12 @@ def score(
         progress: called with models done and models in all.
 
     Raises:
-        ValueError: there is no model to test on, or tta is negative.
+        ValueError: there is no model to test on, tta is negative, or the networks differ in size.
     """
     if not len(data):
         raise ValueError(f"{data.root}: got no usable model, want at least 1 to test on")
-    model.eval()
+    for one in (model, *(other.model for other in others)):
+        one.eval()
     ious: dict[str, list[NDArray[np.float32]]] = {}
     f_scores: dict[str, list[NDArray[np.float64]]] = {}
     pix3d: dict[str, list[NDArray[np.float64]]] = {}
@@ -108,7 +113,9 @@ def score(
     order = [list(range(i, min(i + batch, len(data)))) for i in range(0, len(data), batch)]
     for samples in loader(views, order, workers=0):
         images = samples.pictures.to(device)
-        occupancy, output = predict(model, images, memory, tta=tta, projections=projections)
+        occupancy, output = predict(
+            model, images, memory, tta=tta, projections=projections, others=others
+        )
         names = [data.category(i) for i in samples.models]
         occupancies = {
             NETWORK: occupancy.cpu(),

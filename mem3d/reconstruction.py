@@ -13,6 +13,7 @@ from mem3d.confidence import coloured
 from mem3d.data.framing import Done, frame_object
 from mem3d.data.shapes import Shapes
 from mem3d.data.transforms import Rgba, denormalise, test_input
+from mem3d.ensemble import Member
 from mem3d.evaluation import FIXED_THRESHOLD
 from mem3d.metrics import iou
 from mem3d.model import Mem3D
@@ -125,6 +126,7 @@ def reconstruct(
     framed: bool = False,
     tta: int = 0,
     projections: SlotProjections | None = None,
+    others: Sequence[Member] = (),
 ) -> list[Reconstruction]:
     """Reconstruct the objects in photos, one batch.
 
@@ -138,9 +140,12 @@ def reconstruct(
         tta: variants of each photo to average over, see `variants.predict`; what is told of recall
             is of the photo itself.
         projections: of this network and memory; pays from the second photo on that recalls a slot.
+        others: further networks that answer too, see `ensemble`; what is told of recall is of the
+            first.
 
     Raises:
-        ValueError: a mask is empty, or the threshold or tta is out of range.
+        ValueError: a mask is empty, the threshold or tta is out of range, or the networks differ in
+            size.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold: got {threshold}, want between 0 and 1")
@@ -151,7 +156,9 @@ def reconstruct(
     inputs = np.stack([test_input(rgba, size) for rgba in cut])
     device = next(model.parameters()).device
     images = torch.from_numpy(inputs).to(device)
-    occupancy, output = predict(model, images, memory, tta=tta, projections=projections)
+    occupancy, output = predict(
+        model, images, memory, tta=tta, projections=projections, others=others
+    )
     occupancies = occupancy.cpu().numpy()
     names = dict(zip(memory.slots.tolist(), memory.sources, strict=True))
     results = []
@@ -216,7 +223,9 @@ def _priors(result: Reconstruction) -> list[Tile]:
     return tiles
 
 
-def comparison(model: Mem3D, memory: Memory, data: Shapes, count: int = 12) -> NDArray[np.uint8]:
+def comparison(
+    model: Mem3D, memory: Memory, data: Shapes, count: int = 12, others: Sequence[Member] = ()
+) -> NDArray[np.uint8]:
     """Contact sheet of models: view 00, truth, reconstruction, recalled shapes.
 
     Args:
@@ -224,13 +233,14 @@ def comparison(model: Mem3D, memory: Memory, data: Shapes, count: int = 12) -> N
         memory: where it recalls.
         data: models to choose from, evenly over the set.
         count: most rows.
+        others: further networks that answer too.
 
     Returns:
         (height, width, 3) uint8.
     """
     chosen = np.unique(np.linspace(0, len(data) - 1, count).astype(int)).tolist()
     photos = [data.image(i, 0) for i in chosen]
-    results = reconstruct(model, memory, photos, framed=True)
+    results = reconstruct(model, memory, photos, framed=True, others=others)
     rows = []
     for i, photo, result in zip(chosen, photos, results, strict=True):
         true = data.grid(i)

@@ -1,6 +1,7 @@
 """A trained network with its memory, ready to be given photos: what `mem3d.load` returns."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Self, overload
@@ -15,6 +16,7 @@ from mem3d.config import Preset
 from mem3d.data.framing import Background, Framed, frame_photo
 from mem3d.data.photos import as_photo
 from mem3d.data.transforms import Box
+from mem3d.ensemble import Member, check_alike
 from mem3d.evaluation import FIXED_THRESHOLD
 from mem3d.folders import check_trained, is_published
 from mem3d.model import Mem3D
@@ -26,19 +28,40 @@ Photo = str | Path | Image.Image | NDArray[np.uint8]
 
 
 class Reconstructor:
-    """A network, its memory and their settings.
+    """A network, its memory and their settings; or several that answer together.
 
-    As a context manager it closes its memory at the end.
+    As a context manager it closes its memory at the end, and those of the others.
 
     Attributes:
         model: in evaluation mode.
         memory: where it recalls; opened to be read, or in RAM.
         preset: settings of both, and of the training.
+        others: further ones, whose answers are averaged with this one's; see `ensemble`.
     """
 
-    def __init__(self, model: Mem3D, memory: Memory, preset: Preset) -> None:
+    def __init__(
+        self,
+        model: Mem3D,
+        memory: Memory,
+        preset: Preset,
+        others: Sequence["Reconstructor"] = (),
+    ) -> None:
+        """Put together.
+
+        Args:
+            model: in evaluation mode.
+            memory: where it recalls.
+            preset: settings of both.
+            others: further networks with their memories; backgrounds, recalled shapes and what is
+                told of them are this one's.
+
+        Raises:
+            ValueError: the networks take pictures or make grids of other sizes.
+        """
         self.model, self.memory, self.preset = model, memory, preset
-        self._projections = projections_of(model, memory)
+        self.others = tuple(others)
+        self._member = Member(model, memory, projections_of(model, memory))
+        check_alike(model, [one._member for one in self.others])
 
     def __enter__(self) -> Self:
         return self
@@ -47,8 +70,9 @@ class Reconstructor:
         self.close()
 
     def close(self) -> None:
-        """Close the memory."""
-        self.memory.close()
+        """Close the memory, and those of the others."""
+        for one in (self, *self.others):
+            one.memory.close()
 
     @property
     def background(self) -> Background | None:
@@ -153,7 +177,8 @@ class Reconstructor:
             threshold=threshold,
             framed=True,
             tta=tta,
-            projections=self._projections,
+            projections=self._member.projections,
+            others=[one._member for one in self.others],
         )
         return [
             replace(result, background=one.background)
@@ -164,8 +189,11 @@ class Reconstructor:
         """Write network and memory as a folder of plain files; see `publishing.save_folder`.
 
         Raises:
+            ValueError: there are others: each is a folder of its own.
             memstore.MemstoreError: there is something at the path, or the disk refuses.
         """
+        if self.others:
+            raise ValueError(f"others: got {len(self.others)}, want none: save each by itself")
         publishing.save_folder(folder, self.model, self.memory, self.preset)
 
     @classmethod
@@ -214,18 +242,33 @@ class Reconstructor:
             return hub.upload(Path(beside) / "model", repo, private=private)
 
 
-def load(path: str | Path, which: Which = "best", device: str = "cpu") -> Reconstructor:
+def load(
+    path: str | Path,
+    which: Which = "best",
+    device: str = "cpu",
+    others: Sequence[str | Path] = (),
+) -> Reconstructor:
     """Open a trained network with its memory.
 
     Args:
         path: folder of a run, or a published folder.
         which: of a run: the best epoch on validation, or the last.
         device: where the weights go.
+        others: folders of further networks that answer too; see `ensemble`.
 
     Raises:
-        ValueError: there is no folder, or it holds neither.
+        ValueError: there is no folder, or it holds neither; or the networks take pictures or make
+            grids of other sizes.
         memstore.MemstoreError: the memory is missing or damaged.
     """
+    if others:
+        with ExitStack() as opened:  # where one fails, the memories of all are closed
+            first, *rest = [
+                opened.enter_context(load(one, which, device)) for one in (path, *others)
+            ]
+            together = Reconstructor(first.model, first.memory, first.preset, rest)
+            opened.pop_all()
+        return together
     check_trained(path)
     if is_published(path):
         return Reconstructor(*publishing.load_folder(path, device))

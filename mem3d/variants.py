@@ -1,16 +1,21 @@
 """Several looks at one photo, averaged: small changes that leave the shape what it is.
 
+Likewise the looks of several networks, see ensemble.py.
+
 The first is the photo itself, the second its mirror image, whose shape is mirrored in z; the others
 are moved, scaled and lit a little otherwise, every second one mirrored as well.
 """
 
 # B = batch, S = pixels per side, R = voxels per side
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
 from mem3d.data.augmentation import MEAN, STD
+from mem3d.ensemble import Member, check_alike
 from mem3d.model import Mem3D, Output
 from mem3d.projections import SlotProjections
 from mem3d.recall import ReadableMemory
@@ -27,8 +32,11 @@ def predict(
     *,
     tta: int = 0,
     projections: SlotProjections | None = None,
+    others: Sequence[Member] = (),
 ) -> tuple[Tensor, Output]:
     """Occupancies of a batch, averaged over variants of each photo ("test-time augmentation").
+
+    With other networks besides, over theirs as well, all alike in weight ("ensemble").
 
     Args:
         model: in evaluation mode.
@@ -36,21 +44,27 @@ def predict(
         memory: where it recalls.
         tta: variants besides the photo itself, >= 0; each takes as long as the photo.
         projections: of this network and memory, see `projections.SlotProjections`.
+        others: further networks and where they recall.
 
     Returns:
-        (B, R, R, R) occupancy in [0, 1], and the forward pass of the photos as they are.
+        (B, R, R, R) occupancy in [0, 1], and the first network's forward pass of the photos as they
+        are.
 
     Raises:
-        ValueError: tta is negative.
+        ValueError: tta is negative, or the networks take pictures or make grids of other sizes.
     """
     if tta < 0:
         raise ValueError(f"tta: got {tta}, want >= 0")
-    output = model(images, memory, projections=projections)
-    total: Tensor = output.logits.sigmoid().float()
-    for number in range(1, tta + 1):
-        found = model(variant(images, number), memory, projections=projections).logits.sigmoid()
-        total = total + (found.flip(-1) if is_mirrored(number) else found).float()
-    return total / (tta + 1), output
+    check_alike(model, others)
+    output: Output = model(images, memory, projections=projections)
+    total = output.logits.sigmoid().float()
+    for number in range(tta + 1):
+        seen = variant(images, number)
+        members = others if number == 0 else [Member(model, memory, projections), *others]
+        for one in members:
+            found = one.model(seen, one.memory, projections=one.projections).logits.sigmoid()
+            total = total + (found.flip(-1) if is_mirrored(number) else found).float()
+    return total / ((tta + 1) * (1 + len(others))), output
 
 
 def is_mirrored(number: int) -> bool:

@@ -91,6 +91,42 @@ def test_known_models_are_dropped_or_kept_and_told(run, leaking):
     assert "left out, as the memory knows them: 1 model more" in table
 
 
+@pytest.fixture(scope="module")
+def another(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate") / "another"
+    settings = ("--preset", "tiny", "--epochs", "1", "--seed", "1", "--set", "model.refiner=4")
+    done = call("train", folder, "--data", data, *settings, "--quiet")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_an_ensemble_is_told_to_be_one(run, another, tmp_path):
+    together = evaluated(run, "--with", another)
+    assert set(together["with"]) == {str(another)}
+    assert together["with"][str(another)]["models"] == "refuse"
+    alone = evaluated(run)
+    assert "with" not in alone
+    for method in ("nearest recalled", "mean of recalled"):  # of the first one
+        assert together["methods"][method] == alone["methods"][method]
+    picture = tmp_path / "p.png"
+    table = printed("evaluate", run, "--with", another, "--tta", "1", "--picture", picture)
+    assert "view 00 and 1 variants of it, 2 networks together" in table
+    assert picture.is_file()
+
+
+def test_no_member_of_an_ensemble_may_know_the_test(run, another, data, leaking, tmp_path):
+    """One that learnt from other data, where it is the other's test shape that leaks."""
+    done = call_main("evaluate", run, "--with", another, "--data", leaking)
+    assert (done.returncode, done.stdout) == (1, "")
+    learnt = shutil.copytree(another, tmp_path / "learnt")
+    described = json.loads((learnt / "run.json").read_text())
+    changes = [{"kind": "memorised", "sources": ["03001627/test1"]}]
+    (learnt / "run.json").write_text(json.dumps(described | {"changes": changes}))
+    dropped = evaluated(run, "--with", learnt, "--known", "drop")
+    assert (dropped["samples"], dropped["known"]["training"]) == (3, 0)
+    assert dropped["with"][str(learnt)]["training"] == 1
+
+
 def test_where_all_models_are_known_none_is_left(run):
     done = call_main("evaluate", run, "--subset", "train", "--known", "drop", "--quiet")
     assert (done.returncode, done.stdout) == (1, "")

@@ -81,6 +81,16 @@ def test_patterns_batches_and_formats(run, tmp_path):
         assert alone["grid"].sum() == told["photos"][2]["voxels"]
 
 
+def test_several_runs_answer_together(run, tmp_path):
+    save(tmp_path / "a.png", picture(1))
+    alone, _ = rows_of(run, tmp_path, tmp_path / "a.png")
+    twice, _ = rows_of(run, tmp_path, tmp_path / "a.png", "--with", run)
+    assert twice == alone  # the mean of equals
+    missing = ("--with", tmp_path / "none")
+    done = call("reconstruct", run, tmp_path / "a.png", *missing, "--out", tmp_path / "out")
+    assert "none: got nothing there" in str(done.exception)
+
+
 def test_recalled_shapes_are_told_by_their_category(tmp_path):
     known = make_run(tmp_path / "known")
     photo = save(tmp_path / "a.png", picture(1))

@@ -83,3 +83,49 @@ def test_a_network_trained_over_photos_keeps_backgrounds(loaded):
     preset = replace(TINY, train=replace(TINY.train, augmentation=seen))
     told = mem3d.Reconstructor(loaded.model, loaded.memory, preset)
     assert told.reconstruct(picture(1)[..., :3]).background == "kept"
+
+
+@pytest.fixture(scope="module")
+def another(run, tmp_path_factory):
+    """A run of other weights, which begins with few voxels filled and knows no shape."""
+    folder = tmp_path_factory.mktemp("runs") / "another"
+    torch.manual_seed(1)
+    preset = replace(TINY, model=replace(TINY.model, refiner=4))
+    with Memory.create(folder / "memory", preset.memory) as memory:
+        snapshot = memory.commit("none")
+    state = checkpoint.State(
+        preset=preset, step=3, snapshot=snapshot, validation_iou=0.5, best_iou=0.5, best_step=3
+    )
+    checkpoint.save(folder / "best.safetensors", state, Mem3D(preset.model).eval())
+    return folder
+
+
+def test_several_answer_together_and_tell_of_the_first_ones_memory(run, another, tmp_path):
+    apart = []
+    for one in (run, another):
+        with mem3d.load(one) as reconstructor:
+            apart.append(reconstructor.reconstruct(picture(1)))
+    with mem3d.load(run, others=[another]) as both:
+        result = both.reconstruct(picture(1))
+        want = (apart[0].occupancy + apart[1].occupancy) / 2
+        np.testing.assert_allclose(result.occupancy, want, atol=1e-5)
+        assert [prior.source for prior in result.priors] == ["made/0"]
+        with pytest.raises(ValueError, match="others: got 1, want none: save each by itself"):
+            both.save_pretrained(tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+
+
+def test_the_memories_of_all_are_closed(run, another, monkeypatch):
+    closed = []
+    monkeypatch.setattr(Memory, "close", lambda memory: closed.append(memory.path))
+    with mem3d.load(run, others=[another]):
+        assert closed == []
+    assert closed == [run / "memory", another / "memory"]
+
+
+def test_where_one_of_several_cannot_be_opened_none_stays_open(run, tmp_path, monkeypatch):
+    closed = []
+    monkeypatch.setattr(Memory, "close", lambda memory: closed.append(memory.path))
+    with pytest.raises(ValueError, match="nowhere: got nothing there"):
+        mem3d.load(run, others=[tmp_path / "nowhere"])
+    assert closed == [run / "memory"]

@@ -1,11 +1,14 @@
 """Looks at one photo: what they change and what they do not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from mem3d.data.transforms import denormalise
 from mem3d.data.transforms import test_input as to_input
+from mem3d.ensemble import Member
 from mem3d.model import Mem3D
 from mem3d.presets import TINY
 from mem3d.variants import is_mirrored, predict, variant
@@ -66,3 +69,25 @@ def test_occupancies_are_averaged_by_hand(model, images):
 def test_less_than_none_is_refused(model, images):
     with pytest.raises(ValueError, match="tta"):
         predict(model, images, Memory(TINY.memory), tta=-1)
+
+
+@torch.inference_mode()
+def test_several_networks_are_averaged_by_hand_each_with_its_memory(model, images):
+    torch.manual_seed(1)
+    other = Mem3D(replace(TINY.model, refiner=4)).eval()  # begins with few voxels filled
+    memory, full = Memory(TINY.memory), Memory(TINY.memory)
+    full.write(np.eye(1, TINY.memory.key_dim, dtype=np.float32), np.ones((1, 32, 32, 32), bool))
+    shapes = [one(images, its).logits.sigmoid() for one, its in ((model, memory), (other, full))]
+    assert not torch.allclose(*shapes, atol=1e-2)
+    occupancy, output = predict(model, images, memory, others=[Member(other, full)])
+    torch.testing.assert_close(occupancy, (shapes[0] + shapes[1]) / 2)
+    assert torch.equal(output.logits.sigmoid(), shapes[0])  # what is told is the first one's
+    mirrored, _ = predict(model, images.flip(-1), memory, tta=1, others=[Member(other, full)])
+    both, _ = predict(model, images, memory, tta=1, others=[Member(other, full)])
+    torch.testing.assert_close(mirrored, both.flip(-1))
+
+
+def test_networks_of_other_sizes_are_refused(model, images):
+    wide = Mem3D(replace(TINY.model, image_size=96)).eval()
+    with pytest.raises(ValueError, match=r"got \(96, 32\) beside \(64, 32\), want the same"):
+        predict(model, images, Memory(TINY.memory), others=[Member(wide, Memory(TINY.memory))])
