@@ -58,8 +58,8 @@ Others = Annotated[
     list[Path] | None,
     typer.Option(
         "--with",
-        help="Another run that answers too, from its own memory; the mean counts. May be given "
-        "several times; each takes as long as the first.",
+        help="Another run that answers too, from its own memory; the mean of logits counts. May be "
+        "given several times; each takes as long as the first.",
     ),
 ]
 VariantsOfPhoto = Annotated[

@@ -1,8 +1,8 @@
 """Several trained networks that answer together, each from its own memory.
 
 Networks that began from other weights, or learnt from other pictures, err in other places; the mean
-of their occupancies is nearer to the truth than that of one, as a rule (results.md tells by how
-much). Each costs what the first costs.
+of their logits is nearer to the truth than those of one, as a rule (results.md tells by how much).
+Each costs what the first costs.
 
 Not in the paper. Source: Lakshminarayanan et al., Simple and scalable predictive uncertainty
 estimation using deep ensembles (NeurIPS 2017).

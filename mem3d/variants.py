@@ -1,6 +1,7 @@
 """Several looks at one photo, averaged: small changes that leave the shape what it is.
 
-Likewise the looks of several networks, see ensemble.py.
+Likewise the looks of several networks, see ensemble.py. Logits are averaged, not occupancies: a
+mean of those is blurred wherever looks disagree, and grows beyond the shape at a threshold of .3.
 
 The first is the photo itself, the second its mirror image, whose shape is mirrored in z; the others
 are moved, scaled and lit a little otherwise, every second one mirrored as well.
@@ -34,9 +35,10 @@ def predict(
     projections: SlotProjections | None = None,
     others: Sequence[Member] = (),
 ) -> tuple[Tensor, Output]:
-    """Occupancies of a batch, averaged over variants of each photo ("test-time augmentation").
+    """Occupancies of a batch, from logits averaged over variants of each photo.
 
-    With other networks besides, over theirs as well, all alike in weight ("ensemble").
+    That is "test-time augmentation"; with other networks besides, an "ensemble": all looks of all
+    networks have the same weight.
 
     Args:
         model: in evaluation mode.
@@ -57,14 +59,14 @@ def predict(
         raise ValueError(f"tta: got {tta}, want >= 0")
     check_alike(model, others)
     output: Output = model(images, memory, projections=projections)
-    total = output.logits.sigmoid().float()
+    total = output.logits.float()
     for number in range(tta + 1):
         seen = variant(images, number)
         members = others if number == 0 else [Member(model, memory, projections), *others]
         for one in members:
-            found = one.model(seen, one.memory, projections=one.projections).logits.sigmoid()
-            total = total + (found.flip(-1) if is_mirrored(number) else found).float()
-    return total / ((tta + 1) * (1 + len(others))), output
+            found = one.model(seen, one.memory, projections=one.projections).logits.float()
+            total = total + (found.flip(-1) if is_mirrored(number) else found)
+    return (total / ((tta + 1) * (1 + len(others)))).sigmoid(), output
 
 
 def is_mirrored(number: int) -> bool:

@@ -107,7 +107,8 @@ def test_several_answer_together_and_tell_of_the_first_ones_memory(run, another,
             apart.append(reconstructor.reconstruct(picture(1)))
     with mem3d.load(run, others=[another]) as both:
         result = both.reconstruct(picture(1))
-        want = (apart[0].occupancy + apart[1].occupancy) / 2
+        logits = [np.log(one.occupancy / (1 - one.occupancy)) for one in apart]
+        want = 1 / (1 + np.exp(-(logits[0] + logits[1]) / 2))
         np.testing.assert_allclose(result.occupancy, want, atol=1e-5)
         assert [prior.source for prior in result.priors] == ["made/0"]
         with pytest.raises(ValueError, match="others: got 1, want none: save each by itself"):

@@ -58,11 +58,11 @@ def test_a_mirrored_photo_gives_the_mirrored_shape(model, images):
 
 
 @torch.inference_mode()
-def test_occupancies_are_averaged_by_hand(model, images):
+def test_logits_are_averaged_by_hand(model, images):
     memory = Memory(TINY.memory)
-    shapes = [model(variant(images, n), memory).logits.sigmoid() for n in range(3)]
-    mirrored = torch.from_numpy(shapes[1].numpy()[:, :, :, ::-1].copy())
-    want = (shapes[0] + mirrored + shapes[2]) / 3
+    looks = [model(variant(images, n), memory).logits for n in range(3)]
+    mirrored = torch.from_numpy(looks[1].numpy()[:, :, :, ::-1].copy())
+    want = ((looks[0] + mirrored + looks[2]) / 3).sigmoid()
     torch.testing.assert_close(predict(model, images, memory, tta=2)[0], want)
 
 
@@ -77,11 +77,11 @@ def test_several_networks_are_averaged_by_hand_each_with_its_memory(model, image
     other = Mem3D(replace(TINY.model, refiner=4)).eval()  # begins with few voxels filled
     memory, full = Memory(TINY.memory), Memory(TINY.memory)
     full.write(np.eye(1, TINY.memory.key_dim, dtype=np.float32), np.ones((1, 32, 32, 32), bool))
-    shapes = [one(images, its).logits.sigmoid() for one, its in ((model, memory), (other, full))]
-    assert not torch.allclose(*shapes, atol=1e-2)
+    looks = [one(images, its).logits for one, its in ((model, memory), (other, full))]
+    assert not torch.allclose(*looks, atol=1e-2)
     occupancy, output = predict(model, images, memory, others=[Member(other, full)])
-    torch.testing.assert_close(occupancy, (shapes[0] + shapes[1]) / 2)
-    assert torch.equal(output.logits.sigmoid(), shapes[0])  # what is told is the first one's
+    torch.testing.assert_close(occupancy, ((looks[0] + looks[1]) / 2).sigmoid())
+    assert torch.equal(output.logits, looks[0])  # what is told is the first one's
     mirrored, _ = predict(model, images.flip(-1), memory, tta=1, others=[Member(other, full)])
     both, _ = predict(model, images, memory, tta=1, others=[Member(other, full)])
     torch.testing.assert_close(mirrored, both.flip(-1))
