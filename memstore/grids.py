@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from memstore.config import ValueSimilarity
 from memstore.index import hamming
 
+BLOCKS = 4  # along each side, for `block_voxels`
+
 
 def packed_shape(resolution: int) -> tuple[int, int, int]:
     """Shape of one packed grid: eight voxels of the last axis per byte, the last byte padded."""
@@ -43,6 +45,42 @@ def full_voxels(packed: NDArray[np.uint8]) -> NDArray[np.int32]:
     """(n,) full voxels of packed grids (n, R, R, ceil(R / 8)), contiguous."""
     rows = packed.reshape(len(packed), math.prod(packed.shape[1:]))
     return hamming(np.zeros_like(rows[:1]), rows)[0] if len(rows) else np.empty(0, np.int32)
+
+
+def block_voxels(packed: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """(n, blocks) full voxels of packed grids (n, R, R, ceil(R / 8)) in each block.
+
+    A side is cut into BLOCKS pieces, along z between bytes: fewer if there are fewer.
+    """
+    counts = np.bitwise_count(packed)
+    for axis in (1, 2, 3):
+        starts = np.unique(np.arange(BLOCKS) * packed.shape[axis] // BLOCKS)
+        counts = np.add.reduceat(counts, starts, axis, dtype=np.int32)
+    blocks: NDArray[np.int32] = counts.reshape(len(packed), math.prod(counts.shape[1:]))
+    return blocks
+
+
+def similarity_bounds(
+    blocks: NDArray[np.int32],
+    grid: NDArray[np.int32],
+    resolution: int,
+    kind: ValueSimilarity,
+    full: NDArray[np.int32],
+) -> NDArray[np.float64]:
+    """(n,) that no `value_similarity` is above, from full voxels per block.
+
+    In no block can two grids share more voxels than the emptier one has.
+
+    Args:
+        blocks: (n, blocks) from `block_voxels`.
+        grid: (blocks,) of the other grid.
+        resolution: R.
+        kind: see `value_similarities`.
+        full: (n,) sum of each row of blocks.
+    """
+    both = full + grid.sum()  # 64 bits
+    least = both - 2 * np.minimum(blocks, grid).sum(1, dtype=np.int32)  # voxels that must be apart
+    return _similarity(both, least, resolution, kind)
 
 
 def value_similarity(
@@ -82,11 +120,25 @@ def value_similarities(
     rows, bits = values.reshape(len(values), size), grids.reshape(len(grids), size)
     apart = hamming(bits, rows)
     if kind == "mse":
+        return _similarity(None, apart, resolution, kind)
+    filled = full_voxels(values) if full is None else full
+    return _similarity(filled + full_voxels(grids)[:, None], apart, resolution, kind)
+
+
+def _similarity(
+    both: NDArray[np.integer] | None,
+    apart: NDArray[np.integer],
+    resolution: int,
+    kind: ValueSimilarity,
+) -> NDArray[np.float64]:
+    """From the full voxels of both grids together ("iou" alone asks) and those that are apart.
+
+    The more are apart, the lower, rounding included: it keeps the order of quotients.
+    """
+    if kind == "mse" or both is None:
         similar: NDArray[np.float64] = (resolution**3 - apart) / resolution**3
         return similar
     # |a| + |b| = joint + common, and what is apart is joint - common: a quotient of their doubles.
-    filled = full_voxels(values) if full is None else full
-    both = filled + full_voxels(grids)[:, None]
     similar = np.ones(apart.shape)
     np.divide(both - apart, both + apart, out=similar, where=both > 0)
     return similar

@@ -92,7 +92,9 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
     full = occupancies(state, used)
     by_reads = np.argsort(reads, kind="stable")
     by_most = np.argsort(-reads, kind="stable")
-    bookkeeping = (state.touched, state.sources, state.reads, state.full)
+    bookkeeping = [state.touched, state.sources, state.reads, state.full]
+    if state._blocks is not None:
+        bookkeeping.append(state._blocks)
     return Stats(
         capacity=config.capacity,
         used=len(used),

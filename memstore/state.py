@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
-from memstore.grids import full_voxels, packed_shape
+from memstore.grids import block_voxels, full_voxels, packed_shape
 from memstore.index import BATCH, KeyIndex
 from memstore.policy import Plan, WriteReport, plan_writes
 
@@ -56,6 +56,7 @@ class State:
     _counting: Lock = field(default_factory=Lock)  # readers in threads count one at a time
     torn: bool = False  # a change was interrupted in its midst
     _used_rows: NDArray[np.bool_] | None = None  # until the next change
+    _blocks: NDArray[np.int32] | None = None  # (capacity, blocks) once asked for; from `values`
 
     @classmethod
     def empty(cls, config: MemoryConfig) -> "State":
@@ -82,6 +83,17 @@ class State:
             used = self._used_rows = self.touched[: self.index.rows] != EMPTY
         return used
 
+    @property
+    def blocks(self) -> NDArray[np.int32]:
+        """(rows, blocks) full voxels in each block of a value, see `block_voxels`."""
+        rows = self.index.rows
+        if (blocks := self._blocks) is None:
+            found = block_voxels(self.values[:rows])
+            blocks = np.zeros((self.config.capacity, found.shape[1]), np.int32)
+            blocks[:rows] = found
+            self._blocks = blocks
+        return blocks[:rows]
+
     def rows(self, slots: NDArray[np.int64]) -> Rows:
         """Copy the rows of slots (n,), all of which the index has."""
         return Rows(
@@ -99,7 +111,7 @@ class State:
         self.index.put(slots, rows.keys)
         self.values[slots], self.touched[slots] = rows.values, rows.touched
         self.sources[slots], self.reads[slots] = rows.sources, rows.reads
-        self.full[slots] = full_voxels(rows.values)
+        self._count(slots)
         self._used_rows = None
         self.dirty.update(slots.tolist())
 
@@ -130,6 +142,13 @@ class State:
         """Derive `full` after `values` were filled at once."""
         self.full[: self.index.rows] = full_voxels(self.values[: self.index.rows])
 
+    def _count(self, slots: NDArray[np.int64]) -> None:
+        """Derive what follows from values of slots (n,) that have changed."""
+        values = self.values[slots]
+        self.full[slots] = full_voxels(values)
+        if self._blocks is not None:
+            self._blocks[slots] = block_voxels(values)
+
     def _apply(self, plan: Plan, grids: NDArray[np.uint8], sources: NDArray[np.bytes_]) -> None:
         """Write the planned pairs (B,), values packed: per slot the last one counts."""
         self.torn = True
@@ -140,7 +159,7 @@ class State:
         new = np.flatnonzero(plan.kinds != "merge")
         slots, last = _last(plan.slots[new])
         self.values[slots], self.sources[slots] = grids[new[last]], sources[new[last]]
-        self.full[slots] = full_voxels(self.values[slots])
+        self._count(slots)
         self.reads[slots] = 0
         self.clock += len(plan.slots)
         for kind, count in zip(*np.unique(plan.kinds, return_counts=True), strict=True):
@@ -184,7 +203,8 @@ class State:
         self.index.put(slots, np.zeros((len(slots), self.config.key_dim), np.float32))
         self.values[slots] = 0
         self.sources[slots] = b""
-        self.reads[slots] = self.full[slots] = 0
+        self._count(slots)
+        self.reads[slots] = 0
         self.touched[slots] = EMPTY
         self._used_rows = None
 

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from memstore.grids import pack, packed_shape, unpack, value_similarity
+from memstore.grids import (
+    block_voxels,
+    full_voxels,
+    pack,
+    packed_shape,
+    similarity_bounds,
+    unpack,
+    value_similarity,
+)
 from tests import naive
 
 
@@ -30,6 +38,37 @@ def test_bits_equal_voxels(resolution, kind):
     for a in range(5):
         expected = [naive.value_similarity(grids[b], grids[a], kind) for b in range(5)]
         assert_array_equal(value_similarity(packed, packed[a], resolution, kind), expected)
+
+
+@pytest.mark.parametrize("resolution", [1, 2, 7, 8, 9, 16, 32])
+@pytest.mark.parametrize("kind", ["mse", "iou"])
+def test_no_similarity_is_above_its_bound(resolution, kind):
+    """Grids of random boxes, of which many share much, and noise, which shares what it must."""
+    rng = np.random.default_rng(resolution)
+    grids = rng.random((24, *[resolution] * 3)) < rng.random((24, 1, 1, 1))
+    for grid in grids[:16]:
+        low, high = np.sort(rng.integers(0, resolution + 1, (3, 2))).T
+        box = np.zeros_like(grid)
+        box[tuple(map(slice, low, high))] = True
+        grid &= box
+    packed = pack(grids)
+    blocks = block_voxels(packed)
+    assert_array_equal(blocks.sum(1), full_voxels(packed))
+    tight = 0
+    for one, its in zip(packed, blocks, strict=True):
+        bounds = similarity_bounds(blocks, its, resolution, kind, full_voxels(packed))
+        exact = value_similarity(packed, one, resolution, kind)
+        assert (bounds >= exact).all() and (bounds <= 1).all()
+        tight += (bounds == exact).sum()
+    assert tight >= len(grids)  # each with itself
+
+
+def test_blocks_lie_where_their_voxels_do():
+    grid = np.zeros((1, 32, 32, 32), bool)
+    grid[0, 0:8, 24:32, 8:16] = True
+    counts = block_voxels(pack(grid)).reshape(4, 4, 4)
+    assert counts[0, 3, 1] == 512
+    assert counts.sum() == 512
 
 
 @given(st.integers(0, 255), st.integers(0, 255), st.sampled_from(["mse", "iou"]))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from memstore import MemoryConfig
-from memstore.grids import pack
+from memstore.grids import block_voxels, pack
 from memstore.state import State
 
 TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=1)
@@ -35,3 +35,28 @@ def test_removing_leaves_nothing():
     assert (state.sources[1], state.touched[1], state.dirty) == (b"", -1, {1})
     assert not state.index.keys[1].any()
     assert not state.values[1].any()
+
+
+def test_counts_per_block_keep_up_with_the_values():
+    """Asked for before there is any, between writes of all kinds, after a removal and a put."""
+    state, names = State.empty(TINY), np.zeros(3, "S128")
+    full = pack(np.unpackbits(np.uint8([255, 254, 253])).reshape(3, 2, 2, 2))
+
+    def check(rows):
+        assert state.blocks.shape == (rows, 4)  # bytes are not cut along z
+        np.testing.assert_array_equal(state.blocks, block_voxels(state.values[:rows]))
+        np.testing.assert_array_equal(state.blocks.sum(1), state.full[:rows])
+
+    check(0)
+    state.write(AXES, GRIDS, names)
+    check(3)
+    state.write(AXES, full, names)  # inserts and evicts
+    check(4)
+    state.remove(np.array([2]))
+    check(4)
+    other = State.empty(TINY)
+    other.write(AXES[::-1], full, names)
+    state.put(other.rows(np.array([0, 1])))
+    check(4)
+    assert state.blocks[:2].sum() == 8 + 7
+    assert len(state.enlarged(9).blocks) == 4
