@@ -1,6 +1,6 @@
 """mem3d-cli evaluate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -156,8 +156,10 @@ def _as_pix3d(
     from mem3d.data.pix3d import Pix3D
     from mem3d.data.selection import Selection
 
-    chosen = test.positions if isinstance(test, Selection) else range(len(test))
-    whole = test.data if isinstance(test, Selection) else test
+    chosen: Sequence[int] = range(len(test))
+    whole = test
+    while isinstance(whole, Selection):  # of a selection, where several runs leave models out
+        chosen, whole = [whole.positions[i] for i in chosen], whole.data
     if not isinstance(whole, Pix3D):
         return test, None
     return Selection(whole.unmasked() if background else whole, chosen), lambda i: whole.pooled(

@@ -11,24 +11,20 @@ from mem3d.data.shapes import Shapes, Skipped
 class Selection:
     """The models at some positions of another data set, in the order given."""
 
-    data: Shapes
-    positions: tuple[int, ...]
-
     def __init__(
         self, data: Shapes, positions: Sequence[int], skipped: tuple[Skipped, ...] | None = None
     ) -> None:
         """Choose.
 
         Args:
-            data: whose models; chosen from a selection, it is its whole.
+            data: whose models.
             positions: in data.
             skipped: None takes those of the whole.
         """
+        self.data = data
+        self.positions = tuple(positions)
         self.root, self.split = data.root, data.split
         self.skipped = data.skipped if skipped is None else skipped
-        if isinstance(data, Selection):
-            positions, data = [data.positions[i] for i in positions], data.data
-        self.data, self.positions = data, tuple(positions)
 
     def __len__(self) -> int:
         return len(self.positions)

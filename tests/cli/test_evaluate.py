@@ -3,8 +3,12 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
+from mem3d.data.pix3d import Pix3D
+from mem3d.data.selection import Selection
+from mem3d_cli.evaluate import _as_pix3d
 from memstore.binvox import read_binvox, write_binvox
 from tests.cli.test_mem3d import call, call_main
 from tests.made_up import make_r2n2
@@ -155,6 +159,14 @@ def test_pix3d_is_told_by_both_protocols_apart(run, pix3d, tmp_path):
     assert "Pix3D's own protocol, not to be compared" in shown
     assert "searched on this very set" in shown
     assert (tmp_path / "p.png").is_file()
+
+
+def test_what_is_left_of_pix3d_by_several_runs_keeps_its_own_truth(pix3d):
+    data = Pix3D.open(pix3d)
+    left, truth = _as_pix3d(Selection(Selection(data, [2, 0, 1]), [2, 0]), background=False)
+    assert [left.source(i) for i in range(2)] == [data.source(1), data.source(2)]
+    for i, whole in enumerate((1, 2)):
+        np.testing.assert_array_equal(truth(i), data.pooled(whole))
 
 
 def test_what_was_learnt_and_cannot_be_told_is_said(run, data, tmp_path):

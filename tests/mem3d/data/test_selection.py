@@ -20,13 +20,6 @@ def test_chosen_models_in_the_order_given(made_up_data):
         assert_array_equal(some.projection(i, 0, grid), data.projection(whole, 0, grid))
 
 
-def test_one_of_a_selection_is_one_of_its_whole(made_up_data):
-    data = R2N2.open(made_up_data, "train")
-    some = Selection(Selection(data, [5, 2, 4], ()), [2, 0])
-    assert (some.data, some.positions, some.skipped) == (data, (4, 5), ())
-    assert [some.source(i) for i in range(2)] == [data.source(4), data.source(5)]
-
-
 def test_check_leaves_out_the_broken_among_the_chosen(tmp_path):
     root = make_r2n2(tmp_path)
     data = R2N2.open(root, "train")
