@@ -41,6 +41,15 @@ def placed(path: Path | None) -> Path | None:
     return path
 
 
+def check_distinct(run: Path, others: list[Path]) -> None:
+    """Raise ValueError where a run is to answer twice."""
+    seen: set[Path] = set()
+    for one in (run, *others):
+        if one.resolve() in seen:
+            raise ValueError(f"--with: got {one} twice, want each run once")
+        seen.add(one.resolve())
+
+
 def png(path: Path | None) -> Path | None:
     """The path, unless its ending promises another kind of picture, or its folder is missing."""
     if path is not None and path.suffix.lower() not in ("", ".png"):
@@ -58,8 +67,9 @@ Others = Annotated[
     list[Path] | None,
     typer.Option(
         "--with",
-        help="Another run that answers too, from its own memory; the mean of logits counts. May be "
-        "given several times; each takes as long as the first.",
+        help="Another run that answers too, from its own memory, and takes pictures of the same "
+        "size; the mean of logits counts. May be given several times; each takes as long as the "
+        "first.",
     ),
 ]
 VariantsOfPhoto = Annotated[

@@ -19,6 +19,7 @@ from mem3d_cli.console import (
     Threads,
     VariantsOfPhoto,
     Which,
+    check_distinct,
     open_data,
     png,
     print_json,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mem3d.data.shapes import Shapes
+    from mem3d.ensemble import Member
+    from mem3d.model import Mem3D
 
 
 class Baselines(StrEnum):
@@ -86,42 +89,43 @@ def evaluate(  # long: half of it are the options
     """
     from mem3d.baselines import category_means, costly
     from mem3d.checkpoint import load
-    from mem3d.ensemble import Member
     from mem3d.evaluation import score, summarise
     from mem3d.projections import projections_of
     from mem3d.reconstruction import comparison
     from memstore.sheets import save_png
 
+    check_distinct(run, others or [])
     set_threads(threads)
     root, listed = data_of(run, data)
     split = split or listed
     model, memory, state = load(run, which.value, device)
     test = open_data(root, subset.value, split, quiet, views=1)
     test, guard = guarded(memory, test, learnt_by(run), known or usual(subset))
-    members, guards = [], {}
-    for other in others or []:
-        found, its_memory, _ = load(other, which.value, device)
-        members.append(Member(found, its_memory, projections_of(found, its_memory)))
-        test, guards[str(other)] = guarded(
-            its_memory, test, learnt_by(other), known or usual(subset)
-        )
+    members, guards = _members(model, others or [], which, device), {}
+    for other, member in members.items():
+        try:
+            test, guards[other] = guarded(
+                member.memory, test, learnt_by(Path(other)), known or usual(subset)
+            )
+        except ValueError as error:
+            raise ValueError(f"--with {other}: {error}") from error
     test, truth = _as_pix3d(test, background)
     learnt, validation = _references(run, root, split, quiet, own=truth is not None)
     means = category_means(learnt) if learnt is not None else None
-    others = {}
+    compared = {}
     if baselines is Baselines.all:
         with progress_bar(quiet, "training pictures") as show:
-            others = costly(model, memory, learnt, show)
+            compared = costly(model, memory, learnt, show)
     kept = projections_of(model, memory)
     beside = partial(
         score,
         model,
         memory,
         means=means,
-        baselines=others,
+        baselines=compared,
         tta=tta,
         projections=kept,
-        others=members,
+        others=list(members.values()),
         device=device,
     )
     chosen = None
@@ -137,7 +141,7 @@ def evaluate(  # long: half of it are the options
         told["photos"] = "with their background" if background else "masked"
     summary = {**told, **summarise(scores, chosen)}
     if picture is not None:
-        save_png(picture, comparison(model, memory, test, rows, members))
+        save_png(picture, comparison(model, memory, test, rows, list(members.values())))
     if as_json:
         print_json(summary)
         return
@@ -147,6 +151,23 @@ def evaluate(  # long: half of it are the options
         print_table(pix3d_table(summary))
     if picture is not None:
         typer.echo(f"picture: {printable(picture)}")
+
+
+def _members(model: "Mem3D", runs: list[Path], which: Which, device: str) -> "dict[str, Member]":
+    """The other networks by their folders."""
+    from mem3d.checkpoint import load
+    from mem3d.ensemble import Member, check_alike
+    from mem3d.projections import projections_of
+
+    members = {}
+    for run in runs:
+        found, memory, _ = load(run, which.value, device)
+        members[str(run)] = Member(found, memory, projections_of(found, memory))
+        try:
+            check_alike(model, [members[str(run)]])
+        except ValueError as error:
+            raise ValueError(f"--with {run}: {error}") from error
+    return members
 
 
 def _as_pix3d(

@@ -18,6 +18,7 @@ from mem3d_cli.console import (
     Threads,
     VariantsOfPhoto,
     Which,
+    check_distinct,
     counted,
     printable,
     progress_bar,
@@ -112,8 +113,8 @@ def reconstruct(  # long: half of it are the options
 ) -> None:
     """Turn photos into shapes, and into pictures of them and of what was recalled.
 
-    RUN is a run's folder, or a published one. What becomes of a background is told per photo;
-    --inputs shows it. Library: mem3d.load(RUN).reconstruct(photo).
+    RUN, and what --with names, are folders of runs or published ones. What becomes of a background
+    is told per photo; --inputs shows it. Library: mem3d.load(RUN, others=[...]).reconstruct(photo).
 
     Example: mem3d-cli reconstruct runs/first chair.png photos/ --out shapes
     """
@@ -121,6 +122,7 @@ def reconstruct(  # long: half of it are the options
     from mem3d.reconstructor import load
     from mem3d.shape_files import write
 
+    check_distinct(run, others or [])
     for one in (run, *(others or [])):
         check_trained(one)
     wanted, found = parsed_box(box), found_photos(photos, quiet)

@@ -34,6 +34,15 @@ def _told(known: dict[str, Any]) -> str:
     return f"\nNO TEST: {count} of these models are known to the memory"
 
 
+def _told_of_all(summary: dict[str, Any]) -> str:
+    """The same for all networks that answered; of the others with the name of the run."""
+    text = _told(summary["known"])
+    for run, known in summary.get("with", {}).items():
+        if told := _told(known):
+            text += f"{told} of {printable(run)}"
+    return text
+
+
 COLUMNS = 6  # of numbers per table, so that it fits 80 characters
 
 
@@ -58,7 +67,6 @@ def evaluation_tables(summary: dict[str, Any]) -> list["Table"]:
         f"{counted(summary['step'], 'step')}; {summary['hit_rate']:.0%} recalled something, "
         f"{summary['mean_priors']:.1f} shapes on average"
     )
-    guards = [summary["known"], *others.values()]
     columns = {}
     for method, results in summary["methods"].items():
         for column, result in results.items():
@@ -72,7 +80,7 @@ def evaluation_tables(summary: dict[str, Any]) -> list["Table"]:
     pages = [list(columns)[at : at + COLUMNS] for at in range(0, len(columns), COLUMNS)]
     tables = []
     for number, page in enumerate(pages):
-        headed = title + "".join(map(_told, guards)) if number == 0 else ""
+        headed = title + _told_of_all(summary) if number == 0 else ""
         noted = caption if number == len(pages) - 1 else ""
         shown = {heading: columns[heading] for heading in page}
         tables.append(_table(headed, noted, summary, shown, averages))
@@ -94,7 +102,7 @@ def pix3d_table(summary: dict[str, Any]) -> "Table":
         "\n".join([*method.split(), f"t={result['threshold']}"]): result
         for method, result in summary["pix3d"]["methods"].items()
     }
-    title = f"The same by Pix3D's own protocol, not to be compared{_told(summary['known'])}"
+    title = f"The same by Pix3D's own protocol, not to be compared{_told_of_all(summary)}"
     caption = summary["pix3d"]["protocol"]
     return _table(title, caption, summary, columns, {"over samples": "weighted"})
 

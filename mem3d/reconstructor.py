@@ -52,14 +52,16 @@ class Reconstructor:
             model: in evaluation mode.
             memory: where it recalls.
             preset: settings of both.
-            others: further networks with their memories; backgrounds, recalled shapes and what is
-                told of them are this one's.
+            others: further networks with their memories, and those beside them; backgrounds,
+                recalled shapes and what is told of them are this one's.
 
         Raises:
             ValueError: the networks take pictures or make grids of other sizes.
         """
         self.model, self.memory, self.preset = model, memory, preset
-        self.others = tuple(others)
+        self.others: tuple[Reconstructor, ...] = ()
+        for one in others:
+            self.others += (one, *one.others)
         self._member = Member(model, memory, projections_of(model, memory))
         check_alike(model, [one._member for one in self.others])
 
@@ -71,8 +73,9 @@ class Reconstructor:
 
     def close(self) -> None:
         """Close the memory, and those of the others."""
-        for one in (self, *self.others):
-            one.memory.close()
+        with ExitStack() as all_of_them:  # also where one of them fails
+            for one in reversed((self, *self.others)):
+                all_of_them.callback(one.memory.close)
 
     @property
     def background(self) -> Background | None:
@@ -231,7 +234,7 @@ class Reconstructor:
             Address of the commit.
 
         Raises:
-            ValueError: huggingface_hub is not installed, or the hub refuses.
+            ValueError: huggingface_hub is not installed, the hub refuses, or there are others.
         """
         from tempfile import TemporaryDirectory
 
@@ -261,6 +264,8 @@ def load(
             grids of other sizes.
         memstore.MemstoreError: the memory is missing or damaged.
     """
+    if isinstance(others, str | Path):
+        raise ValueError(f"others: got {others!r}, want a list of folders")
     if others:
         with ExitStack() as opened:  # where one fails, the memories of all are closed
             first, *rest = [

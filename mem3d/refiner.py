@@ -179,7 +179,7 @@ def shown(priors: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor, 
     best, places = best[:, :count], places[:, :count]
     rows = torch.arange(priors.shape[0], device=priors.device)[:, None]
     missing = count - best.shape[1]
-    grids = priors[rows, places] * (best.detach() > 0)[..., None, None, None]
+    grids = priors[rows, places] * (best > 0)[..., None, None, None]
     grids = functional.pad(grids, (0, 0, 0, 0, 0, 0, 0, missing))
     return grids, mean, functional.pad(best, (0, missing))
 

@@ -58,12 +58,14 @@ def predict(
     if tta < 0:
         raise ValueError(f"tta: got {tta}, want >= 0")
     check_alike(model, others)
+    first = Member(model, memory, projections)
     output: Output = model(images, memory, projections=projections)
     total = output.logits.float()
     for number in range(tta + 1):
         seen = variant(images, number)
-        members = others if number == 0 else [Member(model, memory, projections), *others]
-        for one in members:
+        for one in (first, *others):
+            if one is first and number == 0:
+                continue  # asked already
             found = one.model(seen, one.memory, projections=one.projections).logits.float()
             total = total + (found.flip(-1) if is_mirrored(number) else found)
     return (total / ((tta + 1) * (1 + len(others)))).sigmoid(), output

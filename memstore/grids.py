@@ -78,8 +78,9 @@ def similarity_bounds(
         kind: see `value_similarities`.
         full: (n,) sum of each row of blocks.
     """
-    both = full + grid.sum()  # 64 bits
-    least = both - 2 * np.minimum(blocks, grid).sum(1, dtype=np.int32)  # voxels that must be apart
+    shared = np.minimum(blocks, grid).sum(1, dtype=np.int32)  # at most
+    both = full + grid.sum(dtype=np.int64)
+    least = both - 2 * shared.astype(np.int64)  # voxels that must be apart
     return _similarity(both, least, resolution, kind)
 
 
@@ -122,7 +123,8 @@ def value_similarities(
     if kind == "mse":
         return _similarity(None, apart, resolution, kind)
     filled = full_voxels(values) if full is None else full
-    return _similarity(filled + full_voxels(grids)[:, None], apart, resolution, kind)
+    both = filled.astype(np.int64) + full_voxels(grids)[:, None]
+    return _similarity(both, apart, resolution, kind)
 
 
 def _similarity(
@@ -135,9 +137,10 @@ def _similarity(
 
     The more are apart, the lower, rounding included: it keeps the order of quotients.
     """
-    if kind == "mse" or both is None:
+    if kind == "mse":
         similar: NDArray[np.float64] = (resolution**3 - apart) / resolution**3
         return similar
+    assert both is not None
     # |a| + |b| = joint + common, and what is apart is joint - common: a quotient of their doubles.
     similar = np.ones(apart.shape)
     np.divide(both - apart, both + apart, out=similar, where=both > 0)

@@ -92,9 +92,7 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
     full = occupancies(state, used)
     by_reads = np.argsort(reads, kind="stable")
     by_most = np.argsort(-reads, kind="stable")
-    bookkeeping = [state.touched, state.sources, state.reads, state.full]
-    if state._blocks is not None:
-        bookkeeping.append(state._blocks)
+    bookkeeping = (state.touched, state.sources, state.reads)
     return Stats(
         capacity=config.capacity,
         used=len(used),
@@ -129,7 +127,7 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
         occupancy_max=float(full.max()) if len(used) else None,
         key_bytes=state.index.keys.nbytes,
         value_bytes=state.values[: state.index.rows].nbytes,
-        bookkeeping_bytes=sum(array.nbytes for array in bookkeeping) + state.index.derived_bytes,
+        bookkeeping_bytes=sum(array.nbytes for array in bookkeeping) + state.derived_bytes,
         disk_bytes=None if path is None else disk_bytes(path),
         snapshot=snapshot,
     )

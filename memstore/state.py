@@ -14,6 +14,7 @@ from memstore.index import BATCH, KeyIndex
 from memstore.policy import Plan, WriteReport, plan_writes
 
 SOURCE_BYTES = 128  # UTF-8 bytes of a source
+COUNTED = 1024  # values whose blocks are counted at a time: 4 MiB at 32^3
 EMPTY = -1  # `touched` of an empty slot
 
 
@@ -88,11 +89,19 @@ class State:
         """(rows, blocks) full voxels in each block of a value, see `block_voxels`."""
         rows = self.index.rows
         if (blocks := self._blocks) is None:
-            found = block_voxels(self.values[:rows])
-            blocks = np.zeros((self.config.capacity, found.shape[1]), np.int32)
-            blocks[:rows] = found
-            self._blocks = blocks
+            size = block_voxels(self.values[:0]).shape[1]
+            blocks = np.zeros((self.config.capacity, size), np.int32)
+            for start in range(0, rows, COUNTED):
+                part = slice(start, min(start + COUNTED, rows))
+                blocks[part] = block_voxels(self.values[part])
+            self._blocks = blocks  # whole: readers in other threads may make the same
         return blocks[:rows]
+
+    @property
+    def derived_bytes(self) -> int:
+        """Bytes of RAM of what follows from keys and values."""
+        blocks = 0 if self._blocks is None else self._blocks.nbytes
+        return self.full.nbytes + blocks + self.index.derived_bytes
 
     def rows(self, slots: NDArray[np.int64]) -> Rows:
         """Copy the rows of slots (n,), all of which the index has."""
@@ -139,7 +148,8 @@ class State:
         return WriteReport(slots, kinds, similarities)
 
     def count_voxels(self) -> None:
-        """Derive `full` after `values` were filled at once."""
+        """Derive `full` after `values` were filled at once, and forget `blocks`."""
+        self._blocks = None
         self.full[: self.index.rows] = full_voxels(self.values[: self.index.rows])
 
     def _count(self, slots: NDArray[np.int64]) -> None:

@@ -112,6 +112,8 @@ def test_an_ensemble_is_told_to_be_one(run, another, tmp_path):
     assert "with" not in alone
     for method in ("nearest recalled", "mean of recalled"):  # of the first one
         assert together["methods"][method] == alone["methods"][method]
+    others = [evaluated(one)["methods"]["network"] for one in (run, another)]
+    assert together["methods"]["network"] not in others
     picture = tmp_path / "p.png"
     table = printed("evaluate", run, "--with", another, "--tta", "1", "--picture", picture)
     assert "view 00 and 1 variants of it, 2 networks together" in table
@@ -122,6 +124,9 @@ def test_no_member_of_an_ensemble_may_know_the_test(run, another, data, leaking,
     """One that learnt from other data, where it is the other's test shape that leaks."""
     done = call_main("evaluate", run, "--with", another, "--data", leaking)
     assert (done.returncode, done.stdout) == (1, "")
+    twice = call_main("evaluate", run, "--with", run)
+    assert (twice.returncode, twice.stdout) == (1, "")
+    assert "twice, want each run once" in twice.stderr
     learnt = shutil.copytree(another, tmp_path / "learnt")
     described = json.loads((learnt / "run.json").read_text())
     changes = [{"kind": "memorised", "sources": ["03001627/test1"]}]
@@ -129,6 +134,11 @@ def test_no_member_of_an_ensemble_may_know_the_test(run, another, data, leaking,
     dropped = evaluated(run, "--with", learnt, "--known", "drop")
     assert (dropped["samples"], dropped["known"]["training"]) == (3, 0)
     assert dropped["with"][str(learnt)]["training"] == 1
+    refused = call_main("evaluate", run, "--with", learnt)
+    assert f"--with {learnt}: " in refused.stderr and "1 of 4 models are known" in refused.stderr
+    table = printed("evaluate", run, "--with", learnt, "--known", "keep", "--quiet")
+    told = f"NO TEST: 1 of these models are known to the memory of {learnt}"
+    assert told.replace(" ", "") in table.replace(" ", "")
 
 
 def test_where_all_models_are_known_none_is_left(run):

@@ -81,11 +81,22 @@ def test_patterns_batches_and_formats(run, tmp_path):
         assert alone["grid"].sum() == told["photos"][2]["voxels"]
 
 
-def test_several_runs_answer_together(run, tmp_path):
+def test_several_runs_answer_together(run, made_up_data, tmp_path):
     save(tmp_path / "a.png", picture(1))
-    alone, _ = rows_of(run, tmp_path, tmp_path / "a.png")
-    twice, _ = rows_of(run, tmp_path, tmp_path / "a.png", "--with", run)
-    assert twice == alone  # the mean of equals
+    other = tmp_path / "other"
+    settings = ("--preset", "tiny", "--seed", "1", "--set", "model.refiner=4", "--quiet")
+    assert call("train", other, "--data", made_up_data, *settings).exit_code == 0
+    found = []
+    for options in ((run,), (other,), (run, "--with", other)):
+        first, *rest = options
+        rows, _ = rows_of(first, tmp_path, tmp_path / "a.png", *rest, "--format", "npz")
+        with np.load(tmp_path / "out" / "a.npz") as file:
+            found.append((rows[0]["recalled"], file["occupancy"].astype(np.float32)))
+    assert found[2][0] == found[0][0]
+    low, high = np.minimum(found[0][1], found[1][1]), np.maximum(found[0][1], found[1][1])
+    assert (low < found[2][1]).all() and (found[2][1] < high).all()
+    twice = call("reconstruct", run, tmp_path / "a.png", "--with", run, "--out", tmp_path / "out")
+    assert "twice, want each run once" in str(twice.exception)
     missing = ("--with", tmp_path / "none")
     done = call("reconstruct", run, tmp_path / "a.png", *missing, "--out", tmp_path / "out")
     assert "none: got nothing there" in str(done.exception)

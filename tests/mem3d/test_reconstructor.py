@@ -124,6 +124,14 @@ def test_the_memories_of_all_are_closed(run, another, monkeypatch):
     assert closed == [run / "memory", another / "memory"]
 
 
+def test_others_of_others_answer_too_and_a_text_is_no_list(run, another):
+    with mem3d.load(run, others=[another]) as pair, mem3d.load(another) as single:
+        three = mem3d.Reconstructor(single.model, single.memory, single.preset, [pair])
+        assert three.others == (pair, *pair.others)
+    with pytest.raises(ValueError, match="want a list of folders"):
+        mem3d.load(run, others=str(another))
+
+
 def test_where_one_of_several_cannot_be_opened_none_stays_open(run, tmp_path, monkeypatch):
     closed = []
     monkeypatch.setattr(Memory, "close", lambda memory: closed.append(memory.path))

@@ -221,3 +221,9 @@ def test_grids_and_means_meet_one_weight_as_if_side_by_side(stretch):
     side_by_side = torch.cat([torch.cat([grids, mean[:, None]], 1) for grids, mean in found], 1)
     want = refiner.from_priors(side_by_side)
     torch.testing.assert_close(refiner.from_grids(found), want, atol=1e-4, rtol=1e-4)
+
+
+def test_only_means_have_a_gradient_by_the_weights():
+    weights = torch.rand(2, 6, requires_grad=True)
+    grids, mean, best = shown(recalled(1, (6, 6)).priors, weights, SHOWN)
+    assert (grids.requires_grad, mean.requires_grad, best.requires_grad) == (False, True, True)

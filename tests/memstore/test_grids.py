@@ -63,6 +63,13 @@ def test_no_similarity_is_above_its_bound(resolution, kind):
     assert tight >= len(grids)  # each with itself
 
 
+def test_bounds_of_the_largest_grids_do_not_overflow():
+    blocks = np.full((1, 64), 2**24, np.int32)  # 1024^3 voxels, all full
+    full = blocks.sum(1, dtype=np.int32)
+    for kind in ("mse", "iou"):
+        assert similarity_bounds(blocks, blocks[0], 1024, kind, full).tolist() == [1]
+
+
 def test_blocks_lie_where_their_voxels_do():
     grid = np.zeros((1, 32, 32, 32), bool)
     grid[0, 0:8, 24:32, 8:16] = True
