@@ -67,6 +67,7 @@ Others = Annotated[
     list[Path] | None,
     typer.Option(
         "--with",
+        metavar="<path>",
         help="Another run that answers too, from its own memory, and takes pictures of the same "
         "size; the mean of logits counts. May be given several times; each takes as long as the "
         "first.",

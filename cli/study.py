@@ -44,7 +44,8 @@ def study(  # long: half of it are the options
         Path | None, typer.Option(help="Split file; default: DATA/split.json.")
     ] = None,
     extra: Annotated[
-        list[Path] | None, typer.Option(help="More to learn from, see train; may be repeated.")
+        list[Path] | None,
+        typer.Option(metavar="<path>", help="More to learn from, see train; may be repeated."),
     ] = None,
     stem: Annotated[
         str, typer.Option(help="ResNet-50 weights: imagenet, none, or a safetensors file.")

@@ -59,8 +59,9 @@ def train(  # long: half of it are the options
     extra: Annotated[
         list[Path] | None,
         typer.Option(
+            metavar="<path>",
             help="More to learn from: its training list, or all of a folder without a split; may "
-            "be repeated. Validation and test stay DATA's."
+            "be repeated. Validation and test stay DATA's.",
         ),
     ] = None,
     preset: Annotated[

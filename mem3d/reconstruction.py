@@ -140,12 +140,10 @@ def reconstruct(
         tta: variants of each photo to average over, see `variants.predict`; what is told of recall
             is of the photo itself.
         projections: of this network and memory; pays from the second photo on that recalls a slot.
-        others: further networks that answer too, see `ensemble`; what is told of recall is of the
-            first.
+        others: further networks that answer too, see `ensemble`; recalled is what the first did.
 
     Raises:
-        ValueError: a mask is empty, the threshold or tta is out of range, or the networks differ in
-            size.
+        ValueError: a mask is empty, a number is out of range, or the networks differ in size.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold: got {threshold}, want between 0 and 1")
