@@ -16,9 +16,11 @@ Over 250 lines: one class, whose methods are those of a memory and share its ten
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
@@ -106,7 +108,11 @@ class ResidentMemory:
         """(n,) a number for each source, the same for the same; _NOBODY for None."""
         known = self._numbers
         found = [_NOBODY if s is None else known.setdefault(s, len(known)) for s in sources]
-        return torch.tensor(found, dtype=torch.int64).to(self._keys.device)
+        return self._sent(torch.tensor(found, dtype=torch.int64))
+
+    def _sent(self, host: Tensor) -> Tensor:
+        """On the device; the host does not wait for what the device has yet to do."""
+        return host.to(self._keys.device, non_blocking=True)
 
     def _units(self, features: Tensor) -> Tensor:
         return normalize(features.detach().float(), dim=1, eps=1e-30)
@@ -200,15 +206,16 @@ class ResidentMemory:
         self._last = None
         voxels, units = grids.flatten(1).float(), found.units
         own = self._similarities(voxels, voxels, voxels.sum(1))
-        own_cosines = _product(units, units).cpu().numpy()
+        asked = (found.cosines, found.similarities, _product(units, units), own, found.is_alive)
+        cosines, similarities, own_cosines, own_similarities, alive = _fetched(*asked)
         if not np.isfinite(own_cosines).all():
             raise FeatureError(_NOT_FINITE)
         plan = planned(
-            found.cosines.cpu().numpy(),
-            found.similarities.cpu().numpy(),
+            cosines,
+            similarities,
             own_cosines,
-            own.cpu().numpy(),
-            found.is_alive.cpu().numpy(),
+            own_similarities,
+            alive,
             self._touched,
             self._clock,
             self.config.delta,
@@ -216,15 +223,14 @@ class ResidentMemory:
         slots = torch.tensor([*plan.mixtures], dtype=torch.int64)
         weights = torch.from_numpy(np.array([*plan.mixtures.values()], np.float32))
         if len(slots):
-            device = units.device
-            slots, weights = slots.to(device), weights.to(device)
+            slots, weights = self._sent(slots), self._sent(weights)
             mixed = weights[:, :1] * self._keys[slots] + _product(weights[:, 1:], units.T)
             self._keys[slots] = normalize(mixed, dim=1)
             self._is_used[slots] = True
         if plan.values:
             pairs = [*plan.values.values()]
             names = [sources[pair] for pair in pairs]
-            at, pairs_ = torch.tensor([[*plan.values], pairs]).to(units.device)
+            at, pairs_ = self._sent(torch.tensor([[*plan.values], pairs]))
             self._values[at] = voxels[pairs_]
             self._full[at] = voxels[pairs_].sum(1)
             self._reads[at] = 0
@@ -270,6 +276,14 @@ def resident_on(device: str, memory: Memory) -> ResidentMemory | None:
     free, _ = torch.cuda.mem_get_info(torch.device(device))
     fits = ResidentMemory.bytes_for(memory.config) <= free // 2
     return ResidentMemory(memory, device) if fits else None
+
+
+def _fetched(*tensors: Tensor) -> list[NDArray[Any]]:
+    """All as arrays; the host waits for the device once."""
+    host = [tensor.to("cpu", non_blocking=True) for tensor in tensors]  # page-locked, from a GPU
+    if tensors[0].is_cuda:
+        torch.cuda.current_stream(tensors[0].device).synchronize()
+    return [tensor.numpy() for tensor in host]
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
