@@ -68,9 +68,9 @@ Others = Annotated[
     typer.Option(
         "--with",
         metavar="<path>",
-        help="Another run that answers too, from its own memory, and takes pictures of the same "
-        "size; the mean of logits counts. May be given several times; each takes as long as the "
-        "first.",
+        help="Another run that answers too, from its own memory; the mean of logits counts. May "
+        "be given several times; each takes as long as alone. One that takes smaller pictures than "
+        "the first gets them scaled.",
     ),
 ]
 VariantsOfPhoto = Annotated[

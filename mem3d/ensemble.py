@@ -2,14 +2,19 @@
 
 Networks that began from other weights, or learnt from other pictures, err in other places; the mean
 of their logits is nearer to the truth than those of one, as a rule (results.md tells by how much).
-Each costs what the first costs.
+Each costs what it costs alone. They may take pictures of different sizes.
 
 Not in the paper. Source: Lakshminarayanan et al., Simple and scalable predictive uncertainty
 estimation using deep ensembles (NeurIPS 2017).
 """
 
+# B = batch, S = pixels per side
+
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from torch import Tensor
+from torch.nn import functional
 
 from mem3d.model import Mem3D
 from mem3d.projections import SlotProjections
@@ -31,11 +36,25 @@ class Member(NamedTuple):
 
 
 def check_alike(first: Mem3D, others: Sequence[Member]) -> None:
-    """Raise ValueError unless all networks take the same pictures and make grids of one size."""
-    want = first.config.image_size, first.config.resolution
+    """Raise ValueError unless all networks make grids of one size."""
+    want = first.config.resolution
     for one in others:
-        got = one.model.config.image_size, one.model.config.resolution
+        got = one.model.config.resolution
         if got != want:
             raise ValueError(
-                f"ensemble (image_size, resolution): got {got} beside {want}, want the same for all"
+                f"ensemble (resolution): got grids of {got} voxels a side beside {want}, want the "
+                "same for all"
             )
+
+
+def sized_for(model: Mem3D, images: Tensor) -> Tensor:
+    """Pictures (B, 3, S, S) at the size that a network takes: as they are, or scaled.
+
+    Scaled down, they serve it as well as its own, made from the photo; scaled up, they are blurred.
+    """
+    size = model.config.image_size
+    if images.shape[-1] == size:
+        return images
+    return functional.interpolate(
+        images, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+    )

@@ -99,7 +99,7 @@ def score(
         progress: called with models done and models in all.
 
     Raises:
-        ValueError: there is no model to test on, tta is negative, or the networks differ in size.
+        ValueError: there is no model to test on, tta is negative, or networks' grids differ.
     """
     if not len(data):
         raise ValueError(f"{data.root}: got no usable model, want at least 1 to test on")

@@ -143,7 +143,7 @@ def reconstruct(
         others: further networks that answer too, see `ensemble`; recalled is what the first did.
 
     Raises:
-        ValueError: a mask is empty, a number is out of range, or the networks differ in size.
+        ValueError: a mask is empty, a number is out of range, or networks' grids differ.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold: got {threshold}, want between 0 and 1")

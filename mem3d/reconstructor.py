@@ -59,7 +59,7 @@ class Reconstructor:
                 recalled shapes and what is told of them are this one's.
 
         Raises:
-            ValueError: the networks take pictures or make grids of other sizes.
+            ValueError: the networks make grids of different sizes.
         """
         self.model, self.memory, self.preset = model, memory, preset
         self.others: tuple[Reconstructor, ...] = ()
@@ -263,8 +263,8 @@ def load(
         others: folders of further networks that answer too; see `ensemble`.
 
     Raises:
-        ValueError: there is no folder, or it holds neither; or the networks take pictures or make
-            grids of other sizes.
+        ValueError: there is no folder, or it holds neither; or the networks make grids of
+            different sizes.
         memstore.MemstoreError: the memory is missing or damaged.
     """
     if isinstance(others, str | Path):

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mem3d.data.augmentation import MEAN, STD
-from mem3d.ensemble import Member, check_alike
+from mem3d.ensemble import Member, check_alike, sized_for
 from mem3d.model import Mem3D, Output
 from mem3d.projections import SlotProjections
 from mem3d.recall import ReadableMemory
@@ -42,7 +42,8 @@ def predict(
 
     Args:
         model: in evaluation mode.
-        images: (B, 3, S, S) normalised.
+        images: (B, 3, S, S) normalised, of the network's size; those that take another size get
+            them scaled, so let the one with the largest pictures be the first.
         memory: where it recalls.
         tta: variants besides the photo itself, >= 0; each takes as long as the photo.
         projections: of this network and memory, see `projections.SlotProjections`.
@@ -53,7 +54,7 @@ def predict(
         are.
 
     Raises:
-        ValueError: tta is negative, or the networks take pictures or make grids of other sizes.
+        ValueError: tta is negative, or the networks make grids of different sizes.
     """
     if tta < 0:
         raise ValueError(f"tta: got {tta}, want >= 0")
@@ -66,7 +67,8 @@ def predict(
         for one in (first, *others):
             if one is first and number == 0:
                 continue  # asked already
-            found = one.model(seen, one.memory, projections=one.projections).logits.float()
+            own = sized_for(one.model, seen)
+            found = one.model(own, one.memory, projections=one.projections).logits.float()
             total = total + (found.flip(-1) if is_mirrored(number) else found)
     return (total / ((tta + 1) * (1 + len(others)))).sigmoid(), output
 

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mem3d.data.transforms import denormalise
 from mem3d.data.transforms import test_input as to_input
-from mem3d.ensemble import Member
+from mem3d.ensemble import Member, sized_for
 from mem3d.model import Mem3D
 from mem3d.presets import TINY
 from mem3d.variants import is_mirrored, predict, variant
@@ -87,7 +88,28 @@ def test_several_networks_are_averaged_by_hand_each_with_its_memory(model, image
     torch.testing.assert_close(mirrored, both.flip(-1))
 
 
-def test_networks_of_other_sizes_are_refused(model, images):
-    wide = Mem3D(replace(TINY.model, image_size=96)).eval()
-    with pytest.raises(ValueError, match=r"got \(96, 32\) beside \(64, 32\), want the same"):
-        predict(model, images, Memory(TINY.memory), others=[Member(wide, Memory(TINY.memory))])
+def test_networks_with_other_grids_are_refused(model, images):
+    fine = Mem3D(replace(TINY.model, decoder=(16, 8, 8, 4, 4), hidden=24)).eval()
+    memory = Memory(replace(TINY.memory, resolution=64))
+    with pytest.raises(ValueError, match=r"got grids of 64 voxels a side beside 32, want the same"):
+        predict(model, images, Memory(TINY.memory), others=[Member(fine, memory)])
+
+
+@torch.inference_mode()
+def test_networks_that_take_other_pictures_get_them_scaled(model, images):
+    torch.manual_seed(1)
+    small = Mem3D(replace(TINY.model, image_size=48, refiner=4)).eval()
+    memory, own = (
+        Memory(TINY.memory),
+        Memory(replace(TINY.memory, key_dim=small.config.feature_dim)),
+    )
+    shown = images.new_zeros(len(images), 3, 48, 48)
+    for row, image in enumerate(images):  # PIL's filter, in float: the same picture, made smaller
+        for channel, plane in enumerate(image):
+            smaller = Image.fromarray(plane.numpy()).resize((48, 48), Image.Resampling.BILINEAR)
+            shown[row, channel] = torch.from_numpy(np.array(smaller))
+    torch.testing.assert_close(sized_for(small, images), shown, atol=1e-4, rtol=0)
+    assert sized_for(model, images) is images
+    occupancy, _ = predict(model, images, memory, others=[Member(small, own)])
+    want = (model(images, memory).logits + small(shown, own).logits) / 2
+    torch.testing.assert_close(occupancy, want.sigmoid(), atol=1e-4, rtol=0)
