@@ -72,7 +72,7 @@ def show(
         int, typer.Option(help="So many views of each model in a row, from --view on.", min=1)
     ] = 1,
     category: Annotated[
-        list[str] | None, typer.Option(help="Only this one; may be repeated.")
+        list[str] | None, typer.Option(metavar="<str>", help="Only this one; may be repeated.")
     ] = None,
     subset: Annotated[Subset | None, typer.Option(help="train, val or test.")] = None,
     split: Annotated[Path | None, typer.Option(help="Split file; default: the data's own.")] = None,

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 Data = Annotated[Path, typer.Argument(help="Data set, as for training.")]
 Split = Annotated[Path | None, typer.Option(help="Split file; default: the data's own, else none.")]
 Category = Annotated[
-    list[str] | None, typer.Option(help="Only this category or synset; may be repeated.")
+    list[str] | None,
+    typer.Option(metavar="<str>", help="Only this category or synset; may be repeated."),
 ]
 
 

@@ -77,7 +77,8 @@ def query(
         Path | None, typer.Option(help=".npy file of features, (C,) or (n, C).")
     ] = None,
     slot: Annotated[
-        list[int] | None, typer.Option(help="Look up with a slot's own key; may be repeated.")
+        list[int] | None,
+        typer.Option(metavar="<int>", help="Look up with a slot's own key; may be repeated."),
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Neighbours per query.", min=1)] = 8,
     at: At = None,

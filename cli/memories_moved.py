@@ -46,7 +46,9 @@ def export(
         ExportKind | None,
         typer.Option("--format", "-f", "--kind", help="Default: the suffix of the file to make."),
     ] = None,
-    slot: Annotated[list[int] | None, typer.Option(help="Only this slot; may be repeated.")] = None,
+    slot: Annotated[
+        list[int] | None, typer.Option(metavar="<int>", help="Only this slot; may be repeated.")
+    ] = None,
     at: At = None,
     quiet: Quiet = False,
     as_json: AsJson = False,

@@ -74,7 +74,12 @@ def reconstruct(  # long: half of it are the options
     ] = Path("reconstructions"),
     formats: Annotated[
         list[Format],
-        typer.Option("--format", "-f", help="Of the shapes; may be given several times."),
+        typer.Option(
+            "--format",
+            "-f",
+            metavar=f"<{'|'.join(Format)}>",
+            help="Of the shapes; may be given several times.",
+        ),
     ] = [Format.glb],  # noqa: B006  (never changed)
     surface: Annotated[
         Surface, typer.Option(help="Of meshes: marching cubes, or the voxels as cubes.")

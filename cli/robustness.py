@@ -56,7 +56,7 @@ def robustness(  # long: half of it are the options
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(help="Of each run in turn; default: the folder's name."),
+        typer.Option(metavar="<str>", help="Of each run in turn; default: the folder's name."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of occluders and pieces of photos.", min=0)] = 0,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("robustness"),

@@ -56,7 +56,8 @@ def study(  # long: half of it are the options
     epochs: Annotated[int | None, typer.Option(help="Default: the preset's.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
     change: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of all runs, see train.")
+        list[str] | None,
+        typer.Option("--set", metavar="<name=value>", help="A setting of all runs, see train."),
     ] = None,
     backgrounds: Annotated[
         Path | None, typer.Option(help="Folder of photos to lay training pictures over.")

@@ -122,7 +122,9 @@ def train(  # long: half of it are the options
     change: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="Any setting of the preset: --set model.shape_encoder=mean; repeatable."
+            "--set",
+            metavar="<name=value>",
+            help="Any setting of the preset: --set model.shape_encoder=mean; repeatable.",
         ),
     ] = None,
     keep_maps: Annotated[
