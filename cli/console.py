@@ -69,8 +69,8 @@ Others = Annotated[
         "--with",
         metavar="<path>",
         help="Another run that answers too, from its own memory; the mean of logits counts. May "
-        "be given several times; each takes as long as alone. One that takes smaller pictures than "
-        "the first gets them scaled.",
+        "be given several times; each takes as long as alone. Those that take other pictures get "
+        "the first's, scaled: let the one with the largest be RUN.",
     ),
 ]
 VariantsOfPhoto = Annotated[

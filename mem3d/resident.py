@@ -280,7 +280,7 @@ def resident_on(device: str, memory: Memory) -> ResidentMemory | None:
 
 def _fetched(*tensors: Tensor) -> list[NDArray[Any]]:
     """All as arrays; the host waits for the device once."""
-    host = [tensor.to("cpu", non_blocking=True) for tensor in tensors]  # page-locked, from a GPU
+    host = [one.to("cpu", non_blocking=one.is_cuda) for one in tensors]  # page-locked, if so
     if tensors[0].is_cuda:
         torch.cuda.current_stream(tensors[0].device).synchronize()
     return [tensor.numpy() for tensor in host]

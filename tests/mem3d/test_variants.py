@@ -99,10 +99,11 @@ def test_networks_with_other_grids_are_refused(model, images):
 def test_networks_that_take_other_pictures_get_them_scaled(model, images):
     torch.manual_seed(1)
     small = Mem3D(replace(TINY.model, image_size=48, refiner=4)).eval()
-    memory, own = (
-        Memory(TINY.memory),
-        Memory(replace(TINY.memory, key_dim=small.config.feature_dim)),
-    )
+    memory = Memory(TINY.memory)
+    own = Memory(replace(TINY.memory, key_dim=small.config.feature_dim, beta=0.0))
+    keys = np.eye(2, small.config.feature_dim, dtype=np.float32) + 0.1
+    own.write(keys, np.random.default_rng(0).random((2, 32, 32, 32)) < 0.3)
+    assert (small(sized_for(small, images), own).recalled.counts == 2).all()
     shown = images.new_zeros(len(images), 3, 48, 48)
     for row, image in enumerate(images):  # PIL's filter, in float: the same picture, made smaller
         for channel, plane in enumerate(image):
@@ -113,3 +114,6 @@ def test_networks_that_take_other_pictures_get_them_scaled(model, images):
     occupancy, _ = predict(model, images, memory, others=[Member(small, own)])
     want = (model(images, memory).logits + small(shown, own).logits) / 2
     torch.testing.assert_close(occupancy, want.sigmoid(), atol=1e-4, rtol=0)
+    mirrored, _ = predict(model, images.flip(-1), memory, tta=1, others=[Member(small, own)])
+    both, _ = predict(model, images, memory, tta=1, others=[Member(small, own)])
+    torch.testing.assert_close(mirrored, both.flip(-1), atol=1e-4, rtol=0)
