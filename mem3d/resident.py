@@ -279,8 +279,8 @@ def resident_on(device: str, memory: Memory) -> ResidentMemory | None:
 
 
 def _fetched(*tensors: Tensor) -> list[NDArray[Any]]:
-    """All as arrays; the host waits for the device once."""
-    host = [one.to("cpu", non_blocking=one.is_cuda) for one in tensors]  # page-locked, if so
+    """All as arrays: page-locked, from a GPU, so that the host waits for it once."""
+    host = [one.to("cpu", non_blocking=one.is_cuda) for one in tensors]
     if tensors[0].is_cuda:
         torch.cuda.current_stream(tensors[0].device).synchronize()
     return [tensor.numpy() for tensor in host]
