@@ -15,16 +15,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mem3d.checkpoint import load
-from mem3d.data.cutout import object_mask
-from mem3d.data.framing import frame_photo
-from mem3d.data.opening import open_shapes
-from mem3d.data.photos import photo, pictures_in
-from mem3d.data.repainted import laid_over
-from mem3d.data.shapes import Shapes
-from mem3d.evaluation import FIXED_THRESHOLD
-from mem3d.metrics import iou
-from mem3d.reconstruction import reconstruct
+from mem3d.data.dataset import Shapes
+from mem3d.data.images.corruptions import laid_over
+from mem3d.data.images.framing import frame_photo
+from mem3d.data.images.io import photo, pictures_in
+from mem3d.data.images.segmentation import object_mask
+from mem3d.data.open import open_shapes
+from mem3d.inference.reconstruct import reconstruct
+from mem3d.metrics import FIXED_THRESHOLD, iou
+from mem3d.network.checkpoint import load
 
 Picture = NDArray[np.uint8]
 Box = tuple[int, int, int, int]

@@ -28,10 +28,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.meshes import read_mesh
-from mem3d.data.opening import open_shapes
-from mem3d.data.painting import to_srgb
-from mem3d.data.voxelising import voxelise_mesh
+from mem3d.data.meshes.reader import read_mesh
+from mem3d.data.meshes.voxelize import voxelise_mesh
+from mem3d.data.open import open_shapes
+from mem3d.data.rendering.texture import to_srgb
 
 LIKE = 0.8  # IoU from which a shape counts as a copy
 GREY = 160  # of faces that have no colour

@@ -78,7 +78,7 @@ def change(memory: Memory, rng: np.random.Generator) -> np.ndarray:
 
 OPEN = """
 import sys, time
-import numpy as np, memstore, memstore.repository
+import numpy as np, memstore, memstore.storage.repository
 def rss(name):
     return next(int(x.split()[1]) for x in open("/proc/self/status") if x.startswith(name)) * 1024
 query, before = np.ones((1, int(sys.argv[2]))), rss("VmRSS")

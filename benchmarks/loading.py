@@ -21,21 +21,21 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from mem3d import torchvision_ops  # noqa: F401
-from mem3d.data.opening import open_shapes
-from mem3d.data.pack import pack
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.views import Schedule, TrainingViews, loader
-from mem3d.presets import SMALL
-from mem3d.run import Run
-from mem3d.stem_cache import StemCache
-from mem3d.training import train_step
-from memstore.binvox import read_binvox
+from mem3d.data.loader import Schedule, TrainingViews, loader
+from mem3d.data.open import open_shapes
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.data.zarr_pack.writer import pack
+from mem3d.network import encoder  # noqa: F401
+from mem3d.network.presets import SMALL
+from mem3d.training.state import Run
+from mem3d.training.stem_cache import StemCache
+from mem3d.training.trainer import train_step
+from memstore.voxels.binvox import read_binvox
 
 # isort: split
 from torchvision import transforms  # after torchvision_ops
 
-from mem3d.model import Mem3D
+from mem3d.network.model import Mem3D
 from memstore import Memory
 
 SIZE, BATCH, WORKERS = SMALL.model.image_size, SMALL.train.batch, 2

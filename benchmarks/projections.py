@@ -22,13 +22,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mem3d import decoder
-from mem3d.config import Preset
-from mem3d.model import Mem3D
-from mem3d.presets import PAPER, TINY
-from mem3d.projections import SlotProjections
-from mem3d.recall import recall
-from mem3d.shape_encoder import ShapeEncoder
+from mem3d.memory.host import recall
+from mem3d.memory.projection_cache import SlotProjections
+from mem3d.network import decoder
+from mem3d.network.config import Preset
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import PAPER, TINY
+from mem3d.network.shape_encoder import ShapeEncoder
 from memstore import Memory
 
 TARGET = 5.0  # times as fast as without, one photo to grid, the encoder included

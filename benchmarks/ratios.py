@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import disk
 from benchmarks import keys as made_up
 from memstore import Memory, MemoryConfig
-from memstore.grids import full_voxels, pack, value_similarity
+from memstore.voxels.grids import full_voxels, pack, value_similarity
 
 SLOTS = 4_000
 CONFIG = MemoryConfig(capacity=SLOTS, key_dim=made_up.DIM, beta=-1, delta=0.99)

@@ -14,10 +14,10 @@ import numpy as np
 import trimesh
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
-from mem3d.data.meshes import MESH_TYPES, PaintedMesh, read_mesh
-from mem3d.data.model_folders import draw_cameras
-from mem3d.data.rendering import SIZE, Scene, camera
-from mem3d.data.voxelising import voxelise_mesh
+from mem3d.data.meshes.reader import MESH_TYPES, PaintedMesh, read_mesh
+from mem3d.data.meshes.voxelize import voxelise_mesh
+from mem3d.data.readers.r2n2_writer import draw_cameras
+from mem3d.data.rendering.renderer import SIZE, Scene, camera
 
 VIEWS = 12
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from mem3d.data.augmentation import Draws
-from mem3d.data.transforms import CROP, train_pixels
+from mem3d.data.images.augment import Draws
+from mem3d.data.images.preprocess import CROP, train_pixels
 from tests.made_up import blob, picture
 
 SIZE, VIEWS = 128, 20

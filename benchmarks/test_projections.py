@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from benchmarks.projections import filled, main, measured
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.projections import projections_of
+from mem3d.memory.projection_cache import projections_of
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
 
 
 def test_the_comparison_agrees_with_itself():

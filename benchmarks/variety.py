@@ -10,8 +10,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.opening import open_shapes
-from mem3d.data.procedural import CATEGORIES, make_shape
+from mem3d.data.open import open_shapes
+from mem3d.data.procedural.shape import CATEGORIES, make_shape
 from mem3d.data.splits import Subset
 
 Packed = NDArray[np.uint8]  # (N, R**3 / 8)

@@ -16,10 +16,10 @@ from time import perf_counter
 import numpy as np
 from scipy import ndimage
 
-from mem3d.data import voxelising
-from mem3d.data.procedural import CATEGORIES, Shape, make_shape
-from mem3d.data.voxelising import inside_votes, surface, voxelise_mesh
-from memstore.meshes import Mesh
+from mem3d.data.meshes import voxelize
+from mem3d.data.meshes.voxelize import inside_votes, surface, voxelise_mesh
+from mem3d.data.procedural.shape import CATEGORIES, Shape, make_shape
+from memstore.voxels.mesh import Mesh
 
 R = 32
 DAMAGE = ("none", "5% missing", "flipped", "soup", "open below", "doubled", "all")
@@ -27,23 +27,23 @@ DAMAGE = ("none", "5% missing", "flipped", "soup", "open below", "doubled", "all
 
 def flood(mesh: Mesh) -> np.ndarray:
     """The surface, and what cannot be reached from outside."""
-    return ndimage.binary_fill_holes(surface(voxelising._placed(mesh, R), R))
+    return ndimage.binary_fill_holes(surface(voxelize._placed(mesh, R), R))
 
 
 def parity(mesh: Mesh) -> np.ndarray:
     """The surface, and what two of three axes find inside by the whole mesh's parity."""
-    corners = voxelising._placed(mesh, R)
+    corners = voxelize._placed(mesh, R)
     votes = np.zeros((R,) * 3, np.uint8)
     for axis in range(3):
-        line, depth, _ = voxelising._crossings(corners, axis, R)
-        inside = voxelising._between(line, depth, np.zeros(len(line), np.int64), R)
+        line, depth, _ = voxelize._crossings(corners, axis, R)
+        inside = voxelize._between(line, depth, np.zeros(len(line), np.int64), R)
         votes += np.moveaxis(inside, 2, axis)
     return surface(corners, R) | (votes >= 2)
 
 
 def all_agree(mesh: Mesh) -> np.ndarray:
     """As ours, but all three axes must agree."""
-    corners = voxelising._placed(mesh, R)
+    corners = voxelize._placed(mesh, R)
     return ndimage.binary_fill_holes(surface(corners, R) | (inside_votes(corners, R) >= 3))
 
 
@@ -51,7 +51,7 @@ def winding(mesh: Mesh) -> np.ndarray:
     """The surface, and where libigl's fast winding number is above one half."""
     import igl
 
-    corners = voxelising._placed(mesh, R)
+    corners = voxelize._placed(mesh, R)
     middles = np.indices((R,) * 3).reshape(3, -1).T + 0.5
     faces = np.arange(3 * len(corners)).reshape(-1, 3)
     number = igl.fast_winding_number(corners.reshape(-1, 3), faces, middles).reshape((R,) * 3)
@@ -59,7 +59,7 @@ def winding(mesh: Mesh) -> np.ndarray:
 
 
 WAYS: dict[str, Callable[[Mesh], np.ndarray]] = {
-    "surface alone": lambda mesh: surface(voxelising._placed(mesh, R), R),
+    "surface alone": lambda mesh: surface(voxelize._placed(mesh, R), R),
     "surface + flood": flood,
     "surface + parity of the whole": parity,
     "ours, all three axes": all_agree,
@@ -98,7 +98,7 @@ def exact(shape: Shape) -> np.ndarray:
     middles = np.indices((R,) * 3).reshape(3, -1).T + 0.5
     places = (low + high) / 2 + (middles - R / 2) * ((high - low).max() / R)
     inside = np.any([part.inside(places) for part in shape.parts], axis=0)
-    return inside.reshape((R,) * 3) | surface(voxelising._placed(mesh, R), R)
+    return inside.reshape((R,) * 3) | surface(voxelize._placed(mesh, R), R)
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:

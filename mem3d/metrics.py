@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from memstore.meshes import smooth
+from memstore.voxels.mesh import smooth
 
 
 def iou(occupancy: Tensor, target: Tensor, *, threshold: float) -> Tensor:
@@ -88,3 +88,6 @@ def _surface_points(
 def threshold_sweep(occupancy: Tensor, target: Tensor, thresholds: tuple[float, ...]) -> Tensor:
     """(B, T) IoU of each grid at each threshold; see `iou`."""
     return torch.stack([iou(occupancy, target, threshold=t) for t in thresholds], dim=1)
+
+
+FIXED_THRESHOLD = 0.3

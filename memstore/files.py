@@ -110,3 +110,20 @@ def _open_at_once(path: str, flags: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def disk_bytes(path: Path) -> dict[str, int]:
+    """Bytes of the files in a folder, by sub-folder; "." for those in none.
+
+    A file that goes away meanwhile (another process commits) counts nothing.
+    """
+    total: dict[str, int] = {}
+    for folder, _, files in os.walk(path):
+        part = Path(folder).relative_to(path).parts[:1] or (".",)
+        for file in files:
+            try:
+                size = os.lstat(os.path.join(folder, file)).st_size
+            except FileNotFoundError:
+                continue
+            total[part[0]] = total.get(part[0], 0) + size
+    return dict(sorted(total.items()))

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from memstore import arguments, inspection
 from memstore.config import MemoryConfig, ValueSimilarity
-from memstore.contrast import Contrast, contrast, similarities
 from memstore.errors import ArgumentError, DtypeError, ReadOnlyError, ShapeError, TransientError
-from memstore.grids import unpack
-from memstore.guard import Guard
-from memstore.index import Hits
-from memstore.policy import WriteReport
-from memstore.reading import Priors, read
-from memstore.state import Rows, State
-from memstore.verification import Progress, Verification, verify
+from memstore.rwlock import Guard
+from memstore.search.index import Hits
+from memstore.slots import arguments
+from memstore.slots.lookup import Contrast, Priors, contrast, read, similarities
+from memstore.slots.policy import WriteReport
+from memstore.slots.state import Rows, State
+from memstore.slots.stats import Stats, stats
+from memstore.storage.verify import Progress, Verification, verify
+from memstore.voxels.grids import unpack
 
 if TYPE_CHECKING:
-    from memstore.past import Commit
-    from memstore.repository import Expired, Repository
+    from memstore.storage.history import Commit
+    from memstore.storage.repository import Expired, Repository
 
 Mode = Literal["r", "r+", "closed"]
 MOST = 4096  # a k that any memory takes, be its capacity smaller
@@ -64,7 +64,9 @@ class Memory:
         Raises:
             PathExistsError: there is something at the path.
         """
-        from memstore import repository  # zarr and icechunk take 0.3 s that RAM users need not pay
+        from memstore.storage import (
+            repository,  # zarr and icechunk take 0.3 s that RAM users need not pay
+        )
 
         repository.create(Path(path), State.empty(config), "create")
         return cls.open(path, "r+")
@@ -88,7 +90,7 @@ class Memory:
             SnapshotError: `at` is neither a snapshot nor a tag.
             LockedError: another writer has it open; names its process.
         """
-        from memstore.repository import Repository
+        from memstore.storage.repository import Repository
 
         if mode not in ("r", "r+"):
             raise ArgumentError(f"mode: got {mode!r}, want 'r' or 'r+'")
@@ -246,7 +248,7 @@ class Memory:
     def write(
         self, features: ArrayLike, grids: ArrayLike, sources: Sequence[str] | None = None
     ) -> WriteReport:
-        """Write pairs, exactly as if one by one in batch order; policy.py has the rule.
+        """Write pairs, exactly as if one by one in batch order; slots/policy.py has the rule.
 
         Args:
             sources: B texts of at most 128 bytes of UTF-8, kept beside the values.
@@ -364,7 +366,7 @@ class Memory:
             PathExistsError: there is something at the path.
             TornError: a write was interrupted in its midst.
         """
-        from memstore import repository
+        from memstore.storage import repository
 
         if self.path and self.path.resolve() in Path(path).resolve().parents:
             raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
@@ -391,10 +393,10 @@ class Memory:
         with self._guard.reading():
             return verify(self._state, self._repository, every, progress)
 
-    def stats(self) -> inspection.Stats:
+    def stats(self) -> Stats:
         """How full the memory is, how old its slots are, what it costs."""
         with self._guard.reading():
-            return inspection.stats(self._state, self.snapshot, self.path)
+            return stats(self._state, self.snapshot, self.path)
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: a copy would fall behind without a word."""

@@ -27,7 +27,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     """Folder, model, memory and state of a run that knows three shapes; read-only by agreement."""
-    from mem3d.checkpoint import load
+    from mem3d.network.checkpoint import load
     from tests.demo_run import make_run
 
     folder = make_run(tmp_path_factory.mktemp("demo") / "run")
@@ -44,5 +44,5 @@ def made_up_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def no_curves() -> Iterator[None]:
     """Runs draw no curves, which takes as long as all the rest of a tiny one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mem3d.training.curves", lambda *_: None)
+        patch.setattr("mem3d.training.trainer.curves", lambda *_: None)
         yield

@@ -5,11 +5,11 @@ from dataclasses import replace
 import torch
 from PIL import Image
 
-from mem3d import checkpoint
-from mem3d.data.transforms import test_pixels as pixels_of
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.view_features import encode
+from mem3d.data.images.preprocess import test_pixels as pixels_of
+from mem3d.network import checkpoint
+from mem3d.network.features import encode
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
 from memstore import Memory
 from tests.made_up import blob, picture
 

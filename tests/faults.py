@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from memstore import Memory, MemoryConfig, MemstoreError, layout
+from memstore import Memory, MemoryConfig, MemstoreError
+from memstore.storage import schema
 
 LOG_LEAST = 64  # rows, instead of 1,024: the log fills and empties every few commits
 SMALL = MemoryConfig(capacity=12, key_dim=16, resolution=8, beta=0.5, delta=0.95)
@@ -118,7 +119,7 @@ def step_of_writer(memory, step):
 
 def writer(folder):
     """Write, commit, tag and expire for ever; tell each commit that is done."""
-    layout.LOG_LEAST = LOG_LEAST
+    schema.LOG_LEAST = LOG_LEAST
     with Memory.open(folder, "r+") as memory:
         step = int(memory.history()[0].message)
         print("ready", flush=True)
@@ -182,7 +183,7 @@ def main():
     args = parser.parse_args()
     if args.writer:
         writer(args.writer)
-    layout.LOG_LEAST = LOG_LEAST
+    schema.LOG_LEAST = LOG_LEAST
     if args.flips:
         for (part, outcome), count in sorted(flips(args.flips, args.seed).items()):
             print(f"flip in {part:<14}{outcome:<10}{count:>6}")

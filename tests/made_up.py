@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from memstore.binvox import write_binvox
+from memstore.voxels.binvox import write_binvox
 
 CATEGORIES = {"02691156": "aeroplane", "03001627": "chair"}
 

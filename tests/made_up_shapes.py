@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mem3d.data.rendering import Scene, project
-from memstore.meshes import blocky
+from mem3d.data.rendering.renderer import Scene, project
+from memstore.voxels.mesh import blocky
 
 
 class MadeUpShapes:

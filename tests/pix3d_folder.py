@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from mem3d.data.rendering import Scene, camera
-from memstore.meshes import blocky
+from mem3d.data.rendering.renderer import Scene, camera
+from memstore.voxels.mesh import blocky
 
 SIZE = 160  # pixels per side of a render
 FOCAL = 35.0  # mm, R2N2's lens; both sensors are 32 mm wide

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import distributed
 
-from mem3d import training
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.views import Schedule, TrainingViews, loader
-from mem3d.model import Mem3D
-from mem3d.pace import WHOLE
-from mem3d.pose_training import learn_poses
-from mem3d.presets import TINY
-from mem3d.replicas import Replicas, share_norms
-from mem3d.run import Job, Run
-from mem3d.stem_cache import StemCache
-from mem3d.step import train_step
+from mem3d.data.loader import Schedule, TrainingViews, loader
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from mem3d.training import trainer
+from mem3d.training.distributed import Replicas, share_norms
+from mem3d.training.pose_pretraining import learn_poses
+from mem3d.training.schedule import WHOLE
+from mem3d.training.state import Job, Run
+from mem3d.training.stem_cache import StemCache
+from mem3d.training.step import train_step
 from memstore import Memory
 
 PRESET = replace(  # 3 + 3 + 2 images an epoch: parts of one and of two
@@ -39,7 +39,7 @@ class DiedError(Exception):
 def run_of(data, folder, preset, replicas, die_at=0):
     """Train; give the run's rows, its memory and its weights as arrays."""
     runs, rows = [], []
-    real = training.train_step
+    real = trainer.train_step
 
     def watched(run, *rest):
         runs[:] = [run]
@@ -49,14 +49,14 @@ def run_of(data, folder, preset, replicas, die_at=0):
             raise DiedError
         return row
 
-    training.train_step = watched
-    training.curves = lambda *_: None  # takes its time
+    trainer.train_step = watched
+    trainer.curves = lambda *_: None  # takes its time
     try:
-        training.train(R2N2.open(data, "train"), None, folder, preset, replicas=replicas)
+        trainer.train(R2N2.open(data, "train"), None, folder, preset, replicas=replicas)
     except DiedError:
         return {}
     finally:
-        training.train_step = real
+        trainer.train_step = real
     return contents(runs[0], rows)
 
 

@@ -17,16 +17,16 @@ import trimesh
 from PIL import Image
 from scipy.io import savemat
 
-from mem3d.data.index import open_index, write_index
-from mem3d.data.mat import read_mat
-from mem3d.data.meshes import read_mesh
-from mem3d.data.photos import photo
-from mem3d.data.pix3d_list import read_photos
-from mem3d.data.r2n2 import R2N2, Model
-from mem3d.data.shards import ShardFiles, pack_item, pack_shard
+from mem3d.data.images.io import photo
+from mem3d.data.meshes.reader import read_mesh
+from mem3d.data.readers.matlab import read_mat
+from mem3d.data.readers.pix3d_annotations import read_photos
+from mem3d.data.readers.r2n2 import R2N2, Model
+from mem3d.data.readers.r2n2_index import open_index, write_index
 from mem3d.data.splits import read_split
-from memstore.binvox import read_binvox, write_binvox
-from memstore.npz import read_features
+from mem3d.data.zarr_pack.shards import ShardFiles, pack_item, pack_shard
+from memstore.exchange.npz import read_features
+from memstore.voxels.binvox import read_binvox, write_binvox
 from tests.made_up import blob, make_r2n2, picture
 
 ROOM = 1 << 30  # bytes that one file of a few kilobytes may make a reader take

@@ -24,32 +24,40 @@ def test_memstore_stands_alone():
 
 
 def test_the_memstore_command_needs_no_torch():
-    assert "torch" not in loaded_after("import mem3d_cli.memstore")
+    assert "torch" not in loaded_after("import mem3d_cli.memstore.app")
 
 
 def test_help_needs_neither_torch_nor_faiss():
-    loaded = loaded_after("import mem3d_cli.mem3d")
-    assert not {"torch", "faiss", "zarr", "matplotlib", "mem3d.config"} & set(loaded)
+    loaded = loaded_after("import mem3d_cli.mem3d.app")
+    assert not {"torch", "faiss", "zarr", "matplotlib", "mem3d.network.config"} & set(loaded)
 
 
-@pytest.mark.parametrize("module", ["mem3d.config", "mem3d.training", "mem3d.reconstruction"])
+@pytest.mark.parametrize(
+    "module", ["mem3d.network.config", "mem3d.training.trainer", "mem3d.inference.reconstruct"]
+)
 def test_torch_comes_before_faiss(module):
     loaded = loaded_after(f"import {module}, memstore; memstore.Memory")
     assert loaded.index("torch") < loaded.index("faiss")
 
 
 def test_pictures_and_shapes_are_made_without_torch():
-    assert "torch" not in loaded_after("import mem3d.data.synthesis, mem3d.picture")
+    assert "torch" not in loaded_after(
+        "import mem3d.data.procedural.writer, mem3d.data.rendering.figures"
+    )
 
 
-@pytest.mark.parametrize("module", ["memstore.binvox", "memstore.files", "memstore.meshes"])
+@pytest.mark.parametrize(
+    "module", ["memstore.voxels.binvox", "memstore.files", "memstore.voxels.mesh"]
+)
 def test_file_formats_cost_neither_faiss_nor_zarr(module):
     heavy = {"faiss", "zarr", "icechunk", "trimesh", "skimage", "scipy", "PIL", "matplotlib"}
     assert not heavy & set(loaded_after(f"import {module}"))
 
 
 def test_sheets_cost_neither_faiss_nor_zarr():
-    assert not {"faiss", "zarr", "icechunk"} & set(loaded_after("import memstore.sheets"))
+    assert not {"faiss", "zarr", "icechunk"} & set(
+        loaded_after("import memstore.voxels.contact_sheet")
+    )
 
 
 def test_exchange_loads_only_what_a_kind_needs():

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import debian_shapes
 from benchmarks.debian_shapes import Found, category_of, convert, copies, furniture
-from mem3d.data.meshes import read_mesh
+from mem3d.data.meshes.reader import read_mesh
 
 
 @pytest.mark.parametrize(

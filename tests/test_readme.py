@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mem3d.data.r2n2 import R2N2
-from mem3d.presets import TINY
-from mem3d.training import train
-from mem3d_cli.mem3d import app as mem3d_app
-from mem3d_cli.memstore import app as memstore_app
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.network.presets import TINY
+from mem3d.training.trainer import train
+from mem3d_cli.mem3d.app import app as mem3d_app
+from mem3d_cli.memstore.app import app as memstore_app
 from tests.made_up import picture
 
 ROOT = Path(__file__).parents[1]

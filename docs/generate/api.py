@@ -14,7 +14,7 @@ from docs.generate.docstrings import docstring, headings
 from docs.generate.markdown import page, prose
 
 ROOT = Path(__file__).parents[2]
-MODULES = {"memstore": ("binvox", "meshes", "files", "sheets"), "mem3d": ()}  # public as a whole
+MODULES = {"memstore": ("voxels.binvox", "voxels.mesh", "files", "voxels.contact_sheet"), "mem3d": ()}  # public as a whole
 WIDE = 88  # characters of a signature on one line
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.Assign | ast.AnnAssign
@@ -35,13 +35,14 @@ def api_pages() -> dict[str, str]:
 
 
 def public_names(package: str) -> dict[str, str]:
-    """Name to module, read from the package's table of lazy imports."""
-    tree = ast.parse((ROOT / package / "__init__.py").read_text())
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_HOMES":
-            homes: dict[str, str] = ast.literal_eval(node.value)
-            return {name: f"{package}.{home}" for name, home in homes.items()}
-    raise ValueError(f"{package}/__init__.py: got no table _HOMES, want one")
+    """Name to module, read from the package's list of lazy imports."""
+    tree = ast.parse((ROOT / package / "__init__.pyi").read_text())
+    return {
+        alias.name: f"{package}.{node.module}"
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
 
 
 def find(name: str, module: str) -> Found:

@@ -15,8 +15,8 @@ import typer
 from typer.models import ArgumentInfo
 
 from docs.generate.markdown import code, page, prose, table
-from mem3d_cli.mem3d import app as mem3d_app
-from mem3d_cli.memstore import app as memstore_app
+from mem3d_cli.mem3d.app import app as mem3d_app
+from mem3d_cli.memstore.app import app as memstore_app
 
 PROGRAMS = {"mem3d-cli": mem3d_app, "memstore": memstore_app}
 EXAMPLE = re.compile(r"^Example: (.+)$", re.MULTILINE)

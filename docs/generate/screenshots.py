@@ -64,7 +64,7 @@ def _browser() -> Iterator[Any]:
 @contextmanager
 def _served(run: Path) -> Iterator[str]:
     """The address of the demo page of a run."""
-    command = [sys.executable, "-u", "-c", "from mem3d_cli.mem3d import main; main()", "demo"]
+    command = [sys.executable, "-u", "-c", "from mem3d_cli.mem3d.app import main; main()", "demo"]
     with (
         TemporaryDirectory() as folder,
         (Path(folder) / "log").open("w+") as log,

@@ -10,43 +10,18 @@ Source: Pix2Vox (Xie et al., ICCV 2019), datasets/ShapeNet.json.
 import json
 import os
 import re
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+from mem3d.data.taxonomy import ALIASES, SYNSETS
 from memstore.files import open_regular, write_atomic
 
 Subset = Literal["train", "val", "test"]
 
 MAX_BYTES = 64 << 20  # Pix2Vox's file, with 43,784 models, has 2 MB
 _NAME = re.compile(r"[\w-][\w.-]{0,199}", re.ASCII)  # names become paths: no "/", no ".."
-
-# ShapeNet synset -> name, as in Pix2Vox's split file.
-SYNSETS = {
-    "02691156": "aeroplane",
-    "02828884": "bench",
-    "02933112": "cabinet",
-    "02958343": "car",
-    "03001627": "chair",
-    "03211117": "display",
-    "03636649": "lamp",
-    "03691459": "speaker",
-    "04090263": "rifle",
-    "04256520": "sofa",
-    "04379243": "table",
-    "04401088": "telephone",
-    "04530566": "watercraft",
-}
-
-# Other names that people and programs use for these categories.
-ALIASES = {
-    "airplane": "aeroplane",
-    "plane": "aeroplane",
-    "cellphone": "telephone",
-    "loudspeaker": "speaker",
-    "monitor": "display",
-    "vessel": "watercraft",
-}
 
 
 class Entry(NamedTuple):
@@ -179,3 +154,40 @@ def _entries(category: Any, part: str, path: Path) -> list[Entry]:
             raise ValueError(f"{path}: got {got} in a list {part!r}, want a folder's name")
     human = SYNSETS.get(synset, str(category.get("taxonomy_name") or synset))
     return [Entry(synset, human, name) for name in models]
+
+
+def spread(categories: Sequence[str], count: int) -> list[int]:
+    """Choose up to `count` places, as even over the categories as can be, ascending.
+
+    Within a category they lie at equal distances, so the choice depends on nothing else.
+    """
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, name in enumerate(categories):
+        places[name].append(place)
+    left, chosen = min(count, len(categories)), []
+    by_size = sorted(places.values(), key=len)
+    if left < len(by_size):  # not even one of each: some of the categories, small and large
+        by_size = [by_size[(2 * k + 1) * len(by_size) // (2 * left)] for k in range(left)]
+    for number, among in enumerate(by_size):
+        # A category with fewer models leaves its part to the larger ones that follow.
+        part = min(len(among), -(-left // (len(by_size) - number)))
+        part = min(part, left)
+        chosen += [among[(2 * k + 1) * len(among) // (2 * part)] for k in range(part)]
+        left -= part
+    return sorted(chosen)
+
+
+def named(sources: Sequence[str], names: Sequence[str]) -> list[int]:
+    """Places of the models called so, in full or by what follows the last "/".
+
+    Raises:
+        ValueError: a name that no model has, or several have.
+    """
+    found = []
+    for name in names:
+        places = [i for i, source in enumerate(sources) if name in (source, source.split("/")[-1])]
+        if len(places) != 1:
+            got = f"{name!r}, the name of {len(places)} models"
+            raise ValueError(f"models: got {got}, want that of one")
+        found += places
+    return found

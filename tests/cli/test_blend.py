@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mem3d import checkpoint
+from mem3d.network import checkpoint
 from tests.cli.test_mem3d import call
 from tests.made_up import make_r2n2
 
@@ -80,7 +80,7 @@ def test_ctrl_c_is_one_line(run, tmp_path, monkeypatch):
     def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mem3d.blend_search.choose_blend", stopped)
+    monkeypatch.setattr("mem3d.runs.blend_search.choose_blend", stopped)
     done = call("blend", run, "--out", tmp_path / "new")
     assert done.exit_code == 130 and "interrupted" in done.stderr
     assert not (tmp_path / "new").exists()

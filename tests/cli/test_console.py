@@ -10,10 +10,9 @@ import typer
 from rich.table import Table
 from typer.testing import CliRunner
 
-from mem3d_cli.commands import Commands, add_command
-from mem3d_cli.console import counted, in_words, print_table
-from mem3d_cli.mem3d import app as mem3d_app
-from mem3d_cli.preset_in import chosen_preset
+from mem3d_cli.app import Commands, add_command
+from mem3d_cli.mem3d.app import app as mem3d_app
+from mem3d_cli.options import chosen_preset, counted, in_words, print_table
 
 PROGRAMS = {"mem3d-cli": "mem3d", "memstore": "memstore"}
 
@@ -99,7 +98,7 @@ def test_ctrl_c_is_one_line_and_exit_status_130(monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mem3d.data.checking.open_subsets", stopped)
+    monkeypatch.setattr("mem3d.data.curation.report.open_subsets", stopped)
     done = CliRunner().invoke(mem3d_app, ["data", "check", "shapes"])
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", "mem3d-cli: stopped\n")
 

@@ -5,9 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from mem3d.data.r2n2 import R2N2
-from mem3d_cli.mem3d import app
-from memstore.binvox import read_binvox, write_binvox
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d_cli.mem3d.app import app
+from memstore.voxels.binvox import read_binvox, write_binvox
 from tests.made_up import make_r2n2
 from tests.pix3d_folder import make_pix3d
 
@@ -149,9 +149,9 @@ def test_a_picture_of_another_kind_is_refused(command, root, tmp_path):
 @pytest.mark.parametrize(
     ("call_of", "arguments"),
     [
-        ("mem3d.data.pack.pack", ("pack", "DATA", "OUT")),
-        ("mem3d.data.mesh_folder.render_meshes", ("render", "DATA", "OUT")),
-        ("mem3d.data.synthesis.synthesise", ("synth", "OUT")),
+        ("mem3d.data.zarr_pack.writer.pack", ("pack", "DATA", "OUT")),
+        ("mem3d.data.meshes.dataset.render_meshes", ("render", "DATA", "OUT")),
+        ("mem3d.data.procedural.writer.synthesise", ("synth", "OUT")),
     ],
 )
 def test_ctrl_c_is_one_line(call_of, arguments, root, tmp_path, monkeypatch):

@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from mem3d.data.opening import open_shapes
-from mem3d_cli.mem3d import app
+from mem3d.data.open import open_shapes
+from mem3d_cli.mem3d.app import app
 from tests.made_up import make_r2n2
 from tests.pix3d_folder import make_pix3d
 

@@ -5,7 +5,7 @@ import json
 import trimesh
 from typer.testing import CliRunner
 
-from mem3d_cli.mem3d import app
+from mem3d_cli.mem3d.app import app
 
 
 def call(*arguments):

@@ -3,10 +3,10 @@
 import pytest
 from typer.testing import CliRunner
 
-from mem3d.page import show
-from mem3d.publishing import publish
-from mem3d_cli.demo import _page
-from mem3d_cli.mem3d import app
+from mem3d.demo.reconstruct_view import show
+from mem3d.inference.pretrained import publish
+from mem3d_cli.mem3d.app import app
+from mem3d_cli.mem3d.demo import _page
 from memstore import ExtraMissingError, PathExistsError
 from tests.made_up import blob
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mem3d.page import show
-from memstore.binvox import read_binvox, write_binvox
+from mem3d.demo.reconstruct_view import show
+from memstore.voxels.binvox import read_binvox, write_binvox
 from tests.demo_run import save_photo
 from tests.made_up import blob
 

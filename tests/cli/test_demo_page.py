@@ -5,8 +5,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from mem3d.remembering import Remembering
-from memstore.binvox import write_binvox
+from mem3d.demo.sessions import Remembering
+from memstore.voxels.binvox import write_binvox
 from tests.demo_run import save_photo
 from tests.made_up import blob
 
@@ -25,7 +25,7 @@ def uploads(tmp_path):
 
 @pytest.fixture
 def demo(trained, tmp_path, uploads):
-    from mem3d_cli.demo_page import DemoPage
+    from mem3d.demo.handlers import DemoPage
 
     told = []
     page = DemoPage(
@@ -44,7 +44,7 @@ def demo(trained, tmp_path, uploads):
 
 @pytest.fixture
 def visit():
-    from mem3d_cli.demo_page import Visit
+    from mem3d.demo.handlers import Visit
 
     return Visit()
 

@@ -9,7 +9,7 @@ import pytest
 
 from memstore import Memory, MemoryConfig
 
-MAIN = "import sys; from mem3d_cli.memstore import main; main()"
+MAIN = "import sys; from mem3d_cli.memstore.app import main; main()"
 STOPPED = """
 import os, signal, time
 from memstore.memory import Memory

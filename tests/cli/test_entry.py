@@ -33,14 +33,14 @@ atexit.register(os.kill, os.getpid(), signal.SIGINT)
 def started(program, before, *arguments):
     """A program as its script starts it, in a process that something was done in before."""
     entry = ENTRIES[program]
-    code = f"{before}\nfrom mem3d_cli.entry import {entry}\n{entry}()"
+    code = f"{before}\nfrom mem3d_cli.main import {entry}\n{entry}()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60
     )
 
 
 @pytest.mark.parametrize("program", ENTRIES)
-@pytest.mark.parametrize("name", ["typer", "mem3d_cli.console", "rich.console"])
+@pytest.mark.parametrize("name", ["typer", "mem3d_cli.options", "rich.console"])
 def test_ctrl_c_during_an_import(program, name):
     ended = started(program, AT_IMPORT.format(name=name), "--help")
     assert ended.returncode in (-signal.SIGINT, 130)
@@ -54,7 +54,7 @@ def test_ctrl_c_at_the_end(program):
 
 
 def test_ctrl_c_in_a_command_is_told():
-    ended = started("mem3d-cli", AT_IMPORT.format(name="mem3d.data.opening"), "data", "show", "x")
+    ended = started("mem3d-cli", AT_IMPORT.format(name="mem3d.data.open"), "data", "show", "x")
     assert (ended.returncode, ended.stderr) == (130, "mem3d-cli: stopped\n")
 
 
@@ -66,7 +66,7 @@ def test_an_interrupt_that_is_ignored_stays_so():
 
 def test_importing_the_commands_leaves_signals_alone():
     code = "import signal; before = signal.getsignal(signal.SIGINT)\n"
-    code += "import mem3d_cli.entry, mem3d_cli.mem3d, mem3d_cli.memstore\n"
+    code += "import mem3d_cli.main, mem3d_cli.mem3d.app, mem3d_cli.memstore.app\n"
     code += "assert signal.getsignal(signal.SIGINT) is before"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from mem3d.data.pix3d import Pix3D
-from mem3d.data.selection import Selection
-from mem3d_cli.evaluate import _as_pix3d
-from memstore.binvox import read_binvox, write_binvox
+from mem3d.data.dataset import Selection
+from mem3d.data.readers.pix3d import Pix3D
+from mem3d_cli.mem3d.evaluate import _as_pix3d
+from memstore.voxels.binvox import read_binvox, write_binvox
 from tests.cli.test_mem3d import call, call_main
 from tests.made_up import make_r2n2
 from tests.pix3d_folder import make_pix3d

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mem3d.data.opening import open_shapes
-from mem3d.data.pack import pack
-from mem3d_cli.mem3d import app
+from mem3d.data.open import open_shapes
+from mem3d.data.zarr_pack.writer import pack
+from mem3d_cli.mem3d.app import app
 from tests.made_up import make_r2n2, picture
 
 
@@ -21,7 +21,7 @@ def call(*arguments):
 
 def call_main(*arguments):
     """The installed entry point, in its own process."""
-    code = "import sys; from mem3d_cli.mem3d import main; main()"
+    code = "import sys; from mem3d_cli.mem3d.app import main; main()"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -176,7 +176,9 @@ def test_without_a_validation_set_there_is_no_best_threshold(tmp_path):
     assert set(summary["methods"]["network"]) == {"fixed"}
 
 
-@pytest.mark.parametrize("where", ["mem3d.data.r2n2.R2N2.check", "mem3d.training.train"])
+@pytest.mark.parametrize(
+    "where", ["mem3d.data.readers.r2n2.R2N2.check", "mem3d.training.trainer.train"]
+)
 def test_ctrl_c_while_training_or_reading_is_one_line(where, made_up_data, tmp_path, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mem3d import checkpoint
-from mem3d.data.r2n2 import R2N2
-from mem3d.leakage import known_shapes
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.evaluation.leakage import known_shapes
+from mem3d.network import checkpoint
 from memstore import Memory
-from memstore.binvox import write_binvox
+from memstore.voxels.binvox import write_binvox
 from tests.cli.test_mem3d import call, call_main
 from tests.made_up import blob, make_r2n2, picture
 
@@ -182,7 +182,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(command, run, data, tmp_path, mon
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mem3d.view_features.encode", stopped)
+    monkeypatch.setattr("mem3d.network.features.encode", stopped)
     out = tmp_path / "new"
     options = ("--known", "keep") if command == "memorise" else ()
     done = call(command, run, "--data", data, "--out", out, *options)

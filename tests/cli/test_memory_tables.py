@@ -3,9 +3,9 @@
 import pytest
 from rich.cells import cell_len
 
-from mem3d_cli import memory_tables
-from mem3d_cli.console import printable
-from mem3d_cli.memory_tables import print_history, print_neighbours
+from mem3d_cli import tables
+from mem3d_cli.options import printable
+from mem3d_cli.tables import print_history, print_neighbours
 
 LONG = "chairs/" + "x" * 200
 ID = "PGM1Z29MXNVK4G4C3S20"
@@ -14,7 +14,7 @@ ID = "PGM1Z29MXNVK4G4C3S20"
 @pytest.fixture
 def columns(monkeypatch):
     """A call that sets the terminal's width."""
-    return lambda width: monkeypatch.setattr(memory_tables, "_terminal_width", lambda: width)
+    return lambda width: monkeypatch.setattr(tables, "_terminal_width", lambda: width)
 
 
 def near(source, slot=1234):

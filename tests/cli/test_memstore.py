@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mem3d_cli.memories_moved import ExportKind, ImportKind
-from mem3d_cli.memory_tables import slots_in_words
-from mem3d_cli.memstore import app, main
+from mem3d_cli.memstore.app import app, main
+from mem3d_cli.memstore.transfer import ExportKind, ImportKind
+from mem3d_cli.tables import slots_in_words
 from memstore import (
     EXPORT_KINDS,
     IMPORT_KINDS,

@@ -1,7 +1,7 @@
 """Long work says how far it is, also into a log."""
 
 from mem3d_cli import progress
-from mem3d_cli.console import progress_bar
+from mem3d_cli.options import progress_bar
 from mem3d_cli.progress import Epochs
 
 

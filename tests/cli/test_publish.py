@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mem3d import hub
-from mem3d.folders import is_published
-from mem3d_cli.mem3d import app
+from mem3d.inference import pretrained
+from mem3d.network.checkpoint import is_published
+from mem3d_cli.mem3d.app import app
 from tests.made_up import picture
 
 
@@ -27,7 +27,9 @@ def run(made_up_data, tmp_path_factory):
 
 def test_a_published_folder_reconstructs(run, tmp_path, monkeypatch):
     sent = []
-    monkeypatch.setattr(hub, "upload", lambda folder, repo, private: sent.append(repo) or "address")
+    monkeypatch.setattr(
+        pretrained, "upload", lambda folder, repo, private: sent.append(repo) or "address"
+    )
     done = call("publish", run, tmp_path / "out", "--json")
     assert done.exit_code == 0, done.output
     assert "mind their licence" in done.stderr
@@ -97,10 +99,10 @@ def test_what_is_there_is_not_replaced(command, run, tmp_path):
 
 
 def test_what_was_exported_is_told(run, tmp_path, monkeypatch):
-    from mem3d import exporting
+    from mem3d.inference import export
 
-    one = exporting.Exported("encoder.pt2", {"images": ["B", 3]}, {"features": ["B", 8]}, 2e-6)
-    monkeypatch.setattr(exporting, "export_programs", lambda *_: [one])
+    one = export.Exported("encoder.pt2", {"images": ["B", 3]}, {"features": ["B", 8]}, 2e-6)
+    monkeypatch.setattr(export, "export_programs", lambda *_: [one])
     told = call("export", run, tmp_path / "out")
     assert "encoder.pt2: images -> features (differs by 2e-06)" in told.stdout
     [program] = json.loads(call("export", run, tmp_path / "out", "--json").stdout)["programs"]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mem3d_cli.mem3d import app
+from mem3d_cli.mem3d.app import app
 from tests.demo_run import SOURCES, make_run
 from tests.made_up import picture
 
@@ -123,12 +123,12 @@ def test_nothing_readable_is_an_error_and_an_empty_shape_is_told(run, tmp_path):
 
 
 def test_an_interrupt_leaves_whole_files_and_one_line(run, tmp_path, monkeypatch):
-    from mem3d import shape_files
+    from mem3d.inference import output
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shape_files, "save_png", interrupted)
+    monkeypatch.setattr(output, "save_png", interrupted)
     photo = save(tmp_path / "a.png", picture(0))
     done = call("reconstruct", run, photo, "--out", tmp_path / "out", "-f", "npz")
     assert done.exit_code == 130
@@ -167,7 +167,7 @@ def test_other_pictures_are_never_written_over(name, run, tmp_path, monkeypatch)
     def loaded(*arguments, **options):
         raise AssertionError("it read the network")
 
-    monkeypatch.setattr("mem3d.reconstructor.load", loaded)
+    monkeypatch.setattr("mem3d.inference.reconstructor.load", loaded)
     photo = save(tmp_path / "a.bmp", picture(1), ground="white")
     other = save(tmp_path / "out" / name, picture(2))
     before = other.read_bytes()

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mem3d_cli.mem3d import app
-from mem3d_cli.memstore import app as memstore_app
+from mem3d_cli.mem3d.app import app
+from mem3d_cli.memstore.app import app as memstore_app
 from tests.made_up import make_r2n2, picture
 
 OPTIONS = ("--preset", "tiny", "--epochs", 1, "--seeds", 1, "--quiet")
@@ -114,7 +114,7 @@ def test_ctrl_c_is_one_line(made_up_data, tmp_path, monkeypatch):
     def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mem3d.study_work.train", stopped)
+    monkeypatch.setattr("mem3d.study.worker.train", stopped)
     told = call("study", tmp_path / "out", "--data", made_up_data, *OPTIONS)
     assert told.exit_code == 130
     assert "interrupted; the same command goes on from there" in told.output

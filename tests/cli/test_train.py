@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from mem3d import training
-from mem3d_cli.mem3d import app
+from mem3d.training import trainer
+from mem3d_cli.mem3d.app import app
 
 
 def call(*arguments):
@@ -14,7 +14,7 @@ def call(*arguments):
 
 
 def test_options_reach_the_run_and_its_early_end_is_said(made_up_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_validate", lambda run, *_: {"val_iou": 1 / (1 + run.step)})
+    monkeypatch.setattr(trainer, "_validate", lambda run, *_: {"val_iou": 1 / (1 + run.step)})
     run = tmp_path / "run"
     options = ("--precision", "bfloat16", "--accumulate", 2, "--schedule", "cosine", "--warmup", 3)
     command = ("train", run, "--data", made_up_data, "--preset", "tiny", "--epochs", 9, *options)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from mem3d import checkpoint
-from mem3d.averaging import average, mean_weights
-from mem3d.model import Mem3D
-from mem3d.run_copy import memorised_sources
-from mem3d_cli.mem3d import app
+from mem3d.network import checkpoint
+from mem3d.network.model import Mem3D
+from mem3d.runs.average import average, mean_weights
+from mem3d.runs.folder import memorised_sources
+from mem3d_cli.mem3d.app import app
 from memstore import PathExistsError
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.baselines import (
+from mem3d.data.images.preprocess import test_input as to_input
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.evaluation.baselines import (
     Library,
     StemFeatures,
     best_of,
@@ -13,12 +15,10 @@ from mem3d.baselines import (
     nearest_recalled,
     stem_features,
 )
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.transforms import test_input as to_input
-from mem3d.encoder import Encoder
+from mem3d.memory.host import recall
 from mem3d.metrics import iou
-from mem3d.presets import TINY
-from mem3d.recall import recall
+from mem3d.network.encoder import Encoder
+from mem3d.network.presets import TINY
 from memstore import Memory
 from tests.made_up import blob
 
@@ -74,7 +74,7 @@ def naive_best(stored, true, allowed):
 
 @pytest.mark.parametrize("at_once", [3, 256])
 def test_the_oracle_equals_a_search_pair_by_pair(at_once, monkeypatch):
-    monkeypatch.setattr("mem3d.baselines.AT_ONCE", at_once)
+    monkeypatch.setattr("mem3d.evaluation.baselines.AT_ONCE", at_once)
     rng = np.random.default_rng(0)
     stored = rng.random((20, 4, 4, 4)) < rng.choice([0.0, 0.3, 0.7], (20, 1, 1, 1))
     stored[15] = stored[4]  # the lower of equals counts

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d import blend_search
-from mem3d.blend_search import choose_blend
-from mem3d.blending import LEAST, blended
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.transforms import test_pixels as pixels_of
-from mem3d.data.views import normalise
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
+from mem3d.data.images.preprocess import test_pixels as pixels_of
+from mem3d.data.loader import normalise
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.network.blending import LEAST, blended
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from mem3d.runs import blend_search
+from mem3d.runs.blend_search import choose_blend
 from memstore import Memory
 
 CONFIG = replace(TINY.model, image_size=32, priors=2)
@@ -147,7 +147,7 @@ def test_the_best_blend_is_chosen(kind, memory, models, monkeypatch):
 
 
 def test_nothing_to_choose_by_is_refused(model, memory, models):
-    from mem3d.data.selection import Selection
+    from mem3d.data.dataset import Selection
 
     with pytest.raises(ValueError, match="at least 1 to choose by"):
         choose_blend(model, memory, Selection(models, []))

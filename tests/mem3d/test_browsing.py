@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mem3d import browsing
-from mem3d.browsing import (
+from mem3d.demo import memory_view
+from mem3d.demo.memory_view import (
     ORDERS,
     Present,
     facts,
@@ -56,7 +56,7 @@ def test_each_order_begins_with_its_own(order, first, memory, present):
 
 
 def test_pages_hold_each_slot_once(memory, monkeypatch):
-    monkeypatch.setattr(browsing, "PER_PAGE", 3)
+    monkeypatch.setattr(memory_view, "PER_PAGE", 3)
     pages = [page(memory, "slot", number) for number in (1, 2)]
     assert [found.slots.tolist() for found in pages] == [[0, 2, 3], [4]]
     assert [page(memory, "slot", number).number for number in (-3, 99)] == [1, 2]
@@ -82,7 +82,7 @@ def test_what_has_nothing_to_compare_with_is_refused(memory):
 
 
 def test_similarities_are_those_of_one_by_one(memory, present, monkeypatch):
-    monkeypatch.setattr(browsing, "BLOCK", 3)
+    monkeypatch.setattr(memory_view, "BLOCK", 3)
     grids, grid = memory.values(memory.slots), present.grid
     want = [(one & grid).sum() / (one | grid).sum() for one in grids]
     np.testing.assert_allclose(memory.value_similarities(grid, kind="iou"), want)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from mem3d import checkpoint
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
+from mem3d.network import checkpoint
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
 from memstore import Memory, SnapshotError
 from tests.made_up import blob
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mem3d.confidence import SURE, UNSURE, coloured, confidence
-from memstore.meshes import blocky, smooth
+from mem3d.inference.output import SURE, UNSURE, coloured, confidence
+from memstore.voxels.mesh import blocky, smooth
 
 
 def two_beams(sure=1.0, unsure=0.4):

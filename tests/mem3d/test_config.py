@@ -5,8 +5,8 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from mem3d.config import ModelConfig, Preset, TrainConfig
-from mem3d.presets import PAPER, PRESETS, SMALL
+from mem3d.network.config import ModelConfig, Preset, TrainConfig
+from mem3d.network.presets import PAPER, PRESETS, SMALL
 
 
 @pytest.mark.parametrize(("size", "want"), [(224, 12544), (128, 4096), (137, 4096), (112, 2304)])

@@ -9,15 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mem3d.contrastive import candidates, contrastive_loss
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.views import TrainingViews, loader
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.run import Run
-from mem3d.step import train_step
-from mem3d.step_memory import HostMemory
-from mem3d.stopwatch import TimedMemory
+from mem3d.data.loader import TrainingViews, loader
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.memory.contrastive import candidates, contrastive_loss
+from mem3d.memory.host import HostMemory
+from mem3d.memory.timing import TimedMemory
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from mem3d.training.state import Run
+from mem3d.training.step import train_step
 from memstore import FeatureError, Memory, MemoryConfig
 from tests.naive import unit, value_similarity
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mem3d.copy_page import copy_page
+from mem3d.runs.readme import copy_page
 
 BLEND = {
     "kind": "blended",

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mem3d.config import ModelConfig
-from mem3d.decoder import FEW, Decoder, as_product
-from mem3d.presets import PAPER, TINY
+from mem3d.network.config import ModelConfig
+from mem3d.network.decoder import FEW, Decoder, as_product
+from mem3d.network.presets import PAPER, TINY
 
 
 @pytest.mark.parametrize(

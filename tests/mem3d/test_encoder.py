@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mem3d.encoder import Encoder, build_stem, load_stem
-from mem3d.losses import reconstruction_loss  # noqa: F401  (imports without torchvision trouble)
-from mem3d.presets import PAPER, TINY
+from mem3d.network.encoder import Encoder, build_stem, load_stem
+from mem3d.network.presets import PAPER, TINY
+from mem3d.training.losses import reconstruction_loss  # noqa: F401  (imports without torchvision trouble)
 
 
 def weights(module):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.baselines import CATEGORY_ORACLE, ORACLE, STEM, category_means, costly
-from mem3d.data.r2n2 import R2N2
-from mem3d.evaluation import (
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.evaluation.baselines import CATEGORY_ORACLE, ORACLE, STEM, category_means, costly
+from mem3d.evaluation.evaluate import (
     MEAN,
     NEAREST,
     NETWORK,
@@ -22,9 +22,9 @@ from mem3d.evaluation import (
     score,
     summarise,
 )
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.projections import projections_of
+from mem3d.memory.projection_cache import projections_of
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
 from memstore import Memory
 
 

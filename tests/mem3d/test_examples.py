@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from mem3d.data.photos import photo
-from mem3d.examples import example_photos
+from mem3d.data.images.io import photo
+from mem3d.demo.examples import example_photos
 from tests.made_up import make_r2n2
 
 

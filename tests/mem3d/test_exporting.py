@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from mem3d import exporting
-from mem3d.exporting import export_programs
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.serving import Program
+from mem3d.inference import export
+from mem3d.inference.export import export_programs
+from mem3d.inference.serving import Program
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
 from memstore import Memory
 from tests.made_up import blob
 
@@ -81,7 +81,7 @@ def test_a_program_that_differs_is_not_kept(tmp_path, monkeypatch):
         inputs = {"images": torch.ones(batch, 2)}
         return [Program("encoder", nn.Linear(2, 3), inputs, ("features",))]
 
-    monkeypatch.setattr(exporting, "programs", programs)
+    monkeypatch.setattr(export, "programs", programs)
     with pytest.raises(ValueError, match=r"encoder\.pt2: got outputs that differ"):
         export_programs(nn.Identity(), TINY, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

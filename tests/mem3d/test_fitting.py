@@ -9,11 +9,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mem3d.config import ModelConfig
-from mem3d.fitting import ExtentHead, extent_loss, extents, stretched, true_extents
-from mem3d.model import Mem3D
-from mem3d.pose_trunk import PoseTrunk, width
-from mem3d.presets import TINY
+from mem3d.network.config import ModelConfig
+from mem3d.network.model import Mem3D
+from mem3d.network.pose import (
+    ExtentHead,
+    PoseTrunk,
+    extent_loss,
+    extents,
+    stretched,
+    true_extents,
+    width,
+)
+from mem3d.network.presets import TINY
 from memstore import Memory
 
 SIDE = 8

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mem3d.folders import FILES, check_run, check_trained, is_published
+from mem3d.network.checkpoint import FILES, check_run, check_trained, is_published
 
 
 def test_a_file_and_nothing_are_told(tmp_path):

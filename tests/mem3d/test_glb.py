@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from mem3d.glb import write_glb
-from memstore.meshes import Mesh, blocky
+from memstore.voxels.mesh import Mesh, blocky, write_glb
 from tests.made_up import blob
 
 

@@ -9,10 +9,10 @@ import torch
 from huggingface_hub import ModelHubMixin, hub_mixin
 
 import mem3d
-from mem3d.folders import FILES
-from mem3d.hub_mixin import HubReconstructor
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
+from mem3d.inference.hub_mixin import HubReconstructor
+from mem3d.network.checkpoint import FILES
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
 from memstore import Memory
 from tests.made_up import blob, picture
 
@@ -41,7 +41,7 @@ def test_a_saved_folder_comes_back_offline(trained, tmp_path, monkeypatch):
     def fetched(*arguments, **options):
         raise AssertionError("it asked the hub")
 
-    monkeypatch.setattr("mem3d.hub_mixin.snapshot_download", fetched)
+    monkeypatch.setattr("mem3d.inference.hub_mixin.snapshot_download", fetched)
     folder = tmp_path / "published"
     trained.save_pretrained(folder)
     assert {path.name for path in folder.iterdir()} == {*FILES, "README.md"}

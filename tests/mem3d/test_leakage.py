@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.selection import Selection
-from mem3d.leakage import known_shapes, told, unlearnt
-from mem3d.presets import TINY
+from mem3d.data.dataset import Selection
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.evaluation.leakage import known_shapes, told, unlearnt
+from mem3d.network.presets import TINY
 from memstore import Memory
-from memstore.binvox import write_binvox
+from memstore.voxels.binvox import write_binvox
 from tests.made_up import box, make_r2n2
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.data import transforms
-from mem3d.data.rendering import FOCAL, MAX_DISTANCE, Scene, camera
-from mem3d.data.transforms import CROP, TEST_WINDOW, Window, train_view
-from mem3d.data.viewpoints import UNKNOWN, viewpoint
-from mem3d.lifting import centres, in_eights, lift, look_up, project
-from mem3d.viewpoint_head import BINS, ViewpointHead, azimuth_error, decode, viewpoint_loss
-from memstore.meshes import blocky
+from mem3d.data.images import preprocess
+from mem3d.data.images.preprocess import CROP, TEST_WINDOW, Window, train_view
+from mem3d.data.images.viewpoint import UNKNOWN, viewpoint
+from mem3d.data.rendering.renderer import FOCAL, MAX_DISTANCE, Scene, camera
+from mem3d.network.pixel_aligned import centres, in_eights, lift, look_up, project
+from mem3d.network.pose import BINS, ViewpointHead, azimuth_error, decode, viewpoint_loss
+from memstore.voxels.mesh import blocky
 from tests.made_up_shapes import lopsided
 
 
@@ -143,7 +143,7 @@ def test_test_pictures_and_test_windows_agree():
     )
     filled = torch.from_numpy(box(16, 8, 12).reshape(-1))
     columns, rows = ((places[0, filled].T + 1) / 2 * 64).long().clamp(0, 63)
-    mask = (torch.from_numpy(transforms.test_pixels(rgba, 64).astype(int)) - 240).abs().sum(0) > 12
+    mask = (torch.from_numpy(preprocess.test_pixels(rgba, 64).astype(int)) - 240).abs().sum(0) > 12
     assert mask[rows, columns].float().mean() > 0.97
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mem3d.losses import dice_loss, reconstruction_loss, voxel_triplet_loss
+from mem3d.training.losses import dice_loss, reconstruction_loss, voxel_triplet_loss
 
 X, Y = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
 YES = torch.tensor([True])

@@ -2,7 +2,7 @@
 
 import torch
 
-from mem3d.machine import commit, computes_bfloat16, described, processor
+from mem3d.system import commit, computes_bfloat16, described, processor
 
 HASH = "0123456789abcdef" * 2 + "01234567"
 

@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d import checkpoint
-from mem3d.data.augmentation import Augmentation
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.selection import Selection
-from mem3d.evaluation import NEAREST, score
-from mem3d.leakage import known_shapes
-from mem3d.memorising import memorise, memorise_photo, usual_background
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.reconstruction import reconstruct
-from mem3d.run_copy import copy_run, memorised_sources
-from mem3d.view_features import View, encode, first_views, view_features
+from mem3d.data.dataset import Selection
+from mem3d.data.images.augment import Augmentation
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.evaluation.evaluate import NEAREST, score
+from mem3d.evaluation.leakage import known_shapes
+from mem3d.inference.reconstruct import reconstruct
+from mem3d.network import checkpoint
+from mem3d.network.features import View, encode, first_views, view_features
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from mem3d.runs.copy import copy_run
+from mem3d.runs.folder import memorised_sources
+from mem3d.runs.memorize import memorise, memorise_photo, usual_background
 from memstore import Memory, MemstoreError
 from tests.made_up import blob, picture
 

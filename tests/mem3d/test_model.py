@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.data.transforms import test_input as to_input
-from mem3d.losses import reconstruction_loss
-from mem3d.model import Mem3D
-from mem3d.presets import PAPER, TINY
-from mem3d.recall import recall_again
-from mem3d.refiner import Refiner
+from mem3d.data.images.preprocess import test_input as to_input
+from mem3d.network.model import Mem3D, recall_again
+from mem3d.network.presets import PAPER, TINY
+from mem3d.network.refiner import Refiner
+from mem3d.training.losses import reconstruction_loss
 from memstore import Memory
 from tests.made_up import blob, picture
 

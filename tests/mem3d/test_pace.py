@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mem3d.pace import Pace, Part, learning_rate
-from mem3d.presets import TINY
+from mem3d.network.presets import TINY
+from mem3d.training.schedule import Pace, Part, learning_rate
 
 
 @given(

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from mem3d import page
-from mem3d.page import account, read_shape, recalled_tiles, show, write_files
-from mem3d.titles import titled
-from memstore.binvox import read_binvox, write_binvox
+from mem3d.data.taxonomy import titled
+from mem3d.demo import reconstruct_view
+from mem3d.demo.reconstruct_view import account, read_shape, recalled_tiles, show, write_files
+from memstore.voxels.binvox import read_binvox, write_binvox
 from tests.demo_run import save_photo
 from tests.made_up import blob
 
@@ -26,7 +26,7 @@ def test_a_photo_is_shown_with_what_it_recalls(shown):
     assert nearest.cosine == max(prior.cosine for prior in shown.result.priors)
     tiles = recalled_tiles(shown)
     assert len(tiles) == len(shown.result.priors)
-    assert tiles[0][0].shape == (page.TILE, page.TILE, 3)
+    assert tiles[0][0].shape == (reconstruct_view.TILE, reconstruct_view.TILE, 3)
     assert tiles[0][1] == f"1 · cosine {nearest.cosine:.3f}\n{titled(nearest.source)}"
     assert f"cosine of {nearest.cosine:.2f}" in account(shown)
 
@@ -85,11 +85,11 @@ def test_uploads_are_bounded(trained, tmp_path, monkeypatch):
     _, model, memory, _ = trained
     large = tmp_path / "large.png"
     large.touch()
-    os.truncate(large, page.MAX_BYTES + 2**20)
+    os.truncate(large, reconstruct_view.MAX_BYTES + 2**20)
     for read in (lambda: show(model, memory, large), lambda: read_shape(large)):
         with pytest.raises(ValueError, match=r"large.png: got 21.0 MB, want at most 20 MB"):
             read()
-    monkeypatch.setattr(page, "MAX_PIXELS", 99)
+    monkeypatch.setattr(reconstruct_view, "MAX_PIXELS", 99)
     with pytest.raises(ValueError, match=r"a\.png: got 137x137 pixels, want at most 99"):
         show(model, memory, save_photo(tmp_path / "a.png"))
 

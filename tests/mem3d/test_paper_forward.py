@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from mem3d.model import Mem3D
-from mem3d.presets import PAPER
-from mem3d.projections import projections_of
+from mem3d.memory.projection_cache import projections_of
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import PAPER
 from memstore import Memory
 
 NEEDED = 4  # GB; the weights take 1.4

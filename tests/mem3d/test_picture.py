@@ -5,9 +5,11 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from mem3d.data.pix3d import Pix3D
-from mem3d.data.r2n2 import R2N2
-from mem3d.picture import axes_sheet, curves, grid_picture, overlay
+from mem3d.data.figures import axes_sheet
+from mem3d.data.readers.pix3d import Pix3D
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.data.rendering.figures import grid_picture, overlay
+from mem3d.training.report import curves
 from tests.made_up import make_r2n2
 from tests.made_up_shapes import MadeUpShapes, lopsided
 from tests.pix3d_folder import add_photo, chair, save_voxels, write_list

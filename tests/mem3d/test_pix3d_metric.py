@@ -5,7 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.interpolate import RegularGridInterpolator
 
-from mem3d.pix3d_metric import THRESHOLDS, best_threshold, max_pooled, resampled, sweep
+from mem3d.data.readers.pix3d import max_pooled
+from mem3d.evaluation.pix3d import THRESHOLDS, best_threshold, resampled, sweep
 
 
 def naive_resampled(grid):

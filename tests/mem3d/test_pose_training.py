@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.views import TrainingViews
-from mem3d.model import Mem3D
-from mem3d.pose_training import learn_poses
-from mem3d.presets import TINY
-from mem3d.run import Job
-from mem3d.stem_cache import StemCache
+from mem3d.data.loader import TrainingViews
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from mem3d.training.pose_pretraining import learn_poses
+from mem3d.training.state import Job
+from mem3d.training.stem_cache import StemCache
 
 PRESET = replace(
     TINY,
@@ -97,7 +97,7 @@ def test_bfloat16_learns_as_well(data, cache, tmp_path, monkeypatch):
     preset = replace(PRESET, train=replace(PRESET.train, precision="bfloat16", learning_rate=1e-2))
     losses = []
     for can in (False, True):
-        monkeypatch.setattr("mem3d.machine.computes_bfloat16", lambda device, can=can: can)
+        monkeypatch.setattr("mem3d.system.computes_bfloat16", lambda device, can=can: can)
         job = Job(data, None, tmp_path / "run", preset, "cpu")
         losses.append(learn_poses(fresh(), job, cache))
     assert losses[0] != losses[1]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.projections import SlotProjections, can_project, projections_of
-from mem3d.reconstruction import reconstruct
+from mem3d.inference.reconstruct import reconstruct
+from mem3d.memory.projection_cache import SlotProjections, can_project, projections_of
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
 from memstore import Memory
 from tests.made_up import blob, picture
 

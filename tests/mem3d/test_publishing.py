@@ -14,11 +14,12 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 import mem3d
-from mem3d import checkpoint, hub
-from mem3d.folders import FILES
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.publishing import load_folder, publish
+from mem3d.inference import pretrained
+from mem3d.inference.pretrained import load_folder, publish
+from mem3d.network import checkpoint
+from mem3d.network.checkpoint import FILES
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
 from memstore import Memory, MemstoreError, import_memory
 from tests.made_up import blob, picture
 
@@ -214,7 +215,7 @@ def test_what_is_sent_to_the_hub(folder, monkeypatch):
 def test_a_refusal_of_the_hub_is_one_error(folder, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match=r"me/chairs: the hub refused .*, want a network"):
-        hub.upload(folder, "me/chairs")
+        pretrained.upload(folder, "me/chairs")
 
 
 def test_without_the_extra_it_is_named(monkeypatch):

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.fitting import stretched
-from mem3d.presets import TINY
-from mem3d.recall import contrast_keys, recall, recall_again, remember, soft_iou
+from mem3d.memory.host import contrast_keys, recall, remember
+from mem3d.network.model import recall_again
+from mem3d.network.pose import stretched
+from mem3d.network.presets import TINY
+from mem3d.network.refiner import soft_iou
 from memstore import FeatureError, Memory, MemoryConfig
 from tests.made_up import blob
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d import reconstruction
-from mem3d.data.framing import frame_object
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.transforms import test_input as to_input
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.reconstruction import comparison, picture, reconstruct
+from mem3d.data.images.framing import frame_object
+from mem3d.data.images.preprocess import test_input as to_input
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.inference import figures
+from mem3d.inference.figures import comparison, picture
+from mem3d.inference.reconstruct import reconstruct
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
 from memstore import Memory
 from tests.made_up import blob
 from tests.made_up import picture as photo
@@ -67,7 +68,7 @@ def test_a_picture_shows_photo_input_four_sides_and_priors(trained):
 def test_recalled_shapes_are_captioned_by_their_category(trained, monkeypatch):
     [result] = reconstruct(*trained, [photo(0)])
     drawn = []
-    monkeypatch.setattr(reconstruction, "sheet", lambda rows, _: drawn.extend(rows[-1]))
+    monkeypatch.setattr(figures, "sheet", lambda rows, _: drawn.extend(rows[-1]))
     prior = replace(
         result.priors[0], cosine=0.5, source="04530566/1f6e0fc9ed771d16bf389580f941a993"
     )

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 import mem3d
-from mem3d import checkpoint
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
+from mem3d.network import checkpoint
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
 from memstore import Memory
 from tests.made_up import blob, picture
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.config import ModelConfig
-from mem3d.losses import gate_loss
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.recall import Recalled, nothing_recalled
-from mem3d.refiner import SHOWN, Gate, Refiner, by_cubes, cosines_of, moved, shown
+from mem3d.memory.interface import Recalled, nothing_recalled
+from mem3d.network.config import ModelConfig
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from mem3d.network.refiner import SHOWN, Gate, Refiner, by_cubes, cosines_of, moved, shown
+from mem3d.training.losses import gate_loss
 from memstore import Memory
 
 CONFIG = replace(TINY.model, refiner=8, refiner_blocks=1, fuse=True, lift=True, priors=6)

@@ -7,17 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.data.joined import Joined
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.selection import Selection
-from mem3d.fresh_keys import NO_DATA, NO_FEATURE, NO_GRID, Fresh, families, fresh_keys
-from mem3d.memorising import memorise
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.rekeying import agreement, rekey, staleness
-from mem3d.view_features import View, view_features
+from mem3d.data.dataset import Joined, Selection
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.network.features import View, view_features
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from mem3d.runs.memorize import memorise
+from mem3d.runs.rekey import (
+    NO_DATA,
+    NO_FEATURE,
+    NO_GRID,
+    Fresh,
+    agreement,
+    families,
+    fresh_keys,
+    rekey,
+    staleness,
+)
 from memstore import Memory, MemstoreError
-from memstore.binvox import write_binvox
+from memstore.voxels.binvox import write_binvox
 from tests.made_up import box, make_r2n2
 
 LARGE = replace(TINY.memory, capacity=32, delta=1.0)  # only equals merge

@@ -6,10 +6,11 @@ import tempfile
 import numpy as np
 import pytest
 
-from mem3d import checkpoint, remembering
-from mem3d.page import show
-from mem3d.remembering import Remembering
-from mem3d.run_copy import memorised_sources
+from mem3d.demo import sessions
+from mem3d.demo.reconstruct_view import show
+from mem3d.demo.sessions import Remembering
+from mem3d.network import checkpoint
+from mem3d.runs.folder import memorised_sources
 from memstore import Memory, MemstoreError
 from tests.demo_run import SOURCES, save_photo
 from tests.made_up import blob
@@ -73,7 +74,7 @@ def test_what_cannot_be_remembered_changes_nothing(places, shown):
 
 
 def test_the_copy_not_written_longest_goes_first(places, shown, monkeypatch):
-    monkeypatch.setattr(remembering, "MOST_COPIES", 2)
+    monkeypatch.setattr(sessions, "MOST_COPIES", 2)
     one, _ = places.remember(None, shown, blob(9), "one")
     two, _ = places.remember(None, shown, blob(9), "two")
     places.remember(one, shown, blob(8), "one more")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d import replicas
-from mem3d.data.r2n2 import R2N2
-from mem3d.replicas import ALONE, Replicas, _buckets, joined
-from mem3d.training import train
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.training import distributed
+from mem3d.training.distributed import ALONE, Replicas, _buckets, joined
+from mem3d.training.trainer import train
 from tests.replicas import PRESET, steps, work
 
 
@@ -67,12 +67,12 @@ def test_one_that_is_left_says_so(together):
 
 
 def test_one_that_runs_out_of_memory_says_that():
-    with pytest.raises(torch.OutOfMemoryError), replicas._others():
+    with pytest.raises(torch.OutOfMemoryError), distributed._others():
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
 def test_gradients_travel_in_runs_of_limited_size(monkeypatch):
-    monkeypatch.setattr(replicas, "BUCKET", 10)
+    monkeypatch.setattr(distributed, "BUCKET", 10)
     weights = [torch.zeros(n) for n in (4, 6, 1, 20, 3)]
     assert [[len(w) for w in some] for some in _buckets(weights)] == [[4, 6], [1], [20], [3]]
 

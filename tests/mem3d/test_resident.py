@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mem3d.contrastive import candidates, contrastive_loss
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.views import TrainingViews, loader
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.recall import contrast_keys, recall, remember
-from mem3d.resident import ResidentMemory
-from mem3d.run import Run
-from mem3d.step import train_step
+from mem3d.data.loader import TrainingViews, loader
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.memory.contrastive import candidates, contrastive_loss
+from mem3d.memory.device import ResidentMemory
+from mem3d.memory.host import contrast_keys, recall, remember
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from mem3d.training.state import Run
+from mem3d.training.step import train_step
 from memstore import FeatureError, Memory, MemoryConfig
 from tests.memories import assert_same
 

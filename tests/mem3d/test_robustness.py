@@ -8,12 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from mem3d.data.backgrounds import SIDE, Backgrounds
-from mem3d.data.repainted import behind_occluders
-from mem3d.evaluation import NEAREST, NETWORK, macro, score
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.robustness import (
+from mem3d.data.images.backgrounds import SIDE, Backgrounds
+from mem3d.data.images.corruptions import behind_occluders
+from mem3d.evaluation.evaluate import NEAREST, NETWORK, macro, score
+from mem3d.evaluation.robustness import (
     PHOTOS,
     PLAIN,
     Curve,
@@ -25,6 +23,8 @@ from mem3d.robustness import (
     pictures,
     report,
 )
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
 from memstore import Memory
 from tests.made_up import blob
 from tests.made_up_shapes import MadeUpShapes

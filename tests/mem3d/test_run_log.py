@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mem3d.run_log import run_data
+from mem3d.runs.folder import run_data
 
 
 def test_a_run_knows_its_data(tmp_path):

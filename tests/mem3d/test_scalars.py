@@ -6,9 +6,9 @@ from types import ModuleType
 
 import pytest
 
-from mem3d.data.r2n2 import R2N2
-from mem3d.presets import TINY
-from mem3d.training import train
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.network.presets import TINY
+from mem3d.training.trainer import train
 
 
 @pytest.fixture

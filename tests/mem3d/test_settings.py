@@ -2,8 +2,8 @@
 
 import pytest
 
-from mem3d.presets import SMALL
-from mem3d.settings import changed
+from mem3d.network.config import changed
+from mem3d.network.presets import SMALL
 
 
 def test_single_settings_are_changed():

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mem3d.config import SHAPE_ENCODERS
-from mem3d.presets import PAPER
-from mem3d.shape_encoder import READING, ShapeEncoder
+from mem3d.network.config import SHAPE_ENCODERS
+from mem3d.network.presets import PAPER
+from mem3d.network.shape_encoder import READING, ShapeEncoder
 
 
 def encoder(resolution=4, hidden=8, kind="lstm"):

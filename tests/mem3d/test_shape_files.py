@@ -7,9 +7,9 @@ import pytest
 import trimesh
 from PIL import Image
 
-from mem3d.reconstruction import Prior, Reconstruction
-from mem3d.shape_files import FORMATS, is_own_picture, write
-from memstore.binvox import read_binvox
+from mem3d.inference.output import FORMATS, is_own_picture, write
+from mem3d.inference.reconstruct import Prior, Reconstruction
+from memstore.voxels.binvox import read_binvox
 from tests.made_up import blob, picture
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d import stem_cache, stem_files
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.views import Schedule, TrainingViews, loader
-from mem3d.encoder import Encoder
-from mem3d.presets import TINY
-from mem3d.stem_cache import StemCache
+from mem3d.data.loader import Schedule, TrainingViews, loader
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.network.encoder import Encoder
+from mem3d.network.presets import TINY
+from mem3d.training import stem_cache
+from mem3d.training.stem_cache import StemCache
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_two_caches_are_the_same_bit_for_bit(parts):
 def test_maps_in_bfloat16_are_near_and_of_another_fingerprint(parts, monkeypatch):
     whole = StemCache.build(*parts, 1, batch=4, workers=0)
     for can in (False, True):
-        monkeypatch.setattr("mem3d.machine.computes_bfloat16", lambda device, can=can: can)
+        monkeypatch.setattr("mem3d.system.computes_bfloat16", lambda device, can=can: can)
         short = StemCache.build(*parts, 1, batch=4, workers=0, precision="bfloat16")
         assert torch.equal(short.maps, whole.maps) is not can
         assert (short.fingerprint == whole.fingerprint) is not can
@@ -118,7 +118,7 @@ def test_a_full_disk_is_said(parts, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(stem_files.os, "posix_fallocate", full)
+    monkeypatch.setattr(stem_cache.os, "posix_fallocate", full)
     with pytest.raises(ValueError, match="No space left"):
         StemCache.build(*parts, 1, batch=4, workers=0, file=tmp_path / "maps.npy")
     assert list(tmp_path.iterdir()) == []

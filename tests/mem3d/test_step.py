@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.views import TrainingViews, loader
-from mem3d.model import Mem3D
-from mem3d.pace import Pace
-from mem3d.presets import TINY
-from mem3d.run import Run
-from mem3d.step import train_step
+from mem3d.data.loader import TrainingViews, loader
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from mem3d.training.schedule import Pace
+from mem3d.training.state import Run
+from mem3d.training.step import train_step
 from memstore import Memory
 
 
@@ -62,7 +62,7 @@ def test_weights_change_with_the_last_part_only(data):
 
 
 def test_bfloat16_computes_so_and_keeps_float32(data, monkeypatch):
-    monkeypatch.setattr("mem3d.machine.computes_bfloat16", lambda device: True)
+    monkeypatch.setattr("mem3d.system.computes_bfloat16", lambda device: True)
     exact, short = fresh(rate=0.1), fresh(rate=0.1)
     seen = []
     short.model.decoder.register_forward_hook(lambda *found: seen.append(found[-1].dtype))
@@ -77,7 +77,7 @@ def test_bfloat16_computes_so_and_keeps_float32(data, monkeypatch):
 
 
 def test_without_bfloat16_in_the_processor_float32_is_computed(data, monkeypatch):
-    monkeypatch.setattr("mem3d.machine.computes_bfloat16", lambda device: False)
+    monkeypatch.setattr("mem3d.system.computes_bfloat16", lambda device: False)
     found = []
     for precision in ("float32", "bfloat16"):
         run, config = fresh(), replace(TINY.train, precision=precision)

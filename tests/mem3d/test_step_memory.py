@@ -3,11 +3,10 @@
 import numpy as np
 import torch
 
-from mem3d.contrastive import candidates
-from mem3d.presets import TINY
-from mem3d.recall import contrast_keys, recall, remember
-from mem3d.step_memory import HostMemory
-from mem3d.stopwatch import TimedMemory
+from mem3d.memory.contrastive import candidates
+from mem3d.memory.host import HostMemory, contrast_keys, recall, remember
+from mem3d.memory.timing import TimedMemory
+from mem3d.network.presets import TINY
 from memstore import Memory
 from tests.made_up import blob
 

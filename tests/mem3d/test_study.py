@@ -9,16 +9,18 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from mem3d import checkpoint, presets, study_work
-from mem3d.blend_search import choose_blend
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.repainted import behind_occluders
-from mem3d.data.selection import Selection
-from mem3d.evaluation import NEAREST, NETWORK, macro, score
-from mem3d.memorising import memorise
-from mem3d.presets import BEST, PAPER, SMALL
-from mem3d.step import DivergedError
-from mem3d.study import (
+from mem3d.data.dataset import Selection
+from mem3d.data.images.corruptions import behind_occluders
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.evaluation.evaluate import NEAREST, NETWORK, macro, score
+from mem3d.network import checkpoint, presets
+from mem3d.network.presets import BEST, PAPER, SMALL
+from mem3d.runs.blend_search import choose_blend
+from mem3d.runs.memorize import memorise
+from mem3d.study import worker
+from mem3d.study.report import collect, spread, told, write_table
+from mem3d.study.scoring import BLEND_VIEWS, HIDE_SEED
+from mem3d.study.study import (
     MEMORISED_VIEWS,
     Study,
     Unseen,
@@ -28,11 +30,9 @@ from mem3d.study import (
     run_folder,
     standing,
 )
-from mem3d.study_markdown import told
-from mem3d.study_scoring import BLEND_VIEWS, HIDE_SEED
-from mem3d.study_table import collect, spread, write_table
-from mem3d.study_variants import WHAT, check_names, twins, variants
-from mem3d.study_work import work
+from mem3d.study.variants import WHAT, check_names, twins, variants
+from mem3d.study.worker import work
+from mem3d.training.step import DivergedError
 from memstore import Memory
 
 TINY = replace(  # smaller still, and it recalls at once
@@ -68,7 +68,7 @@ def no_training(monkeypatch):
     def trained(*arguments, **options):
         raise AssertionError("it was trained again")
 
-    monkeypatch.setattr(study_work, "train", trained)
+    monkeypatch.setattr(worker, "train", trained)
 
 
 def results(study, name):
@@ -365,7 +365,7 @@ def test_a_run_that_diverges_is_passed_over_and_told(sets, tmp_path, monkeypatch
     def diverges(*arguments, **options):
         raise DivergedError("loss: got nan", 3)
 
-    monkeypatch.setattr(study_work, "train", diverges)
+    monkeypatch.setattr(worker, "train", diverges)
     study = a_study(tmp_path, sets)
     passed_over = work(study, parts(study, ("base", "no-memory"), range(1)))
     assert set(passed_over) == {"base-s0", "no-memory-s0"}
@@ -378,10 +378,10 @@ def test_the_shared_maps_are_made_where_the_networks_compute(sets, tmp_path, mon
     def build(encoder, *arguments, **options):
         return next(encoder.parameters()).device.type
 
-    monkeypatch.setattr(study_work.StemCache, "build", build)
+    monkeypatch.setattr(worker.StemCache, "build", build)
     preset = replace(TINY, train=replace(TINY.train, freeze_stem=True, variants=1))
     study = a_study(tmp_path, sets, base=preset, device="meta")
-    assert study_work._cache(study, part(study, "base", 0), print) == "meta"
+    assert worker._cache(study, part(study, "base", 0), print) == "meta"
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"preset": 1}'])

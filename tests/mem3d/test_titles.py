@@ -2,7 +2,7 @@
 
 import pytest
 
-from mem3d.titles import LONGEST, category_of, titled
+from mem3d.data.taxonomy import LONGEST, category_of, titled
 
 
 @pytest.mark.parametrize(

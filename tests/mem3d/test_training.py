@@ -16,23 +16,22 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from mem3d import checkpoint, run_page
-from mem3d.data.backgrounds import Backgrounds
-from mem3d.data.joined import Joined
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.selection import Selection
-from mem3d.data.views import TrainingViews
-from mem3d.encoder import build_stem
-from mem3d.evaluation import NEAREST, NETWORK, THRESHOLDS, macro, score
-from mem3d.fresh_keys import families
-from mem3d.presets import TINY
-from mem3d.rekeying import staleness
-from mem3d.run import Job, Run, check_folder
-from mem3d.run_log import read_log, run_data, run_extras
-from mem3d.settings import changed
-from mem3d.stem_cache import StemCache
-from mem3d.step import DivergedError, train_step
-from mem3d.training import train
+from mem3d.data.dataset import Joined, Selection
+from mem3d.data.images.backgrounds import Backgrounds
+from mem3d.data.loader import TrainingViews
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.evaluation.evaluate import NEAREST, NETWORK, THRESHOLDS, macro, score
+from mem3d.network import checkpoint
+from mem3d.network.config import changed
+from mem3d.network.encoder import build_stem
+from mem3d.network.presets import TINY
+from mem3d.runs.folder import read_log, run_data, run_extras
+from mem3d.runs.rekey import families, staleness
+from mem3d.training import report
+from mem3d.training.state import Job, Run, check_folder
+from mem3d.training.stem_cache import StemCache
+from mem3d.training.step import DivergedError, train_step
+from mem3d.training.trainer import train
 from memstore import LockedError, Memory
 from tests.made_up import make_r2n2
 
@@ -58,7 +57,7 @@ def finished(sets, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def only_that_draws(finished, monkeypatch):
     """Curves take as long as all the rest of a run."""
-    monkeypatch.setattr("mem3d.training.curves", lambda *_: None)
+    monkeypatch.setattr("mem3d.training.trainer.curves", lambda *_: None)
 
 
 def contents(folder, which="last"):
@@ -136,16 +135,16 @@ def test_a_run_killed_over_its_page_writes_it_at_the_next_start(sets, tmp_path, 
 
     def watched(*arguments):
         states.append(random_state())
-        run_page.write_page(*arguments)
+        report.write_page(*arguments)
         states.append(random_state())
 
     preset = replace(PRESET, train=replace(PRESET.train, epochs=1))
     with monkeypatch.context() as patch, pytest.raises(DiedError):
-        patch.setattr("mem3d.run_page.comparison", die)
+        patch.setattr("mem3d.training.report.comparison", die)
         train(*sets, tmp_path, preset)
     before, states = contents(tmp_path), []
     assert not (tmp_path / "README.md").exists()
-    monkeypatch.setattr("mem3d.training.write_page", watched)
+    monkeypatch.setattr("mem3d.training.trainer.write_page", watched)
     assert train(*sets, tmp_path, preset)["epoch"] == 1
     assert "## Validation" in (tmp_path / "README.md").read_text()
     assert_same(contents(tmp_path), before)
@@ -173,11 +172,11 @@ def test_how_stale_the_keys_are_is_logged_and_changes_nothing(sets, finished, tm
 
 
 def test_keys_are_compared_where_an_epoch_is_validated(sets, tmp_path, monkeypatch):
-    from mem3d import training
+    from mem3d.training import trainer
 
     options = {"validate_every": 2, "staleness_sample": 3}
     preset = replace(PRESET, train=replace(PRESET.train, **options))
-    monkeypatch.setattr(training, "_key_cosine", lambda run, job, members: len(members))
+    monkeypatch.setattr(trainer, "_key_cosine", lambda run, job, members: len(members))
     train(*sets, tmp_path, preset)
     rows = read_log(tmp_path / "log.jsonl", 10**6)
     assert [row.get("key_cosine") for row in rows] == [None, 8, 8]  # always at the end
@@ -185,22 +184,22 @@ def test_keys_are_compared_where_an_epoch_is_validated(sets, tmp_path, monkeypat
 
 
 def test_without_a_slot_or_a_picture_there_is_no_cosine(sets, tmp_path, monkeypatch):
-    from mem3d import training
-    from mem3d.model import Mem3D
+    from mem3d.network.model import Mem3D
+    from mem3d.training import trainer
 
     model = Mem3D(TINY.model)
     run = Run(model, torch.optim.SGD(model.parameters(), 0.0), Memory(TINY.memory))
     job = Job(*sets, tmp_path, PRESET, "cpu")
-    assert training._key_cosine(run, job, families(sets[0])) is None
+    assert trainer._key_cosine(run, job, families(sets[0])) is None
 
     def broken(i, view):
         raise ValueError("00.png: broken")
 
     grid = sets[0].grid(0)
     run.memory.write(np.ones((1, 32), np.float32), grid[None], [sets[0].source(0)])
-    assert training._key_cosine(run, job, families(sets[0])) is not None
+    assert trainer._key_cosine(run, job, families(sets[0])) is not None
     monkeypatch.setattr(sets[0], "image", broken)
-    assert training._key_cosine(run, job, families(sets[0])) is None  # and the run goes on
+    assert trainer._key_cosine(run, job, families(sets[0])) is None  # and the run goes on
 
 
 def test_a_run_tells_each_of_its_starts(sets, tmp_path):
@@ -242,9 +241,9 @@ def test_a_killed_process_can_be_resumed(made_up_data, finished, tmp_path):
         "from dataclasses import replace\n"
         "import torch\n"
         f"torch.set_num_threads({torch.get_num_threads()})\n"
-        "from mem3d.presets import TINY\n"
-        "from mem3d.data.r2n2 import R2N2\n"
-        "from mem3d.training import train\n"
+        "from mem3d.network.presets import TINY\n"
+        "from mem3d.data.readers.r2n2 import R2N2\n"
+        "from mem3d.training.trainer import train\n"
         "preset = replace(TINY, model=replace(TINY.model, dropout=0.1),\n"
         "    train=replace(TINY.train, epochs=3, exclude_self=True))\n"
         "def die(step, steps, figures):\n"
@@ -301,15 +300,15 @@ def test_a_run_on_cached_stem_maps_goes_on_exactly(sets, tmp_path):
 
 
 def test_a_death_between_log_and_checkpoint_leaves_no_hole(sets, tmp_path, monkeypatch):
-    from mem3d import training
+    from mem3d.training import trainer
 
     def die(run, job, row, improved, is_last):
         if row["epoch"] == 2:
             raise DiedError
         save(run, job, row, improved, is_last)
 
-    save = training.save_due
-    monkeypatch.setattr(training, "save_due", die)
+    save = trainer.save_due
+    monkeypatch.setattr(trainer, "save_due", die)
     with pytest.raises(DiedError):
         train(*sets, tmp_path, PRESET)
     monkeypatch.undo()
@@ -428,8 +427,8 @@ def test_own_shape_is_recalled_only_if_allowed(sets):
     torch.manual_seed(0)
     rates = {}
     for exclude in (False, True):
-        from mem3d.data.views import TrainingViews, loader
-        from mem3d.model import Mem3D
+        from mem3d.data.loader import TrainingViews, loader
+        from mem3d.network.model import Mem3D
 
         model = Mem3D(TINY.model)
         memory = Memory(replace(TINY.memory, delta=1.0, beta=0.99))
@@ -534,10 +533,10 @@ def test_every_option_goes_on_exactly(sets, every_option, tmp_path, at):
 @pytest.fixture
 def hopeless(monkeypatch):
     """Validation finds less with every epoch."""
-    from mem3d import training
+    from mem3d.training import trainer
 
     monkeypatch.setattr(
-        training, "_validate", lambda run, *_: {"val_iou": 1 / (1 + run.step), "val_hit_rate": 0.0}
+        trainer, "_validate", lambda run, *_: {"val_iou": 1 / (1 + run.step), "val_hit_rate": 0.0}
     )
 
 

@@ -7,12 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from mem3d.data.transforms import denormalise
-from mem3d.data.transforms import test_input as to_input
-from mem3d.ensemble import Member, sized_for
-from mem3d.model import Mem3D
-from mem3d.presets import TINY
-from mem3d.variants import is_mirrored, predict, variant
+from mem3d.data.images.preprocess import denormalise
+from mem3d.data.images.preprocess import test_input as to_input
+from mem3d.network.model import Mem3D
+from mem3d.network.predict import Member, is_mirrored, predict, sized_for, variant
+from mem3d.network.presets import TINY
 from memstore import Memory
 from tests.made_up import picture
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mem3d.weights import check_device
+from mem3d.network.checkpoint import check_device
 
 
 def test_a_word_that_is_no_device():

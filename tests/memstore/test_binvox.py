@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_array_equal
 
 from memstore import DtypeError, PathError, ShapeError
-from memstore.binvox import read_binvox, write_binvox
+from memstore.voxels.binvox import read_binvox, write_binvox
 
 HEADER = b"#binvox 1\ndim 2 2 2\ntranslate 0 0 0\nscale 1\ndata\n"
 # By hand: 2^3 voxels in the order x, z, y; the second is x 0, z 0, y 1, the seventh x 1, z 1, y 0.

@@ -5,17 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from memstore import (
-    ArgumentError,
-    DtypeError,
-    Memory,
-    MemoryConfig,
-    Rows,
-    ShapeError,
-    SlotError,
-    contrast,
-)
-from memstore.contrast import NEAR
+from memstore import ArgumentError, DtypeError, Memory, MemoryConfig, Rows, ShapeError, SlotError
+from memstore.slots import lookup
+from memstore.slots.lookup import NEAR
 from tests.naive import NaiveMemory, unit, value_similarity
 
 CONFIG = MemoryConfig(capacity=3 * NEAR, key_dim=8, resolution=8, delta=0.99)
@@ -61,14 +53,14 @@ def test_many_queries_that_find_no_near_one_of_a_kind(by_blocks, monkeypatch):
     The values are halves of the grid, which lie in other blocks and need not be compared bit by
     bit, or stripes, of which each block has as many.
     """
-    monkeypatch.setattr(contrast, "AT_ONCE", 3)
-    passes, compared = [], contrast.value_similarities
+    monkeypatch.setattr(lookup, "AT_ONCE", 3)
+    passes, compared = [], lookup.value_similarities
 
     def watched(values, grids, *rest):
         passes.append(len(grids))
         return compared(values, grids, *rest)
 
-    monkeypatch.setattr(contrast, "value_similarities", watched)
+    monkeypatch.setattr(lookup, "value_similarities", watched)
     rng = np.random.default_rng(0)
     config = replace(CONFIG, capacity=40, value_similarity="iou", delta=0.5)
     memory, oracle = Memory(config), NaiveMemory(config)
@@ -99,7 +91,7 @@ def test_many_queries_that_find_no_near_one_of_a_kind(by_blocks, monkeypatch):
 @pytest.mark.parametrize("kind", [None, "mse", "iou"])
 @pytest.mark.parametrize("block", [1, 5 * 64, 2**22])
 def test_similarities_are_those_of_one_by_one(monkeypatch, kind, block):
-    monkeypatch.setattr(contrast, "BLOCK", block)
+    monkeypatch.setattr(lookup, "BLOCK", block)
     rng = np.random.default_rng(0)
     memory = Memory(replace(CONFIG, value_similarity="iou", delta=1.0))
     memory.write(rng.standard_normal((12, 8)), rng.random((12, 8, 8, 8)) < 0.5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from memstore.cosine import (
+from memstore.search.cosine import (
     BLOCK,
     best,
     block_scores,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from memstore import Memory, MemoryConfig, ShapeError
-from memstore.difference import diff
+from memstore.analysis.diff import diff
 
 CONFIG = MemoryConfig(capacity=6, key_dim=6, resolution=2, delta=1)
 EYE = np.eye(6)

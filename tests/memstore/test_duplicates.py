@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memstore import ArgumentError, Memory, MemoryConfig
-from memstore.duplicates import near_duplicates
-from memstore.grids import pack
-from memstore.pairs import Pairs, remember
+from memstore.analysis.duplicates import near_duplicates
+from memstore.exchange.pairs import Pairs, remember
+from memstore.voxels.grids import pack
 from tests.naive import value_similarity
 
 CONFIG = MemoryConfig(capacity=20, key_dim=3, resolution=2, delta=0.75)
@@ -49,7 +49,7 @@ def test_all_pairs_are_found(seed, kind, least):
 
 
 def test_the_most_similar_pairs_are_listed_and_all_are_counted(monkeypatch):
-    monkeypatch.setattr("memstore.duplicates.LARGEST_WHOLE", 12)
+    monkeypatch.setattr("memstore.analysis.duplicates.LARGEST_WHOLE", 12)
     grids = np.zeros((12, 2, 2, 2), bool)
     grids[::2, 0, 0, 0] = True
     told = []
@@ -62,7 +62,7 @@ def test_the_most_similar_pairs_are_listed_and_all_are_counted(monkeypatch):
 
 
 def test_a_large_memory_is_sampled(monkeypatch):
-    monkeypatch.setattr("memstore.duplicates.LARGEST_WHOLE", 4)
+    monkeypatch.setattr("memstore.analysis.duplicates.LARGEST_WHOLE", 4)
     memory = memory_of(np.random.default_rng(0).random((9, 2, 2, 2)) < 0.5)
     found = near_duplicates(memory, 0.0)
     assert (found.compared, found.used, found.total) == (4, len(memory), 6)

@@ -110,8 +110,8 @@ def test_progress_counts_slots(tmp_path):
 
 @pytest.mark.parametrize("kind", ["zarr", "parquet"])
 def test_progress_tells_of_every_block(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr("memstore.zarr_folder.BLOCK_BYTES", 2 * 128)  # sources are the widest
-    monkeypatch.setattr("memstore.parquet._ROWS", 2)
+    monkeypatch.setattr("memstore.exchange.zarr.BLOCK_BYTES", 2 * 128)  # sources are the widest
+    monkeypatch.setattr("memstore.exchange.parquet._ROWS", 2)
     memory, told = busy_memory(3, writes=12), []
     n = len(memory)
     assert n > 3

@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from memstore import exiting
+from memstore.storage import backend
 
 
 @pytest.mark.parametrize(("version", "waits"), [((3, 11, 7), True), ((3, 14, 0), False)])
 def test_it_waits_before_python_3_14(monkeypatch, version, waits):
     asked = []
-    monkeypatch.setattr(exiting.atexit, "register", lambda *call: asked.append(call))
+    monkeypatch.setattr(backend.atexit, "register", lambda *call: asked.append(call))
     monkeypatch.setattr(sys, "version_info", version)
-    exiting.wait_at_exit()
-    assert asked == ([(time.sleep, exiting.MOMENT)] if waits else [])
+    backend.wait_at_exit()
+    assert asked == ([(time.sleep, backend.MOMENT)] if waits else [])

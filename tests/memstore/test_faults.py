@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import memstore
-from memstore import Memory, MemoryConfig, layout
+from memstore import Memory, MemoryConfig
+from memstore.storage import schema
 from tests import faults
 
 CONFIG = MemoryConfig(capacity=64, key_dim=256, resolution=8, delta=1)
@@ -19,7 +20,7 @@ CONFIG = MemoryConfig(capacity=64, key_dim=256, resolution=8, delta=1)
 
 @pytest.fixture(autouse=True)
 def short_log(monkeypatch):
-    monkeypatch.setattr(layout, "LOG_LEAST", faults.LOG_LEAST)
+    monkeypatch.setattr(schema, "LOG_LEAST", faults.LOG_LEAST)
 
 
 def test_a_flipped_bit_is_reported_or_harmless():

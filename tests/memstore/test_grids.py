@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from memstore.grids import (
+from memstore.voxels.grids import (
     block_voxels,
     full_voxels,
     pack,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from memstore import BusyError, Memory, MemoryConfig, TornError
-from memstore.guard import Guard
+from memstore.rwlock import Guard
 
 
 def test_readers_side_by_side():

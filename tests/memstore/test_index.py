@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from memstore import Memory, MemoryConfig
-from memstore.cosine import unit
-from memstore.index import KeyIndex, hamming
+from memstore.search.cosine import unit
+from memstore.search.index import KeyIndex
+from memstore.voxels.grids import hamming
 from tests.naive import NaiveMemory, assert_found
 
 

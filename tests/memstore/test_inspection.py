@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memstore import Memory, MemoryConfig
-from memstore.inspection import (
-    Histogram,
-    SlotFacts,
-    disk_bytes,
-    even_histogram,
-    growing_histogram,
-    stats,
-)
+from memstore.files import disk_bytes
+from memstore.slots.stats import Histogram, SlotFacts, even_histogram, growing_histogram, stats
 
 CONFIG = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=1)
 EYE = np.eye(3)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from memstore import LockedError, Memory, MemoryConfig
-from memstore.lock import WriterLock
+from memstore.storage.lock import WriterLock
 
 TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2)
 HOLD = """

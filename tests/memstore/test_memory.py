@@ -21,8 +21,9 @@ from hypothesis.stateful import (
 from numpy.testing import assert_array_equal
 
 import memstore
-from memstore import Memory, MemoryConfig, layout
-from memstore.cosine import unit
+from memstore import Memory, MemoryConfig
+from memstore.search.cosine import unit
+from memstore.storage import schema
 from tests.naive import NaiveMemory, assert_found
 from tests.oracle import operations
 
@@ -77,7 +78,7 @@ def assert_write_matches(memory, oracle, written):
 def short_log():
     """The log of a memory on disk fills and empties every few commits."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "LOG_LEAST", 64)
+        patch.setattr(schema, "LOG_LEAST", 64)
         yield
 
 

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 
 from memstore import DtypeError
-from memstore.meshes import FILE_TYPES, Mesh, blocky, smooth, write_mesh
+from memstore.voxels.mesh import FILE_TYPES, Mesh, blocky, smooth, write_mesh
 
 grids = st.integers(1, 5).flatmap(lambda side: arrays(np.bool_, (side,) * 3))
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from memstore import FormatError
 from memstore.exchange import export, import_memory
-from memstore.npz import read_npy
+from memstore.exchange.npz import read_npy
 from tests.memories import busy_memory
 
 KEYS = np.eye(2, 3, dtype=np.float32)
@@ -96,7 +96,7 @@ def test_a_directory_of_many_members_is_not_read(tmp_path):
 
 
 def test_blocks_are_joined(tmp_path, monkeypatch):
-    monkeypatch.setattr("memstore.npz.BLOCK_BYTES", 100)
+    monkeypatch.setattr("memstore.exchange.npz.BLOCK_BYTES", 100)
     values = np.random.default_rng(0).random((2, 4, 4, 4)) < 0.5
     np.savez_compressed(tmp_path / "a.npz", keys=KEYS, values=values)
     assert_array_equal(import_memory(tmp_path / "a.npz").values([0, 1]), values)

@@ -7,8 +7,8 @@ from numpy.testing import assert_array_equal
 from safetensors.numpy import save_file
 
 from memstore import ArgumentError, ConfigError, FormatError, Memory
-from memstore.cosine import unit
 from memstore.exchange import import_memory
+from memstore.search.cosine import unit
 from tests.memories import assert_same
 
 RNG = np.random.default_rng(0)

@@ -29,7 +29,7 @@ def test_pyarrow_alone_reads_an_export(tmp_path):
 
 
 def test_row_groups_follow_each_other(tmp_path, monkeypatch):
-    monkeypatch.setattr("memstore.parquet._ROWS", 2)
+    monkeypatch.setattr("memstore.exchange.parquet._ROWS", 2)
     memory = busy_memory()
     export(memory, tmp_path / "a.parquet")
     assert parquet.read_table(tmp_path / "a.parquet")["slot"].to_pylist() == memory.slots.tolist()

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.testing import assert_array_equal
 
 from memstore import Memory, MemoryConfig
-from memstore.index import KeyIndex
-from memstore.policy import plan_writes
+from memstore.search.index import KeyIndex
+from memstore.slots.policy import plan_writes
 
 TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=0.75)
 AXES = np.eye(3, dtype=np.float32)

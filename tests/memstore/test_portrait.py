@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from memstore import ArgumentError, Memory, SlotError
-from memstore.portrait import _COLORS, contact_sheet, drawing, neighbour_sheet
+from memstore.analysis.figures import _COLORS, contact_sheet, drawing, neighbour_sheet
 from tests.memories import SMALL, busy_memory
 
 A, E = np.deg2rad(35), np.deg2rad(25)

@@ -8,11 +8,12 @@ import pytest
 import zarr
 
 import memstore
-from memstore import Memory, MemoryConfig, layout
-from memstore.cosine import unit
-from memstore.grids import pack
-from memstore.repository import REWIND
-from memstore.state import Rows
+from memstore import Memory, MemoryConfig
+from memstore.search.cosine import unit
+from memstore.slots.state import Rows
+from memstore.storage import schema
+from memstore.storage.repository import REWIND
+from memstore.voxels.grids import pack
 
 TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=1)
 AXES = np.eye(3, dtype=np.float32)
@@ -249,7 +250,7 @@ def test_a_damaged_tag_does_not_cost_its_snapshot(path):
 
 def test_growth_is_bounded(tmp_path, monkeypatch):
     """Ten times the commits, the same size: what expired is gone from the disk."""
-    monkeypatch.setattr(layout, "LOG_LEAST", 64)
+    monkeypatch.setattr(schema, "LOG_LEAST", 64)
     rng, sizes = np.random.default_rng(0), []
     with Memory.create(tmp_path / "memory", MemoryConfig(capacity=40, key_dim=8)) as memory:
         memory.write(rng.standard_normal((40, 8)), rng.random((40, 32, 32, 32)) < 0.5)
@@ -296,14 +297,14 @@ def test_a_damaged_last_commit_leaves_the_earlier_ones(path):
 
 def test_two_creators(tmp_path, monkeypatch):
     """The slower one is told that the faster one was there."""
-    write = layout.write
+    write = schema.write
 
     def write_slowly(*args):
-        monkeypatch.setattr(layout, "write", write)
+        monkeypatch.setattr(schema, "write", write)
         Memory.create(tmp_path / "memory", TINY).close()
         return write(*args)
 
-    monkeypatch.setattr(layout, "write", write_slowly)
+    monkeypatch.setattr(schema, "write", write_slowly)
     with pytest.raises(memstore.PathExistsError, match="just made"):
         Memory.create(tmp_path / "memory", TINY)
     assert [entry.name for entry in tmp_path.iterdir()] == ["memory"]

@@ -9,9 +9,9 @@ import trimesh
 from numpy.testing import assert_allclose, assert_array_equal
 
 from memstore import FormatError, Memory, MemoryConfig, MemstoreError, PathError
-from memstore.binvox import write_binvox
 from memstore.exchange import export, import_memory
-from memstore.meshes import smooth
+from memstore.voxels.binvox import write_binvox
+from memstore.voxels.mesh import smooth
 from tests.memories import busy_memory
 
 GRIDS = np.random.default_rng(0).random((3, 4, 4, 4)) < 0.5

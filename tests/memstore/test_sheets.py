@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from memstore import ShapeError
-from memstore.sheets import Tile, on_white, save_png, sheet
+from memstore.voxels.contact_sheet import Tile, on_white, save_png, sheet
 
 WHITE = np.full((20, 20, 3), 255, np.uint8)
 

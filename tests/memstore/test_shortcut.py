@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memstore import Memory, MemoryConfig, shortcut, sketch
-from memstore.cosine import unit
-from memstore.index import KeyIndex
+from memstore import Memory, MemoryConfig
+from memstore.search import pruning
+from memstore.search.cosine import unit
+from memstore.search.index import KeyIndex
 from tests.memstore import test_memory
 from tests.naive import NaiveMemory, assert_found
 
@@ -22,8 +23,8 @@ def always():
     forced = {"LEAST": 0, "SHARE": 0.01, "PRICE": 0, "WIDE": 0, "FEW": 1, "LONGEST": 0}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in forced.items():
-            patch.setattr(shortcut, name, value)
-        patch.setattr(sketch, "LEAD", 1)
+            patch.setattr(pruning, name, value)
+        patch.setattr(pruning, "LEAD", 1)
         yield
 
 
@@ -98,7 +99,7 @@ def clustered_index(rows=400, dim=64):
 def test_clusters_need_no_scan(batch, monkeypatch):
     """The look alone answers; otherwise the tests above would say nothing."""
     index, keys = clustered_index()
-    monkeypatch.setattr("memstore.cosine.scores", None)
+    monkeypatch.setattr("memstore.search.cosine.scores", None)
     hits = index.search(keys[:batch], 3, np.ones(400, bool))
     assert hits.slots[:, 0].tolist() == list(range(batch))
     assert (hits.slots % 8 == np.arange(batch)[:, None]).all()
@@ -110,14 +111,14 @@ def test_a_scan_comes_first_and_again_when_looks_fail(monkeypatch):
     index, all_slots = KeyIndex(64), np.ones(400, bool)
     index.put(np.arange(400), unit(rng.standard_normal((400, 64))))
     for name, value in {"PRICE": 1, "SHARE": 8, "FEW": 8, "LONGEST": 3}.items():
-        monkeypatch.setattr(shortcut, name, value)
+        monkeypatch.setattr(pruning, name, value)
     searches, looks = [], []
 
     def look(made, queries):
         looks.append(len(searches))
         return np.ones((1, 400), np.float32)
 
-    monkeypatch.setattr(shortcut.Sketch, "bounds", look)
+    monkeypatch.setattr(pruning.Sketch, "bounds", look)
     for _ in range(60):
         index.search(unit(rng.standard_normal((1, 64))), 1, all_slots)
         searches.append(1)

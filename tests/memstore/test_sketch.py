@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from memstore import sketch
-from memstore.cosine import cosines, unit
-from memstore.sketch import Sketch
+from memstore.search import pruning
+from memstore.search.cosine import cosines, unit
+from memstore.search.pruning import Sketch
 
 
 def clusters(rng, rows, dim, noise):
@@ -43,7 +43,7 @@ def assert_bounds_hold(made, keys, queries):
 @pytest.mark.parametrize("dim", [30, 2500])
 def test_no_cosine_is_above_its_bound(kind, width, dim, monkeypatch):
     """Stored keys and the directions themselves as queries: where the bounds are tightest."""
-    monkeypatch.setattr(sketch, "LEAD", 1)
+    monkeypatch.setattr(pruning, "LEAD", 1)
     rng = np.random.default_rng(0)
     keys = KINDS[kind](rng, 60, dim)
     made = Sketch(keys, width)
@@ -55,7 +55,7 @@ def test_no_cosine_is_above_its_bound(kind, width, dim, monkeypatch):
 
 
 def test_bounds_follow_changes_and_growth(monkeypatch):
-    monkeypatch.setattr(sketch, "LEAD", 1)
+    monkeypatch.setattr(pruning, "LEAD", 1)
     rng = np.random.default_rng(0)
     keys, later = clusters(rng, 60, 40, 0.1), unit(rng.standard_normal((75, 40)))
     later[10:60] = keys[10:]

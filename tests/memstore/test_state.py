@@ -3,8 +3,8 @@
 import numpy as np
 
 from memstore import MemoryConfig
-from memstore.grids import block_voxels, pack
-from memstore.state import State
+from memstore.slots.state import State
+from memstore.voxels.grids import block_voxels, pack
 
 TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=1)
 AXES = np.eye(3, dtype=np.float32)

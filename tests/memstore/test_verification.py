@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import zarr
 
-from memstore import Memory, MemoryConfig, seals
-from memstore.layout import Ledger
-from memstore.repository import Repository
+from memstore import Memory, MemoryConfig
+from memstore.storage import checksums
+from memstore.storage.repository import Repository
+from memstore.storage.schema import Ledger
 
 TINY = MemoryConfig(capacity=6, key_dim=3, resolution=2, delta=1)
 GRIDS = np.random.default_rng(0).random((4, 2, 2, 2)) < 0.5
@@ -100,7 +101,8 @@ def test_ram_that_differs_from_the_disk(memory):
 def test_an_index_that_finds_the_wrong_slot(memory, monkeypatch):
     found = memory._state.index.search(memory.keys([0]), 1, memory._state.used_rows)
     monkeypatch.setattr(
-        "memstore.index.KeyIndex.search", lambda index, queries, k, allowed: _all(found, queries)
+        "memstore.search.index.KeyIndex.search",
+        lambda index, queries, k, allowed: _all(found, queries),
     )
     problems = memory.verify().problems
     assert any("a search for its key finds slot 0, want slot 1" in text for text in problems)
@@ -134,7 +136,7 @@ def test_checks_by_hand(memory):
     text = struct.pack("<qq", 1, 2) + bytes(128) + np.float32([0, 1, 0]).tobytes()
     text += np.packbits(GRIDS[1], axis=-1).tobytes()
     expected = hashlib.blake2b(text, digest_size=16).digest()
-    assert seals.checks(row).tobytes() == expected
+    assert checksums.checks(row).tobytes() == expected
 
 
 def test_a_seal_by_hand():
@@ -144,4 +146,4 @@ def test_a_seal_by_hand():
     text = struct.pack("<3q2d", 6, 3, 2, 0.85, 1.0) + b"mse\0\0\0\0\0" + bytes(6 * 8)
     text += bytes(16) + bytes(6 * 8) + struct.pack("<q", 1234567) + "é".encode()
     expected = hashlib.blake2b(text, digest_size=16).hexdigest()
-    assert seals.seal(memory._state, ledger.checks, 0, "é", 1234567) == expected
+    assert checksums.seal(memory._state, ledger.checks, 0, "é", 1234567) == expected

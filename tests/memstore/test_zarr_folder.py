@@ -34,7 +34,7 @@ def test_zarr_alone_reads_an_export(folder):
 
 
 def test_several_chunks_are_joined(tmp_path, monkeypatch):
-    monkeypatch.setattr("memstore.zarr_folder.BLOCK_BYTES", 50)
+    monkeypatch.setattr("memstore.exchange.zarr.BLOCK_BYTES", 50)
     memory = busy_memory(3, writes=12)
     export(memory, tmp_path / "a.zarr")
     assert len(list((tmp_path / "a.zarr" / "keys" / "c").iterdir())) == len(memory)

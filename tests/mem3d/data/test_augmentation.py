@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mem3d.data.augmentation import DEFAULT, NONE, PIX2VOX, Augmentation, Draws
-from mem3d.data.backgrounds import Backgrounds
-from mem3d.data.transforms import CROP, train_pixels
-from mem3d.data.transforms import test_pixels as to_pixels
+from mem3d.data.images.augment import DEFAULT, NONE, PIX2VOX, Augmentation, Draws
+from mem3d.data.images.backgrounds import Backgrounds
+from mem3d.data.images.preprocess import CROP, train_pixels
+from mem3d.data.images.preprocess import test_pixels as to_pixels
 from tests.made_up import blob, picture
 
 SIZE = 64

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from mem3d.data.augmentation import DEFAULT, NONE
-from mem3d.data.augmentation_sheet import augmentation_sheet
-from mem3d.data.backgrounds import Backgrounds
-from mem3d.data.r2n2 import R2N2
-from memstore.sheets import TILE
+from mem3d.data.figures import augmentation_sheet
+from mem3d.data.images.augment import DEFAULT, NONE
+from mem3d.data.images.backgrounds import Backgrounds
+from mem3d.data.readers.r2n2 import R2N2
+from memstore.voxels.contact_sheet import TILE
 
 
 def test_a_transform_in_use_has_a_tile(made_up_data):

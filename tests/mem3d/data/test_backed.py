@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mem3d.data.backgrounds import SIDE, Backgrounds
-from mem3d.data.repainted import before_photos, behind_occluders, laid_over
-from mem3d.data.selection import Selection
+from mem3d.data.dataset import Selection
+from mem3d.data.images.backgrounds import SIDE, Backgrounds
+from mem3d.data.images.corruptions import before_photos, behind_occluders, laid_over
 from tests.made_up_shapes import MadeUpShapes, lopsided
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mem3d.data.augmentation import NONE
-from mem3d.data.backgrounds import MOST, SIDE, Backgrounds
-from mem3d.data.transforms import train_pixels
+from mem3d.data.images.augment import NONE
+from mem3d.data.images.backgrounds import MOST, SIDE, Backgrounds
+from mem3d.data.images.preprocess import train_pixels
 from tests.made_up import blob, picture
 
 
@@ -47,7 +47,7 @@ def test_a_folder_without_photos_is_an_error(names, tmp_path):
 
 def test_a_large_folder_takes_bounded_memory(tmp_path, monkeypatch):
     assert MOST * SIDE * SIDE * 3 < 2e8  # bytes
-    monkeypatch.setattr("mem3d.data.backgrounds.MOST", 3)
+    monkeypatch.setattr("mem3d.data.images.backgrounds.MOST", 3)
     found = Backgrounds.open(folder_of(tmp_path / "a", [f"{i}.png" for i in range(9)]))
     assert len(found.pictures) == 3
 

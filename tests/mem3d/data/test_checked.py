@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mem3d.data.checked import NAME, fingerprint, read_checked, write_checked
+from mem3d.data.readers.r2n2 import NAME, fingerprint, read_checked, write_checked
 from tests.made_up import make_r2n2
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mem3d.data.checking import enclosed_share, examine, open_subsets
-from mem3d.data.findings import as_dict, findings, table
+from mem3d.data.curation.findings import as_dict, findings, table
+from mem3d.data.curation.report import enclosed_share, examine, open_subsets
 from tests.made_up import box, make_r2n2
 from tests.made_up_shapes import MadeUpShapes, lopsided
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mem3d.data.cutout import object_mask
+from mem3d.data.images.segmentation import object_mask
 from tests.made_up import picture
 
 
@@ -72,7 +72,7 @@ def test_noise_is_no_crash():
 
 
 def test_real_photo_on_a_plain_ground(real_data):
-    from mem3d.data.photos import photo
+    from mem3d.data.images.io import photo
 
     car = photo(real_data / "photos_masked" / "car.png")
     mask = photo(real_data / "photos_masked" / "car2.png")[..., 3] > 127  # made by hand

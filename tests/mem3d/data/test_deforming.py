@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from mem3d.data.deforming import PIECE, WHOLE, deform, family, variant_name
-from mem3d.data.mesh_folder import RenderConfig, render_meshes
-from mem3d.data.opening import open_shapes
-from memstore.meshes import Mesh, blocky, write_mesh
+from mem3d.data.meshes.dataset import RenderConfig, render_meshes
+from mem3d.data.meshes.transforms import PIECE, WHOLE, deform, family, variant_name
+from mem3d.data.open import open_shapes
+from memstore.voxels.mesh import Mesh, blocky, write_mesh
 
 
 @pytest.fixture

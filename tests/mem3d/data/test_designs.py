@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pytest
 
-from mem3d.data.designs import Design, between, one_of
+from mem3d.data.procedural.design import Design, between, one_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from mem3d.data.dividing import divide
-from mem3d.data.r2n2 import R2N2
-from memstore.binvox import write_binvox
+from mem3d.data.curation.near_duplicates import divide
+from mem3d.data.readers.r2n2 import R2N2
+from memstore.voxels.binvox import write_binvox
 from tests.made_up import blob, make_r2n2
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from mem3d.data.frames import FRAMES, Frame, frame_ious, judge
-from mem3d.data.r2n2 import R2N2
+from mem3d.data.curation.frame_test import FRAMES, Frame, frame_ious, judge
+from mem3d.data.readers.r2n2 import R2N2
 from tests.made_up_shapes import MadeUpShapes, lopsided
 
 ODD = np.arange(27).reshape(3, 3, 3)  # no two of its voxels are alike

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mem3d.data.framing import OBJECT_SHARE, frame_object, frame_photo
-from mem3d.data.transforms import CROP
+from mem3d.data.images.framing import OBJECT_SHARE, frame_object, frame_photo
+from mem3d.data.images.preprocess import CROP
 from tests.made_up import picture
 
 

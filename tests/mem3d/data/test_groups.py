@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from mem3d.data.groups import near_groups, packed_grids, plan_split
-from mem3d.data.r2n2 import R2N2
+from mem3d.data.curation.near_duplicates import near_groups, packed_grids, plan_split
+from mem3d.data.readers.r2n2 import R2N2
 
 
 def packed(grids):

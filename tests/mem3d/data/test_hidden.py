@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mem3d.data.repainted import behind_occluders as behind
-from mem3d.data.selection import Selection
+from mem3d.data.dataset import Selection
+from mem3d.data.images.corruptions import behind_occluders as behind
 from tests.made_up_shapes import MadeUpShapes, lopsided
 
 

@@ -5,11 +5,11 @@ import json
 import pytest
 from numpy.testing import assert_array_equal
 
-from mem3d.data.index import write_index
-from mem3d.data.opening import open_shapes
-from mem3d.data.pack import pack
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.views import Schedule
+from mem3d.data.loader import Schedule
+from mem3d.data.open import open_shapes
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.data.readers.r2n2_index import write_index
+from mem3d.data.zarr_pack.writer import pack
 from tests.made_up import make_r2n2
 
 KINDS = pytest.mark.parametrize("kind", ["json", "parquet"])

@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 
-from mem3d.data.joined import Joined, roots
-from mem3d.data.selection import Selection
-from mem3d.data.shapes import Skipped
+from mem3d.data.dataset import Joined, Selection, Skipped, roots
 from tests.made_up_shapes import MadeUpShapes, lopsided
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
-from mem3d.data.mat import read_mat
+from mem3d.data.readers.matlab import read_mat
 
 KINDS = [np.uint8, np.bool_, np.int16, np.uint32, np.int64, np.float32, np.float64]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from mem3d.data.mesh_arrays import read_arrays
+from mem3d.data.meshes.reader import read_arrays
 
 V = np.arange(12, dtype=np.float32).reshape(4, 3)
 F = np.array([[0, 1, 2], [1, 2, 3]], np.int32)

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from mem3d.data.mesh_claims import MAX_CORNERS, MAX_FACES, MAX_NODES, check_claims
+from mem3d.data.meshes.limits import MAX_CORNERS, MAX_FACES, MAX_NODES, check_claims
 
 BILLION = 10**9
 

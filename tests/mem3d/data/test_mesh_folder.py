@@ -8,9 +8,9 @@ import pytest
 import trimesh
 from numpy.testing import assert_array_equal
 
-from mem3d.data.mesh_folder import REPORT, RenderConfig, render_meshes
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.splits import SYNSETS
+from mem3d.data.meshes.dataset import REPORT, RenderConfig, render_meshes
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.data.taxonomy import SYNSETS
 
 CONFIG = RenderConfig(views=2, size=24, up="z", front="-y")
 

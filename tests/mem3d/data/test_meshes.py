@@ -13,9 +13,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from trimesh.visual.material import PBRMaterial
 
-from mem3d.data.meshes import read_mesh
-from mem3d.data.painting import LINEAR
-from mem3d.data.rendering import DEFAULT_COLOR
+from mem3d.data.meshes.reader import read_mesh
+from mem3d.data.rendering.renderer import DEFAULT_COLOR
+from mem3d.data.rendering.texture import LINEAR
 
 # A wedge: no two of its corners, and no mirror image, are alike.
 V = np.array([[0, 0, 0], [4, 0, 0], [0, 2, 0], [0, 0, 1]], float)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from mem3d.data.model_folders import claim, draw_cameras, results, write_model
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.rendering import Scene
-from memstore.meshes import blocky
+from mem3d.data.parallel import results
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.data.readers.r2n2_writer import claim, draw_cameras, write_model
+from mem3d.data.rendering.renderer import Scene
+from memstore.voxels.mesh import blocky
 
 
 def test_cameras_are_in_the_ranges_of_the_real_ones():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mem3d.data.occlusion import occlude
+from mem3d.data.images.occluders import occlude
 from tests.made_up import picture
 
 

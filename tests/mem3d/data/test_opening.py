@@ -2,7 +2,7 @@
 
 import pytest
 
-from mem3d.data.opening import open_shapes
+from mem3d.data.open import open_shapes
 
 
 def test_nothing_there(tmp_path):

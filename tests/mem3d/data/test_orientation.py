@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from mem3d.data.orientation import DIRECTIONS, framed, rotation
+from mem3d.data.meshes.transforms import DIRECTIONS, framed, rotation
 
 
 def test_the_datas_own_frame_stays():

@@ -9,11 +9,11 @@ import zarr
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from mem3d.data import pack as module
-from mem3d.data.opening import open_shapes
-from mem3d.data.pack import pack
-from mem3d.data.transforms import test_input as plain_input
-from mem3d.data.transforms import train_pixels
+from mem3d.data.images.preprocess import test_input as plain_input
+from mem3d.data.images.preprocess import train_pixels
+from mem3d.data.open import open_shapes
+from mem3d.data.zarr_pack import writer as module
+from mem3d.data.zarr_pack.writer import pack
 from memstore.errors import PathExistsError
 from tests.made_up import make_r2n2
 from tests.pix3d_folder import make_pix3d

@@ -12,13 +12,13 @@ import zarr
 from numpy.testing import assert_array_equal
 from torch.utils.data import DataLoader
 
-from mem3d.data.opening import open_shapes
-from mem3d.data.pack import pack
-from mem3d.data.pack_format import KEY
-from mem3d.data.packed import Packed
-from mem3d.data.rendering import project
-from mem3d.data.shards import ShardFiles
-from mem3d.data.views import Parcel, Schedule, TrainingViews
+from mem3d.data.loader import Parcel, Schedule, TrainingViews
+from mem3d.data.open import open_shapes
+from mem3d.data.rendering.renderer import project
+from mem3d.data.zarr_pack.reader import Packed
+from mem3d.data.zarr_pack.schema import KEY
+from mem3d.data.zarr_pack.shards import ShardFiles
+from mem3d.data.zarr_pack.writer import pack
 from tests.made_up import CATEGORIES, blob, make_r2n2, picture
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "pack-v1"

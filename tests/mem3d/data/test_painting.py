@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mem3d.data.painting import LINEAR, Paint, to_linear, to_srgb
+from mem3d.data.rendering.texture import LINEAR, Paint, to_linear, to_srgb
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mem3d.data.photo_search import MAX_NAME, distinct_names, find_photos
+from mem3d.data.images.io import MAX_NAME, distinct_names, find_photos
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mem3d.data.photos import photo, pictures_in
+from mem3d.data.images.io import photo, pictures_in
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

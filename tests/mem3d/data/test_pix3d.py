@@ -7,9 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from mem3d.data.opening import open_shapes
-from mem3d.data.pix3d import Pix3D
-from mem3d.data.pix3d_voxels import read_voxels
+from mem3d.data.open import open_shapes
+from mem3d.data.readers.pix3d import Pix3D, read_voxels
 from tests.pix3d_folder import (
     add_photo,
     chair,

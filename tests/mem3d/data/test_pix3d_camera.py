@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.testing import assert_array_equal
 
-from mem3d.data.pix3d_camera import Pose, silhouette
+from mem3d.data.readers.pix3d_annotations import Pose, silhouette
 
 AHEAD = Pose(np.eye(3), np.array([0.0, 0.0, 2.0]), 1.0)  # front turned to the camera
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mem3d.data.pix3d_list import chosen, read_photos
+from mem3d.data.readers.pix3d_annotations import chosen, read_photos
 from mem3d.data.splits import read_split
 from tests.pix3d_folder import entry
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.io import savemat
 
-from mem3d.data.pix3d_voxels import fitted, read_voxels
+from mem3d.data.readers.pix3d import fitted, read_voxels
 
 
 def test_axes_by_name(tmp_path):

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mem3d.data.primitives import Ball, Prism, Ring
-from mem3d.data.solids import SQUARE, Part
+from mem3d.data.procedural.solids import SQUARE, Ball, Part, Prism, Ring
 
 L_SHAPE = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.0), (0.0, 0.0), (0.0, 0.5), (-0.5, 0.5))
 SOLIDS = {

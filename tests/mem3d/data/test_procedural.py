@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from mem3d.data.procedural import CATEGORIES, make_shape, voxelise
-from mem3d.data.rendering import Scene, project
-from mem3d.data.solids import box
+from mem3d.data.procedural.shape import CATEGORIES, make_shape, voxelise
+from mem3d.data.procedural.solids import box
+from mem3d.data.rendering.renderer import Scene, project
 
 GREY = (128, 128, 128)
 

@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from mem3d.data.r2n2 import R2N2
-from memstore.binvox import write_binvox
+from mem3d.data.readers.r2n2 import R2N2
+from memstore.voxels.binvox import write_binvox
 
 CHAIR = "03001627"
 
@@ -140,7 +140,7 @@ def test_a_category_goes_by_its_other_name(root, name):
 
 
 def test_a_large_set_is_read_from_end_to_end_once(root, monkeypatch):
-    monkeypatch.setattr("mem3d.data.r2n2.WORTH_IT", 3)  # three pictures, which it has
+    monkeypatch.setattr("mem3d.data.readers.r2n2.WORTH_IT", 3)  # three pictures, which it has
     read = []
     image = R2N2.image
     monkeypatch.setattr(
@@ -162,7 +162,7 @@ def test_a_large_set_is_read_from_end_to_end_once(root, monkeypatch):
 
 def test_a_small_set_and_a_short_check_leave_no_note(root, monkeypatch):
     R2N2.open(root).check()
-    monkeypatch.setattr("mem3d.data.r2n2.WORTH_IT", 1)
+    monkeypatch.setattr("mem3d.data.readers.r2n2.WORTH_IT", 1)
     R2N2.open(root).check(1)
     assert not (root / ".checked.json").exists()
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mem3d.data import rendering
-from mem3d.data.painting import Paint
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.rendering import Scene, camera, project, render
-from mem3d.data.solids import box
-from memstore.meshes import Mesh, blocky
+from mem3d.data.procedural.solids import box
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.data.rendering import renderer
+from mem3d.data.rendering.renderer import Scene, camera, project, render
+from mem3d.data.rendering.texture import Paint
+from memstore.voxels.mesh import Mesh, blocky
 
 FRONT = {"azimuth": 0.0, "elevation": 0.0, "ratio": 1.0}
 
@@ -125,7 +125,7 @@ def test_where_many_corners_may_be_seen_is_bounded_by_cells(monkeypatch):
     )
     view = {"azimuth": 30.0, "elevation": 20.0, "ratio": 0.7}
     exact = Scene(mesh)
-    monkeypatch.setattr(rendering, "_MANY", 10)
+    monkeypatch.setattr(renderer, "_MANY", 10)
     cells = Scene(mesh)
     assert len(cells._hull) != len(exact._hull)
     assert_array_equal(cells.render(**view), exact.render(**view))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mem3d.data.sampling import named, spread
+from mem3d.data.splits import named, spread
 
 
 def test_categories_share_evenly_by_hand():

@@ -2,8 +2,8 @@
 
 from numpy.testing import assert_array_equal
 
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.selection import Selection
+from mem3d.data.dataset import Selection
+from mem3d.data.readers.r2n2 import R2N2
 from tests.made_up import make_r2n2
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from mem3d.data.pack_format import items_metadata
-from mem3d.data.shards import ShardFiles, pack_item, pack_shard, unpack_item
+from mem3d.data.zarr_pack.schema import items_metadata
+from mem3d.data.zarr_pack.shards import ShardFiles, pack_item, pack_shard, unpack_item
 
 SHAPE, PER_SHARD, COUNT = (3, 5), 4, 10
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from mem3d.data.solids import (
+from mem3d.data.procedural.solids import (
     ball,
     both,
     box,

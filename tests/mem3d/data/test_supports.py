@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mem3d.data.supports import Stand, backrest
+from mem3d.data.procedural.stands import Stand, backrest
 
 GREY = (128, 128, 128)
 BASES = ("legs", "star", "disc", "cone", "sled", "panels", "block")

@@ -6,9 +6,9 @@ import shutil
 import pytest
 from numpy.testing import assert_array_equal
 
-from mem3d.data.procedural import make_shape
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.synthesis import synthesise
+from mem3d.data.procedural.shape import make_shape
+from mem3d.data.procedural.writer import synthesise
+from mem3d.data.readers.r2n2 import R2N2
 
 SMALL = {"models_per_category": 3, "views": 2, "categories": ["table", "sofa"], "size": 24}
 

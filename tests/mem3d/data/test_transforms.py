@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from mem3d.data.framing import OBJECT_SHARE, frame_object
-from mem3d.data.transforms import BACKGROUND, CROP, MEAN, STD, denormalise, normalise, train_pixels
-from mem3d.data.transforms import test_input as to_input
+from mem3d.data.images.framing import OBJECT_SHARE, frame_object
+from mem3d.data.images.preprocess import (
+    BACKGROUND,
+    CROP,
+    MEAN,
+    STD,
+    denormalise,
+    normalise,
+    train_pixels,
+)
+from mem3d.data.images.preprocess import test_input as to_input
 from tests.made_up import blob, picture
 
 

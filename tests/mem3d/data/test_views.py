@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mem3d.data.augmentation import NONE
-from mem3d.data.backgrounds import Backgrounds
-from mem3d.data.r2n2 import R2N2
-from mem3d.data.transforms import test_input as to_input
-from mem3d.data.transforms import test_pixels as pixels_of
-from mem3d.data.views import Schedule, TestViews, TrainingViews, loader
+from mem3d.data.images.augment import NONE
+from mem3d.data.images.backgrounds import Backgrounds
+from mem3d.data.images.preprocess import test_input as to_input
+from mem3d.data.images.preprocess import test_pixels as pixels_of
+from mem3d.data.loader import Schedule, TestViews, TrainingViews, loader
+from mem3d.data.readers.r2n2 import R2N2
 from tests.made_up import make_r2n2, picture
 
 

@@ -5,10 +5,10 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 
-from mem3d.data import voxelising
-from mem3d.data.solids import ball, box
-from mem3d.data.voxelising import inside_votes, surface, voxelise_mesh
-from memstore.meshes import Mesh
+from mem3d.data.meshes import voxelize
+from mem3d.data.meshes.voxelize import inside_votes, surface, voxelise_mesh
+from mem3d.data.procedural.solids import ball, box
+from memstore.voxels.mesh import Mesh
 
 GREY = (90, 90, 90)
 
@@ -75,7 +75,7 @@ def test_parts_that_overlap_are_united_even_where_one_is_open():
     mesh = mesh_of(*parts)
     without_top = ~(mesh.vertices[mesh.faces][:, :, 1] == 16).all(1)
     assert_array_equal(voxelise_mesh(Mesh(mesh.vertices, mesh.faces[without_top])), BOX_GRID)
-    votes = inside_votes(voxelising._placed(mesh, 32), 32)
+    votes = inside_votes(voxelize._placed(mesh, 32), 32)
     assert_array_equal(votes == 3, BOX_GRID)  # parity of the whole would find a hollow
 
 
@@ -86,7 +86,7 @@ def test_a_hole_wider_than_a_voxel_is_mended():
     patch = (np.abs(middle[:, 1]) < 4) & (middle[:, 0] > 8) & (middle[:, 2] > 8)  # no tip
     assert patch.sum() >= 4
     torn = Mesh(mesh.vertices, mesh.faces[~patch])
-    shell = surface(voxelising._placed(torn, 32), 32)
+    shell = surface(voxelize._placed(torn, 32), 32)
     assert_array_equal(ndimage.binary_fill_holes(shell), shell)  # all runs out through the hole
     assert iou(voxelise_mesh(torn), whole) > 0.98
 
@@ -130,10 +130,10 @@ def test_votes_match_counting_crossings_one_line_at_a_time():
     mesh = mesh_of(
         *(box((a, a + 9), (b, b + 7), (0, 11), GREY) for a, b in rng.uniform(0, 9, (3, 2)))
     )
-    corners = voxelising._placed(mesh, 8)
-    line, depth, _ = voxelising._crossings(corners, 1, 8)
+    corners = voxelize._placed(mesh, 8)
+    line, depth, _ = voxelize._crossings(corners, 1, 8)
     for x, z in np.ndindex(8, 8):
-        start = np.array([x, 0, z]) + np.insert(voxelising._ASIDE, 1, 0.0)
+        start = np.array([x, 0, z]) + np.insert(voxelize._ASIDE, 1, 0.0)
         naive = sorted(naive_crossings(corners, start))
         assert sorted(depth[line == 8 * x + z]) == pytest.approx(naive)
 

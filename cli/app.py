@@ -1,0 +1,111 @@
+"""How both programs' commands are added: their help, their arguments' names, their interrupts."""
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class Commands(TyperGroup):
+    """All commands of a program; Ctrl-C ends each with a line and exit status 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Typer itself would swallow the interrupt without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo(f"{self.name}: stopped", err=True)
+            raise typer.Exit(130) from None
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Options, of which flags show no type."""
+        return _plain_flags(super().get_params(ctx))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Groups first, as `mem3d-cli data` is where one begins."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: not isinstance(self.commands[name], TyperGroup))
+
+
+class Worded(TyperCommand):
+    """A command whose help is shown as it is written, its arguments in capitals."""
+
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        super().__init__(*args, **fields)
+        for parameter in self.params:
+            if parameter.param_type_name == "argument" and parameter.name is not None:
+                parameter.metavar = parameter.name.upper()
+        one: Any
+        for one in (self, *self.params):
+            if self.rich_markup_mode == "rich" and getattr(one, "help", None):
+                one.help = _BRACKETS.sub(r"\\\1", one.help)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Options and arguments, of which flags show no type."""
+        return _plain_flags(super().get_params(ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Words of the usage line. Typer's braces look like a template that was not filled in."""
+        return [
+            piece.strip("{}").replace("}...", "...") for piece in super().collect_usage_pieces(ctx)
+        ]
+
+
+def _plain_flags(parameters: list[Any]) -> list[Any]:
+    """Options that take no value say so: their help would show <bool> as if they took one."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.display_type_rich = lambda ctx: None
+    return parameters
+
+
+# What rich would take for a tag of markup, and swallow: [demo] in mem3d[demo]. As
+# rich.markup.escape has it, which would load rich for commands that print no help.
+_BRACKETS = re.compile(r"(\[[a-z#/@][^\[]*?\])")
+
+Command = Callable[..., None]  # a function whose parameters say what a command takes
+
+
+def add_command(
+    app: typer.Typer,
+    command: Command,
+    name: str | None = None,
+    panel: str | None = None,
+) -> None:
+    """Add a command; its docstring is its help, each paragraph on as wide lines as there are."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    told = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(name, cls=Worded, help=told, rich_help_panel=panel)(command)
+
+
+def printable(text: object) -> str:
+    """As text on one line, in which what steers a terminal is shown as Python would write it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and what it counts: "1 file", "2,000 files"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def in_words(error: BaseException) -> str:
+    """One line for an error; the system's own begin with the file, not with their number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return printable(f"{error.filename}: {error.strerror}")
+    return printable(error) or type(error).__name__
+
+
+def version_option(program: str) -> Any:
+    """The option --version of a program, which prints it and stops."""
+
+    def tell(wanted: bool) -> None:
+        if wanted:
+            from importlib.metadata import version
+
+            typer.echo(f"{program} {version('mem3d')}")
+            raise typer.Exit
+
+    return typer.Option("--version", callback=tell, is_eager=True, help="Print the version.")

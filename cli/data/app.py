@@ -1,0 +1,152 @@
+"""mem3d-cli data: make and look at data sets."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mem3d_cli.app import Command, add_command, counted, printable
+from mem3d_cli.data.check import check
+from mem3d_cli.data.pack import index, pack
+from mem3d_cli.data.render import render
+from mem3d_cli.data.split import split
+from mem3d_cli.options import (
+    AsJson,
+    DataFolder,
+    Quiet,
+    SheetOut,
+    Subset,
+    open_backgrounds,
+    print_json,
+    print_picture,
+    progress_bar,
+    resumable,
+)
+
+
+def augment(
+    folder: DataFolder,
+    out: SheetOut = Path("augment.png"),
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Folder of photos to lay half of the views over.")
+    ] = None,
+    occluders: Annotated[
+        float, typer.Option(help="Hide up to this share of the object.", min=0, max=0.95)
+    ] = 0.0,
+    pca_noise: Annotated[
+        float, typer.Option(help="Colour noise; Pix2Vox has 0.1, the presets none.", min=0, max=10)
+    ] = 0.0,
+    size: Annotated[int, typer.Option(help="Pixels per side.", min=32, max=1024)] = 128,
+    count: Annotated[int, typer.Option(help="Most models to show.", min=1)] = 3,
+    view: Annotated[int, typer.Option(help="View of each model.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Another seed, other samples.", min=0)] = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Picture what training does to views: each transform alone, then all of them.
+
+    Library: mem3d.data.figures.augmentation_sheet.
+
+    Example: mem3d-cli data augment shapes --out augment.png --occluders 0.5
+    """
+    from mem3d.data.figures import augmentation_sheet
+    from mem3d.data.images.augment import DEFAULT
+    from mem3d.data.open import open_shapes
+    from memstore.voxels.contact_sheet import save_png
+
+    photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
+    how = replace(DEFAULT, hides=occluders, pca_noise=pca_noise)
+    data = open_shapes(folder)
+    save_png(
+        out, augmentation_sheet(data, how, photos, size=size, count=count, view=view, seed=seed)
+    )
+    print_picture(out, min(count, len(data)), as_json)
+
+
+data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
+
+
+def synth(
+    folder: Annotated[Path, typer.Argument(help="Folder to write, in the R2N2 layout.")],
+    models: Annotated[
+        int, typer.Option(help="Models per category; from 6 on, some are for validation.", min=3)
+    ] = 40,
+    views: Annotated[int, typer.Option(help="Pictures per model.", min=1, max=24)] = 24,
+    seed: Annotated[int, typer.Option(help="Another seed, other shapes.", min=0)] = 0,
+    processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a data set of procedural shapes: nothing to download, ready to train on.
+
+    Goes on where it was interrupted. Library: mem3d.data.procedural.writer.synthesise.
+
+    Example: mem3d-cli data synth shapes --models 40
+    """
+    from mem3d.data.procedural.writer import synthesise
+
+    with resumable(folder), progress_bar(quiet, "models") as show:
+        made = synthesise(
+            folder,
+            models,
+            seed,
+            views=views,
+            processes=processes or os.cpu_count() or 1,
+            progress=show,
+        )
+    if as_json:
+        print_json({"path": str(folder), "made": made})
+    else:
+        typer.echo(f"{printable(folder)}: made {counted(made, 'model')}")
+
+
+def show(
+    data: DataFolder,
+    out: SheetOut = Path("data.png"),
+    count: Annotated[int, typer.Option(help="Most models to show.", min=1)] = 8,
+    view: Annotated[int, typer.Option(help="View of each model.", min=0)] = 0,
+    views: Annotated[
+        int, typer.Option(help="So many views of each model in a row, from --view on.", min=1)
+    ] = 1,
+    category: Annotated[
+        list[str] | None, typer.Option(metavar="<str>", help="Only this one; may be repeated.")
+    ] = None,
+    subset: Annotated[Subset | None, typer.Option(help="train, val or test.")] = None,
+    split: Annotated[Path | None, typer.Option(help="Split file; default: the data's own.")] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Names, with commas; default: spread over the categories.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Picture models beside their voxels, projected into the same view.
+
+    Where the axes are right, the projection falls on the object. Library:
+    mem3d.data.figures.axes_sheet.
+
+    Example: mem3d-cli data show shapes --category chair --views 4 --out chairs.png
+    """
+    from mem3d.data.figures import axes_sheet
+    from mem3d.data.open import open_shapes
+    from mem3d.data.splits import named, spread
+    from memstore.voxels.contact_sheet import save_png
+
+    shapes = open_shapes(data, None if subset is None else subset.value, split, category)
+    if models is not None:
+        chosen = named([shapes.source(i) for i in range(len(shapes))], models.split(","))
+    else:
+        chosen = spread([shapes.category(i) for i in range(len(shapes))], count)
+    most = max((shapes.views(i) for i in chosen), default=view + 1)
+    if view >= most:
+        raise ValueError(f"--view: got {view}, want less than {most}: so many views are there")
+    with progress_bar(quiet, "models") as tell:
+        picture = axes_sheet(shapes, chosen, range(view, view + views), progress=tell)
+    save_png(out, picture)
+    print_picture(out, len(chosen), as_json)
+
+
+command: Command
+for command in (synth, render, check, show, split, pack, index, augment):
+    add_command(data_app, command)

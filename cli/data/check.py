@@ -1,0 +1,98 @@
+"""mem3d-cli data check."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mem3d_cli.app import counted, printable
+from mem3d_cli.options import (
+    AsJson,
+    DataFolder,
+    Quiet,
+    placed,
+    print_json,
+    print_table,
+    progress_bar,
+)
+
+_SHOWN = 10  # models named on the screen; all of them in --json and --report
+
+
+def check(
+    data: DataFolder,
+    split: Annotated[Path | None, typer.Option(help="Split file; default: the data's own.")] = None,
+    views: Annotated[
+        int | None, typer.Option(help="Look at so many views of each model; default: all.", min=1)
+    ] = None,
+    sample: Annotated[
+        int, typer.Option(help="Models of the axis test; 0 leaves it out.", min=0)
+    ] = 32,
+    report: Annotated[
+        Path | None, typer.Option(help="Write all that was found as JSON.", callback=placed)
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read a data set and tell what is in it and what is wrong with it, the axes included.
+
+    Exit status 1 if it is unusable as it is (a wrong frame, nothing to use), else 0; warnings do
+    not change it. Library: mem3d.data.curation.report.examine.
+
+    Example: mem3d-cli data check shapes
+    """
+    import json
+
+    from mem3d.data.curation.findings import as_dict
+    from mem3d.data.curation.report import examine, open_subsets
+    from memstore.files import write_atomic
+
+    with progress_bar(quiet, str(data)) as show:
+        found = as_dict(
+            examine(open_subsets(data, split), views=views, sample=sample, progress=show)
+        )
+    if report is not None:
+        write_atomic(report, json.dumps(found, indent=1).encode())
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    if not found["usable"]:
+        raise typer.Exit(1)
+
+
+def _print(found: dict[str, Any]) -> None:
+    """A table per category, the findings, a verdict."""
+    from rich.table import Table
+
+    rows = found["categories"]
+    subsets = list(dict.fromkeys(name for row in rows for name in row["models"]))
+    table = Table("category", *subsets, "occupancy % min/median/max", "shells %", "silhouette IoU")
+    for row in rows:
+        counts = [f"{row['models'].get(name, 0):,}" for name in subsets]
+        full = "/".join(f"{100 * share:.1f}" for share in row["occupancy"])
+        iou = "" if row["iou"] is None else f"{row['iou']:.2f}"
+        table.add_row(printable(row["category"]), *counts, full, f"{100 * row['hollow']:.0f}", iou)
+    print_table(table)
+    low, high = found["views"] or (0, 0)
+    pictures = ", ".join(f"{count:,} of {size}" for size, count in found["pictures"].items())
+    views = counted(low, "view") if low == high else f"{low} to {high} views"
+    models = counted(found["models"], "model")
+    typer.echo(f"{models}, {views} each; pictures: {pictures or 'none'}")
+    axes = found["axes"]
+    if axes["shapes"]:
+        typer.echo(
+            f"axes: silhouette IoU {axes['iou']:.3f} over {counted(axes['shapes'], 'model')}; the "
+            f"best other frame ({axes['best_other']}) reaches {axes['best_other_iou']:.3f}"
+        )
+    reasons = {skip["source"]: skip["reason"] for skip in found["skipped"]}
+    for finding in found["findings"]:
+        typer.echo(f"{'PROBLEM' if finding['bad'] else 'warning'}: {printable(finding['text'])}")
+        for source in finding["sources"][:_SHOWN]:
+            reason = f": {reasons[source]}" if source in reasons else ""
+            typer.echo(f"  {printable(source + reason)}")
+        if len(finding["sources"]) > _SHOWN:
+            typer.echo(f"  ... and {len(finding['sources']) - _SHOWN:,} more (--report)")
+    count = len(found["findings"])
+    fine = "usable" + (f", {counted(count, 'warning')}" if count else "")
+    typer.echo(f"{printable(found['root'])}: {fine if found['usable'] else 'not usable as it is'}")

@@ -1,0 +1,93 @@
+"""mem3d-cli data pack, index: a data set as one store, or as one list."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mem3d_cli.app import counted, printable
+from mem3d_cli.options import AsJson, Quiet, print_json, print_skipped, progress_bar, resumable
+
+if TYPE_CHECKING:
+    from mem3d.data.dataset import Shapes
+
+Data = Annotated[Path, typer.Argument(help="Data set, as for training.")]
+Split = Annotated[Path | None, typer.Option(help="Split file; default: the data's own, else none.")]
+Category = Annotated[
+    list[str] | None,
+    typer.Option(metavar="<str>", help="Only this category or synset; may be repeated."),
+]
+
+
+def pack(
+    data: Data,
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    split: Split = None,
+    category: Category = None,
+    per_shard: Annotated[int, typer.Option(help="Views per file.", min=1, max=65536)] = 2048,
+    processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Pack a data set into one Zarr store: few files, read faster.
+
+    Every command that takes a data folder takes the pack as well. Goes on where it was interrupted.
+    Library: mem3d.data.zarr_pack.writer.pack.
+
+    Example: mem3d-cli data pack DATA data.zarr
+    """
+    from mem3d.data.open import open_shapes
+    from mem3d.data.zarr_pack.writer import pack as write
+
+    shapes = open_shapes(data, None, split, category)
+    with resumable(out), progress_bar(quiet, "files") as show:
+        packed = write(
+            shapes,
+            out,
+            per_shard=per_shard,
+            processes=processes or os.cpu_count() or 1,
+            progress=show,
+        )
+    _tell(out, packed, as_json)
+
+
+def index(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="File to write, .json or .parquet.")],
+    split: Split = None,
+    category: Category = None,
+    occupancy: Annotated[bool, typer.Option(help="Also read every grid.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List a data folder's models and files in one file.
+
+    Every command that takes a data folder takes the index as well, and need not look into each
+    folder. Library: mem3d.data.readers.r2n2_index.write_index.
+
+    Example: mem3d-cli data index DATA --out DATA/index.json
+    """
+    from mem3d.data.open import open_shapes
+    from mem3d.data.readers.pix3d import Pix3D
+    from mem3d.data.readers.r2n2 import R2N2
+    from mem3d.data.readers.r2n2_index import open_index, write_index
+
+    shapes = open_shapes(data, None, split, category)
+    if not isinstance(shapes, R2N2):
+        got = "Pix3D" if isinstance(shapes, Pix3D) else "a pack"
+        raise ValueError(f"{data}: got {got}, which lists its own models, want the R2N2 layout")
+    with progress_bar(quiet, "models") as show:
+        write_index(shapes, out, occupancy=occupancy, progress=show)
+    _tell(out, open_index(out), as_json)
+
+
+def _tell(out: Path, made: "Shapes", as_json: bool) -> None:
+    """What was made, and on stderr what was left out."""
+    views = sum(made.views(i) for i in range(len(made)))
+    print_skipped((skip.source, skip.reason) for skip in made.skipped)
+    if as_json:
+        skipped = len(made.skipped)
+        print_json({"path": str(out), "models": len(made), "views": views, "skipped": skipped})
+    else:
+        typer.echo(f"{printable(out)}: {counted(len(made), 'model')}, {counted(views, 'view')}")

@@ -1,0 +1,97 @@
+"""mem3d-cli data split."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mem3d_cli.app import counted, printable
+from mem3d_cli.options import (
+    AsJson,
+    DataFolder,
+    Quiet,
+    placed,
+    print_json,
+    print_table,
+    progress_bar,
+)
+
+
+def split(
+    data: DataFolder,
+    out: Annotated[Path, typer.Option(help="Split file to write.", callback=placed)],
+    share: Annotated[str, typer.Option(help="Shares of train, val, test.")] = ".7,.1,.2",
+    iou: Annotated[
+        float,
+        typer.Option(help="Models with a higher voxel IoU stay on one side.", min=0, max=0.999),
+    ] = 0.85,
+    mirrored: Annotated[
+        bool, typer.Option("--mirrored", help="Also compare with mirror images (left and right).")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Another seed, another split.", min=0)] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the file if it is there.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Share a data set out into train, val and test; near-duplicates stay together.
+
+    The same data, shares and seed give the same split. Library:
+    mem3d.data.curation.near_duplicates.divide.
+
+    Example: mem3d-cli data split shapes --out shapes/split.json
+    """
+    from mem3d.data.curation.near_duplicates import divide
+
+    with progress_bar(quiet, "models") as show:
+        made = asdict(
+            divide(
+                data,
+                out,
+                _shares(share),
+                iou=iou,
+                mirrored=mirrored,
+                seed=seed,
+                replace=force,
+                progress=show,
+            )
+        )
+    print_json(made) if as_json else _print(made)
+
+
+def _shares(text: str) -> tuple[float, float, float]:
+    """Three numbers of ".7,.1,.2", which have to sum to 1."""
+    try:
+        train, val, test = (float(word) for word in text.split(","))
+    except ValueError:
+        raise ValueError(f"--share: got {text!r}, want three numbers: .7,.1,.2") from None
+    if min(train, val, test) < 0 or not abs(train + val + test - 1) <= 0.001:
+        got = f"{text!r} with sum {train + val + test:g}"
+        raise ValueError(f"--share: got {got}, want three numbers >= 0 with sum 1: .7,.1,.2")
+    return train, val, test
+
+
+def _print(made: dict[str, Any]) -> None:
+    """A table per category, then the groups."""
+    from rich.table import Table
+
+    table = Table("category", *("train", "val", "test"))
+    rows = made["counts"]
+    for name, row in rows.items():
+        table.add_row(printable(name), *(str(count) for count in row.values()))
+    total = [sum(row[part] for row in rows.values()) for part in ("train", "val", "test")]
+    table.add_section()
+    table.add_row("all", *map(str, total))
+    print_table(table)
+    typer.echo(
+        f"{counted(made['models'], 'model')} in {counted(made['groups'], 'group')}; "
+        f"near-duplicates: {made['near_duplicates']:,}"
+    )
+    if len(made["largest"]) > 1:
+        names = ", ".join(printable(name) for name in made["largest"][:3])
+        typer.echo(f"largest group: {len(made['largest'])} ({names}, ...)")
+    if made["skipped"]:
+        typer.echo(f"left out: {made['skipped']:,} missing or broken (mem3d-cli data check)")
+    typer.echo(printable(made["path"]))

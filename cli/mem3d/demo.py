@@ -1,0 +1,149 @@
+"""mem3d-cli demo."""
+
+import os
+import signal
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mem3d_cli.app import printable
+from mem3d_cli.options import Checkpoint, Device, Quiet, RunFolder, Threads, Which, set_threads
+
+if TYPE_CHECKING:
+    from mem3d.demo.handlers import DemoPage
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def demo(
+    run: RunFolder,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a new run that keeps what visitors remember; all share it. Without "
+            "it, each visitor has a copy of the memory that is dropped afterwards."
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="Default: the first free one from 7860.", min=1, max=65535)
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser", help="Open a browser.")] = False,
+    which: Checkpoint = Which.best,
+    device: Device = "cpu",
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Open a page in the browser: drop a photo, turn its shape, look through the memory.
+
+    RUN is a run's folder, or without --write a published one.
+
+    Needs the extra: pip install 'mem3d[demo]'. Nothing is fetched from elsewhere, and RUN is not
+    changed. Library: mem3d.demo.reconstruct_view, mem3d.demo.memory_view, mem3d.demo.sessions.
+
+    Example: mem3d-cli demo runs/first
+    """
+    from memstore.files import check_free
+
+    _check_run(run, which.value, write)  # gradio takes long to import: look first
+    if write is not None:
+        check_free(write)
+    with tempfile.TemporaryDirectory(prefix="mem3d-demo-") as folder:
+        _stay_offline(folder)
+        _check_extra()
+        set_threads(threads)
+        page = _page(run, which.value, device, write, Path(folder), quiet)
+        try:
+            _serve(page, host, port, browser)
+        finally:
+            page.remembering.close()
+            if write is not None:
+                typer.echo(f"{printable(write)}: a run with what was remembered", err=True)
+
+
+def _check_run(run: Path, which: str, write: Path | None) -> None:
+    """Raise ValueError unless there is something to show, and a run if one is to be written."""
+    from mem3d.network.checkpoint import check_run, check_trained, is_published, read_state
+
+    check_trained(run)
+    if not is_published(run):
+        read_state(run / f"{which}.safetensors")
+    elif write is not None:
+        check_run(run)  # refuses it: what is kept is a run
+
+
+def _stay_offline(folder: str) -> None:
+    """Tell gradio, before it is imported, to ask nobody anything and to keep its files together."""
+    uploads = Path(folder) / "gradio"  # demo_page.UPLOADS, which cannot be imported yet
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    for name in ("NO_PROXY", "no_proxy"):  # gradio asks itself whether it has started
+        os.environ[name] = ",".join([*LOOPBACK, *filter(None, [os.environ.get(name)])])
+
+
+def _check_extra() -> None:
+    from memstore import ExtraMissingError
+
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise ExtraMissingError(
+            f"demo: got no gradio ({error}), want the extra: pip install 'mem3d[demo]'"
+        ) from error
+
+
+def _page(
+    run: Path, which: str, device: str, write: Path | None, folder: Path, quiet: bool
+) -> "DemoPage":
+    """Load the network and its memory, and make the example photos."""
+    from mem3d.demo.examples import example_photos
+    from mem3d.demo.handlers import DemoPage
+    from mem3d.demo.sessions import Remembering
+    from mem3d.inference.pretrained import load_folder
+    from mem3d.network.checkpoint import State, is_published, load
+    from mem3d.runs.memorize import usual_background
+
+    state: State | None = None
+    if is_published(run):
+        model, memory, preset = load_folder(run, device)
+    else:
+        model, memory, state = load(run, "last" if which == "last" else "best", device)
+        preset = state.preset
+    examples = folder / "examples"
+    examples.mkdir()
+
+    def tell(text: str) -> None:
+        if not quiet:
+            typer.echo(printable(text))
+
+    return DemoPage(
+        model=model,
+        name=run.name,
+        remembering=Remembering(run, model, memory, state, write=write, device=device),
+        background=usual_background(preset),
+        device=device,
+        folder=folder,
+        examples=example_photos(run, examples),
+        tell=tell,
+    )
+
+
+def _serve(page: "DemoPage", host: str, port: int | None, browser: bool) -> None:
+    """Answer until Ctrl-C."""
+    from mem3d.demo.app import launch
+
+    if host not in LOOPBACK:
+        typer.echo(f"{host}: whoever reaches this machine can use the page", err=True)
+    blocks, url = launch(page, host, port, browser)
+    typer.echo(f"{url}  (Ctrl-C ends it)")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service is ended the same way
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    blocks.close(verbose=False)

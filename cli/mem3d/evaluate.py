@@ -1,0 +1,209 @@
+"""mem3d-cli evaluate."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mem3d_cli.app import printable
+from mem3d_cli.options import (
+    AsJson,
+    Checkpoint,
+    Device,
+    KnownModels,
+    Others,
+    Quiet,
+    RunFolder,
+    Subset,
+    Threads,
+    VariantsOfPhoto,
+    Which,
+    check_distinct,
+    data_of,
+    guarded,
+    learnt_by,
+    open_data,
+    png,
+    print_json,
+    print_table,
+    progress_bar,
+    set_threads,
+    usual,
+)
+from mem3d_cli.tables import evaluation_tables, pix3d_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mem3d.data.dataset import Shapes
+    from mem3d.network.model import Mem3D
+    from mem3d.network.predict import Member
+
+
+class Baselines(StrEnum):
+    """Which baselines stand beside the network."""
+
+    quick = "quick"
+    all = "all"
+
+
+def evaluate(  # long: half of it are the options
+    run: RunFolder,
+    data: Annotated[Path | None, typer.Option(help="Default: the data of the run.")] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
+    ] = None,
+    subset: Annotated[Subset, typer.Option(help="Models to score.")] = Subset.test,
+    known: KnownModels = None,
+    baselines: Annotated[
+        Baselines,
+        typer.Option(
+            help="quick: nearest recalled, mean of recalled, category mean. all: also the nearest "
+            "training picture by the stem's maps, and what a perfect look-up would find."
+        ),
+    ] = Baselines.quick,
+    tta: VariantsOfPhoto = 0,
+    others: Others = None,
+    background: Annotated[
+        bool, typer.Option("--background", help="Pix3D: leave the photos their background.")
+    ] = False,
+    which: Checkpoint = Which.best,
+    f_score: Annotated[bool, typer.Option("--f-score", help="Also F-score@1%.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG of some reconstructions.", callback=png)
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Models on the picture.", min=1)] = 12,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print IoU per category, for the network and its baselines; for Pix3D by both protocols.
+
+    The best thresholds come from the validation set of the same data, the category means from its
+    training set; for Pix3D without a split file, from the data of the run. Library:
+    mem3d.evaluation.evaluate.
+
+    Example: mem3d-cli evaluate runs/first --picture test.png
+    """
+    from mem3d.evaluation.baselines import category_means, costly
+    from mem3d.evaluation.evaluate import score, summarise
+    from mem3d.inference.figures import comparison
+    from mem3d.memory.projection_cache import projections_of
+    from mem3d.network.checkpoint import load
+    from memstore.voxels.contact_sheet import save_png
+
+    check_distinct(run, others or [])
+    set_threads(threads)
+    root, listed = data_of(run, data)
+    split = split or listed
+    model, memory, state = load(run, which.value, device)
+    test = open_data(root, subset.value, split, quiet, views=1)
+    test, guard = guarded(memory, test, learnt_by(run), known or usual(subset))
+    members, guards = _members(model, others or [], which, device), {}
+    for other, member in members.items():
+        try:
+            test, guards[other] = guarded(
+                member.memory, test, learnt_by(Path(other)), known or usual(subset)
+            )
+        except ValueError as error:
+            raise ValueError(f"--with {other}: {error}") from error
+    test, truth = _as_pix3d(test, background)
+    learnt, validation = _references(run, root, split, quiet, own=truth is not None)
+    means = category_means(learnt) if learnt is not None else None
+    compared = {}
+    if baselines is Baselines.all:
+        with progress_bar(quiet, "training pictures") as show:
+            compared = costly(model, memory, learnt, show)
+    kept = projections_of(model, memory)
+    beside = partial(
+        score,
+        model,
+        memory,
+        means=means,
+        baselines=compared,
+        tta=tta,
+        projections=kept,
+        others=list(members.values()),
+        device=device,
+    )
+    chosen = None
+    if validation is not None and len(validation):
+        with progress_bar(quiet, "validation") as show:
+            chosen = beside(validation, progress=show)
+    with progress_bar(quiet, subset.value) as show:
+        scores = beside(test, with_f_score=f_score, pix3d_truth=truth, progress=show)
+    told: dict[str, Any] = {"subset": subset.value, "step": state.step, "known": guard, "tta": tta}
+    if members:
+        told["with"] = guards
+    if truth is not None:
+        told["photos"] = "with their background" if background else "masked"
+    summary = {**told, **summarise(scores, chosen)}
+    if picture is not None:
+        save_png(picture, comparison(model, memory, test, rows, list(members.values())))
+    if as_json:
+        print_json(summary)
+        return
+    for table in evaluation_tables(summary):
+        print_table(table)
+    if "pix3d" in summary:
+        print_table(pix3d_table(summary))
+    if picture is not None:
+        typer.echo(f"picture: {printable(picture)}")
+
+
+def _members(model: "Mem3D", runs: list[Path], which: Which, device: str) -> "dict[str, Member]":
+    """The other networks by their folders."""
+    from mem3d.memory.projection_cache import projections_of
+    from mem3d.network.checkpoint import load
+    from mem3d.network.predict import Member, check_alike
+
+    members = {}
+    for run in runs:
+        found, memory, _ = load(run, which.value, device)
+        members[str(run)] = Member(found, memory, projections_of(found, memory))
+        try:
+            check_alike(model, [members[str(run)]])
+        except ValueError as error:
+            raise ValueError(f"--with {run}: {error}") from error
+    return members
+
+
+def _as_pix3d(
+    test: "Shapes", background: bool
+) -> tuple["Shapes", "Callable[[int], NDArray[np.bool_]] | None"]:
+    """The models, and for Pix3D the grids that its own protocol compares with."""
+    from mem3d.data.dataset import Selection
+    from mem3d.data.readers.pix3d import Pix3D
+
+    chosen: Sequence[int] = range(len(test))
+    whole = test
+    while isinstance(whole, Selection):  # of a selection, where several runs leave models out
+        chosen, whole = [whole.positions[i] for i in chosen], whole.data
+    if not isinstance(whole, Pix3D):
+        return test, None
+    return Selection(whole.unmasked() if background else whole, chosen), lambda i: whole.pooled(
+        chosen[i]
+    )
+
+
+def _references(
+    run: Path, root: Path, split: Path | None, quiet: bool, *, own: bool
+) -> tuple["Shapes | None", "Shapes | None"]:
+    """Training and validation models; None where the run's own data are wanted and are gone."""
+    from mem3d.runs.folder import run_data
+
+    if split is not None or not own:
+        learnt, validation = (open_data(root, name, split, quiet, 1) for name in ("train", "val"))
+        return learnt, validation
+    try:
+        root, split = run_data(run)
+        learnt, validation = (open_data(root, name, split, quiet, 1) for name in ("train", "val"))
+    except ValueError as error:
+        typer.echo(f"no category means, no best threshold: {error}", err=True)
+        return None, None
+    return learnt, validation

@@ -1,0 +1,67 @@
+"""mem3d-cli publish."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mem3d_cli.app import printable
+from mem3d_cli.mem3d.memorize import whole
+from mem3d_cli.options import AsJson, Checkpoint, Quiet, RunFolder, Which, print_json
+
+
+def publish(
+    run: RunFolder,
+    folder: Annotated[Path, typer.Argument(help="To make; nothing may be there yet.")],
+    repo: Annotated[
+        str | None,
+        typer.Option(help="Also send it to this repository of the Hugging Face Hub: owner/name."),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="If the repository is new: not to be seen by all.")
+    ] = False,
+    which: Checkpoint = Which.best,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make one folder of plain files from a run: weights, memory, settings, a model card.
+
+    mem3d.load(FOLDER) and "mem3d-cli reconstruct FOLDER" open it. Nothing leaves this machine
+    without --repo. The memory holds the training shapes themselves: mind their licence.
+
+    Library: mem3d.inference.pretrained.publish, mem3d.inference.pretrained.upload.
+
+    Example: mem3d-cli publish runs/first published
+    """
+    from mem3d.inference import pretrained
+    from memstore.files import check_free
+
+    check_free(folder)
+    if repo is not None:
+        pretrained.check_repo(repo)  # before the work
+    with whole(folder):
+        pretrained.publish(run, folder, which.value)
+    address = None if repo is None else _sent(folder, repo, private)
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    if not quiet:
+        told = "the memory holds training shapes and their names; mind their licence"
+        typer.echo(f"{printable(folder)}: {told}", err=True)
+    if as_json:
+        print_json({"path": str(folder), "files": sizes, "address": address})
+        return
+    for name, size in sizes.items():
+        typer.echo(f"{printable(folder / name)}  {size:,} bytes")
+    if address is not None:
+        typer.echo(f"sent: {printable(address)}")
+
+
+def _sent(folder: Path, repo: str, private: bool) -> str:
+    """Address of what was sent; an error says that the folder is there, and how to go on."""
+    from mem3d.inference import pretrained
+
+    try:
+        return pretrained.upload(folder, repo, private=private)
+    except ValueError as error:
+        again = shlex.join(["hf", "upload", repo, str(folder), *["--private"] * private])
+        raise ValueError(f"{error}; {folder} is complete, to send it: {again}") from error

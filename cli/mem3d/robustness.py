@@ -1,0 +1,169 @@
+"""mem3d-cli robustness."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mem3d_cli.app import printable
+from mem3d_cli.options import (
+    AsJson,
+    Checkpoint,
+    Device,
+    Known,
+    KnownModels,
+    Quiet,
+    Subset,
+    Threads,
+    Which,
+    data_of,
+    guarded,
+    learnt_by,
+    open_backgrounds,
+    open_data,
+    print_json,
+    print_table,
+    progress_bar,
+    set_threads,
+    usual,
+)
+from mem3d_cli.tables import robustness_tables
+
+if TYPE_CHECKING:
+    from mem3d.data.dataset import Shapes
+    from mem3d.evaluation.robustness import Curve, Pictures
+
+Labelled = dict[str, list[Path]]  # label -> its runs
+
+
+def robustness(  # long: half of it are the options
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders of runs, or LABEL=RUN,RUN,...: runs that differ in their seed, averaged."
+        ),
+    ],
+    data: Annotated[Path | None, typer.Option(help="Default: the data of the first run.")] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
+    ] = None,
+    subset: Annotated[
+        Subset, typer.Option("--subset", "--part", help="train, val or test.")
+    ] = Subset.test,
+    known: KnownModels = None,
+    shares: Annotated[
+        str, typer.Option(help="Shares of the object's pixels to hide, ascending.")
+    ] = "0,0.1,0.2,0.3,0.4,0.5,0.6",
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Folder of photos: also before pieces of them.")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="<str>", help="Of each run in turn; default: the folder's name."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of occluders and pieces of photos.", min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("robustness"),
+    which: Checkpoint = Which.best,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure IoU against the share of the object that is hidden; several runs in one picture.
+
+    Writes curves.png and robustness.json. All runs are shown the same pictures. Library:
+    mem3d.evaluation.robustness.
+
+    Example: mem3d-cli robustness runs/first lstm=runs/a,runs/b --backgrounds photos --out curves
+    """
+    from mem3d.evaluation.robustness import PLAIN, draw, hiding, pictures, report
+    from memstore.files import write_atomic
+
+    set_threads(threads)
+    wanted, named = _shares(shares), _labelled(runs, label or [])
+    folders = [run for group in named.values() for run in group]
+    root, listed = data_of(folders[0], data)
+    photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
+    test = open_data(root, subset.value, split or listed, quiet, views=1)
+    test, guards = _unknown(test, folders, which, known or usual(subset))
+    shown = pictures(test, wanted, photos, seed)
+    reached = hiding(test, shown[PLAIN], wanted)
+    curves = _curves(named, shown, which, device, quiet)
+    out.mkdir(parents=True, exist_ok=True)
+    draw(curves, wanted, out / "curves.png")
+    told: dict[str, Any] = {"subset": subset.value, "seed": seed, "known": guards}
+    found = {**told, **report(test, reached, curves)}
+    write_atomic(out / "robustness.json", json.dumps(found, indent=2).encode())
+    if as_json:
+        print_json(found)
+        return
+    for table in robustness_tables(found):
+        print_table(table)
+    typer.echo(f"{printable(out / 'curves.png')}  {printable(out / 'robustness.json')}")
+
+
+def _unknown(
+    test: "Shapes", folders: list[Path], which: Which, known: Known
+) -> tuple["Shapes", dict[str, Any]]:
+    """The models that none of the runs knows, to show them all, and what each knew of the set."""
+    from mem3d.data.dataset import Selection
+    from mem3d.network.checkpoint import check_run, read_state
+    from memstore import Memory
+
+    guards, unknown = {}, {test.source(i) for i in range(len(test))}
+    for run in folders:
+        check_run(run)
+        state = read_state(run / f"{which.value}.safetensors")
+        with Memory.open(run / "memory", mode="r", at=state.snapshot) as memory:
+            left, guards[str(run)] = guarded(memory, test, learnt_by(run), known)
+        unknown &= {left.source(i) for i in range(len(left))}
+    if not unknown:
+        raise ValueError(f"{test.root}: got no model that is known to none of the runs, want some")
+    return Selection(test, [i for i in range(len(test)) if test.source(i) in unknown]), guards
+
+
+def _curves(
+    named: Labelled, shown: "Pictures", which: Which, device: str, quiet: bool
+) -> "list[Curve]":
+    """What each run makes of the pictures; one network at a time is in RAM."""
+    from mem3d.evaluation.robustness import as_curves, measure
+    from mem3d.network.checkpoint import load
+
+    curves = []
+    for name, group in named.items():
+        found = []
+        for run in group:
+            model, memory, _ = load(run, which.value, device)
+            with memory, progress_bar(quiet, printable(run.name)) as show:
+                found.append(measure(model, memory, shown, device=device, progress=show))
+        curves += as_curves(name, found)
+    return curves
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"shares: got {text!r}, want numbers such as 0,0.3,0.6") from None
+
+
+def _labelled(runs: list[str], labels: list[str]) -> Labelled:
+    """Each label's runs, in the order given."""
+    if labels and len(labels) != len(runs):
+        raise ValueError(f"label: got {len(labels)}, want one per run ({len(runs)})")
+    named: Labelled = {}
+    for number, text in enumerate(runs):
+        name, equals, several = text.partition("=")
+        if not equals or Path(text).exists():
+            name, several = Path(text).resolve().name, text
+        name = labels[number] if labels else name
+        if name in named:
+            raise ValueError(
+                f"label: got {name!r} twice, want one each: LABEL=RUN, or --label for every run"
+            )
+        folders = [text] if several == text else [part for part in several.split(",") if part]
+        if not folders:
+            raise ValueError(f"runs: got {text!r}, want LABEL=RUN,RUN,...")
+        named[name] = [Path(folder) for folder in folders]
+    return named

@@ -1,0 +1,237 @@
+"""mem3d-cli study."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mem3d_cli.app import counted, printable
+from mem3d_cli.options import (
+    AsJson,
+    Device,
+    Quiet,
+    Threads,
+    before,
+    chosen_preset,
+    open_backgrounds,
+    open_data,
+    open_learning,
+    print_json,
+    print_table,
+    progress_bar,
+    resumable,
+    set_threads,
+    warn_of_random_stem,
+    warn_of_short_floats,
+)
+
+if TYPE_CHECKING:
+    from mem3d.data.dataset import Shapes
+    from mem3d.study.study import Part, Study, Unseen
+
+
+class Kept(StrEnum):
+    """What stays of a finished run."""
+
+    none = "none"
+    best = "best"
+    all = "all"
+
+
+def study(  # long: half of it are the options
+    out: Annotated[Path, typer.Argument(help="Folder of the study; the same one resumes it.")],
+    data: Annotated[Path, typer.Option(help="Folder, pack or index.")],
+    split: Annotated[
+        Path | None, typer.Option(help="Split file; default: DATA/split.json.")
+    ] = None,
+    extra: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="<path>", help="More to learn from, see train; may be repeated."),
+    ] = None,
+    stem: Annotated[
+        str, typer.Option(help="ResNet-50 weights: imagenet, none, or a safetensors file.")
+    ] = "none",
+    preset: Annotated[
+        str, typer.Option(help="What is changed: small, best, paper, demo or tiny.")
+    ] = "small",
+    epochs: Annotated[int | None, typer.Option(help="Default: the preset's.", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="<name=value>", help="A setting of all runs, see train."),
+    ] = None,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Folder of photos to lay training pictures over.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each variant.", min=1)] = 3,
+    seeds_from: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
+    only: Annotated[
+        str | None, typer.Option(help="These variants, with commas between; default: all.")
+    ] = None,
+    hide: Annotated[
+        str, typer.Option(help="Shares of each object to hide in scoring; 0 is always scored.")
+    ] = "0,0.4",
+    test: Annotated[
+        bool, typer.Option("--test", help="Score the test models too; they choose nothing.")
+    ] = False,
+    unseen: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data set that no run learns from: score its test models before and after its "
+            "training models are memorised."
+        ),
+    ] = None,
+    unseen_split: Annotated[
+        Path | None, typer.Option(help="Split file; default: UNSEEN/split.json.")
+    ] = None,
+    views: Annotated[
+        int,
+        typer.Option(help="Pictures of each model to score; the field looks at one.", min=1),
+    ] = 1,
+    blend: Annotated[
+        bool,
+        typer.Option("--blend", help="Blend each run's answers as validation says, see blend."),
+    ] = False,
+    keep: Annotated[
+        Kept, typer.Option(help="Of a finished run: its best checkpoint and memory, all, or none.")
+    ] = Kept.best,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs; do none.")] = False,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train one network many times, each with one thing changed, and compare.
+
+    Writes table.md, table.json and plot.png; interrupted, it goes on with the same command. Look at
+    --dry-run first. Library: mem3d.study.study.
+
+    Example: mem3d-cli study studies/first --data shapes --stem resnet50.safetensors --epochs 30
+    """
+    from mem3d.network.checkpoint import check_device
+    from mem3d.study.report import write_table
+    from mem3d.study.scoring import BLEND_VIEWS
+    from mem3d.study.study import Study, parts
+    from mem3d.study.worker import work
+    from mem3d.system import keep_freed_memory
+    from mem3d_cli.tables import study_table
+
+    set_threads(threads)
+    check_device(device)  # before the data are read
+    keep_freed_memory()
+    names, shares = _names(only), _shares(hide)
+    is_random = stem == "none"
+    wishes = {"epochs": epochs, "batch": batch}
+    chosen = chosen_preset(preset, is_random, wishes, change or [])
+    with resumable(out):
+        photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
+        chosen = before(chosen, photos)
+        learning = open_learning(data, extra or [], split, quiet)
+        if not quiet:
+            warn_of_random_stem(preset, is_random)
+            warn_of_short_floats(chosen, device)
+        shown = max(views, BLEND_VIEWS) if blend else views
+        found = Study(
+            folder=out,
+            base=chosen,
+            learning=learning,
+            validation=open_data(data, "val", split, quiet, shown),
+            test=_test(data, split, learning, quiet, views) if test else None,
+            shares=shares,
+            stem=stem,
+            device=device,
+            keep=keep.value,
+            backgrounds=photos,
+            unseen=_unseen(unseen, unseen_split, learning, quiet, views),
+            blend=blend,
+            views=views,
+        )
+        todo = parts(found, names, range(seeds_from, seeds_from + seeds))
+        if dry_run:
+            _print_plan(found, todo, names, as_json)
+            return
+        with progress_bar(quiet, "runs") as show:
+            passed_over = work(
+                found,
+                todo,
+                on_step=lambda done, note: show(done, len(todo), note),
+                on_result=lambda: write_table(found, names=names),
+            )
+        table = write_table(found, passed_over, names)
+    for name, why in passed_over.items():
+        typer.echo(f"{name}: passed over: {printable(why)}", err=True)
+    if as_json:
+        print_json(table)
+        return
+    for subset in table["samples"]:
+        print_table(study_table(table, subset))
+    typer.echo(f"{printable(out)}: table.md, table.json, plot.png")
+
+
+def _names(only: str | None) -> tuple[str, ...]:
+    from mem3d.study.variants import WHAT, check_names
+
+    if only is None:
+        return tuple(WHAT)
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    check_names(names)
+    return names
+
+
+def _shares(hide: str) -> tuple[float, ...]:
+    """Shares as numbers, 0 among them, ascending."""
+    try:
+        return tuple(sorted({0.0, *(float(share) for share in hide.split(",") if share.strip())}))
+    except ValueError as error:
+        raise ValueError(f"hide: got {hide!r}, want numbers, as 0,0.4") from error
+
+
+def _test(data: Path, split: Path | None, learning: "Shapes", quiet: bool, views: int) -> "Shapes":
+    """The test models that are not learnt from under any name."""
+    from mem3d.evaluation.leakage import unlearnt
+
+    whole = open_data(data, "test", split, quiet, views)
+    test = unlearnt(whole, learning)
+    if left_out := len(whole) - len(test):
+        told = f"{left_out} of {counted(len(whole), 'test model')}, as they are learnt from"
+        typer.echo(f"left out: {told}", err=True)
+    return test
+
+
+def _unseen(
+    root: Path | None, split: Path | None, learning: "Shapes", quiet: bool, views: int
+) -> "Unseen | None":
+    """What is memorised, and the test models that are neither among it nor learnt from."""
+    from mem3d.data.dataset import Joined
+    from mem3d.study.study import MEMORISED_VIEWS, Unseen
+
+    if root is None:
+        if split is not None:
+            raise ValueError("--unseen-split: got it without --unseen, want it only with that")
+        return None
+    new = open_data(root, "train", split, quiet, views=MEMORISED_VIEWS)
+    test = _test(root, split, Joined([learning, new]), quiet, views)
+    return Unseen(to_memorise=new, to_score=test)
+
+
+def _print_plan(study: "Study", todo: "list[Part]", names: tuple[str, ...], as_json: bool) -> None:
+    """How far each run is, and which variants need none of their own."""
+    from mem3d.study.study import standing
+    from mem3d.study.variants import twins
+
+    stands = {one.name: standing(study, one) for one in todo}
+    same = {
+        name: first
+        for name, first in twins(study.base, len(study.learning)).items()
+        if name in names and name != first
+    }
+    if as_json:
+        print_json({"runs": stands, "same_as": same})
+        return
+    width = max(map(len, stands), default=0)
+    for name, stand in stands.items():
+        typer.echo(f"{name:<{width}}  {stand}")
+    for name, first in same.items():
+        typer.echo(f"{name} is {first} in this preset: not run again")
+    typer.echo(f"{sum(s == 'done' for s in stands.values())} of {len(stands)} runs done")

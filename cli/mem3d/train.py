@@ -1,0 +1,224 @@
+"""mem3d-cli train."""
+
+import io
+import json
+import os
+from contextlib import nullcontext, redirect_stderr
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mem3d_cli.app import printable
+from mem3d_cli.options import (
+    AsJson,
+    Device,
+    Quiet,
+    RunFolder,
+    Threads,
+    before,
+    chosen_preset,
+    open_backgrounds,
+    open_data,
+    open_learning,
+    progress_bar,
+    resumable,
+    set_threads,
+    warn_of_random_stem,
+    warn_of_short_floats,
+)
+from mem3d_cli.progress import Epochs
+from mem3d_cli.tables import training_summary
+
+if TYPE_CHECKING:
+    from mem3d.network.config import Preset
+
+
+class Precision(StrEnum):
+    """Of the forward pass."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class RateSchedule(StrEnum):
+    """Of the learning rate."""
+
+    halve = "halve"
+    cosine = "cosine"
+
+
+def train(  # long: half of it are the options
+    run: RunFolder,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder, pack or index; default: procedural shapes, made in RUN/data."),
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Split file; default: DATA/split.json.")
+    ] = None,
+    extra: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="<path>",
+            help="More to learn from: its training list, or all of a folder without a split; may "
+            "be repeated. Validation and test stay DATA's.",
+        ),
+    ] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="small: about an hour of a CPU core with 4,000 shapes; best: wider, what is "
+            "recalled is stretched and weighed, minutes on a GPU with 12,000; paper: full size, "
+            "a GPU; demo: minutes; tiny: to try the commands."
+        ),
+    ] = "small",
+    stem: Annotated[
+        str, typer.Option(help="ResNet-50 weights: imagenet, none, or a safetensors file.")
+    ] = "none",
+    weights: Annotated[
+        Path | None, typer.Option(help="Begin with the best weights of this other run.")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Default: the preset's; small's 24 suit 4,000 models, 400 want 200.", min=1
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Pictures in a step; default: the preset's.", min=2)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of Adam; default: the preset's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Folder of photos to lay half of the views over.")
+    ] = None,
+    occluders: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest share of the object to hide in some views; default: the preset's.",
+            min=0,
+            max=0.95,
+        ),
+    ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="bfloat16: faster, on a GPU or a CPU that has it; else float32 it is."),
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Batches that make one optimiser step.", min=1)
+    ] = None,
+    schedule: Annotated[
+        RateSchedule | None, typer.Option(help="Of the learning rate; default: the preset's.")
+    ] = None,
+    warmup: Annotated[
+        int | None, typer.Option(help="Optimiser steps over which the rate grows.", min=0)
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="End after so many validations without a better IoU; 0: never.", min=0),
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="<name=value>",
+            help="Any setting of the preset: --set model.shape_encoder=mean; repeatable.",
+        ),
+    ] = None,
+    keep_maps: Annotated[
+        bool, typer.Option("--keep-maps", help="Keep a frozen stem's maps in RUN, to resume fast.")
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write RUN/tensorboard; wants that package.")
+    ] = False,
+    device: Device = "cpu",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network and its memory; a run that was interrupted goes on where it was.
+
+    RUN is a new or empty folder, or one to go on with; one with other files is refused. Weights,
+    memory, settings, log and curves go there. Without --data it makes its own shapes first. Several
+    processes: torchrun --no-python --nproc-per-node 2 mem3d-cli train ... Library: mem3d.train.
+
+    Example: mem3d-cli train runs/first --data shapes --stem resnet50.safetensors
+    """
+    from mem3d.network.checkpoint import check_device
+    from mem3d.system import keep_freed_memory
+    from mem3d.training.distributed import joined
+    from mem3d.training.state import check_folder
+    from mem3d.training.trainer import STOPPED
+    from mem3d.training.trainer import train as train_network
+
+    if data is not None and run.resolve() == data.resolve():
+        raise ValueError(f"{run}: got the data's own folder, want a new one for the run")
+    check_folder(run)  # before shapes are made in it; each process, as none has begun to write
+    set_threads(threads)
+    keep_freed_memory()
+    is_random = stem == "none" and weights is None
+    wishes = {
+        **{"seed": seed, "epochs": epochs, "batch": batch, "learning_rate": learning_rate},
+        **{"precision": precision and precision.value, "accumulate": accumulate},
+        **{"schedule": schedule and schedule.value, "warmup": warmup, "patience": patience},
+    }
+    chosen = chosen_preset(preset, is_random, wishes, change or [])
+    with resumable(run), joined(device) as (replicas, own_device):
+        check_device(own_device)  # before the data are read
+        quiet = quiet or not replicas.is_first
+        with nullcontext() if replicas.is_first else redirect_stderr(io.StringIO()):
+            photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
+            chosen = _hiding(before(chosen, photos), occluders)
+            if data is None and replicas.is_first:
+                _procedural(run / "data", seed, quiet)
+            replicas.wait()
+            root = run / "data" if data is None else data
+            learning = open_learning(root, extra or [], split, quiet)
+            validation = open_data(root, "val", split, quiet, views=1)
+        if not quiet:
+            warn_of_random_stem(preset, is_random)
+            warn_of_short_floats(chosen, own_device)
+        told = Epochs(chosen.train.epochs)
+        with progress_bar(quiet, "training") as show:
+            row = train_network(
+                learning,
+                validation if len(validation) else None,
+                run,
+                chosen,
+                stem=stem,
+                weights=weights,
+                device=own_device,
+                backgrounds=photos,
+                replicas=replicas,
+                keep_maps=keep_maps,
+                tensorboard=tensorboard,
+                on_prepare=lambda done, total: show(done, total, "pictures through the stem"),
+                on_pose=lambda done, total: show(done, total, "steps on cameras and extents"),
+                on_step=lambda done, total, row: show(done, total, told.note(done, total, row)),
+                on_epoch=told.add,
+            )
+    if replicas.is_first:
+        if STOPPED in row and not as_json:
+            typer.echo(f"{printable(run)}: ended early: {row[STOPPED]}")
+        typer.echo(json.dumps(row) if as_json else training_summary(run, row))
+
+
+def _hiding(preset: "Preset", occluders: float | None) -> "Preset":
+    """With another largest share to hide, if one is wanted."""
+    if occluders is None:
+        return preset
+    augmentation = replace(preset.train.augmentation, hides=occluders)
+    return replace(preset, train=replace(preset.train, augmentation=augmentation))
+
+
+def _procedural(folder: Path, seed: int, quiet: bool) -> None:
+    """Make the default data set, or find it made."""
+    from mem3d.data.procedural.writer import synthesise
+
+    with progress_bar(quiet, "shapes") as show:
+        synthesise(folder, seed=seed, processes=os.cpu_count() or 1, progress=show)

@@ -1,0 +1,45 @@
+"""The `memstore` command: look at memories, keep them, move them in and out."""
+
+import io
+import sys
+from typing import Annotated
+
+import typer
+
+from mem3d_cli.app import Command, Commands, add_command, in_words, version_option
+from mem3d_cli.memstore import inspect, maintain, transfer
+from memstore import MemstoreError
+
+app = typer.Typer(name="memstore", cls=Commands, no_args_is_help=True)
+command: Command
+for command in (inspect.inspect, inspect.query, inspect.diff):
+    add_command(app, command, panel="Look")
+for command in (
+    *(maintain.history, maintain.tag, maintain.verify),
+    *(maintain.expire, maintain.copy),
+):
+    add_command(app, command, panel="Keep")
+add_command(app, transfer.export, panel="Move")
+add_command(app, transfer.import_, "import", panel="Move")
+
+
+@app.callback()
+def memstore(
+    version: Annotated[bool, version_option("memstore")] = False,
+) -> None:
+    """A memory of voxel grids, looked up by cosine similarity.
+
+    Begin with: memstore inspect FOLDER. A run of mem3d-cli has its memory in RUN/memory.
+    """
+
+
+def main() -> None:
+    """Console entry point: an error is one line on stderr and exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # its encoding may lack a character
+    try:
+        app()
+    except (MemstoreError, OSError, MemoryError, ValueError, ArithmeticError) as error:
+        typer.echo(f"memstore: {in_words(error)}", err=True)
+        raise SystemExit(1) from error

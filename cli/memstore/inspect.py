@@ -1,0 +1,169 @@
+"""`memstore inspect`, `query` and `diff`: what is in a memory."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mem3d_cli.app import printable
+from mem3d_cli.options import AsJson, Quiet, png, print_json, progress_bar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from memstore import Memory
+
+
+def memory_folder(path: Path) -> Path:
+    """The path, unless it is a run's, which has its memory within."""
+    if (path / "run.json").is_file() and (path / "memory").is_dir():
+        raise ValueError(f"{path}: got the folder of a run, want its memory: {path / 'memory'}")
+    return path
+
+
+MemoryFolder = Annotated[Path, typer.Argument(help="Folder of a memory.", callback=memory_folder)]
+At = Annotated[str | None, typer.Option(help="Snapshot id or tag; by default the last commit.")]
+Picture = Annotated[Path | None, typer.Option(help="PNG to draw, made or replaced.", callback=png)]
+
+
+def inspect(
+    path: MemoryFolder,
+    at: At = None,
+    picture: Picture = None,
+    count: Annotated[int, typer.Option(help="Shapes in the picture.", min=1)] = 48,
+    duplicates: Annotated[
+        bool, typer.Option(help="Also look for slots whose values are alike.")
+    ] = True,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how full a memory is, how old and how often read its slots are, and what it costs.
+
+    Library: Memory.stats, memstore.near_duplicates, memstore.contact_sheet.
+
+    Example: memstore inspect runs/chairs/memory --picture shapes.png
+    """
+    from memstore import Memory, contact_sheet, near_duplicates
+    from memstore.voxels.contact_sheet import save_png
+
+    with Memory.open(path, at=at) as memory:
+        facts: dict[str, Any] = asdict(memory.stats())
+        if duplicates:
+            with progress_bar(quiet, "comparing values") as show:
+                facts["duplicates"] = asdict(near_duplicates(memory, progress=show))
+        if picture:
+            save_png(picture, contact_sheet(memory, count=count))
+    if as_json:
+        print_json(facts)
+        return
+    from mem3d_cli.tables import print_stats
+
+    print_stats(path, facts)
+    if picture:
+        typer.echo(f"picture: {printable(picture)}")
+
+
+def query(
+    path: MemoryFolder,
+    features: Annotated[
+        Path | None, typer.Option(help=".npy file of features, (C,) or (n, C).")
+    ] = None,
+    slot: Annotated[
+        list[int] | None,
+        typer.Option(metavar="<int>", help="Look up with a slot's own key; may be repeated."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Neighbours per query.", min=1)] = 8,
+    at: At = None,
+    picture: Picture = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the slots whose keys are nearest to features, or to a slot's key.
+
+    Library: Memory.search, memstore.neighbour_sheet.
+
+    Example: memstore query runs/chairs/memory --slot 17 --picture near.png
+    """
+    from memstore import Memory, neighbour_sheet, read_features
+    from memstore.voxels.contact_sheet import save_png
+
+    if (features is None) == (not slot):
+        raise typer.BadParameter("want --features FILE or --slot N, one of them")
+    with Memory.open(path, at=at) as memory:
+        k = min(k, max(1, len(memory)))
+        queries = memory.keys(slot or []) if features is None else read_features(features)
+        found = _neighbours(memory, queries, k)
+        if picture:
+            save_png(picture, neighbour_sheet(memory, queries, k))
+    if as_json:
+        print_json({"queries": found})
+        return
+    from mem3d_cli.tables import print_neighbours
+
+    print_neighbours(found)
+    if picture:
+        typer.echo(f"picture: {printable(picture)}")
+
+
+def diff(
+    path: MemoryFolder,
+    before: Annotated[
+        str, typer.Argument(help="Snapshot id or tag, else another memory's folder.")
+    ],
+    after: Annotated[
+        str | None, typer.Argument(help="The same; by default the last commit.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed between two snapshots of a memory, or between two memories.
+
+    Library: memstore.diff.
+
+    Example: memstore diff runs/chairs/memory best-so-far
+    """
+    from memstore import diff as compare
+
+    with _snapshot(path, before) as old, _snapshot(path, after) as new:
+        found = asdict(compare(old, new))
+    if as_json:
+        print_json(found)
+        return
+    from mem3d_cli.tables import slots_in_words
+
+    for name, slots in found.items():
+        counted = slots if isinstance(slots, int) else len(slots)
+        typer.echo(f"{name:<10}{counted:>8,}  {'' if counted is slots else slots_in_words(slots)}")
+
+
+def _snapshot(path: Path, named: str | None) -> "Memory":
+    """The memory at a snapshot or tag; what is none, or has a separator, may name a folder."""
+    from memstore import Memory, SnapshotError
+
+    if named is None or not Path(named).is_dir():
+        return Memory.open(path, at=named)
+    if Path(named).name != named:
+        return Memory.open(named)
+    try:
+        return Memory.open(path, at=named)
+    except SnapshotError:
+        return Memory.open(named)
+
+
+def _neighbours(memory: "Memory", queries: "NDArray[np.floating]", k: int) -> list[dict[str, Any]]:
+    """Per query its hits, with what is known of each slot."""
+    hits = memory.search(queries, k)
+    slots = memory.slots.tolist()
+    known = dict(
+        zip(slots, zip(memory.sources, memory.ages, memory.reads, strict=True), strict=True)
+    )
+    rows = []
+    for number, (found, cosines) in enumerate(zip(hits.slots, hits.cosines, strict=True)):
+        neighbours = []
+        for slot, cosine in zip(found.tolist(), cosines.tolist(), strict=True):
+            if slot >= 0:
+                source, age, reads = known[slot]
+                facts = {"source": source, "age": int(age), "reads": int(reads)}
+                neighbours.append({"slot": slot, "cosine": cosine, **facts})
+        rows.append({"query": number, "neighbours": neighbours})
+    return rows

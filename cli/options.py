@@ -1,0 +1,343 @@
+"""What the commands of both programs share: options, progress, notices."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mem3d_cli.app import counted, printable
+from mem3d_cli.progress import progress_bar as progress_bar  # for the commands too
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mem3d.data.dataset import Shapes
+    from mem3d.data.images.backgrounds import Backgrounds
+    from mem3d.network.config import Preset
+    from mem3d.runs.folder import Learnt
+    from memstore import Memory
+
+
+class Which(StrEnum):
+    """The best epoch on validation, or the last."""
+
+    best = "best"
+    last = "last"
+
+
+class Subset(StrEnum):
+    """Lists of a split file."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+def placed(path: Path | None) -> Path | None:
+    """The path, unless its folder is missing: to be told before the work, not after it."""
+    if path is not None and not path.parent.is_dir():
+        raise ValueError(f"{path}: cannot be written: there is no folder {path.parent}")
+    return path
+
+
+def check_distinct(run: Path, others: list[Path]) -> None:
+    """Raise ValueError where a run is to answer twice."""
+    seen: set[Path] = set()
+    for one in (run, *others):
+        if one.resolve() in seen:
+            raise ValueError(f"--with: got {one} twice, want each run once")
+        seen.add(one.resolve())
+
+
+def png(path: Path | None) -> Path | None:
+    """The path, unless its ending promises another kind of picture, or its folder is missing."""
+    if path is not None and path.suffix.lower() not in ("", ".png"):
+        raise typer.BadParameter(f"got {printable(path)}, want a name that ends in .png")
+    return placed(path)
+
+
+DataFolder = Annotated[Path, typer.Argument(help="The data set.")]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
+Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
+SheetOut = Annotated[Path, typer.Option(help="PNG to write.", callback=png)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Others = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--with",
+        metavar="<path>",
+        help="Another run that answers too, from its own memory; the mean of logits counts. May "
+        "be given several times; each takes as long as alone. Those that take other pictures get "
+        "the first's, scaled: let the one with the largest be RUN.",
+    ),
+]
+VariantsOfPhoto = Annotated[
+    int,
+    typer.Option(
+        "--tta",
+        "--variants-of-photo",
+        min=0,
+        help="Average over so many variants of each photo besides: its mirror image first, then "
+        "small moves. Each takes as long as the photo.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads to compute with; default: all.", min=1)
+]
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Ctrl-C within is one line on stderr and exit status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        told = f"{printable(folder)}: interrupted; the same command goes on from there"
+        typer.echo(told, err=True)
+        raise typer.Exit(130) from None
+
+
+def print_table(table: "Table") -> None:
+    """Print a table, as wide as the terminal; into a file or pipe, as wide as it is."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 1000
+    console.print(table)
+
+
+def print_json(found: Any) -> None:
+    """Print one JSON object."""
+    typer.echo(json.dumps(found))
+
+
+def print_made(path: Path, slots: int, as_json: bool) -> None:
+    """Tell what was made, and of how many slots."""
+    if as_json:
+        print_json({"path": str(path), "slots": slots})
+    else:
+        typer.echo(f"{printable(path)}: {counted(slots, 'slot')}")
+
+
+def print_picture(path: Path, models: int, as_json: bool) -> None:
+    """Tell which picture was drawn, and of how many models."""
+    if as_json:
+        print_json({"path": str(path), "models": models})
+    else:
+        typer.echo(printable(path))
+
+
+def set_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def open_data(
+    root: Path,
+    subset: "Literal['train', 'val', 'test'] | None",
+    split: Path | None,
+    quiet: bool,
+    views: int | None = None,
+) -> "Shapes":
+    """Open a data set, read it once, and name on stderr what is missing or broken."""
+    from mem3d.data.open import open_shapes
+
+    with progress_bar(quiet, f"checking {subset or root}") as show:
+        data = open_shapes(root, subset, split).check(views, show)
+    if data.skipped:
+        typer.echo(f"{printable(root)}: missing or broken: {len(data.skipped)}", err=True)
+        print_skipped((skip.source, skip.reason) for skip in data.skipped)
+    return data
+
+
+def open_learning(root: Path, extra: list[Path], split: Path | None, quiet: bool) -> "Shapes":
+    """The training models of a data set, and of others besides."""
+    from mem3d.data.dataset import Joined
+    from mem3d.data.open import learning_subset
+
+    learning = open_data(root, "train", split, quiet)
+    if not extra:
+        return learning
+    others = [open_data(path, learning_subset(path), None, quiet) for path in extra]
+    return Joined([learning, *others])
+
+
+def print_skipped(skipped: Iterable[tuple[str, str]]) -> None:
+    """Name on stderr what was left out, and why: the first ten, and how many more."""
+    listed = list(skipped)
+    for name, reason in listed[:10]:
+        typer.echo(f"  skipped {printable(name)}: {printable(reason)}", err=True)
+    if len(listed) > 10:
+        typer.echo(f"  ... and {len(listed) - 10:,} more", err=True)
+
+
+def open_backgrounds(folder: Path, quiet: bool) -> "Backgrounds":
+    """Open a folder of photos, and name on stderr those that cannot be read."""
+    from mem3d.data.images.backgrounds import Backgrounds
+
+    with progress_bar(quiet, "background photos") as show:
+        found = Backgrounds.open(folder, show)
+    print_skipped(found.skipped)
+    return found
+
+
+def data_of(run: Path, data: Path | None) -> tuple[Path, Path | None]:
+    """The data named, or those that the run was trained on, and their split file.
+
+    Args:
+        run: folder.
+        data: of --data.
+
+    Raises:
+        ValueError: no run's folder, or its data are not where they were.
+    """
+    from mem3d.runs.folder import run_data
+
+    if data is not None:
+        return data, None
+    root, split = run_data(run)
+    if not root.exists():
+        raise ValueError(
+            f"{root}: got nothing there, where the run's data were; name them (--data)"
+        )
+    return root, split
+
+
+def check_out(out: Path | None, dry_run: bool) -> None:
+    """Raise an error unless there is either a free place for a new run, or none is wanted."""
+    from memstore.files import check_free
+
+    if (out is not None) == dry_run:
+        got = "both" if dry_run else "neither"
+        raise ValueError(f"--out, --dry-run: got {got}, want one of them")
+    if out is not None:
+        check_free(out)
+
+
+def chosen_preset(
+    name: str, is_random: bool, wishes: dict[str, Any], settings: Iterable[str]
+) -> "Preset":
+    """The preset of that name, with the wishes for its training that are not None, and settings.
+
+    Args:
+        name: of a preset.
+        is_random: whether the stem begins with random weights, which have to learn.
+        wishes: fields of `TrainConfig`.
+        settings: of --set, see `mem3d.network.config.changed`.
+    """
+    from mem3d.data.readers.r2n2 import RESOLUTION
+    from mem3d.network.config import changed
+    from mem3d.network.presets import PRESETS
+
+    if name not in PRESETS:
+        raise ValueError(f"preset: got {name!r}, want one of {', '.join(PRESETS)}")
+    preset = PRESETS[name]
+    given = {field: value for field, value in wishes.items() if value is not None}
+    train = replace(preset.train, **given)
+    if is_random:
+        train = replace(train, freeze_stem=False, variants=0, pose_epochs=0)
+    preset = changed(replace(preset, train=train), settings)
+    if (side := preset.model.resolution) != RESOLUTION:
+        layers = len(preset.model.decoder)
+        raise ValueError(
+            f"model.decoder: got {layers} layers, which make grids of {side}^3 voxels, want "
+            f"{layers + RESOLUTION.bit_length() - side.bit_length()}: data are {RESOLUTION}^3"
+        )
+    return preset
+
+
+def warn_of_random_stem(preset: str, is_random: bool) -> None:
+    """Say on stderr that a stem learns that the preset would keep as it was loaded."""
+    from mem3d.network.presets import PRESETS
+
+    if is_random and PRESETS[preset].train.freeze_stem:
+        typer.echo(
+            "stem: random weights, so it is trained too: slower and worse (--stem)", err=True
+        )
+
+
+def warn_of_short_floats(preset: "Preset", device: str) -> None:
+    """Say on stderr that a run that asks for bfloat16 computes in float32 here."""
+    from mem3d.system import computes_bfloat16
+
+    if preset.train.precision == "bfloat16" and not computes_bfloat16(device):
+        typer.echo("precision: this CPU has no bfloat16, so float32 is computed instead", err=True)
+
+
+def before(preset: "Preset", photos: "Backgrounds | None") -> "Preset":
+    """A preset whose training pictures lie before photos; None: on plain ground."""
+    named = "" if photos is None else photos.fingerprint
+    augmentation = replace(preset.train.augmentation, backgrounds=named)
+    return replace(preset, train=replace(preset.train, augmentation=augmentation))
+
+
+class Known(StrEnum):
+    """What to do with models whose shapes the memory or the training knows."""
+
+    refuse = "refuse"
+    drop = "drop"
+    keep = "keep"
+
+
+KnownModels = Annotated[
+    Known | None,
+    typer.Option(
+        help="Models whose shapes are in the memory or were trained on: refuse to go on, drop "
+        "them, or keep them and say so. Default: refuse for test, keep for train and val."
+    ),
+]
+
+
+def usual(subset: Subset) -> Known:
+    """A memory is there to know its training shapes; only of a test must they be no part."""
+    return Known.refuse if subset is Subset.test else Known.keep
+
+
+def learnt_by(run: Path) -> "Learnt":
+    """What a run knows; a warning where its data are gone."""
+    from mem3d.runs import folder
+
+    learnt = folder.learnt_by(run)
+    if learnt.unlisted is not None:
+        root, reason = learnt.unlisted
+        typer.echo(
+            f"the run's data are not at {printable(root)} ({printable(reason)}): shapes that it "
+            "learnt from and that its memory has forgotten cannot be told",
+            err=True,
+        )
+    return learnt
+
+
+def guarded(
+    memory: "Memory", test: "Shapes", learnt: "Learnt", known: Known, purpose: str = "test on"
+) -> tuple["Shapes", dict[str, Any]]:
+    """The models to test on, or for another purpose, and how many of them were known."""
+    from mem3d.data.dataset import Selection
+    from mem3d.evaluation.leakage import known_shapes, told
+
+    found = known_shapes(memory, test, learnt.names)
+    if found and known is Known.refuse:
+        raise ValueError(
+            f"{test.root}: {told(found, len(test))}; this would be no test. Data sets do repeat "
+            "shapes across their own splits: --known drop leaves these models out, --known keep "
+            "tests on them and says so"
+        )
+    counts = {by: sum(one.by == by for one in found) for by in ("name", "grid", "training")}
+    guard = {"models": known.value, **counts, "learnt_known": learnt.unlisted is None}
+    if not found or known is Known.keep:
+        return test, guard
+    if len(found) == len(test):
+        raise ValueError(f"{test.root}: {told(found, len(test))}; none is left to {purpose}")
+    left_out = {one.model for one in found}
+    return Selection(test, [i for i in range(len(test)) if i not in left_out]), guard

@@ -1,0 +1,16 @@
+from .data.readers.r2n2 import R2N2 as R2N2
+from .inference.reconstruct import Reconstruction as Reconstruction
+from .inference.reconstruct import reconstruct as reconstruct
+from .inference.reconstructor import Reconstructor as Reconstructor
+from .inference.reconstructor import load as load
+from .network.config import ModelConfig as ModelConfig
+from .network.config import Preset as Preset
+from .network.config import TrainConfig as TrainConfig
+from .network.model import Mem3D as Mem3D
+from .network.model import Output as Output
+from .network.presets import BEST as BEST
+from .network.presets import DEMO as DEMO
+from .network.presets import PAPER as PAPER
+from .network.presets import SMALL as SMALL
+from .network.presets import TINY as TINY
+from .training.trainer import train as train

@@ -1,0 +1,115 @@
+"""The list of models that a pack and an index carry, and choosing from it."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from mem3d.data.dataset import Shapes, Skipped
+from mem3d.data.splits import Entry, Subset, keep_categories, read_json, read_split
+
+
+class Listed(NamedTuple):
+    """What is known of one model without looking at its files."""
+
+    source: str
+    category: str
+    subset: Subset | None
+
+
+def subsets(data: Shapes) -> dict[str, Subset]:
+    """Subset of each model by source; empty where there is no split.
+
+    Data from a pack or an index bring their own, others a split file.
+    """
+    known: dict[str, Subset] | None = getattr(data, "subset_of", None)
+    if known is not None:
+        return known
+    if data.split is None:
+        return {}
+    return {
+        f"{entry.synset}/{entry.model}": subset
+        for subset in get_args(Subset)
+        for entry in read_split(data.split, subset)
+    }
+
+
+def subset_of(listed: Sequence[Listed]) -> dict[str, Subset]:
+    """Subset of each model by source, of those that have one."""
+    return {model.source: model.subset for model in listed if model.subset is not None}
+
+
+def choose(
+    listed: Sequence[Listed],
+    root: Path,
+    subset: Subset | None,
+    split: str | Path | None,
+    categories: Collection[str] | None,
+) -> tuple[list[int], list[Skipped]]:
+    """Choose models as `open_shapes` is asked to.
+
+    Args:
+        listed: all models.
+        root: what an error is to name.
+        subset: which list to take; None takes all.
+        split: a split file that counts instead of the subsets in `listed`.
+        categories: names or synsets to keep; None keeps all.
+
+    Returns:
+        positions in `listed`, in the order of the split file if there is one, and what it names
+        that is not listed.
+
+    Raises:
+        ValueError: an unknown subset or category, no subset is known, or a damaged split file.
+    """
+    if subset is not None and subset not in get_args(Subset):
+        raise ValueError(f"subset: got {subset!r}, want one of {get_args(Subset)}")
+    entries = [_entry(model) for model in listed]
+    if split is None:
+        if subset is not None and all(model.subset is None for model in listed):
+            raise ValueError(f"{root}: got no split in it, want one to choose subset {subset!r}")
+        kept = set(keep_categories(entries, categories))
+        chosen = [i for i, model in enumerate(listed) if subset in (None, model.subset)]
+        return [i for i in chosen if entries[i] in kept], []
+    place = {(entry.synset, entry.model): i for i, entry in enumerate(entries)}
+    wanted = keep_categories(read_split(split, subset), categories)
+    found = [(entry, place.get((entry.synset, entry.model))) for entry in wanted]
+    return (
+        [i for _, i in found if i is not None],
+        [
+            Skipped(f"{entry.synset}/{entry.model}", f"not in {root}")
+            for entry, i in found
+            if i is None
+        ],
+    )
+
+
+def check_listed(rows: Any, name: str) -> list[Listed]:
+    """Models from (source, category, subset) rows of a file.
+
+    Raises:
+        ValueError: a row is not two texts and a subset or None, or a source comes twice.
+    """
+    listed = []
+    for row in rows:
+        source, category, subset = row
+        if not (isinstance(source, str) and isinstance(category, str) and source):
+            raise ValueError(f"{name}: got {str(row)[:80]} for a model, want its source, category")
+        if subset is not None and subset not in get_args(Subset):
+            raise ValueError(f"{name}: got subset {str(subset)[:40]!r}, want {get_args(Subset)}")
+        listed.append(Listed(source, category, subset))
+    if len({model.source for model in listed}) != len(listed):
+        raise ValueError(f"{name}: got a model twice, want each once")
+    return listed
+
+
+def read_object(path: Path, most: int) -> dict[str, Any]:
+    """A JSON object of at most `most` bytes; ValueError if it is missing or no such thing."""
+    found = read_json(path, most)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: got {type(found).__name__}, want a JSON object")
+    return found
+
+
+def _entry(model: Listed) -> Entry:
+    synset, _, name = model.source.partition("/")
+    return Entry(synset, model.category, name)

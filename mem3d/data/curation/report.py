@@ -1,0 +1,194 @@
+"""What is in a data set, and what is wrong with it.
+
+Every question is asked through the protocol `Shapes`, so any kind of data can be checked.
+"""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mem3d.data.curation.frame_test import FRAMES, AxisTest, frame_ious, judge
+from mem3d.data.dataset import Shapes, Skipped
+from mem3d.data.open import open_shapes
+from mem3d.data.splits import Subset, spread
+
+WHOLE = "all"  # the one subset of a set without a split
+SAMPLE = 32  # shapes of the axis test: about half a second each
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeFacts:
+    """One model, once its files were read."""
+
+    source: str
+    category: str
+    subset: str
+    views: int
+    occupancy: float  # share of full voxels
+    enclosed: float  # empty voxels that the shape encloses, over those and the full ones
+    spans: bool  # its longest side reaches from the first voxel to the last
+    grid: str  # hash; equal for equal grids
+    sizes: Mapping[tuple[int, int], int]  # how many of the pictures read have a width and height
+    opaque: int  # pictures whose alpha is 255 everywhere
+    blank: int  # pictures whose alpha marks nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataReport:
+    """What `examine` found.
+
+    Attributes:
+        root: the data.
+        shapes: the models that can be used.
+        skipped: those that cannot, with reasons.
+        sampled: models drawn for the axis test.
+        axes: axis test of the whole set.
+        categories: axis test of each category.
+        copies: models of different subsets with equal grids, in groups.
+    """
+
+    root: Path
+    shapes: tuple[ShapeFacts, ...]
+    skipped: tuple[Skipped, ...]
+    sampled: int
+    axes: AxisTest
+    categories: Mapping[str, AxisTest]
+    copies: tuple[tuple[ShapeFacts, ...], ...]
+
+
+def open_subsets(root: str | Path, split: str | Path | None = None) -> dict[str, Shapes]:
+    """The subsets of a data set, or, if it has no split, all of it as one."""
+    whole = open_shapes(root, None, split)
+    try:
+        found = {name: open_shapes(root, name, split) for name in get_args(Subset)}
+    except ValueError:
+        if split is not None:
+            raise
+        return {WHOLE: whole}
+    return {name: data for name, data in found.items() if len(data) or data.skipped} or {
+        WHOLE: whole
+    }
+
+
+def examine(
+    sets: Mapping[str, Shapes],
+    *,
+    views: int | None = None,
+    sample: int = SAMPLE,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> DataReport:
+    """Read a data set and look for what usually goes wrong.
+
+    Args:
+        sets: its subsets, as from `open_subsets`; at least one.
+        views: look at only so many views of each model.
+        sample: shapes of the axis test, spread over the categories; 0 leaves it out.
+        seed: chooses the views of the axis test.
+        progress: called with (done, total, what is being done).
+    """
+    show = progress or (lambda done, total, note: None)
+    shapes: list[ShapeFacts] = []
+    usable: list[tuple[Shapes, int]] = []
+    skipped: dict[str, Skipped] = {}
+    for subset, asked in sets.items():
+        data = asked.check(views, partial(_note, show, f"{subset}: reading"))
+        skipped |= {skip.source: skip for skip in data.skipped}
+        for i, found in enumerate(_all_facts(data, subset, views)):
+            if isinstance(found, Skipped):
+                skipped[found.source] = found
+            else:
+                shapes.append(found)
+                usable.append((data, i))
+            show(i + 1, len(data), f"{subset}: looking")
+    names = [facts.category for facts in shapes]
+    chosen = spread(names, sample)
+    ious = np.empty((len(chosen), len(FRAMES)))
+    for row, place in enumerate(chosen):
+        data, i = usable[place]
+        ious[row] = frame_ious(data, i, seed + row)
+        show(row + 1, len(chosen), "axes")
+    rows_of = {name: [names[place] == name for place in chosen] for name in sorted(set(names))}
+    return DataReport(
+        root=next(iter(sets.values())).root,
+        shapes=tuple(shapes),
+        skipped=tuple(skipped.values()),
+        sampled=len(chosen),
+        axes=judge(ious),
+        categories={name: judge(ious[rows]) for name, rows in rows_of.items()},
+        copies=_copies(shapes),
+    )
+
+
+def _all_facts(data: Shapes, subset: str, views: int | None) -> Iterator[ShapeFacts | Skipped]:
+    """Look at every model, in several threads: most of the time goes into decoding pictures."""
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        yield from pool.map(lambda i: _facts(data, i, subset, views), range(len(data)))
+
+
+def _facts(data: Shapes, i: int, subset: str, views: int | None) -> ShapeFacts | Skipped:
+    """Look at one model."""
+    count = data.views(i) if views is None else min(views, data.views(i))
+    try:
+        grid = data.grid(i)
+        pictures = [_picture(data.image(i, view)) for view in range(count)]
+    except ValueError as error:  # a file that broke since `check`
+        return Skipped(data.source(i), str(error))
+    longest = max((np.ptp(where) + 1 for where in np.nonzero(grid) if len(where)), default=0)
+    return ShapeFacts(
+        source=data.source(i),
+        category=data.category(i),
+        subset=subset,
+        views=data.views(i),
+        occupancy=float(grid.mean()),
+        enclosed=enclosed_share(grid),
+        spans=int(longest) == len(grid),
+        grid=hashlib.blake2b(np.packbits(grid).tobytes(), digest_size=16).hexdigest(),
+        sizes=Counter(size for size, _, _ in pictures),
+        opaque=sum(opaque for _, opaque, _ in pictures),
+        blank=sum(blank for _, _, blank in pictures),
+    )
+
+
+def _picture(image: NDArray[np.uint8]) -> tuple[tuple[int, int], bool, bool]:
+    """Width and height, whether alpha is 255 everywhere, whether it marks nothing."""
+    mask = image[:, :, 3] > 127
+    return (image.shape[1], image.shape[0]), bool((image[:, :, 3] == 255).all()), not mask.any()
+
+
+def enclosed_share(grid: NDArray[np.bool_]) -> float:
+    """Empty voxels that cannot be reached from outside, over those and the full ones.
+
+    A closed shell that was not filled gives about a half; a solid shape gives 0, or little.
+    """
+    from scipy import ndimage  # imported late: it is slow
+
+    labels, _ = ndimage.label(~np.pad(grid, 1))
+    inside = int((labels > 1).sum())  # the padding, which is outside, is met first: label 1
+    return inside / max(inside + int(grid.sum()), 1)
+
+
+def _copies(shapes: Sequence[ShapeFacts]) -> tuple[tuple[ShapeFacts, ...], ...]:
+    """Groups of models with equal grids that lie in more than one subset."""
+    same: dict[str, list[ShapeFacts]] = defaultdict(list)
+    for facts in shapes:
+        if facts.occupancy:
+            same[facts.grid].append(facts)
+    return tuple(
+        tuple(group) for group in same.values() if len({facts.subset for facts in group}) > 1
+    )
+
+
+def _note(show: Progress, note: str, done: int, total: int) -> None:
+    show(done, total, note)

@@ -1,0 +1,161 @@
+"""Finding the object in a photo without a mask.
+
+What lies at the photo's border, or outside a box around the object, is background; its colours and
+those of the rest are two mixtures of Gaussians, and a pixel goes to the one that explains it and
+its neighbours better. Good on plain grounds, a guess on others: docs/photos.md has the numbers.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mem3d.data.images.preprocess import Box
+
+Mask = NDArray[np.bool_]
+Mixture = list[tuple[float, NDArray[np.float64], NDArray[np.float64]]]  # share, mean, covariance
+
+SIDE = 192  # pixels of the longer side, as the object is looked for
+BORDER = 0.04  # of each side, taken for background
+COLORS = 5  # Gaussians per mixture
+SAMPLES = 4000  # pixels that a mixture is fitted to, at least, where there are so many
+ROUNDS = 4  # of fitting both mixtures and sorting the pixels
+NOISE = 4.0  # variance that every colour has at least, in CIELAB units
+MOST_SURE = 8.0  # largest log ratio that a pixel's colour counts for
+PULL, EDGE = 4.0, 8.0  # of neighbours on a pixel; colour difference at which it ceases
+LEAST, MOST = 0.005, 0.95  # share of the picture that a found object takes
+
+
+def object_mask(rgb: NDArray[np.uint8], box: Box | None = None) -> Mask | None:
+    """Guess which pixels show the object.
+
+    Args:
+        rgb: (H, W, 3).
+        box: left, top, right, bottom of the object, inside the picture; what lies outside is
+            background.
+
+    Returns:
+        (H, W), one connected piece without holes; None if nothing stands out.
+
+    Source: the mixtures are those of GrabCut (Rother et al. 2004); ours smooths by diffusion along
+    colour edges where GrabCut cuts a graph.
+    """
+    height, width = rgb.shape[:2]
+    scale = min(1.0, SIDE / max(height, width))
+    shape = max(1, round(height * scale)), max(1, round(width * scale))
+    if min(shape) < 8:
+        return None
+    small = Image.fromarray(rgb).resize((shape[1], shape[0]), Image.Resampling.BOX)
+    ground = _known_ground(shape, box, (shape[1] / width, shape[0] / height))
+    found = _segment(np.asarray(small), ground)
+    if not LEAST <= found.mean() <= MOST:
+        return None
+    large = Image.fromarray(found.astype(np.uint8) * 255)
+    return np.asarray(large.resize((width, height), Image.Resampling.BILINEAR)) > 127
+
+
+def _known_ground(shape: tuple[int, int], box: Box | None, scale: tuple[float, float]) -> Mask:
+    """(H, W): the border, or what lies outside the box where that is more than nothing."""
+    ground = np.ones(shape, bool)
+    rim = [max(1, round(BORDER * side)) for side in shape]
+    if box is None:
+        ground[rim[0] : -rim[0], rim[1] : -rim[1]] = False
+        return ground
+    left, top = int(box[0] * scale[0]), int(box[1] * scale[1])
+    right, bottom = np.ceil(box[2] * scale[0]), np.ceil(box[3] * scale[1])
+    ground[top : int(bottom), left : int(right)] = False
+    return ground if ground.any() else _known_ground(shape, None, scale)
+
+
+def _segment(rgb: NDArray[np.uint8], ground: Mask) -> Mask:
+    """Start from what looks unlike the known ground, then fit and sort in turns."""
+    from scipy import ndimage
+    from skimage.color import rgb2lab
+    from skimage.filters import threshold_otsu
+
+    lab = rgb2lab(rgb)
+    unlike = _cost(lab, _mixture(lab[ground]), nearest_only=True)
+    unlike = ndimage.gaussian_filter(np.log1p(unlike - unlike.min()), 1)
+    level = threshold_otsu(unlike[~ground])  # type: ignore[no-untyped-call]
+    found: Mask = (unlike > level) & ~ground
+    pull = _pull(lab)
+    for _ in range(ROUNDS):
+        if np.count_nonzero(found) < 8 * COLORS:
+            break
+        surplus = _cost(lab, _mixture(lab[~found])) - _cost(lab, _mixture(lab[found]))
+        found = (_diffused(surplus.clip(-MOST_SURE, MOST_SURE), pull) > 0) & ~ground
+        found = ndimage.binary_opening(found)
+    return _one_piece(found)
+
+
+def _mixture(colors: NDArray[np.float64]) -> Mixture:
+    """COLORS Gaussians fitted to colours (n, 3), by k-means from quantiles of lightness."""
+    colors = colors[:: max(1, len(colors) // SAMPLES)]
+    order = np.argsort(colors[:, 0], kind="stable")
+    centers = colors[order[((np.arange(COLORS) + 0.5) / COLORS * len(colors)).astype(int)]]
+    nearest = np.zeros(len(colors), int)
+    for _ in range(10):
+        nearest = ((colors[:, None] - centers) ** 2).sum(2).argmin(1)
+        groups = [colors[nearest == k] for k in range(len(centers))]
+        centers = np.stack([group.mean(0) for group in groups if len(group)])
+    groups = [colors[nearest == k] for k in range(len(centers))]
+    return [
+        (len(group) / len(colors), group.mean(0), np.cov(group.T) + NOISE * np.eye(3))
+        for group in groups
+        if len(group) >= 4
+    ]
+
+
+def _cost(
+    lab: NDArray[np.float64], mixture: Mixture, nearest_only: bool = False
+) -> NDArray[np.float64]:
+    """(H, W): minus the log likelihood of each colour, or its squared distance to a Gaussian."""
+    costs = []
+    for share, mean, covariance in mixture:
+        away = lab - mean
+        distance = np.einsum("...i,ij,...j->...", away, np.linalg.inv(covariance), away)
+        constant = 0.0 if nearest_only else np.linalg.slogdet(covariance)[1] - 2 * np.log(share)
+        costs.append(distance + constant)
+    if nearest_only:
+        return np.asarray(np.min(costs, axis=0))
+    return np.asarray(-np.logaddexp.reduce([-cost / 2 for cost in costs], axis=0))
+
+
+def _pull(lab: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How strongly each pixel pulls at the one below it, and at the one to its right."""
+    down = ((lab[1:] - lab[:-1]) ** 2).sum(2)
+    across = ((lab[:, 1:] - lab[:, :-1]) ** 2).sum(2)
+    return PULL * np.exp(-down / (2 * EDGE**2)), PULL * np.exp(-across / (2 * EDGE**2))
+
+
+def _diffused(
+    values: NDArray[np.float64], pull: tuple[NDArray[np.float64], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Values (H, W) drawn to those of their neighbours, but not across colour edges."""
+    down, across = pull
+    weight = np.ones_like(values)
+    weight[1:] += down
+    weight[:-1] += down
+    weight[:, 1:] += across
+    weight[:, :-1] += across
+    smooth = values
+    for _ in range(30):
+        total = values.copy()
+        total[1:] += down * smooth[:-1]
+        total[:-1] += down * smooth[1:]
+        total[:, 1:] += across * smooth[:, :-1]
+        total[:, :-1] += across * smooth[:, 1:]
+        smooth = total / weight
+    return smooth
+
+
+def _one_piece(found: Mask) -> Mask:
+    """The connected piece with most pixels, those near the middle counting more; holes filled."""
+    from scipy import ndimage
+
+    pieces, count = ndimage.label(found)
+    if not count:
+        return found
+    y, x = (np.linspace(-0.5, 0.5, side) for side in found.shape)
+    central = np.exp(-(y[:, None] ** 2 + x**2) / (2 * 0.3**2))
+    largest = 1 + int(np.argmax(ndimage.sum_labels(central, pieces, range(1, count + 1))))
+    return np.asarray(ndimage.binary_fill_holes(pieces == largest), bool)

@@ -1,0 +1,234 @@
+"""The list of a data folder's models and files as one JSON or Parquet file.
+
+Opening by an index looks at no folder: 43,784 models take about a second (docs/pack.md). Paths are
+relative to the data folder, and that to the index file.
+
+    {"mem3d_index": 1, "root": ".", "models": [{"source": "03001627/abc", "category": "chair",
+      "subset": "train", "rendering": "ShapeNetRendering/.../rendering", "views": 24,
+      "binvox": "...", "cameras": "...", "height": 137, "width": 137, "occupancy": null}],
+      "skipped": [{"source": ..., "reason": ...}]}
+
+A Parquet file has a row per model with the same columns, and `images`, the list of the views'
+paths; root and skipped are in the schema's metadata.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mem3d.data.catalog import check_listed, choose, read_object, subset_of, subsets
+from mem3d.data.dataset import Skipped
+from mem3d.data.readers.r2n2 import R2N2, Model, view_name
+from mem3d.data.splits import Subset
+from memstore.files import open_regular, write_atomic
+
+VERSION = 1
+_KEY = "mem3d_index"
+_MAX_BYTES = 256 << 20  # the whole of R2N2 takes 19 MB as JSON
+_MAX_ROWS = 10_000_000
+_MAX_VIEWS = 100  # two digits name a view
+_SOURCE = re.compile(r"[\w-][\w.-]{0,199}/[\w-][\w.-]{0,199}", re.ASCII)  # it becomes a path
+
+
+class Indexed(R2N2):
+    """R2N2 models as an index lists them; `root` is the index, `split` a file used instead."""
+
+    def __init__(
+        self,
+        root: Path,
+        folder: Path,
+        models: tuple[Model, ...],
+        skipped: tuple[Skipped, ...],
+        split: Path | None,
+        subset_of: dict[str, Subset],
+    ) -> None:
+        """Use `open_index`."""
+        super().__init__(root, models, skipped, split)
+        self.folder = folder
+        self.subset_of = subset_of
+
+    def _with(self, models: tuple[Model, ...], skipped: tuple[Skipped, ...]) -> "Indexed":
+        return Indexed(self.root, self.folder, models, skipped, self.split, self.subset_of)
+
+
+def write_index(
+    data: R2N2,
+    out: str | Path,
+    *,
+    occupancy: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write an index; a model whose first view or grid is broken is left out and named.
+
+    Args:
+        data: what to list.
+        out: file to make or replace, .json or .parquet.
+        occupancy: also read every grid, and note the share of full voxels.
+        progress: called with (models read, models in all).
+
+    Raises:
+        ValueError: another kind of file, or Parquet without pyarrow.
+        memstore.PathError: the disk refuses.
+    """
+    out = Path(out)
+    if out.suffix not in (".json", ".parquet"):
+        raise ValueError(f"{out}: got {out.suffix!r}, want .json or .parquet")
+    subset = subsets(data)
+    rows, skipped = [], list(data.skipped)
+    for i, model in enumerate(data.models):
+        try:
+            rows.append(_row(data, i, subset.get(model.source), occupancy))
+        except ValueError as error:
+            skipped.append(Skipped(model.source, str(error)))
+        if progress is not None:
+            progress(i + 1, len(data))
+    about = {
+        _KEY: VERSION,
+        "root": os.path.relpath(data.folder, out.parent),
+        "skipped": [{"source": skip.source, "reason": skip.reason} for skip in skipped],
+    }
+    if out.suffix == ".json":
+        write_atomic(out, json.dumps({**about, "models": rows}).encode())
+    else:
+        _write_parquet(out, about, rows)
+
+
+def is_index(path: str | Path) -> bool:
+    """Whether a path is a file of a kind that an index can be."""
+    return Path(path).suffix in (".json", ".parquet") and Path(path).is_file()
+
+
+def open_index(
+    path: str | Path,
+    subset: Subset | None = None,
+    split: str | Path | None = None,
+    categories: Collection[str] | None = None,
+) -> Indexed:
+    """Open the data that an index lists, without looking at any of their files.
+
+    Args:
+        path: the index.
+        subset: which list to take; None takes all.
+        split: a split file to use instead of the subsets in the index.
+        categories: names or synsets to keep; None keeps all.
+
+    Raises:
+        ValueError: no index, a damaged one, one whose data folder is not there, or a wish that it
+            cannot meet.
+    """
+    path = Path(path)
+    about = _read_parquet(path) if path.suffix == ".parquet" else read_object(path, _MAX_BYTES)
+    rows, skipped, root = about.get("models"), about.get("skipped"), about.get("root")
+    if about.get(_KEY) != VERSION or not isinstance(root, str) or "\0" in root:
+        raise ValueError(f"{path}: got no {_KEY!r}: {VERSION}, want an index")
+    if not isinstance(rows, list) or not isinstance(skipped, list):
+        raise ValueError(f"{path}: got no lists of models and skipped, want an index")
+    folder = path.parent / root
+    try:
+        fields = [(row["source"], row["category"], row["subset"]) for row in rows]
+        models = [_model(folder, row) for row in rows]
+        skips = [Skipped(str(skip["source"]), str(skip["reason"])) for skip in skipped]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: got a row without {error}, want an index") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    listed = check_listed(fields, str(path))
+    chosen, missing = choose(listed, path, subset, split, categories)
+    if models and not (folder / "ShapeNetRendering").is_dir():  # once, not for each model
+        raise ValueError(
+            f"{path}: got root {root!r}, want the data there, but {folder} holds no "
+            "ShapeNetRendering; put index and data back as they lay, or make the index anew"
+        )
+    return Indexed(
+        path,
+        folder,
+        tuple(models[i] for i in chosen),
+        (*skips, *missing),
+        None if split is None else Path(split),
+        subset_of(listed),
+    )
+
+
+def _row(data: R2N2, i: int, subset: Subset | None, occupancy: bool) -> dict[str, Any]:
+    """What the index says of one model."""
+    model = data.models[i]
+    image = data.image(i, 0)
+    rendering = f"ShapeNetRendering/{model.source}/rendering"
+    return {
+        "source": model.source,
+        "category": model.category,
+        "subset": subset,
+        "rendering": rendering,
+        "views": model.views,
+        "binvox": f"ShapeNetVox32/{model.source}/model.binvox",
+        "cameras": f"{rendering}/rendering_metadata.txt",
+        "height": image.shape[0],
+        "width": image.shape[1],
+        "occupancy": float(np.mean(data.grid(i))) if occupancy else None,
+    }
+
+
+def _model(folder: Path, row: Any) -> Model:
+    """A row as the reader wants it; its paths follow from its source, and so cannot lead away."""
+    source, views = row["source"], row["views"]
+    if not isinstance(source, str) or not _SOURCE.fullmatch(source):
+        raise ValueError(f"got source {str(source)[:80]!r}, want synset/model")
+    if type(views) is not int or not 1 <= views <= _MAX_VIEWS:
+        raise ValueError(f"got {str(views)[:20]} views of {source}, want 1..{_MAX_VIEWS}")
+    rendering, binvox = (
+        f"ShapeNetRendering/{source}/rendering",
+        f"ShapeNetVox32/{source}/model.binvox",
+    )
+    if (row["rendering"], row["binvox"]) != (rendering, binvox):
+        raise ValueError(f"got other paths for {source}, want {rendering}, {binvox}")
+    synset, _, name = source.partition("/")
+    return Model(synset, row["category"], name, folder / rendering, folder / binvox, views)
+
+
+def _write_parquet(out: Path, about: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    pa, parquet = _pyarrow(out)
+    texts = ("source", "category", "subset", "rendering", "binvox", "cameras")
+    columns = {name: pa.array([row[name] for row in rows], pa.string()) for name in texts}
+    for name in ("views", "height", "width"):
+        columns[name] = pa.array([row[name] for row in rows], pa.int32())
+    columns["occupancy"] = pa.array([row["occupancy"] for row in rows], pa.float64())
+    views = [[f"{row['rendering']}/{view_name(v)}" for v in range(row["views"])] for row in rows]
+    columns["images"] = pa.array(views, pa.list_(pa.string()))
+    table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about)})
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd")
+    write_atomic(out, sink.getvalue().to_pybytes())
+
+
+def _read_parquet(path: Path) -> dict[str, Any]:
+    """As the JSON file would be, without the columns that opening does not need."""
+    pa, parquet = _pyarrow(path)
+    try:
+        with open_regular(path) as source, parquet.ParquetFile(source) as file:
+            rows = file.metadata.num_rows
+            about = json.loads((file.schema_arrow.metadata or {}).get(_KEY.encode(), b"null"))
+            if rows > _MAX_ROWS or not isinstance(about, dict):
+                raise ValueError(
+                    f"{path}: got {rows} rows, {_KEY} {str(about)[:40]}, want an index"
+                )
+            models = file.read(["source", "category", "subset", "rendering", "views", "binvox"])
+            return {**about, "models": models.to_pylist()}
+    except (OSError, pa.ArrowException, RecursionError) as error:
+        raise ValueError(f"{path}: got no readable Parquet ({error})") from error
+
+
+def _pyarrow(path: Path) -> tuple[Any, Any]:
+    """The library, imported late: an extra, and slow."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: got a Parquet file without pyarrow, want pip install 'mem3d[parquet]'"
+        ) from error
+    return pyarrow, parquet

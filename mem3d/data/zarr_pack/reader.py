@@ -1,0 +1,269 @@
+"""A pack: a data set in one Zarr store, read at random (written by writer.py).
+
+Over 250 lines: what is believed of a pack is checked beside where it is opened.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from mem3d.data.catalog import choose, read_object, subset_of
+from mem3d.data.dataset import Skipped
+from mem3d.data.rendering.renderer import project
+from mem3d.data.splits import Subset
+from mem3d.data.zarr_pack.schema import (
+    CAMERA,
+    FILL,
+    MAX_JSON,
+    Contents,
+    read_contents,
+    read_items_metadata,
+)
+from mem3d.data.zarr_pack.shards import MAX_ITEM, Bytes, ShardFiles
+
+# What zarr, its stores and its codecs raise on damaged or missing chunks.
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, RuntimeError, MemoryError, OverflowError)
+
+
+class Items(Protocol):
+    """Pictures or grids by number."""
+
+    def read(self, i: int) -> Bytes:
+        """Item i; ValueError if it is missing or damaged."""
+
+
+class ZarrItems:
+    """Items of an array through zarr: any store, any codecs, milliseconds each."""
+
+    def __init__(self, array: "zarr.Array[Any]", name: str):
+        if array.dtype != np.uint8 or array.ndim < 2 or 0 in array.shape:
+            raise ValueError(f"{name}: got {array.dtype} {array.shape}, want uint8 (items, ...)")
+        if np.prod([float(n) for n in array.chunks]) > MAX_ITEM:
+            raise ValueError(f"{name}: got chunks {array.chunks}, want at most {MAX_ITEM} bytes")
+        self._array = array
+        self._name = name
+
+    def read(self, i: int) -> Bytes:
+        """Item i, of the array's shape less the first axis."""
+        try:
+            item = np.ascontiguousarray(self._array[i])
+        except _DAMAGE as error:
+            raise ValueError(
+                f"{self._name}, item {i}: got {error}, want what was packed"
+            ) from error
+        if (item == FILL).all():  # zarr does not tell of chunks that are not there
+            raise ValueError(f"{self._name}: got no item {i} in it, want one")
+        return item
+
+
+class Packed:
+    """Models of a pack, in the order in which they were packed or that of a split file."""
+
+    def __init__(
+        self,
+        root: Path,
+        group: "zarr.Group",
+        contents: Contents,
+        items: tuple[Items, Items],
+        split: Path | None = None,
+    ) -> None:
+        """Use `open`."""
+        self.root = root
+        self.split = split
+        self._group = group
+        self._contents = contents
+        self._images, self._grids = items
+        self._bits: dict[int, Bytes] = {}  # of grids read before: 4 KiB each
+
+    @classmethod
+    def open(
+        cls,
+        root: str | Path | Any,
+        subset: Subset | None = None,
+        split: str | Path | None = None,
+        categories: Collection[str] | None = None,
+        *,
+        fast: bool = True,
+    ) -> "Packed":
+        """Open a pack.
+
+        Args:
+            root: its folder; or a URL or a store that zarr can open.
+            subset: which list to take; None takes all.
+            split: a split file to use instead of the one that was packed.
+            categories: names or synsets to keep; None keeps all.
+            fast: read a folder's files directly where they are as writer.py writes them; else
+                through zarr, which gives the same.
+
+        Raises:
+            ValueError: no pack, a damaged one, or a wish that it cannot meet.
+        """
+        is_folder = isinstance(root, (str, Path)) and not _is_url(root)
+        name, path = str(root), Path(str(root))
+        if is_folder:  # before zarr sees it: sizes are looked at here
+            attributes = read_object(path / "zarr.json", MAX_JSON).get("attributes")
+            layouts = [read_items_metadata(path / n / "zarr.json") for n in ("images", "grids")]
+        try:
+            group = zarr.open_group(root, mode="r")
+            if not is_folder:
+                attributes, layouts = dict(group.attrs), [None, None]
+            arrays = [group[n] for n in ("images", "grids")]
+            if not all(isinstance(array, zarr.Array) for array in arrays):
+                raise ValueError("a group where an array should be")
+            shapes = [array.shape for array in arrays if isinstance(array, zarr.Array)]
+        except _DAMAGE as error:
+            raise ValueError(f"{name}: got {error}, want a pack") from error
+        contents = read_contents(attributes, name)
+        _check_shapes(contents, shapes, name)
+        items: list[Items] = []
+        for part, array, layout in zip(("images", "grids"), arrays, layouts, strict=True):
+            if fast and layout is not None:
+                count, item_shape, per_shard = layout
+                items.append(ShardFiles(path / part, item_shape, count, per_shard))
+            else:
+                assert isinstance(array, zarr.Array)
+                items.append(ZarrItems(array, f"{name}/{part}"))
+        chosen, missing = choose(contents.listed, path, subset, split, categories)
+        contents = _some(contents, chosen, missing, subset if split is None else None)
+        images, grids = items
+        return cls(path, group, contents, (images, grids), None if split is None else Path(split))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a process that is sent this needs; it reads grids itself."""
+        return {**self.__dict__, "_bits": {}}
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What was asked for and is not in the pack, or broken."""
+        return tuple(skip for skip, _ in self._contents.skipped)
+
+    @property
+    def subset_of(self) -> dict[str, Subset]:
+        """Subset of each model by source, as it was packed."""
+        return subset_of(self._contents.listed)
+
+    def __len__(self) -> int:
+        return len(self._contents.listed)
+
+    def source(self, i: int) -> str:
+        """Name of model i, as in the data that were packed."""
+        return self._contents.listed[i].source
+
+    def category(self, i: int) -> str:
+        """Category of model i, by name."""
+        return self._contents.listed[i].category
+
+    def views(self, i: int) -> int:
+        """Number of views of model i, at least 1."""
+        return self._contents.views[i]
+
+    def grid(self, i: int) -> NDArray[np.bool_]:
+        """Voxels of model i, (R, R, R) indexed [x, y, z]; ValueError names a damaged file."""
+        side = self._contents.resolution
+        row = self._contents.rows[i]
+        if row not in self._bits:
+            self._bits[row] = self._grids.read(row)
+        return np.unpackbits(self._bits[row], count=side**3).view(np.bool_).reshape((side,) * 3)
+
+    def image(self, i: int, view: int) -> NDArray[np.uint8]:
+        """View of model i, (H, W, 4) RGBA in [0, 255]; ValueError names a damaged file."""
+        return self._images.read(self._row(i, view))
+
+    def cameras(self, i: int) -> NDArray[np.float64]:
+        """Cameras of model i: (views, 5) as R2N2.cameras, NaN where they are not known."""
+        first = self._contents.first_views[i]
+        try:
+            array = self._group["cameras"]
+            assert isinstance(array, zarr.Array)
+            rows = np.asarray(array[first : first + self.views(i)], np.float64)
+            if rows.shape != (self.views(i), CAMERA):
+                raise ValueError(f"{rows.shape}")
+        except (*_DAMAGE, AssertionError) as error:
+            raise ValueError(f"{self.root}/cameras: got {error}, want (views, 5)") from error
+        return rows
+
+    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
+        """Camera of a view, (5,); None if that is unknown."""
+        row = self.cameras(i)[view]
+        return row if np.isfinite(row).all() else None
+
+    def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Silhouette (H, H) of any grid from the camera of a view; None if that is unknown."""
+        camera = self.camera(i, view)
+        if camera is None:
+            return None
+        return project(grid, camera, len(self.image(i, view)))
+
+    def check(
+        self, views: int | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> "Packed":
+        """Read everything once, which compares all checksums.
+
+        Args:
+            views: read only so many views of each model.
+            progress: called with (models read, models in all).
+
+        Returns:
+            The same data without the models that are damaged; those join `skipped`.
+        """
+        good: list[int] = []
+        broken: list[Skipped] = []
+        for i in range(len(self)):
+            try:
+                self.grid(i)
+                self.cameras(i)
+                for view in range(min(self.views(i), views or self.views(i))):
+                    self.image(i, view)
+                good.append(i)
+            except ValueError as error:
+                broken.append(Skipped(self.source(i), str(error)))
+            if progress is not None:
+                progress(i + 1, len(self))
+        contents = _some(self._contents, good, broken, None)
+        return Packed(self.root, self._group, contents, (self._images, self._grids), self.split)
+
+    def _row(self, i: int, view: int) -> int:
+        if not 0 <= view < self.views(i):
+            raise ValueError(f"view: got {view}, want 0..{self.views(i) - 1} ({self.source(i)})")
+        return self._contents.first_views[i] + view
+
+
+def is_pack(root: str | Path) -> bool:
+    """Whether a path is a folder with Zarr metadata, or a URL, which nothing else can be."""
+    return _is_url(root) or (Path(root) / "zarr.json").is_file()
+
+
+def _is_url(root: str | Path) -> bool:
+    return isinstance(root, str) and "://" in root
+
+
+def _check_shapes(contents: Contents, shapes: list[tuple[int, ...]], name: str) -> None:
+    """ValueError unless every model's grid and views are inside the arrays."""
+    images, grids = shapes
+    want = ceil(contents.resolution**3 / 8)
+    if len(images) != 4 or images[3] != 4 or grids[1:] != (want,):
+        raise ValueError(f"{name}: got images {images}, grids {grids}, want RGBA, {want} bytes")
+    for row, first, views in zip(contents.rows, contents.first_views, contents.views, strict=True):
+        if row >= grids[0] or views < 1 or first + views > images[0]:
+            raise ValueError(f"{name}: got a model outside the arrays, want row, views inside")
+
+
+def _some(
+    contents: Contents, chosen: list[int], broken: list[Skipped], subset: str | None
+) -> Contents:
+    """Some of the models; `broken` ones and, of those skipped before, the subset's are named."""
+    skipped = [(skip, part) for skip, part in contents.skipped if subset in (None, part)]
+    return replace(
+        contents,
+        listed=tuple(contents.listed[i] for i in chosen),
+        rows=tuple(contents.rows[i] for i in chosen),
+        first_views=tuple(contents.first_views[i] for i in chosen),
+        views=tuple(contents.views[i] for i in chosen),
+        skipped=(*skipped, *((skip, None) for skip in broken)),
+    )

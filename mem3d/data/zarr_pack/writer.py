@@ -1,0 +1,288 @@
+"""Writing a data set as one Zarr store: few large files, not one per view (read by reader.py).
+
+Over 250 lines: a job, its shards and how it is taken up again are read together.
+"""
+
+import hashlib
+import json
+import shutil
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mem3d.data.catalog import Listed, read_object, subsets
+from mem3d.data.dataset import Shapes, Skipped
+from mem3d.data.parallel import leave_ctrl_c
+from mem3d.data.splits import Subset
+from mem3d.data.zarr_pack.reader import Packed
+from mem3d.data.zarr_pack.schema import (
+    CAMERA,
+    LEVEL,
+    MAX_JSON,
+    MAX_RESOLUTION,
+    VERSION,
+    Contents,
+    cameras_metadata,
+    group_metadata,
+    items_metadata,
+)
+from mem3d.data.zarr_pack.shards import MAX_ITEM, MAX_PER_SHARD, pack_item, pack_shard
+from memstore.files import check_free, write_atomic
+
+_SETTINGS, _DONE = "settings.json", "done"  # inside a pack that is being made
+
+
+class _Task(NamedTuple):
+    """One shard to write."""
+
+    part: Literal["images", "grids"]
+    number: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every process knows."""
+
+    data: Shapes
+    folder: Path  # the pack that is being made
+    first_views: tuple[int, ...]  # (models + 1,); views of broken models leave holes
+    image_shape: tuple[int, ...]
+    resolution: int
+    per_shard: int
+
+    @property
+    def tasks(self) -> list[_Task]:
+        """All shards, in a fixed order."""
+        counts: dict[Literal["images", "grids"], int]
+        counts = {"images": self.first_views[-1], "grids": len(self.data)}
+        return [
+            _Task(part, number)
+            for part, count in counts.items()
+            for number in range(-(-count // self.per_shard))
+        ]
+
+
+def pack(
+    data: Shapes,
+    out: str | Path,
+    *,
+    per_shard: int = 2048,
+    processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Packed:
+    """Write a pack; an interrupted run is taken up where it stopped.
+
+    Pictures and grids come out bit for bit. A model with a broken file, or with a view of another
+    size than the first model's, is left out and named in the pack's `skipped`. The pack does not
+    depend on `processes`.
+
+    Args:
+        data: what to pack, with the subsets of its split file.
+        out: folder to make; until it is whole it stands beside, as ".<name>.partial".
+        per_shard: views (and grids) per file, 1..65536; each process holds so many in RAM, packed.
+        processes: more than 1 starts others (by "spawn": guard a script's main part).
+        progress: called with (files finished, files in all).
+
+    Raises:
+        ValueError: a setting is out of range, no model can be read, two have one name, or the
+            unfinished pack beside is of other data.
+        memstore.PathError: there is something at `out`, or the disk refuses.
+    """
+    out = Path(out)
+    check_free(out)
+    if not 1 <= per_shard <= MAX_PER_SHARD:
+        raise ValueError(f"per_shard: got {per_shard}, want 1..{MAX_PER_SHARD}")
+    if not 1 <= processes <= 256:
+        raise ValueError(f"processes: got {processes}, want 1..256")
+    if len({data.source(i) for i in range(len(data))}) < len(data):
+        raise ValueError(f"{data.root}: got a model's name twice (as in Pix3D), want each once")
+    image_shape, resolution = _sizes(data)
+    views = [data.views(i) for i in range(len(data))]
+    first_views = tuple(accumulate(views, initial=0))
+    beside = out.with_name(f".{out.name}.partial")
+    job = _Job(data, beside, first_views, image_shape, resolution, per_shard)
+    subset = subsets(data)
+    _claim(job)
+    tasks = job.tasks
+    waiting = [task for task in tasks if not _done(beside, task).exists()]
+    done = len(tasks) - len(waiting)
+    with _results(job, waiting, processes) as results:
+        for _ in results:
+            done += 1
+            if progress is not None:
+                progress(done, len(tasks))
+    _finish(job, subset)
+    beside.rename(out)
+    return Packed.open(out)
+
+
+def _sizes(data: Shapes) -> tuple[tuple[int, ...], int]:
+    """Shape of a view and voxels per side, of the first model that can be read."""
+    reason = "no model"
+    for i in range(len(data)):
+        try:
+            image, side = data.image(i, 0), len(data.grid(i))
+        except ValueError as error:
+            reason = str(error)
+            continue
+        if image.nbytes > MAX_ITEM or side > MAX_RESOLUTION:
+            raise ValueError(
+                f"{data.source(i)}: got a view {image.shape}, {side} voxels, want less"
+            )
+        return image.shape, side
+    raise ValueError(f"{data.root}: got no model that can be read, want one ({reason})")
+
+
+def _claim(job: _Job) -> None:
+    """Write the settings into a new folder, or compare them with those of one begun before."""
+    models = "\n".join(
+        f"{job.data.source(i)} {job.data.category(i)} {job.data.views(i)}"
+        for i in range(len(job.data))
+    )
+    settings = {
+        "version": VERSION, "level": LEVEL, "per_shard": job.per_shard,
+        "image": list(job.image_shape), "resolution": job.resolution,
+        "models": hashlib.sha256(models.encode()).hexdigest(),
+    }  # fmt: skip
+    path = job.folder / _SETTINGS
+    if path.exists():
+        if read_object(path, MAX_JSON) != settings:
+            raise ValueError(f"{job.folder}: got an unfinished pack of other data; remove it")
+        return
+    (job.folder / _DONE).mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(settings).encode())
+
+
+@contextmanager
+def _results(job: _Job, tasks: list[_Task], processes: int) -> Iterator[Iterator[None]]:
+    """One item for each finished task, in any order."""
+    if processes == 1 or len(tasks) < 2:
+        yield map(partial(_write, job), tasks)
+        return
+    # Not "fork": a forked child hangs if the parent has used OpenMP threads.
+    workers = min(processes, len(tasks))
+    with get_context("spawn").Pool(workers, _start_worker, (job,)) as pool:
+        yield pool.imap_unordered(_write_here, tasks)
+
+
+_worker_job: list[_Job] = []  # set once per worker: sent with each task, it would cost more
+
+
+def _start_worker(job: _Job) -> None:
+    leave_ctrl_c()
+    _worker_job[:] = [job]
+
+
+def _write_here(task: _Task) -> None:
+    _write(_worker_job[0], task)
+
+
+def _write(job: _Job, task: _Task) -> None:
+    """Write one shard, then a note that it is there and which models are broken."""
+    write = _write_images if task.part == "images" else _write_grids
+    broken = write(job, task.number)
+    write_atomic(_done(job.folder, task), json.dumps({"broken": broken}).encode())
+
+
+def _write_images(job: _Job, number: int) -> dict[int, str]:
+    """A shard of views, and the chunk of their cameras."""
+    first = number * job.per_shard
+    last = min(first + job.per_shard, job.first_views[-1])
+    items: list[bytes | None] = [None] * job.per_shard
+    cameras = np.full((job.per_shard, CAMERA), np.nan, "<f8")
+    broken: dict[int, str] = {}
+    model = bisect_right(job.first_views, first) - 1
+    while job.first_views[model] < last:
+        start = max(first, job.first_views[model])
+        rows = range(start, min(last, job.first_views[model + 1]))
+        try:
+            known = _cameras(job.data, model)
+            for row in rows:
+                view = row - job.first_views[model]
+                image = job.data.image(model, view)
+                if image.shape != job.image_shape:
+                    raise ValueError(f"view {view}: got {image.shape}, want {job.image_shape}")
+                items[row - first] = pack_item(image, LEVEL)
+                if known is not None:
+                    cameras[row - first] = known[view]
+        except ValueError as error:
+            broken[model] = str(error)
+        model += 1
+    _save(job.folder / "images" / "c" / f"{number}/0/0/0", pack_shard(items, job.per_shard))
+    chunk = pack_item(cameras.view(np.uint8).ravel(), LEVEL)
+    _save(job.folder / "cameras" / "c" / f"{number}/0", chunk)
+    return broken
+
+
+def _write_grids(job: _Job, number: int) -> dict[int, str]:
+    """A shard of grids."""
+    first = number * job.per_shard
+    items: list[bytes | None] = []
+    broken: dict[int, str] = {}
+    for model in range(first, min(first + job.per_shard, len(job.data))):
+        try:
+            grid = job.data.grid(model)
+            if grid.shape != (job.resolution,) * 3:
+                raise ValueError(f"grid: got {grid.shape}, want {job.resolution} voxels a side")
+            items.append(pack_item(np.packbits(grid), LEVEL))
+        except ValueError as error:
+            broken[model] = str(error)
+            items.append(None)
+    _save(job.folder / "grids" / "c" / f"{number}/0", pack_shard(items, job.per_shard))
+    return broken
+
+
+def _cameras(data: Shapes, model: int) -> NDArray[np.float64] | None:
+    """(views, 5), or None for data without such a list."""
+    cameras: Callable[[int], NDArray[np.float64]] | None = getattr(data, "cameras", None)
+    return None if cameras is None else cameras(model)
+
+
+def _finish(job: _Job, subset: Mapping[str, Subset]) -> None:
+    """Write the metadata, and remove what only the making needed."""
+    broken: dict[int, str] = {}
+    for task in job.tasks:
+        found: Any = read_object(_done(job.folder, task), MAX_JSON)["broken"]
+        broken |= {int(model): str(reason) for model, reason in found.items()}
+    data = job.data
+    kept = [i for i in range(len(data)) if i not in broken]
+    skipped = [*data.skipped, *(Skipped(data.source(i), broken[i]) for i in sorted(broken))]
+    contents = Contents(
+        resolution=job.resolution,
+        listed=tuple(
+            Listed(data.source(i), data.category(i), subset.get(data.source(i))) for i in kept
+        ),
+        rows=tuple(kept),
+        first_views=tuple(job.first_views[i] for i in kept),
+        views=tuple(job.first_views[i + 1] - job.first_views[i] for i in kept),
+        skipped=tuple((skip, subset.get(skip.source)) for skip in skipped),
+    )
+    views, grid_bytes = job.first_views[-1], -(-(job.resolution**3) // 8)
+    metadata = {
+        "images": items_metadata(views, job.image_shape, job.per_shard),
+        "grids": items_metadata(len(data), (grid_bytes,), job.per_shard),
+        "cameras": cameras_metadata(views, job.per_shard),
+        ".": group_metadata(contents),
+    }
+    for part, fields in metadata.items():
+        _save(job.folder / part / "zarr.json", json.dumps(fields).encode())
+    (job.folder / _SETTINGS).unlink()
+    shutil.rmtree(job.folder / _DONE)
+
+
+def _save(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content)
+
+
+def _done(folder: Path, task: _Task) -> Path:
+    return folder / _DONE / f"{task.part}-{task.number}.json"

@@ -1,0 +1,214 @@
+"""The demo page: what is where, and which control calls what."""
+
+from typing import Any
+
+import gradio as gr
+
+from mem3d.demo.handlers import FILES, VIEW, WELCOME, DemoPage, Visit
+from mem3d.demo.memory_view import ORDERS
+from mem3d.demo.reconstruct_view import HIGHEST, LOWEST, MAX_BYTES
+
+IDLE = 3600  # seconds until what was kept for a silent visitor is dropped
+VISITORS = 64  # whose state is kept at once
+START = 0.3  # of the threshold, as in the results
+CSS = """
+.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
+#head h1 { margin-bottom: 0; }
+#examples .gallery { gap: 6px; }
+#examples .gallery-item .container { width: 64px; height: 64px; }
+#recalled, #stored { height: auto !important; }
+#recalled > :not(.wrap), #stored > :not(.wrap) {
+  position: static !important; height: auto !important;
+}
+#recalled .grid-wrap, #stored .grid-wrap { min-height: 0; max-height: none; padding-top: 6px; }
+#recalled .grid-container, #stored .grid-container { padding-top: 0; }
+#recalled .grid-container { grid-template-columns: repeat(8, minmax(0, 1fr)) !important; }
+#recalled .thumbnail-item, #stored .thumbnail-item {
+  display: block; height: auto; aspect-ratio: auto; background: white;
+}
+#recalled .caption-label, #stored .caption-label {
+  position: static; max-width: 100%; border: none; padding: 2px 4px 6px; text-align: center;
+  white-space: pre-line; opacity: 1; overflow-wrap: anywhere; font-size: 11px; line-height: 1.35;
+}
+#recalled .empty, #stored .empty { min-height: 120px; height: 120px; }
+#where { text-align: center; }
+footer { display: none !important; }
+"""
+
+
+def launch(page: DemoPage, host: str, port: int | None, browser: bool) -> tuple[gr.Blocks, str]:
+    """Start to answer; returns the page and its address."""
+    blocks = layout(page)
+    _, url, _ = blocks.queue(max_size=VISITORS, api_open=False).launch(
+        server_name=host,
+        server_port=port,
+        inbrowser=browser,
+        share=False,
+        prevent_thread_lock=True,
+        quiet=True,
+        max_file_size=MAX_BYTES,
+        state_session_capacity=VISITORS,
+        allowed_paths=[],
+        footer_links=[],
+        ssr_mode=False,
+        pwa=False,
+        enable_monitoring=False,
+        _frontend=False,  # else it asks itself for the page, and gives up if that takes 3 seconds
+        theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"]),
+        css=CSS,
+    )
+    return blocks, url
+
+
+def layout(page: DemoPage) -> gr.Blocks:
+    """Both tabs."""
+    with gr.Blocks(title="mem3d", delete_cache=(IDLE, IDLE), analytics_enabled=False) as blocks:
+        visit = gr.State(Visit(), time_to_live=IDLE, delete_callback=page.forget)
+        gr.Markdown(
+            f"# mem3d\nOne photo in, a 32³ shape out, with a memory of shapes. Run: `{page.name}`",
+            elem_id="head",
+        )
+        with gr.Tabs():
+            with gr.Tab("Reconstruct"):
+                threshold = _reconstruct_tab(page, visit)
+            with gr.Tab("Memory") as tab:
+                _memory_tab(page, visit, threshold, tab)
+    return blocks
+
+
+def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
+    """Photo and shape beside each other, what was recalled below them; gives the threshold."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            photo, seen, status = _photo_column(page)
+        with gr.Column(scale=3, min_width=420):
+            threshold, look, made = _shape_column()
+    gallery = gr.Gallery(
+        label="Recalled shapes, most similar first", columns=8, height="auto", object_fit="contain",
+        elem_id="recalled", buttons=[],
+    )  # fmt: skip
+    name, again = _remember_row(page, visit, threshold)
+    asked, told = [photo, threshold, look, visit], [visit, status, seen, gallery, name, *made]
+    # Without preprocess=False gradio would open the photo itself and fail in words of its own.
+    for event in (photo.change, again.click):
+        event(
+            lambda upload, *rest: page.photo(upload and upload["path"], *rest), asked, told,
+            trigger_mode="always_last", api_visibility="private", concurrency_id="network",
+            show_progress_on=[made[0], gallery], preprocess=False,
+        )  # fmt: skip
+    for control in (threshold, look):
+        control.change(
+            page.turned_shape, [threshold, look, visit, made[0]], made,
+            trigger_mode="always_last", api_visibility="private", show_progress="hidden",
+        )  # fmt: skip
+    return threshold
+
+
+def _photo_column(page: DemoPage) -> tuple[gr.Image, gr.Image, gr.Markdown]:
+    """Photo, what the network saw of it, what is said of it."""
+    photo = gr.Image(
+        label=f"Photo of one object, at most {MAX_BYTES >> 20} MB", type="filepath",
+        image_mode=None, sources=["upload", "clipboard"], height=300, elem_id="photo", buttons=[],
+    )  # fmt: skip
+    with gr.Row(equal_height=True):
+        seen = gr.Image(
+            label="What the network saw", interactive=False, height=170, elem_id="seen",
+            buttons=[], scale=1, min_width=170,
+        )  # fmt: skip
+        with gr.Column(scale=1, min_width=170):
+            status = gr.Markdown(WELCOME, elem_id="status")
+    examples = [[str(path)] for path in page.examples]
+    gr.Examples(examples, photo, label="Examples", elem_id="examples")
+    return photo, seen, status
+
+
+def _shape_column() -> tuple[gr.Slider, gr.Radio, list[Any]]:
+    """Threshold and look; and what `DemoPage.shape` answers, in its order."""
+    viewer = _viewer("Shape: drag to turn it, scroll to come closer", 440, "shape")
+    with gr.Row():
+        threshold = gr.Slider(
+            LOWEST, HIGHEST, START, step=0.01, label="Threshold", scale=3, elem_id="threshold",
+            info="A voxel is full above this occupancy. No network runs.",
+        )  # fmt: skip
+        look = gr.Radio(["smooth", "blocky"], value="smooth", label="Surface", scale=1)
+    note = gr.Markdown(elem_id="note")
+    with gr.Row():
+        buttons = [
+            gr.DownloadButton(f"Download {kind}", interactive=False, elem_id=f"get-{kind}")
+            for kind in FILES
+        ]
+    return threshold, look, [viewer, note, *buttons]
+
+
+def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> tuple[Any, Any]:
+    """Name, own shape, buttons; gives the name's box and the button "Reconstruct again"."""
+    kept = (
+        "It is kept in the run that `--write` names, and every visitor recalls it."
+        if page.remembering.shared
+        else "It goes into your own copy of the memory, which is dropped when you leave."
+    )
+    with gr.Accordion("Remember this shape", open=False):
+        gr.Markdown(
+            f"Writes this photo with the shape above, or with a binvox file (32³, y up, front "
+            f"+x), to the memory. {kept}"
+        )
+        with gr.Row():
+            name = gr.Textbox(label="Name", max_lines=1, max_length=128, elem_id="name", scale=2)
+            upload = gr.File(
+                label="Its true shape, if at hand (.binvox)", file_types=[".binvox"], height=130,
+                elem_id="binvox", scale=2,
+            )  # fmt: skip
+            with gr.Column(scale=1, min_width=160):
+                button = gr.Button("Remember", variant="primary", elem_id="remember")
+                again = gr.Button("Reconstruct again", elem_id="again")
+        told = gr.Markdown(elem_id="remembered")
+    button.click(
+        page.remember, [name, upload, threshold, visit], [visit, told],
+        api_visibility="private", concurrency_id="network", show_progress="minimal",
+    )  # fmt: skip
+    return name, again
+
+
+def _memory_tab(page: DemoPage, visit: gr.State, threshold: gr.Slider, tab: gr.Tab) -> None:
+    """Facts, the shapes page by page, and beside them the picked one and histograms."""
+    facts = gr.Markdown(elem_id="facts")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=420):
+            with gr.Row():
+                order = gr.Dropdown(list(ORDERS), value=ORDERS[0], label="Order", elem_id="order")
+                number = gr.Number(1, label="Page", precision=0, minimum=1, elem_id="number")
+            with gr.Row():
+                before = gr.Button("◀ Before", size="sm", elem_id="before")
+                where = gr.Markdown(elem_id="where")
+                after = gr.Button("Next ▶", size="sm", elem_id="after")
+            gallery = gr.Gallery(
+                label="Stored shapes: slot · source; click one to turn it", columns=6,
+                height="auto", object_fit="contain", allow_preview=False, elem_id="stored",
+                buttons=[],
+            )  # fmt: skip
+        with gr.Column(scale=2, min_width=320):
+            viewer = _viewer("The shape you clicked", 360, "picked")
+            named = gr.Markdown(elem_id="named")
+            drawn = gr.Image(
+                show_label=False, interactive=False, elem_id="histograms", buttons=[], height="auto"
+            )
+    current = gr.State(None)
+    asked, found = [order, number, threshold, visit], [current, gallery, number, where]
+    told: Any = {"api_visibility": "private", "show_progress_on": [gallery]}
+    tab.select(page.overview, [threshold, visit], [facts, drawn], **told)
+    for event, turn in (
+        (tab.select, page.browse),
+        (number.submit, page.browse),
+        (order.input, lambda order, _, *rest: page.browse(order, 1, *rest)),
+        (before.click, lambda order, number, *rest: page.browse(order, number - 1, *rest)),
+        (after.click, lambda order, number, *rest: page.browse(order, number + 1, *rest)),
+    ):
+        event(turn, asked, found, **told)
+    gallery.select(page.picked, [current, visit], [visit, viewer, named], **told)
+
+
+def _viewer(label: str, height: int, elem_id: str) -> gr.Model3D:
+    return gr.Model3D(
+        label=label, height=height, camera_position=VIEW, clear_color=(0.97, 0.97, 0.98, 1),
+        interactive=False, elem_id=elem_id,
+    )  # fmt: skip

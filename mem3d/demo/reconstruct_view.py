@@ -1,0 +1,195 @@
+"""What the demo page does with a photo, as plain functions: no web library, no printing.
+
+The network runs once per photo, in `show`. All that follows, another threshold, another kind of
+mesh, the files to download, is made of the occupancy that is kept.
+"""
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mem3d.data.images.framing import Background, Done, frame_photo
+from mem3d.data.images.io import photo
+from mem3d.data.images.preprocess import Rgba, test_pixels
+from mem3d.data.rendering.figures import grid_picture
+from mem3d.data.taxonomy import titled
+from mem3d.inference.figures import VIEWS
+from mem3d.inference.reconstruct import Reconstruction, Surface, reconstruct
+from mem3d.memory.interface import Features
+from mem3d.network.features import encode
+from mem3d.network.model import Mem3D
+from memstore import Memory
+from memstore.files import write_atomic
+from memstore.voxels.binvox import read_binvox, write_binvox
+from memstore.voxels.contact_sheet import Rgb
+from memstore.voxels.mesh import write_glb
+
+MAX_BYTES = 20 * 2**20  # of an upload
+MAX_PIXELS = 40_000_000  # of a photo; a telephone's has 12 to 50 million
+LOWEST, HIGHEST = 0.05, 0.95  # thresholds that the page offers
+TILE = 240  # pixels per side of a drawn shape
+
+Tiles = list[tuple[Rgb, str]]  # pictures and their captions
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One photo, and what the network made of it.
+
+    Attributes:
+        name: of the photo, without ending.
+        rgba: (S, S, 4) the square around the object.
+        background: what became of the photo's.
+        feature: (C,) the encoder's answer; all zeros if it gave none.
+        result: occupancy and recalled shapes.
+    """
+
+    name: str
+    rgba: Rgba
+    background: Done
+    feature: Features
+    result: Reconstruction
+
+    def grid(self, threshold: float) -> NDArray[np.bool_]:
+        """(R, R, R) voxels that are full at a threshold."""
+        return self.result.occupancy > threshold
+
+
+def show(
+    model: Mem3D,
+    memory: Memory,
+    path: str | Path,
+    *,
+    background: Background | None = None,
+    device: str = "cpu",
+) -> Shown:
+    """Read an uploaded photo and reconstruct what it shows.
+
+    Args:
+        model: in evaluation mode.
+        memory: where it recalls.
+        path: of the upload; errors tell its name only, for its folder says nothing to a visitor.
+        background: of photos without a mask, as `frame_photo` takes it.
+        device: where the network is.
+
+    Raises:
+        ValueError: no picture, too large a one, or no object in it.
+    """
+    path = Path(path)
+    check_size(path)
+    try:
+        framed = frame_photo(photo(path, MAX_PIXELS), background=background)
+    except ValueError as error:
+        raise ValueError(_named(error, path)) from error
+    [result] = reconstruct(model, memory, [framed.rgba], framed=True)
+    [feature] = encode(model, [test_pixels(framed.rgba, model.config.image_size)], device)
+    return Shown(path.stem, framed.rgba, framed.background, feature, result)
+
+
+def read_shape(path: str | Path) -> NDArray[np.bool_]:
+    """Read an uploaded binvox file; errors tell its name only.
+
+    Raises:
+        ValueError: not a whole binvox file, or too large.
+    """
+    path = Path(path)
+    check_size(path)
+    try:
+        return read_binvox(path)
+    except ValueError as error:
+        raise ValueError(_named(error, path)) from error
+
+
+def check_size(path: Path) -> None:
+    """Raise ValueError if an upload is too large."""
+    got = path.stat().st_size
+    if got > MAX_BYTES:
+        want = f"at most {MAX_BYTES >> 20} MB"
+        raise ValueError(f"{path.name}: got {got / 2**20:.1f} MB, want {want}")
+
+
+def write_files(
+    shown: Shown, threshold: float, folder: Path, look: Surface = "smooth"
+) -> dict[str, Path]:
+    """Write what can be downloaded, each file whole or not at all.
+
+    Args:
+        shown: what to write.
+        threshold: in (0, 1).
+        folder: exists; files of the same names are replaced.
+        look: of the mesh: marching cubes, or the voxels as cubes.
+
+    Returns:
+        paths by ending: "glb" the mesh, "binvox" the voxels, "npz" all numbers behind them. Empty
+        if no voxel is above the threshold.
+    """
+    grid = shown.grid(threshold)
+    if not grid.any():
+        return {}
+    mesh = replace(shown.result, threshold=threshold).mesh(look, confidence=False)
+    files = {ending: folder / f"{shown.name}.{ending}" for ending in ("glb", "binvox", "npz")}
+    write_glb(files["glb"], mesh, is_rounded=look == "smooth")
+    write_binvox(files["binvox"], grid)
+    write_atomic(files["npz"], _npz(shown, threshold))
+    return files
+
+
+def recalled_tiles(shown: Shown) -> Tiles:
+    """Pictures of the recalled shapes, most similar first; captions tell cosine and source."""
+    return [
+        (drawn(prior.grid), f"{rank} · cosine {prior.cosine:.3f}\n{titled(prior.source)}")
+        for rank, prior in enumerate(shown.result.priors, start=1)
+    ]
+
+
+def drawn(grid: NDArray[np.bool_]) -> Rgb:
+    """A grid as the page's galleries show it."""
+    return grid_picture(grid, TILE, azimuth=VIEWS[0])
+
+
+def account(shown: Shown) -> str:
+    """A sentence each on what was done to the photo and what was recalled."""
+    return f"{_BACKGROUNDS[shown.background]} {_recall(shown)}"
+
+
+_BACKGROUNDS: dict[Done, str] = {
+    "masked": "The photo's own transparency told the object from its background.",
+    "cut": "The object was cut out by its colours: look whether the network saw all of it.",
+    "kept": "The background was kept: the network sees it as well.",
+}
+
+
+def _recall(shown: Shown) -> str:
+    priors = shown.result.priors
+    if not priors:
+        return "Nothing in the memory looks like it: the shape comes from the photo alone."
+    count = "One shape was" if len(priors) == 1 else f"{len(priors)} shapes were"
+    return f"{count} recalled; the nearest has a cosine of {priors[0].cosine:.2f}."
+
+
+def _npz(shown: Shown, threshold: float) -> bytes:
+    """Occupancy, grid, threshold, and the recalled shapes with slots, cosines and sources."""
+    priors, side = shown.result.priors, len(shown.result.occupancy)
+    grids = [prior.grid for prior in priors] or [np.empty((0, side, side, side), np.bool_)]
+    data = io.BytesIO()
+    np.savez_compressed(
+        data,
+        occupancy=shown.result.occupancy,
+        grid=shown.grid(threshold),
+        threshold=np.float64(threshold),
+        feature=shown.feature,
+        recalled=np.stack(grids) if priors else grids[0],
+        slots=np.array([prior.slot for prior in priors], np.int64),
+        cosines=np.array([prior.cosine for prior in priors], np.float32),
+        sources=np.array([prior.source for prior in priors], np.str_),
+    )
+    return data.getvalue()
+
+
+def _named(error: ValueError, path: Path) -> str:
+    """An error's words with the file's name in the place of its path, and a name if it has none."""
+    told = str(error).replace(str(path), path.name)
+    return told if path.name in told else f"{path.name}: {told}"

@@ -1,0 +1,247 @@
+"""What a network has to beat before its numbers mean anything, and the best a look-up could do."""
+
+# B = batch, C = channels of a feature, N = stored shapes, R = voxels per side, V = R**3
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from mem3d.data.dataset import Shapes
+from mem3d.data.images.preprocess import test_input
+from mem3d.data.loader import Batch
+from mem3d.memory.interface import Grids, Recalled, WritableMemory, to_numpy
+from mem3d.network.encoder import Encoder
+from mem3d.network.model import Mem3D, Output
+from memstore import Memory
+
+STEM, ORACLE = "nearest by stem", "oracle nearest"
+CATEGORY_ORACLE = "oracle of category"
+
+Progress = Callable[[int, int], None]
+Baseline = Callable[[Batch, list[str], Output], Tensor]
+"""From a batch, its true categories and the forward pass, (B, R, R, R) occupancy in [0, 1]."""
+
+AT_ONCE = 256  # grids unpacked at a time: 32 MB as float32 at 32^3
+CELLS = 4  # per side, to which a stem's maps are averaged: what is where, roughly
+
+
+def category_means(data: Shapes) -> dict[str, NDArray[np.float32]]:
+    """Mean grid of each category's training models: (R, R, R) occupancy in [0, 1]."""
+    sums: dict[str, NDArray[np.float32]] = {}
+    counts: dict[str, int] = {}
+    for i in range(len(data)):
+        category = data.category(i)
+        grid = data.grid(i).astype(np.float32)
+        sums[category] = sums.get(category, np.float32(0)) + grid
+        counts[category] = counts.get(category, 0) + 1
+    return {category: (total / np.float32(counts[category])) for category, total in sums.items()}
+
+
+def nearest_recalled(memory: WritableMemory, features: Tensor, resolution: int) -> Tensor:
+    """The value under the most similar key of each feature, whatever its cosine.
+
+    Args:
+        memory: where to look.
+        features: (B, C).
+        resolution: R.
+
+    Returns:
+        (B, R, R, R) occupancy, 0 or 1; zeros for an all-zero feature or an empty memory.
+    """
+    queries = to_numpy(features)
+    rows = np.flatnonzero(queries.any(axis=1))
+    grids = np.zeros((len(queries),) + (resolution,) * 3, np.float32)
+    if rows.size:
+        found = memory.read(queries[rows], 1, beta=-1.0)  # features are >= 0: always a hit
+        grids[rows] = found.values[:, 0]
+    return torch.from_numpy(grids)
+
+
+def mean_of_recalled(recalled: Recalled) -> Tensor:
+    """Mean of what the network recalled for each image, all with the same weight.
+
+    Returns:
+        (B, R, R, R) occupancy in [0, 1]; zeros where nothing was recalled.
+    """
+    total = recalled.priors.float().sum(dim=1).cpu()  # padding is 0
+    return total / recalled.counts.clamp(min=1).cpu()[:, None, None, None]
+
+
+@dataclass(frozen=True)
+class Library:
+    """Shapes to choose from.
+
+    Attributes:
+        packed: (N, V / 8) uint8.
+        categories: (N,) of each, "" if unknown.
+        resolution: R.
+    """
+
+    packed: NDArray[np.uint8]
+    categories: NDArray[np.str_]
+    resolution: int
+
+    @staticmethod
+    def of_memory(memory: Memory) -> "Library":
+        """All values of a memory; some are mirrored, as training saw them."""
+        slots, resolution = memory.slots, memory.config.resolution
+        parts = [
+            _packed(memory.values(slots[at : at + AT_ONCE]))
+            for at in range(0, max(1, len(slots)), AT_ONCE)
+        ]
+        return Library(np.concatenate(parts), np.full(len(slots), ""), resolution)
+
+    @staticmethod
+    def of_data(data: Shapes, resolution: int) -> "Library":
+        """All grids of a data set, as they are; a missing or broken one is a ValueError."""
+        none = np.zeros((0, *(resolution,) * 3), np.bool_)
+        rows = [_packed(none), *(_packed(data.grid(i)[None]) for i in range(len(data)))]
+        names = np.array([data.category(i) for i in range(len(data))], np.str_)
+        return Library(np.concatenate(rows), names, resolution)
+
+    def grids(self, chosen: NDArray[np.int64]) -> Grids:
+        """(n, R, R, R) grids; empty ones for -1."""
+        bits = np.zeros((len(chosen), self.resolution**3), np.uint8)
+        real = chosen >= 0
+        bits[real] = np.unpackbits(self.packed[chosen[real]], axis=1, count=self.resolution**3)
+        return bits.view(np.bool_).reshape(-1, *(self.resolution,) * 3)
+
+
+def _packed(grids: Grids) -> NDArray[np.uint8]:
+    """(n, V / 8) of (n, R, R, R)."""
+    return np.packbits(grids.reshape(len(grids), grids.shape[1] ** 3), axis=1)
+
+
+def best_of(
+    library: Library, true: Tensor, categories: list[str] | None = None
+) -> NDArray[np.int64]:
+    """Which shape of a library has the highest IoU with each true one: what no look-up can beat.
+
+    Args:
+        library: to choose from.
+        true: (B, R, R, R) bool.
+        categories: (B,) of the true shapes; with them, only shapes of the same one are chosen.
+
+    Returns:
+        (B,) positions, the lowest among equals; -1 where there is none to choose.
+    """
+    wanted = true.flatten(1).float().cpu()
+    best = np.full(len(true), -1, np.int64)
+    best_iou = np.full(len(true), -1.0)
+    for start in range(0, len(library.packed), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        bits = np.unpackbits(library.packed[rows], axis=1, count=library.resolution**3)
+        stored = torch.from_numpy(bits).float()
+        both = (wanted @ stored.T).numpy()  # whole numbers below 2^24: exact
+        either = wanted.sum(1).numpy()[:, None] + stored.sum(1).numpy() - both
+        ious = np.where(either == 0, 1.0, both / np.maximum(either, 1))
+        if categories is not None:
+            ious[np.array(categories)[:, None] != library.categories[rows]] = -1.0
+        at = ious.argmax(1)
+        found = ious[np.arange(len(true)), at]
+        better = found > best_iou
+        best[better], best_iou[better] = at[better] + start, found[better]
+    return best
+
+
+@dataclass(frozen=True)
+class StemFeatures:
+    """Training pictures as the stem sees them: the nearest one's shape is a baseline.
+
+    Attributes:
+        features: (M, F) unit vectors, float32.
+        models: (M,) int64, positions in the training set.
+        library: its shapes.
+    """
+
+    features: Tensor
+    models: NDArray[np.int64]
+    library: Library
+
+    @staticmethod
+    @torch.inference_mode()
+    def of(
+        encoder: Encoder,
+        data: Shapes,
+        resolution: int,
+        *,
+        views: int = 4,
+        batch: int = 32,
+        progress: Progress | None = None,
+    ) -> "StemFeatures":
+        """Look at a training set.
+
+        Args:
+            encoder: whose stem is used, as it is.
+            data: the training set.
+            resolution: R.
+            views: of each model at most, evenly over those it has.
+            batch: pictures at a time.
+            progress: called with pictures done and in all.
+        """
+        pairs = [
+            (i, int(view))
+            for i in range(len(data))
+            for view in np.unique(np.linspace(0, data.views(i), views, endpoint=False).astype(int))
+        ]
+        device = next(encoder.parameters()).device
+        parts = []
+        for start in range(0, len(pairs), batch):
+            part = pairs[start : start + batch]
+            inputs = [test_input(data.image(i, view), encoder.image_size) for i, view in part]
+            parts.append(stem_features(encoder, torch.from_numpy(np.stack(inputs)).to(device)))
+            if progress:
+                progress(start + len(part), len(pairs))
+        models = np.array([i for i, _ in pairs], np.int64)
+        return StemFeatures(torch.cat(parts), models, Library.of_data(data, resolution))
+
+    def nearest(self, encoder: Encoder, images: Tensor) -> Tensor:
+        """(B, R, R, R) shape of the training picture most like each image (B, 3, S, S)."""
+        closest = (stem_features(encoder, images) @ self.features.T).argmax(1).numpy()
+        return _chosen(self.library, self.models[closest])
+
+
+def stem_features(encoder: Encoder, images: Tensor) -> Tensor:
+    """(B, 512 * CELLS**2) unit vectors of images: the stem's maps, averaged in CELLS^2 places."""
+    maps = functional.adaptive_avg_pool2d(encoder.stem(images), CELLS)
+    return functional.normalize(maps.flatten(1).float().cpu())
+
+
+def costly(
+    model: Mem3D, memory: Memory, learnt: Shapes | None, progress: Progress | None = None
+) -> dict[str, Baseline]:
+    """The baselines that take time, by name, for `evaluation.score`.
+
+    "oracle nearest" is the best value in the whole memory. With training data, "nearest by stem" is
+    the shape of the training picture whose stem maps are most alike (4 views a model), and "oracle
+    of category" the best training shape of the true category. The oracles are told the answer: they
+    show what a perfect look-up would score.
+
+    Args:
+        model: whose stem is used.
+        memory: to choose from.
+        learnt: the training set; None leaves out what needs it.
+        progress: called with training pictures looked at, and in all.
+    """
+    stored = Library.of_memory(memory)
+    found: dict[str, Baseline] = {}
+    if learnt is not None and len(learnt):
+        seen = StemFeatures.of(model.encoder, learnt, stored.resolution, progress=progress)
+        device = next(model.parameters()).device
+        found[STEM] = lambda samples, names, output: seen.nearest(
+            model.encoder, samples.pictures.to(device)
+        )
+        found[CATEGORY_ORACLE] = lambda samples, names, output: _chosen(
+            seen.library, best_of(seen.library, samples.grids, names)
+        )
+    found[ORACLE] = lambda samples, names, output: _chosen(stored, best_of(stored, samples.grids))
+    return found
+
+
+def _chosen(library: Library, positions: NDArray[np.int64]) -> Tensor:
+    return torch.from_numpy(library.grids(positions).astype(np.float32))

@@ -1,0 +1,248 @@
+"""IoU of a network and of its baselines, per category and on average.
+
+Two averages are in use in the field and differ by a point or two: over samples, and over categories
+("macro"). Both are given. So are two thresholds: .3, fixed, and the one that is best on the
+validation set, chosen for each method by itself.
+
+Pix3D has another protocol of its own (data/readers/pix3d.py). Where asked for, it is computed
+besides and kept apart: its numbers and these do not compare.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mem3d.data.dataset import Shapes
+from mem3d.data.loader import TestViews, loader
+from mem3d.evaluation import pix3d as pix3d_protocol
+from mem3d.evaluation.baselines import Baseline, mean_of_recalled, nearest_recalled
+from mem3d.memory.interface import WritableMemory
+from mem3d.memory.projection_cache import SlotProjections
+from mem3d.metrics import FIXED_THRESHOLD, f_score, threshold_sweep
+from mem3d.network.model import Mem3D, Output
+from mem3d.network.predict import Member, predict
+
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5)  # the field's (Pix2Vox)
+PROTOCOL = "Pix2Vox: 32^3 in the R2N2 frame, IoU at fixed thresholds"
+NETWORK, NEAREST, MEAN = "network", "nearest recalled", "category mean"
+RECALLED_MEAN = "mean of recalled"
+
+Means = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Results per sample.
+
+    Attributes:
+        iou: method -> (N, T) IoU at each of THRESHOLDS.
+        f_score: method -> (N,) F-score@1% at FIXED_THRESHOLD; empty unless asked for.
+        categories: (N,) names.
+        sources: (N,) names of their shapes.
+        priors: (N,) how many priors were recalled.
+        pix3d: method -> (N, 50) IoU by Pix3D's protocol; empty unless asked for.
+    """
+
+    iou: dict[str, NDArray[np.float32]]
+    f_score: dict[str, NDArray[np.float64]]
+    categories: list[str]
+    sources: list[str]
+    priors: NDArray[np.int64]
+    pix3d: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+@torch.inference_mode()
+def score(
+    model: Mem3D,
+    memory: WritableMemory,
+    data: Shapes,
+    *,
+    means: Means | None = None,
+    baselines: Mapping[str, Baseline] = MappingProxyType({}),
+    tta: int = 0,
+    view: int = 0,
+    projections: SlotProjections | None = None,
+    others: Sequence[Member] = (),
+    with_f_score: bool = False,
+    pix3d_truth: Callable[[int], NDArray[np.bool_]] | None = None,
+    batch: int = 32,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Reconstruct one view of every model and compare; the memory is read, never written.
+
+    Args:
+        model: the network; put into evaluation mode.
+        memory: where it recalls.
+        data: models to test on.
+        means: from `baselines.category_means`; adds that baseline. A category it does not know
+            scores as an empty grid.
+        baselines: more of them by name, see `baselines.costly`.
+        tta: variants of each photo to average over, see `variants.predict`; the baselines see the
+            photo alone.
+        view: which; the field's protocol is 00. Of a model with fewer, counted round.
+        projections: of this network and memory; saves time where slots are recalled again.
+        others: further networks that answer too, see `ensemble`; what is told of recall, and the
+            baselines made of what is recalled, are the first one's.
+        with_f_score: also compute F-score@1% (about 0.1 s a model and method).
+        pix3d_truth: also score by Pix3D's protocol, against this grid of each model.
+        batch: models at a time.
+        device: where the network is.
+        progress: called with models done and models in all.
+
+    Raises:
+        ValueError: there is no model to test on, tta is negative, or networks' grids differ.
+    """
+    if not len(data):
+        raise ValueError(f"{data.root}: got no usable model, want at least 1 to test on")
+    for one in (model, *(other.model for other in others)):
+        one.eval()
+    ious: dict[str, list[NDArray[np.float32]]] = {}
+    f_scores: dict[str, list[NDArray[np.float64]]] = {}
+    pix3d: dict[str, list[NDArray[np.float64]]] = {}
+    priors: list[NDArray[np.int64]] = []
+    views = TestViews(data, model.config.image_size, view)
+    order = [list(range(i, min(i + batch, len(data)))) for i in range(0, len(data), batch)]
+    for samples in loader(views, order, workers=0):
+        images = samples.pictures.to(device)
+        occupancy, output = predict(
+            model, images, memory, tta=tta, projections=projections, others=others
+        )
+        names = [data.category(i) for i in samples.models]
+        occupancies = {
+            NETWORK: occupancy.cpu(),
+            **_quick(model, memory, output, names, means),
+            **{name: made(samples, names, output) for name, made in baselines.items()},
+        }
+        for method, occupancy in occupancies.items():
+            swept = threshold_sweep(occupancy, samples.grids, THRESHOLDS).numpy()
+            ious.setdefault(method, []).append(swept)
+            if with_f_score:
+                f_scores.setdefault(method, []).append(_f_scores(occupancy, samples.grids))
+            if pix3d_truth is not None:
+                pairs = zip(occupancy.numpy(), map(pix3d_truth, samples.models), strict=True)
+                found = [pix3d_protocol.sweep(one, true) for one, true in pairs]
+                pix3d.setdefault(method, []).extend(found)
+        priors.append(output.recalled.counts.cpu().numpy())
+        if progress:
+            progress(samples.models[-1] + 1, len(data))
+    return Scores(
+        iou={method: np.concatenate(parts) for method, parts in ious.items()},
+        f_score={method: np.concatenate(parts) for method, parts in f_scores.items()},
+        categories=[data.category(i) for i in range(len(data))],
+        sources=[data.source(i) for i in range(len(data))],
+        priors=np.concatenate(priors),
+        pix3d={method: np.stack(rows) for method, rows in pix3d.items()},
+    )
+
+
+def _quick(
+    model: Mem3D, memory: WritableMemory, output: Output, names: list[str], means: Means | None
+) -> dict[str, Tensor]:
+    """Occupancies (B, R, R, R) of the baselines that cost next to nothing."""
+    resolution = model.config.resolution
+    found = {NEAREST: nearest_recalled(memory, output.features, resolution)}
+    if means is not None:
+        found[MEAN] = _mean_grids(means, names, resolution)
+    return {**found, RECALLED_MEAN: mean_of_recalled(output.recalled)}
+
+
+def _mean_grids(means: Means, names: list[str], resolution: int) -> Tensor:
+    """(B, R, R, R) mean grid of each category; empty for one that has none."""
+    blank = np.zeros((resolution,) * 3, np.float32)
+    return torch.from_numpy(np.stack([means.get(name, blank) for name in names]))
+
+
+def _f_scores(occupancy: Tensor, grids: Tensor) -> NDArray[np.float64]:
+    """(B,) F-score of each grid; see `f_score`."""
+    pairs = zip(occupancy.numpy(), grids.numpy(), strict=True)
+    return np.array([f_score(one, true, threshold=FIXED_THRESHOLD) for one, true in pairs])
+
+
+def by_category(scores: Scores, values: NDArray[Any]) -> dict[str, float]:
+    """Mean of (N,) values within each category, in order of first appearance."""
+    names = np.array(scores.categories)
+    return {name: float(values[names == name].mean()) for name in dict.fromkeys(scores.categories)}
+
+
+def macro(scores: Scores, method: str, threshold: float) -> float:
+    """IoU averaged within each category, then over categories; nan without samples."""
+    per_category = by_category(scores, _at(scores, method, threshold))
+    return float(np.mean(list(per_category.values()))) if per_category else float("nan")
+
+
+def best_threshold(validation: Scores, method: str) -> float:
+    """The one of THRESHOLDS with the highest macro IoU; the lowest among equals."""
+    return max(THRESHOLDS, key=lambda threshold: macro(validation, method, threshold))
+
+
+def _at(scores: Scores, method: str, threshold: float) -> NDArray[np.float32]:
+    return scores.iou[method][:, THRESHOLDS.index(threshold)]
+
+
+def summarise(test: Scores, validation: Scores | None = None) -> dict[str, Any]:
+    """Table of a test set, JSON-able.
+
+    Args:
+        test: scores to report.
+        validation: scores that choose each method's best threshold; without them, only .3 is used.
+
+    Returns:
+        "protocol": what the numbers under "methods" are; "methods": per method the thresholds, IoU
+        per category, sample-weighted and macro, and F-score where computed; "categories": name ->
+        number of samples; "hit_rate": share of samples that recalled something; "mean_priors";
+        "pix3d", where computed: protocol and methods of its own.
+    """
+    methods: dict[str, Any] = {}
+    for method in test.iou:
+        columns: dict[str, Any] = {"fixed": FIXED_THRESHOLD}
+        if validation is not None:
+            columns["best on validation"] = best_threshold(validation, method)
+        methods[method] = {
+            column: {
+                "protocol": PROTOCOL,
+                "threshold": threshold,
+                "categories": by_category(test, _at(test, method, threshold)),
+                "weighted": float(_at(test, method, threshold).mean()),
+                "macro": macro(test, method, threshold),
+            }
+            for column, threshold in columns.items()
+        }
+        if method in test.f_score:
+            values = test.f_score[method]
+            methods[method]["f_score"] = {
+                "protocol": "F-score@1% in the R2N2 frame",
+                "categories": by_category(test, values),
+                "weighted": float(values.mean()),
+                "macro": float(np.mean(list(by_category(test, values).values()))),
+            }
+    names = list(dict.fromkeys(test.categories))
+    return {
+        "samples": len(test.categories),
+        "protocol": PROTOCOL,
+        "categories": {name: test.categories.count(name) for name in names},
+        "methods": methods,
+        "hit_rate": float((test.priors > 0).mean()),
+        "mean_priors": float(test.priors.mean()),
+        **({"pix3d": _pix3d(test)} if test.pix3d else {}),
+    }
+
+
+def _pix3d(test: Scores) -> dict[str, Any]:
+    """Table by Pix3D's protocol: each method at its best threshold, over samples only."""
+    methods = {}
+    for method, ious in test.pix3d.items():
+        best = pix3d_protocol.best_threshold(ious)
+        methods[method] = {
+            "protocol": pix3d_protocol.PROTOCOL,
+            "threshold": pix3d_protocol.THRESHOLDS[best],
+            "categories": by_category(test, ious[:, best]),
+            "weighted": float(ious[:, best].mean()),
+        }
+    return {"protocol": pix3d_protocol.PROTOCOL, "methods": methods}

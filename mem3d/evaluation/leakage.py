@@ -1,0 +1,126 @@
+"""Which models of a test set a memory holds already, or was filled from.
+
+A memory network that has stored a test shape need only look it up. Names alone do not tell: data
+sets hold the same shape under several names, also across their own splits. Nor does the memory
+alone: a shape that was learnt may have been merged into another one's slot, or evicted.
+
+Names are compared as `data.deforming.family` gives them: the variants of a mesh are one shape.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mem3d.data.dataset import Selection, Shapes
+from mem3d.data.meshes.transforms import family
+from memstore import Memory
+
+_AT_ONCE = 256  # grids unpacked at a time: 8 MiB at 32^3
+
+
+By = Literal["name", "grid", "training"]
+_MEANS: dict[By, str] = {
+    "name": "in the memory by name",
+    "grid": "in the memory as the same grid under another name",
+    "training": "learnt in training or memorised, and merged or evicted since",
+}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model whose shape is no news.
+
+    Attributes:
+        model: its position in the data set.
+        source: its name.
+        by: "name", the memory holds a grid of its family; "grid", an identical or mirrored grid of
+            another name; "training", neither, but the name is among those learnt.
+        stored: the name in the memory, "" if it was not told; or the name learnt.
+    """
+
+    model: int
+    source: str
+    by: By
+    stored: str
+
+
+def known_shapes(
+    memory: Memory, data: Shapes, learnt: Collection[str] = frozenset()
+) -> tuple[Known, ...]:
+    """Find the models of a data set whose shapes are known, in the order of the data set.
+
+    Training writes a shape as its picture shows it, so one mirrored left to right counts as the
+    same. A copy under another name is found only while the memory holds it.
+
+    Args:
+        memory: as it is.
+        data: models to look for.
+        learnt: names of the shapes the memory was filled from, as far as that is known.
+
+    Raises:
+        ValueError: a grid of the data set cannot be read; names its file.
+    """
+    names, learnt = ({family(one) for one in some} for some in (memory.sources, learnt))
+    grids = _stored_grids(memory)
+    found = []
+    for i in range(len(data)):
+        source = data.source(i)
+        if (name := family(source)) in names:
+            found.append(Known(i, source, "name", name))
+            continue
+        grid = data.grid(i)
+        stored = grids.get(_bits(grid), grids.get(_bits(grid[:, :, ::-1])))
+        if stored is not None:
+            found.append(Known(i, source, "grid", stored))
+        elif name in learnt:
+            found.append(Known(i, source, "training", name))
+    return tuple(found)
+
+
+def unlearnt(data: Shapes, learning: Shapes) -> Selection:
+    """The models of a data set whose shapes are not learnt from: other names, other grids.
+
+    The same test models for every network that learns from the same data, whatever its memory
+    keeps. Mirrored grids count as the same, as in `known_shapes`.
+
+    Raises:
+        ValueError: a grid of either cannot be read; names its file.
+    """
+    names = {family(learning.source(i)) for i in range(len(learning))}
+    grids = {_bits(learning.grid(i)) for i in range(len(learning))}
+    new = []
+    for i in range(len(data)):
+        grid = data.grid(i)
+        is_known = _bits(grid) in grids or _bits(grid[:, :, ::-1]) in grids
+        if family(data.source(i)) not in names and not is_known:
+            new.append(i)
+    return Selection(data, new)
+
+
+def told(known: tuple[Known, ...], total: int) -> str:
+    """How many models are known, in which ways, and an example of each; one line."""
+    parts = []
+    for by, means in _MEANS.items():
+        some = [one for one in known if one.by == by]
+        if some:
+            also = f" is {some[0].stored or 'an unnamed slot'}" if by == "grid" else ""
+            parts.append(f"{len(some)} {means} ({some[0].source}{also})")
+    return f"{len(known)} of {total} models are known: {', '.join(parts)}"
+
+
+def _stored_grids(memory: Memory) -> dict[bytes, str]:
+    """Name by packed grid; the lowest slot's name where several hold the same grid."""
+    slots, sources = memory.slots, memory.sources
+    stored: dict[bytes, str] = {}
+    for start in range(0, len(slots), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        for grid, source in zip(memory.values(slots[part]), sources[part], strict=True):
+            stored.setdefault(_bits(grid), source)
+    return stored
+
+
+def _bits(grid: NDArray[np.bool_]) -> bytes:
+    return np.packbits(grid).tobytes()

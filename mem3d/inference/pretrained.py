@@ -1,0 +1,231 @@
+"""A network and its memory as one folder of plain files, to hand to others.
+
+    FOLDER/config.json           settings, and what the weights reached
+    FOLDER/model.safetensors     weights under the names of the network's own state
+    FOLDER/memory.safetensors    the memory, as memstore exports it (docs/exchange.md)
+    FOLDER/README.md             a model card
+
+A folder is untrusted input: there is no pickle in it, sizes are checked against the files before
+anything is made, and the three files must agree with each other.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from mem3d.inference.model_card import Card, card_of_run, card_text
+from mem3d.network import checkpoint
+from mem3d.network.checkpoint import (
+    CONFIG,
+    FILES,
+    MEMORY,
+    WEIGHTS,
+    Which,
+    check_device,
+    filled,
+    opened,
+)
+from mem3d.network.config import Preset
+from mem3d.network.model import Mem3D
+from memstore import Memory, export, import_memory
+from memstore.files import made_beside, open_regular
+
+CARD, PICTURE = "README.md", "validation.png"
+FORMAT = 1
+_MAX_CONFIG = 2**20  # bytes of config.json; ours has about 3,000
+_MAX_PICTURE = 2**24  # bytes of a run's picture
+_WANT = "a published folder"
+
+
+def publish(run: str | Path, folder: str | Path, which: Which = "best") -> None:
+    """Make a folder of plain files from a run, whole or not at all; the run stays as it is.
+
+    The memory holds the voxels of training shapes and their names: mind their licence.
+
+    Args:
+        run: folder written by training.
+        folder: where nothing is yet.
+        which: the best epoch on validation, or the last.
+
+    Raises:
+        ValueError: the run holds no readable checkpoint.
+        memstore.MemstoreError: its memory cannot be read, there is something at `folder`, or the
+            disk refuses.
+    """
+    model, memory, state = checkpoint.load(run, which)
+    with memory:
+        save_folder(folder, model, memory, state.preset, card_of_run(Path(run), state))
+
+
+def save_folder(
+    folder: str | Path, model: Mem3D, memory: Memory, preset: Preset, card: Card | None = None
+) -> None:
+    """Write a published folder, whole or not at all.
+
+    Args:
+        folder: where nothing is yet.
+        model: its weights are written as they are.
+        memory: all of its used slots are written, uncommitted changes included.
+        preset: settings that they were trained with.
+        card: what the model card says; by default little.
+
+    Raises:
+        memstore.MemstoreError: there is something at the path, or the disk refuses.
+    """
+    card = card or Card()
+    preset = replace(preset, memory=memory.config)  # it may have been enlarged
+    facts = {
+        "format": FORMAT,
+        "library_name": "mem3d",
+        "architectures": ["Mem3D"],
+        "preset": preset.to_dict(),
+        "trained": card.facts,
+    }
+    weights = {name: weight.cpu().contiguous() for name, weight in model.state_dict().items()}
+    with made_beside(Path(folder)) as beside:
+        beside.mkdir()
+        save_file(weights, beside / WEIGHTS, metadata={"format": "pt"})
+        export(memory, beside / MEMORY, "safetensors")
+        if card.picture is not None and card.picture.stat().st_size <= _MAX_PICTURE:
+            (beside / PICTURE).write_bytes(card.picture.read_bytes())
+        (beside / CARD).write_text(card_text(preset, len(memory), card))
+        (beside / CONFIG).write_text(json.dumps(facts, indent=2, allow_nan=False))
+
+
+def load_folder(folder: str | Path, device: str = "cpu") -> tuple[Mem3D, Memory, Preset]:
+    """Open a published folder, believing nothing.
+
+    Args:
+        folder: written by `save_folder`.
+        device: where the weights go.
+
+    Returns:
+        the network in evaluation mode, its memory (in RAM), and their settings.
+
+    Raises:
+        ValueError: a file is missing, damaged or too large, or they do not fit each other.
+        memstore.MemstoreError: the memory is missing or damaged.
+    """
+    folder, device = Path(folder), check_device(device)
+    preset = _preset(folder / CONFIG)
+    with opened(folder / WEIGHTS, _WANT) as file:
+        model = filled(folder / WEIGHTS, file, preset.model, device, _WANT)
+    memory = import_memory(folder / MEMORY, "safetensors")
+    if memory.config != preset.memory:
+        raise ValueError(
+            f"{folder / MEMORY}: got a memory of {memory.config}, want that of {CONFIG}: "
+            f"{preset.memory}"
+        )
+    return model, memory, preset
+
+
+def _preset(path: Path) -> Preset:
+    """Settings in a config.json."""
+    with _reading(path):
+        with open_regular(path) as file:
+            data = file.read(_MAX_CONFIG + 1)
+        if len(data) > _MAX_CONFIG:
+            raise ValueError(f"more than {_MAX_CONFIG} bytes")
+        facts: Any = json.loads(data)
+        if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+            raise ValueError(f"no format {FORMAT}; a newer release may read it")
+        return Preset.from_dict(facts["preset"])
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What is wrong with the file is a ValueError that names it."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path}: got {error}, want the settings of {_WANT}") from error
+
+
+_NEEDED = 'got no huggingface_hub, want it installed: pip install "mem3d[hub]"'
+
+
+def download(repo: str, revision: str | None = None) -> Path:
+    """Fetch a published folder into the hub's cache, or find it there.
+
+    Only the files that `publishing.load_folder` reads are fetched.
+
+    Raises:
+        ValueError: huggingface_hub is not installed, or the repository cannot be had.
+    """
+    hub = _hub(repo)
+    try:
+        folder = hub.snapshot_download(repo, revision=revision, allow_patterns=list(FILES))
+    except _refusals() as error:
+        raise ValueError(
+            f"{repo}: got neither a folder nor a download ({_line(error)}), want a folder written "
+            "by save_pretrained or owner/name on the hub"
+        ) from error
+    return Path(folder)
+
+
+def check_repo(repo: str) -> None:
+    """Raise ValueError unless `repo` reads owner/name and huggingface_hub is installed."""
+    _hub(repo)
+    from huggingface_hub import utils
+
+    names: Any = utils  # which does not export it in the open
+    try:
+        names.validate_repo_id(repo)
+    except _refusals() as error:
+        raise ValueError(f"repo: got {repo!r} ({_line(error)}), want owner/name") from error
+    if "/" not in repo:
+        raise ValueError(f"repo: got {repo!r}, want owner/name")
+
+
+def upload(folder: Path, repo: str, *, private: bool = False) -> str:
+    """Send a published folder to a repository, made if it is not there.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        ValueError: huggingface_hub is not installed, the name is none, or the hub refuses.
+    """
+    check_repo(repo)
+    hub = _hub(repo)
+    try:
+        api = hub.HfApi(library_name="mem3d")
+        name = api.create_repo(repo, private=private, exist_ok=True).repo_id
+        sent = api.upload_folder(
+            repo_id=name,
+            folder_path=folder,
+            allow_patterns=[*FILES, CARD, PICTURE],
+            commit_message="A trained Mem3D and its memory",
+        )
+    except _refusals() as error:
+        raise ValueError(
+            f"{repo}: the hub refused ({_line(error)}), want a network, a token (hf auth login) "
+            "and a name that is yours"
+        ) from error
+    return str(sent.commit_url)
+
+
+def _hub(repo: str) -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ValueError(f"{repo}: {_NEEDED}") from error
+    return huggingface_hub
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What huggingface_hub raises: of the network and the server, of a name, of the disk."""
+    from huggingface_hub import errors
+
+    names: Any = errors  # HTTPError is httpx's, which it hands on
+    return (names.HTTPError, names.HFValidationError, OSError)
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,284 @@
+"""A trained network with its memory, ready to be given photos: what `mem3d.load` returns.
+
+Over 250 lines, half of them docstrings and signatures.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mem3d.data.images.framing import Background, Framed, frame_photo
+from mem3d.data.images.io import as_photo
+from mem3d.data.images.preprocess import Box
+from mem3d.inference import pretrained
+from mem3d.inference.reconstruct import Reconstruction, reconstruct
+from mem3d.memory.projection_cache import projections_of
+from mem3d.metrics import FIXED_THRESHOLD
+from mem3d.network import checkpoint
+from mem3d.network.checkpoint import Which, check_trained, is_published
+from mem3d.network.config import Preset
+from mem3d.network.model import Mem3D
+from mem3d.network.predict import Member, check_alike
+from memstore import Memory
+
+Photo = str | Path | Image.Image | NDArray[np.uint8]
+
+
+class Reconstructor:
+    """A network, its memory and their settings; or several that answer together.
+
+    As a context manager it closes its memory at the end, and those of the others.
+
+    Attributes:
+        model: in evaluation mode.
+        memory: where it recalls; opened to be read, or in RAM.
+        preset: settings of both, and of the training.
+        others: further ones, whose answers are averaged with this one's; see `ensemble`.
+    """
+
+    def __init__(
+        self,
+        model: Mem3D,
+        memory: Memory,
+        preset: Preset,
+        others: Sequence["Reconstructor"] = (),
+    ) -> None:
+        """Put together.
+
+        Args:
+            model: in evaluation mode.
+            memory: where it recalls.
+            preset: settings of both.
+            others: further networks with their memories, and those beside them; backgrounds,
+                recalled shapes and what is told of them are this one's.
+
+        Raises:
+            ValueError: the networks make grids of different sizes.
+        """
+        self.model, self.memory, self.preset = model, memory, preset
+        self.others: tuple[Reconstructor, ...] = ()
+        for one in others:
+            self.others += (one, *one.others)
+        self._member = Member(model, memory, projections_of(model, memory))
+        check_alike(model, [one._member for one in self.others])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the memory, and those of the others."""
+        with ExitStack() as all_of_them:  # also where one of them fails
+            for one in reversed((self, *self.others)):
+                all_of_them.callback(one.memory.close)
+
+    @property
+    def background(self) -> Background | None:
+        """What becomes of backgrounds by default, see `frame_photo`.
+
+        A network that was trained over photos is shown them; for others the object is cut out.
+        """
+        train = self.preset.train
+        return "keep" if train.augment and train.augmentation.backgrounds else None
+
+    @overload  # a str is one photo, not a sequence of them
+    def reconstruct(  # type: ignore[overload-overlap]
+        self,
+        image: Photo,
+        *,
+        threshold: float = ...,
+        mask: Photo | None = ...,
+        box: Box | None = ...,
+        background: Background | None = ...,
+        tta: int = ...,
+        batch: int = ...,
+    ) -> Reconstruction: ...
+
+    @overload
+    def reconstruct(
+        self,
+        image: Sequence[Photo],
+        *,
+        threshold: float = ...,
+        background: Background | None = ...,
+        tta: int = ...,
+        batch: int = ...,
+    ) -> list[Reconstruction]: ...
+
+    def reconstruct(
+        self,
+        image: Photo | Sequence[Photo],
+        *,
+        threshold: float = FIXED_THRESHOLD,
+        mask: Photo | None = None,
+        box: Box | None = None,
+        background: Background | None = None,
+        tta: int = 0,
+        batch: int = 16,
+    ) -> Reconstruction | list[Reconstruction]:
+        """Reconstruct the object in a photo, or in each of a list.
+
+        Args:
+            image: a file, a PIL image or (H, W, 3 or 4) uint8; alpha is the object's mask. Or a
+                list of such.
+            threshold: in (0, 1); a voxel is full above this occupancy.
+            mask: of one photo: light = object, in the photo's size.
+            box: of one photo: left, top, right, bottom of the object in pixels.
+            background: "cut" or "keep", for photos without a mask; None as `self.background` says.
+            tta: variants of each photo to average over besides, see `variants.predict`.
+            batch: of a list, photos that go through the network at once.
+
+        Returns:
+            One result, or one for each photo of a list, in its order.
+
+        Raises:
+            ValueError: a photo, mask or number that cannot be used; says which.
+            OSError: a file cannot be opened.
+        """
+        if batch < 1:
+            raise ValueError(f"batch: got {batch}, want >= 1")
+        if isinstance(image, str) or not isinstance(image, Sequence):
+            framed = self.framed(image, mask=mask, box=box, background=background)
+            return self.reconstruct_framed([framed], threshold=threshold, tta=tta)[0]
+        if mask is not None or box is not None:
+            raise ValueError("mask, box: got one with a list of photos, want it with one photo")
+        results = []
+        for start in range(0, len(image), batch):
+            part = [self.framed(one, background=background) for one in image[start : start + batch]]
+            results += self.reconstruct_framed(part, threshold=threshold, tta=tta)
+        return results
+
+    def framed(
+        self,
+        image: Photo,
+        *,
+        mask: Photo | None = None,
+        box: Box | None = None,
+        background: Background | None = None,
+    ) -> Framed:
+        """The square around a photo's object that the network is to see; see `reconstruct`."""
+        return frame_photo(
+            as_photo(image),
+            mask=None if mask is None else as_photo(mask),
+            box=box,
+            background=background or self.background,
+        )
+
+    def reconstruct_framed(
+        self, framed: Sequence[Framed], *, threshold: float = FIXED_THRESHOLD, tta: int = 0
+    ) -> list[Reconstruction]:
+        """Reconstruct photos that are framed already, as one batch; see `reconstruct`."""
+        results = reconstruct(
+            self.model,
+            self.memory,
+            [one.rgba for one in framed],
+            threshold=threshold,
+            framed=True,
+            tta=tta,
+            projections=self._member.projections,
+            others=[one._member for one in self.others],
+        )
+        return [
+            replace(result, background=one.background)
+            for result, one in zip(results, framed, strict=True)
+        ]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write network and memory as a folder of plain files; see `pretrained.save_folder`.
+
+        Raises:
+            ValueError: there are others: each is a folder of its own.
+            memstore.MemstoreError: there is something at the path, or the disk refuses.
+        """
+        if self.others:
+            raise ValueError(f"others: got {len(self.others)}, want none: save each by itself")
+        pretrained.save_folder(folder, self.model, self.memory, self.preset)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, device: str = "cpu"
+    ) -> Self:
+        """Open a published folder, or one of a pretrained.
+
+        Args:
+            name: a folder written by `save_pretrained`; else a repository of the Hugging Face Hub,
+                which is fetched or, offline, taken from its cache.
+            revision: branch, tag or commit there.
+            device: where the weights go.
+
+        Raises:
+            ValueError: neither a folder nor a repository that can be had, or a damaged one.
+        """
+        from mem3d.inference import pretrained
+
+        folder = Path(name)
+        if not folder.is_dir():
+            folder = pretrained.download(str(name), revision)
+        return cls(*pretrained.load_folder(folder, device))
+
+    def push_to_hub(self, repo: str, *, private: bool = False) -> str:
+        """Publish network and memory on the Hugging Face Hub; needs its token on this machine.
+
+        The memory holds the training shapes themselves: mind their licence.
+
+        Args:
+            repo: "owner/name", made if it is not there.
+            private: make it so that only its owners see it.
+
+        Returns:
+            Address of the commit.
+
+        Raises:
+            ValueError: huggingface_hub is not installed, the hub refuses, or there are others.
+        """
+        from tempfile import TemporaryDirectory
+
+        from mem3d.inference import pretrained
+
+        with TemporaryDirectory() as beside:
+            self.save_pretrained(Path(beside) / "model")
+            return pretrained.upload(Path(beside) / "model", repo, private=private)
+
+
+def load(
+    path: str | Path,
+    which: Which = "best",
+    device: str = "cpu",
+    others: Sequence[str | Path] = (),
+) -> Reconstructor:
+    """Open a trained network with its memory.
+
+    Args:
+        path: folder of a run, or a published folder.
+        which: of a run: the best epoch on validation, or the last.
+        device: where the weights go.
+        others: folders of further networks that answer too; see `ensemble`.
+
+    Raises:
+        ValueError: there is no folder, or it holds neither; or the networks make grids of
+            different sizes.
+        memstore.MemstoreError: the memory is missing or damaged.
+    """
+    if isinstance(others, str | Path):
+        raise ValueError(f"others: got {others!r}, want a list of folders")
+    if others:
+        with ExitStack() as opened:  # where one fails, the memories of all are closed
+            first, *rest = [
+                opened.enter_context(load(one, which, device)) for one in (path, *others)
+            ]
+            together = Reconstructor(first.model, first.memory, first.preset, rest)
+            opened.pop_all()
+        return together
+    check_trained(path)
+    if is_published(path):
+        return Reconstructor(*pretrained.load_folder(path, device))
+    model, memory, state = checkpoint.load(path, which, device)
+    return Reconstructor(model, memory, state.preset)

@@ -1,0 +1,306 @@
+"""Weights and memory as one pair.
+
+A checkpoint is one safetensors file that names a snapshot of the memory beside it. The memory is
+committed first, then the file is renamed into place: whenever a run dies, the file on disk names a
+snapshot that is there. No pickle.
+
+    run/memory/             the memory, an Icechunk repository (memstore)
+    run/last.safetensors    weights, optimiser and random state of the last epoch
+    run/best.safetensors    weights of the epoch with the best validation IoU
+"""
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mem3d.network.config import ModelConfig, Preset
+from mem3d.network.model import Mem3D
+from memstore import Memory
+from memstore.files import open_regular
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+PAGE, PICTURE = "README.md", "validation.png"
+
+
+FORMAT = 1
+_WANT = "a checkpoint written by training"
+Which = Literal["best", "last"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What a checkpoint says of its run.
+
+    Attributes:
+        preset: network, memory and run configuration.
+        step: optimiser steps done.
+        snapshot: of the memory, to the same step.
+        validation_iou: macro IoU at .3 of these weights; nan if there was no validation.
+        best_iou: the best so far.
+        best_step: when that was.
+        data: fingerprint of the models it learns from and is validated on; "" if unknown.
+    """
+
+    preset: Preset
+    step: int
+    snapshot: str
+    validation_iou: float
+    best_iou: float
+    best_step: int
+    data: str = ""
+
+
+def save(
+    path: Path, state: State, model: nn.Module, optimizer: torch.optim.Optimizer | None = None
+) -> None:
+    """Write a checkpoint beside `path`, then rename it there.
+
+    Args:
+        path: the file.
+        state: its snapshot must have been committed.
+        model: weights to save.
+        optimizer: with it, the run can be resumed: its state and torch's random state are saved.
+    """
+    tensors = {f"model.{name}": t.contiguous() for name, t in model.state_dict().items()}
+    if optimizer is not None:
+        for index, slots in optimizer.state_dict()["state"].items():
+            for name, value in slots.items():
+                tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).contiguous()
+        tensors["random.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+    fields = {**asdict(state), "preset": state.preset.to_dict(), "format": FORMAT}
+    beside = path.with_name(f".{path.name}.partial")
+    try:
+        save_file(tensors, beside, metadata={"mem3d": json.dumps(fields)})
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_state(path: Path) -> State:
+    """What a checkpoint says of itself, without its tensors.
+
+    Raises:
+        ValueError: no such file, no checkpoint of ours, or one of a newer format.
+    """
+    with opened(path, _WANT) as file:
+        return _state(path, file)
+
+
+def _state(path: Path, file: Any) -> State:
+    """What the metadata of an open checkpoint says, checked."""
+    try:
+        fields: dict[str, Any] = json.loads((file.metadata() or {})["mem3d"])
+        if fields.pop("format") != FORMAT:
+            raise ValueError(f"got another format, want {FORMAT}; a newer release may read it")
+        state = State(preset=Preset.from_dict(fields.pop("preset")), **fields)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path}: got {error}, want {_WANT}") from error
+    numbers = (state.validation_iou, state.best_iou, state.step, state.best_step)
+    texts = (state.snapshot, state.data)
+    if not all(isinstance(n, int | float) for n in numbers) or not all(
+        isinstance(text, str) for text in texts
+    ):
+        raise ValueError(f"{path}: got a damaged state, want {_WANT}")
+    return state
+
+
+def restore_run(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+    """Load weights, optimiser and random state, to go on as if nothing had happened.
+
+    Returns:
+        what the checkpoint says of itself.
+
+    Raises:
+        ValueError: the checkpoint holds weights only, or does not fit.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    slots: dict[int, dict[str, Tensor]] = {}
+    with opened(path, _WANT) as file:
+        state = _state(path, file)
+        check_fit(path, file, model, _WANT, "model.")
+        model.load_state_dict(tensors_of(file, "model."))
+        saved, random = tensors_of(file, "optimizer."), tensors_of(file, "random.")
+    for name, tensor in saved.items():
+        index, _, key = name.partition(".")
+        if not index.isdecimal() or int(index) >= len(weights):
+            raise ValueError(f"{path}: got optimiser state {name}, want {len(weights)} weights'")
+        weight = weights[int(index)]
+        if tensor.shape == weight.shape:  # in the weight's memory layout: fused steps rely on it
+            tensor = torch.empty_like(weight).copy_(tensor)
+        slots.setdefault(int(index), {})[key] = tensor
+    if "cpu" not in random:
+        raise ValueError(f"{path}: got weights only, want a checkpoint that can be resumed")
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": slots, "param_groups": groups})
+    torch.set_rng_state(random["cpu"])
+    if "cuda" in random and torch.cuda.is_available():
+        torch.cuda.set_rng_state(random["cuda"])
+    return state
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Fill a model with a checkpoint's weights, to learn something else from there on.
+
+    Raises:
+        ValueError: no readable checkpoint, or one of a network of another size.
+    """
+    with opened(path, _WANT) as file:
+        _state(path, file)
+        check_fit(path, file, model, _WANT, "model.")
+        model.load_state_dict(tensors_of(file, "model."))
+
+
+def load(
+    run: str | Path, which: Which = "best", device: str = "cpu"
+) -> tuple[Mem3D, Memory, State]:
+    """Open a trained model with its memory.
+
+    Args:
+        run: folder written by training.
+        which: the best epoch on validation, or the last.
+        device: where the weights go.
+
+    Returns:
+        the model in evaluation mode, its memory (read-only, at the checkpoint's snapshot), and the
+        checkpoint's state.
+
+    Raises:
+        ValueError: there is no folder, a published one, or one without a readable checkpoint.
+        memstore.MemstoreError: the memory is missing or lacks the snapshot.
+    """
+    check_run(run)
+    device = check_device(device)
+    path = Path(run) / f"{which}.safetensors"
+    with opened(path, _WANT) as file:  # once: training may rename another one into place
+        state = _state(path, file)
+        model = filled(path, file, state.preset.model, device, _WANT, "model.")
+    memory = Memory.open(Path(run) / "memory", mode="r", at=state.snapshot)
+    return model, memory, state
+
+
+MAX_HEADER = 16 * 2**20  # bytes; the JSON header of the paper preset takes about 0.1 MB
+
+
+@contextmanager
+def opened(path: Path, want: str) -> Iterator[Any]:
+    """The file, whose header has been found harmless; what goes wrong inside names the path.
+
+    Args:
+        path: a safetensors file.
+        want: what it should be, for errors.
+
+    Raises:
+        ValueError: there is no such file, or it is no safetensors file.
+    """
+    try:
+        _check_header(path)
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: got no file, want {want}") from error
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: got {error}, want {want}") from error
+
+
+def tensors_of(file: Any, prefix: str) -> dict[str, Tensor]:
+    """Tensors of an open file whose names begin so, by the rest of their names."""
+    names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+    return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+
+
+def check_fit(path: Path, file: Any, model: nn.Module, want: str, prefix: str = "") -> None:
+    """Raise ValueError unless the weights have the model's names and shapes."""
+    wanted = {prefix + name: list(weight.shape) for name, weight in model.state_dict().items()}
+    names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+    got = {name: file.get_slice(name).get_shape() for name in names}
+    odd = [name for name in sorted(wanted.keys() | got.keys()) if wanted.get(name) != got.get(name)]
+    if odd:
+        raise ValueError(
+            f"{path}: got weights that do not fit its settings ({odd[0]}: got {got.get(odd[0])}, "
+            f"want {wanted.get(odd[0])}), want {want}"
+        )
+
+
+def filled(
+    path: Path, file: Any, config: ModelConfig, device: str, want: str, prefix: str = ""
+) -> Mem3D:
+    """A network in evaluation mode with the weights of an open file.
+
+    Raises:
+        ValueError: the weights are of a network of another size.
+    """
+    with torch.device("meta"):  # no memory is taken before the file is found to fit
+        model = Mem3D(config)
+    check_fit(path, file, model, want, prefix)
+    model.to_empty(device=device)
+    model.load_state_dict(tensors_of(file, prefix))
+    return model.eval()
+
+
+def check_device(device: str) -> str:
+    """The device, if torch can compute there.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    try:
+        torch.device(device)
+    except RuntimeError:  # its message lists twenty kinds of device
+        raise ValueError(f"device: got {device!r}, want cpu or cuda") from None
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch raises both
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device: got {device!r} ({reason}), want cpu or an available GPU"
+        ) from None
+    return device
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a file whose claimed header would be read into memory whatever its size."""
+    with open_regular(path) as file:
+        start = file.read(8)
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if not 0 < length <= min(MAX_HEADER, path.stat().st_size):
+        raise ValueError(f"{path}: got a header of {length} bytes, want a safetensors file")
+
+
+CONFIG, WEIGHTS, MEMORY = FILES = ("config.json", "model.safetensors", "memory.safetensors")
+
+
+def is_published(folder: str | Path) -> bool:
+    """Whether a folder looks like a published one."""
+    return all((Path(folder) / name).is_file() for name in FILES)
+
+
+def check_run(run: str | Path) -> None:
+    """Raise ValueError unless there is a folder, and not a published one, which is no run."""
+    if is_published(run):
+        raise ValueError(f"{run}: got a published folder, want the run that it was made from")
+    _check_folder(run, "a run's folder, as training makes it")
+
+
+def check_trained(folder: str | Path) -> None:
+    """Raise ValueError unless there is a folder, be it a run's or a published one."""
+    _check_folder(folder, "a run's folder or a published one")
+
+
+def _check_folder(path: str | Path, want: str) -> None:
+    if not Path(path).is_dir():
+        got = "a file" if Path(path).exists() else "nothing there"
+        raise ValueError(f"{path}: got {got}, want {want}")

@@ -1,0 +1,199 @@
+"""Images to features: the first blocks of a ResNet-50, then three convolutions."""
+
+import importlib.util
+import sys
+from collections import OrderedDict
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mem3d.network.config import ModelConfig
+
+# The torchvision wheel on PyPI is built against CUDA. Beside a torch without CUDA its compiled
+# extension cannot be loaded, and `import torchvision` then fails because it registers fake kernels
+# for two operators nobody declared ("operator torchvision::nms does not exist",
+# pytorch/vision#9077). Declaring the two schemas is enough; where the extension loads, nothing is
+# declared.
+_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+
+
+def _declare_missing() -> torch.library.Library | None:
+    """Declare the two operators if torchvision's extension cannot; the result must stay alive."""
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        raise ImportError("torchvision: got no installation, want one: pip install torchvision")
+    for extension in sorted(Path(spec.origin).parent.glob("_C*.so")):
+        try:
+            torch.ops.load_library(str(extension))  # type: ignore[no-untyped-call]
+            return None
+        except OSError:  # built for CUDA libraries that are not on this machine
+            continue
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for schema in _SCHEMAS:
+        library.define(schema)  # type: ignore[no-untyped-call]
+    return library
+
+
+DECLARED = _declare_missing()
+"""The declared schemas, or None where torchvision's own extension works."""
+
+from torchvision.models import ResNet50_Weights, resnet50  # noqa: E402 (after the operators)
+
+STEM_CHANNELS = 512
+_FIRST_POOLING = 6  # where it stands in the head, after two convolutions
+
+
+class Seen(NamedTuple):
+    """What an encoder makes of images.
+
+    Attributes:
+        features: (B, C) >= 0; query and key of the memory.
+        images: (B, 3, S, S) as they came; None if only the stem's maps did.
+        maps: (B, F, S/8, S/8), F = config.head[1], of the head before it pools.
+        stem_maps: (B, 512, S/8, S/8).
+    """
+
+    features: Tensor
+    images: Tensor | None
+    maps: Tensor
+    stem_maps: Tensor
+
+
+class Encoder(nn.Module):
+    """ResNet-50 up to layer2, then conv-BN-ReLU three times with two 2x2 poolings.
+
+    Source: Mem3D sec. 3.2; the tail is Pix2Vox++/A's.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        first, second, third = config.head
+        self.image_size = config.image_size
+        self.stem = build_stem()
+        self.head = nn.Sequential(
+            *_conv(STEM_CHANNELS, first),
+            *_conv(first, second),
+            nn.MaxPool2d(2),
+            *_conv(second, third),
+            nn.MaxPool2d(2),
+        )
+        self.stem_is_frozen = False
+
+    def freeze_stem(self) -> None:
+        """Keep the stem as it is: no gradients, BatchNorm statistics fixed."""
+        self.stem_is_frozen = True
+        self.stem.requires_grad_(False)
+        self.stem.eval()
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Switch the mode; a frozen stem stays in evaluation mode."""
+        super().train(mode)
+        if self.stem_is_frozen:
+            self.stem.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Encode images.
+
+        Args:
+            images: (B, 3, S, S) RGB, normalised as in `mem3d.data.images.preprocess`.
+
+        Returns:
+            (B, C) features, >= 0; query and key of the memory.
+
+        Raises:
+            ValueError: the images are of another shape.
+        """
+        return self.see(images).features
+
+    def see(self, images: Tensor | None, stem_maps: Tensor | None = None) -> Seen:
+        """Encode images, keeping what is known of each place.
+
+        Args:
+            images: (B, 3, S, S), see `forward`.
+            stem_maps: the stem's output for them, (B, 512, S/8, S/8), if it is known already.
+
+        Raises:
+            ValueError: the images are of another shape, or there are neither images nor maps.
+        """
+        if stem_maps is None:
+            want = (3, self.image_size, self.image_size)
+            if images is None or images.ndim != 4 or tuple(images.shape[1:]) != want:
+                got = "none" if images is None else f"shape {tuple(images.shape)}"
+                raise ValueError(f"images: got {got}, want (B, {want})")
+            stem_maps = self.stem(images)
+        maps = self.head[:_FIRST_POOLING](stem_maps)
+        return Seen(self.head[_FIRST_POOLING:](maps).flatten(1), images, maps, stem_maps)
+
+
+def _conv(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(True)]
+
+
+def build_stem() -> nn.Sequential:
+    """ResNet-50 up to layer2, random weights, parameters named as torchvision names them."""
+    resnet = resnet50(weights=None)
+    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2")
+    return nn.Sequential(OrderedDict((name, getattr(resnet, name)) for name in names))
+
+
+def load_stem(stem: nn.Module, source: str | Path) -> None:
+    """Fill a stem with trained weights.
+
+    Args:
+        stem: from `build_stem`.
+        source: "none" (leave it random), "imagenet" (torchvision's ImageNet weights, fetched or
+            from its cache) or a safetensors file with torchvision's names; more layers than the
+            stem has are ignored.
+
+    Raises:
+        ValueError: the file cannot be read, lacks a weight or has one of another shape; or the
+            weights cannot be fetched.
+    """
+    if source == "none":
+        return
+    if source == "imagenet":
+        try:
+            with redirect_stdout(sys.stderr):  # torch tells of a download there
+                state = ResNet50_Weights.IMAGENET1K_V1.get_state_dict(
+                    progress=False, check_hash=True
+                )
+        except (URLError, OSError, RuntimeError) as error:
+            raise ValueError(
+                f"stem imagenet: got no download ({error}), want a network; or fetch torchvision's "
+                "ResNet50_Weights.IMAGENET1K_V1 elsewhere, save it with "
+                "safetensors.torch.save_file and pass that file as --stem PATH; --stem none trains "
+                "from random weights"
+            ) from error
+    else:
+        state = _read_safetensors(Path(source))
+    wanted = stem.state_dict()
+    for name, weight in wanted.items():
+        if name.endswith("num_batches_tracked"):
+            state.setdefault(name, weight)
+        if name not in state:
+            raise ValueError(f"stem {source}: got no weight {name!r}, want torchvision's names")
+        if state[name].shape != weight.shape:
+            raise ValueError(
+                f"stem {source}: {name}: got shape {tuple(state[name].shape)}, "
+                f"want {tuple(weight.shape)}"
+            )
+    stem.load_state_dict({name: state[name] for name in wanted})
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise ValueError(f"stem: got {path}, want 'imagenet', 'none' or a safetensors file")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"stem {path}: got {error}, want a safetensors file") from error

@@ -1,0 +1,71 @@
+"""Features of views as a test shows them: no augmentation, no gradient, nothing left changed."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from mem3d.data.dataset import Shapes
+from mem3d.data.images.preprocess import Pixels, test_pixels
+from mem3d.data.loader import normalise
+from mem3d.memory.interface import Features, to_numpy
+from mem3d.network.model import Mem3D
+
+
+class View(NamedTuple):
+    """One picture of a data set, maybe mirrored left to right."""
+
+    model: int
+    view: int
+    mirrored: bool = False
+
+
+def first_views(data: Shapes, model: int, most: int) -> list[View]:
+    """Views 00 and on of a model, at most so many."""
+    return [View(model, view) for view in range(min(most, data.views(model)))]
+
+
+def view_features(
+    model: Mem3D,
+    data: Shapes,
+    views: Sequence[View],
+    *,
+    batch: int = 32,
+    device: str = "cpu",
+) -> Iterator[Features]:
+    """Encode views in evaluation mode; the model's own mode comes back after each batch.
+
+    Args:
+        model: whose encoder.
+        data: whose pictures.
+        views: which, in this order.
+        batch: pictures at a time.
+        device: where the network is.
+
+    Returns:
+        (b, C) features of the next `batch` views, fewer at the end.
+
+    Raises:
+        ValueError: a picture cannot be read; names its file.
+    """
+    for start in range(0, len(views), batch):
+        part = [_pixels(model, data, view) for view in views[start : start + batch]]
+        yield encode(model, part, device)
+
+
+def encode(model: Mem3D, pictures: Sequence[Pixels], device: str = "cpu") -> Features:
+    """(B, C) features of pictures (3, S, S) uint8."""
+    images = normalise(torch.from_numpy(np.stack(pictures)))
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            return to_numpy(model.encoder(images.to(device)))
+    finally:
+        model.train(was_training)
+
+
+def _pixels(model: Mem3D, data: Shapes, view: View) -> Pixels:
+    pixels = test_pixels(data.image(view.model, view.view), model.config.image_size)
+    return np.ascontiguousarray(pixels[:, :, ::-1]) if view.mirrored else pixels

@@ -1,0 +1,115 @@
+"""The presets: network, memory and run that belong together."""
+
+from dataclasses import replace
+from typing import Any
+
+from mem3d.data.images.augment import DEFAULT
+from mem3d.network.config import ModelConfig, Preset, TrainConfig
+from memstore import MemoryConfig
+
+
+def _memory_for(model: ModelConfig, **fields: Any) -> MemoryConfig:
+    return MemoryConfig(key_dim=model.feature_dim, resolution=model.resolution, **fields)
+
+
+_PAPER_MODEL = ModelConfig()
+PAPER = Preset(model=_PAPER_MODEL, memory=_memory_for(_PAPER_MODEL, capacity=4000))
+"""The paper's sizes and rules; 355 M weights, meant for a GPU."""
+
+_SMALL_MODEL = ModelConfig(
+    image_size=128,
+    head=(128, 128, 128),
+    hidden=256,
+    decoder=(192, 64, 16, 8),
+    priors=4,
+    dropout=0.1,
+    refiner=32,
+    refiner_blocks=1,
+    fuse=True,
+    lift=True,
+)
+SMALL = Preset(
+    model=_SMALL_MODEL,
+    memory=_memory_for(_SMALL_MODEL, capacity=4000, beta=0.5, delta=0.6, value_similarity="iou"),
+    train=TrainConfig(
+        epochs=24,
+        batch=16,
+        learning_rate=2e-3,
+        schedule="cosine",
+        warmup=100,
+        weight_decay=2e-2,
+        triplet_weight=0.3,
+        dice_weight=0.2,
+        viewpoint_weight=0.06,
+        exclude_self=True,
+        freeze_stem=True,
+        variants=6,
+        augmentation=replace(DEFAULT, hides=0.5, occluded=0.3),
+        precision="bfloat16",
+    ),
+)
+"""About an hour of a CPU core with 4,000 shapes; fewer want more epochs. 128 pixels, narrower
+layers, a frozen stem, and, beyond the paper, recalled grids and image features brought together
+voxel by voxel (refiner.py)."""
+
+_BEST_MODEL = replace(
+    _SMALL_MODEL,
+    head=(256, 256, 128),
+    hidden=512,
+    decoder=(256, 96, 32, 8),
+    priors=8,
+    prior_pool=2,
+    refiner=48,
+    refiner_blocks=2,
+    gate=True,
+    stretch=True,
+    pose=128,
+)
+BEST = replace(
+    SMALL,
+    model=_BEST_MODEL,
+    memory=replace(SMALL.memory, capacity=12000),
+    train=replace(
+        SMALL.train,
+        epochs=15,
+        batch=32,
+        learning_rate=2.5e-3,
+        variants=4,
+        pose_epochs=25,
+        dice_weight=1.0,
+        contrast_weight=0.1,
+    ),
+)
+"""For 12,000 shapes; minutes on a GPU, hours on a CPU: wider, eight recalled grids,
+weighed by a gate, and the same stretched to the extents that the image tells (pose.py), which
+are learnt first (training/pose_pretraining.py)."""
+
+_DEMO_MODEL = ModelConfig(
+    image_size=64, head=(128, 64, 64), hidden=128, decoder=(128, 64, 16, 8), priors=3, dropout=0.1
+)
+DEMO = Preset(
+    model=_DEMO_MODEL,
+    memory=_memory_for(_DEMO_MODEL, capacity=600, value_similarity="iou", delta=0.6),
+    train=TrainConfig(
+        epochs=24,
+        batch=16,
+        learning_rate=3e-3,
+        halve_at=(0.5, 0.7, 0.85, 0.95),
+        exclude_self=True,
+        validate_every=4,
+        checkpoint_every=4,
+    ),
+)
+"""Learns the procedural shapes in minutes on two CPU cores, from random weights, at 64 pixels."""
+
+_TINY_MODEL = ModelConfig(
+    image_size=64, head=(16, 8, 8), hidden=16, decoder=(16, 8, 8, 4), priors=3
+)
+TINY = Preset(
+    model=_TINY_MODEL,
+    memory=_memory_for(_TINY_MODEL, capacity=8),
+    train=TrainConfig(epochs=2, batch=4, workers=0),
+)
+"""For tests: runs in milliseconds, learns nothing to speak of."""
+
+PRESETS = {"paper": PAPER, "best": BEST, "small": SMALL, "demo": DEMO, "tiny": TINY}

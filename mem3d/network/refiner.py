@@ -1,0 +1,258 @@
+"""Convolutions over the voxels, where all that is known of each comes together.
+
+What the decoder grew from the feature and the prior vector, the recalled grids themselves, and the
+image features at each voxel are brought to half the grid's side, summed, and refined. A recalled
+grid is laid in the same frame as the answer: copied where it fits, corrected where it does not.
+
+Not in the paper, whose decoder sees the priors through one vector alone.
+"""
+
+
+# B = batch, K = priors per image (padded), R = voxels per side, N = R / 2, F = channels
+
+# B = batch, K = priors per image (padded), C = channels of a feature, R = voxels per side
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mem3d.memory.interface import Recalled
+from mem3d.network.config import ModelConfig
+from mem3d.network.pixel_aligned import centres, in_eights, lift, look_up, project
+
+SHOWN = 4  # recalled grids that are seen each by itself; of the others, only their mean
+_PIXELS = 8  # channels of the picture's own features
+_MAPS = 24  # channels of the stem's features
+_LOWEST = -1e4  # a score that stands for no prior
+_RARE = -2.0  # logit of a voxel before training: few are filled
+# How far a training camera is moved, so that one that is guessed slightly wrong does not surprise.
+_MOVED = (0.1, 0.02, 0.05, 0.01, 0.01)
+
+
+class Refiner(nn.Module):
+    """Residual 3-D convolutions at half the side, then one layer that doubles it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.refiner
+        self.resolution = config.resolution
+        self.from_decoder = nn.Conv3d(config.decoder[-2], width, 1, bias=False)
+        self.from_priors = self.from_cosines = None
+        if config.fuse:
+            self.shown = min(config.priors, SHOWN)
+            grids = (self.shown + 1) * (2 if config.stretch else 1)
+            self.from_priors = nn.Conv3d(grids, width, 2, stride=2, bias=False)
+            self.from_cosines = nn.Linear(self.shown, width, bias=False)
+        self.gate = Gate(width) if config.gate else None
+        self.pixels = None
+        if config.lift:
+            self.pixels = nn.Sequential(*_conv(3, 16, stride=2), *_conv(16, _PIXELS))
+            self.maps = nn.Conv2d(config.head[1], _MAPS, 1)
+            self.from_pixels = nn.Conv3d(_PIXELS, width, 2, stride=2, bias=False)
+            self.from_maps = nn.Conv3d(_MAPS + 4, width, 1, bias=False)
+        self.first = nn.Sequential(nn.BatchNorm3d(width), nn.ReLU(True))
+        self.blocks = nn.Sequential(*(_Block(width) for _ in range(config.refiner_blocks)))
+        self.last = nn.ConvTranspose3d(width, 1, 2, stride=2)
+        nn.init.zeros_(self.last.weight)
+        nn.init.constant_(self.last.bias, _RARE)  # type: ignore[arg-type]  # it has one
+
+    def forward(
+        self,
+        grown: Tensor,
+        recalled: Recalled,
+        images: Tensor | None,
+        maps: Tensor,
+        viewpoints: Tensor | None,
+        laid: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits of the voxels.
+
+        Args:
+            grown: (B, F, N, N, N) from the decoder.
+            recalled: what the memory gave.
+            images: (B, 3, S, S) as the encoder takes them.
+            maps: (B, F, S/8, S/8) of the encoder, before it pools.
+            viewpoints: (B, 5); they and the images are needed to look voxels up in the picture.
+            laid: (B, K, R, R, R) recalled grids stretched, which are looked at beside them; None if
+                the network stretches none.
+
+        Returns:
+            (B, R, R, R); and (B, K) logarithms of the gate's weights, None without a gate.
+        """
+        total, log_weights = self.from_decoder(grown), None
+        if self.pixels is not None:
+            if images is None or viewpoints is None:
+                raise ValueError("images, viewpoints: got None, want both to look voxels up")
+            total = total + self._lifted(images, maps, viewpoints)
+        if self.from_priors is not None and self.from_cosines is not None:
+            weights = cosines_of(recalled)
+            if self.gate is not None:
+                log_weights = self.gate(total, recalled, laid)
+                weights = log_weights.exp() * (weights != 0)
+            looks = [recalled.priors] if laid is None else [recalled.priors, laid]
+            found = [shown(priors, weights, self.shown) for priors in looks]
+            total = total + self.from_grids([(grids, mean) for grids, mean, _ in found])
+            total = total + self.from_cosines(found[0][2])[:, :, None, None, None]
+        logits = self.last(self.blocks(self.first(total)))
+        return logits.squeeze(1), log_weights
+
+    def from_grids(self, found: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """What `from_priors` makes of grids side by side, each set with its mean at the end.
+
+        Only means have a gradient, by the gate; single grids are kept apart, to be spared theirs.
+
+        Args:
+            found: (B, shown, R, R, R) and (B, R, R, R) of the recalled grids as they were read,
+                then, if any are, as they were laid.
+
+        Returns:
+            (B, width, N, N, N).
+        """
+        assert self.from_priors is not None
+        weight = self.from_priors.weight.unflatten(1, (len(found), -1))  # type: ignore[no-untyped-call]
+        singles = by_cubes(weight[:, :, :-1].flatten(1, 2), torch.cat([one for one, _ in found], 1))
+        means = by_cubes(weight[:, :, -1], torch.stack([mean for _, mean in found], 1))
+        return singles + means
+
+    def _lifted(self, images: Tensor, maps: Tensor, viewpoints: Tensor) -> Tensor:
+        """(B, width, N, N, N) from the picture and the stem's maps."""
+        assert self.pixels is not None
+        side, device = self.resolution // 2, viewpoints.device
+        coarse = centres(side, device)
+        places, _ = project(viewpoints, in_eights(self.resolution, device))
+        pixels = look_up(self.pixels(images).float(), places.view(places.shape[0], 8, -1, 2))
+        places, nearness = project(viewpoints, coarse)
+        depth = nearness.view(-1, 1, side, side, side)
+        # As from_pixels(lift(...)), with a product over eights instead of copies of all voxels.
+        weight_BFV = self.from_pixels.weight.flatten(1).expand(depth.shape[0], -1, -1)
+        from_pixels = (weight_BFV @ pixels.flatten(1, 2)).view(depth.shape[0], -1, side, side, side)
+        looked_up = lift(self.maps(maps).float(), places, side)
+        where = 2 * coarse.T.abs().reshape(1, 3, side, side, side).expand(
+            depth.shape[0], -1, -1, -1, -1
+        )
+        local = torch.cat([looked_up, depth, where], dim=1)
+        return from_pixels + self.from_maps(local)  # type: ignore[no-any-return]
+
+
+class Gate(nn.Module):
+    """How much each recalled grid counts: by its cosine, and by how it fits the image.
+
+    From all that is known of the voxels without the priors a coarse occupancy is made; a prior's
+    score is a learned multiple of its soft IoU with it, plus one of its cosine.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.coarse = nn.Sequential(nn.BatchNorm3d(width), nn.ReLU(True), nn.Conv3d(width, 1, 1))
+        self.scale = nn.Parameter(torch.tensor([10.0, 5.0]))  # of the fit, of the cosine
+
+    def forward(self, total: Tensor, recalled: Recalled, laid: Tensor | None = None) -> Tensor:
+        """(B, K) logarithms of weights that sum to 1; very low where there is no prior."""
+        priors = recalled.priors if laid is None else laid
+        occupancy = self.coarse(total).squeeze(1).float().sigmoid()
+        priors_BKNNN = functional.avg_pool3d(priors.float(), 2)
+        fit_BK = soft_iou(occupancy, priors_BKNNN)
+        cosines_BK = cosines_of(recalled)
+        scores_BK = self.scale[0] * fit_BK + self.scale[1] * cosines_BK
+        return scores_BK.masked_fill(cosines_BK == 0, _LOWEST).log_softmax(1)
+
+
+def cosines_of(recalled: Recalled) -> Tensor:
+    """(B, K) cosines of the priors; 0 where there is none."""
+    cosines_BK = torch.as_tensor(recalled.cosines).to(recalled.priors)
+    positions = torch.arange(cosines_BK.shape[1], device=cosines_BK.device)
+    return torch.where(positions < recalled.counts[:, None], cosines_BK, 0.0)
+
+
+def shown(priors: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The priors of most weight, each by itself, and the mean of all.
+
+    Args:
+        priors: (B, K, R, R, R).
+        weights: (B, K) >= 0, 0 where there is no prior.
+        count: priors to show.
+
+    Returns:
+        (B, count, R, R, R), the best first; (B, R, R, R) weighted mean; and (B, count) weights;
+        zeros where there are no more priors.
+    """
+    weights = weights.to(priors)
+    mean = mean_of(priors, weights)
+    best, places = weights.sort(dim=1, descending=True, stable=True)
+    best, places = best[:, :count], places[:, :count]
+    rows = torch.arange(priors.shape[0], device=priors.device)[:, None]
+    missing = count - best.shape[1]
+    grids = priors[rows, places] * (best > 0)[..., None, None, None]
+    grids = functional.pad(grids, (0, 0, 0, 0, 0, 0, 0, missing))
+    return grids, mean, functional.pad(best, (0, missing))
+
+
+def mean_of(priors: Tensor, weights: Tensor) -> Tensor:
+    """(B, R, R, R) weighted mean of priors (B, K, R, R, R); 0 where all weights (B, K) are."""
+    weights = weights.to(priors)
+    shares = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
+    return torch.einsum("bk,bkxyz->bxyz", shares, priors)
+
+
+def moved(viewpoints: Tensor, guessed: Tensor) -> Tensor:
+    """Cameras to train with: true ones, slightly moved, in half of the images, guessed elsewhere.
+
+    Args:
+        viewpoints: (B, 5) true ones; nan where not known.
+        guessed: (B, 5).
+    """
+    noise = torch.randn_like(guessed) * guessed.new_tensor(_MOVED)
+    take_true = (torch.rand(len(guessed), 1, device=guessed.device) < 0.5) & viewpoints.isfinite()
+    return torch.where(take_true.all(1, keepdim=True), viewpoints + noise, guessed)
+
+
+def by_cubes(weight: Tensor, grids: Tensor) -> Tensor:
+    """Convolution of kernel and stride 2 as one product: few channels make torch's own slow.
+
+    Args:
+        weight: (G, F, 2, 2, 2).
+        grids: (B, F, R, R, R).
+
+    Returns:
+        (B, G, R/2, R/2, R/2).
+    """
+    batch, channels, side = grids.shape[:3]
+    half = side // 2
+    cubes = grids.reshape(batch, channels, half, 2, half, 2, half, 2)
+    cubes = cubes.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, channels * 8, half**3)
+    weights = weight.flatten(1).expand(batch, -1, -1)  # else all cubes are copied
+    return (weights @ cubes).view(batch, -1, half, half, half)
+
+
+class _Block(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv3d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(True),
+            nn.Conv3d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm3d(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.layers(x))
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+    conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+    return [conv, nn.BatchNorm2d(outputs), nn.ReLU(True)]
+
+
+def soft_iou(answers: Tensor, priors: Tensor) -> Tensor:
+    """(B, K) sum(p v) / sum(p + v - p v) of answers (B, R, R, R) and priors (B, K, R, R, R).
+
+    Both in [0, 1], float32: it is computed so even under autocast. 0 where both are empty.
+    """
+    p_BV, v_BKV = answers.flatten(1), priors.flatten(2)
+    with torch.autocast(answers.device.type, enabled=False):
+        shared_BK = torch.einsum("bv,bkv->bk", p_BV, v_BKV)
+    either_BK = p_BV.sum(1, keepdim=True) + v_BKV.sum(2) - shared_BK
+    return shared_BK / either_BK.clamp(min=1e-6)

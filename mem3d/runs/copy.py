@@ -1,0 +1,116 @@
+"""A run with the same weights and another memory.
+
+The first run stays as it is: its checkpoints name snapshots of its own memory. The new one has a
+checkpoint (best.safetensors), and a run.json and a README.md that say what was changed; it holds no
+optimiser state, so training cannot resume it.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from mem3d.network import checkpoint
+from mem3d.network.checkpoint import BEST, PAGE
+from mem3d.network.model import Mem3D
+from mem3d.runs.folder import MEMORISED, Record, _changes, _damaged, _description
+from mem3d.runs.readme import copy_page
+from memstore import Memory
+from memstore.files import made_beside, write_atomic
+
+REKEYED = "rekeyed"  # another
+BLENDED = "blended"  # a third: the memory as it was, two settings of the model changed
+
+
+def copy_run(
+    run: str | Path,
+    out: str | Path,
+    model: Mem3D,
+    memory: Memory,
+    state: checkpoint.State,
+    change: Callable[[Memory], Record],
+    *,
+    capacity: int | None = None,
+) -> checkpoint.State:
+    """Make a new run of the same weights and a changed copy of the memory, whole or not at all.
+
+    Args:
+        run: folder that model, memory and state were loaded from.
+        out: where nothing is yet.
+        model: its weights are written as they are.
+        memory: is copied, not changed.
+        state: of the checkpoint.
+        change: is called with the copy, open to be written; what it returns is added to "changes"
+            in run.json, beside where the copy came from.
+        capacity: slots of the copy, no fewer than now; by default as many.
+
+    Returns:
+        what the new checkpoint says of itself; its validation IoU is nan, for it was the first
+        memory's.
+
+    Raises:
+        memstore.MemstoreError: there is something at `out`, or the disk refuses.
+    """
+    described = _description(run)
+    origin = {"run": str(Path(run).resolve()), "snapshot": state.snapshot, "step": state.step}
+    with made_beside(Path(out)) as beside:
+        beside.mkdir()
+        memory.copy_to(beside / "memory", capacity)
+        with Memory.open(beside / "memory", "r+") as copy:
+            record = change(copy)
+            snapshot = copy.commit(str(record["kind"]))
+            copy.expire(keep=1)  # the first run keeps what was before
+            preset = replace(state.preset, memory=copy.config)
+        made = replace(state, snapshot=snapshot, preset=preset, validation_iou=math.nan)
+        checkpoint.save(beside / BEST, made, model)
+        described["preset"] = preset.to_dict()
+        described["changes"] = [*_changes(run, described), {**record, **origin}]
+        write_atomic(beside / "run.json", json.dumps(described, indent=2).encode())
+        write_atomic(beside / PAGE, _page(Path(run), run, described["changes"]).encode())
+    return made
+
+
+def keep_change(
+    out: str | Path, model: Mem3D, memory: Memory, state: checkpoint.State, sources: list[str]
+) -> checkpoint.State:
+    """Save what was written to the memory of a run that `copy_run` made.
+
+    The names come first: whenever this dies, the run owns up to all that its memory may hold.
+
+    Args:
+        out: folder of the copy.
+        model: its weights are written as they are.
+        memory: the copy's, open to be written.
+        state: of the copy's checkpoint.
+        sources: names of the pairs that were written.
+
+    Returns:
+        what the new checkpoint says of itself.
+
+    Raises:
+        ValueError: run.json is not as copy_run left it.
+        memstore.MemstoreError: the disk refuses.
+    """
+    described = _description(out)
+    changes = _changes(out, described)
+    try:
+        last = changes[-1]
+        last["sources"] = list(dict.fromkeys([*last["sources"], *sources]))
+        last["pictures"] += len(sources)
+    except (LookupError, TypeError) as error:
+        raise _damaged(out, error) from error
+    write_atomic(Path(out) / "run.json", json.dumps(described, indent=2).encode())
+    write_atomic(Path(out) / PAGE, _page(Path(out), out, changes).encode())
+    made = replace(state, snapshot=memory.commit(MEMORISED))
+    checkpoint.save(Path(out) / BEST, made, model)
+    memory.expire(keep=1)  # no checkpoint names what was before
+    return made
+
+
+def _page(first: Path, run: str | Path, changes: list[Record]) -> str:
+    """README.md's text, from the page of the first run."""
+    try:
+        return copy_page(first, changes)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(run, error) from error

@@ -1,0 +1,126 @@
+"""What a run writes down about itself: one row per epoch, and what it was made of."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mem3d.data.meshes.transforms import family
+from mem3d.network.checkpoint import check_run
+
+Record = dict[str, Any]
+
+
+MEMORISED = "memorised"  # kind of a record
+
+
+def memorised_sources(run: str | Path) -> set[str]:
+    """Families of all shapes that were memorised on the way to a run, also merged and evicted.
+
+    Empty where run.json is missing or no JSON; `run_log.run_data` says so.
+
+    Raises:
+        ValueError: run.json tells of changes in another form than ours.
+    """
+    try:
+        return {
+            family(source)
+            for record in _changes(run, _description(run))
+            for source in record.get("sources", ())
+            if record["kind"] == MEMORISED
+        }
+    except (KeyError, TypeError) as error:
+        raise _damaged(run, error) from error
+
+
+def _description(run: str | Path) -> dict[str, Any]:
+    """run.json, or nothing where it cannot be read."""
+    try:
+        described = json.loads((Path(run) / "run.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return described if isinstance(described, dict) else {}
+
+
+def _changes(run: str | Path, described: dict[str, Any]) -> list[Record]:
+    """What was changed so far, oldest first."""
+    changes = described.get("changes", [])
+    if not isinstance(changes, list) or not all(isinstance(one, dict) for one in changes):
+        raise _damaged(run, TypeError("no list of objects"))
+    return changes
+
+
+def _damaged(run: str | Path, error: Exception) -> ValueError:
+    path = Path(run) / "run.json"
+    return ValueError(f"{path}: got changes that cannot be read ({error!r}), want a run's own")
+
+
+class Learnt(NamedTuple):
+    """What a run was trained on or has memorised.
+
+    Attributes:
+        names: families of the shapes.
+        unlisted: a data set that could not be listed, and why; None where all could be.
+    """
+
+    names: set[str]
+    unlisted: tuple[Path, str] | None = None
+
+
+def learnt_by(run: Path) -> Learnt:
+    """Names of the shapes that a run knows, as far as its data are still there."""
+    from mem3d.data.meshes.transforms import family
+    from mem3d.data.open import learning_subset, open_shapes
+
+    names, root = memorised_sources(run), Path(run) / "run.json"
+    try:
+        listed = [run_data(run), *run_extras(run)]
+        for root, split in listed:
+            data = open_shapes(root, learning_subset(root, split), split)
+            names |= {family(data.source(i)) for i in range(len(data))}
+    except ValueError as error:
+        return Learnt(names, (root, str(error)))
+    return Learnt(names)
+
+
+Row = dict[str, Any]
+
+
+def read_log(path: Path, step: int) -> list[Row]:
+    """Rows up to the checkpoint; later ones belong to steps that will be done again."""
+    if step == 0 or not path.exists():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        with suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
+    return [row for row in rows if row["step"] <= step]
+
+
+def run_data(run: str | Path) -> tuple[Path, Path | None]:
+    """Data folder and split file a run was trained on, from its run.json.
+
+    Raises:
+        ValueError: there is none to read.
+    """
+    check_run(run)
+    path = Path(run) / "run.json"
+    if not path.is_file():
+        raise ValueError(f"{path}: got no file, want a run's; or name the data (--data)")
+    try:
+        described = json.loads(path.read_text())
+        split = described["split"]
+        return Path(described["data"]), None if split is None else Path(split)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: got {error!r}, want what training wrote; or name the data (--data)"
+        ) from error
+
+
+def run_extras(run: str | Path) -> list[tuple[Path, Path | None]]:
+    """Folders and split files of what a run learnt from besides; none if it does not tell."""
+    try:
+        listed = json.loads((Path(run) / "run.json").read_text()).get("extra", [])
+        return [(Path(root), None if split is None else Path(split)) for root, split in listed]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return []

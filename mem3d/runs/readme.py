@@ -1,0 +1,68 @@
+"""README.md of a run that was made from another one: where it comes from, and what was changed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mem3d.markdown import code, sections
+from mem3d.network.checkpoint import PAGE
+
+_COUNTS = ("inserted", "merged", "evicted")
+
+
+def copy_page(run: Path, changes: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown text of the page.
+
+    Args:
+        run: folder that the new run was made from; what its page says comes first.
+        changes: as in run.json, oldest first, each with a "kind".
+    """
+    first = sections(run / PAGE).get("", "").split("\nSince then:")[0].strip()
+    lines = [
+        "# A trained Mem3D",
+        "",
+        first or f"Made from {code(run)}.",
+        "",
+        "Since then:",
+        "",
+        *(f"- {_told(change)}" for change in changes),
+        "",
+        "## What is not known",
+        "",
+        "It has not been validated since, but for what is said above: `mem3d-cli evaluate` does",
+        "that. `run.json` has the details; training cannot resume it.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _told(change: Mapping[str, Any]) -> str:
+    """A change in a line."""
+    kind = str(change.get("kind"))
+    if kind == "memorised":
+        counts = ", ".join(f"{change[name]:,} {name}" for name in _COUNTS if name in change)
+        told = f"memorised {_many(change, 'picture')}{_from(change)}"
+        return f"{told}: {counts}" if counts else told
+    if kind == "rekeyed":
+        return f"keys computed anew for {_many(change, 'slot')}{_from(change)}"
+    if kind == "averaged":
+        others = len(change.get("checkpoints", ()))
+        return f"weights averaged with {others} other checkpoint{'' if others == 1 else 's'}"
+    if kind == "blended":
+        return (
+            f"what is recalled is blended in: share {change['share']:g}, shift "
+            f"{change['shift']:+g}, chosen on {_many(change, 'picture')}{_from(change)} "
+            f"(IoU at .3 over categories {change['before']:.3f} before, {change['after']:.3f} "
+            "after)"
+        )
+    return kind
+
+
+def _many(change: Mapping[str, Any], noun: str) -> str:
+    count = change.get(f"{noun}s")
+    return f"{count:,} {noun}{'' if count == 1 else 's'}" if isinstance(count, int) else f"{noun}s"
+
+
+def _from(change: Mapping[str, Any]) -> str:
+    place = change.get("data", change.get("photo"))
+    return f" of {code(place)}" if place else ""

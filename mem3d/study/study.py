@@ -1,0 +1,250 @@
+"""Ablations: the same network, budget and seeds, with one thing changed at a time.
+
+    OUT/runs/<variant>-s<seed>/      an ordinary run folder
+    OUT/results/<variant>-s<seed>.json   what it scored; a run without one is not finished
+    OUT/table.md, table.json, plot.png   made from all results there are
+
+One file per result: several processes may work on one study (worker.py), and each finds what
+the others have done.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from mem3d.data.dataset import Shapes
+from mem3d.data.images.backgrounds import Backgrounds
+from mem3d.network.checkpoint import BEST, LAST, State, read_state
+from mem3d.network.config import Preset
+from mem3d.study.variants import twins, variants
+from mem3d.training.schedule import Pace
+from mem3d.training.state import Job
+from memstore.files import write_atomic
+
+MOST_HIDDEN = 0.95  # share of an object
+
+RESULTS, RUNS = "results", "runs"
+
+UNSEEN, MEMORISED = "unseen", "memorised"  # subsets: the same models, before and after memorising
+MEMORISED_VIEWS = 4  # pictures of each shape that are memorised
+
+_PRINTS = ("data", "test_data", "unseen_data")  # what `Study.fingerprints` may hold
+
+Keep = Literal["none", "best", "all"]
+Standing = Literal["new", "begun", "to score", "done"]
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unseen:
+    """A source of shapes that no run learns from.
+
+    Attributes:
+        to_memorise: models that each trained network's memory is given, without a gradient.
+        to_score: others, to score before and after it.
+    """
+
+    to_memorise: Shapes
+    to_score: Shapes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is compared, on what.
+
+    Attributes:
+        folder: of the study.
+        base: what is changed in one thing at a time; its seed gives way to each run's.
+        learning: models to learn from.
+        validation: models that choose each run's best epoch and are always scored.
+        test: models to score besides, None for none; they choose nothing.
+        shares: of each object to hide, ascending from 0.
+        stem: see `encoder.load_stem`.
+        device: where the networks compute.
+        keep: of a finished run: nothing, the best checkpoint with its memory, or also the last one,
+            which is the larger.
+        backgrounds: photos to lay the pictures over that are learnt from, see `training.train`.
+        unseen: what each run meets only when it has learnt; None for none.
+        blend: each run's answers are blended as its validation pictures say (runs/blend_search.py),
+            and
+            scored so.
+        views: pictures of each model to score, from view 00 on, >= 1; scores are their mean.
+
+    Raises:
+        ValueError: there is nothing to learn from or to score, or a share is out of range.
+    """
+
+    folder: Path
+    base: Preset
+    learning: Shapes
+    validation: Shapes
+    test: Shapes | None = None
+    shares: tuple[float, ...] = (0.0, 0.4)
+    stem: str | Path = "none"
+    device: str = "cpu"
+    keep: Keep = "best"
+    backgrounds: Backgrounds | None = None
+    unseen: Unseen | None = None
+    blend: bool = False
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        in_range = all(0 <= share <= MOST_HIDDEN for share in self.shares)
+        if not in_range or list(self.shares) != sorted({0.0, *self.shares}):
+            raise ValueError(
+                f"hide: got {self.shares}, want 0 and shares up to {MOST_HIDDEN}, ascending"
+            )
+        if self.views < 1:
+            raise ValueError(f"views: got {self.views}, want >= 1")
+        for name, data in self._everything().items():
+            if not len(data):
+                raise ValueError(f"{data.root}: got no usable {name} model, want at least 1")
+
+    def fingerprints(self) -> dict[str, str]:
+        """Of the models learnt from and chosen on, tested on, and unseen; for the results."""
+        found = {"data": _job(self, self.learning, self.validation).fingerprint()}
+        if self.test is not None:
+            found["test_data"] = _job(self, self.test).fingerprint()
+        if self.unseen is not None:
+            job = _job(self, self.unseen.to_memorise, self.unseen.to_score)
+            found["unseen_data"] = job.fingerprint()
+        return found
+
+    def subsets(self) -> dict[str, Shapes]:
+        """Name -> models that each run is scored on."""
+        found = {"val": self.validation} | ({} if self.test is None else {"test": self.test})
+        if self.unseen is not None:
+            found |= dict.fromkeys((UNSEEN, MEMORISED), self.unseen.to_score)
+        return found
+
+    def _everything(self) -> dict[str, Shapes]:
+        """Name -> models, none of which may be empty."""
+        found = {"train": self.learning} | self.subsets()
+        return found | ({} if self.unseen is None else {"to memorise": self.unseen.to_memorise})
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run of a study: a variant and a seed."""
+
+    variant: str
+    seed: int
+    preset: Preset
+
+    @property
+    def name(self) -> str:
+        """Of its folder and its result."""
+        return f"{self.variant}-s{self.seed}"
+
+
+def parts(study: Study, names: tuple[str, ...], seeds: range) -> list[Part]:
+    """The runs that some variants need, seed by seed; equal ones once, as the first of them."""
+    stand_ins = twins(study.base, len(study.learning))
+    chosen = dict.fromkeys(stand_ins[name] for name in stand_ins if name in names)
+    return [part(study, name, seed) for seed in seeds for name in chosen]
+
+
+def part(study: Study, name: str, seed: int) -> Part:
+    """The run of a variant and a seed."""
+    changed = variants(len(study.learning))[name](study.base)
+    train = replace(changed.train, seed=seed)
+    if train.variants:  # all runs share one cache of pictures
+        train = replace(train, view_seed=study.base.train.seed)
+    return Part(name, seed, replace(changed, train=train))
+
+
+def run_folder(study: Study, one: Part) -> Path:
+    """Where the run of a part lives."""
+    return study.folder / RUNS / one.name
+
+
+def standing(study: Study, one: Part) -> Standing:
+    """How far a part is.
+
+    Raises:
+        ValueError: its result or its run is of other settings or other data, or cannot be read; or
+            its result lacks something that no checkpoint is left to score.
+    """
+    result, folder = read_result(study, one), run_folder(study, one)
+    if result is not None and not missing(study, result):
+        return "done"
+    has_best = (folder / BEST).exists()
+    if result is not None and not has_best:
+        lacking = ", ".join(f"{name} {share:.0%} hidden" for name, share in missing(study, result))
+        path = study.folder / RESULTS / f"{one.name}.json"
+        raise ValueError(
+            f"{path}: got no checkpoint to score what it lacks ({lacking}), want {folder / BEST}; "
+            "delete the result to train the run again"
+        )
+    has_last = result is None and (folder / LAST).exists()  # that of a finished run may be deleted
+    if not has_last and not has_best:
+        return "new"
+    state = read_state(folder / (LAST if has_last else BEST))
+    check_own(study, one, state)
+    pace = Pace(len(study.learning), one.preset.train)
+    if has_last and state.step < pace.steps and not pace.is_stale(state.step, state.best_step):
+        return "begun"
+    return "to score"
+
+
+def check_own(study: Study, one: Part, state: State) -> None:
+    """Raise ValueError unless a checkpoint in a part's run folder is of that part."""
+    data = study.fingerprints()["data"]
+    if state.preset != one.preset or state.data not in ("", data):
+        raise ValueError(
+            f"{run_folder(study, one)}: got a run of other settings or on other models, want this "
+            "study's; choose another folder for the study, or delete the run"
+        )
+
+
+def missing(study: Study, result: Result) -> list[tuple[str, float]]:
+    """Subsets and hidden shares that a result lacks."""
+    asked = [(name, share) for name in study.subsets() for share in study.shares]
+    return [(name, share) for name, share in asked if share_key(share) not in result.get(name, {})]
+
+
+def share_key(share: float) -> str:
+    """A hidden share as a result names it."""
+    return f"{share:g}"
+
+
+def read_result(study: Study, one: Part) -> Result | None:
+    """What a part scored; None if it has not finished.
+
+    Raises:
+        ValueError: it cannot be read, or is of other settings or other models.
+    """
+    path = study.folder / RESULTS / f"{one.name}.json"
+    try:
+        result: Result = json.loads(path.read_text())
+        preset = Preset.from_dict(result["preset"])
+        known = {name: result[name] for name in _PRINTS if name in result}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: got {error}, want a study's result; delete it") from error
+    manner = (result.get("blend") is not None, result.get("views", 1))
+    if preset != one.preset or manner != (study.blend, study.views):
+        raise ValueError(
+            f"{path}: got a result of other settings, want those of this study; choose another "
+            "folder for another preset or number of epochs, for blended answers, for other views"
+        )
+    wanted = study.fingerprints()
+    if any(known[name] != wanted[name] for name in known if name in wanted):
+        raise ValueError(
+            f"{path}: got a result on other models or another split, want the data of this study, "
+            "unchanged; choose another folder for other data"
+        )
+    return result
+
+
+def write_result(study: Study, one: Part, result: Result) -> None:
+    """Write down what a part scored; from then on it is done."""
+    folder = study.folder / RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / f"{one.name}.json", json.dumps(result, indent=1).encode())
+
+
+def _job(study: Study, data: Shapes, validation: Shapes | None = None) -> Job:
+    return Job(data, validation, study.folder, study.base, study.device)

@@ -1,0 +1,147 @@
+"""Doing a study's runs: train, score, write down, clear away.
+
+A run that another process has in work is passed over, and so is one that diverges.
+"""
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from mem3d.network.checkpoint import LAST
+from mem3d.network.encoder import Encoder, load_stem
+from mem3d.study.scoring import Tell, scored
+from mem3d.study.study import RUNS, Part, Study, read_result, run_folder, standing, write_result
+from mem3d.training.batches import training_views
+from mem3d.training.stem_cache import StemCache
+from mem3d.training.step import DivergedError
+from mem3d.training.trainer import train
+from memstore import LockedError
+
+
+def work(
+    study: Study,
+    todo: list[Part],
+    *,
+    on_step: Callable[[int, str], None] | None = None,
+    on_result: Callable[[], object] | None = None,
+) -> dict[str, str]:
+    """Train and score the parts that are not done; interrupted ones go on where they were.
+
+    Args:
+        study: what is compared.
+        todo: from `study.parts`.
+        on_step: called with the number of parts behind and a line on the one in work.
+        on_result: called after each part that was finished here.
+
+    Returns:
+        names of the parts that were passed over, and why.
+
+    Raises:
+        ValueError: a result or a run is of other settings; or as `training.train`.
+    """
+    passed_over: dict[str, str] = {}
+    cache: StemCache | None = None
+    for behind, one in enumerate(todo):
+
+        def tell(note: str, behind: int = behind, name: str = one.name) -> None:
+            if on_step:
+                on_step(behind, f"{name}: {note}")
+
+        try:
+            with _claimed(study, one):
+                stands = standing(study, one)
+                tell(stands)
+                if stands == "done":
+                    continue
+                if stands != "to score":
+                    cache = cache or _cache(study, one, tell)
+                    _train(study, one, cache, tell)
+                _finish(study, one, tell)
+        except LockedError:
+            passed_over[one.name] = "another process has it in work"
+        except DivergedError as error:
+            passed_over[one.name] = str(error)
+        else:
+            if on_result:
+                on_result()
+    return passed_over
+
+
+@contextmanager
+def _claimed(study: Study, one: Part) -> Iterator[None]:
+    """Hold a part, so that no other process trains, scores or deletes it; LockedError if one has.
+
+    The file stays: were it deleted, two processes could hold two files of one name.
+    """
+    path = study.folder / RUNS / f".{one.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockedError(f"{path}: another process has it") from error
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # for loader processes too, which hold the file open
+
+
+def _cache(study: Study, one: Part, tell: Tell) -> StemCache | None:
+    """The maps that all runs share, made by whichever process comes first."""
+    if not one.preset.train.variants:
+        return None
+    encoder = Encoder(study.base.model)
+    load_stem(encoder.stem, study.stem)
+    encoder.freeze_stem()
+    encoder.to(study.device)
+    study.folder.mkdir(parents=True, exist_ok=True)
+    with (study.folder / ".stem_maps.lock").open("w") as lock:
+        tell("waiting for the stem's maps")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return StemCache.build(
+            encoder,
+            training_views(
+                study.learning, replace(one.preset, model=study.base.model), study.backgrounds
+            ),
+            one.preset.train.variants,
+            batch=one.preset.train.batch,
+            workers=one.preset.train.workers,
+            precision=one.preset.train.precision,
+            file=study.folder / "stem_maps.npy",
+            progress=lambda done, total: tell(f"{done}/{total} pictures through the stem"),
+        )
+
+
+def _train(study: Study, one: Part, cache: StemCache | None, tell: Tell) -> None:
+    """The one place where a study trains."""
+    train(
+        study.learning,
+        study.validation,
+        run_folder(study, one),
+        one.preset,
+        stem=study.stem,
+        device=study.device,
+        backgrounds=study.backgrounds,
+        cache=cache,
+        kept_poses=study.folder,
+        on_pose=lambda done, total: tell(f"step {done}/{total} on cameras and extents"),
+        on_step=lambda done, total, row: tell(f"step {done}/{total}, bce {row['bce']:.3f}"),
+    )
+
+
+def _finish(study: Study, one: Part, tell: Tell) -> None:
+    """Score and write down; a run that has its first result is cleared away."""
+    is_first = read_result(study, one) is None  # else what is there was meant to stay
+    write_result(study, one, scored(study, one, tell))
+    if is_first:
+        _clear_away(study, one)
+
+
+def _clear_away(study: Study, one: Part) -> None:
+    """Delete of a finished run what the study does not keep."""
+    if study.keep == "none":
+        shutil.rmtree(run_folder(study, one), ignore_errors=True)
+    elif study.keep == "best":
+        (run_folder(study, one) / LAST).unlink(missing_ok=True)

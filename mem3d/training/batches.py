@@ -1,0 +1,104 @@
+"""The batches of a run, from files or from a stem cache."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mem3d.data.dataset import Shapes
+from mem3d.data.images.backgrounds import Backgrounds
+from mem3d.data.loader import Batch, Schedule, TrainingViews, loader
+from mem3d.network.config import Preset
+from mem3d.training.state import Job, Run
+from mem3d.training.stem_cache import StemCache
+
+MAPS = "stem_maps.npy"
+BATCH_ON_GPU = 256  # pictures whose maps are computed at a time
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What batches are made with.
+
+    Attributes:
+        on_prepare: called with pictures done and in all while a stem cache is filled.
+        on_pose: called with steps done and in all while guesses are learnt by themselves.
+        cache: a stem cache that is ready.
+        keep_maps: whether the maps of a stem cache are kept in the run's folder.
+        kept_poses: see `pose_training.learn_poses`.
+    """
+
+    on_prepare: Progress | None = None
+    cache: StemCache | None = None
+    keep_maps: bool = False
+    on_pose: Progress | None = None
+    kept_poses: Path | None = None
+
+
+def training_views(
+    data: Shapes, preset: Preset, backgrounds: Backgrounds | None = None
+) -> TrainingViews:
+    """The pictures that a run of a preset is shown."""
+    config = preset.train
+    return TrainingViews(
+        data,
+        preset.model.image_size,
+        seed=config.seed if config.view_seed is None else config.view_seed,
+        augment=config.augment,
+        augmentation=config.augmentation,
+        backgrounds=backgrounds,
+        with_viewpoints=preset.model.lift,
+    )
+
+
+def prepared(run: Run, job: Job, supply: Supply) -> Supply:
+    """The supply with its stem cache made, if the run has one and is not over.
+
+    Raises:
+        ValueError: the cache that it has is of other pictures or another stem.
+    """
+    variants = job.preset.train.variants
+    views = training_views(job.data, job.preset, job.backgrounds)
+    if supply.cache is not None:
+        supply.cache.check(run.model.encoder, views, variants, job.preset.train.precision)
+    if not variants or run.step >= job.pace.steps:
+        return supply
+    cache = supply.cache or _cache(run, job, views, supply)
+    return replace(supply, cache=cache.on(job.device))
+
+
+def batches(run: Run, job: Job, supply: Supply) -> Iterator[Batch]:
+    """The rest of the run, a batch per forward: this process's part of each.
+
+    Args:
+        run: where it stands.
+        job: what is learnt.
+        supply: as `prepared` gave it.
+    """
+    config = job.preset.train
+    start = job.pace.forwards_before(run.step)
+    schedule = Schedule(len(job.data), config.batch, config.epochs, seed=config.seed, start=start)
+    parts = (list(job.replicas.part(samples)) for samples in schedule)
+    if config.variants and supply.cache is not None:
+        return supply.cache.batches(parts)
+    views = training_views(job.data, job.preset, job.backgrounds)
+    return loader(views, parts, config.workers, job.device)
+
+
+def _cache(run: Run, job: Job, views: TrainingViews, supply: Supply) -> StemCache:
+    """A stem cache of the run; if it is kept, the first process makes it and the others find it."""
+    if supply.keep_maps and not job.replicas.is_first:
+        job.replicas.wait()
+    cache = StemCache.build(
+        run.model.encoder,
+        views,
+        job.preset.train.variants,
+        batch=job.preset.train.batch if job.device == "cpu" else BATCH_ON_GPU,
+        workers=job.preset.train.workers,
+        precision=job.preset.train.precision,
+        file=job.folder / MAPS if supply.keep_maps else None,
+        progress=supply.on_prepare,
+    )
+    if supply.keep_maps and job.replicas.is_first:
+        job.replicas.wait()
+    return cache

@@ -1,0 +1,123 @@
+"""Cameras and extents learnt first, by themselves.
+
+What recalled shapes are worth depends on how well their extents are guessed (network/pose.py), and
+guesses want many pictures before they are good. No voxel is decoded to learn them, so that an epoch
+over kept stem maps takes seconds. The weights of the guesses alone change; afterwards they go on
+learning with all the others.
+
+Not in the paper, which guesses neither.
+"""
+
+import hashlib
+import json
+from math import cos, pi
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from mem3d.data.loader import Batch, Schedule
+from mem3d.network.model import Mem3D
+from mem3d.network.pose import extent_loss, viewpoint_loss
+from mem3d.system import uses_bfloat16
+from mem3d.training.batches import Progress
+from mem3d.training.state import Job
+from mem3d.training.stem_cache import StemCache
+from memstore.files import write_atomic
+
+BATCH = 64
+_WARMUP = 50  # steps
+_CAMERA = 0.1  # weight of the camera's loss beside that of the extents
+
+
+def learn_poses(
+    model: Mem3D,
+    job: Job,
+    cache: StemCache,
+    on_pose: Progress | None = None,
+    kept: Path | None = None,
+) -> float | None:
+    """Train the parts of a network that guess, for `train.pose_epochs` epochs.
+
+    What it draws at random is drawn apart: what follows does not depend on whether it learnt here.
+
+    Args:
+        model: one with a pose trunk; its other weights stay as they are.
+        job: its preset tells epochs, rate, seed; every process takes its part of each batch.
+        cache: the stem's maps of all pictures.
+        on_pose: called with steps done and in all.
+        kept: folder where runs on the same pictures, with the same settings, find and leave what
+            was learnt.
+
+    Returns:
+        mean loss of the last epoch, over this process's parts; None if there is no epoch, or what
+        was kept was taken.
+    """
+    found = {"pose": model.pose, "viewpoint": model.viewpoint, "extents": model.extents}
+    parts = nn.ModuleDict({name: part for name, part in found.items() if part is not None})
+    file = None if kept is None else kept / f"poses-{_fingerprint(parts, job, cache)}.safetensors"
+    if file is not None and file.exists():
+        parts.load_state_dict(load_file(file, job.device))
+        return None
+    devices = [] if job.device == "cpu" else [torch.device(job.device)]
+    with torch.random.fork_rng(devices):
+        loss = _learn(model, parts, job, cache, on_pose)
+    if file is not None and job.replicas.is_first:
+        state = {name: value.cpu().contiguous() for name, value in parts.state_dict().items()}
+        write_atomic(file, save(state))
+    return loss
+
+
+def _fingerprint(parts: nn.Module, job: Job, cache: StemCache) -> str:
+    """Of all that decides what is learnt, but for the weights to begin with."""
+    train = job.preset.train
+    settings = [train.pose_epochs, train.seed, train.learning_rate, train.weight_decay]
+    shapes = {name: [*value.shape] for name, value in parts.state_dict().items()}
+    told = json.dumps([cache.fingerprint, settings, shapes])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _learn(
+    model: Mem3D, parts: nn.Module, job: Job, cache: StemCache, on_pose: Progress | None
+) -> float | None:
+    config, replicas = job.preset.train, job.replicas
+    weights = list(parts.parameters())
+    optimizer = torch.optim.AdamW(
+        weights, config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    schedule = Schedule(len(job.data), BATCH, config.pose_epochs, seed=config.seed)
+    whole = [samples for samples in schedule if len(samples) >= replicas.count]  # one for each
+    parts.train()
+    kind, short = torch.device(job.device).type, uses_bfloat16(config.precision, job.device)
+    losses: list[float] = []
+    batches = cache.batches(list(replicas.part(samples)) for samples in whole)
+    for step, (batch, samples) in enumerate(zip(batches, whole, strict=True)):
+        factor = min(1, (step + 1) / _WARMUP) * (1 + cos(pi * step / len(whole))) / 2
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * factor
+        with torch.autocast(kind, torch.bfloat16, short):
+            loss = _loss(model, batch, job.device)
+        optimizer.zero_grad(set_to_none=True)
+        (loss * len(batch.models) / len(samples)).backward()  # type: ignore[no-untyped-call]
+        replicas.add_gradients(weights)
+        optimizer.step()
+        losses.append(loss.item())
+        if on_pose:
+            on_pose(step + 1, len(whole))
+    last = losses[-schedule.steps_per_epoch :]
+    return sum(last) / len(last) if last else None
+
+
+def _loss(model: Mem3D, batch: Batch, device: str) -> torch.Tensor:
+    """Of a batch with stem maps; a camera that is not known does not count."""
+    if model.pose is None or batch.stem_maps is None:
+        raise ValueError("pose: got none, want a network with a pose trunk, and stem maps")
+    maps = batch.stem_maps.to(device, memory_format=torch.channels_last)
+    posed = model.pose(maps)
+    loss: torch.Tensor = posed.new_zeros(())
+    if model.viewpoint is not None:
+        loss = loss + _CAMERA * viewpoint_loss(model.viewpoint(posed), batch.viewpoints.to(device))
+    if model.extents is not None:
+        loss = loss + extent_loss(model.extents(posed), batch.grids.to(device))
+    return loss

@@ -1,0 +1,249 @@
+"""The state of a training run, and its way to disk and back."""
+
+import hashlib
+import json
+import math
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mem3d.data.dataset import Shapes
+from mem3d.data.images.backgrounds import Backgrounds
+from mem3d.network import checkpoint
+from mem3d.network.checkpoint import BEST, LAST, check_run
+from mem3d.network.config import Preset
+from mem3d.network.encoder import load_stem
+from mem3d.network.model import Mem3D
+from mem3d.training.distributed import ALONE, Replicas, share_norms
+from mem3d.training.schedule import Pace
+from memstore import Memory
+
+TAG = "step-"  # how tags of snapshots that checkpoints name begin
+_OWN = ("data", "memory", LAST)  # what a run may hold before it is described
+_PRINTED = (".log", ".out")  # where a shell may have begun to write what training prints
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is to do; a resumed run must be given the same.
+
+    Attributes:
+        data: models to learn from.
+        validation: models that choose the best epoch.
+        folder: where the run lives.
+        preset: network, memory and run.
+        device: where the network computes.
+        backgrounds: photos to lay training views over; their fingerprint is in the preset.
+        replicas: this process among those that train together; their number may change.
+    """
+
+    data: Shapes
+    validation: Shapes | None
+    folder: Path
+    preset: Preset
+    device: str
+    backgrounds: Backgrounds | None = None
+    replicas: Replicas = ALONE
+
+    @property
+    def pace(self) -> Pace:
+        """How forwards, steps and epochs count into each other."""
+        return Pace(len(self.data), self.preset.train)
+
+    def fingerprint(self) -> str:
+        """Of the models, in their order; 16 hexadecimal digits."""
+        sets = [self.data] if self.validation is None else [self.data, self.validation]
+        listed = "\n\n".join("\n".join(one.source(i) for i in range(len(one))) for one in sets)
+        return hashlib.sha256(listed.encode()).hexdigest()[:16]
+
+
+@dataclass
+class Run:
+    """Everything that changes while training."""
+
+    model: Mem3D
+    optimizer: torch.optim.Optimizer
+    memory: Memory
+    step: int = 0  # optimiser steps done
+    best_iou: float = math.nan
+    best_step: int = -1
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ValueError for a folder with other files, which a run would lie among or replace.
+
+    A run that died early is told by what it holds, and needs no checkpoint; hidden files are left
+    by writes that were cut off, or are no run's concern.
+    """
+    if not folder.is_dir() or (folder / LAST).exists() or _is_described(folder):
+        return
+    names = sorted(path.name for path in folder.iterdir() if path.suffix not in _PRINTED)
+    others = [name for name in names if name not in _OWN and not name.startswith(".")]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise ValueError(
+            f"{folder}: got a folder with other files ({others[0]}{more}), want a new folder, an "
+            "empty one, or a run to go on with"
+        )
+
+
+def _is_described(folder: Path) -> bool:
+    """Whether there is a run.json as training writes it."""
+    try:
+        described = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(described, dict) and "preset" in described
+
+
+@contextmanager
+def begun(job: Job, stem: str | Path, weights: Path | None = None) -> Iterator[Run]:
+    """Build a run, fresh (from the weights of another run, if given) or from its own last.
+
+    The first process writes the checkpoint that the others begin with, each with a memory of its
+    own: a copy of the checkpoint's snapshot.
+    """
+    if not job.replicas.is_first:
+        job.replicas.wait()
+    is_fresh = not (job.folder / LAST).exists()
+    model, optimizer = _network(job, stem if is_fresh else "none", weights if is_fresh else None)
+    if is_fresh:
+        run = Run(model, optimizer, _empty_memory(job.folder / "memory", job.preset))
+        _write_checkpoint(run, job, LAST, math.nan)  # a death in the first epoch loses no run
+    with tempfile.TemporaryDirectory() as scratch:
+        if not is_fresh:
+            state = checkpoint.restore_run(job.folder / LAST, model, optimizer)
+            memory = _memory_at(job, state.snapshot, Path(scratch))
+            run = Run(model, optimizer, memory, state.step, state.best_iou, state.best_step)
+        with run.memory:
+            if job.replicas.is_first:
+                job.replicas.wait()
+            job.replicas.wait()  # from here on the first may commit: all have read the snapshot
+            yield run
+
+
+def _network(
+    job: Job, stem: str | Path, weights: Path | None
+) -> tuple[Mem3D, torch.optim.Optimizer]:
+    """Network and optimiser of a job, which is found to be its folder's."""
+    last, train = job.folder / LAST, job.preset.train
+    if last.exists():
+        _check_same(job, checkpoint.read_state(last))
+    model = Mem3D(job.preset.model)
+    load_stem(model.encoder.stem, stem)
+    if weights is not None:
+        check_run(weights)
+        checkpoint.load_weights(weights / BEST, model)
+    if train.freeze_stem:
+        model.encoder.freeze_stem()
+    if job.replicas.count > 1:
+        share_norms(model, job.device)
+    model.to(job.device)
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(  # equals Adam without weight decay
+        learning, train.learning_rate, weight_decay=train.weight_decay, fused=True
+    )
+    return model, optimizer
+
+
+def _memory_at(job: Job, snapshot: str, scratch: Path) -> Memory:
+    """The folder's memory at a snapshot, to be written; for all but the first process, a copy."""
+    path = job.folder / "memory"
+    if job.replicas.is_first:
+        return Memory.open(path, mode="r+", at=snapshot)
+    with Memory.open(path, at=snapshot) as memory:
+        memory.copy_to(scratch / "memory")
+    return Memory.open(scratch / "memory", mode="r+")
+
+
+def _check_same(job: Job, state: checkpoint.State) -> None:
+    """Raise ValueError, saying what differs, unless the checkpoint is of this job."""
+    began, now = _flat(state.preset.to_dict()), _flat(job.preset.to_dict())
+    other = [f"{name} {began[name]} -> {now[name]}" for name in began if began[name] != now[name]]
+    if other:
+        raise ValueError(
+            f"{job.folder}: got a run with other settings ({', '.join(other)}), want the ones it "
+            "began with; choose another folder to start anew"
+        )
+    if state.data and state.data != job.fingerprint():
+        raise ValueError(
+            f"{job.folder}: got a run on other models or another split, want the data it began "
+            "with, unchanged; choose another folder to start anew"
+        )
+
+
+def _flat(preset: dict[str, Any]) -> dict[str, Any]:
+    """{"train.epochs": 250, "train.augmentation.flip": 0.5, ...}"""
+    flat: dict[str, Any] = {}
+    for name, value in preset.items():
+        inner = _flat(value) if isinstance(value, dict) else {"": value}
+        flat |= {f"{name}.{key}".rstrip("."): v for key, v in inner.items()}
+    return flat
+
+
+def _empty_memory(path: Path, preset: Preset) -> Memory:
+    """A new memory, or the empty one of a run that died before its first checkpoint."""
+    if not path.exists():
+        return Memory.create(path, preset.memory)
+    memory = Memory.open(path, mode="r+")
+    if memory.clock or memory.config != preset.memory:
+        memory.close()
+        raise ValueError(
+            f"{path}: got a memory without a checkpoint beside it, want an empty folder or a run "
+            "to resume; delete it or choose another folder"
+        )
+    return memory
+
+
+def note_best(run: Run, row: dict[str, Any]) -> bool:
+    """Whether the row's validation is the best so far; the run then knows it."""
+    value = row.get("val_iou", math.nan)
+    improved = not math.isnan(value) and not value <= run.best_iou
+    if improved:
+        run.best_iou, run.best_step = value, run.step
+    return improved
+
+
+def save_due(run: Run, job: Job, row: dict[str, Any], improved: bool, is_last: bool) -> None:
+    """Write the checkpoints that are due."""
+    value = row.get("val_iou", math.nan)
+    is_due = is_last or row["epoch"] % job.preset.train.checkpoint_every == 0
+    if improved or (is_due and run.best_step < 0):
+        _write_checkpoint(run, job, BEST, value)
+    if is_due:
+        _write_checkpoint(run, job, LAST, value)
+    if improved or is_due:
+        _forget_snapshots(run, job)
+
+
+def _forget_snapshots(run: Run, job: Job) -> None:
+    """Keep of the memory's history what the checkpoints name, and what others have tagged."""
+    files = [job.folder / name for name in (BEST, LAST)]
+    named = {checkpoint.read_state(file).snapshot for file in files if file.exists()}
+    for tag, snapshot in run.memory.tags().items():
+        if tag.startswith(TAG) and snapshot not in named:
+            run.memory.untag(tag)
+    run.memory.expire(keep=1)
+
+
+def _write_checkpoint(run: Run, job: Job, name: str, validation_iou: float) -> None:
+    """Commit the memory and tag the snapshot, then write the file that names it."""
+    snapshot = run.memory.commit(f"step {run.step}")
+    if snapshot not in run.memory.tags().values():
+        run.memory.tag(f"{TAG}{run.step}-{snapshot}")  # a tag's name is used once, a step may recur
+    state = checkpoint.State(
+        preset=job.preset,
+        step=run.step,
+        snapshot=snapshot,
+        validation_iou=validation_iou,
+        best_iou=run.best_iou,
+        best_step=run.best_step,
+        data=job.fingerprint(),
+    )
+    optimizer = run.optimizer if name == LAST else None
+    checkpoint.save(job.folder / name, state, run.model, optimizer)

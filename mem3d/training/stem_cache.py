@@ -1,0 +1,275 @@
+"""A frozen stem's outputs, computed once: most of a training step's time on a CPU.
+
+A frozen stem gives the same maps for the same picture in every epoch. So each model gets a fixed
+number of augmented pictures ("variants"), whose maps are kept in RAM as float16; epoch e shows
+variant e modulo their number. The head, the memory and everything behind them train as always.
+
+With a file, the maps lie there instead, mapped into memory: a resumed run, or another process,
+finds them made. The grids and a fingerprint stand in a second file beside it, written last. Pixels
+and viewpoints, which a network needs to look voxels up in the picture, go with the grids.
+"""
+
+
+# M = models, N = variants per model, S = side of the pictures
+
+# M = models, N = variants per model, B = batch, S = side of the stem's maps
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from mem3d.data.loader import (
+    Batch,
+    Schedule,
+    TrainingViews,
+    loader,
+    normalise,
+    to_pixels,
+    unpacked,
+)
+from mem3d.data.readers.r2n2 import RESOLUTION
+from mem3d.network.config import Precision
+from mem3d.network.encoder import STEM_CHANNELS, Encoder
+from mem3d.system import ram, uses_bfloat16
+from memstore.files import write_atomic
+
+
+class Beside(NamedTuple):
+    """What is kept of each picture beside its maps."""
+
+    grids: NDArray[np.uint8]  # (M, N, R**3 / 8), packed; mirrored as the pictures are
+    viewpoints: NDArray[np.float32]  # (M, N, 5)
+    pixels: NDArray[np.uint8]  # (M, N, 3, S, S); S = 0 where they are not needed
+
+    def serves(self, views: TrainingViews) -> bool:
+        """Whether pixels are there, if they are needed."""
+        return bool(self.pixels.size) or not views.with_viewpoints
+
+
+def reserve_file(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+    """A new .npy file mapped to be written; its room on the disk is taken at once."""
+    try:
+        maps: NDArray[np.float16] = np.lib.format.open_memmap(
+            path, mode="w+", dtype=np.float16, shape=shape
+        )
+        if hasattr(os, "posix_fallocate"):  # else a full disk would kill the process
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise ValueError(f"{path}: got {error}, want room for the stem's maps") from error
+    return maps
+
+
+def map_file(file: Path) -> Tensor:
+    """Maps of a file, read as they are needed; what is written to them does not reach it."""
+    return torch.from_numpy(np.load(file, mmap_mode="c", allow_pickle=False))
+
+
+def beside_path(file: Path) -> Path:
+    """The second file, of what is kept beside the maps."""
+    return file.with_suffix(".safetensors")
+
+
+def read_beside(file: Path, name: str) -> Beside | None:
+    """What stands beside a file of maps; None unless both are there, of that fingerprint."""
+    try:
+        with safe_open(beside_path(file), framework="np") as found:
+            if (found.metadata() or {}).get("fingerprint") != name or not file.exists():
+                return None
+            return Beside(*(found.get_tensor(key) for key in Beside._fields))
+    except (OSError, SafetensorError):
+        return None
+
+
+MAX_BYTES = 12 * 2**30  # of maps, or a third of all RAM; 24 variants of 402 models take 2.5 GB
+
+
+class StemCache:
+    """Stem maps and grids of every variant of every model.
+
+    Attributes:
+        maps: (M, N, 512, S, S) float16.
+        fingerprint: of what they were made from, see `fingerprint`.
+    """
+
+    def __init__(self, maps: Tensor, beside: Beside, fingerprint: str) -> None:
+        self.maps = maps
+        self.fingerprint = fingerprint
+        self._beside = beside
+        self._resolution = round((beside.grids.shape[-1] * 8) ** (1 / 3))
+        self._grids, self._viewpoints, self._pixels = map(torch.from_numpy, beside)
+
+    def on(self, device: str) -> "StemCache":
+        """The same on a GPU, if half of its free memory holds all; else this one."""
+        if torch.device(device).type != "cuda":
+            return self
+        needed = sum(one.nbytes for one in (self.maps, *self._beside))
+        if needed > torch.cuda.mem_get_info(torch.device(device))[0] // 2:
+            return self
+        moved = StemCache(self.maps.to(device), self._beside, self.fingerprint)
+        for name in ("_grids", "_viewpoints", "_pixels"):
+            setattr(moved, name, getattr(self, name).to(device))
+        return moved
+
+    @staticmethod
+    def build(
+        encoder: Encoder,
+        views: TrainingViews,
+        variants: int,
+        *,
+        batch: int,
+        workers: int,
+        precision: Precision = "float32",
+        file: Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "StemCache":
+        """Compute all maps, or find them made; the same settings give the same, bit for bit.
+
+        Args:
+            encoder: its stem is used, in evaluation mode.
+            views: of the models.
+            variants: N, pictures per model.
+            batch: pictures at a time.
+            workers: loader processes.
+            precision: of the stem, where the device has it: that of the steps.
+            file: .npy that keeps the maps; one of another fingerprint is made anew.
+            progress: called with pictures done and pictures in all.
+
+        Raises:
+            ValueError: the maps would not fit into MAX_BYTES of RAM, or onto the disk.
+        """
+        name = fingerprint(encoder, views, variants, precision)
+        found = None if file is None else read_beside(file, name)
+        if file is not None and found is not None and found.serves(views):
+            return StemCache(map_file(file), found, name)
+        side = -(-encoder.image_size // 8)
+        shape = (len(views.data), variants, STEM_CHANNELS, side, side)
+        if file is None:
+            _check_size(shape)
+            maps = torch.empty(shape, dtype=torch.float16)
+            kept = _fill(maps, encoder, views, batch, workers, precision, progress)
+            return StemCache(maps, kept, name)
+        partial = file.with_name(f".{file.name}.partial")
+        try:
+            maps = torch.from_numpy(reserve_file(partial, shape))
+            kept = _fill(maps, encoder, views, batch, workers, precision, progress)
+            beside_path(file).unlink(missing_ok=True)  # tells of the maps that go now
+            os.replace(partial, file)
+        finally:
+            partial.unlink(missing_ok=True)
+        arrays = {key: torch.from_numpy(array) for key, array in kept._asdict().items()}
+        write_atomic(beside_path(file), save(arrays, {"fingerprint": name}))
+        return StemCache(map_file(file), kept, name)
+
+    def check(
+        self,
+        encoder: Encoder,
+        views: TrainingViews,
+        variants: int,
+        precision: Precision = "float32",
+    ) -> None:
+        """Raise ValueError unless the maps are those that `build` would give."""
+        want = fingerprint(encoder, views, variants, precision)
+        if not self._beside.serves(views):
+            raise ValueError("cache: got no pixels, want them too; build one with viewpoints")
+        if self.fingerprint != want:
+            raise ValueError(
+                f"cache: got maps of fingerprint {self.fingerprint}, want {want}: the same models, "
+                "variants, image size, augmentation, seed and stem, and the precision that the "
+                "device computes in; build one for this run, on its device"
+            )
+
+    def batches(self, order: Iterable[list[tuple[int, int]]]) -> Iterator[Batch]:
+        """What a loader would give for lists of (epoch, model), maps in the images' place."""
+        variants = self.maps.shape[1]
+        for samples in order:
+            models = [model for _, model in samples]
+            chosen = [epoch % variants for epoch, _ in samples]
+            rows, columns = torch.tensor([models, chosen]).to(self.maps.device)
+            pixels = self._pixels[rows, columns]
+            yield Batch(
+                normalise(pixels) if pixels.numel() else None,
+                unpacked(self._grids[rows, columns], self._resolution),
+                models,
+                self._viewpoints[rows, columns],
+                stem_maps=self.maps[rows, columns].float(),
+            )
+
+
+def fingerprint(
+    encoder: Encoder, views: TrainingViews, variants: int, precision: Precision = "float32"
+) -> str:
+    """Of all that decides what the maps are; 16 hexadecimal digits.
+
+    Models count by name and number of views: a file that changed under its name goes unseen.
+    """
+    data, found = views.data, hashlib.sha256()
+    models = [(data.source(i), data.views(i)) for i in range(len(data))]
+    settings = [views.image_size, views.seed, views.augment, asdict(views.augmentation), variants]
+    if uses_bfloat16(precision, str(next(encoder.parameters()).device)):
+        settings.append(precision)
+    found.update(json.dumps([models, settings]).encode())
+    for name, weight in encoder.stem.state_dict().items():
+        found.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _check_size(shape: tuple[int, ...]) -> None:
+    """Raise ValueError if maps of that shape would take too much RAM."""
+    needed = 2 * np.prod(shape, dtype=np.int64)
+    most = max(MAX_BYTES, ram() // 3)
+    if needed > most:
+        raise ValueError(
+            f"variants: got {shape[1]} for {shape[0]} models, {needed / 2**30:.0f} GiB of maps, "
+            f"want at most {most / 2**30:.0f}; use fewer, or keep them in a file, or 0 to "
+            "compute the stem in every step"
+        )
+
+
+@torch.inference_mode()
+def _fill(
+    maps: Tensor,
+    encoder: Encoder,
+    views: TrainingViews,
+    batch: int,
+    workers: int,
+    precision: Precision,
+    progress: Callable[[int, int], None] | None,
+) -> Beside:
+    """Compute the maps; returns what goes beside them."""
+    models, variants = maps.shape[:2]
+    encoder.stem.eval()
+    device = next(encoder.parameters()).device
+    size = encoder.image_size if views.with_viewpoints else 0
+    kept = Beside(
+        np.empty((models, variants, RESOLUTION**3 // 8), np.uint8),
+        np.empty((models, variants, 5), np.float32),
+        np.empty((models, variants, 3, size, size), np.uint8),
+    )
+    order = Schedule(models, batch, variants, seed=0, shuffle=False)
+    done = 0
+    for samples, listed in zip(loader(views, order, workers, str(device)), order, strict=True):
+        variant, which = [variant for variant, _ in listed], samples.models
+        with torch.autocast(device.type, torch.bfloat16, uses_bfloat16(precision, str(device))):
+            found = encoder.stem(samples.pictures)
+        maps[which, variant] = found.half().cpu()
+        flat = samples.grids.cpu().numpy().reshape(len(which), -1)
+        kept.grids[which, variant] = np.packbits(flat, axis=1)
+        kept.viewpoints[which, variant] = samples.viewpoints.cpu().numpy()
+        if size:
+            kept.pixels[which, variant] = to_pixels(samples.pictures).cpu().numpy()
+        done += len(which)
+        if progress:
+            progress(done, models * variants)
+    return kept

@@ -1,0 +1,269 @@
+"""One training run, read from top to bottom.
+
+Each step recalls, reconstructs, learns and then remembers: the batch's true shapes are written to
+the memory under the features they were seen with. A run that died goes on exactly from its last
+checkpoint: on a CPU with the same number of threads, weights and memory come out as if it had never
+stopped. (On a GPU some sums run in no fixed order, so there they come out close, not equal.)
+
+Over 250 lines, a quarter of them what `train` takes and gives.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import torch
+
+from mem3d.data.dataset import Shapes
+from mem3d.data.images.backgrounds import Backgrounds
+from mem3d.evaluation.evaluate import macro, score
+from mem3d.memory.device import ResidentMemory, resident_on
+from mem3d.metrics import FIXED_THRESHOLD
+from mem3d.network.checkpoint import LAST, PAGE, check_device
+from mem3d.network.config import Preset, TrainConfig
+from mem3d.runs.folder import Row, read_log
+from mem3d.runs.rekey import Families, families, staleness
+from mem3d.training.batches import Progress, Supply, batches, prepared
+from mem3d.training.distributed import ALONE, Replicas
+from mem3d.training.pose_pretraining import learn_poses
+from mem3d.training.report import (
+    Description,
+    Means,
+    Scalars,
+    both,
+    check_installed,
+    curves,
+    write_log,
+    write_page,
+)
+from mem3d.training.schedule import learning_rate
+from mem3d.training.state import Job, Run, begun, check_folder, note_best, save_due
+from mem3d.training.stem_cache import StemCache
+from mem3d.training.step import finite, set_learning_rate, train_step
+
+STOPPED = "stopped"  # in the last row of a run that ended early: why
+_PRIMES = (1_000_003, 8_191)  # keep the seeds of steps and processes apart
+
+
+def train(
+    data: Shapes,
+    validation: Shapes | None,
+    folder: str | Path,
+    preset: Preset,
+    *,
+    stem: str | Path = "none",
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    backgrounds: Backgrounds | None = None,
+    replicas: Replicas = ALONE,
+    cache: StemCache | None = None,
+    keep_maps: bool = False,
+    kept_poses: Path | None = None,
+    tensorboard: bool = False,
+    on_prepare: Progress | None = None,
+    on_pose: Progress | None = None,
+    on_step: Callable[[int, int, Row], None] | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
+) -> Row:
+    """Train, or go on where the folder's last checkpoint stands.
+
+    Writes `run.json` (configuration), `log.jsonl` (a row per epoch), `curves.png`, the memory, the
+    checkpoints (see `checkpoint`) and, at its end, a `README.md` that tells what it did, and, where
+    it is validated, `validation.png`.
+
+    Args:
+        data: models to learn from.
+        validation: models that choose the best epoch; None keeps the last.
+        folder: of the run; made if missing. One that holds a checkpoint is resumed, one with files
+            that are no run's is refused.
+        preset: network, memory and run; a resumed run must have been started with the same one.
+        stem: see `encoder.load_stem`; not used when resuming.
+        weights: folder of a run of the same network, whose best weights (stem and all) this one
+            begins with; its memory begins empty all the same. Not used when resuming.
+        device: where the network computes; the memory lives on the CPU.
+        backgrounds: photos to lay training views over; the preset's augmentation names their
+            fingerprint, so that a resumed run is given the same ones.
+        replicas: this process among several that train together (see `replicas.joined`); all are
+            given the same arguments, but for the device. Only the first writes and validates.
+        cache: a stem cache for just these data, settings and stem, so that several runs share one;
+            None lets the run make its own, if its preset has variants.
+        keep_maps: whether the run's own stem cache stays in its folder, as `stem_maps.npy`.
+        kept_poses: folder where runs on the same pictures share what cameras and extents look like,
+            learnt first (`pose_training.learn_poses`).
+        tensorboard: whether to write each epoch's row to the folder `tensorboard` in it too.
+        on_prepare: called with pictures done and in all while a stem cache is filled.
+        on_pose: called with steps done and in all while cameras and extents are learnt first.
+        on_step: called after each optimiser step with steps done, steps in all, the figures of its
+            last forward.
+        on_epoch: called after each epoch with its log row.
+
+    Returns:
+        the last log row; `stopped` in it says why a run ended before its last epoch.
+
+    Raises:
+        ValueError: there is nothing to train on, the folder belongs to another run or to something
+            else, the backgrounds are not the preset's, patience has no validation to look at, a
+            batch has fewer images than there are processes, the cache is another's, or tensorboard
+            is missing.
+        DivergedError: a ValueError too: the loss or a feature is no longer finite.
+        memstore.MemstoreError: the memory cannot be written, or another process writes it.
+    """
+    job = Job(data, validation, Path(folder), preset, check_device(device), backgrounds, replicas)
+    _check_job(job, is_random=stem == "none" and weights is None)
+    if tensorboard:
+        check_installed()
+    job.folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(preset.train.seed)
+    supply = Supply(on_prepare, cache, keep_maps, on_pose, kept_poses)
+    with begun(job, stem, None if weights is None else Path(weights)) as run:
+        if not (tensorboard and replicas.is_first):
+            return _loop(run, job, supply, on_step, on_epoch)
+        done = run.step // job.pace.steps_per_epoch
+        with closing(Scalars(job.folder / "tensorboard", done)) as scalars:
+            return _loop(run, job, supply, on_step, both(scalars.add, on_epoch))
+
+
+def _check_job(job: Job, is_random: bool) -> None:
+    """Raise ValueError for what cannot be trained."""
+    check_folder(job.folder)
+    data, config, named = job.data, job.preset.train, job.preset.train.augmentation.backgrounds
+    given = "" if job.backgrounds is None else job.backgrounds.fingerprint
+    if given != named:
+        raise ValueError(
+            f"backgrounds: got photos of fingerprint {given or 'none'}, want the preset's "
+            f"({named or 'none'}); name the folder that the run began with"
+        )
+    if config.freeze_stem and is_random and not (job.folder / LAST).exists():
+        raise ValueError(
+            "freeze_stem: got a stem of random weights, want trained ones (see load_stem) or a "
+            "stem that learns"
+        )
+    if not len(data):
+        raise ValueError(f"{data.root}: got no usable model, want at least 1 to train on")
+    if config.patience and job.validation is None:
+        raise ValueError(f"patience: got {config.patience} without validation, want models for it")
+    smallest = len(data) - (job.pace.forwards_per_epoch - 1) * config.batch
+    if smallest < job.replicas.count:
+        raise ValueError(
+            f"batch: got {smallest} images in an epoch's last batch for {job.replicas.count} "
+            "processes, want one for each at least; choose another batch size"
+        )
+
+
+def _loop(
+    run: Run,
+    job: Job,
+    supply: Supply,
+    on_step: Callable[[int, int, Row], None] | None,
+    on_epoch: Callable[[Row], None] | None,
+) -> Row:
+    config, pace, replicas = job.preset.train, job.pace, job.replicas
+    log = read_log(job.folder / "log.jsonl", run.step)
+    if pace.is_stale(run.step, run.best_step):
+        last = log[-1] if log else {"epoch": run.step // pace.steps_per_epoch, "step": run.step}
+        _explain(run, job, log)
+        return {**last, STOPPED: _reason(run, job)}
+    description = Description(job, run.step) if replicas.is_first else None
+    supply = prepared(run, job, supply)
+    if config.pose_epochs and not run.step and supply.cache is not None:
+        learn_poses(run.model, job, supply.cache, supply.on_pose, supply.kept_poses)
+    means, first, members = Means(), pace.forwards_before(run.step), _members(job)
+    # Several processes write memories of their own, which must be equal bit for bit.
+    resident = resident_on(job.device, run.memory) if replicas.count == 1 else None
+    for forward, batch in enumerate(batches(run, job, supply), first):
+        part = pace.part(forward)
+        set_learning_rate(run.optimizer, learning_rate(config, run.step, pace.steps))
+        if replicas.count > 1:  # each drops out other numbers, and a resumed run the same
+            torch.manual_seed((config.seed * _PRIMES[0] + forward) * _PRIMES[1] + replicas.rank)
+        figures = train_step(run, batch, job.data, config, job.device, part, replicas, resident)
+        means.add(figures)
+        if not part.is_last:
+            continue
+        run.step += 1
+        if on_step:
+            on_step(run.step, pace.steps, figures)
+        if run.step % pace.steps_per_epoch == 0:
+            epoch = run.step // pace.steps_per_epoch
+            log.append({"epoch": epoch, "step": run.step, **means.take()})
+            is_over = _end_epoch(run, job, log, members, resident)
+            if on_epoch:
+                on_epoch(log[-1])
+            if is_over:
+                break
+    _explain(run, job, log)
+    if description:
+        description.end()
+    return log[-1] if log else {"epoch": config.epochs, "step": run.step}
+
+
+def _end_epoch(
+    run: Run, job: Job, log: list[Row], members: Families | None, resident: ResidentMemory | None
+) -> bool:
+    """Validate, log, save, and tell whether it was the last.
+
+    The log goes first, as a resumed run drops rows of steps to come.
+    """
+    row, config, pace = log[-1], job.preset.train, job.pace
+    is_last = run.step == pace.steps
+    row["learning_rate"] = run.optimizer.param_groups[0]["lr"]
+    if resident is not None:
+        resident.flush()
+    row["memory_slots"] = len(run.memory)
+    if torch.device(job.device).type == "cuda":
+        row["gpu_peak_gb"] = torch.cuda.max_memory_allocated(job.device) / 1e9
+    if job.replicas.is_first:
+        if job.validation is not None and (is_last or row["epoch"] % config.validate_every == 0):
+            with finite(run.step):
+                row |= _validate(run, job.validation, config, job.device)
+            if members is not None:
+                row["key_cosine"] = _key_cosine(run, job, members)
+        improved = note_best(run, row)
+        if not is_last and pace.is_stale(run.step, run.best_step):
+            is_last, row[STOPPED] = True, _reason(run, job)
+        write_log(job.folder / "log.jsonl", log)
+        save_due(run, job, row, improved, is_last)
+        if is_last or row["epoch"] % 10 == 0:
+            curves(log, job.folder / "curves.png")
+        if is_last:
+            write_page(run, job, log)
+    # what the first alone knows; the others wait for it here
+    return job.replicas.total({"last": is_last and job.replicas.is_first}, job.device)["last"] > 0
+
+
+def _explain(run: Run, job: Job, log: list[Row]) -> None:
+    """Write the page of a run that is over, if it was stopped before it had written its own."""
+    if job.replicas.is_first and log and not (job.folder / PAGE).exists():
+        write_page(run, job, log)
+
+
+def _members(job: Job) -> Families | None:
+    """Where to look for the shapes of slots; None if no epoch is to tell how stale its keys are."""
+    is_asked = job.preset.train.staleness_sample and job.validation is not None
+    return families(job.data) if is_asked and job.replicas.is_first else None
+
+
+def _key_cosine(run: Run, job: Job, members: Families) -> float | None:
+    """Mean cosine of stored and fresh keys; None where nothing, or no longer, can be compared."""
+    sample, device = job.preset.train.staleness_sample, job.device
+    try:
+        found = staleness(
+            run.model, run.memory, job.data, sample=sample, device=device, members=members
+        )
+    except ValueError:  # a view 00 broke meanwhile: training takes another, and so goes on
+        return None
+    return found.mean if len(found.slots) else None
+
+
+def _reason(run: Run, job: Job) -> str:
+    best = run.best_step // job.pace.steps_per_epoch
+    return f"no better IoU in {job.preset.train.patience} validations since epoch {best}"
+
+
+def _validate(run: Run, validation: Shapes, config: TrainConfig, device: str) -> Row:
+    scores = score(run.model, run.memory, validation, batch=config.batch, device=device)
+    value = macro(scores, "network", FIXED_THRESHOLD)
+    return {
+        "val_iou": value,
+        "val_iou_nearest": macro(scores, "nearest recalled", FIXED_THRESHOLD),
+        "val_hit_rate": float((scores.priors > 0).mean()),
+    }

@@ -1,0 +1,80 @@
+"""Named arrays in .safetensors files, written whole and read with suspicion.
+
+The safetensors library checks that the tensors fill the file without gaps or overlaps.
+
+Source: https://github.com/huggingface/safetensors#format
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memstore.errors import FormatError, PathError
+from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts, parse_facts, reading
+from memstore.files import open_regular
+from memstore.slots.state import Rows
+
+FACTS = "attributes"  # metadata entry that holds JSON
+_MAX_HEADER = 2**20  # bytes of JSON: ours has about a thousand
+_DTYPES = {
+    **{"F16": "float16", "F32": "float32", "F64": "float64"},
+    **{"BOOL": "bool", "U8": "uint8", "I32": "int32", "I64": "int64"},
+}
+
+
+def write_tensors(path: Path, table: Table) -> None:
+    """Write a table as a new file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(
+            {name: np.ascontiguousarray(a) for name, a in arrays(table, True).items()},
+            path,
+            {FACTS: json.dumps(facts(table))},
+        )
+    except SafetensorError as error:
+        raise PathError(f"{path}: cannot be written: {error}") from error
+
+
+@contextmanager
+def open_tensors(path: Path) -> Iterator["Tensors"]:
+    """Open a file to be read; whatever is wrong with it is a FormatError."""
+    from safetensors import SafetensorError, safe_open
+
+    with reading(path, SafetensorError):
+        with open_regular(path) as file:
+            header = int.from_bytes(file.read(8), "little")
+        if header > _MAX_HEADER:
+            raise FormatError(f"header: got {header} bytes, want <= {_MAX_HEADER}")
+        with safe_open(path, framework="numpy") as opened:
+            yield Tensors(opened)
+
+
+class Tensors:
+    """The arrays of a file that mean something to us, as `tables.Archive`."""
+
+    def __init__(self, opened: Any) -> None:
+        self._file = opened
+        self.names: list[str] = list(opened.keys())
+        self.heads = {}
+        for name in set(Rows._fields) & set(self.names):
+            tensor = opened.get_slice(name)
+            if tensor.get_dtype() not in _DTYPES:
+                raise FormatError(f"{name}: got {tensor.get_dtype()}, want one of {[*_DTYPES]}")
+            dtype = np.dtype(_DTYPES[tensor.get_dtype()])
+            self.heads[name] = Head(dtype, tuple(tensor.get_shape()))
+        text = (opened.metadata() or {}).get(FACTS)
+        self.facts = None if text is None else parse_facts(text)
+
+    def blocks(self, name: str) -> Iterator[NDArray[Any]]:
+        """An array's rows in order, whole rows, some at a time."""
+        tensor, (dtype, shape) = self._file.get_slice(name), self.heads[name]
+        step = max(1, BLOCK_BYTES // max(1, Head(dtype, shape[1:]).nbytes))
+        for start in range(0, shape[0], step):
+            yield tensor[start : min(start + step, shape[0])]

@@ -1,0 +1,170 @@
+"""A folder with one file per slot: voxels or meshes for other programs, and an index.
+
+index.json               the facts of the export, and per slot its source, age, reads and file
+features.npy             keys (n, C), in the order of the index; beside binvox files only
+000012_chair-1a04e3.glb  named by slot and source
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memstore.config import LARGEST, MemoryConfig
+from memstore.errors import FormatError, check_shape
+from memstore.exchange.npz import read_npy
+from memstore.exchange.pairs import Pairs, Progress
+from memstore.exchange.table import (
+    Head,
+    Table,
+    check_bytes,
+    check_version,
+    checked,
+    facts,
+    reading,
+)
+from memstore.files import open_regular
+from memstore.slots import arguments
+from memstore.slots.state import Rows
+from memstore.voxels.binvox import read_binvox, write_binvox
+from memstore.voxels.grids import pack, packed_shape, unpack
+from memstore.voxels.mesh import smooth, write_mesh
+
+INDEX, FEATURES = "index.json", "features.npy"
+_INDEX_BYTES, _ENTRY_BYTES = 2**16, 1200  # at most in an index: in all, and per file beside it
+_LONGEST_NAME = 80  # characters of a source kept in a file's name
+
+
+def write_shapes(path: Path, table: Table, kind: str, progress: Progress) -> None:
+    """Write a table as a new folder; a mesh is the smooth surface, none for an empty grid."""
+    path.mkdir()
+    rows, entries = table.rows, []
+    for i, slot in enumerate(rows.slots.tolist()):
+        source = rows.sources[i].decode()
+        grid = unpack(rows.values[i], table.config.resolution)
+        file: str | None = f"{slot:06d}_{_plain(source)}".rstrip("_") + f".{kind}"
+        if kind == "binvox":
+            write_binvox(path / str(file), grid)
+        elif grid.any():
+            write_mesh(path / str(file), smooth(grid))
+        else:
+            file = None
+        touched, reads = int(rows.touched[i]), int(rows.reads[i])
+        age = table.clock - touched
+        entries.append(
+            {"slot": slot, "source": source, "age": age, "touched": touched, "reads": reads}
+            | {"file": file}
+        )
+        progress(i + 1, len(rows.slots))
+    if kind == "binvox":
+        np.save(path / FEATURES, rows.keys, allow_pickle=False)
+    index = {**facts(table), "kind": kind, "slots": entries}
+    (path / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def read_shapes(path: Path, max_bytes: int, progress: Progress) -> Table | Pairs:
+    """Read a folder of binvox files: a table if we exported it, else pairs in order of their names.
+
+    A folder from elsewhere has features.npy (n, C), or beside each file one of the same name that
+    ends in .npy: (C,) or (1, C). Folders in it are searched, too; a source is a file's path in the
+    folder without .binvox.
+    """
+    if (path / INDEX).exists():
+        return _read_export(path, max_bytes, progress)
+    names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*.binvox"))
+    if not 1 <= len(names) <= LARGEST["capacity"]:
+        raise FormatError(f"{path}: got {len(names)} binvox files, want at least one")
+    values, side = _read_values(path, names, None, max_bytes, progress)
+    features = _read_features(path, names, max_bytes)
+    return Pairs(features, values, [name.removesuffix(".binvox") for name in names], side)
+
+
+def _read_export(path: Path, max_bytes: int, progress: Progress) -> Table:
+    """Read what write_shapes wrote, believing nothing."""
+    with reading(path / INDEX):
+        # Parsed, JSON may take 30 times its bytes: an index has no more than its files call for.
+        largest = min(max_bytes, _INDEX_BYTES + _ENTRY_BYTES * len(os.listdir(path)))
+        with open_regular(path / INDEX) as file:
+            text = file.read(largest + 1)
+        check_bytes("index", len(text), largest)
+        told: Any = json.loads(text)
+        check_version(told)
+        config, entries = MemoryConfig(**told["config"]), told["slots"]
+        names = [entry["file"] for entry in entries]
+        if told["kind"] != "binvox" or not all(_is_plain(name) for name in names):
+            raise FormatError("got files that are not binvox beside it, want only such")
+        sources = arguments.as_sources("sources", [e["source"] for e in entries], len(entries))
+        slots, touched, reads = (
+            np.array([entry[name] for entry in entries], np.int64)
+            for name in ("slot", "touched", "reads")
+        )
+    values, _ = _read_values(path, names, config.resolution, max_bytes, progress)
+    keys = read_npy(path / FEATURES, max_bytes)
+    with reading(path):
+        check_shape("features", keys.shape, (len(names), config.key_dim))
+        if keys.dtype != np.float32:
+            raise FormatError(f"features: got {keys.dtype}, want float32")
+        return checked(Rows(slots, keys, values, touched, sources, reads), config, told)
+
+
+def _read_values(
+    path: Path, names: list[str], side: int | None, max_bytes: int, progress: Progress
+) -> tuple[NDArray[np.uint8], int]:
+    """Packed grids (n, ...) of files, all R voxels a side; R, by default as the first has it."""
+    if side is None:
+        with reading(path / names[0]):
+            side = len(read_binvox(path / names[0]))
+    head = Head(np.dtype(np.uint8), (len(names), *packed_shape(side)))
+    with reading(path):
+        check_bytes("values", head.nbytes, max_bytes)
+    values = np.empty(head.shape, np.uint8)
+    for i, name in enumerate(names):
+        with reading(path / name):
+            grid = read_binvox(path / name)
+            check_shape("voxels", grid.shape, (side, side, side))
+        values[i] = pack(grid)
+        progress(i + 1, len(names))
+    return values, side
+
+
+def _read_features(path: Path, names: list[str], max_bytes: int) -> NDArray[np.floating]:
+    """Features (n, C) of files, from one array or one beside each."""
+    if (path / FEATURES).exists():
+        features = read_npy(path / FEATURES, max_bytes)
+        with reading(path / FEATURES):
+            check_shape("features", features.shape, (len(names), None))
+            return _floats(features)
+    rows = []
+    for name in names:
+        file = (path / name).with_suffix(".npy")
+        if not file.exists():
+            raise FormatError(
+                f"{path}: got no {FEATURES} and no {file.name} beside {name}, want one row of "
+                f"{FEATURES} (n, C) per binvox file, or an .npy file beside each"
+            )
+        row = read_npy(file, max_bytes // len(names))
+        with reading(file):
+            rows.append(_floats(row.reshape(1, -1) if row.ndim < 2 else row))
+            check_shape("feature", rows[-1].shape, (1, rows[0].shape[1]))
+    return np.concatenate(rows)
+
+
+def _floats(features: NDArray[Any]) -> NDArray[np.floating]:
+    """The array, if it is of floats and has columns."""
+    if features.dtype.kind != "f" or not 1 <= features.shape[-1] <= LARGEST["key_dim"]:
+        raise FormatError(f"features: got {features.dtype} {features.shape}, want floats (n, C)")
+    return features
+
+
+def _plain(source: str) -> str:
+    """A source as part of a file's name that every system takes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", source)[:_LONGEST_NAME]
+
+
+def _is_plain(name: object) -> bool:
+    """Whether it names a binvox file in the folder itself."""
+    return isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9._-]+\.binvox", name) is not None

@@ -1,0 +1,210 @@
+"""Arguments of Memory's methods, checked once, before anything changes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from memstore.config import MemoryConfig, ValueSimilarity
+from memstore.errors import (
+    ArgumentError,
+    DtypeError,
+    FeatureError,
+    ShapeError,
+    SlotError,
+    check_shape,
+)
+from memstore.search.cosine import plain_unit, unit
+from memstore.slots.state import EMPTY, SOURCE_BYTES, Rows
+from memstore.voxels.grids import pack, packed_shape
+
+NO_SOURCE = b"\xff"  # never UTF-8
+
+
+def check_count(name: str, got: object, most: float = np.inf) -> None:
+    """Raise unless `got` is an int in [1, most]."""
+    if isinstance(got, bool) or not isinstance(got, int | np.integer):
+        raise DtypeError(f"{name}: got {type(got).__name__}, want int")
+    if not 1 <= got <= most:
+        raise ArgumentError(f"{name}: got {got}, want >= 1{f' and <= {most}' * (most < np.inf)}")
+
+
+def check_text(name: str, got: str) -> bytes:
+    """The text as UTF-8."""
+    try:
+        return got.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(f"{name}: got a lone surrogate, want text that has UTF-8") from error
+
+
+def as_cosine(name: str, got: object) -> float:
+    """A number in [-1, 1]."""
+    if isinstance(got, bool) or not isinstance(got, int | float | np.integer | np.floating):
+        raise DtypeError(f"{name}: got {type(got).__name__}, want float")
+    if not -1 <= got <= 1:
+        raise ArgumentError(f"{name}: got {got}, want a cosine in [-1, 1]")
+    return float(got)
+
+
+def as_queries(features: ArrayLike, key_dim: int, name: str = "features") -> NDArray[np.float32]:
+    """Unit vectors (B, C) of features (B, C): any float dtype, any norm but zero."""
+    array: NDArray[Any] = _as_array(name, features)
+    if array.dtype.kind != "f":
+        raise DtypeError(f"{name}: got dtype {array.dtype}, want a float dtype")
+    check_shape(name, array.shape, (None, key_dim))
+    if array.dtype.itemsize <= 4:  # in float64 their squares cannot overflow
+        rows = array.astype(np.float64)
+        units = plain_unit(rows)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # reported as not finite below
+            rows = array.astype(np.float64)
+            units = plain_unit(rows)
+    if units is not None:
+        return units
+    if not (finite := np.isfinite(rows).all(axis=1)).all():
+        raise FeatureError(f"{name}[{finite.argmin()}]: got nan or inf, want finite numbers")
+    if not (nonzero := rows.any(axis=1)).all():
+        raise FeatureError(f"{name}[{nonzero.argmin()}]: got all zeros, want a direction")
+    return unit(rows)
+
+
+def as_packed(grids: ArrayLike, batch: int, resolution: int) -> NDArray[np.uint8]:
+    """Packed values of grids (B, R, R, R) bool."""
+    return _packed("grids", grids, (batch, resolution, resolution, resolution))
+
+
+def as_packed_grid(grid: ArrayLike, resolution: int) -> NDArray[np.uint8]:
+    """Packed value of one grid (R, R, R) bool."""
+    return _packed("grid", grid, (resolution, resolution, resolution))
+
+
+def _packed(name: str, grids: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    array = _as_array(name, grids)
+    if array.dtype != np.bool_:
+        raise DtypeError(f"{name}: got dtype {array.dtype}, want bool (try `{name} > 0.5`)")
+    check_shape(name, array.shape, shape)
+    return pack(array)
+
+
+def as_kind(kind: ValueSimilarity | None, default: ValueSimilarity) -> ValueSimilarity:
+    """A way to compare values; the default for None."""
+    if kind not in (None, "mse", "iou"):
+        raise ArgumentError(f"kind: got {kind!r}, want 'mse' or 'iou'")
+    return kind or default
+
+
+def as_sources(name: str, sources: Sequence[str] | None, batch: int) -> NDArray[np.bytes_]:
+    """UTF-8 (B,) of one source per pair; empty if there are none."""
+    if sources is None:
+        return np.zeros(batch, f"S{SOURCE_BYTES}")
+    _check_one_each(name, sources, batch)
+    encoded = [_utf8(f"{name}[{i}]", source) for i, source in enumerate(sources)]
+    return np.array(encoded, f"S{SOURCE_BYTES}")
+
+
+def as_excluded(exclude: Sequence[str | None], batch: int) -> NDArray[np.bytes_]:
+    """UTF-8 (B,) of the source to pass over; for None, bytes that no source has."""
+    _check_one_each("exclude", exclude, batch)
+    named = as_sources("exclude", ["" if s is None else s for s in exclude], batch)
+    excluded = named.astype(f"S{SOURCE_BYTES + 1}")
+    excluded[[source is None for source in exclude]] = NO_SOURCE
+    return excluded
+
+
+def as_slots(slots: ArrayLike, touched: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Slots (n,) int64, all of them used."""
+    array = _as_array("slots", slots)
+    if array.size == 0 and array.ndim == 1:
+        return np.empty(0, np.int64)  # [] is float64 to numpy
+    if array.dtype.kind not in "iu":
+        raise DtypeError(f"slots: got dtype {array.dtype}, want an integer dtype")
+    check_shape("slots", array.shape, (None,))
+    if (outside := (array < 0) | (array >= len(touched))).any():
+        got = array[outside.argmax()]
+        raise SlotError(f"slots: got {got}, want a slot in [0, {len(touched)})")
+    if (empty := touched[array] == EMPTY).any():
+        raise SlotError(f"slots: got {array[empty.argmax()]}, which is empty")
+    return array.astype(np.int64)
+
+
+def as_distinct_slots(slots: ArrayLike, touched: NDArray[np.int64]) -> NDArray[np.int64]:
+    """As `as_slots`, none of them named twice."""
+    checked = as_slots(slots, touched)
+    if len(np.unique(checked)) < len(checked):
+        raise SlotError("slots: got a slot twice, want distinct slots")
+    return checked
+
+
+def as_rows(rows: Rows, config: MemoryConfig) -> Rows:
+    """Rows of distinct slots of a memory, none of them empty, keys scaled to length one."""
+    slots = _as_array("slots", rows.slots)
+    count = len(slots) if slots.ndim else None
+    wanted: dict[str, tuple[str, tuple[int | None, ...]]] = {
+        "slots": ("iu", (count,)),
+        "values": ("u", (count, *packed_shape(config.resolution))),
+        "touched": ("iu", (count,)),
+        "sources": ("S", (count,)),
+        "reads": ("iu", (count,)),
+    }
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, (kinds, shape) in wanted.items():
+        array = arrays[name] = _as_array(name, getattr(rows, name))
+        if array.dtype.kind not in kinds:
+            raise DtypeError(f"{name}: got dtype {array.dtype}, want one of kind {kinds!r}")
+        check_shape(name, array.shape, shape)
+    outside = (slots < 0) | (slots >= config.capacity)
+    if outside.any() or len(np.unique(slots)) < len(slots):
+        raise SlotError(f"slots: got {slots}, want distinct ones in [0, {config.capacity})")
+    if (arrays["touched"] < 1).any() or (arrays["reads"] < 0).any():
+        raise ArgumentError("touched, reads: got less, want >= 1 and >= 0")
+    if arrays["values"].dtype != np.uint8 or arrays["sources"].dtype.itemsize > SOURCE_BYTES:
+        raise DtypeError(f"values, sources: got others, want uint8 and at most S{SOURCE_BYTES}")
+    padding = (1 << (-config.resolution % 8)) - 1  # the last byte's lowest bits are no voxels
+    if (arrays["values"][..., -1] & padding).any():
+        raise ArgumentError("values: got bits past the last voxel, want 0 there")
+    keys = as_queries(rows.keys, config.key_dim, "keys")
+    if len(keys) != count:
+        raise ShapeError(f"keys: got {len(keys)}, want one per slot ({count})")
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    for name in ("slots", "touched", "reads"):
+        whole[name] = whole[name].astype(np.int64)
+    return Rows(keys=keys, **whole)
+
+
+def as_written(written: Mapping[str, int]) -> int:
+    """Pairs in all of counts by kind of write."""
+    for kind, count in written.items():
+        if kind not in ("merge", "insert", "evict"):
+            raise ArgumentError(f"written: got {kind!r}, want merge, insert, evict")
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise ArgumentError(f"written: got {count!r} for {kind}, want an int >= 0")
+    return sum(written.values())
+
+
+def _as_array(name: str, given: ArrayLike) -> NDArray[Any]:
+    """np.asarray, with ragged lists reported as ShapeError."""
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ShapeError(f"{name}: got rows of different lengths, want an array") from error
+
+
+def _check_one_each(name: str, texts: Sequence[str | None], batch: int) -> None:
+    """Raise unless there is one text per feature."""
+    if isinstance(texts, str | bytes):
+        raise DtypeError(f"{name}: got one {type(texts).__name__}, want one str per feature")
+    if len(texts) != batch:
+        raise ShapeError(f"{name}: got {len(texts)}, want one per feature ({batch})")
+
+
+def _utf8(name: str, source: object) -> bytes:
+    """One source as bytes that fit."""
+    if not isinstance(source, str):
+        raise DtypeError(f"{name}: got {type(source).__name__}, want str")
+    encoded = check_text(name, source)
+    if len(encoded) > SOURCE_BYTES:
+        raise ArgumentError(f"{name}: got {len(encoded)} bytes of UTF-8, want <= {SOURCE_BYTES}")
+    if b"\0" in encoded:
+        raise ArgumentError(f"{name}: got a NUL character, want text without")
+    return encoded

@@ -1,0 +1,225 @@
+"""State: what a memory holds in RAM, and the three changes there are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memstore.config import MemoryConfig
+from memstore.search.index import BATCH, KeyIndex
+from memstore.slots.policy import Plan, WriteReport, plan_writes
+from memstore.voxels.grids import block_voxels, full_voxels, packed_shape
+
+SOURCE_BYTES = 128  # UTF-8 bytes of a source
+COUNTED = 1024  # values whose blocks are counted at a time: 4 MiB at 32^3
+EMPTY = -1  # `touched` of an empty slot
+
+
+class Rows(NamedTuple):
+    """Whole rows of a memory: all there is to know of n slots.
+
+    Attributes:
+        slots: (n,) int64, distinct.
+        keys: (n, C) float32 unit vectors.
+        values: (n, R, R, ceil(R / 8)) uint8 packed.
+        touched: (n,) int64 clock value of the last write; EMPTY for a slot that was emptied.
+        sources: (n,) UTF-8.
+        reads: (n,) int64, times the value was recalled since it was written.
+    """
+
+    slots: NDArray[np.int64]
+    keys: NDArray[np.float32]
+    values: NDArray[np.uint8]
+    touched: NDArray[np.int64]
+    sources: NDArray[np.bytes_]
+    reads: NDArray[np.int64]
+
+
+@dataclass(eq=False)
+class State:
+    """Everything a memory holds, one row per slot; rows cost RAM from their first use on."""
+
+    config: MemoryConfig
+    index: KeyIndex  # keys
+    values: NDArray[np.uint8]  # (capacity, R, R, ceil(R / 8)) packed
+    touched: NDArray[np.int64]  # (capacity,) clock value of the last write; EMPTY
+    sources: NDArray[np.bytes_]  # (capacity,) UTF-8
+    reads: NDArray[np.int64]  # (capacity,) times the value was recalled since it was written
+    full: NDArray[np.int32]  # (capacity,) full voxels of the value; follows from `values`
+    clock: int = 0  # pairs written since creation; age = clock - touched
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("merge", "insert", "evict", "remove"), 0)
+    )  # since creation
+    dirty: set[int] = field(default_factory=set)  # slots changed since the last commit
+    _counting: Lock = field(default_factory=Lock)  # readers in threads count one at a time
+    torn: bool = False  # a change was interrupted in its midst
+    _used_rows: NDArray[np.bool_] | None = None  # until the next change
+    _blocks: NDArray[np.int32] | None = None  # (capacity, blocks) once asked for; from `values`
+
+    @classmethod
+    def empty(cls, config: MemoryConfig) -> "State":
+        """State of a memory that nothing was written to."""
+        return cls(
+            config,
+            KeyIndex(config.key_dim),
+            np.zeros((config.capacity, *packed_shape(config.resolution)), np.uint8),
+            np.full(config.capacity, EMPTY, np.int64),
+            np.zeros(config.capacity, f"S{SOURCE_BYTES}"),
+            np.zeros(config.capacity, np.int64),
+            np.zeros(config.capacity, np.int32),
+        )
+
+    @property
+    def used(self) -> NDArray[np.int64]:
+        """(n,) used slots, ascending."""
+        return np.flatnonzero(self.touched != EMPTY)
+
+    @property
+    def used_rows(self) -> NDArray[np.bool_]:
+        """(rows,) which of the index's rows are used slots."""
+        if (used := self._used_rows) is None:
+            used = self._used_rows = self.touched[: self.index.rows] != EMPTY
+        return used
+
+    @property
+    def blocks(self) -> NDArray[np.int32]:
+        """(rows, blocks) full voxels in each block of a value, see `block_voxels`."""
+        rows = self.index.rows
+        if (blocks := self._blocks) is None:
+            size = block_voxels(self.values[:0]).shape[1]
+            blocks = np.zeros((self.config.capacity, size), np.int32)
+            for start in range(0, rows, COUNTED):
+                part = slice(start, min(start + COUNTED, rows))
+                blocks[part] = block_voxels(self.values[part])
+            self._blocks = blocks  # whole: readers in other threads may make the same
+        return blocks[:rows]
+
+    @property
+    def derived_bytes(self) -> int:
+        """Bytes of RAM of what follows from keys and values."""
+        blocks = 0 if self._blocks is None else self._blocks.nbytes
+        return self.full.nbytes + blocks + self.index.derived_bytes
+
+    def rows(self, slots: NDArray[np.int64]) -> Rows:
+        """Copy the rows of slots (n,), all of which the index has."""
+        return Rows(
+            slots,
+            self.index.keys[slots],
+            self.values[slots],
+            self.touched[slots],
+            self.sources[slots],
+            self.reads[slots],
+        )
+
+    def put(self, rows: Rows) -> None:
+        """Set rows as they are; the clock and the counts stay."""
+        slots = rows.slots
+        self.index.put(slots, rows.keys)
+        self.values[slots], self.touched[slots] = rows.values, rows.touched
+        self.sources[slots], self.reads[slots] = rows.sources, rows.reads
+        self._count(slots)
+        self._used_rows = None
+        self.dirty.update(slots.tolist())
+
+    def count_reads(self, slots: NDArray[np.int64]) -> None:
+        """Count that the values of slots (n,) were recalled; a slot may be named often."""
+        with self._counting:
+            np.add.at(self.reads, slots, 1)
+
+    def write(
+        self,
+        queries: NDArray[np.float32],
+        grids: NDArray[np.uint8],
+        sources: NDArray[np.bytes_],
+    ) -> WriteReport:
+        """Plan and apply pairs (B,); a batch of any size, for order is all that counts."""
+        plans = []
+        for start in range(0, len(queries) or 1, BATCH):
+            part = slice(start, start + BATCH)
+            plan = plan_writes(
+                queries[part], grids[part], self.index, self.values, self.touched, self.config
+            )
+            self._apply(plan, grids[part], sources[part])
+            plans.append(plan)
+        slots, kinds, similarities, _ = map(np.concatenate, zip(*plans, strict=True))
+        return WriteReport(slots, kinds, similarities)
+
+    def count_voxels(self) -> None:
+        """Derive `full` after `values` were filled at once, and forget `blocks`."""
+        self._blocks = None
+        self.full[: self.index.rows] = full_voxels(self.values[: self.index.rows])
+
+    def _count(self, slots: NDArray[np.int64]) -> None:
+        """Derive what follows from values of slots (n,) that have changed."""
+        values = self.values[slots]
+        self.full[slots] = full_voxels(values)
+        if self._blocks is not None:
+            self._blocks[slots] = block_voxels(values)
+
+    def _apply(self, plan: Plan, grids: NDArray[np.uint8], sources: NDArray[np.bytes_]) -> None:
+        """Write the planned pairs (B,), values packed: per slot the last one counts."""
+        self.torn = True
+        slots, last = _last(plan.slots)
+        self.index.put(slots, plan.keys[last])
+        self.touched[slots] = self.clock + 1 + last
+        self._used_rows = None
+        new = np.flatnonzero(plan.kinds != "merge")
+        slots, last = _last(plan.slots[new])
+        self.values[slots], self.sources[slots] = grids[new[last]], sources[new[last]]
+        self._count(slots)
+        self.reads[slots] = 0
+        self.clock += len(plan.slots)
+        for kind, count in zip(*np.unique(plan.kinds, return_counts=True), strict=True):
+            self.counts[str(kind)] += int(count)
+        self.dirty.update(plan.slots.tolist())
+        self.torn = False
+
+    def remove(self, slots: NDArray[np.int64]) -> None:
+        """Empty the slots (n,)."""
+        self.torn = True
+        self.clear(slots)
+        self.counts["remove"] += len(slots)
+        self.dirty.update(slots.tolist())
+        self.torn = False
+
+    def adopt(self, rows: Rows, written: Mapping[str, int]) -> None:
+        """Set rows that a working copy has written, and count how."""
+        self.torn = True
+        self.put(rows)
+        for kind, count in written.items():
+            self.counts[kind] += count
+        self.clock += sum(written.values())
+        self.torn = False
+
+    def replace_keys(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
+        """Set the keys (n, C), unit vectors, of distinct used slots (n,), and nothing else."""
+        self.torn = True
+        self.index.put(slots, keys)
+        self.dirty.update(slots.tolist())
+        self.torn = False
+
+    def enlarged(self, capacity: int) -> "State":
+        """The same rows, clock and counts in a memory of more slots."""
+        state = State.empty(replace(self.config, capacity=capacity))
+        state.put(self.rows(self.used))
+        state.clock, state.counts, state.torn = self.clock, dict(self.counts), self.torn
+        return state
+
+    def clear(self, slots: NDArray[np.int64]) -> None:
+        """Leave nothing of what the slots (n,) held."""
+        self.index.put(slots, np.zeros((len(slots), self.config.key_dim), np.float32))
+        self.values[slots] = 0
+        self.sources[slots] = b""
+        self._count(slots)
+        self.reads[slots] = 0
+        self.touched[slots] = EMPTY
+        self._used_rows = None
+
+
+def _last(slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct slots, ascending, and the position in `slots` where each occurs last."""
+    distinct, from_end = np.unique(slots[::-1], return_index=True)
+    return distinct, len(slots) - 1 - from_end

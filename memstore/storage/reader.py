@@ -1,0 +1,154 @@
+"""Reading a memory from its Zarr arrays and attributes (docs/format.md), believing nothing."""
+
+import ctypes
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memstore.config import MemoryConfig
+from memstore.errors import FormatError, NotAMemoryError
+from memstore.slots.state import EMPTY, State
+from memstore.storage.checksums import seal
+from memstore.storage.schema import FORMAT, NO_ROW, Ledger, arrays, get_array, log_dtype, parts
+from memstore.voxels.grids import packed_shape
+
+if TYPE_CHECKING:
+    import zarr
+
+READ_ROWS = 4096  # rows read at once; bounds the chunks on their way
+GENEROUS = 2**28  # bytes of RAM that any memory may ask for
+LENIENCE = 64  # bytes that each of its bytes on disk may ask for besides
+
+
+def check_format(group: "zarr.Group") -> None:
+    """Raise unless the group says that it is a memory of a format we know."""
+    version = group.attrs.get("memstore_format")
+    if version is None:
+        raise NotAMemoryError("memstore_format: got no such attribute")
+    if version != FORMAT:
+        raise FormatError(f"got format {version!r}, want {FORMAT}; a newer memstore may read it")
+
+
+def read(group: "zarr.Group", disk_bytes: Callable[[], int]) -> tuple[State, Ledger]:
+    """Read a memory, believing nothing.
+
+    Args:
+        group: at the snapshot to read.
+        disk_bytes: gives the folder's size; a memory may ask for RAM in proportion only.
+
+    Raises:
+        FormatError: something does not add up; zarr raises much else if a folder is damaged.
+    """
+    facts: Any = group.attrs
+    config = MemoryConfig(**facts["config"])
+    _check_arrays(group, config)
+    log_rows = _count("log_rows", facts["log_rows"], get_array(group, "log").shape[0])
+    state, ledger = State.empty(config), Ledger.empty(config)
+    state.touched[:] = get_array(group, "touched")[:]
+    rows = 1 + int(state.used.max(initial=-1))
+    _check_size(config, rows + log_rows, disk_bytes)
+    log = _read_log(group, log_rows, config)
+    logged = log["slots"][log["slots"] != NO_ROW]
+    if (logged < 0).any() or (logged >= config.capacity).any():
+        raise FormatError(f"log: got a slot outside [0, {config.capacity})")
+    rows = max(rows, 1 + int(logged.max(initial=-1)))
+    _check_size(config, rows, disk_bytes)
+    state.index.grow(rows)
+    stored = parts(state) | {"checks": ledger.checks, "reads": state.reads}
+    stored["keys"] = state.index.fill()
+    _read_base(group, stored, rows)
+    _replay(log, stored)
+    state.clock = _count("clock", facts["clock"])
+    state.counts = {name: _count(name, facts["counts"][name]) for name in state.counts}
+    check_state(state)
+    message, time = facts["message"], _count("time", facts["time"], 2**62)
+    if facts["seal"] != seal(state, ledger.checks, log_rows, message, time):
+        raise FormatError("seal: got parts that do not belong together; the folder is damaged")
+    state.clear(np.flatnonzero(~state.used_rows))
+    state.count_voxels()
+    _return_free_memory()
+    held = frozenset(logged.tolist())
+    return state, Ledger(ledger.checks, state.reads.copy(), log_rows, held, message, time)
+
+
+def _check_arrays(group: "zarr.Group", config: MemoryConfig) -> None:
+    """Raise FormatError unless all arrays are there, of the right shapes and types."""
+    for name, options in arrays(config).items():
+        array, free = get_array(group, name), int(name == "log")  # of any length
+        if array.shape[free:] != options["shape"][free:] or str(array.dtype) != options["dtype"]:
+            want = f"{options['dtype']} {options['shape']}"
+            raise FormatError(f"{name}: got {array.dtype} {array.shape}, want {want}")
+
+
+def _read_base(group: "zarr.Group", stored: dict[str, NDArray[Any]], rows: int) -> None:
+    """Fill the first rows of the arrays from the base, in place: nothing lies in RAM twice."""
+    from zarr.buffer.cpu import NDBuffer  # zarr is there: the repository has imported it
+
+    for name, part in stored.items():
+        array = get_array(group, name)
+        for start in range(0, rows, READ_ROWS):
+            block = slice(start, min(start + READ_ROWS, rows))
+            array.get_basic_selection(block, out=NDBuffer.from_numpy_array(part[block]))
+
+
+def _return_free_memory() -> None:
+    """Hand back to the system what reading has used and freed; glibc would keep a third more."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
+
+
+def _read_log(group: "zarr.Group", log_rows: int, config: MemoryConfig) -> NDArray[np.void]:
+    """Rows (log_rows,) of the log."""
+    stored: NDArray[np.uint8] = get_array(group, "log")[:log_rows]
+    records: NDArray[np.void] = np.ascontiguousarray(stored).view(log_dtype(config))[:, 0]
+    return records
+
+
+def _replay(log: NDArray[np.void], stored: dict[str, NDArray[Any]]) -> None:
+    """Lay the rows of the log over the arrays; of several rows of a slot the last counts."""
+    slots, from_end = np.unique(log["slots"][::-1], return_index=True)
+    last = (len(log) - 1 - from_end)[slots != NO_ROW]
+    for start in range(0, len(last), READ_ROWS):
+        rows = last[start : start + READ_ROWS]
+        for name, array in stored.items():
+            if name != "reads":  # always in the base
+                array[log["slots"][rows]] = log[name][rows]
+
+
+def _count(name: str, number: object, most: float = np.inf) -> int:
+    """An int in [0, most]."""
+    if type(number) is not int or not 0 <= number <= most:
+        raise FormatError(f"{name}: got {number!r}, want an int in [0, {most}]")
+    return number
+
+
+def _check_size(config: MemoryConfig, rows: int, disk_bytes: Callable[[], int]) -> None:
+    """Refuse a small folder that asks for a huge memory."""
+    needed = rows * (4 * config.key_dim + int(np.prod(packed_shape(config.resolution))))
+    if needed > GENEROUS and needed > GENEROUS + LENIENCE * disk_bytes():
+        raise FormatError(f"got {disk_bytes():,} bytes on disk that ask for {needed:,} in RAM")
+
+
+def check_state(state: State) -> None:
+    """Raise FormatError unless the state is one that a memory can be in."""
+    if (state.touched[state.index.rows :] != EMPTY).any():
+        raise FormatError("touched: got a used slot without a key")
+    if (state.touched < EMPTY).any() or (state.touched > state.clock).any():
+        raise FormatError(f"touched: got a clock value outside [{EMPTY}, clock]")
+    if (state.reads < 0).any():
+        raise FormatError("reads: got a negative count")
+    keys = state.index.keys
+    with np.errstate(all="ignore"):
+        squares = np.einsum("sc,sc->s", keys, keys, dtype=np.float64)[state.used]
+    if not (np.abs(squares - 1) < 2e-5).all():  # norms off by 1e-5: cosine.error_bound counts on it
+        raise FormatError("keys: got a key that is no unit vector")
+    padding = 2 ** (-state.config.resolution % 8) - 1  # mask of the bits past the last voxel
+    if (state.values[: state.index.rows, ..., -1] & padding).any():
+        raise FormatError("values: got padding bits that are set")
+    for source in state.sources[state.used].tolist():
+        if b"\0" in source:
+            raise FormatError(f"source: got {source!r}, want UTF-8 without NUL")
+        source.decode()

@@ -1,0 +1,203 @@
+"""The Zarr arrays and attributes of a memory on disk (docs/format.md): layout and writing.
+
+Rows live in the *base*: large chunks, quick to open. A commit that changes a few of them appends
+these to the *log* instead, so that it writes what changed and no more; when the log has grown to a
+part of the memory, a commit writes them all to the base and empties it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memstore.config import MemoryConfig
+from memstore.slots.state import EMPTY, SOURCE_BYTES, State
+from memstore.storage.checksums import CHECK_BYTES, checks, seal
+from memstore.voxels.grids import packed_shape
+
+if TYPE_CHECKING:
+    import zarr
+
+FORMAT = 1
+CHUNK_BYTES = 2**20  # keys of one base chunk
+SMALL_CHUNK = 4096  # rows of one chunk of an array of small rows
+NO_ROW = -1
+LOG_CHUNK = 32  # rows of one chunk of the log
+CHECK_ROWS = 1024  # rows checked at once; bounds what lies in RAM twice
+LOG_LEAST = 1024  # rows that the log may always have; above, a quarter of the used slots
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What is on disk at a snapshot, beyond the state itself.
+
+    Attributes:
+        checks: (capacity, 16) uint8 check of each slot's row.
+        reads: (capacity,) int64 as saved.
+        log_rows: rows of the log, whole chunks.
+        logged: slots that the log holds: their base rows are out of date.
+        message: of the commit.
+        time: of the commit, microseconds since 1970 (UTC).
+    """
+
+    checks: NDArray[np.uint8]
+    reads: NDArray[np.int64]
+    log_rows: int = 0
+    logged: frozenset[int] = frozenset()
+    message: str = ""
+    time: int = 0
+
+    @classmethod
+    def empty(cls, config: MemoryConfig) -> "Ledger":
+        """Ledger of a memory that nothing was written to."""
+        capacity = config.capacity
+        return cls(np.zeros((capacity, CHECK_BYTES), np.uint8), np.zeros(capacity, np.int64))
+
+
+def arrays(config: MemoryConfig) -> dict[str, dict[str, Any]]:
+    """Options for zarr's create_array, by name; codecs are the repository's to add."""
+    capacity = config.capacity
+    target = max(1, CHUNK_BYTES // (4 * config.key_dim))
+    big = -(-capacity // -(-capacity // target))  # equal chunks: the last is not mostly padding
+    small = min(SMALL_CHUNK, capacity)
+    log = _up(max(LOG_LEAST, capacity // 4), LOG_CHUNK)
+
+    def rows(n: int, shape: tuple[int, ...], dtype: str, chunk: int, fill: int) -> dict[str, Any]:
+        shapes = {"shape": (n, *shape), "chunks": (chunk, *shape)}
+        return {**shapes, "dtype": dtype, "fill_value": fill}
+
+    return {
+        "keys": rows(capacity, (config.key_dim,), "float32", big, 0),
+        "values": rows(capacity, packed_shape(config.resolution), "uint8", big, 0),
+        "touched": rows(capacity, (), "int64", small, EMPTY),
+        "source": rows(capacity, (SOURCE_BYTES,), "uint8", small, 0),
+        "checks": rows(capacity, (CHECK_BYTES,), "uint8", small, 0),
+        "reads": rows(capacity, (), "int64", small, 0),
+        "log": rows(log, (log_dtype(config).itemsize,), "uint8", LOG_CHUNK, 0),
+    }
+
+
+def log_dtype(config: MemoryConfig) -> np.dtype[np.void]:
+    """Fields of one row of the log, packed; the slot is NO_ROW in a row that only pads a chunk."""
+    return np.dtype(
+        [
+            ("slots", "<i8"),
+            ("keys", "<f4", (config.key_dim,)),
+            ("values", "u1", packed_shape(config.resolution)),
+            ("touched", "<i8"),
+            ("source", "u1", (SOURCE_BYTES,)),
+            ("checks", "u1", (CHECK_BYTES,)),
+        ]
+    )
+
+
+def attributes(state: State, ledger: Ledger) -> dict[str, Any]:
+    """Attributes of the root group."""
+    return {
+        "memstore_format": FORMAT,
+        "config": asdict(state.config),
+        "clock": state.clock,
+        "counts": dict(state.counts),
+        "log_rows": ledger.log_rows,
+        "message": ledger.message,
+        "time": ledger.time,
+        "seal": seal(state, ledger.checks, ledger.log_rows, ledger.message, ledger.time),
+    }
+
+
+def write(
+    group: "zarr.Group", state: State, dirty: NDArray[np.int64], ledger: Ledger, message: str
+) -> Ledger:
+    """Write changed rows, to the log or to the base, the reads, and the attributes.
+
+    Args:
+        group: of a session at the snapshot that `ledger` belongs to.
+        state: to save.
+        dirty: (n,) slots whose rows differ from that snapshot's, ascending.
+        ledger: of that snapshot; unchanged.
+        message: of the commit.
+
+    Returns:
+        The ledger of the snapshot to be.
+    """
+    row_checks = ledger.checks.copy()
+    for block in np.array_split(dirty, len(dirty) // CHECK_ROWS + 1):
+        row_checks[block] = checks(state.rows(block))
+    log, log_rows = get_array(group, "log"), ledger.log_rows + _up(len(dirty), LOG_CHUNK)
+    used = int(np.count_nonzero(state.touched != EMPTY))
+    if log_rows > min(max(LOG_LEAST, used // 4), log.shape[0]) or 2 * len(dirty) >= used:
+        stale = np.array(sorted({*dirty.tolist(), *ledger.logged}), np.int64)
+        _write_rows(group, {**parts(state), "checks": row_checks}, stale)
+        if ledger.log_rows:
+            options = arrays(state.config)["log"] | {"compressors": log.compressors}
+            group.create_array("log", **options, overwrite=True)
+        log_rows, logged = 0, frozenset[int]()
+    else:
+        log[ledger.log_rows : log_rows] = _records(state, dirty, row_checks)
+        logged = ledger.logged.union(dirty.tolist())
+    _write_rows(group, {"reads": state.reads}, np.flatnonzero(state.reads != ledger.reads))
+    time = int(datetime.now(UTC).timestamp() * 1e6)
+    now = Ledger(row_checks, state.reads.copy(), log_rows, logged, message, time)
+    group.update_attributes(attributes(state, now))
+    return now
+
+
+def _records(
+    state: State, slots: NDArray[np.int64], row_checks: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Rows of slots (n,) as bytes of the log, padded to whole chunks."""
+    rows, n = state.rows(slots), len(slots)
+    records = np.zeros(_up(n, LOG_CHUNK), log_dtype(state.config))
+    records["slots"][:n], records["slots"][n:] = slots, NO_ROW
+    records["keys"][:n], records["values"][:n] = rows.keys, rows.values
+    records["touched"][:n], records["checks"][:n] = rows.touched, row_checks[slots]
+    records["source"][:n] = rows.sources.view(np.uint8).reshape(-1, SOURCE_BYTES)
+    return records.view(np.uint8).reshape(len(records), -1)
+
+
+def parts(state: State) -> dict[str, NDArray[Any]]:
+    """The state's arrays of the base under their names on disk, reads and checks left out."""
+    source = state.sources.view(np.uint8).reshape(-1, SOURCE_BYTES)
+    return {
+        "keys": state.index.keys,
+        "values": state.values,
+        "touched": state.touched,
+        "source": source,
+    }
+
+
+def _write_rows(
+    group: "zarr.Group", parts: dict[str, NDArray[Any]], slots: NDArray[np.int64]
+) -> None:
+    """Write the base chunks that hold the slots (ascending)."""
+    for name, rows in parts.items():
+        array = get_array(group, name)
+        for start, stop in _runs(slots, array.chunks[0]):
+            stop = min(stop, len(rows))
+            array[start:stop] = rows[start:stop]
+
+
+def get_array(group: "zarr.Group", name: str) -> Any:
+    """An array of the group, which zarr types as a group or an array."""
+    return group[name]
+
+
+def _runs(slots: NDArray[np.int64], chunk: int) -> Iterator[tuple[int, int]]:
+    """Row ranges of whole chunks that cover the slots (ascending), neighbours joined."""
+    chunks = np.unique(slots // chunk)
+    for run in np.split(chunks, np.flatnonzero(np.diff(chunks) > 1) + 1):
+        if len(run):
+            yield int(run[0]) * chunk, (int(run[-1]) + 1) * chunk
+
+
+def _up(number: int, step: int) -> int:
+    """The next multiple of step."""
+    return -(-number // step) * step
+
+
+def getget_array(group: "zarr.Group", name: str) -> Any:
+    """An array of the group; zarr types it as a group or an array."""
+    return group[name]

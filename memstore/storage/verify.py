@@ -1,0 +1,174 @@
+"""verify: is a memory whole, in RAM and on disk?"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from memstore.errors import ForkError, MemstoreError
+from memstore.search import cosine
+from memstore.slots.state import State
+from memstore.storage.checksums import checks
+from memstore.storage.reader import check_state
+from memstore.voxels.grids import full_voxels
+
+if TYPE_CHECKING:
+    from memstore.storage.history import Commit
+    from memstore.storage.repository import Repository
+    from memstore.storage.schema import Ledger
+
+ROWS = 1024  # slots checked at once
+SLACK = 600  # seconds that the store's and our own time of a commit may lie apart
+SEARCHES = 8  # slots whose own keys are searched for
+
+Progress = Callable[[int, int], None]
+
+
+class Verification(NamedTuple):
+    """What was looked at, and what is wrong.
+
+    Attributes:
+        snapshots: read from disk, every chunk of them.
+        slots: used slots checked, over all these snapshots and RAM.
+        problems: one line each; empty if all is well.
+    """
+
+    snapshots: int
+    slots: int
+    problems: tuple[str, ...]
+
+
+def verify_folder(
+    path: str | Path,
+    every: bool = True,
+    progress: Progress | None = None,
+    at: str | None = None,
+) -> Verification:
+    """Check the folder of a memory that need not open: damage is reported, not raised.
+
+    Args:
+        path: of the folder.
+        every: all snapshots of the history and all tagged ones; else one alone.
+        progress: called with the number of snapshots done, and of all.
+        at: which one, a snapshot id or tag; by default the last commit.
+
+    Raises:
+        PathMissingError: there is nothing at the path.
+        NotAMemoryError: there is something else.
+    """
+    from memstore.storage.repository import Repository
+
+    return verify(None, Repository(Path(path), writable=False, at=at), every, progress)
+
+
+def verify(
+    state: State | None,
+    repository: "Repository | None",
+    every: bool,
+    progress: Progress | None = None,
+) -> Verification:
+    """Check a state in RAM, the snapshot that it is based on, and with `every` all others."""
+    problems, slots, read = [], 0, 0
+    if state:
+        problems += [f"in RAM: {problem}" for problem in _state_problems(state)]
+        slots += len(state.used)
+    snapshots = _snapshots(repository, every, problems) if repository else {}
+    for done, (snapshot, commit) in enumerate(snapshots.items()):
+        if progress:
+            progress(done, len(snapshots))
+        assert repository
+        try:
+            stored, ledger = repository.read(snapshot)
+        except ForkError:
+            raise
+        except MemstoreError as error:
+            if not repository.past.has_lost(snapshot):
+                problems.append(f"snapshot {snapshot}: {error}")
+            continue
+        read, slots = read + 1, slots + len(stored.used)
+        found = [*_row_problems(stored, ledger)]
+        if commit and not _same_commit(commit, ledger):
+            found.append("the history's message or time is not what was written")
+        if state and snapshot == repository.snapshot:
+            found += _differences(state, stored)
+        problems += [f"snapshot {snapshot}: {problem}" for problem in found]
+    if progress:
+        progress(len(snapshots), len(snapshots))
+    return Verification(read, slots, tuple(problems))
+
+
+def _snapshots(
+    repository: "Repository", every: bool, problems: list[str]
+) -> dict[str, "Commit | None"]:
+    """Ids to read, the present one first, and what the history says of each."""
+    found: dict[str, Commit | None] = {repository.snapshot: None}
+    try:
+        history = repository.past.of(repository.snapshot)
+        found |= {commit.id: commit for commit in history[: None if every else 1]}
+        if every:
+            for tip in (repository.tip, *repository.past.tags().values()):
+                found |= {commit.id: commit for commit in repository.past.of(tip)}
+    except ForkError:
+        raise
+    except MemstoreError as error:
+        if not repository.past.has_lost(repository.snapshot):
+            problems.append(f"history: {error}")
+        if every:  # what can be found all the same
+            found |= {commit.id: commit for commit in repository.past.found()}
+    return found
+
+
+def _same_commit(commit: "Commit", ledger: "Ledger") -> bool:
+    """Whether the history, which no checksum covers, agrees with what the snapshot holds."""
+    apart = abs(commit.time.timestamp() - ledger.time / 1e6)
+    return commit.message == ledger.message and apart < SLACK
+
+
+def _state_problems(state: State) -> Iterator[str]:
+    """What is wrong with a state, its index included."""
+    try:
+        check_state(state)
+    except MemstoreError as error:
+        yield str(error)
+        return
+    used = state.used
+    if (state.full[used] != full_voxels(state.values[used])).any():
+        yield "the counts of full voxels do not fit the values"
+    if not len(used):
+        return
+    sample = used[np.unique(np.linspace(0, len(used) - 1, SEARCHES).astype(int))]
+    keys = state.index.keys
+    hits = state.index.search(keys[sample], 1, state.used_rows)
+    for slot, found, similarity in zip(sample, hits.slots[:, 0], hits.cosines[:, 0], strict=True):
+        exact = cosine.cosines(keys[slot], keys[used])
+        want = used[exact.argmax()]
+        if (found, similarity) != (want, exact.max()):
+            yield f"slot {slot}: a search for its key finds slot {found}, want slot {want}"
+
+
+def _row_problems(state: State, ledger: "Ledger") -> Iterator[str]:
+    """Rows that do not fit their checks."""
+    for start in range(0, state.index.rows, ROWS):
+        slots = np.arange(start, min(start + ROWS, state.index.rows))
+        wrong = (checks(state.rows(slots)) != ledger.checks[slots]).any(axis=1)
+        for slot in slots[wrong]:
+            yield f"slot {slot}: its key, value, source or clock value is not what was written"
+
+
+def _differences(state: State, stored: State) -> Iterator[str]:
+    """What nobody has changed since the snapshot and differs from it all the same."""
+    if not state.dirty and (state.clock, state.counts) != (stored.clock, stored.counts):
+        yield "the clock or the counts in RAM differ from those on disk"
+    rows = min(state.index.rows, stored.index.rows)
+    for beyond in np.flatnonzero(state.touched[rows:] != stored.touched[rows:]) + rows:
+        if int(beyond) not in state.dirty:
+            yield f"slot {beyond}: used in RAM or on disk only"
+    for start in range(0, rows, ROWS):
+        slots = np.arange(start, min(start + ROWS, rows))
+        slots = slots[[slot not in state.dirty for slot in slots.tolist()]]
+        ours, theirs = state.rows(slots), stored.rows(slots)
+        for name in ("keys", "values", "touched", "sources"):
+            unequal = getattr(ours, name) != getattr(theirs, name)
+            for slot in slots[unequal.reshape(len(slots), -1).any(axis=1)]:
+                yield f"slot {slot}: {name} in RAM differ from those on disk"

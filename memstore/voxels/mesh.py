@@ -1,0 +1,178 @@
+"""Triangle meshes: from voxel grids, and into mesh files.
+
+Frame: that of the grids, so y is up and the front is +x. The cube of a grid is
+[-0.5, 0.5]^3: voxel (x, y, z) of an (R, R, R) grid is centred at ((x, y, z) + 0.5) / R - 0.5.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memstore.errors import ArgumentError, DtypeError, ShapeError
+from memstore.files import write_atomic
+
+FILE_TYPES = ("glb", "obj", "ply", "stl")
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles; seen from outside, the corners of a face run anticlockwise."""
+
+    vertices: NDArray[np.float32]  # (V, 3)
+    faces: NDArray[np.int32]  # (F, 3) rows of vertices
+    colors: NDArray[np.uint8] | None = None  # (F, 3) sRGB of each face
+    vertex_colors: NDArray[np.uint8] | None = None  # (V, 3) sRGB of each vertex; or of each face
+
+    def __post_init__(self) -> None:
+        corners, count = len(self.vertices), len(self.faces)
+        want = {"vertices": corners, "faces": count, "colors": count, "vertex_colors": corners}
+        for name, rows in want.items():
+            array = getattr(self, name)
+            if array is not None and array.shape != (rows, 3):
+                raise ShapeError(f"{name}: got shape {array.shape}, want ({rows}, 3)")
+        if self.colors is not None and self.vertex_colors is not None:
+            raise ArgumentError("colors: got those of faces and of vertices, want one of them")
+
+    def volume(self) -> float:
+        """Volume inside, negative if the mesh is inside out; the mesh must be closed."""
+        a, b, c = (self.vertices[self.faces[:, i]].astype(np.float64) for i in range(3))
+        return float((a * np.cross(b, c)).sum() / 6)
+
+
+def blocky(grid: NDArray[np.bool_]) -> Mesh:
+    """Mesh of a grid's voxels as cubes, without the faces between full voxels.
+
+    Args:
+        grid: (R, R, R) bool.
+
+    Returns:
+        Closed mesh in the cube [-0.5, 0.5]^3; no faces if the grid is empty.
+    """
+    _check_grid(grid)
+    if grid.dtype != np.bool_:
+        raise DtypeError(f"grid: got {grid.dtype}, want bool")
+    side = len(grid)
+    full = np.pad(grid, 1)
+    corners = []
+    for axis in range(3):
+        u, v = np.eye(3, dtype=np.int64)[[(axis + 1) % 3, (axis + 2) % 3]]
+        for step in (0, 1):  # the voxel's low face, its high face
+            beside = np.roll(full, 1 - 2 * step, axis)
+            voxels = np.argwhere((full & ~beside)[1:-1, 1:-1, 1:-1])
+            voxels[:, axis] += step
+            ring = [0 * u, u, u + v, v] if step else [0 * u, v, u + v, u]
+            corners.append(voxels[:, None, :] + np.array(ring))
+    quads = np.concatenate(corners).reshape(-1, 3) @ np.array([(side + 1) ** 2, side + 1, 1])
+    used, quad = np.unique(quads, return_inverse=True)
+    vertices = np.stack(np.unravel_index(used, (side + 1,) * 3), axis=1) / side - 0.5
+    faces = quad.reshape(-1, 4)[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)
+    return Mesh(vertices.astype(np.float32), faces.astype(np.int32))
+
+
+def smooth(occupancy: NDArray[Any], level: float = 0.5) -> Mesh:
+    """Mesh of the surface where occupancy crosses a level (marching cubes).
+
+    Args:
+        occupancy: (R, R, R) bool, or float in [0, 1]; outside the grid it counts as 0.
+        level: in (0, 1), what counts as the surface.
+
+    Returns:
+        Closed mesh in the cube [-0.5, 0.5]^3, or up to half a voxel outside it where voxels at the
+        grid's side are full.
+
+    Raises:
+        ArgumentError: no voxel is above the level, or the arguments are out of range.
+    """
+    from skimage import measure  # imported late: it brings scipy, which is slow
+
+    _check_grid(occupancy)
+    values = occupancy.astype(np.float32)
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+        raise ArgumentError(
+            "occupancy: got values outside [0, 1] or not finite, want probabilities"
+        )
+    if not 0 < level < 1:
+        raise ArgumentError(f"level: got {level}, want a number in (0, 1)")
+    if not (values > level).any():
+        raise ArgumentError(
+            f"occupancy: got no voxel above the level {level} (largest {values.max():.3f}), "
+            "want a shape to draw"
+        )
+    # "ascent": full is high. scikit-image's default would turn the mesh inside out.
+    marching_cubes: Any = measure.marching_cubes  # typed in part only
+    vertices, faces, _, _ = marching_cubes(
+        np.pad(values, 1), level, gradient_direction="ascent", allow_degenerate=False
+    )
+    # Sample i of the padded array is the centre of voxel i - 1.
+    return Mesh(((vertices - 0.5) / len(values) - 0.5).astype(np.float32), faces.astype(np.int32))
+
+
+def write_mesh(path: str | Path, mesh: Mesh) -> None:
+    """Write a mesh in the format that the file's suffix names; `path` never holds half a file.
+
+    Args:
+        path: file to make or replace; its suffix is one of FILE_TYPES (none: glb). GLB, PLY and
+            OBJ (as six numbers a vertex) keep the colours; STL holds the shape alone.
+        mesh: at least one face.
+
+    Raises:
+        ArgumentError: an unknown suffix, or a mesh without faces.
+    """
+    kind = Path(path).suffix.lower().removeprefix(".") or "glb"
+    if kind not in FILE_TYPES:
+        raise ArgumentError(f"{path}: got suffix {kind!r}, want one of {FILE_TYPES}")
+    if not len(mesh.faces):
+        raise ArgumentError(f"{path}: got a mesh without faces, want at least one")
+    import trimesh  # imported late: about a second, and only exporting needs it
+
+    # Corners are not shared between faces of different colours, as files colour the corners.
+    vertices, faces, colors = mesh.vertices, mesh.faces, mesh.vertex_colors
+    if mesh.colors is not None and kind != "stl":
+        vertices = vertices[faces].reshape(-1, 3)
+        faces = np.arange(faces.size, dtype=np.int32).reshape(-1, 3)
+        colors = np.repeat(mesh.colors, 3, axis=0)
+    solid = trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False)
+    data: Any = solid.export(file_type=kind)
+    write_atomic(path, data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def _check_grid(grid: NDArray[Any]) -> None:
+    """ShapeError unless cubic."""
+    if grid.ndim != 3 or len(set(grid.shape)) != 1 or not grid.size:
+        raise ShapeError(f"grid: got shape {grid.shape}, want (R, R, R)")
+
+
+COLOR = (0.09, 0.22, 0.48, 1.0)  # linear RGBA, a clear blue
+ROUGHNESS = 0.75  # 1 is chalk
+
+
+def write_glb(path: Path, mesh: Mesh, *, is_rounded: bool) -> None:
+    """Write a mesh with a material and normals; `path` never holds half a file.
+
+    Args:
+        path: file to make or replace.
+        mesh: at least one face; its colours are not used.
+        is_rounded: shade it as one smooth skin, else every face as the plane that it is.
+
+    Raises:
+        ValueError: the mesh has no face.
+    """
+    if not len(mesh.faces):
+        raise ValueError(f"{path}: got a mesh without faces, want at least one")
+    import trimesh  # imported late: about a second, and only exporting needs it
+
+    vertices, faces = mesh.vertices, mesh.faces
+    if not is_rounded:  # corners that are shared would share a normal
+        vertices = vertices[faces].reshape(-1, 3)
+        faces = np.arange(faces.size, dtype=np.int32).reshape(-1, 3)
+    visual: Any = trimesh.visual  # typed in part only
+    material = visual.material.PBRMaterial(
+        name="shape", baseColorFactor=COLOR, metallicFactor=0.0, roughnessFactor=ROUGHNESS
+    )
+    look = visual.TextureVisuals(material=material)
+    solid = trimesh.Trimesh(vertices, faces, visual=look, process=False)
+    data: Any = solid.export(file_type="glb", include_normals=True)
+    write_atomic(path, data)
