@@ -39,7 +39,7 @@ test: $(STAMP)
 browser: $(STAMP)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[browser]"
 	command -v chromium || (apt-get update && apt-get install -y chromium)
-	$(BIN)/pytest tests/cli/test_demo_browser.py tests/cli/test_demo_page.py
+	$(BIN)/pytest tests/cli/test_demo_browser.py tests/mem3d/demo/test_handlers.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -6,7 +6,7 @@ from PIL import Image, ImageEnhance
 
 from mem3d.data.images.augment import Draws
 from mem3d.data.images.preprocess import CROP, train_pixels
-from tests.made_up import blob, picture
+from tests.helpers.r2n2_folder import blob, picture
 
 SIZE, VIEWS = 128, 20
 ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)

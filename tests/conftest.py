@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.made_up import make_r2n2
+from tests.helpers.r2n2_folder import make_r2n2
 
 settings.register_profile("mem3d", deadline=None)  # shared machines: a slow example is no failure
 settings.load_profile("mem3d")
@@ -28,7 +28,7 @@ def real_data() -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     """Folder, model, memory and state of a run that knows three shapes; read-only by agreement."""
     from mem3d.network.checkpoint import load
-    from tests.demo_run import make_run
+    from tests.helpers.untrained_run import make_run
 
     folder = make_run(tmp_path_factory.mktemp("demo") / "run")
     return folder, *load(folder)

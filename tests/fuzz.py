@@ -21,7 +21,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.one:
         fuzz(options.one, options.seconds, options.findings)
-    from tests.strangers import FORMATS
+    from tests.helpers.hostile_files import FORMATS
 
     names = options.formats or [one.name for one in FORMATS]
     options.findings.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def fuzz(name: str, seconds: int, findings: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["mem3d", "memstore", "trimesh", "PIL", "scipy.io"]):
-        from tests.strangers import FORMATS, attempt
+        from tests.helpers.hostile_files import FORMATS, attempt
     [one] = [one for one in FORMATS if one.name == name]
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     corpus = folder / "corpus"

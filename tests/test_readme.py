@@ -14,7 +14,7 @@ from mem3d.network.presets import TINY
 from mem3d.training.trainer import train
 from mem3d_cli.mem3d.app import app as mem3d_app
 from mem3d_cli.memstore.app import app as memstore_app
-from tests.made_up import picture
+from tests.helpers.r2n2_folder import picture
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

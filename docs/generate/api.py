@@ -14,7 +14,10 @@ from docs.generate.docstrings import docstring, headings
 from docs.generate.markdown import page, prose
 
 ROOT = Path(__file__).parents[2]
-MODULES = {"memstore": ("voxels.binvox", "voxels.mesh", "files", "voxels.contact_sheet"), "mem3d": ()}  # public as a whole
+MODULES = {
+    "memstore": ("voxels.binvox", "voxels.mesh", "files", "voxels.contact_sheet"),
+    "mem3d": (),
+}  # public as a whole
 WIDE = 88  # characters of a signature on one line
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.Assign | ast.AnnAssign

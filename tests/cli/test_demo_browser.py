@@ -15,8 +15,8 @@ from PIL import Image
 
 from mem3d.demo.reconstruct_view import show
 from memstore.voxels.binvox import read_binvox, write_binvox
-from tests.demo_run import save_photo
-from tests.made_up import blob
+from tests.helpers.r2n2_folder import blob
+from tests.helpers.untrained_run import save_photo
 
 CHROMIUM = shutil.which("chromium")
 MISSING = [name for name in ("gradio", "playwright") if find_spec(name) is None]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mem3d.metrics import f_score, iou, threshold_sweep
-from tests.made_up import box
+from tests.helpers.r2n2_folder import box
 
 
 def batch(*grids):

@@ -13,7 +13,7 @@ from memstore import (
     ShapeError,
     SlotError,
 )
-from tests.memories import SMALL, assert_same, busy_memory
+from tests.helpers.random_memories import SMALL, assert_same, busy_memory
 
 
 def rows_of(memory, slots):

@@ -13,24 +13,24 @@ import pytest
 import memstore
 from memstore import Memory, MemoryConfig
 from memstore.storage import schema
-from tests import faults
+from tests.helpers import fault_injection
 
 CONFIG = MemoryConfig(capacity=64, key_dim=256, resolution=8, delta=1)
 
 
 @pytest.fixture(autouse=True)
 def short_log(monkeypatch):
-    monkeypatch.setattr(schema, "LOG_LEAST", faults.LOG_LEAST)
+    monkeypatch.setattr(schema, "LOG_LEAST", fault_injection.LOG_LEAST)
 
 
 def test_a_flipped_bit_is_reported_or_harmless():
-    found = faults.flips(80, seed=1)
+    found = fault_injection.flips(80, seed=1)
     assert sum(found.values()) == 80
     assert not [part for part, outcome in found if outcome == "silent"]
 
 
 def test_a_killed_writer_loses_nothing_that_was_told():
-    found = faults.kills(6, seed=1)
+    found = fault_injection.kills(6, seed=1)
     assert found["last told"] + found["in flight"] == 6
     assert found["commits"] > 6
 

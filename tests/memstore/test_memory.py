@@ -24,8 +24,8 @@ import memstore
 from memstore import Memory, MemoryConfig
 from memstore.search.cosine import unit
 from memstore.storage import schema
-from tests.naive import NaiveMemory, assert_found
-from tests.oracle import operations
+from tests.helpers.naive_memory import NaiveMemory, assert_found
+from tests.helpers.stateful_oracle import operations
 
 TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, beta=0.5, delta=0.75)
 AXES = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)

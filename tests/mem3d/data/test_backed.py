@@ -6,7 +6,7 @@ import pytest
 from mem3d.data.dataset import Selection
 from mem3d.data.images.backgrounds import SIDE, Backgrounds
 from mem3d.data.images.corruptions import before_photos, behind_occluders, laid_over
-from tests.made_up_shapes import MadeUpShapes, lopsided
+from tests.helpers.memory_dataset import MadeUpShapes, lopsided
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 
 from mem3d.data.dataset import Selection
 from mem3d.data.images.corruptions import behind_occluders as behind
-from tests.made_up_shapes import MadeUpShapes, lopsided
+from tests.helpers.memory_dataset import MadeUpShapes, lopsided
 
 
 @pytest.fixture(scope="module")

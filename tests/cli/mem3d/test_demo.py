@@ -1,0 +1,66 @@
+"""mem3d-cli demo, up to where a browser begins."""
+
+import pytest
+from typer.testing import CliRunner
+
+from mem3d.demo.reconstruct_view import show
+from mem3d.inference.pretrained import publish
+from mem3d_cli.mem3d.app import app
+from mem3d_cli.mem3d.demo import _page
+from memstore import ExtraMissingError, PathExistsError
+from tests.helpers.r2n2_folder import blob
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """What the command sets, put back afterwards."""
+    names = ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_OFFLINE", "GRADIO_TEMP_DIR", "NO_PROXY")
+    for name in (*names, "no_proxy"):
+        monkeypatch.setenv(name, "")
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["demo", *map(str, arguments)])
+
+
+def test_without_the_extra_the_pip_command_is_told(trained, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "gradio", None)
+    done = call(trained[0])
+    assert isinstance(done.exception, ExtraMissingError)
+    assert "pip install 'mem3d[demo]'" in str(done.exception)
+
+
+def test_a_run_is_not_written_over(trained):
+    done = call(trained[0], "--write", trained[0])
+    assert isinstance(done.exception, PathExistsError)
+
+
+@pytest.fixture(scope="module")
+def published(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "published"
+    publish(trained[0], folder)
+    return folder
+
+
+def test_a_published_folder_is_shown(published, trained, tmp_path):
+    pytest.importorskip("gradio")
+    page = _page(published, "best", "cpu", None, tmp_path, quiet=True)
+    try:
+        memory = page.remembering.memory(None)
+        assert (page.name, memory.sources) == ("published", trained[2].sources)
+        shown = show(page.model, memory, page.examples[0])
+        own, told = page.remembering.remember(None, shown, blob(9), "mine")
+        assert told.source == "mine" and "mine" in own.sources
+    finally:
+        page.remembering.close()
+
+
+def test_a_published_folder_is_not_written_on(published, tmp_path):
+    done = call(published, "--write", tmp_path / "out")
+    want = "got a published folder, want the run that it was made from"
+    assert str(done.exception) == f"{published}: {want}"
+
+
+def test_what_is_no_run_is_told_before_the_extra_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "gradio", None)
+    assert "best.safetensors: got no file" in str(call(tmp_path).exception)

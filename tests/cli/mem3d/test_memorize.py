@@ -1,0 +1,202 @@
+"""mem3d-cli memorise and rekey, as a user calls them."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.evaluation.leakage import known_shapes
+from mem3d.network import checkpoint
+from memstore import Memory
+from memstore.voxels.binvox import write_binvox
+from tests.cli.mem3d.test_app import call, call_main
+from tests.helpers.r2n2_folder import blob, make_r2n2, picture
+
+PAIR = ("--photo", "a.png", "--grid", "a.binvox")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_r2n2(tmp_path_factory.mktemp("memorise") / "data")
+
+
+@pytest.fixture(scope="module")
+def run(data, no_curves, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("memorise") / "run"
+    done = call("train", folder, "--data", data, "--preset", "tiny", "--epochs", "1", "--quiet")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A photo with a mask, and its shape."""
+    Image.fromarray(picture(77)).save(tmp_path / "chair.png")
+    write_binvox(tmp_path / "chair.binvox", blob(77))
+    return tmp_path / "chair.png", tmp_path / "chair.binvox"
+
+
+def told(*arguments):
+    done = call(*arguments, "--json", "--quiet")
+    assert done.exit_code == 0, (done.output, done.exception)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("command", ["memorise", "rekey"])
+def test_the_commands_explain_themselves(command):
+    assert "Example" in call(command, "--help").output
+
+
+def test_memorised_shapes_are_no_test(run, data, tmp_path):
+    """The guard of evaluate sees what was memorised, also where it was merged or evicted."""
+    out = tmp_path / "more"
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    options = ("--data", data, "--subset", "test", "--known", "keep", "--out", out)
+    done = told("memorise", run, *options, "--views", 2)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
+    assert (done["pictures"], done["dropped"]) == (8, 0)
+    assert done["merged"] + done["inserted"] + done["evicted"] == done["written"]
+    described = json.loads((out / "run.json").read_text())
+    assert described["changes"][0]["sources"] == [
+        f"{synset}/test{i}" for synset in ("02691156", "03001627") for i in range(2)
+    ]
+    assert described["data"] == str(data)
+    refused = call("evaluate", out, "--quiet")
+    assert "4 of 4 models are known" in str(refused.exception)
+    assert told("evaluate", run)["known"]["name"] == 0
+
+
+def test_what_the_memory_holds_is_left_out_or_refused(run, data, tmp_path):
+    known = known_shapes(checkpoint.load(run)[1], R2N2.open(data))
+    options = ("--data", data, "--out", tmp_path / "more")
+    refused = call("memorise", run, *options, "--known", "refuse")
+    assert f"{len(known)} of 16 models are known" in str(refused.exception)
+    all_known = call("memorise", run, *options, "--subset", "train")
+    assert "8 of 8 models are known" in str(all_known.exception)
+    assert list(tmp_path.iterdir()) == []
+    done = told("memorise", run, *options)
+    assert (done["dropped"], done["pictures"]) == (len(known), 16 - len(known))
+    [change] = json.loads((tmp_path / "more" / "run.json").read_text())["changes"]
+    assert not {one.source for one in known} & set(change["sources"])
+
+
+def test_one_photo_is_recalled_afterwards(run, pair, tmp_path):
+    photo, grid = pair
+    out = tmp_path / "more"
+    shown = call("memorise", run, "--photo", photo, "--grid", grid, "--out", out, "--capacity", 99)
+    assert shown.exit_code == 0, shown.output
+    assert "1 pair written: 1 inserted" in shown.stdout and "of 99" in shown.stdout
+    rows = call("reconstruct", out, photo, "--out", tmp_path / "shapes", "--json", "--quiet").stdout
+    [row] = json.loads(rows)["photos"]
+    assert row["recalled"][0]["source"] == "chair"
+    assert row["recalled"][0]["cosine"] == pytest.approx(1, abs=1e-4)
+    _, memory, state = checkpoint.load(out)
+    assert memory.config.capacity == state.preset.memory.capacity == 99
+
+
+def test_a_full_memory_says_what_to_do(run, data, tmp_path):
+    """Eight slots and twice as many new shapes."""
+    root = shutil.copytree(data, tmp_path / "data")
+    for i, path in enumerate(sorted(root.rglob("model.binvox"))):
+        write_binvox(path, np.random.default_rng(i).random((32,) * 3) < 0.5)  # unlike all others
+    done = call("memorise", run, "--data", root, "--out", tmp_path / "more", "--known", "keep")
+    assert done.exit_code == 0, done.output
+    assert "the memory of 8 slots is full" in done.stderr
+    assert "--capacity" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ((), "--data, --photo: got neither, want"),
+        (("--photo", "a.png"), "--data, --photo: got --photo, want --data, or --photo and --grid"),
+        (("--data", "nowhere"), "nowhere: got nothing there"),
+        (("--data", "a", "--grid", "a.binvox"), "--data, --photo: got --data and --grid, want"),
+        (("--data", "a", "--mask", "a.png", "--name", "a"), "--mask, --name: got it without"),
+        ((*PAIR, "--known", "refuse", "--views", 1), "--views, --known: got it without --data"),
+        ((*PAIR, "--split", "a", "--subset", "val"), "--split, --subset: got it without --data"),
+    ],
+)
+def test_bad_input_leaves_nothing(options, error, run, tmp_path):
+    done = call("memorise", run, *options, "--out", tmp_path / "more")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert error in str(done.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_is_one_line(run, tmp_path):
+    options = ("--photo", "a.png", "--grid", "a.binvox", "--out", tmp_path / "more")
+    done = call_main("memorise", run, *options)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "a.png" in done.stderr
+
+
+def test_a_damaged_pair_leaves_nothing(run, pair, tmp_path):
+    photo, grid = pair
+    write_binvox(grid, blob(0)[::2, ::2, ::2])
+    options = ("--photo", photo, "--grid", grid, "--out", tmp_path / "more")
+    done = call("memorise", run, *options)
+    assert "grid: got shape (16, 16, 16)" in str(done.exception)
+    assert not (tmp_path / "more").exists()
+    grid.write_bytes(b"no shape")
+    assert "#binvox" in str(call("memorise", run, *options).exception)
+
+
+def test_rekeying_tells_and_mends(run, data, tmp_path):
+    dry = told("rekey", run, "--dry-run")
+    assert dry["slots"] > 0 and dry["kept"].keys() <= {"another grid in the data"}
+    assert dry["mean"] < 0.9999 and dry["out"] is None
+    done = told("rekey", run, "--data", data, "--out", tmp_path / "new")
+    assert {**done, "out": None} == dry
+    after = told("rekey", tmp_path / "new", "--dry-run")
+    assert after["mean"] == pytest.approx(1, abs=1e-5)
+    assert after["top1"]["changed"] == 0
+    [change] = json.loads((tmp_path / "new" / "run.json").read_text())["changes"]
+    assert (change["kind"], change["run"]) == ("rekeyed", str(run))
+    assert told("evaluate", tmp_path / "new")["samples"] == 4
+    lines = call("rekey", run, "--dry-run").stdout
+    assert "cosine of stored and fresh key: mean" in lines
+
+
+def test_slots_of_other_data_keep_their_key(run, tmp_path):
+    other = make_r2n2(tmp_path / "data", train=0, val=0, test=1)
+    done = told("rekey", run, "--data", other, "--dry-run")
+    assert (done["slots"], done["mean"], done["top1"]["changed"]) == (0, None, None)
+    assert done["kept"] == {"not in the data": len(Memory.open(run / "memory"))}
+    assert "with the old key: " in call("rekey", run, "--data", other, "--dry-run").stdout
+
+
+def test_rekey_wants_a_place_or_none(run, tmp_path):
+    for options in ((), ("--out", tmp_path / "new", "--dry-run")):
+        assert "--out, --dry-run" in str(call("rekey", run, *options).exception)
+    assert "exists" in str(call("rekey", run, "--out", tmp_path).exception)
+
+
+@pytest.mark.parametrize("command", ["memorise", "rekey"])
+def test_ctrl_c_is_one_line_and_leaves_nothing(command, run, data, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mem3d.network.features.encode", stopped)
+    out = tmp_path / "new"
+    options = ("--known", "keep") if command == "memorise" else ()
+    done = call(command, run, "--data", data, "--out", out, *options)
+    assert (done.exit_code, done.stdout) == (130, "")
+    assert done.stderr == f"{out}: interrupted; nothing was written\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_pages_code_runs(run, data, tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[3] / "docs" / "memorise.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "first").symlink_to(run)
+    (tmp_path / "new-shapes").symlink_to(data)
+    exec(compile(code, "memorise.md", "exec"), {})
+    assert -1 <= float(capsys.readouterr().out) <= 1

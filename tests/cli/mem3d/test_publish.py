@@ -1,0 +1,109 @@
+"""mem3d-cli publish and export, as a user calls them."""
+
+import json
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mem3d.inference import pretrained
+from mem3d.network.checkpoint import is_published
+from mem3d_cli.mem3d.app import app
+from tests.helpers.r2n2_folder import picture
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def run(made_up_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    one = ("--preset", "tiny", "--epochs", "1", "--quiet")
+    done = call("train", folder, "--data", made_up_data, *one)
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_a_published_folder_reconstructs(run, tmp_path, monkeypatch):
+    sent = []
+    monkeypatch.setattr(
+        pretrained, "upload", lambda folder, repo, private: sent.append(repo) or "address"
+    )
+    done = call("publish", run, tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    assert "mind their licence" in done.stderr
+    told = json.loads(done.stdout)
+    assert "model.safetensors" in told["files"] and told["address"] is None
+    assert sent == []  # nothing leaves the machine unasked
+    Image.fromarray(picture(0)).save(tmp_path / "a.png")
+    made = call("reconstruct", tmp_path / "out", tmp_path / "a.png", "--out", tmp_path / "shapes")
+    assert made.exit_code == 0, made.output
+    asked = call("publish", run, tmp_path / "sent", "--repo", "me/chairs")
+    assert sent == ["me/chairs"] and "sent: address" in asked.stdout
+
+
+@pytest.mark.parametrize("repo", ["me", "me/a/b", "me/-", "https://hub/me/x"])
+def test_a_repository_s_name_is_looked_at_before_the_work(repo, run, tmp_path):
+    done = call("publish", run, tmp_path / "out", "--repo", repo)
+    assert f"repo: got {repo!r}" in str(done.exception)
+    assert str(done.exception).endswith("want owner/name")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_could_not_be_sent_is_complete_and_can_be_sent_by_hand(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    done = call("publish", run, tmp_path / "out", "--repo", "me/chairs", "--private")
+    told = f"{tmp_path / 'out'} is complete, to send it: hf upload me/chairs {tmp_path / 'out'}"
+    assert done.exit_code == 1 and "me/chairs: the hub refused" in str(done.exception)
+    assert str(done.exception).endswith(f"{told} --private")
+    assert is_published(tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def published(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "published"
+    assert call("publish", run, folder).exit_code == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "evaluate PUB",
+        "evaluate PUB --data DATA",
+        "memorise PUB --data DATA --out OUT",
+        "rekey PUB --out OUT",
+        "rekey PUB --data DATA --out OUT",
+        "blend PUB --out OUT",
+        "average PUB PUB --out OUT",
+        "average RUN PUB --out OUT",
+        "robustness PUB --data DATA",
+        "publish PUB OUT",
+        "train OUT --data DATA --weights PUB --preset tiny --quiet",
+    ],
+)
+def test_what_wants_a_run_refuses_a_published_folder(words, run, published, made_up_data, tmp_path):
+    known = {"PUB": published, "RUN": run, "DATA": made_up_data, "OUT": tmp_path / "out"}
+    done = call(*(known.get(word, word) for word in words.split()))
+    want = f"{published}: got a published folder, want the run that it was made from"
+    assert str(done.exception) == want
+
+
+@pytest.mark.parametrize("command", ["publish", "export"])
+def test_what_is_there_is_not_replaced(command, run, tmp_path):
+    done = call(command, run, tmp_path)
+    assert "exists already" in str(done.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_exported_is_told(run, tmp_path, monkeypatch):
+    from mem3d.inference import export
+
+    one = export.Exported("encoder.pt2", {"images": ["B", 3]}, {"features": ["B", 8]}, 2e-6)
+    monkeypatch.setattr(export, "export_programs", lambda *_: [one])
+    told = call("export", run, tmp_path / "out")
+    assert "encoder.pt2: images -> features (differs by 2e-06)" in told.stdout
+    [program] = json.loads(call("export", run, tmp_path / "out", "--json").stdout)["programs"]
+    assert program["inputs"] == {"images": ["B", 3]}

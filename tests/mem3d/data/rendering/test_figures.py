@@ -1,0 +1,103 @@
+"""Pictures for people."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from mem3d.data.figures import axes_sheet
+from mem3d.data.readers.pix3d import Pix3D
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.data.rendering.figures import grid_picture, overlay
+from mem3d.training.report import curves
+from tests.helpers.memory_dataset import MadeUpShapes, lopsided
+from tests.helpers.pix3d_folder import add_photo, chair, save_voxels, write_list
+from tests.helpers.r2n2_folder import make_r2n2
+
+WHITE = np.full((20, 20, 3), 255, np.uint8)
+
+
+def test_a_full_grid_fits_from_every_side():
+    for azimuth in (0, 20, 45, 215):
+        picture = grid_picture(np.ones((4, 4, 4), np.bool_), azimuth=azimuth)
+        assert picture.shape == (137, 137, 3)
+        rim = [picture[0], picture[-1], picture[:, 0], picture[:, -1]]
+        assert all((side == 255).all() for side in rim)
+        assert (picture < 255).any(axis=2).mean() > 0.3
+
+
+def test_an_empty_grid_is_a_blank_tile():
+    assert (grid_picture(np.zeros((4, 4, 4), np.bool_), 20) == 255).all()
+
+
+def test_occupancy_is_cut_at_the_threshold():
+    occupancy = np.full((2, 2, 2), 0.4, np.float32)
+    assert (grid_picture(occupancy, 20) == 255).all()
+    full = grid_picture(np.ones((2, 2, 2), np.bool_), 20)
+    assert_array_equal(grid_picture(occupancy, 20, threshold=0.3), full)
+
+
+def test_scale_does_not_depend_on_the_shape():
+    one = np.zeros((8, 8, 8), np.bool_)
+    one[0, 0, 0] = True
+    assert 0 < (grid_picture(one) < 255).any(axis=2).mean() < 0.03
+
+
+def test_overlay_tints_the_silhouette_only():
+    mask = np.zeros((20, 20), np.bool_)
+    mask[5:9, 5:9] = True
+    picture = overlay(WHITE, mask)
+    assert_array_equal((picture != WHITE).any(axis=2), mask)
+    with pytest.raises(ValueError, match="silhouette"):
+        overlay(WHITE, mask[1:])
+
+
+def test_curves_tolerate_what_is_missing(tmp_path):
+    rows = [
+        {"epoch": 1, "loss": 0.5, "val_iou": None},
+        {"epoch": 2, "loss": float("nan"), "hit_rate": 0.3, "key_cosine": None, "unknown": "text"},
+        {"epoch": 3, "key_cosine": 0.7},
+        {},
+    ]
+    for name, log in (("some", rows), ("none", [])):
+        curves(log, tmp_path / f"{name}.png")
+        with Image.open(tmp_path / f"{name}.png") as image:
+            assert image.size == (1100, 704)
+
+
+def test_axes_sheet_of_photos_with_and_without_a_pose(tmp_path):
+    entries = [add_photo(tmp_path, f"{n}.png", "model/v.mat", chair()) for n in range(2)]
+    del entries[1]["rot_mat"]
+    save_voxels(tmp_path, "model/v.mat", chair())
+    picture = axes_sheet(Pix3D.open(write_list(tmp_path, entries)), [0, 1])
+    red = picture[..., 0].astype(int) - picture[..., 1] > 60
+    half = len(picture) // 2
+    assert red[:half].any()
+    assert not red[half + 20 :].any()
+
+
+ROW = 137 + 2 * 15 + 8  # tile, caption of two lines, gap
+
+
+def test_axes_sheet_of_any_kind_of_data():
+    data = MadeUpShapes([lopsided(seed) for seed in range(2)])
+    assert axes_sheet(data, [1, 0]).shape == (8 + 15 + 8 + 2 * ROW, 8 + 4 * 145, 3)
+    assert axes_sheet(data, [1], range(2)).shape == (8 + 15 + 8 + ROW, 8 + 3 * 145, 3)
+    data.projection = lambda i, view, grid: None  # no camera: photo twice, and the grid
+    assert axes_sheet(data, [0]).shape[1] == 8 + 3 * 145
+    with pytest.raises(ValueError, match="no models"):
+        axes_sheet(data, [])
+
+
+def test_axes_sheet_names_a_broken_model(tmp_path):
+    root = make_r2n2(tmp_path)
+    (root / "ShapeNetVox32" / "03001627" / "test1" / "model.binvox").write_bytes(b"torn")
+    data = R2N2.open(root, "test")
+    assert axes_sheet(data, [len(data) - 1], [0]).shape[1] == 8 + 145
+    assert axes_sheet(data, [0], [5]).shape[1] == 8 + 145  # it has no such view
+
+
+def test_axes_sheet_of_real_models(real_data):
+    data = R2N2.open(real_data / "r2n2_real")
+    picture = axes_sheet(data, [0, 5], [3])
+    assert picture.shape == (8 + 15 + 8 + 2 * ROW, 8 + 4 * 145, 3)

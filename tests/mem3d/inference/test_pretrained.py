@@ -1,0 +1,224 @@
+"""Runs as folders of plain files, written for others and read from others."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
+
+import mem3d
+from mem3d.inference import pretrained
+from mem3d.inference.pretrained import load_folder, publish
+from mem3d.network import checkpoint
+from mem3d.network.checkpoint import FILES
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from memstore import Memory, MemstoreError, import_memory
+from tests.helpers.r2n2_folder import blob, picture
+
+PAGE = """# A trained Mem3D
+
+Trained on 4 models of `/home/me/secret/shapes`, validated on 2.
+
+## Validation
+
+| `chair` | 0.5 |
+
+## Commands
+
+mem3d-cli evaluate /home/me/runs/first
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of random weights with a memory of two commits, of which it names the first."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    torch.manual_seed(0)
+    with Memory.create(run / "memory", TINY.memory) as memory:
+        rng = np.random.default_rng(0)
+        keys = rng.standard_normal((3, TINY.memory.key_dim))
+        memory.write(keys[:2], np.stack([blob(0), blob(1)]), ["chair/a", "chair/b"])
+        snapshot = memory.commit("two")
+        memory.write(keys[2:], blob(2)[None])
+        memory.commit("three")
+    state = checkpoint.State(
+        preset=TINY, step=3, snapshot=snapshot, validation_iou=0.5, best_iou=0.5, best_step=3
+    )
+    checkpoint.save(run / "best.safetensors", state, Mem3D(TINY.model))
+    (run / "README.md").write_text(PAGE)
+    (run / "validation.png").write_bytes(b"picture")
+    return run
+
+
+@pytest.fixture(scope="module")
+def published(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published") / "first"
+    publish(run, folder)
+    return folder
+
+
+@pytest.fixture
+def folder(published, tmp_path):
+    """A copy that may be spoilt."""
+    return Path(shutil.copytree(published, tmp_path / "published"))
+
+
+def test_a_published_run_answers_as_before(run, folder):
+    with mem3d.load(run) as before, mem3d.load(folder) as after:
+        one, other = (loaded.reconstruct(picture(1)) for loaded in (before, after))
+        assert after.memory.sources == before.memory.sources == ["chair/a", "chair/b"]
+        assert after.preset == before.preset
+    np.testing.assert_array_equal(one.occupancy, other.occupancy)
+
+
+def test_its_files_are_plain(folder):
+    assert {path.name for path in folder.iterdir()} == {*FILES, "README.md", "validation.png"}
+    weights = load_file(folder / "model.safetensors")
+    Mem3D(TINY.model).load_state_dict(weights)
+    assert len(import_memory(folder / "memory.safetensors")) == 2
+    assert json.loads((folder / "config.json").read_text())["trained"]["validation_iou"] == 0.5
+
+
+def test_the_card_tells_the_training_but_no_places(folder):
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: mem3d\n")
+    assert "4 models of `shapes`" in card and "| `chair` | 0.5 |" in card
+    assert "/home" not in card and "secret" not in card
+    assert "a memory of 2 shapes" in card
+
+
+def test_a_run_without_a_page_has_a_card(run, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    os.symlink(run / "memory", bare / "memory")
+    os.symlink(run / "best.safetensors", bare / "best.safetensors")
+    publish(bare, tmp_path / "out")
+    assert "3 steps of training" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_what_is_there_is_not_replaced(run, folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(FileExistsError, match="exists already"):
+        publish(run, folder)
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_saving_what_was_loaded(folder, tmp_path):
+    with mem3d.Reconstructor.from_pretrained(folder) as loaded:
+        loaded.memory.write(np.ones((1, TINY.memory.key_dim)), blob(3)[None], ["mine"])
+        loaded.save_pretrained(tmp_path / "again")
+    with mem3d.load(tmp_path / "again") as again:
+        assert again.memory.sources == ["chair/a", "chair/b", "mine"]
+
+
+def settings(**changes):
+    """Text of a config.json with some of the model's settings changed."""
+    model = replace(TINY.model, **changes)
+    preset = replace(TINY, model=model, memory=replace(TINY.memory, key_dim=model.feature_dim))
+    return json.dumps({"format": 1, "preset": preset.to_dict()})
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("config.json", b"no json", "config.json"),
+        ("config.json", b"[]", "no format 1"),
+        ("config.json", b'{"format": 2}', "a newer release"),
+        ("config.json", b'{"format": 1, "preset": {}}', "want the fields of Preset"),
+        ("config.json", b'{"format": 1}', "config.json"),
+        ("config.json", b"[" * 100_000, "config.json"),
+        ("config.json", b" " * (2**20 + 1), "more than"),
+        ("config.json", b"\xff\xfe", "config.json"),
+        ("config.json", settings(hidden=2**15).encode(), "do not fit"),  # would take 4 GB
+        ("model.safetensors", b"", "model.safetensors"),
+        ("model.safetensors", b"\xff" * 8 + b"{", "model.safetensors"),
+        ("memory.safetensors", b"\0" * 64, "memory.safetensors"),
+    ],
+)
+def test_hostile_folders_are_refused(name, data, says, folder):
+    (folder / name).write_bytes(data)
+    with pytest.raises((ValueError, MemstoreError), match=says):
+        mem3d.load(folder)
+
+
+def test_a_memory_of_another_network_is_refused(folder, tmp_path):
+    facts = json.loads((folder / "config.json").read_text())
+    facts["preset"]["memory"]["beta"] = 0.1
+    (folder / "config.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match=r"want that of config\.json"):
+        load_folder(folder)
+
+
+def test_pipes_and_pickles_are_refused(folder):
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+    with pytest.raises(ValueError, match="no regular file"):
+        load_folder(folder)
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "model.safetensors")
+    with pytest.raises(ValueError, match="want a"):
+        load_folder(folder)
+    save_file({"other": torch.zeros(1)}, folder / "model.safetensors")
+    with pytest.raises(ValueError, match="do not fit"):
+        load_folder(folder)
+
+
+def test_offline_the_hub_s_cache_serves(folder, tmp_path, monkeypatch):
+    """huggingface_hub's own code, on a cache laid out as it does."""
+    cached = tmp_path / "cache" / "models--me--chairs"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0" * 40)
+    (cached / "snapshots").mkdir()
+    os.symlink(folder, cached / "snapshots" / ("0" * 40))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with mem3d.Reconstructor.from_pretrained("me/chairs") as loaded:
+        assert len(loaded.memory) == 2
+    with pytest.raises(ValueError, match="me/tables: got neither a folder nor a download"):
+        mem3d.Reconstructor.from_pretrained("me/tables")
+    with pytest.raises(ValueError, match="got neither a folder"):
+        mem3d.Reconstructor.from_pretrained("no such/name/at all")
+
+
+def test_what_is_sent_to_the_hub(folder, monkeypatch):
+    sent = {}
+
+    class Api:
+        def __init__(self, **_):
+            pass
+
+        def create_repo(self, repo, **options):
+            sent["private"] = options["private"]
+            return huggingface_hub.RepoUrl(f"https://huggingface.co/{repo}")
+
+        def upload_folder(self, *, repo_id, folder_path, allow_patterns, **_):
+            names = {path.name for path in folder_path.iterdir()}
+            sent[repo_id] = names & set(allow_patterns)
+            return type("Sent", (), {"commit_url": "https://huggingface.co/commit"})
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    with mem3d.load(folder) as loaded:
+        assert loaded.push_to_hub("me/chairs", private=True) == "https://huggingface.co/commit"
+    assert sent == {"private": True, "me/chairs": {*FILES, "README.md"}}
+
+
+def test_a_refusal_of_the_hub_is_one_error(folder, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match=r"me/chairs: the hub refused .*, want a network"):
+        pretrained.upload(folder, "me/chairs")
+
+
+def test_without_the_extra_it_is_named(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
+    with pytest.raises(ValueError, match=r"mem3d\[hub\]"):
+        mem3d.Reconstructor.from_pretrained("me/chairs")

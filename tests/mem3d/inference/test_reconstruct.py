@@ -1,0 +1,88 @@
+"""Photos in; grids, meshes and pictures out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mem3d.data.images.framing import frame_object
+from mem3d.data.images.preprocess import test_input as to_input
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.inference import figures
+from mem3d.inference.figures import comparison, picture
+from mem3d.inference.reconstruct import reconstruct
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from memstore import Memory
+from tests.helpers.r2n2_folder import blob
+from tests.helpers.r2n2_folder import picture as photo
+
+
+@pytest.fixture
+def trained():
+    """A network that knows nothing, and a memory that holds one shape under a photo's feature."""
+    torch.manual_seed(0)
+    model = Mem3D(TINY.model).eval()
+    memory = Memory(replace(TINY.memory, beta=0.99))
+    with torch.inference_mode():
+        image = torch.from_numpy(to_input(frame_object(photo(0)), 64))[None]
+        memory.write(model.encoder(image).numpy(), blob(0)[None], ["made/0"])
+    return model, memory
+
+
+def test_the_recalled_shape_is_told(trained):
+    [result] = reconstruct(*trained, [photo(0)])
+    assert result.occupancy.shape == (32, 32, 32)
+    assert ((result.occupancy > 0) & (result.occupancy < 1)).all()
+    np.testing.assert_array_equal(result.grid, result.occupancy > 0.3)
+    [prior] = result.priors
+    assert (prior.source, prior.slot) == ("made/0", 0)
+    assert prior.cosine == pytest.approx(1, abs=1e-4)
+    np.testing.assert_array_equal(prior.grid, blob(0))
+
+
+def test_photos_of_any_size_go_in_one_batch(trained):
+    results = reconstruct(*trained, [photo(0), photo(1, side=50), photo(2, side=301)])
+    assert [result.seen.shape for result in results] == [(64, 64, 3)] * 3
+    alone = reconstruct(*trained, [photo(1, side=50)])[0]
+    np.testing.assert_allclose(results[1].occupancy, alone.occupancy, atol=1e-5)
+    assert reconstruct(*trained, []) == []
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, float("nan")])
+def test_thresholds_out_of_range_are_refused(trained, threshold):
+    with pytest.raises(ValueError, match="threshold"):
+        reconstruct(*trained, [photo(0)], threshold=threshold)
+
+
+def test_a_picture_shows_photo_input_four_sides_and_priors(trained):
+    [result] = reconstruct(*trained, [photo(0)])
+    shape = replace(result, occupancy=blob(0).astype(np.float32))
+    whole, without = picture(photo(0), shape), picture(None, shape)
+    assert whole.shape[0] > 2 * 137  # the priors are below
+    assert whole.shape[1] - without.shape[1] == 137 + 8  # the photo
+    assert whole.shape[1] == 6 * (137 + 8) + 8
+
+
+def test_recalled_shapes_are_captioned_by_their_category(trained, monkeypatch):
+    [result] = reconstruct(*trained, [photo(0)])
+    drawn = []
+    monkeypatch.setattr(figures, "sheet", lambda rows, _: drawn.extend(rows[-1]))
+    prior = replace(
+        result.priors[0], cosine=0.5, source="04530566/1f6e0fc9ed771d16bf389580f941a993"
+    )
+    picture(None, replace(result, priors=(prior,)))
+    assert [tile.caption for tile in drawn] == ["1: cos 0.500\nwatercraft\n1f6e0fc9e…1a993"]
+
+
+def test_an_empty_shape_has_a_picture(trained):
+    [result] = reconstruct(*trained, [photo(0)])
+    empty = replace(result, occupancy=np.zeros((32,) * 3, np.float32), priors=())
+    assert picture(photo(0), empty).dtype == np.uint8
+
+
+def test_test_models_beside_their_truth(trained, made_up_data):
+    data = R2N2.open(made_up_data, "test")
+    few, many = (comparison(*trained, data, count) for count in (1, 4))
+    assert many.shape[0] > 3 * few.shape[0] / 2

@@ -1,0 +1,143 @@
+"""What crosses between tensors and the memory."""
+
+import numpy as np
+import pytest
+import torch
+
+from mem3d.memory.host import contrast_keys, recall, remember
+from mem3d.network.model import recall_again
+from mem3d.network.pose import stretched
+from mem3d.network.presets import TINY
+from mem3d.network.refiner import soft_iou
+from memstore import FeatureError, Memory, MemoryConfig
+from tests.helpers.r2n2_folder import blob
+
+C = TINY.memory.key_dim
+
+
+def axis(*which):
+    """Unit features along given axes, (B, C)."""
+    return torch.eye(C)[list(which)]
+
+
+@pytest.fixture
+def memory():
+    memory = Memory(TINY.memory)
+    grids = np.stack([blob(0), blob(1)])
+    memory.write(axis(0, 1).numpy(), grids, ["a/0", "a/1"])
+    return memory
+
+
+def test_recalls_what_was_remembered(memory):
+    found = recall(memory, axis(1, 0, 2), 2)
+    assert found.counts.tolist() == [1, 1, 0]
+    assert found.priors.shape == (3, 1, 32, 32, 32)  # no wider than needed
+    np.testing.assert_array_equal(found.priors[0, 0].numpy(), blob(1))
+    assert not found.priors[2].any()
+
+
+def test_own_shape_can_be_passed_over(memory):
+    assert recall(memory, axis(0), 2, ["a/0"]).counts.tolist() == [0]
+
+
+def test_a_dead_feature_recalls_nothing_and_is_not_remembered(memory):
+    features = torch.cat([torch.zeros(1, C), axis(0)])
+    found = recall(memory, features, 2)
+    assert found.counts.tolist() == [0, 1]
+    assert not found.priors[0].any()
+    assert not features[0].any()  # the caller's tensor is left alone
+    before = len(memory)
+    report = remember(memory, features[:1], blob(5)[None], ["b/0"])
+    assert (len(report.slots), len(memory)) == (0, before)
+
+
+def test_a_diverged_feature_is_an_error(memory):
+    with pytest.raises(FeatureError):
+        recall(memory, torch.full((1, C), float("nan")), 2)
+
+
+def test_contrast_gives_the_keys_of_the_right_slots(memory):
+    positive, negative, valid = contrast_keys(memory, axis(0, 2), np.stack([blob(0), ~blob(0)]))
+    assert valid.tolist() == [True, False]  # nothing there resembles the inverse of blob 0
+    torch.testing.assert_close(positive[0], axis(0)[0])
+    torch.testing.assert_close(negative[0], axis(1)[0])
+    assert not positive[1].any()
+    assert not positive.requires_grad
+
+
+def test_an_empty_memory_has_nothing_to_contrast():
+    _, _, valid = contrast_keys(Memory(TINY.memory), axis(0), blob(0)[None])
+    assert valid.tolist() == [False]
+
+
+def naive_again(memory, feature, answer, k, pool, exclude, extents):
+    """One image at a time, slot by slot."""
+    found = memory.read(feature[None], pool, exclude=exclude)
+    scored = []
+    for place in range(int(found.counts[0])):
+        value = found.values[0, place].astype(np.float64)
+        if extents is not None:
+            laid = stretched(torch.from_numpy(value[None, None]), torch.from_numpy(extents[None]))
+            value = laid[0, 0].numpy()
+        shared = (answer * value).sum()
+        either = answer.sum() + value.sum() - shared
+        fit = shared / max(either, 1e-6)
+        scored.append((fit * found.cosines[0, place], -place, int(found.slots[0, place])))
+    return [slot for *_, slot in sorted(scored, reverse=True)[:k]]
+
+
+@pytest.mark.parametrize("is_stretched", [False, True])
+@pytest.mark.parametrize("pool", [3, 64])
+def test_recalling_again_takes_what_fits_the_answer(pool, is_stretched):
+    rng = np.random.default_rng(0)
+    memory = Memory(MemoryConfig(capacity=40, key_dim=8, resolution=8, beta=0.0, delta=1.0))
+    grids = rng.random((30, 8, 8, 8)) < 0.4
+    keys = rng.normal(size=(30, 8)).astype(np.float32)
+    memory.write(keys, grids, [f"s/{i % 10}" for i in range(30)])
+    features = rng.normal(size=(5, 8)).astype(np.float32)
+    answers = rng.random((5, 8, 8, 8)).astype(np.float32)
+    exclude = ["s/1", None, "s/2", None, "s/3"]
+    extents = rng.uniform(0.3, 1, (5, 3)).astype(np.float32) if is_stretched else None
+    got = recall_again(
+        memory,
+        torch.from_numpy(features),
+        torch.from_numpy(answers),
+        3,
+        pool,
+        exclude,
+        None if extents is None else torch.from_numpy(extents),
+    )
+    for b in range(5):
+        extent = None if extents is None else extents[b]
+        want = naive_again(memory, features[b], answers[b], 3, pool, [exclude[b]], extent)
+        count = int(got.counts[b])
+        assert count == len(want) and got.slots[b, :count].tolist() == want
+        np.testing.assert_array_equal(got.priors[b, :count].numpy(), memory.values(want))
+        for place, slot in enumerate(want):
+            key, feature = memory.keys(np.array([slot]))[0], features[b]
+            cosine = key @ feature / np.linalg.norm(feature)
+            assert got.cosines[b, place] == pytest.approx(cosine, abs=1e-5)
+
+
+def test_recalling_again_works_under_autocast(memory):
+    extents = torch.full((2, 3), 0.7)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = recall_again(memory, axis(0, 1), torch.rand(2, 32, 32, 32), 1, 4, None, extents)
+    assert found.counts.tolist() == [1, 1]
+
+
+def test_recalling_again_from_an_empty_memory_gives_nothing():
+    memory = Memory(MemoryConfig(capacity=4, key_dim=8, resolution=8))
+    got = recall_again(memory, torch.ones(2, 8), torch.ones(2, 8, 8, 8), 3, 64)
+    assert got.counts.tolist() == [0, 0] and got.priors.abs().sum() == 0
+
+
+def test_soft_iou_by_hand():
+    answers = torch.tensor([0.5, 1.0, 0, 0, 0, 0, 0, 0]).view(1, 2, 2, 2)
+    priors = torch.tensor([[1.0, 1, 0, 0, 0, 0, 0, 0], [0.0] * 8]).view(1, 2, 2, 2, 2)
+    assert soft_iou(answers, priors).tolist() == [[0.75, 0.0]]
+    assert soft_iou(torch.zeros(1, 2, 2, 2), priors)[0, 1] == 0
+    with torch.autocast("cpu", torch.bfloat16):  # as many voxels as bfloat16 cannot count
+        assert soft_iou(torch.ones(1, 8, 8, 8), torch.ones(1, 1, 8, 8, 8)) == 1
+        third = torch.full((1, 2, 2, 2), 1 / 3)
+        assert soft_iou(third, priors)[0, 0].item() == pytest.approx(1 / 6)  # 2 / 3 of 4

@@ -1,0 +1,143 @@
+"""Weights and memory as one pair; files from strangers."""
+
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from mem3d.network import checkpoint
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from memstore import Memory, SnapshotError
+from tests.helpers.r2n2_folder import blob
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A folder with a memory of two snapshots and a checkpoint of the first."""
+    torch.manual_seed(0)
+    model = Mem3D(TINY.model)
+    with Memory.create(tmp_path / "memory", TINY.memory) as memory:
+        keys = np.eye(TINY.memory.key_dim, dtype=np.float32)
+        memory.write(keys[:1], blob(0)[None], ["a/0"])
+        snapshot = memory.commit("first")
+        checkpoint.save(tmp_path / "best.safetensors", state(snapshot), model)
+        memory.write(keys[1:2], ~blob(0)[None], ["a/1"])
+        memory.commit("second")
+    return tmp_path, model
+
+
+def state(snapshot):
+    return checkpoint.State(
+        preset=TINY,
+        step=7,
+        snapshot=snapshot,
+        validation_iou=0.25,
+        best_iou=0.25,
+        best_step=7,
+    )
+
+
+def test_loading_gives_the_weights_and_the_memory_of_that_moment(run):
+    folder, model = run
+    loaded, memory, read = checkpoint.load(folder)
+    with memory:
+        assert len(memory) == 1  # not the later snapshot's two
+    assert not loaded.training
+    assert read == state(memory.snapshot)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, loaded.state_dict()[name])
+
+
+def test_a_checkpoint_whose_snapshot_is_gone_is_an_error(run):
+    folder, model = run
+    checkpoint.save(folder / "best.safetensors", state("0" * 20), model)
+    with pytest.raises(SnapshotError):
+        checkpoint.load(folder)
+
+
+def test_weights_alone_cannot_be_resumed(run):
+    folder, model = run
+    optimizer = torch.optim.AdamW(model.parameters())
+    with pytest.raises(ValueError, match="weights only"):
+        checkpoint.restore_run(folder / "best.safetensors", model, optimizer)
+
+
+def test_a_failed_write_leaves_the_old_file(run, monkeypatch):
+    folder, model = run
+    before = (folder / "best.safetensors").read_bytes()
+
+    def full_disk(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        checkpoint.save(folder / "best.safetensors", state("x"), model)
+    assert (folder / "best.safetensors").read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["best.safetensors", "memory"]
+
+
+def test_a_missing_file_names_itself(tmp_path):
+    with pytest.raises(ValueError, match=r"best\.safetensors"):
+        checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{}, {"mem3d": "no json"}, {"mem3d": "{}"}, {"mem3d": '{"format": 2}'}, {"mem3d": "[1]"}],
+)
+def test_safetensors_of_something_else_are_refused(tmp_path, metadata):
+    save_file({"a": torch.zeros(1)}, tmp_path / "x.safetensors", metadata=metadata)
+    with pytest.raises(ValueError, match=r"x\.safetensors"):
+        checkpoint.read_state(tmp_path / "x.safetensors")
+
+
+@given(data=st.binary(max_size=200))
+def test_any_bytes_give_a_named_error(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("any") / "x.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"x\.safetensors"):
+        checkpoint.read_state(path)
+
+
+def test_a_header_that_claims_too_much_is_not_read(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(struct.pack("<Q", 2**40) + b"{}")
+    with pytest.raises(ValueError, match="header"):
+        checkpoint.read_state(path)
+
+
+def test_settings_that_claim_too_much_take_no_memory(run):
+    """A tiny file that claims a huge network is refused before the network is made."""
+    folder, model = run
+    huge = replace(TINY, model=replace(TINY.model, hidden=65_536))
+    snapshot = checkpoint.read_state(folder / "best.safetensors").snapshot
+    checkpoint.save(folder / "best.safetensors", replace(state(snapshot), preset=huge), model)
+    with pytest.raises(ValueError, match="do not fit"):  # its LSTM alone would take 50 GB
+        checkpoint.load(folder)
+
+
+@pytest.mark.parametrize("field", ["step", "snapshot", "best_iou", "data"])
+def test_a_state_of_other_types_is_refused(run, field):
+    folder, model = run
+    damaged = replace(state("x"), **{field: ["odd"]})
+    checkpoint.save(folder / "best.safetensors", damaged, model)
+    with pytest.raises(ValueError, match="damaged"):
+        checkpoint.load(folder)
+
+
+def test_optimiser_state_of_other_weights_is_refused(run):
+    folder, model = run
+    optimizer = torch.optim.AdamW(model.parameters())
+    sum(weight.sum() for weight in model.parameters()).backward()
+    optimizer.step()
+    checkpoint.save(folder / "last.safetensors", state("x"), model, optimizer)
+    fewer = torch.optim.AdamW(list(model.parameters())[:3])
+    with pytest.raises(ValueError, match="optimiser state"):
+        checkpoint.restore_run(folder / "last.safetensors", model, fewer)

@@ -1,0 +1,118 @@
+"""Looks at one photo: what they change and what they do not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mem3d.data.images.preprocess import denormalise
+from mem3d.data.images.preprocess import test_input as to_input
+from mem3d.network.model import Mem3D
+from mem3d.network.predict import Member, is_mirrored, predict, sized_for, variant
+from mem3d.network.presets import TINY
+from memstore import Memory
+from tests.helpers.r2n2_folder import picture
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.from_numpy(np.stack([to_input(picture(seed), 64) for seed in range(2)]))
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return Mem3D(TINY.model).eval()
+
+
+def test_the_first_is_the_photo_and_the_second_its_mirror_image(images):
+    assert torch.equal(variant(images, 0), images)
+    assert torch.equal(variant(images, 1), images.flip(-1))
+
+
+@pytest.mark.parametrize("number", [2, 3, 9])
+def test_others_differ_a_little_and_repeat(number, images):
+    one = variant(images, number)
+    assert torch.equal(one, variant(images, number))
+    upright = one.flip(-1) if is_mirrored(number) else one
+    assert 0.005 < (upright - images).abs().mean() < images.std()
+    pixels = denormalise(one[0].numpy())
+    assert abs(pixels.mean() - denormalise(images[0].numpy()).mean()) < 40
+
+
+@torch.inference_mode()
+def test_none_is_the_plain_prediction(model, images):
+    occupancy, output = predict(model, images, Memory(TINY.memory))
+    assert torch.equal(occupancy, output.logits.sigmoid())
+
+
+@torch.inference_mode()
+def test_a_mirrored_photo_gives_the_mirrored_shape(model, images):
+    """With the mirror image alone, which of the two is the photo cannot matter."""
+    memory = Memory(TINY.memory)
+    one, _ = predict(model, images, memory, tta=1)
+    other, _ = predict(model, images.flip(-1), memory, tta=1)
+    torch.testing.assert_close(other, one.flip(-1))
+
+
+@torch.inference_mode()
+def test_logits_are_averaged_by_hand(model, images):
+    memory = Memory(TINY.memory)
+    looks = [model(variant(images, n), memory).logits for n in range(3)]
+    mirrored = torch.from_numpy(looks[1].numpy()[:, :, :, ::-1].copy())
+    want = ((looks[0] + mirrored + looks[2]) / 3).sigmoid()
+    torch.testing.assert_close(predict(model, images, memory, tta=2)[0], want)
+
+
+def test_less_than_none_is_refused(model, images):
+    with pytest.raises(ValueError, match="tta"):
+        predict(model, images, Memory(TINY.memory), tta=-1)
+
+
+@torch.inference_mode()
+def test_several_networks_are_averaged_by_hand_each_with_its_memory(model, images):
+    torch.manual_seed(1)
+    other = Mem3D(replace(TINY.model, refiner=4)).eval()  # begins with few voxels filled
+    memory, full = Memory(TINY.memory), Memory(TINY.memory)
+    full.write(np.eye(1, TINY.memory.key_dim, dtype=np.float32), np.ones((1, 32, 32, 32), bool))
+    looks = [one(images, its).logits for one, its in ((model, memory), (other, full))]
+    assert not torch.allclose(*looks, atol=1e-2)
+    occupancy, output = predict(model, images, memory, others=[Member(other, full)])
+    torch.testing.assert_close(occupancy, ((looks[0] + looks[1]) / 2).sigmoid())
+    assert torch.equal(output.logits, looks[0])  # what is told is the first one's
+    mirrored, _ = predict(model, images.flip(-1), memory, tta=1, others=[Member(other, full)])
+    both, _ = predict(model, images, memory, tta=1, others=[Member(other, full)])
+    torch.testing.assert_close(mirrored, both.flip(-1))
+
+
+def test_networks_with_other_grids_are_refused(model, images):
+    fine = Mem3D(replace(TINY.model, decoder=(16, 8, 8, 4, 4), hidden=24)).eval()
+    memory = Memory(replace(TINY.memory, resolution=64))
+    with pytest.raises(ValueError, match=r"got grids of 64 voxels a side beside 32, want the same"):
+        predict(model, images, Memory(TINY.memory), others=[Member(fine, memory)])
+
+
+@torch.inference_mode()
+def test_networks_that_take_other_pictures_get_them_scaled(model, images):
+    torch.manual_seed(1)
+    small = Mem3D(replace(TINY.model, image_size=48, refiner=4)).eval()
+    memory = Memory(TINY.memory)
+    own = Memory(replace(TINY.memory, key_dim=small.config.feature_dim, beta=0.0))
+    keys = np.eye(2, small.config.feature_dim, dtype=np.float32) + 0.1
+    own.write(keys, np.random.default_rng(0).random((2, 32, 32, 32)) < 0.3)
+    assert (small(sized_for(small, images), own).recalled.counts == 2).all()
+    shown = images.new_zeros(len(images), 3, 48, 48)
+    for row, image in enumerate(images):  # PIL's filter, in float: the same picture, made smaller
+        for channel, plane in enumerate(image):
+            smaller = Image.fromarray(plane.numpy()).resize((48, 48), Image.Resampling.BILINEAR)
+            shown[row, channel] = torch.from_numpy(np.array(smaller))
+    torch.testing.assert_close(sized_for(small, images), shown, atol=1e-4, rtol=0)
+    assert sized_for(model, images) is images
+    occupancy, _ = predict(model, images, memory, others=[Member(small, own)])
+    want = (model(images, memory).logits + small(shown, own).logits) / 2
+    torch.testing.assert_close(occupancy, want.sigmoid(), atol=1e-4, rtol=0)
+    mirrored, _ = predict(model, images.flip(-1), memory, tta=1, others=[Member(small, own)])
+    both, _ = predict(model, images, memory, tta=1, others=[Member(small, own)])
+    torch.testing.assert_close(mirrored, both.flip(-1), atol=1e-4, rtol=0)

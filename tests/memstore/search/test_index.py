@@ -1,0 +1,103 @@
+"""Exact search, whatever float32 thinks."""
+
+import numpy as np
+import pytest
+
+from memstore import Memory, MemoryConfig
+from memstore.search.cosine import unit
+from memstore.search.index import KeyIndex
+from memstore.voxels.grids import hamming
+from tests.helpers.naive_memory import NaiveMemory, assert_found
+
+
+@pytest.mark.parametrize("spread", [1, 1e-3, 1e-5, 1e-7, 0])
+def test_wide_keys_however_close(spread):
+    """Channels beyond one float32 block; at small spreads float32 alone cannot rank them."""
+    rng = np.random.default_rng(0)
+    config = MemoryConfig(capacity=300, key_dim=700, resolution=2, beta=0.5, delta=1)
+    memory, oracle = Memory(config), NaiveMemory(config)
+    features = 1 + spread * rng.standard_normal((330, 700))
+    grids = np.stack(
+        [np.unpackbits(np.uint8([i % 256])).reshape(2, 2, 2).astype(bool) for i in range(330)]
+    )
+    report = memory.write(features, grids)
+    expected = [oracle.write(f, g) for f, g in zip(features, grids, strict=True)]
+    assert report.slots.tolist() == [slot for slot, _, _ in expected]
+
+    queries = 1 + spread * rng.standard_normal((5, 700))
+    hits = memory.search(queries, 20)
+    contrast = memory.contrast(queries, grids[:5])
+    for b, query in enumerate(queries):
+        assert_found(hits.slots[b], hits.cosines[b], oracle.search(query, 20))
+        assert (contrast.positive[b], contrast.negative[b]) == oracle.contrast(query, grids[b])
+
+
+def test_equal_keys_come_by_slot_in_any_batch():
+    """One key in many slots: one cosine, to the last bit, wherever it lies and whoever asks."""
+    rng = np.random.default_rng(0)
+    index = KeyIndex(777)
+    keys = unit(rng.standard_normal((101, 777)))
+    twins = [3, 17, 18, 64, 100]
+    keys[twins] = keys[0]
+    index.put(np.arange(101), keys)
+    query = index.keys[:1] + np.float32(0.001)
+    alone = index.search(unit(query), 6, np.ones(101, bool))
+    assert alone.slots.tolist() == [[0, *twins]]
+    assert len(set(alone.cosines[0].tolist())) == 1
+    others = unit(rng.standard_normal((37, 777)))
+    crowd = index.search(np.concatenate([others, unit(query)]), 6, np.ones(101, bool))
+    assert crowd.slots[-1].tolist() == alone.slots[0].tolist()
+    assert crowd.cosines[-1].tolist() == alone.cosines[0].tolist()
+
+
+def test_only_allowed_slots_are_found():
+    index = KeyIndex(2)
+    index.put(np.arange(3), np.float32([[1, 0], [0, 1], [-1, 0]]))
+    hits = index.search(np.float32([[1, 0]]), 3, np.array([False, True, True]))
+    assert hits.slots.tolist() == [[1, 2, -1]]
+    assert hits.cosines.tolist() == [[0, -1, -np.inf]]
+
+
+def test_growing_keeps_keys_and_adds_zeros():
+    index = KeyIndex(2)
+    assert index.keys.shape == (0, 2)
+    index.put(np.array([0]), np.float32([[0, 1]]))
+    index.grow(3)
+    index.grow(2)
+    assert index.keys.tolist() == [[0, 1], [0, 0], [0, 0]]
+
+
+def test_more_queries_than_are_scored_at_once():
+    rng = np.random.default_rng(0)
+    index = KeyIndex(5)
+    index.put(np.arange(10), unit(rng.standard_normal((10, 5))))
+    queries = unit(rng.standard_normal((600, 5)))
+    many = index.search(queries, 2, np.ones(10, bool))
+    one = [index.search(query[None], 2, np.ones(10, bool)).slots[0].tolist() for query in queries]
+    assert many.slots.tolist() == one
+
+
+def test_keys_change_by_put_alone():
+    """What is derived from the keys must hear of a change."""
+    index = KeyIndex(2)
+    index.put(np.array([0]), np.float32([[0, 1]]))
+    with pytest.raises(ValueError, match="read-only"):
+        index.keys[0] = 1
+
+
+def test_only_cosines_above():
+    index = KeyIndex(2)
+    index.put(np.arange(3), np.float32([[1, 0], [0, 1], [-1, 0]]))
+    hits = index.search(np.float32([[1, 0]]), 3, np.ones(3, bool), above=0.0)
+    assert hits.slots.tolist() == [[0, -1, -1]]
+    assert hits.cosines.tolist() == [[1, -np.inf, -np.inf]]
+
+
+@pytest.mark.parametrize("size", [1, 4, 8, 72, 128, 1000])
+@pytest.mark.parametrize("batch", [0, 1, 3])
+@pytest.mark.parametrize("rows", [0, 1, 20])
+def test_hamming(size, batch, rows):
+    rng = np.random.default_rng(size)
+    packed, stored = (rng.integers(0, 256, (n, size), np.uint8) for n in (batch, rows))
+    apart = np.unpackbits(packed[:, None] ^ stored[None], axis=-1).sum(axis=-1)
+    np.testing.assert_array_equal(hamming(packed, stored), apart)

@@ -1,0 +1,150 @@
+"""The shortcut gives what a scan gives, also where it could never pay."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memstore import Memory, MemoryConfig
+from memstore.search import pruning
+from memstore.search.cosine import unit
+from memstore.search.index import KeyIndex
+from tests.helpers.naive_memory import NaiveMemory, assert_found
+from tests.memstore import test_memory
+
+CONFIG = MemoryConfig(capacity=60, key_dim=40, resolution=2, beta=0.5, delta=0.9)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def always():
+    """A sketch at every size and price, and a look at it for every query."""
+    forced = {"LEAST": 0, "SHARE": 0.01, "PRICE": 0, "WIDE": 0, "FEW": 1, "LONGEST": 0}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in forced.items():
+            patch.setattr(pruning, name, value)
+        patch.setattr(pruning, "LEAD", 1)
+        yield
+
+
+class ShortMachine(test_memory.MemoryMachine):
+    """Any sequence of calls, commits and reopenings, with a sketch throughout."""
+
+
+ShortMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
+TestShortMachine = ShortMachine.TestCase
+
+
+@given(st.lists(test_memory.pairs, max_size=30), st.integers(1, 5))
+def test_a_batch_equals_one_by_one(written, capacity):
+    config = MemoryConfig(capacity=capacity, key_dim=3, resolution=2, beta=0.5, delta=0.75)
+    memory, oracle = Memory(config), NaiveMemory(config)
+    for half in (written[: len(written) // 2], written[len(written) // 2 :]):
+        test_memory.assert_write_matches(memory, oracle, half)
+    test_memory.assert_same_state(memory, oracle)
+
+
+def features(rng, kind, count):
+    """Keys that a sketch tells apart well, badly, or not at all."""
+    centres = np.random.default_rng(1).standard_normal((6, CONFIG.key_dim))
+    noise = rng.standard_normal((count, CONFIG.key_dim))
+    noise *= {"clusters": 0.1, "duplicates": 1e-7, "equal": 0, "random": 9}[kind]
+    return centres[rng.integers(6, size=count)] + noise
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.lists(
+        st.sampled_from(["clusters", "duplicates", "equal", "random"]), min_size=1, max_size=4
+    ),
+    st.integers(1, 70),
+    st.booleans(),
+)
+def test_reads_among_writes_and_removals(seed, kinds, k, by_source):
+    rng = np.random.default_rng(seed)
+    memory, oracle = Memory(CONFIG), NaiveMemory(CONFIG)
+    for kind in kinds:
+        keys, grids = features(rng, kind, 25), rng.random((25, 2, 2, 2)) < 0.5
+        sources = rng.choice(["", "a", "b"], 25).tolist()
+        report = memory.write(keys, grids, sources)
+        expected = [oracle.write(*pair) for pair in zip(keys, grids, sources, strict=True)]
+        assert report.slots.tolist() == [slot for slot, _, _ in expected]
+        removed = rng.choice(memory.slots, 2, replace=False)
+        memory.remove(removed)
+        oracle.remove(removed)
+        for batch in (1, 3):
+            queries = features(rng, kind, batch)
+            exclude = ["a"] * batch if by_source else None
+            priors = memory.read(queries, k, exclude=exclude)
+            hits, contrast = memory.search(queries, k), memory.contrast(queries, grids[:batch])
+            for b, query in enumerate(queries):
+                wanted = oracle.read(query, k, exclude="a" if by_source else None)
+                assert_found(priors.slots[b], priors.cosines[b], wanted)
+                assert_found(hits.slots[b], hits.cosines[b], oracle.search(query, k))
+                nearest = contrast.positive[b], contrast.negative[b]
+                assert nearest == oracle.contrast(query, grids[b])
+
+
+def clustered_index(rows=400, dim=64):
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((8, dim))
+    keys = unit(centres[np.arange(rows) % 8] + 0.1 * rng.standard_normal((rows, dim)))
+    index = KeyIndex(dim)
+    index.put(np.arange(rows), keys)
+    return index, keys
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_clusters_need_no_scan(batch, monkeypatch):
+    """The look alone answers; otherwise the tests above would say nothing."""
+    index, keys = clustered_index()
+    monkeypatch.setattr("memstore.search.cosine.scores", None)
+    hits = index.search(keys[:batch], 3, np.ones(400, bool))
+    assert hits.slots[:, 0].tolist() == list(range(batch))
+    assert (hits.slots % 8 == np.arange(batch)[:, None]).all()
+
+
+def test_a_scan_comes_first_and_again_when_looks_fail(monkeypatch):
+    """Made once scans have cost as much; looked at ever less often where it is of no use."""
+    rng = np.random.default_rng(0)
+    index, all_slots = KeyIndex(64), np.ones(400, bool)
+    index.put(np.arange(400), unit(rng.standard_normal((400, 64))))
+    for name, value in {"PRICE": 1, "SHARE": 8, "FEW": 8, "LONGEST": 3}.items():
+        monkeypatch.setattr(pruning, name, value)
+    searches, looks = [], []
+
+    def look(made, queries):
+        looks.append(len(searches))
+        return np.ones((1, 400), np.float32)
+
+    monkeypatch.setattr(pruning.Sketch, "bounds", look)
+    for _ in range(60):
+        index.search(unit(rng.standard_normal((1, 64))), 1, all_slots)
+        searches.append(1)
+    assert looks[0] > 1
+    assert np.diff(looks)[:5].tolist() == [3, 5, 9, 9, 9]
+
+
+def test_threads_find_what_one_finds():
+    """Four readers, none of which waits for the sketch that one of them makes."""
+    rng = np.random.default_rng(0)
+    memory = Memory(MemoryConfig(capacity=400, key_dim=64, resolution=2, beta=-1, delta=1))
+    queries = clustered_index()[1]
+    memory.write(queries, rng.random((400, 2, 2, 2)) < 0.5)
+    expected = [memory.read(query[None], 5).slots[0].tolist() for query in queries]
+    counted = memory.reads
+    memory._state.index.fill()  # drops the sketch
+    found = {}
+
+    def read(part):
+        for b in range(part, 400, 4):
+            found[b] = memory.read(queries[b : b + 1], 5).slots[0].tolist()
+
+    threads = [threading.Thread(target=read, args=(part,)) for part in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[b] for b in range(len(queries))] == expected
+    assert (memory.reads == 2 * counted).all()
