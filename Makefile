@@ -16,7 +16,7 @@ help:
 	@echo "make bench  time the memory against plain FAISS and a naive layout (2 minutes)"
 	@echo "make docs   the documentation as a site, in site/; nothing is fetched but the builder"
 	@echo "make package  sdist and wheel, and a smoke test of the wheel in an environment of its own"
-	@echo "make fuzz   spoilt files into every reader, for an hour (SECONDS=3600)"
+	@echo "make fuzz   spoiled files into every reader, for an hour (SECONDS=3600)"
 
 $(STAMP): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)

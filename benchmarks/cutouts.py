@@ -1,6 +1,6 @@
 """How well objects are cut out of photos: python -m benchmarks.cutouts RUN DATA PHOTOS
 
-Test renders, whose true masks are known, are laid over grounds of one colour, over gradients and
+Test renders, whose true masks are known, are laid over grounds of one color, over gradients and
 over pieces of the photos in a folder. First table: IoU of the masks found, beside OpenCV's GrabCut
 where that is installed. Second: IoU of RUN's reconstructions from such pictures, t = .3.
 (What hiding costs: `mem3d-cli robustness`.)
@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.corruptions import laid_over
 from mem3d.data.images.framing import frame_photo
 from mem3d.data.images.io import photo, pictures_in
 from mem3d.data.images.segmentation import object_mask
-from mem3d.data.open import open_shapes
+from mem3d.data.open import open_dataset
 from mem3d.inference.reconstruct import reconstruct
 from mem3d.metrics import FIXED_THRESHOLD, iou
 from mem3d.network.checkpoint import load
@@ -28,7 +28,7 @@ from mem3d.network.checkpoint import load
 Picture = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
-KINDS = ("one colour", "gradient", "photo")
+KINDS = ("one color", "gradient", "photo")
 
 
 def ground(kind: str, side: int, photos: list[Picture], rng: np.random.Generator) -> Picture:
@@ -39,7 +39,7 @@ def ground(kind: str, side: int, photos: list[Picture], rng: np.random.Generator
         top, left = (rng.integers(0, room - length + 1) for room in one.shape[:2])
         piece = Image.fromarray(one[top : top + length, left : left + length])
         return np.asarray(piece.resize((side, side), Image.Resampling.BICUBIC))
-    if kind == "one colour":
+    if kind == "one color":
         return np.full((side, side, 3), rng.uniform(60, 255, 3)).astype(np.uint8)
     first, last = (color * 0.3 + color.mean() * 0.7 for color in rng.uniform(120, 255, (2, 3)))
     y, x = np.mgrid[:side, :side] / side
@@ -83,7 +83,7 @@ def grab_cut(rgb: Picture, box: Box | None) -> NDArray[np.bool_]:
     return (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
 
 
-def masks(data: Shapes, photos: list[Picture]) -> None:
+def masks(data: ShapeDataset, photos: list[Picture]) -> None:
     """Print the first table, over every second model in a random view."""
     ways: dict[str, Callable[[Picture, Box], NDArray[np.bool_] | None]] = {
         "everything": lambda rgb, box: None,
@@ -114,7 +114,7 @@ def masks(data: Shapes, photos: list[Picture]) -> None:
         print(name, *(f"{np.mean(c):.3f} ({np.median(c):.3f})" for c in cells), sep=" | ")
 
 
-def shapes(run: Path, data: Shapes, photos: list[Picture]) -> None:
+def shapes(run: Path, data: ShapeDataset, photos: list[Picture]) -> None:
     """Print the second table, over view 00 of all models."""
     model, memory, _ = load(run)
     true = torch.from_numpy(np.stack([data.grid(i) for i in range(len(data))]))
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("photos", type=Path)
     given = parser.parse_args()
-    data = open_shapes(given.data, "test")
+    data = open_dataset(given.data, "test")
     photos = [photo(path)[..., :3] for path in pictures_in(given.photos)[0]]
     masks(data, photos)
     shapes(given.run, data, photos)

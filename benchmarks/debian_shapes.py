@@ -6,7 +6,7 @@
     python -m benchmarks.debian_shapes packages MESHES --not-like DATA
 
 Furniture of Sweet Home 3D, aircraft and ships of FlightGear, weapons of Nexuiz and OpenArena: the
-packages tell their licences (CC-BY, CC0, GPL). Wants `assimp` (Debian: assimp-utils), which reads
+packages tell their licenses (CC-BY, CC0, GPL). Wants `assimp` (Debian: assimp-utils), which reads
 AC3D and MD3. MESHES is for `mem3d-cli data render`; with --not-like, near copies of the validation
 and test shapes of DATA, turned or mirrored, are left out.
 
@@ -29,17 +29,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.data.meshes.reader import read_mesh
-from mem3d.data.meshes.voxelize import voxelise_mesh
-from mem3d.data.open import open_shapes
+from mem3d.data.meshes.voxelize import voxelize_mesh
+from mem3d.data.open import open_dataset
 from mem3d.data.rendering.texture import to_srgb
 
 LIKE = 0.8  # IoU from which a shape counts as a copy
-GREY = 160  # of faces that have no colour
+GRAY = 160  # of faces that have no color
 FURNITURE = "usr/share/sweethome3d/furniture"
 BUILT_IN = "com/eteks/sweethome3d/io/resources"
 GAMES = "usr/share/games"
 
-# The first that fits the name in the catalogue; None leaves it out.
+# The first that fits the name in the catalog; None leaves it out.
 CATEGORY_OF = (
     (
         None,
@@ -187,10 +187,10 @@ def found(packages: Path, scratch: Path) -> Iterator[Found]:
 
 
 def furniture(folder: Path) -> Iterator[Found]:
-    """What a catalogue of Sweet Home 3D lists, but for models that it turns."""
-    catalogue = (folder / "PluginFurnitureCatalog.properties").read_text("latin-1")
+    """What a catalog of Sweet Home 3D lists, but for models that it turns."""
+    catalog = (folder / "PluginFurnitureCatalog.properties").read_text("latin-1")
     entries: dict[str, dict[str, str]] = {}
-    for key, number, value in re.findall(r"^(\w+)#(\d+)=(.*)$", catalogue, re.MULTILINE):
+    for key, number, value in re.findall(r"^(\w+)#(\d+)=(.*)$", catalog, re.MULTILINE):
         entries.setdefault(number, {})[key] = value.strip()
     for entry in entries.values():
         category, path = category_of(entry["name"]), folder / entry["model"].lstrip("/")
@@ -201,7 +201,7 @@ def furniture(folder: Path) -> Iterator[Found]:
 
 
 def category_of(name: str) -> str | None:
-    """Category of a catalogue's name for a piece of furniture; None for none of ours."""
+    """Category of a catalog's name for a piece of furniture; None for none of ours."""
     for category, pattern in CATEGORY_OF:
         if re.search(pattern, name, re.IGNORECASE):
             return category
@@ -209,7 +209,7 @@ def category_of(name: str) -> str | None:
 
 
 def convert(one: Found, out: Path) -> str | None:
-    """Write a mesh as `read_mesh` reads it, one colour a face; what was wrong with it, or None."""
+    """Write a mesh as `read_mesh` reads it, one color a face; what was wrong with it, or None."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = one.path
@@ -229,7 +229,7 @@ def convert(one: Found, out: Path) -> str | None:
         light = painted.paint.at(faces, middle, middle).astype(np.float64)
         colors = (to_srgb(light.clip(0, 1)) * 255 + 0.5).astype(np.uint8)
     if colors is None:
-        colors = np.full((len(mesh.faces), 3), GREY, np.uint8)
+        colors = np.full((len(mesh.faces), 3), GRAY, np.uint8)
     file = out / one.category / f"{one.name}.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(file, v=mesh.vertices, f=mesh.faces, c=colors)
@@ -242,7 +242,7 @@ def copies(meshes: list[Path], data: Path) -> NDArray[np.bool_]:
         grids = np.stack(pool.map(_voxels, meshes, chunksize=8))
     ours = grids.reshape(len(grids), -1).astype(np.float32)
     is_copy = np.zeros(len(meshes), np.bool_)
-    for shapes in (open_shapes(data, "val"), open_shapes(data, "test")):
+    for shapes in (open_dataset(data, "val"), open_dataset(data, "test")):
         for i in range(len(shapes)):
             for way in _ways(shapes.grid(i)):
                 theirs = way.reshape(-1).astype(np.float32)
@@ -260,7 +260,7 @@ def _ways(grid: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
 
 
 def _voxels(path: Path) -> NDArray[np.bool_]:
-    return voxelise_mesh(read_mesh(path).mesh)
+    return voxelize_mesh(read_mesh(path).mesh)
 
 
 def main() -> None:

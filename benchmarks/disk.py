@@ -23,8 +23,8 @@ CONFIG = MemoryConfig(capacity=SLOTS, key_dim=DIM, beta=-1, delta=1)
 def shapes(rng: np.random.Generator, n: int) -> np.ndarray:
     """Ellipsoids in 32^3 grids, about 10 % full, all different."""
     axes = np.linspace(-1, 1, 32)
-    centres, radii = rng.uniform(-0.3, 0.3, (n, 3, 1)), rng.uniform(0.4, 0.75, (n, 3, 1))
-    x, y, z = np.moveaxis(((axes - centres) / radii) ** 2, 1, 0)
+    centers, radii = rng.uniform(-0.3, 0.3, (n, 3, 1)), rng.uniform(0.4, 0.75, (n, 3, 1))
+    x, y, z = np.moveaxis(((axes - centers) / radii) ** 2, 1, 0)
     return x[:, :, None, None] + y[:, None, :, None] + z[:, None, None, :] < 1
 
 

@@ -11,10 +11,10 @@ DIM = 4_096
 LATENT = 64  # numbers that a CNN-like key depends on
 
 
-def clusters(count: int, seed: int, centres: int = 200, noise: float = 0.5) -> NDArray[np.float32]:
-    """Random centres of norm 1, plus noise of that norm in a random direction."""
-    middle = _directions(centres, 0)
-    which = np.random.default_rng([seed, 1]).integers(centres, size=count)
+def clusters(count: int, seed: int, centers: int = 200, noise: float = 0.5) -> NDArray[np.float32]:
+    """Random centers of norm 1, plus noise of that norm in a random direction."""
+    middle = _directions(centers, 0)
+    which = np.random.default_rng([seed, 1]).integers(centers, size=count)
     return middle[which] + np.float32(noise) * _directions(count, seed)
 
 

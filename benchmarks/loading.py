@@ -22,7 +22,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from mem3d.data.loader import Schedule, TrainingViews, loader
-from mem3d.data.open import open_shapes
+from mem3d.data.open import open_dataset
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.data.zarr_pack.writer import pack
 from mem3d.network import encoder  # noqa: F401
@@ -88,7 +88,7 @@ def plain(data: R2N2) -> Iterator[object]:
 
 def ours(root: Path) -> Iterator[object]:
     """Batches of our loader."""
-    data = open_shapes(root, "train")
+    data = open_dataset(root, "train")
     views = TrainingViews(data, SIZE, seed=0, augment=True)
     return iter(loader(views, Schedule(len(data), BATCH, 10_000, seed=0), WORKERS))
 
@@ -106,7 +106,7 @@ def loaded(batches: Callable[[], Iterator[object]]) -> float:
 
 def steps(root: Path) -> dict[str, Callable[[], float]]:
     """Images per second that training takes in, with a full memory, loading not counted."""
-    data = open_shapes(root, "train")
+    data = open_dataset(root, "train")
     model = Mem3D(SMALL.model)
     model.encoder.freeze_stem()
     learning = [weight for weight in model.parameters() if weight.requires_grad]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mem3d.memory.host import recall
-from mem3d.memory.projection_cache import SlotProjections
+from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.network import decoder
 from mem3d.network.config import Preset
 from mem3d.network.model import Mem3D
@@ -119,10 +119,10 @@ def measured(preset: Preset, slots: int, rounds: int) -> Found:
 
 def compared(model: Mem3D, memory: Memory, rounds: int) -> Found:
     """Of one network and memory; see `measured`."""
-    kept, size = SlotProjections(model.shape_encoder, memory), model.config.image_size
+    kept, size = ProjectionCache(model.shape_encoder, memory), model.config.image_size
     photo = torch.rand(1, 3, size, size)
 
-    def shown(projections: SlotProjections | None) -> Tensor:
+    def shown(projections: ProjectionCache | None) -> Tensor:
         return model(photo, memory, projections=projections).logits.sigmoid()
 
     def plain() -> None:
@@ -141,7 +141,7 @@ def compared(model: Mem3D, memory: Memory, rounds: int) -> Found:
     }
     times = in_turns(ways, rounds)
     apart = float((shown(None) - shown(kept)).abs().max())
-    some, at_once = memory.slots[:256], SlotProjections(model.shape_encoder, memory)
+    some, at_once = memory.slots[:256], ProjectionCache(model.shape_encoder, memory)
     start = perf_counter()
     at_once.of(some[None])
     return Found(

@@ -207,9 +207,9 @@ def contrast(known: str) -> Row:
 
 KINDS: dict[str, Callable[[int, int], np.ndarray]] = {
     "clusters": made_up.clusters,
-    "50 clusters": partial(made_up.clusters, centres=50),
-    "500 clusters": partial(made_up.clusters, centres=500),
-    "1000 clusters": partial(made_up.clusters, centres=1000),
+    "50 clusters": partial(made_up.clusters, centers=50),
+    "500 clusters": partial(made_up.clusters, centers=500),
+    "1000 clusters": partial(made_up.clusters, centers=1000),
     "noise 0.3": partial(made_up.clusters, noise=0.3),
     "noise 1.0": partial(made_up.clusters, noise=1.0),
     "CNN-like views": made_up.views,

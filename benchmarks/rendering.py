@@ -15,7 +15,7 @@ import trimesh
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from mem3d.data.meshes.reader import MESH_TYPES, PaintedMesh, read_mesh
-from mem3d.data.meshes.voxelize import voxelise_mesh
+from mem3d.data.meshes.voxelize import voxelize_mesh
 from mem3d.data.readers.r2n2_writer import draw_cameras
 from mem3d.data.rendering.renderer import SIZE, Scene, camera
 
@@ -23,7 +23,7 @@ VIEWS = 12
 
 
 def measured(found: PaintedMesh) -> tuple[float, float, float, float]:
-    """Seconds of CPU time: to make ready, per picture, per picture of the baseline, to voxelise."""
+    """Seconds of CPU time: to make ready, per picture, per picture of the baseline, to voxelize."""
     cameras = draw_cameras(VIEWS, np.random.default_rng(0))
     start = process_time()
     scene = Scene(found.mesh, paint=found.paint)
@@ -43,7 +43,7 @@ def measured(found: PaintedMesh) -> tuple[float, float, float, float]:
         baseline.append(process_time() - start)
         assert picture.any()
     start = process_time()
-    voxelise_mesh(found.mesh)
+    voxelize_mesh(found.mesh)
     return ready, median(ours), median(baseline), process_time() - start
 
 

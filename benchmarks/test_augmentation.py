@@ -1,4 +1,4 @@
-"""One augmented training view: colours as one matrix, against PIL a step at a time."""
+"""One augmented training view: colors as one matrix, against PIL a step at a time."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def views():
 
 
 def stepwise_input(rgba, grid, size, rng):
-    """The same draws from the same generator; colours rounded and clipped after every step."""
+    """The same draws from the same generator; colors rounded and clipped after every step."""
     drawn, shortest = Draws.of(rng), min(rgba.shape[:2])
     side = CROP * shortest * (0.85 + 0.25 * drawn.scale)
     shift = (drawn.shift * 2 - 1) * 0.04 * shortest

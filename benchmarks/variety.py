@@ -10,14 +10,14 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.open import open_shapes
+from mem3d.data.open import open_dataset
 from mem3d.data.procedural.shape import CATEGORIES, make_shape
-from mem3d.data.splits import Subset
+from mem3d.data.splits import SplitName
 
-Packed = NDArray[np.uint8]  # (N, R**3 / 8)
+ZarrPack = NDArray[np.uint8]  # (N, R**3 / 8)
 
 
-def pair_iou(packed: Packed, pairs: int) -> float:
+def pair_iou(packed: ZarrPack, pairs: int) -> float:
     """Mean IoU over random pairs of two different rows; nan for fewer than two."""
     if len(packed) < 2:
         return float("nan")
@@ -29,7 +29,7 @@ def pair_iou(packed: Packed, pairs: int) -> float:
     return float((both / np.maximum(either, 1)).mean())
 
 
-def occupancy(packed: Packed) -> float:
+def occupancy(packed: ZarrPack) -> float:
     """Mean share of full voxels."""
     return float(np.bitwise_count(packed).mean() / 8) if len(packed) else float("nan")
 
@@ -41,10 +41,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--pairs", type=int, default=1000)
     options = parser.parse_args()
-    real: dict[str, list[Packed]] = {name: [] for name in CATEGORIES}
+    real: dict[str, list[ZarrPack]] = {name: [] for name in CATEGORIES}
     if options.data:
-        subset: Subset = "train"
-        shapes = open_shapes(options.data, subset)
+        subset: SplitName = "train"
+        shapes = open_dataset(options.data, subset)
         for i in range(len(shapes)):
             real.get(shapes.category(i), []).append(np.packbits(shapes.grid(i)))
     print("category | real models | IoU real | ours | occupancy real | ours | alike / seeds")

@@ -1,4 +1,4 @@
-"""How ways to voxelise stand damage: python -m benchmarks.voxelising [FOLDER] [--count N].
+"""How ways to voxelize stand damage: python -m benchmarks.voxelizing [FOLDER] [--count N].
 
 Each row is a way, each column a kind of damage; numbers are mean IoU with the truth, and the
 median time. Made-up shapes: the truth is the voxels that their parts fill, exactly, and those that
@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from mem3d.data.meshes import voxelize
-from mem3d.data.meshes.voxelize import inside_votes, surface, voxelise_mesh
+from mem3d.data.meshes.voxelize import inside_votes, surface, voxelize_mesh
 from mem3d.data.procedural.shape import CATEGORIES, Shape, make_shape
 from memstore.voxels.mesh import Mesh
 
@@ -63,7 +63,7 @@ WAYS: dict[str, Callable[[Mesh], np.ndarray]] = {
     "surface + flood": flood,
     "surface + parity of the whole": parity,
     "ours, all three axes": all_agree,
-    "ours": voxelise_mesh,
+    "ours": voxelize_mesh,
 }
 
 
@@ -127,7 +127,7 @@ def agreement(paths: list[Path]) -> None:
     scores = []
     for path in paths:
         mesh, truth = load(path)
-        scores.append((iou(voxelise_mesh(mesh), truth), f"{path.parent.name}/{path.stem}"))
+        scores.append((iou(voxelize_mesh(mesh), truth), f"{path.parent.name}/{path.stem}"))
     values = np.array([score for score, _ in scores])
     print(
         f"\nours against vox, {len(values)} meshes: mean {values.mean():.4f}, "

@@ -17,10 +17,10 @@ from mem3d_cli.progress import progress_bar as progress_bar  # for the commands 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mem3d.data.dataset import Shapes
+    from mem3d.data.dataset import ShapeDataset
     from mem3d.data.images.backgrounds import Backgrounds
     from mem3d.network.config import Preset
-    from mem3d.runs.folder import Learnt
+    from mem3d.runs.folder import Learned
     from memstore import Memory
 
 
@@ -31,7 +31,7 @@ class Which(StrEnum):
     last = "last"
 
 
-class Subset(StrEnum):
+class SplitName(StrEnum):
     """Lists of a split file."""
 
     train = "train"
@@ -149,28 +149,28 @@ def open_data(
     split: Path | None,
     quiet: bool,
     views: int | None = None,
-) -> "Shapes":
+) -> "ShapeDataset":
     """Open a data set, read it once, and name on stderr what is missing or broken."""
-    from mem3d.data.open import open_shapes
+    from mem3d.data.open import open_dataset
 
     with progress_bar(quiet, f"checking {subset or root}") as show:
-        data = open_shapes(root, subset, split).check(views, show)
+        data = open_dataset(root, subset, split).check(views, show)
     if data.skipped:
         typer.echo(f"{printable(root)}: missing or broken: {len(data.skipped)}", err=True)
         print_skipped((skip.source, skip.reason) for skip in data.skipped)
     return data
 
 
-def open_learning(root: Path, extra: list[Path], split: Path | None, quiet: bool) -> "Shapes":
+def open_learning(root: Path, extra: list[Path], split: Path | None, quiet: bool) -> "ShapeDataset":
     """The training models of a data set, and of others besides."""
-    from mem3d.data.dataset import Joined
+    from mem3d.data.dataset import ConcatDataset
     from mem3d.data.open import learning_subset
 
     learning = open_data(root, "train", split, quiet)
     if not extra:
         return learning
     others = [open_data(path, learning_subset(path), None, quiet) for path in extra]
-    return Joined([learning, *others])
+    return ConcatDataset([learning, *others])
 
 
 def print_skipped(skipped: Iterable[tuple[str, str]]) -> None:
@@ -299,34 +299,38 @@ KnownModels = Annotated[
 ]
 
 
-def usual(subset: Subset) -> Known:
+def usual(subset: SplitName) -> Known:
     """A memory is there to know its training shapes; only of a test must they be no part."""
-    return Known.refuse if subset is Subset.test else Known.keep
+    return Known.refuse if subset is SplitName.test else Known.keep
 
 
-def learnt_by(run: Path) -> "Learnt":
+def learned_by(run: Path) -> "Learned":
     """What a run knows; a warning where its data are gone."""
     from mem3d.runs import folder
 
-    learnt = folder.learnt_by(run)
-    if learnt.unlisted is not None:
-        root, reason = learnt.unlisted
+    learned = folder.learned_by(run)
+    if learned.unlisted is not None:
+        root, reason = learned.unlisted
         typer.echo(
             f"the run's data are not at {printable(root)} ({printable(reason)}): shapes that it "
-            "learnt from and that its memory has forgotten cannot be told",
+            "learned from and that its memory has forgotten cannot be told",
             err=True,
         )
-    return learnt
+    return learned
 
 
 def guarded(
-    memory: "Memory", test: "Shapes", learnt: "Learnt", known: Known, purpose: str = "test on"
-) -> tuple["Shapes", dict[str, Any]]:
+    memory: "Memory",
+    test: "ShapeDataset",
+    learned: "Learned",
+    known: Known,
+    purpose: str = "test on",
+) -> tuple["ShapeDataset", dict[str, Any]]:
     """The models to test on, or for another purpose, and how many of them were known."""
-    from mem3d.data.dataset import Selection
+    from mem3d.data.dataset import Subset
     from mem3d.evaluation.leakage import known_shapes, told
 
-    found = known_shapes(memory, test, learnt.names)
+    found = known_shapes(memory, test, learned.names)
     if found and known is Known.refuse:
         raise ValueError(
             f"{test.root}: {told(found, len(test))}; this would be no test. Data sets do repeat "
@@ -334,10 +338,10 @@ def guarded(
             "tests on them and says so"
         )
     counts = {by: sum(one.by == by for one in found) for by in ("name", "grid", "training")}
-    guard = {"models": known.value, **counts, "learnt_known": learnt.unlisted is None}
+    guard = {"models": known.value, **counts, "learned_known": learned.unlisted is None}
     if not found or known is Known.keep:
         return test, guard
     if len(found) == len(test):
         raise ValueError(f"{test.root}: {told(found, len(test))}; none is left to {purpose}")
     left_out = {one.model for one in found}
-    return Selection(test, [i for i in range(len(test)) if i not in left_out]), guard
+    return Subset(test, [i for i in range(len(test)) if i not in left_out]), guard

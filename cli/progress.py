@@ -71,7 +71,7 @@ class Epochs:
         """The epoch, the step's figures, and the last validation.
 
         Args:
-            done: optimiser steps.
+            done: optimizer steps.
             total: of them.
             figures: of the last one.
         """

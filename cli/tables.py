@@ -285,7 +285,7 @@ def _overview(facts: dict[str, Any]) -> str:
     return "\n".join(f"{name:<15}{printable(text)}" for name, text in lines)
 
 
-def print_neighbours(found: list[dict[str, Any]]) -> None:
+def print_neighbors(found: list[dict[str, Any]]) -> None:
     """What `memstore query` shows: a table per query."""
     for query in found:
         rows = [
@@ -296,7 +296,7 @@ def print_neighbours(found: list[dict[str, Any]]) -> None:
                 f"{near['reads']:,}",
                 near["source"],
             )
-            for near in query["neighbours"]
+            for near in query["neighbors"]
         ]
         if len(found) > 1:
             typer.echo(f"\nquery {query['query']}")
@@ -312,7 +312,7 @@ def print_history(rows: list[dict[str, Any]], elsewhere: dict[str, str]) -> None
 
 
 def slots_in_words(slots: Sequence[int], most: int = 12) -> str:
-    """Slots as text, neighbours joined: "0-3, 7, 9 ..."."""
+    """Slots as text, neighbors joined: "0-3, 7, 9 ..."."""
     runs: list[list[int]] = []
     for slot in slots:
         if runs and slot == runs[-1][1] + 1:

@@ -26,8 +26,8 @@ from .errors import SlotError as SlotError
 from .errors import SnapshotError as SnapshotError
 from .errors import TornError as TornError
 from .errors import TransientError as TransientError
-from .exchange import EXPORT_KINDS as EXPORT_KINDS
-from .exchange import IMPORT_KINDS as IMPORT_KINDS
+from .exchange import EXPORT_FORMATS as EXPORT_FORMATS
+from .exchange import IMPORT_FORMATS as IMPORT_FORMATS
 from .exchange import export as export
 from .exchange import import_memory as import_memory
 from .exchange.npz import read_features as read_features

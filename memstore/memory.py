@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from memstore.config import MemoryConfig, ValueSimilarity
 from memstore.errors import ArgumentError, DtypeError, ReadOnlyError, ShapeError, TransientError
-from memstore.rwlock import Guard
+from memstore.rwlock import ReadWriteLock
 from memstore.search.index import Hits
 from memstore.slots import arguments
 from memstore.slots.lookup import Contrast, Priors, contrast, read, similarities
@@ -52,7 +52,7 @@ class Memory:
         self._state = State.empty(config)
         self._repository: Repository | None = None
         self._mode: Mode = "r+"
-        self._guard = Guard()
+        self._guard = ReadWriteLock()
 
     @classmethod
     def create(cls, path: str | Path, config: MemoryConfig) -> Self:
@@ -102,7 +102,7 @@ class Memory:
             memory._repository.close()
             raise
         memory._mode = mode
-        memory._guard = Guard()
+        memory._guard = ReadWriteLock()
         return memory
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from threading import Condition, get_ident, local
 from memstore.errors import BusyError
 
 
-class Guard:
+class ReadWriteLock:
     """Lets many threads read at once, or one write; who waits to write goes before new readers.
 
     Reading may be nested. Anything else within a call of the same thread is refused: it comes from
@@ -81,7 +81,7 @@ class Guard:
 class _Reading:
     """What `with guard.reading()` enters: a plain class, for reads are to be quick."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: ReadWriteLock) -> None:
         self._guard = guard
 
     def __enter__(self) -> None:

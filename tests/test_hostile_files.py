@@ -1,4 +1,4 @@
-"""Spoilt files are refused by name: no crash, no hang, no gigabytes."""
+"""Spoiled files are refused by name: no crash, no hang, no gigabytes."""
 
 import struct
 
@@ -45,7 +45,7 @@ def spoil(data, edits):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # PIL's, of files cut short
 @pytest.mark.parametrize("one", FORMATS, ids=lambda one: one.name)
-def test_spoilt_files_are_refused_or_read(one, tmp_path):
+def test_spoiled_files_are_refused_or_read(one, tmp_path):
     examples = one.examples(tmp_path)
     for whole in examples:
         assert attempt(one, whole, tmp_path)

@@ -17,7 +17,7 @@ from mem3d_cli.options import (
     DataFolder,
     Quiet,
     SheetOut,
-    Subset,
+    SplitName,
     open_backgrounds,
     print_json,
     print_picture,
@@ -36,7 +36,7 @@ def augment(
         float, typer.Option(help="Hide up to this share of the object.", min=0, max=0.95)
     ] = 0.0,
     pca_noise: Annotated[
-        float, typer.Option(help="Colour noise; Pix2Vox has 0.1, the presets none.", min=0, max=10)
+        float, typer.Option(help="Color noise; Pix2Vox has 0.1, the presets none.", min=0, max=10)
     ] = 0.0,
     size: Annotated[int, typer.Option(help="Pixels per side.", min=32, max=1024)] = 128,
     count: Annotated[int, typer.Option(help="Most models to show.", min=1)] = 3,
@@ -53,12 +53,12 @@ def augment(
     """
     from mem3d.data.figures import augmentation_sheet
     from mem3d.data.images.augment import DEFAULT
-    from mem3d.data.open import open_shapes
+    from mem3d.data.open import open_dataset
     from memstore.voxels.contact_sheet import save_png
 
     photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
     how = replace(DEFAULT, hides=occluders, pca_noise=pca_noise)
-    data = open_shapes(folder)
+    data = open_dataset(folder)
     save_png(
         out, augmentation_sheet(data, how, photos, size=size, count=count, view=view, seed=seed)
     )
@@ -81,14 +81,14 @@ def synth(
 ) -> None:
     """Make a data set of procedural shapes: nothing to download, ready to train on.
 
-    Goes on where it was interrupted. Library: mem3d.data.procedural.writer.synthesise.
+    Goes on where it was interrupted. Library: mem3d.data.procedural.writer.synthesize.
 
     Example: mem3d-cli data synth shapes --models 40
     """
-    from mem3d.data.procedural.writer import synthesise
+    from mem3d.data.procedural.writer import synthesize
 
     with resumable(folder), progress_bar(quiet, "models") as show:
-        made = synthesise(
+        made = synthesize(
             folder,
             models,
             seed,
@@ -113,7 +113,7 @@ def show(
     category: Annotated[
         list[str] | None, typer.Option(metavar="<str>", help="Only this one; may be repeated.")
     ] = None,
-    subset: Annotated[Subset | None, typer.Option(help="train, val or test.")] = None,
+    subset: Annotated[SplitName | None, typer.Option(help="train, val or test.")] = None,
     split: Annotated[Path | None, typer.Option(help="Split file; default: the data's own.")] = None,
     models: Annotated[
         str | None, typer.Option(help="Names, with commas; default: spread over the categories.")
@@ -129,11 +129,11 @@ def show(
     Example: mem3d-cli data show shapes --category chair --views 4 --out chairs.png
     """
     from mem3d.data.figures import axes_sheet
-    from mem3d.data.open import open_shapes
+    from mem3d.data.open import open_dataset
     from mem3d.data.splits import named, spread
     from memstore.voxels.contact_sheet import save_png
 
-    shapes = open_shapes(data, None if subset is None else subset.value, split, category)
+    shapes = open_dataset(data, None if subset is None else subset.value, split, category)
     if models is not None:
         chosen = named([shapes.source(i) for i in range(len(shapes))], models.split(","))
     else:

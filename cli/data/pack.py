@@ -10,7 +10,7 @@ from mem3d_cli.app import counted, printable
 from mem3d_cli.options import AsJson, Quiet, print_json, print_skipped, progress_bar, resumable
 
 if TYPE_CHECKING:
-    from mem3d.data.dataset import Shapes
+    from mem3d.data.dataset import ShapeDataset
 
 Data = Annotated[Path, typer.Argument(help="Data set, as for training.")]
 Split = Annotated[Path | None, typer.Option(help="Split file; default: the data's own, else none.")]
@@ -37,10 +37,10 @@ def pack(
 
     Example: mem3d-cli data pack DATA data.zarr
     """
-    from mem3d.data.open import open_shapes
+    from mem3d.data.open import open_dataset
     from mem3d.data.zarr_pack.writer import pack as write
 
-    shapes = open_shapes(data, None, split, category)
+    shapes = open_dataset(data, None, split, category)
     with resumable(out), progress_bar(quiet, "files") as show:
         packed = write(
             shapes,
@@ -68,12 +68,12 @@ def index(
 
     Example: mem3d-cli data index DATA --out DATA/index.json
     """
-    from mem3d.data.open import open_shapes
+    from mem3d.data.open import open_dataset
     from mem3d.data.readers.pix3d import Pix3D
     from mem3d.data.readers.r2n2 import R2N2
     from mem3d.data.readers.r2n2_index import open_index, write_index
 
-    shapes = open_shapes(data, None, split, category)
+    shapes = open_dataset(data, None, split, category)
     if not isinstance(shapes, R2N2):
         got = "Pix3D" if isinstance(shapes, Pix3D) else "a pack"
         raise ValueError(f"{data}: got {got}, which lists its own models, want the R2N2 layout")
@@ -82,7 +82,7 @@ def index(
     _tell(out, open_index(out), as_json)
 
 
-def _tell(out: Path, made: "Shapes", as_json: bool) -> None:
+def _tell(out: Path, made: "ShapeDataset", as_json: bool) -> None:
     """What was made, and on stderr what was left out."""
     views = sum(made.views(i) for i in range(len(made)))
     print_skipped((skip.source, skip.reason) for skip in made.skipped)

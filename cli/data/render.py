@@ -32,7 +32,7 @@ def render(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a data set of your own meshes: voxelise them and draw them from all sides.
+    """Make a data set of your own meshes: voxelize them and draw them from all sides.
 
     OBJ, GLB, glTF, STL, PLY, OFF and npz; FOLDER/chair/x.obj is a chair. Goes on where it was
     interrupted. Look at the result with "data show", divide it with "data split". Library:

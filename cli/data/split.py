@@ -43,11 +43,11 @@ def split(
 
     Example: mem3d-cli data split shapes --out shapes/split.json
     """
-    from mem3d.data.curation.near_duplicates import divide
+    from mem3d.data.curation.near_duplicates import split_dataset
 
     with progress_bar(quiet, "models") as show:
         made = asdict(
-            divide(
+            split_dataset(
                 data,
                 out,
                 _shares(share),

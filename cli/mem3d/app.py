@@ -16,7 +16,7 @@ from mem3d_cli.mem3d.blend import blend
 from mem3d_cli.mem3d.demo import demo
 from mem3d_cli.mem3d.evaluate import evaluate
 from mem3d_cli.mem3d.export import export
-from mem3d_cli.mem3d.memorize import memorise
+from mem3d_cli.mem3d.memorize import memorize
 from mem3d_cli.mem3d.publish import publish
 from mem3d_cli.mem3d.reconstruct import reconstruct
 from mem3d_cli.mem3d.rekey import average, rekey
@@ -36,7 +36,7 @@ app.add_typer(data_app, name="data", rich_help_panel="Begin")
 command: Command
 for command in (train, evaluate, reconstruct, demo):
     add_command(app, command, panel="Use")
-for command in (memorise, rekey, blend, average):
+for command in (memorize, rekey, blend, average):
     add_command(app, command, panel="Change a run, without training")
 for command in (study, robustness):
     add_command(app, command, panel="Measure")

@@ -15,13 +15,13 @@ from mem3d_cli.options import (
     Known,
     Quiet,
     RunFolder,
-    Subset,
+    SplitName,
     Threads,
     Which,
     check_out,
     data_of,
     guarded,
-    learnt_by,
+    learned_by,
     open_data,
     print_json,
     progress_bar,
@@ -35,7 +35,7 @@ def blend(
         Path | None, typer.Option(help="Folder, pack or index; default: the run's data.")
     ] = None,
     split: SplitFile = None,
-    subset: Annotated[Subset, typer.Option(help="Models to choose by.")] = Subset.val,
+    subset: Annotated[SplitName, typer.Option(help="Models to choose by.")] = SplitName.val,
     views: Annotated[int, typer.Option(help="Most pictures of each model.", min=1)] = 8,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the new run; RUN stays as it is.")
@@ -64,7 +64,7 @@ def blend(
     with whole(out or run):
         model, memory, state = load(run, which.value, device)
         models = open_data(root, subset.value, split or listed, quiet, views)
-        models, guard = guarded(memory, models, learnt_by(run), Known.drop, "choose by")
+        models, guard = guarded(memory, models, learned_by(run), Known.drop, "choose by")
         with progress_bar(quiet, "pictures") as show:
             found = choose_blend(model, memory, models, views=views, device=device, progress=show)
         told: dict[str, Any] = {"subset": subset.value, "known": guard, **asdict(found)}

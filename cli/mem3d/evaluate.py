@@ -17,14 +17,14 @@ from mem3d_cli.options import (
     Others,
     Quiet,
     RunFolder,
-    Subset,
+    SplitName,
     Threads,
     VariantsOfPhoto,
     Which,
     check_distinct,
     data_of,
     guarded,
-    learnt_by,
+    learned_by,
     open_data,
     png,
     print_json,
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mem3d.data.dataset import Shapes
+    from mem3d.data.dataset import ShapeDataset
     from mem3d.network.model import Mem3D
-    from mem3d.network.predict import Member
+    from mem3d.network.predict import EnsembleMember
 
 
 class Baselines(StrEnum):
@@ -57,7 +57,7 @@ def evaluate(  # long: half of it are the options
     split: Annotated[
         Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
     ] = None,
-    subset: Annotated[Subset, typer.Option(help="Models to score.")] = Subset.test,
+    subset: Annotated[SplitName, typer.Option(help="Models to score.")] = SplitName.test,
     known: KnownModels = None,
     baselines: Annotated[
         Baselines,
@@ -103,22 +103,22 @@ def evaluate(  # long: half of it are the options
     split = split or listed
     model, memory, state = load(run, which.value, device)
     test = open_data(root, subset.value, split, quiet, views=1)
-    test, guard = guarded(memory, test, learnt_by(run), known or usual(subset))
+    test, guard = guarded(memory, test, learned_by(run), known or usual(subset))
     members, guards = _members(model, others or [], which, device), {}
     for other, member in members.items():
         try:
             test, guards[other] = guarded(
-                member.memory, test, learnt_by(Path(other)), known or usual(subset)
+                member.memory, test, learned_by(Path(other)), known or usual(subset)
             )
         except ValueError as error:
             raise ValueError(f"--with {other}: {error}") from error
     test, truth = _as_pix3d(test, background)
-    learnt, validation = _references(run, root, split, quiet, own=truth is not None)
-    means = category_means(learnt) if learnt is not None else None
+    learned, validation = _references(run, root, split, quiet, own=truth is not None)
+    means = category_means(learned) if learned is not None else None
     compared = {}
     if baselines is Baselines.all:
         with progress_bar(quiet, "training pictures") as show:
-            compared = costly(model, memory, learnt, show)
+            compared = costly(model, memory, learned, show)
     kept = projections_of(model, memory)
     beside = partial(
         score,
@@ -156,16 +156,18 @@ def evaluate(  # long: half of it are the options
         typer.echo(f"picture: {printable(picture)}")
 
 
-def _members(model: "Mem3D", runs: list[Path], which: Which, device: str) -> "dict[str, Member]":
+def _members(
+    model: "Mem3D", runs: list[Path], which: Which, device: str
+) -> "dict[str, EnsembleMember]":
     """The other networks by their folders."""
     from mem3d.memory.projection_cache import projections_of
     from mem3d.network.checkpoint import load
-    from mem3d.network.predict import Member, check_alike
+    from mem3d.network.predict import EnsembleMember, check_alike
 
     members = {}
     for run in runs:
         found, memory, _ = load(run, which.value, device)
-        members[str(run)] = Member(found, memory, projections_of(found, memory))
+        members[str(run)] = EnsembleMember(found, memory, projections_of(found, memory))
         try:
             check_alike(model, [members[str(run)]])
         except ValueError as error:
@@ -174,36 +176,36 @@ def _members(model: "Mem3D", runs: list[Path], which: Which, device: str) -> "di
 
 
 def _as_pix3d(
-    test: "Shapes", background: bool
-) -> tuple["Shapes", "Callable[[int], NDArray[np.bool_]] | None"]:
+    test: "ShapeDataset", background: bool
+) -> tuple["ShapeDataset", "Callable[[int], NDArray[np.bool_]] | None"]:
     """The models, and for Pix3D the grids that its own protocol compares with."""
-    from mem3d.data.dataset import Selection
+    from mem3d.data.dataset import Subset
     from mem3d.data.readers.pix3d import Pix3D
 
     chosen: Sequence[int] = range(len(test))
     whole = test
-    while isinstance(whole, Selection):  # of a selection, where several runs leave models out
+    while isinstance(whole, Subset):  # of a selection, where several runs leave models out
         chosen, whole = [whole.positions[i] for i in chosen], whole.data
     if not isinstance(whole, Pix3D):
         return test, None
-    return Selection(whole.unmasked() if background else whole, chosen), lambda i: whole.pooled(
+    return Subset(whole.unmasked() if background else whole, chosen), lambda i: whole.pooled(
         chosen[i]
     )
 
 
 def _references(
     run: Path, root: Path, split: Path | None, quiet: bool, *, own: bool
-) -> tuple["Shapes | None", "Shapes | None"]:
+) -> tuple["ShapeDataset | None", "ShapeDataset | None"]:
     """Training and validation models; None where the run's own data are wanted and are gone."""
     from mem3d.runs.folder import run_data
 
     if split is not None or not own:
-        learnt, validation = (open_data(root, name, split, quiet, 1) for name in ("train", "val"))
-        return learnt, validation
+        learned, validation = (open_data(root, name, split, quiet, 1) for name in ("train", "val"))
+        return learned, validation
     try:
         root, split = run_data(run)
-        learnt, validation = (open_data(root, name, split, quiet, 1) for name in ("train", "val"))
+        learned, validation = (open_data(root, name, split, quiet, 1) for name in ("train", "val"))
     except ValueError as error:
         typer.echo(f"no category means, no best threshold: {error}", err=True)
         return None, None
-    return learnt, validation
+    return learned, validation

@@ -1,4 +1,4 @@
-"""mem3d-cli memorise."""
+"""mem3d-cli memorize."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from mem3d_cli.options import (
     Known,
     Quiet,
     RunFolder,
-    Subset,
+    SplitName,
     Threads,
     Which,
     open_data,
@@ -26,19 +26,19 @@ from mem3d_cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mem3d.data.dataset import Shapes
+    from mem3d.data.dataset import ShapeDataset
     from mem3d.network.config import Preset
     from mem3d.network.model import Mem3D
     from mem3d.runs.folder import Record
-    from mem3d.runs.memorize import Memorised
+    from mem3d.runs.memorize import Memorized
     from memstore import Memory
 
-    Write = Callable[[Memory], tuple[Memorised, Record]]
+    Write = Callable[[Memory], tuple[Memorized, Record]]
 
 SplitFile = Annotated[Path | None, typer.Option(help="Split file; default: DATA/split.json.")]
 
 
-def memorise(  # long: half of it are the options
+def memorize(  # long: half of it are the options
     run: RunFolder,
     out: Annotated[Path, typer.Option(help="Folder of the new run; RUN stays as it is.")],
     data: Annotated[
@@ -46,7 +46,7 @@ def memorise(  # long: half of it are the options
     ] = None,
     split: SplitFile = None,
     subset: Annotated[
-        Subset | None, typer.Option(help="train, val or test; default: all models.")
+        SplitName | None, typer.Option(help="train, val or test; default: all models.")
     ] = None,
     views: Annotated[
         int | None, typer.Option(help="Pictures of each model, from 00 on; default: 1.", min=1)
@@ -78,9 +78,9 @@ def memorise(  # long: half of it are the options
     """Add pictures and their shapes to the memory of a trained run, without training.
 
     Writes a new run: the same weights, a memory that knows more. Library:
-    mem3d.runs.memorize.memorise, mem3d.runs.copy.copy_run.
+    mem3d.runs.memorize.memorize, mem3d.runs.copy.copy_run.
 
-    Example: mem3d-cli memorise runs/first --data new-shapes --out runs/more
+    Example: mem3d-cli memorize runs/first --data new-shapes --out runs/more
     """
     from memstore.files import check_free
 
@@ -96,7 +96,7 @@ def memorise(  # long: half of it are the options
     check_free(out)
     from mem3d.network.checkpoint import load  # takes seconds
     from mem3d.runs.copy import copy_run
-    from mem3d.runs.folder import MEMORISED
+    from mem3d.runs.folder import MEMORIZED
 
     set_threads(threads)
     with whole(out):
@@ -115,11 +115,11 @@ def memorise(  # long: half of it are the options
         def change(copy: "Memory") -> "Record":
             done, record = write(copy)
             told.update(asdict(done))
-            return {"kind": MEMORISED, **asdict(done), **record}
+            return {"kind": MEMORIZED, **asdict(done), **record}
 
         copy_run(run, out, model, memory, state, change, capacity=capacity)
     _warn(told)
-    print_json(told) if as_json else typer.echo(_memorised(told))
+    print_json(told) if as_json else typer.echo(_memorized(told))
 
 
 @contextmanager
@@ -139,9 +139,9 @@ def _check_none(wanted: str, **options: object) -> None:
         raise ValueError(f"{given}: got it without {wanted}, want it only with that")
 
 
-def _news(memory: "Memory", models: "Shapes", known: Known) -> tuple["Shapes", int]:
+def _news(memory: "Memory", models: "ShapeDataset", known: Known) -> tuple["ShapeDataset", int]:
     """The models to write, and how many were left out, for the memory holds their shapes."""
-    from mem3d.data.dataset import Selection
+    from mem3d.data.dataset import Subset
     from mem3d.evaluation.leakage import known_shapes, told
 
     if known is Known.keep:
@@ -155,12 +155,12 @@ def _news(memory: "Memory", models: "Shapes", known: Known) -> tuple["Shapes", i
             "them out if there are others, --known keep writes them again"
         )
     left_out = {one.model for one in found}
-    return Selection(models, [i for i in range(len(models)) if i not in left_out]), len(found)
+    return Subset(models, [i for i in range(len(models)) if i not in left_out]), len(found)
 
 
 def _models(
     model: "Mem3D",
-    models: "Shapes",
+    models: "ShapeDataset",
     subset: str | None,
     views: int,
     device: str,
@@ -168,7 +168,7 @@ def _models(
 ) -> "Write":
     """What writes the models of a data set."""
     from mem3d.data.meshes.transforms import family
-    from mem3d.runs.memorize import memorise as write
+    from mem3d.runs.memorize import memorize as write
 
     record: Record = {
         "data": str(models.root.resolve()),
@@ -178,7 +178,7 @@ def _models(
         "sources": list(dict.fromkeys(family(models.source(i)) for i in range(len(models)))),
     }
 
-    def written(copy: "Memory") -> "tuple[Memorised, Record]":
+    def written(copy: "Memory") -> "tuple[Memorized, Record]":
         with progress_bar(quiet, "pictures") as show:
             return write(model, copy, models, views=views, device=device, progress=show), record
 
@@ -197,7 +197,7 @@ def _pair(
     """What writes one photo and its shape; both are read here."""
     from mem3d.data.images.framing import frame_photo
     from mem3d.data.images.io import photo as read_photo
-    from mem3d.runs.memorize import memorise_photo, usual_background
+    from mem3d.runs.memorize import memorize_photo, usual_background
     from memstore.voxels.binvox import read_binvox
 
     light = None if mask is None else read_photo(mask)
@@ -206,8 +206,8 @@ def _pair(
     files = {"photo": str(photo.resolve()), "grid": str(grid.resolve())}
     record: Record = {**files, "background": framed.background, "sources": [source]}
 
-    def written(copy: "Memory") -> "tuple[Memorised, Record]":
-        return memorise_photo(model, copy, framed.rgba, shape, source, device=device), record
+    def written(copy: "Memory") -> "tuple[Memorized, Record]":
+        return memorize_photo(model, copy, framed.rgba, shape, source, device=device), record
 
     return written
 
@@ -229,7 +229,7 @@ def _warn(told: dict[str, Any]) -> None:
         typer.echo(f"{models} left out: the memory holds their shapes", err=True)
 
 
-def _memorised(told: dict[str, Any]) -> str:
+def _memorized(told: dict[str, Any]) -> str:
     kinds = ", ".join(f"{told[kind]:,} {kind}" for kind in ("inserted", "merged", "evicted"))
     slots = f"slots {told['slots_before']:,} -> {told['slots_after']:,} of {told['capacity']:,}"
     return f"{printable(told['out'])}: {counted(told['written'], 'pair')} written: {kinds}; {slots}"

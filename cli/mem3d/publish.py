@@ -28,7 +28,7 @@ def publish(
     """Make one folder of plain files from a run: weights, memory, settings, a model card.
 
     mem3d.load(FOLDER) and "mem3d-cli reconstruct FOLDER" open it. Nothing leaves this machine
-    without --repo. The memory holds the training shapes themselves: mind their licence.
+    without --repo. The memory holds the training shapes themselves: mind their license.
 
     Library: mem3d.inference.pretrained.publish, mem3d.inference.pretrained.upload.
 
@@ -45,7 +45,7 @@ def publish(
     address = None if repo is None else _sent(folder, repo, private)
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     if not quiet:
-        told = "the memory holds training shapes and their names; mind their licence"
+        told = "the memory holds training shapes and their names; mind their license"
         typer.echo(f"{printable(folder)}: {told}", err=True)
     if as_json:
         print_json({"path": str(folder), "files": sizes, "address": address})

@@ -230,7 +230,7 @@ def tell_done(
 def _tell_unmasked(rows: list[dict[str, Any]]) -> None:
     """On stderr, what a user should know before believing the shapes."""
     for background, told in (
-        ("cut", "the object was cut out by its colours (see --inputs, --mask, --box)"),
+        ("cut", "the object was cut out by its colors (see --inputs, --mask, --box)"),
         ("kept", "the background is taken for a part of the object"),
     ):
         photos = [row["photo"] for row in rows if row["background"] == background]
@@ -290,7 +290,7 @@ def reconstruct(  # long: half of it are the options
         Surface, typer.Option(help="Of meshes: marching cubes, or the voxels as cubes.")
     ] = Surface.smooth,
     confidence: Annotated[
-        bool, typer.Option(help="Colour meshes by how sure the network is of each place.")
+        bool, typer.Option(help="Color meshes by how sure the network is of each place.")
     ] = True,
     mask: Annotated[
         Path | None,

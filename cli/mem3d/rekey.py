@@ -25,7 +25,7 @@ from mem3d_cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mem3d.data.dataset import Shapes
+    from mem3d.data.dataset import ShapeDataset
     from mem3d.runs.folder import Record
     from memstore import Memory
 
@@ -87,17 +87,17 @@ def rekey(
 
 def _of_memory(
     memory: "Memory", places: list[tuple[Path, Path | None]], views: int, quiet: bool
-) -> "Shapes":
+) -> "ShapeDataset":
     """The models whose families the memory names, each read once, for a data set may be large."""
-    from mem3d.data.dataset import Joined, Selection
+    from mem3d.data.dataset import ConcatDataset, Subset
     from mem3d.data.meshes.transforms import family
-    from mem3d.data.open import open_shapes
+    from mem3d.data.open import open_dataset
 
-    whole = Joined([open_shapes(root, None, split) for root, split in places])
+    whole = ConcatDataset([open_dataset(root, None, split) for root, split in places])
     names = {family(name) for name in memory.sources}
     named = [i for i in range(len(whole)) if family(whole.source(i)) in names]
     with progress_bar(quiet, "checking") as show:
-        models = Selection(whole, named, ()).check(views, show)
+        models = Subset(whole, named, ()).check(views, show)
     print_skipped((skip.source, skip.reason) for skip in models.skipped)
     return models
 
@@ -147,7 +147,7 @@ def average(
         record = write(run, others, out, which.value)
     if not record["same_data"]:
         typer.echo(
-            "note: not all of them learnt from the same models; evaluate knows only those of "
+            "note: not all of them learned from the same models; evaluate knows only those of "
             f"{printable(run)}",
             err=True,
         )

@@ -14,12 +14,12 @@ from mem3d_cli.options import (
     Known,
     KnownModels,
     Quiet,
-    Subset,
+    SplitName,
     Threads,
     Which,
     data_of,
     guarded,
-    learnt_by,
+    learned_by,
     open_backgrounds,
     open_data,
     print_json,
@@ -31,10 +31,10 @@ from mem3d_cli.options import (
 from mem3d_cli.tables import robustness_tables
 
 if TYPE_CHECKING:
-    from mem3d.data.dataset import Shapes
+    from mem3d.data.dataset import ShapeDataset
     from mem3d.evaluation.robustness import Curve, Pictures
 
-Labelled = dict[str, list[Path]]  # label -> its runs
+Labeled = dict[str, list[Path]]  # label -> its runs
 
 
 def robustness(  # long: half of it are the options
@@ -49,8 +49,8 @@ def robustness(  # long: half of it are the options
         Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
     ] = None,
     subset: Annotated[
-        Subset, typer.Option("--subset", "--part", help="train, val or test.")
-    ] = Subset.test,
+        SplitName, typer.Option("--subset", "--part", help="train, val or test.")
+    ] = SplitName.test,
     known: KnownModels = None,
     shares: Annotated[
         str, typer.Option(help="Shares of the object's pixels to hide, ascending.")
@@ -81,7 +81,7 @@ def robustness(  # long: half of it are the options
     from memstore.files import write_atomic
 
     set_threads(threads)
-    wanted, named = _shares(shares), _labelled(runs, label or [])
+    wanted, named = _shares(shares), _labeled(runs, label or [])
     folders = [run for group in named.values() for run in group]
     root, listed = data_of(folders[0], data)
     photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
@@ -104,10 +104,10 @@ def robustness(  # long: half of it are the options
 
 
 def _unknown(
-    test: "Shapes", folders: list[Path], which: Which, known: Known
-) -> tuple["Shapes", dict[str, Any]]:
+    test: "ShapeDataset", folders: list[Path], which: Which, known: Known
+) -> tuple["ShapeDataset", dict[str, Any]]:
     """The models that none of the runs knows, to show them all, and what each knew of the set."""
-    from mem3d.data.dataset import Selection
+    from mem3d.data.dataset import Subset
     from mem3d.network.checkpoint import check_run, read_state
     from memstore import Memory
 
@@ -116,15 +116,15 @@ def _unknown(
         check_run(run)
         state = read_state(run / f"{which.value}.safetensors")
         with Memory.open(run / "memory", mode="r", at=state.snapshot) as memory:
-            left, guards[str(run)] = guarded(memory, test, learnt_by(run), known)
+            left, guards[str(run)] = guarded(memory, test, learned_by(run), known)
         unknown &= {left.source(i) for i in range(len(left))}
     if not unknown:
         raise ValueError(f"{test.root}: got no model that is known to none of the runs, want some")
-    return Selection(test, [i for i in range(len(test)) if test.source(i) in unknown]), guards
+    return Subset(test, [i for i in range(len(test)) if test.source(i) in unknown]), guards
 
 
 def _curves(
-    named: Labelled, shown: "Pictures", which: Which, device: str, quiet: bool
+    named: Labeled, shown: "Pictures", which: Which, device: str, quiet: bool
 ) -> "list[Curve]":
     """What each run makes of the pictures; one network at a time is in RAM."""
     from mem3d.evaluation.robustness import as_curves, measure
@@ -148,11 +148,11 @@ def _shares(text: str) -> list[float]:
         raise ValueError(f"shares: got {text!r}, want numbers such as 0,0.3,0.6") from None
 
 
-def _labelled(runs: list[str], labels: list[str]) -> Labelled:
+def _labeled(runs: list[str], labels: list[str]) -> Labeled:
     """Each label's runs, in the order given."""
     if labels and len(labels) != len(runs):
         raise ValueError(f"label: got {len(labels)}, want one per run ({len(runs)})")
-    named: Labelled = {}
+    named: Labeled = {}
     for number, text in enumerate(runs):
         name, equals, several = text.partition("=")
         if not equals or Path(text).exists():

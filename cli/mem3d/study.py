@@ -27,7 +27,7 @@ from mem3d_cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mem3d.data.dataset import Shapes
+    from mem3d.data.dataset import ShapeDataset
     from mem3d.study.study import Part, Study, Unseen
 
 
@@ -79,7 +79,7 @@ def study(  # long: half of it are the options
         Path | None,
         typer.Option(
             help="Data set that no run learns from: score its test models before and after its "
-            "training models are memorised."
+            "training models are memorized."
         ),
     ] = None,
     unseen_split: Annotated[
@@ -187,40 +187,42 @@ def _shares(hide: str) -> tuple[float, ...]:
         raise ValueError(f"hide: got {hide!r}, want numbers, as 0,0.4") from error
 
 
-def _test(data: Path, split: Path | None, learning: "Shapes", quiet: bool, views: int) -> "Shapes":
-    """The test models that are not learnt from under any name."""
-    from mem3d.evaluation.leakage import unlearnt
+def _test(
+    data: Path, split: Path | None, learning: "ShapeDataset", quiet: bool, views: int
+) -> "ShapeDataset":
+    """The test models that are not learned from under any name."""
+    from mem3d.evaluation.leakage import unlearned
 
     whole = open_data(data, "test", split, quiet, views)
-    test = unlearnt(whole, learning)
+    test = unlearned(whole, learning)
     if left_out := len(whole) - len(test):
-        told = f"{left_out} of {counted(len(whole), 'test model')}, as they are learnt from"
+        told = f"{left_out} of {counted(len(whole), 'test model')}, as they are learned from"
         typer.echo(f"left out: {told}", err=True)
     return test
 
 
 def _unseen(
-    root: Path | None, split: Path | None, learning: "Shapes", quiet: bool, views: int
+    root: Path | None, split: Path | None, learning: "ShapeDataset", quiet: bool, views: int
 ) -> "Unseen | None":
-    """What is memorised, and the test models that are neither among it nor learnt from."""
-    from mem3d.data.dataset import Joined
-    from mem3d.study.study import MEMORISED_VIEWS, Unseen
+    """What is memorized, and the test models that are neither among it nor learned from."""
+    from mem3d.data.dataset import ConcatDataset
+    from mem3d.study.study import MEMORIZED_VIEWS, Unseen
 
     if root is None:
         if split is not None:
             raise ValueError("--unseen-split: got it without --unseen, want it only with that")
         return None
-    new = open_data(root, "train", split, quiet, views=MEMORISED_VIEWS)
-    test = _test(root, split, Joined([learning, new]), quiet, views)
-    return Unseen(to_memorise=new, to_score=test)
+    new = open_data(root, "train", split, quiet, views=MEMORIZED_VIEWS)
+    test = _test(root, split, ConcatDataset([learning, new]), quiet, views)
+    return Unseen(to_memorize=new, to_score=test)
 
 
 def _print_plan(study: "Study", todo: "list[Part]", names: tuple[str, ...], as_json: bool) -> None:
     """How far each run is, and which variants need none of their own."""
-    from mem3d.study.study import standing
+    from mem3d.study.study import run_status
     from mem3d.study.variants import twins
 
-    stands = {one.name: standing(study, one) for one in todo}
+    stands = {one.name: run_status(study, one) for one in todo}
     same = {
         name: first
         for name, first in twins(study.base, len(study.learning)).items()

@@ -110,13 +110,13 @@ def train(  # long: half of it are the options
         typer.Option(help="bfloat16: faster, on a GPU or a CPU that has it; else float32 it is."),
     ] = None,
     accumulate: Annotated[
-        int | None, typer.Option(help="Batches that make one optimiser step.", min=1)
+        int | None, typer.Option(help="Batches that make one optimizer step.", min=1)
     ] = None,
     schedule: Annotated[
         RateSchedule | None, typer.Option(help="Of the learning rate; default: the preset's.")
     ] = None,
     warmup: Annotated[
-        int | None, typer.Option(help="Optimiser steps over which the rate grows.", min=0)
+        int | None, typer.Option(help="Optimizer steps over which the rate grows.", min=0)
     ] = None,
     patience: Annotated[
         int | None,
@@ -218,7 +218,7 @@ def _hiding(preset: "Preset", occluders: float | None) -> "Preset":
 
 def _procedural(folder: Path, seed: int, quiet: bool) -> None:
     """Make the default data set, or find it made."""
-    from mem3d.data.procedural.writer import synthesise
+    from mem3d.data.procedural.writer import synthesize
 
     with progress_bar(quiet, "shapes") as show:
-        synthesise(folder, seed=seed, processes=os.cpu_count() or 1, progress=show)
+        synthesize(folder, seed=seed, processes=os.cpu_count() or 1, progress=show)

@@ -74,7 +74,7 @@ def query(
         list[int] | None,
         typer.Option(metavar="<int>", help="Look up with a slot's own key; may be repeated."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Neighbours per query.", min=1)] = 8,
+    k: Annotated[int, typer.Option("-k", help="Neighbors per query.", min=1)] = 8,
     at: At = None,
     picture: Picture = None,
     as_json: AsJson = False,
@@ -93,15 +93,15 @@ def query(
     with Memory.open(path, at=at) as memory:
         k = min(k, max(1, len(memory)))
         queries = memory.keys(slot or []) if features is None else read_features(features)
-        found = _neighbours(memory, queries, k)
+        found = _neighbors(memory, queries, k)
         if picture:
             save_png(picture, neighbour_sheet(memory, queries, k))
     if as_json:
         print_json({"queries": found})
         return
-    from mem3d_cli.tables import print_neighbours
+    from mem3d_cli.tables import print_neighbors
 
-    print_neighbours(found)
+    print_neighbors(found)
     if picture:
         typer.echo(f"picture: {printable(picture)}")
 
@@ -150,7 +150,7 @@ def _snapshot(path: Path, named: str | None) -> "Memory":
         return Memory.open(named)
 
 
-def _neighbours(memory: "Memory", queries: "NDArray[np.floating]", k: int) -> list[dict[str, Any]]:
+def _neighbors(memory: "Memory", queries: "NDArray[np.floating]", k: int) -> list[dict[str, Any]]:
     """Per query its hits, with what is known of each slot."""
     hits = memory.search(queries, k)
     slots = memory.slots.tolist()
@@ -159,11 +159,11 @@ def _neighbours(memory: "Memory", queries: "NDArray[np.floating]", k: int) -> li
     )
     rows = []
     for number, (found, cosines) in enumerate(zip(hits.slots, hits.cosines, strict=True)):
-        neighbours = []
+        neighbors = []
         for slot, cosine in zip(found.tolist(), cosines.tolist(), strict=True):
             if slot >= 0:
                 source, age, reads = known[slot]
                 facts = {"source": source, "age": int(age), "reads": int(reads)}
-                neighbours.append({"slot": slot, "cosine": cosine, **facts})
-        rows.append({"query": number, "neighbours": neighbours})
+                neighbors.append({"slot": slot, "cosine": cosine, **facts})
+        rows.append({"query": number, "neighbors": neighbors})
     return rows

@@ -1,6 +1,6 @@
 """The commands' pages, from the declarations that --help is printed from.
 
-Nothing here depends on a terminal: no width, no colour.
+Nothing here depends on a terminal: no width, no color.
 """
 
 import inspect

@@ -22,7 +22,7 @@ from matplotlib import pyplot as plt
 FOLDER = Path(__file__).parents[1]
 R = 16
 CONFIG = MemoryConfig(capacity=3, key_dim=2, resolution=R, beta=0.85, delta=0.90)
-COLOURS = ("#0b6e99", "#c2571a", "#5b7f2b")  # of slots
+COLORS = ("#0b6e99", "#c2571a", "#5b7f2b")  # of slots
 Grid = NDArray[np.bool_]
 
 
@@ -74,8 +74,8 @@ def draw_writes() -> Any:
         _circle(panel, memory)
         _arrow(panel, feature(angle)[0], "#222222")
         if kind == "merge":
-            _ghost(panel, before[slot], COLOURS[slot])
-        panel.set_title(f"{kind}: slot {slot}", color=COLOURS[slot], fontsize=14, weight="bold")
+            _ghost(panel, before[slot], COLORS[slot])
+        panel.set_title(f"{kind}: slot {slot}", color=COLORS[slot], fontsize=14, weight="bold")
         similarity = float(report.value_similarities[0])
         why = "the memory is empty" if np.isnan(similarity) else _compared(similarity)
         panel.text(0, -1.32, f"{name}\n{why}", ha="center", va="top", fontsize=11)
@@ -99,7 +99,7 @@ def draw_read() -> Any:
     figure, panels = plt.subplots(1, 1 + count, figsize=(9, 3.4), width_ratios=[2.2, *[1] * count])
     arc = np.radians(ANGLE + np.linspace(-1, 1, 60) * degrees(acos(CONFIG.beta)))
     panels[0].fill([0, *np.cos(arc)], [0, *np.sin(arc)], color="#f3d98b", alpha=0.6, lw=0)
-    _circle(panels[0], memory, colours=(*COLOURS, "#7a4fa3"))
+    _circle(panels[0], memory, colors=(*COLORS, "#7a4fa3"))
     _arrow(panels[0], query[0], "#222222")
     panels[0].set_title(f"cosine > beta = {CONFIG.beta}", fontsize=13)
     names = dict(zip(memory.slots.tolist(), memory.sources, strict=True))
@@ -111,28 +111,28 @@ def draw_read() -> Any:
     return figure
 
 
-def _circle(panel: Any, memory: Memory, colours: tuple[str, ...] = COLOURS) -> None:
+def _circle(panel: Any, memory: Memory, colors: tuple[str, ...] = COLORS) -> None:
     """The upper half of the unit circle with the keys on it, each with slot and age."""
     turn = np.radians(np.linspace(0, 180, 90))
     panel.plot(np.cos(turn), np.sin(turn), color="#999999", lw=1)
     facts = zip(memory.slots, memory.keys(memory.slots), memory.ages, strict=True)
     for slot, (x, y), age in facts:
-        panel.plot([0, x], [0, y], color=colours[slot], lw=1, alpha=0.5)
-        panel.plot(x, y, "o", color=colours[slot], ms=11)
+        panel.plot([0, x], [0, y], color=colors[slot], lw=1, alpha=0.5)
+        panel.plot(x, y, "o", color=colors[slot], ms=11)
         told = f"slot {slot}\nage {age}"
         panel.text(1.52 * x, 1.34 * y, told, ha="center", va="center", fontsize=10)
     panel.set(xlim=(-1.7, 1.7), ylim=(-1.25, 1.6), aspect="equal")
     panel.set_axis_off()
 
 
-def _arrow(panel: Any, tip: NDArray[np.float64], colour: str) -> None:
-    style = {"arrowstyle": "->", "color": colour, "lw": 1.6}
+def _arrow(panel: Any, tip: NDArray[np.float64], color: str) -> None:
+    style = {"arrowstyle": "->", "color": color, "lw": 1.6}
     panel.annotate("", tip * 0.9, (0, 0), arrowprops=style)
 
 
-def _ghost(panel: Any, key: NDArray[np.float32], colour: str) -> None:
+def _ghost(panel: Any, key: NDArray[np.float32], color: str) -> None:
     """Where a key was before it moved."""
-    panel.plot(*key, "o", mfc="none", mec=colour, ms=11)
+    panel.plot(*key, "o", mfc="none", mec=color, ms=11)
 
 
 def _inset(panel: Any, grid: Grid) -> None:
@@ -147,7 +147,7 @@ def _side(grid: Grid) -> NDArray[np.float64]:
 
 
 def save(figure: Any, path: Path) -> None:
-    """As a PNG of few colours."""
+    """As a PNG of few colors."""
     from PIL import Image
 
     buffer = BytesIO()

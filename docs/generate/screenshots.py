@@ -117,7 +117,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def _keep(page: Any, path: Path) -> None:
-    """Of few colours, so that it is small."""
+    """Of few colors, so that it is small."""
     page.screenshot(path=path)
     with Image.open(path) as image:
         image.convert("RGB").quantize(COLORS).save(path, optimize=True)

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from mem3d.data.dataset import Shapes, Skipped
-from mem3d.data.splits import Entry, Subset, keep_categories, read_json, read_split
+from mem3d.data.dataset import ShapeDataset, Skipped
+from mem3d.data.splits import Entry, SplitName, keep_categories, read_json, read_split
 
 
 class Listed(NamedTuple):
@@ -13,27 +13,27 @@ class Listed(NamedTuple):
 
     source: str
     category: str
-    subset: Subset | None
+    subset: SplitName | None
 
 
-def subsets(data: Shapes) -> dict[str, Subset]:
+def subsets(data: ShapeDataset) -> dict[str, SplitName]:
     """Subset of each model by source; empty where there is no split.
 
     Data from a pack or an index bring their own, others a split file.
     """
-    known: dict[str, Subset] | None = getattr(data, "subset_of", None)
+    known: dict[str, SplitName] | None = getattr(data, "subset_of", None)
     if known is not None:
         return known
     if data.split is None:
         return {}
     return {
         f"{entry.synset}/{entry.model}": subset
-        for subset in get_args(Subset)
+        for subset in get_args(SplitName)
         for entry in read_split(data.split, subset)
     }
 
 
-def subset_of(listed: Sequence[Listed]) -> dict[str, Subset]:
+def subset_of(listed: Sequence[Listed]) -> dict[str, SplitName]:
     """Subset of each model by source, of those that have one."""
     return {model.source: model.subset for model in listed if model.subset is not None}
 
@@ -41,11 +41,11 @@ def subset_of(listed: Sequence[Listed]) -> dict[str, Subset]:
 def choose(
     listed: Sequence[Listed],
     root: Path,
-    subset: Subset | None,
+    subset: SplitName | None,
     split: str | Path | None,
     categories: Collection[str] | None,
 ) -> tuple[list[int], list[Skipped]]:
-    """Choose models as `open_shapes` is asked to.
+    """Choose models as `open_dataset` is asked to.
 
     Args:
         listed: all models.
@@ -61,8 +61,8 @@ def choose(
     Raises:
         ValueError: an unknown subset or category, no subset is known, or a damaged split file.
     """
-    if subset is not None and subset not in get_args(Subset):
-        raise ValueError(f"subset: got {subset!r}, want one of {get_args(Subset)}")
+    if subset is not None and subset not in get_args(SplitName):
+        raise ValueError(f"subset: got {subset!r}, want one of {get_args(SplitName)}")
     entries = [_entry(model) for model in listed]
     if split is None:
         if subset is not None and all(model.subset is None for model in listed):
@@ -94,8 +94,8 @@ def check_listed(rows: Any, name: str) -> list[Listed]:
         source, category, subset = row
         if not (isinstance(source, str) and isinstance(category, str) and source):
             raise ValueError(f"{name}: got {str(row)[:80]} for a model, want its source, category")
-        if subset is not None and subset not in get_args(Subset):
-            raise ValueError(f"{name}: got subset {str(subset)[:40]!r}, want {get_args(Subset)}")
+        if subset is not None and subset not in get_args(SplitName):
+            raise ValueError(f"{name}: got subset {str(subset)[:40]!r}, want {get_args(SplitName)}")
         listed.append(Listed(source, category, subset))
     if len({model.source for model in listed}) != len(listed):
         raise ValueError(f"{name}: got a model twice, want each once")

@@ -20,7 +20,7 @@ class Skipped:
     reason: str
 
 
-class Shapes(Protocol):
+class ShapeDataset(Protocol):
     """Models in a fixed order, each with a category, a grid and one or more views.
 
     A broken file is a ValueError that names it; `check` finds them all beforehand.
@@ -68,7 +68,7 @@ class Shapes(Protocol):
 
     def check(
         self, views: int | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> "Shapes":
+    ) -> "ShapeDataset":
         """Read every file once; models with a broken one move to `skipped`.
 
         Args:
@@ -77,11 +77,14 @@ class Shapes(Protocol):
         """
 
 
-class Selection:
+class Subset:
     """The models at some positions of another data set, in the order given."""
 
     def __init__(
-        self, data: Shapes, positions: Sequence[int], skipped: tuple[Skipped, ...] | None = None
+        self,
+        data: ShapeDataset,
+        positions: Sequence[int],
+        skipped: tuple[Skipped, ...] | None = None,
     ) -> None:
         """Choose.
 
@@ -128,7 +131,7 @@ class Selection:
 
     def check(
         self, views: int | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> "Selection":
+    ) -> "Subset":
         """Read every file once; models with a broken one are no longer chosen."""
         good, broken = [], []
         for done, i in enumerate(self.positions, start=1):
@@ -142,13 +145,13 @@ class Selection:
                 broken.append(Skipped(self.data.source(i), str(error)))
             if progress is not None:
                 progress(done, len(self))
-        return Selection(self.data, good, (*self.skipped, *broken))
+        return Subset(self.data, good, (*self.skipped, *broken))
 
 
-class Joined:
+class ConcatDataset:
     """The models of several data sets, one set after the other."""
 
-    def __init__(self, sets: Sequence[Shapes]) -> None:
+    def __init__(self, sets: Sequence[ShapeDataset]) -> None:
         """Join.
 
         Args:
@@ -167,7 +170,7 @@ class Joined:
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def _of(self, i: int) -> tuple[Shapes, int]:
+    def _of(self, i: int) -> tuple[ShapeDataset, int]:
         """The set that model i is in, and its position there."""
         if not 0 <= i < len(self):
             raise IndexError(f"model: got {i}, want 0..{len(self) - 1}")
@@ -211,16 +214,16 @@ class Joined:
 
     def check(
         self, views: int | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> "Joined":
+    ) -> "ConcatDataset":
         """As Shapes.check, one set after the other."""
-        checked: list[Shapes] = []
+        checked: list[ShapeDataset] = []
         for one in self.sets:
             before = sum(len(each) for each in self.sets[: len(checked)])
             told = None
             if progress is not None:
                 told = _shifted(progress, before, len(self))
             checked.append(one.check(views, told))
-        return Joined(checked)
+        return ConcatDataset(checked)
 
 
 def _shifted(
@@ -229,9 +232,9 @@ def _shifted(
     return lambda done, _: progress(before + done, total)
 
 
-def roots(data: Shapes) -> list[tuple[Path, Path | None]]:
+def roots(data: ShapeDataset) -> list[tuple[Path, Path | None]]:
     """Root and split file of each set that a data set was joined from."""
-    sets = data.sets if isinstance(data, Joined) else (data,)
+    sets = data.sets if isinstance(data, ConcatDataset) else (data,)
     return [(one.root, one.split) for one in sets]
 
 
@@ -239,7 +242,7 @@ Rgba = NDArray[np.uint8]
 Paint = Callable[[Rgba, np.random.Generator], Rgba]
 
 
-class Repainted:
+class TransformDataset:
     """The models of another data set, with each picture changed at random.
 
     What chance says of a picture depends on the seed, the shape's name and the view only: it is
@@ -247,11 +250,11 @@ class Repainted:
     to it.
     """
 
-    def __init__(self, data: Shapes, paint: Paint, seed: int) -> None:
+    def __init__(self, data: ShapeDataset, paint: Paint, seed: int) -> None:
         """Use `behind_occluders` or `before_photos`.
 
         Args:
-            data: whose models; it must keep the protocol `Shapes`.
+            data: whose models; it must keep the protocol `ShapeDataset`.
             paint: takes a picture (H, W, 4) and the source of randomness.
             seed: >= 0.
 
@@ -297,6 +300,6 @@ class Repainted:
 
     def check(
         self, views: int | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> "Repainted":
+    ) -> "TransformDataset":
         """Read every file once; models with a broken one move to `skipped`."""
-        return Repainted(self.data.check(views, progress), self.paint, self.seed)
+        return TransformDataset(self.data.check(views, progress), self.paint, self.seed)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.augment import NONE, Augmentation
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.images.preprocess import Grid, train_pixels
@@ -19,7 +19,7 @@ TOGETHER = 4  # samples of all transforms together, per model
 
 
 def augmentation_sheet(
-    data: Shapes,
+    data: ShapeDataset,
     how: Augmentation,
     backgrounds: Backgrounds | None = None,
     *,
@@ -111,7 +111,7 @@ def _grid_tile(grid: Grid, is_mirrored: bool) -> Tile:
 
 
 def axes_sheet(
-    data: Shapes,
+    data: ShapeDataset,
     models: Sequence[int],
     views: Sequence[int] = (0,),
     *,
@@ -141,7 +141,7 @@ def axes_sheet(
     return sheet(rows, f"{len(rows)} of {len(data)} models, {shown}")
 
 
-def _model_row(data: Shapes, i: int, views: Sequence[int]) -> list[Tile]:
+def _model_row(data: ShapeDataset, i: int, views: Sequence[int]) -> list[Tile]:
     """One row of the axes sheet."""
     name = f"{data.category(i)}\n{data.source(i).removesuffix('/voxel').split('/')[-1]}"
     try:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.augment import DEFAULT, MEAN, STD, Augmentation
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.images.preprocess import TEST_WINDOW, View, test_pixels, train_view
@@ -55,7 +55,7 @@ class TrainingViews(Dataset[Sample]):
 
     def __init__(
         self,
-        data: Shapes,
+        data: ShapeDataset,
         image_size: int,
         *,
         seed: int,
@@ -106,7 +106,7 @@ class TestViews(Dataset[Sample]):
 
     __test__ = False  # no test class, whatever pytest thinks of the name
 
-    def __init__(self, data: Shapes, image_size: int, view: int = 0) -> None:
+    def __init__(self, data: ShapeDataset, image_size: int, view: int = 0) -> None:
         self.data = data
         self.image_size = image_size
         self.view = view  # of a model with fewer, counted round
@@ -174,7 +174,7 @@ def loader(
         dataset,
         batch_sampler=batches,
         num_workers=min(workers, cores or 1),
-        collate_fn=Parcel.of,
+        collate_fn=PackedBatch.of,
         generator=torch.Generator(),  # else it draws from torch's own, which a resumed run restores
     )
     for parcel in parcels:
@@ -182,7 +182,7 @@ def loader(
 
 
 @dataclass(frozen=True)
-class Parcel:
+class PackedBatch:
     """A batch on its way from a worker: one tensor of bytes, since what is shared costs by piece.
 
     Attributes:
@@ -198,7 +198,7 @@ class Parcel:
     models: list[int]
 
     @staticmethod
-    def of(samples: list[Sample]) -> "Parcel":
+    def of(samples: list[Sample]) -> "PackedBatch":
         """Stack samples; in a worker at once into memory that it shares with the main process."""
         rows = [
             torch.cat(
@@ -212,14 +212,14 @@ class Parcel:
         ]
         pixels, grid, *_ = samples[0]
         models = [model for _, _, model, _ in samples]
-        return Parcel(default_collate(rows), pixels.shape[-1], len(grid), models)
+        return PackedBatch(default_collate(rows), pixels.shape[-1], len(grid), models)
 
     def opened(self, device: str = "cpu") -> Batch:
         """What the network takes, on a device."""
         ends = [_VIEWPOINT_BYTES, _VIEWPOINT_BYTES + 3 * self.size**2]
         where, pixels, bits = self.rows.to(device).tensor_split(ends, dim=1)
         return Batch(
-            images=normalise(pixels.reshape(-1, 3, self.size, self.size)),
+            images=normalize(pixels.reshape(-1, 3, self.size, self.size)),
             grids=unpacked(bits, self.resolution),
             models=self.models,
             viewpoints=where.clone().view(torch.float32),
@@ -237,13 +237,13 @@ def unpacked(bits: Tensor, resolution: int) -> Tensor:
     return voxels.reshape(-1, resolution, resolution, resolution)
 
 
-def normalise(pixels: Tensor) -> Tensor:
-    """`transforms.normalise` of (B, 3, S, S), equal to the last bit on a CPU."""
+def normalize(pixels: Tensor) -> Tensor:
+    """`transforms.normalize` of (B, 3, S, S), equal to the last bit on a CPU."""
     mean, std = (torch.from_numpy(one)[:, None, None].to(pixels.device) for one in (MEAN, STD))
     return pixels.float().div_(255).sub_(mean).div_(std)
 
 
 def to_pixels(images: Tensor) -> Tensor:
-    """What was normalised: (B, 3, S, S) uint8."""
+    """What was normalized: (B, 3, S, S) uint8."""
     mean, std = (torch.from_numpy(one)[:, None, None].to(images.device) for one in (MEAN, STD))
     return images.mul(std).add_(mean).mul_(255).round_().to(torch.uint8)

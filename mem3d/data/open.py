@@ -3,20 +3,20 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.readers.pix3d import Pix3D
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.data.readers.r2n2_index import is_index, open_index
-from mem3d.data.splits import Subset
-from mem3d.data.zarr_pack.reader import Packed, is_pack
+from mem3d.data.splits import SplitName
+from mem3d.data.zarr_pack.reader import ZarrPack, is_pack
 
 
-def open_shapes(
+def open_dataset(
     root: str | Path,
-    subset: Subset | None = None,
+    subset: SplitName | None = None,
     split: str | Path | None = None,
     categories: Collection[str] | None = None,
-) -> Shapes:
+) -> ShapeDataset:
     """Open a data set by what lies at `root`.
 
     Args:
@@ -31,7 +31,7 @@ def open_shapes(
     if (Path(root) / "pix3d.json").exists():
         return Pix3D.open(root, subset, split, categories)
     if is_pack(root):
-        return Packed.open(root, subset, split, categories)
+        return ZarrPack.open(root, subset, split, categories)
     if is_index(root):
         return open_index(root, subset, split, categories)
     if not Path(root).is_dir():
@@ -40,7 +40,7 @@ def open_shapes(
     return R2N2.open(root, subset, split, categories)
 
 
-def learning_subset(root: str | Path, split: str | Path | None = None) -> Subset | None:
+def learning_subset(root: str | Path, split: str | Path | None = None) -> SplitName | None:
     """What to learn from of a data set: its training list; all of a folder that was not divided."""
     root = Path(root)
     is_plain = root.is_dir() and not is_pack(root) and not (root / "pix3d.json").exists()

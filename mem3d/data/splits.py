@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from mem3d.data.taxonomy import ALIASES, SYNSETS
 from memstore.files import open_regular, write_atomic
 
-Subset = Literal["train", "val", "test"]
+SplitName = Literal["train", "val", "test"]
 
 MAX_BYTES = 64 << 20  # Pix2Vox's file, with 43,784 models, has 2 MB
 _NAME = re.compile(r"[\w-][\w.-]{0,199}", re.ASCII)  # names become paths: no "/", no ".."
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     model: str
 
 
-def read_split(path: str | Path, subset: Subset | None = None) -> list[Entry]:
+def read_split(path: str | Path, subset: SplitName | None = None) -> list[Entry]:
     """Read a split file.
 
     Args:
@@ -53,7 +53,7 @@ def read_split(path: str | Path, subset: Subset | None = None) -> list[Entry]:
     entries = [
         (entry, part)
         for category in categories
-        for part in get_args(Subset)
+        for part in get_args(SplitName)
         for entry in _entries(category, part, path)
     ]
     # All three lists are compared even if one is wanted: a model in two would be a leak.
@@ -107,7 +107,7 @@ def write_split(
     path: str | Path,
     sources: Sequence[str],
     categories: Sequence[str],
-    subsets: Sequence[Subset],
+    subsets: Sequence[SplitName],
     *,
     replace: bool = False,
 ) -> None:
@@ -130,7 +130,7 @@ def write_split(
         synset, _, model = source.partition("/")
         if not _NAME.fullmatch(synset) or not _NAME.fullmatch(model):
             raise ValueError(f"source: got {source!r}, want 'synset/model' as in the R2N2 layout")
-        empty: dict[str, list[str]] = {part: [] for part in get_args(Subset)}
+        empty: dict[str, list[str]] = {part: [] for part in get_args(SplitName)}
         entry = {"taxonomy_id": synset, "taxonomy_name": category, **empty}
         by_synset.setdefault(synset, entry)[subset].append(model)
     write_atomic(path, json.dumps(list(by_synset.values()), indent=1).encode())

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.preprocess import Rgba
-from mem3d.data.open import open_shapes
+from mem3d.data.open import open_dataset
 from mem3d.data.procedural.shape import CATEGORIES, make_shape
 from mem3d.data.rendering.renderer import Scene
 from mem3d.runs.folder import run_data
@@ -41,13 +41,13 @@ def _validation(run: str | Path, count: int) -> list[tuple[str, Rgba]]:
     """Category and view 00 of validation models; [] where there are none to be read."""
     try:
         root, split = run_data(run)
-        data = open_shapes(root, "val", split)
+        data = open_dataset(root, "val", split)
         return [(data.category(i), data.image(i, 0)) for i in _varied(data, count)]
     except (ValueError, OSError):  # moved, damaged, or a run without a description
         return []
 
 
-def _varied(data: Shapes, count: int) -> list[int]:
+def _varied(data: ShapeDataset, count: int) -> list[int]:
     """Models of different categories first, then any others, evenly over the set."""
     first = list({data.category(i): i for i in reversed(range(len(data)))}.values())
     chosen = [first[place] for place in _evenly(len(first), count)]

@@ -157,7 +157,7 @@ def account(shown: Shown) -> str:
 
 _BACKGROUNDS: dict[Done, str] = {
     "masked": "The photo's own transparency told the object from its background.",
-    "cut": "The object was cut out by its colours: look whether the network saw all of it.",
+    "cut": "The object was cut out by its colors: look whether the network saw all of it.",
     "kept": "The background was kept: the network sees it as well.",
 }
 

@@ -16,8 +16,8 @@ from mem3d.demo.reconstruct_view import Shown
 from mem3d.network.checkpoint import State
 from mem3d.network.model import Mem3D
 from mem3d.runs.copy import copy_run, keep_change
-from mem3d.runs.folder import MEMORISED
-from mem3d.runs.memorize import memorise_photo
+from mem3d.runs.folder import MEMORIZED
+from mem3d.runs.memorize import memorize_photo
 from memstore import Memory
 
 MOST_COPIES = (
@@ -94,7 +94,7 @@ class Remembering:
         if write is not None:
             if state is None:
                 raise ValueError("state: got none, want a run's to write another run")
-            record = {"kind": MEMORISED, "by": "demo", "pictures": 0, "sources": []}
+            record = {"kind": MEMORIZED, "by": "demo", "pictures": 0, "sources": []}
             self._state = copy_run(run, write, model, memory, state, lambda _: record)
             self._shared = Memory.open(write / "memory", "r+")
         self._folder = Path(tempfile.mkdtemp(prefix="mem3d-demo-"))  # last: close() removes it
@@ -137,7 +137,7 @@ class Remembering:
                 self._own[id(own)] = self._own.pop(id(own))  # the last
             memory = self.memory(own)
             device = self._device
-            done = memorise_photo(self._model, memory, shown.rgba, grid, source, device=device)
+            done = memorize_photo(self._model, memory, shown.rgba, grid, source, device=device)
             if self._shared is not None and self._write is not None and self._state is not None:
                 self._state = keep_change(self._write, self._model, memory, self._state, [source])
             [kind] = [kind for kind in KINDS if getattr(done, kind)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.preprocess import test_input
 from mem3d.data.loader import Batch
 from mem3d.memory.interface import Grids, Recalled, WritableMemory, to_numpy
@@ -30,7 +30,7 @@ AT_ONCE = 256  # grids unpacked at a time: 32 MB as float32 at 32^3
 CELLS = 4  # per side, to which a stem's maps are averaged: what is where, roughly
 
 
-def category_means(data: Shapes) -> dict[str, NDArray[np.float32]]:
+def category_means(data: ShapeDataset) -> dict[str, NDArray[np.float32]]:
     """Mean grid of each category's training models: (R, R, R) occupancy in [0, 1]."""
     sums: dict[str, NDArray[np.float32]] = {}
     counts: dict[str, int] = {}
@@ -97,7 +97,7 @@ class Library:
         return Library(np.concatenate(parts), np.full(len(slots), ""), resolution)
 
     @staticmethod
-    def of_data(data: Shapes, resolution: int) -> "Library":
+    def of_data(data: ShapeDataset, resolution: int) -> "Library":
         """All grids of a data set, as they are; a missing or broken one is a ValueError."""
         none = np.zeros((0, *(resolution,) * 3), np.bool_)
         rows = [_packed(none), *(_packed(data.grid(i)[None]) for i in range(len(data)))]
@@ -167,7 +167,7 @@ class StemFeatures:
     @torch.inference_mode()
     def of(
         encoder: Encoder,
-        data: Shapes,
+        data: ShapeDataset,
         resolution: int,
         *,
         views: int = 4,
@@ -213,7 +213,7 @@ def stem_features(encoder: Encoder, images: Tensor) -> Tensor:
 
 
 def costly(
-    model: Mem3D, memory: Memory, learnt: Shapes | None, progress: Progress | None = None
+    model: Mem3D, memory: Memory, learned: ShapeDataset | None, progress: Progress | None = None
 ) -> dict[str, Baseline]:
     """The baselines that take time, by name, for `evaluation.score`.
 
@@ -225,13 +225,13 @@ def costly(
     Args:
         model: whose stem is used.
         memory: to choose from.
-        learnt: the training set; None leaves out what needs it.
+        learned: the training set; None leaves out what needs it.
         progress: called with training pictures looked at, and in all.
     """
     stored = Library.of_memory(memory)
     found: dict[str, Baseline] = {}
-    if learnt is not None and len(learnt):
-        seen = StemFeatures.of(model.encoder, learnt, stored.resolution, progress=progress)
+    if learned is not None and len(learned):
+        seen = StemFeatures.of(model.encoder, learned, stored.resolution, progress=progress)
         device = next(model.parameters()).device
         found[STEM] = lambda samples, names, output: seen.nearest(
             model.encoder, samples.pictures.to(device)

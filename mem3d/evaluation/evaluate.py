@@ -18,15 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.loader import TestViews, loader
 from mem3d.evaluation import pix3d as pix3d_protocol
 from mem3d.evaluation.baselines import Baseline, mean_of_recalled, nearest_recalled
 from mem3d.memory.interface import WritableMemory
-from mem3d.memory.projection_cache import SlotProjections
+from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.metrics import FIXED_THRESHOLD, f_score, threshold_sweep
 from mem3d.network.model import Mem3D, Output
-from mem3d.network.predict import Member, predict
+from mem3d.network.predict import EnsembleMember, predict
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5)  # the field's (Pix2Vox)
 PROTOCOL = "Pix2Vox: 32^3 in the R2N2 frame, IoU at fixed thresholds"
@@ -61,14 +61,14 @@ class Scores:
 def score(
     model: Mem3D,
     memory: WritableMemory,
-    data: Shapes,
+    data: ShapeDataset,
     *,
     means: Means | None = None,
     baselines: Mapping[str, Baseline] = MappingProxyType({}),
     tta: int = 0,
     view: int = 0,
-    projections: SlotProjections | None = None,
-    others: Sequence[Member] = (),
+    projections: ProjectionCache | None = None,
+    others: Sequence[EnsembleMember] = (),
     with_f_score: bool = False,
     pix3d_truth: Callable[[int], NDArray[np.bool_]] | None = None,
     batch: int = 32,

@@ -2,7 +2,7 @@
 
 A memory network that has stored a test shape need only look it up. Names alone do not tell: data
 sets hold the same shape under several names, also across their own splits. Nor does the memory
-alone: a shape that was learnt may have been merged into another one's slot, or evicted.
+alone: a shape that was learned may have been merged into another one's slot, or evicted.
 
 Names are compared as `data.deforming.family` gives them: the variants of a mesh are one shape.
 """
@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.dataset import Selection, Shapes
+from mem3d.data.dataset import ShapeDataset, Subset
 from mem3d.data.meshes.transforms import family
 from memstore import Memory
 
@@ -25,7 +25,7 @@ By = Literal["name", "grid", "training"]
 _MEANS: dict[By, str] = {
     "name": "in the memory by name",
     "grid": "in the memory as the same grid under another name",
-    "training": "learnt in training or memorised, and merged or evicted since",
+    "training": "learned in training or memorized, and merged or evicted since",
 }
 
 
@@ -37,8 +37,8 @@ class Known:
         model: its position in the data set.
         source: its name.
         by: "name", the memory holds a grid of its family; "grid", an identical or mirrored grid of
-            another name; "training", neither, but the name is among those learnt.
-        stored: the name in the memory, "" if it was not told; or the name learnt.
+            another name; "training", neither, but the name is among those learned.
+        stored: the name in the memory, "" if it was not told; or the name learned.
     """
 
     model: int
@@ -48,7 +48,7 @@ class Known:
 
 
 def known_shapes(
-    memory: Memory, data: Shapes, learnt: Collection[str] = frozenset()
+    memory: Memory, data: ShapeDataset, learned: Collection[str] = frozenset()
 ) -> tuple[Known, ...]:
     """Find the models of a data set whose shapes are known, in the order of the data set.
 
@@ -58,12 +58,12 @@ def known_shapes(
     Args:
         memory: as it is.
         data: models to look for.
-        learnt: names of the shapes the memory was filled from, as far as that is known.
+        learned: names of the shapes the memory was filled from, as far as that is known.
 
     Raises:
         ValueError: a grid of the data set cannot be read; names its file.
     """
-    names, learnt = ({family(one) for one in some} for some in (memory.sources, learnt))
+    names, learned = ({family(one) for one in some} for some in (memory.sources, learned))
     grids = _stored_grids(memory)
     found = []
     for i in range(len(data)):
@@ -75,13 +75,13 @@ def known_shapes(
         stored = grids.get(_bits(grid), grids.get(_bits(grid[:, :, ::-1])))
         if stored is not None:
             found.append(Known(i, source, "grid", stored))
-        elif name in learnt:
+        elif name in learned:
             found.append(Known(i, source, "training", name))
     return tuple(found)
 
 
-def unlearnt(data: Shapes, learning: Shapes) -> Selection:
-    """The models of a data set whose shapes are not learnt from: other names, other grids.
+def unlearned(data: ShapeDataset, learning: ShapeDataset) -> Subset:
+    """The models of a data set whose shapes are not learned from: other names, other grids.
 
     The same test models for every network that learns from the same data, whatever its memory
     keeps. Mirrored grids count as the same, as in `known_shapes`.
@@ -97,7 +97,7 @@ def unlearnt(data: Shapes, learning: Shapes) -> Selection:
         is_known = _bits(grid) in grids or _bits(grid[:, :, ::-1]) in grids
         if family(data.source(i)) not in names and not is_known:
             new.append(i)
-    return Selection(data, new)
+    return Subset(data, new)
 
 
 def told(known: tuple[Known, ...], total: int) -> str:

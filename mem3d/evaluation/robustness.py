@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.images.corruptions import before_photos, behind_occluders
 from mem3d.evaluation.evaluate import NEAREST, NETWORK, macro, score
@@ -28,7 +28,7 @@ PLAIN, PHOTOS = "plain ground", "before photos"
 METHODS = (NETWORK, NEAREST)
 MISSED = 0.01  # of the object: a picture of which so much less than wanted is hidden fell short
 
-Pictures = Mapping[str, Sequence[Shapes]]  # ground -> one data set per share
+Pictures = Mapping[str, Sequence[ShapeDataset]]  # ground -> one data set per share
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ class Curve:
 
 
 def pictures(
-    data: Shapes,
+    data: ShapeDataset,
     shares: Sequence[float] = SHARES,
     backgrounds: Backgrounds | None = None,
     seed: int = 0,
-) -> dict[str, list[Shapes]]:
+) -> dict[str, list[ShapeDataset]]:
     """The pictures that every run is shown: per ground, a data set per share.
 
     Args:
@@ -92,13 +92,15 @@ def pictures(
     """
     if not shares or list(shares) != sorted(set(shares)):
         raise ValueError(f"shares: got {list(shares)}, want one or more, ascending")
-    plain: list[Shapes] = [behind_occluders(data, share, seed) for share in shares]
+    plain: list[ShapeDataset] = [behind_occluders(data, share, seed) for share in shares]
     if backgrounds is None:
         return {PLAIN: plain}
     return {PLAIN: plain, PHOTOS: [before_photos(one, backgrounds, seed) for one in plain]}
 
 
-def hiding(data: Shapes, hidden: Sequence[Shapes], wanted: Sequence[float]) -> list[Hiding]:
+def hiding(
+    data: ShapeDataset, hidden: Sequence[ShapeDataset], wanted: Sequence[float]
+) -> list[Hiding]:
     """What was reached.
 
     Args:
@@ -163,7 +165,9 @@ def as_curves(label: str, runs: Sequence[dict[tuple[str, str], list[float]]]) ->
     return [Curve(label, *key, [found[key] for found in runs]) for key in runs[0]]
 
 
-def report(data: Shapes, reached: Sequence[Hiding], curves: Sequence[Curve]) -> dict[str, Any]:
+def report(
+    data: ShapeDataset, reached: Sequence[Hiding], curves: Sequence[Curve]
+) -> dict[str, Any]:
     """All of it, JSON-able.
 
     Returns:

@@ -22,7 +22,7 @@ from mem3d.inference.serving import Program, named, programs
 from mem3d.metrics import FIXED_THRESHOLD
 from mem3d.network.config import Preset
 from mem3d.network.model import Mem3D
-from mem3d.network.pixel_aligned import centres, in_eights
+from mem3d.network.pixel_aligned import centers, in_eights
 from memstore.files import check_free, made_beside
 
 INDEX = "programs.json"
@@ -62,7 +62,7 @@ def export_programs(model: Mem3D, preset: Preset, folder: str | Path) -> list[Ex
         memstore.MemstoreError: there is something at the path, or the disk refuses.
     """
     check_free(Path(folder))  # before it takes seconds
-    for kept in (centres, in_eights):  # made in inference mode, they could not be traced
+    for kept in (centers, in_eights):  # made in inference mode, they could not be traced
         kept.cache_clear()
     with made_beside(Path(folder)) as beside:
         beside.mkdir()

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.preprocess import Rgba
 from mem3d.data.rendering.figures import grid_picture, mesh_pictures
 from mem3d.data.taxonomy import titled
 from mem3d.inference.reconstruct import Reconstruction, Surface, reconstruct
 from mem3d.metrics import iou
 from mem3d.network.model import Mem3D
-from mem3d.network.predict import Member
+from mem3d.network.predict import EnsembleMember
 from memstore import Memory
 from memstore.voxels.contact_sheet import Tile, sheet
 
@@ -76,7 +76,11 @@ def _priors(result: Reconstruction) -> list[Tile]:
 
 
 def comparison(
-    model: Mem3D, memory: Memory, data: Shapes, count: int = 12, others: Sequence[Member] = ()
+    model: Mem3D,
+    memory: Memory,
+    data: ShapeDataset,
+    count: int = 12,
+    others: Sequence[EnsembleMember] = (),
 ) -> NDArray[np.uint8]:
     """Contact sheet of models: view 00, truth, reconstruction, recalled shapes.
 

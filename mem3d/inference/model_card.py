@@ -46,12 +46,12 @@ _FILES = """\
   (`memstore.import_memory("memory.safetensors")`)
 
 There is no pickle here. **The memory holds voxel grids of the training shapes and their names**;
-their licence is that of the data that the network was trained on.
+their license is that of the data that the network was trained on.
 """
 _LIMITS = """\
 ## Limits
 
-One object per photo; colours and texture are not reconstructed. What looks unlike all shapes that
+One object per photo; colors and texture are not reconstructed. What looks unlike all shapes that
 the network was trained on comes out wrong. Method: Mem3D (Yang et al., CVPR 2021).
 """
 

@@ -108,14 +108,14 @@ def _arrays(result: Reconstruction) -> bytes:
 
 
 UNSURE, MIDDLE, SURE = (228, 120, 50), (222, 214, 196), (66, 112, 180)  # sRGB
-_NEAR = 1e-3  # voxels; a vertex so close to a plane of voxel centres lies in it
+_NEAR = 1e-3  # voxels; a vertex so close to a plane of voxel centers lies in it
 
 
 def confidence(mesh: Mesh, occupancy: NDArray[np.float32], threshold: float) -> NDArray[Any]:
     """How sure the network is at each vertex of a mesh.
 
     Of each filled voxel around the vertex (one under a smooth surface, up to seven at a corner of a
-    blocky one) the largest occupancy among it and its 26 neighbours counts; their mean is taken.
+    blocky one) the largest occupancy among it and its 26 neighbors counts; their mean is taken.
 
     Args:
         mesh: of that occupancy, from `memstore.voxels.mesh.smooth` or `blocky`.
@@ -128,7 +128,7 @@ def confidence(mesh: Mesh, occupancy: NDArray[np.float32], threshold: float) -> 
     side = len(occupancy)
     padded = np.pad(occupancy, 1)
     surest = _surest(padded)
-    at = (mesh.vertices.astype(np.float64) + 0.5) * side + 0.5  # voxel i's centre is i + 1
+    at = (mesh.vertices.astype(np.float64) + 0.5) * side + 0.5  # voxel i's center is i + 1
     low, high = np.floor(at + _NEAR), np.ceil(at - _NEAR)
     total, count = np.zeros(len(at)), np.zeros(len(at))
     seen: list[NDArray[np.int64]] = []
@@ -144,8 +144,8 @@ def confidence(mesh: Mesh, occupancy: NDArray[np.float32], threshold: float) -> 
     return np.where(count > 0, total / count.clip(min=1), threshold)
 
 
-def coloured(mesh: Mesh, occupancy: NDArray[np.float32], threshold: float) -> Mesh:
-    """The mesh with colours from UNSURE (just above the threshold) to SURE (occupancy 1)."""
+def colored(mesh: Mesh, occupancy: NDArray[np.float32], threshold: float) -> Mesh:
+    """The mesh with colors from UNSURE (just above the threshold) to SURE (occupancy 1)."""
     share = (confidence(mesh, occupancy, threshold) - threshold) / (1 - threshold)
     stops = np.array([UNSURE, MIDDLE, SURE], float)
     colors = [np.interp(share, (0, 0.5, 1), stops[:, channel]) for channel in range(3)]
@@ -153,7 +153,7 @@ def coloured(mesh: Mesh, occupancy: NDArray[np.float32], threshold: float) -> Me
 
 
 def _surest(occupancy: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The largest value among each voxel and its neighbours; the edges hold nothing."""
+    """The largest value among each voxel and its neighbors; the edges hold nothing."""
     for axis in range(3):  # what comes round from the other side is the edge's
         beside = [np.roll(occupancy, step, axis) for step in (-1, 1)]
         occupancy = np.maximum(occupancy, np.maximum(*beside))

@@ -45,7 +45,7 @@ _WANT = "a published folder"
 def publish(run: str | Path, folder: str | Path, which: Which = "best") -> None:
     """Make a folder of plain files from a run, whole or not at all; the run stays as it is.
 
-    The memory holds the voxels of training shapes and their names: mind their licence.
+    The memory holds the voxels of training shapes and their names: mind their license.
 
     Args:
         run: folder written by training.

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from mem3d.data.images.framing import Done, frame_object
-from mem3d.data.images.preprocess import Rgba, denormalise, test_input
-from mem3d.memory.projection_cache import SlotProjections
+from mem3d.data.images.preprocess import Rgba, denormalize, test_input
+from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.metrics import FIXED_THRESHOLD
 from mem3d.network.model import Mem3D
-from mem3d.network.predict import Member, predict
+from mem3d.network.predict import EnsembleMember, predict
 from memstore import Memory
 from memstore.voxels.mesh import Mesh, blocky, smooth
 
@@ -70,7 +70,7 @@ class Reconstruction:
 
         Args:
             surface: "smooth" (marching cubes) or "blocky" (the voxels as cubes).
-            confidence: colour each vertex by how sure the network is there.
+            confidence: color each vertex by how sure the network is there.
 
         Raises:
             ValueError: no voxel is above the threshold, or another surface is asked for.
@@ -82,11 +82,11 @@ class Reconstruction:
                 f"threshold: got {self.threshold}, want less than the largest occupancy "
                 f"({self.occupancy.max():.3f}), or there is no shape"
             )
-        from mem3d.inference.output import coloured  # it knows this class
+        from mem3d.inference.output import colored  # it knows this class
 
         is_blocky = surface == "blocky"
         mesh = blocky(self.grid) if is_blocky else smooth(self.occupancy, self.threshold)
-        return coloured(mesh, self.occupancy, self.threshold) if confidence else mesh
+        return colored(mesh, self.occupancy, self.threshold) if confidence else mesh
 
     def save(
         self, path: str | Path, *, surface: Surface = "smooth", confidence: bool = True
@@ -116,8 +116,8 @@ def reconstruct(
     threshold: float = FIXED_THRESHOLD,
     framed: bool = False,
     tta: int = 0,
-    projections: SlotProjections | None = None,
-    others: Sequence[Member] = (),
+    projections: ProjectionCache | None = None,
+    others: Sequence[EnsembleMember] = (),
 ) -> list[Reconstruction]:
     """Reconstruct the objects in photos, one batch.
 
@@ -159,5 +159,5 @@ def reconstruct(
             Prior(grid, float(cosine), names[int(slot)], int(slot))
             for grid, cosine, slot in zip(grids, recalled.cosines[row], slots, strict=False)
         )
-        results.append(Reconstruction(occupancy, threshold, denormalise(inputs[row]), priors))
+        results.append(Reconstruction(occupancy, threshold, denormalize(inputs[row]), priors))
     return results

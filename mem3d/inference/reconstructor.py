@@ -24,7 +24,7 @@ from mem3d.network import checkpoint
 from mem3d.network.checkpoint import Which, check_trained, is_published
 from mem3d.network.config import Preset
 from mem3d.network.model import Mem3D
-from mem3d.network.predict import Member, check_alike
+from mem3d.network.predict import EnsembleMember, check_alike
 from memstore import Memory
 
 Photo = str | Path | Image.Image | NDArray[np.uint8]
@@ -65,7 +65,7 @@ class Reconstructor:
         self.others: tuple[Reconstructor, ...] = ()
         for one in others:
             self.others += (one, *one.others)
-        self._member = Member(model, memory, projections_of(model, memory))
+        self._member = EnsembleMember(model, memory, projections_of(model, memory))
         check_alike(model, [one._member for one in self.others])
 
     def __enter__(self) -> Self:
@@ -227,7 +227,7 @@ class Reconstructor:
     def push_to_hub(self, repo: str, *, private: bool = False) -> str:
         """Publish network and memory on the Hugging Face Hub; needs its token on this machine.
 
-        The memory holds the training shapes themselves: mind their licence.
+        The memory holds the training shapes themselves: mind their license.
 
         Args:
             repo: "owner/name", made if it is not there.

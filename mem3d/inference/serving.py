@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mem3d.memory.interface import Recalled
 from mem3d.network.blending import blended
-from mem3d.network.encoder import Seen
+from mem3d.network.encoder import EncoderOutput
 from mem3d.network.model import Mem3D
 from mem3d.network.pose import decode, stretched
 
@@ -134,7 +134,7 @@ class _Encoder(nn.Module):
         self.model = _Parts(model, "encoder", "pose", "viewpoint", "extents")
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        seen: Seen = self.model.encoder.see(images)
+        seen: EncoderOutput = self.model.encoder.see(images)
         posed = seen.features if self.model.pose is None else self.model.pose(seen.stem_maps)
         found = [seen.features]
         if self.model.viewpoint is not None:

@@ -50,7 +50,7 @@ class Products:
     is_alive: Tensor
 
 
-class ResidentMemory:
+class DeviceMemory:
     """The rows of a memory as tensors on a device.
 
     Read by `recall.recall` and by the step's losses as a memory is; the memory itself is not to be
@@ -269,13 +269,13 @@ class ResidentMemory:
         return (eights * bits).sum(-1).to(torch.uint8)
 
 
-def resident_on(device: str, memory: Memory) -> ResidentMemory | None:
+def resident_on(device: str, memory: Memory) -> DeviceMemory | None:
     """The memory's copy on a GPU, if half of what is free there holds it; None elsewhere."""
     if torch.device(device).type != "cuda":
         return None
     free, _ = torch.cuda.mem_get_info(torch.device(device))
-    fits = ResidentMemory.bytes_for(memory.config) <= free // 2
-    return ResidentMemory(memory, device) if fits else None
+    fits = DeviceMemory.bytes_for(memory.config) <= free // 2
+    return DeviceMemory(memory, device) if fits else None
 
 
 def _fetched(*tensors: Tensor) -> list[NDArray[Any]]:

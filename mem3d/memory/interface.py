@@ -96,7 +96,7 @@ class Recalled:
 
 @runtime_checkable
 class TensorMemory(Protocol):
-    """One that recalls tensors by itself, as `resident.ResidentMemory` does."""
+    """One that recalls tensors by itself, as `resident.DeviceMemory` does."""
 
     def recall(
         self, features: Tensor, k: int, exclude: Sequence[str | None] | None = None

@@ -24,7 +24,7 @@ AT_ONCE = 256  # grids per product in `fill`: 32 MB at 32^3
 PADDING = -1  # its projection is that of an empty grid
 
 
-class SlotProjections:
+class ProjectionCache:
     """Projections of a memory's values by slot, for inference.
 
     Never stale: each use compares the memory's clock, which every write advances, and the weights'
@@ -114,10 +114,10 @@ class SlotProjections:
             self._rows[slot] = row.clone()  # not a view, which would keep the others
 
 
-def projections_of(model: nn.Module, memory: Memory) -> SlotProjections | None:
+def projections_of(model: nn.Module, memory: Memory) -> ProjectionCache | None:
     """Projections of a network (`Mem3D`) and its memory; None where there is nothing to keep."""
     encoder = model.get_submodule("shape_encoder")
-    return SlotProjections(encoder, memory) if can_project(encoder) else None
+    return ProjectionCache(encoder, memory) if can_project(encoder) else None
 
 
 def can_project(shape_encoder: nn.Module) -> bool:

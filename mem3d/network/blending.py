@@ -2,7 +2,7 @@
 
 In training a network meets the same shapes again and again, and learns to trust the picture more
 than what it recalls: its weights know those shapes better than its memory may tell (a sample's own
-shape is passed over). On shapes that it has not learnt, the recalled ones are worth more than it
+shape is passed over). On shapes that it has not learned, the recalled ones are worth more than it
 takes them for. How much more is for validation shapes to say (runs/blend_search.py): two numbers,
 which no gradient sees.
 

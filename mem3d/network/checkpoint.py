@@ -5,7 +5,7 @@ committed first, then the file is renamed into place: whenever a run dies, the f
 snapshot that is there. No pickle.
 
     run/memory/             the memory, an Icechunk repository (memstore)
-    run/last.safetensors    weights, optimiser and random state of the last epoch
+    run/last.safetensors    weights, optimizer and random state of the last epoch
     run/best.safetensors    weights of the epoch with the best validation IoU
 """
 
@@ -45,7 +45,7 @@ class State:
 
     Attributes:
         preset: network, memory and run configuration.
-        step: optimiser steps done.
+        step: optimizer steps done.
         snapshot: of the memory, to the same step.
         validation_iou: macro IoU at .3 of these weights; nan if there was no validation.
         best_iou: the best so far.
@@ -119,7 +119,7 @@ def _state(path: Path, file: Any) -> State:
 
 
 def restore_run(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """Load weights, optimiser and random state, to go on as if nothing had happened.
+    """Load weights, optimizer and random state, to go on as if nothing had happened.
 
     Returns:
         what the checkpoint says of itself.
@@ -137,7 +137,7 @@ def restore_run(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) 
     for name, tensor in saved.items():
         index, _, key = name.partition(".")
         if not index.isdecimal() or int(index) >= len(weights):
-            raise ValueError(f"{path}: got optimiser state {name}, want {len(weights)} weights'")
+            raise ValueError(f"{path}: got optimizer state {name}, want {len(weights)} weights'")
         weight = weights[int(index)]
         if tensor.shape == weight.shape:  # in the weight's memory layout: fused steps rely on it
             tensor = torch.empty_like(weight).copy_(tensor)

@@ -155,10 +155,10 @@ class TrainConfig:
     seed: int = 0
     view_seed: int | None = None  # of the augmented pictures; None: `seed`
     precision: Precision = "float32"  # of the forward pass in training, where the device has it
-    accumulate: int = 1  # batches whose gradients make one optimiser step
+    accumulate: int = 1  # batches whose gradients make one optimizer step
     patience: int = 0  # end after so many validations without a better IoU; 0 = never
     schedule: RateSchedule = "halve"  # of the learning rate: at `halve_at`, or half a cosine to 0
-    warmup: int = 0  # optimiser steps over which the rate grows from nothing
+    warmup: int = 0  # optimizer steps over which the rate grows from nothing
     staleness_sample: int = 64  # slots whose keys each validation compares with fresh ones; 0: none
 
     def __post_init__(self) -> None:

@@ -52,7 +52,7 @@ STEM_CHANNELS = 512
 _FIRST_POOLING = 6  # where it stands in the head, after two convolutions
 
 
-class Seen(NamedTuple):
+class EncoderOutput(NamedTuple):
     """What an encoder makes of images.
 
     Attributes:
@@ -105,7 +105,7 @@ class Encoder(nn.Module):
         """Encode images.
 
         Args:
-            images: (B, 3, S, S) RGB, normalised as in `mem3d.data.images.preprocess`.
+            images: (B, 3, S, S) RGB, normalized as in `mem3d.data.images.preprocess`.
 
         Returns:
             (B, C) features, >= 0; query and key of the memory.
@@ -115,7 +115,7 @@ class Encoder(nn.Module):
         """
         return self.see(images).features
 
-    def see(self, images: Tensor | None, stem_maps: Tensor | None = None) -> Seen:
+    def see(self, images: Tensor | None, stem_maps: Tensor | None = None) -> EncoderOutput:
         """Encode images, keeping what is known of each place.
 
         Args:
@@ -132,7 +132,7 @@ class Encoder(nn.Module):
                 raise ValueError(f"images: got {got}, want (B, {want})")
             stem_maps = self.stem(images)
         maps = self.head[:_FIRST_POOLING](stem_maps)
-        return Seen(self.head[_FIRST_POOLING:](maps).flatten(1), images, maps, stem_maps)
+        return EncoderOutput(self.head[_FIRST_POOLING:](maps).flatten(1), images, maps, stem_maps)
 
 
 def _conv(inputs: int, outputs: int) -> list[nn.Module]:

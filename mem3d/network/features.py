@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.preprocess import Pixels, test_pixels
-from mem3d.data.loader import normalise
+from mem3d.data.loader import normalize
 from mem3d.memory.interface import Features, to_numpy
 from mem3d.network.model import Mem3D
 
@@ -21,14 +21,14 @@ class View(NamedTuple):
     mirrored: bool = False
 
 
-def first_views(data: Shapes, model: int, most: int) -> list[View]:
+def first_views(data: ShapeDataset, model: int, most: int) -> list[View]:
     """Views 00 and on of a model, at most so many."""
     return [View(model, view) for view in range(min(most, data.views(model)))]
 
 
 def view_features(
     model: Mem3D,
-    data: Shapes,
+    data: ShapeDataset,
     views: Sequence[View],
     *,
     batch: int = 32,
@@ -56,7 +56,7 @@ def view_features(
 
 def encode(model: Mem3D, pictures: Sequence[Pixels], device: str = "cpu") -> Features:
     """(B, C) features of pictures (3, S, S) uint8."""
-    images = normalise(torch.from_numpy(np.stack(pictures)))
+    images = normalize(torch.from_numpy(np.stack(pictures)))
     was_training = model.training
     model.eval()
     try:
@@ -66,6 +66,6 @@ def encode(model: Mem3D, pictures: Sequence[Pixels], device: str = "cpu") -> Fea
         model.train(was_training)
 
 
-def _pixels(model: Mem3D, data: Shapes, view: View) -> Pixels:
+def _pixels(model: Mem3D, data: ShapeDataset, view: View) -> Pixels:
     pixels = test_pixels(data.image(view.model, view.view), model.config.image_size)
     return np.ascontiguousarray(pixels[:, :, ::-1]) if view.mirrored else pixels

@@ -18,11 +18,11 @@ from mem3d.memory.interface import (
     nothing_recalled,
     whole_block,
 )
-from mem3d.memory.projection_cache import SlotProjections
+from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.network.blending import blended
 from mem3d.network.config import ModelConfig
 from mem3d.network.decoder import Decoder
-from mem3d.network.encoder import STEM_CHANNELS, Encoder, Seen
+from mem3d.network.encoder import STEM_CHANNELS, Encoder, EncoderOutput
 from mem3d.network.pose import (
     ExtentHead,
     PoseTrunk,
@@ -106,7 +106,7 @@ class Mem3D(nn.Module):
         images: Tensor,
         memory: ReadableMemory | TensorMemory,
         exclude: Sequence[str | None] | None = None,
-        projections: SlotProjections | None = None,
+        projections: ProjectionCache | None = None,
     ) -> Output:
         """Reconstruct a batch.
 
@@ -124,11 +124,11 @@ class Mem3D(nn.Module):
 
     def reconstruct(
         self,
-        seen: Seen,
+        seen: EncoderOutput,
         memory: ReadableMemory | TensorMemory,
         exclude: Sequence[str | None] | None = None,
         viewpoints: Tensor | None = None,
-        projections: SlotProjections | None = None,
+        projections: ProjectionCache | None = None,
         passes: int | None = None,
         grids: Tensor | None = None,
     ) -> Output:
@@ -191,11 +191,11 @@ class Mem3D(nn.Module):
 
     def _logits(
         self,
-        seen: Seen,
+        seen: EncoderOutput,
         recalled: Recalled,
         memory: ReadableMemory | TensorMemory,
         at: "_Places",
-        projections: SlotProjections | None,
+        projections: ProjectionCache | None,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """(B, R, R, R) from the image and what was recalled; the gate's weights; priors as laid."""
         prior_vectors = self._prior_vectors(seen.features, recalled, memory, projections)
@@ -211,7 +211,7 @@ class Mem3D(nn.Module):
         features: Tensor,
         recalled: Recalled,
         memory: ReadableMemory | TensorMemory,
-        projections: SlotProjections | None,
+        projections: ProjectionCache | None,
     ) -> Tensor:
         """(B, H) from the recalled grids, or from their slots' kept projections."""
         cosines = torch.from_numpy(recalled.cosines).to(features)

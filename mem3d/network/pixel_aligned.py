@@ -2,7 +2,7 @@
 
 A network that only sees a flat feature vector has to learn how shapes turn. Here the camera is
 estimated from that vector, or from the stem's maps (pose.py, pose.py), every
-voxel's centre is projected with it, and the feature maps are read there. What is behind reads the
+voxel's center is projected with it, and the feature maps are read there. What is behind reads the
 same pixel as what is before it; the depth, which goes along, and the recalled shapes tell them
 apart.
 
@@ -23,8 +23,8 @@ NEAREST = 0.2  # grid sides; points closer to the camera are taken to be as far 
 
 
 @cache
-def centres(side: int, device: torch.device | None = None) -> Tensor:
-    """(side**3, 3) voxel centres x, y, z in [-.5, .5], in the order of a flattened grid.
+def centers(side: int, device: torch.device | None = None) -> Tensor:
+    """(side**3, 3) voxel centers x, y, z in [-.5, .5], in the order of a flattened grid.
 
     Kept, since they are wanted in every step; not to be changed.
     """
@@ -34,12 +34,12 @@ def centres(side: int, device: torch.device | None = None) -> Tensor:
 
 @cache
 def in_eights(side: int, device: torch.device | None = None) -> Tensor:
-    """`centres`, sorted by which corner of its 2^3 cube each voxel is in: (8 * (side / 2)**3, 3).
+    """`centers`, sorted by which corner of its 2^3 cube each voxel is in: (8 * (side / 2)**3, 3).
 
     So what a convolution of kernel and stride 2 sums over lies side by side.
     """
     half = side // 2
-    cubes = centres(side, device).view(half, 2, half, 2, half, 2, 3)
+    cubes = centers(side, device).view(half, 2, half, 2, half, 2, 3)
     return cubes.permute(1, 3, 5, 0, 2, 4, 6).reshape(-1, 3)
 
 
@@ -48,11 +48,11 @@ def project(viewpoints: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         viewpoints: (B, 5), see `mem3d.data.images.viewpoint.Viewpoint`.
-        points: (P, 3) in grid sides from the grid's centre.
+        points: (P, 3) in grid sides from the grid's center.
 
     Returns:
         (B, P, 2) places right and down, -1 to 1 from edge to edge of what the network sees; and
-        (B, P) how much nearer than the grid's centre, in grid sides.
+        (B, P) how much nearer than the grid's center, in grid sides.
     """
     azimuth, elevation, log_distance, right, down = viewpoints.unbind(1)
     cos_a, sin_a, cos_e, sin_e = azimuth.cos(), azimuth.sin(), elevation.cos(), elevation.sin()

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 BINS = 36
 _SHARPNESS = 48.0  # of the true azimuth's bump over the bins: a deviation of about 8 degrees
-# What elevation, log distance, right and down are centred on and scaled by.
+# What elevation, log distance, right and down are centered on and scaled by.
 _MEAN = (0.48, 0.60, 0.0, 0.0)
 _SCALE = (0.10, 0.30, 0.05, 0.05)
 
@@ -40,7 +40,7 @@ class ViewpointHead(nn.Module):
 
 
 def decode(guess: Tensor) -> Tensor:
-    """(B, 5) viewpoints from (B, A + 4): the best bin, refined by its two neighbours."""
+    """(B, 5) viewpoints from (B, A + 4): the best bin, refined by its two neighbors."""
     share = guess[:, :BINS].softmax(1)
     best = (share + share.roll(1, 1) + share.roll(-1, 1)).argmax(1)
     steps = torch.tensor([-1, 0, 1], device=guess.device)
@@ -115,7 +115,7 @@ def extents(grids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def stretched(priors: Tensor, wanted: Tensor) -> Tensor:
-    """Grids with the extents that are wanted, centred.
+    """Grids with the extents that are wanted, centered.
 
     Along each axis a new voxel is the mean of the old one's piece that it covers, so that what was
     full stays full and the ends of a side of no whole number of voxels are filled in part.
@@ -211,7 +211,7 @@ def width(side: int, channels: int) -> int:
 def guess_layers(
     inputs: int, outputs: int, hidden: int = 256, dropout: float = 0.2
 ) -> nn.Sequential:
-    """What both heads are: two layers, normalised by image since a batch may be a single one."""
+    """What both heads are: two layers, normalized by image since a batch may be a single one."""
     return nn.Sequential(
         nn.Linear(inputs, hidden),
         nn.LayerNorm(hidden),

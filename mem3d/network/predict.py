@@ -20,25 +20,25 @@ from torch.nn import functional
 
 from mem3d.data.images.augment import MEAN, STD
 from mem3d.memory.interface import ReadableMemory
-from mem3d.memory.projection_cache import SlotProjections
+from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.network.model import Mem3D, Output
 
 
-class Member(NamedTuple):
+class EnsembleMember(NamedTuple):
     """A network with what it recalls from.
 
     Attributes:
         model: in evaluation mode.
         memory: where it recalls.
-        projections: of both, see `projections.SlotProjections`; None without.
+        projections: of both, see `projections.ProjectionCache`; None without.
     """
 
     model: Mem3D
     memory: ReadableMemory
-    projections: SlotProjections | None = None
+    projections: ProjectionCache | None = None
 
 
-def check_alike(first: Mem3D, others: Sequence[Member]) -> None:
+def check_alike(first: Mem3D, others: Sequence[EnsembleMember]) -> None:
     """Raise ValueError unless all networks make grids of one size."""
     want = first.config.resolution
     for one in others:
@@ -75,8 +75,8 @@ def predict(
     memory: ReadableMemory,
     *,
     tta: int = 0,
-    projections: SlotProjections | None = None,
-    others: Sequence[Member] = (),
+    projections: ProjectionCache | None = None,
+    others: Sequence[EnsembleMember] = (),
 ) -> tuple[Tensor, Output]:
     """Occupancies of a batch, from logits averaged over variants of each photo.
 
@@ -85,11 +85,11 @@ def predict(
 
     Args:
         model: in evaluation mode.
-        images: (B, 3, S, S) normalised, of the network's size; those that take another size get
+        images: (B, 3, S, S) normalized, of the network's size; those that take another size get
             them scaled, so let the one with the largest pictures be the first.
         memory: where it recalls.
         tta: variants besides the photo itself, >= 0; each takes as long as the photo.
-        projections: of this network and memory, see `projections.SlotProjections`.
+        projections: of this network and memory, see `projections.ProjectionCache`.
         others: further networks and where they recall.
 
     Returns:
@@ -102,7 +102,7 @@ def predict(
     if tta < 0:
         raise ValueError(f"tta: got {tta}, want >= 0")
     check_alike(model, others)
-    first = Member(model, memory, projections)
+    first = EnsembleMember(model, memory, projections)
     output: Output = model(images, memory, projections=projections)
     total = output.logits.float()
     for number in range(tta + 1):
@@ -125,7 +125,7 @@ def variant(images: Tensor, number: int) -> Tensor:
     """One variant of photos; the same for the same number.
 
     Args:
-        images: (B, 3, S, S) normalised.
+        images: (B, 3, S, S) normalized.
         number: 0 is the photo itself, 1 its mirror image; others are drawn.
 
     Returns:

@@ -82,7 +82,7 @@ BEST = replace(
 )
 """For 12,000 shapes; minutes on a GPU, hours on a CPU: wider, eight recalled grids,
 weighed by a gate, and the same stretched to the extents that the image tells (pose.py), which
-are learnt first (training/pose_pretraining.py)."""
+are learned first (training/pose_pretraining.py)."""
 
 _DEMO_MODEL = ModelConfig(
     image_size=64, head=(128, 64, 64), hidden=128, decoder=(128, 64, 16, 8), priors=3, dropout=0.1

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from mem3d.memory.interface import Recalled
 from mem3d.network.config import ModelConfig
-from mem3d.network.pixel_aligned import centres, in_eights, lift, look_up, project
+from mem3d.network.pixel_aligned import centers, in_eights, lift, look_up, project
 
 SHOWN = 4  # recalled grids that are seen each by itself; of the others, only their mean
 _PIXELS = 8  # channels of the picture's own features
@@ -118,7 +118,7 @@ class Refiner(nn.Module):
         """(B, width, N, N, N) from the picture and the stem's maps."""
         assert self.pixels is not None
         side, device = self.resolution // 2, viewpoints.device
-        coarse = centres(side, device)
+        coarse = centers(side, device)
         places, _ = project(viewpoints, in_eights(self.resolution, device))
         pixels = look_up(self.pixels(images).float(), places.view(places.shape[0], 8, -1, 2))
         places, nearness = project(viewpoints, coarse)

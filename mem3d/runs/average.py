@@ -38,7 +38,7 @@ def average(
         which: of the first run's checkpoints.
 
     Returns:
-        what its run.json says of it: "checkpoints", and "same_data", whether all learnt from the
+        what its run.json says of it: "checkpoints", and "same_data", whether all learned from the
         same models.
 
     Raises:

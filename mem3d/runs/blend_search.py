@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.preprocess import test_pixels
-from mem3d.data.loader import normalise
+from mem3d.data.loader import normalize
 from mem3d.memory.interface import WritableMemory
 from mem3d.metrics import FIXED_THRESHOLD
 from mem3d.network.blending import blended
@@ -51,7 +51,7 @@ class Blend:
 def choose_blend(
     model: Mem3D,
     memory: WritableMemory,
-    data: Shapes,
+    data: ShapeDataset,
     *,
     views: int = 4,
     batch: int = 32,
@@ -63,7 +63,7 @@ def choose_blend(
     Args:
         model: what it blends now does not matter, and stays; put into evaluation mode.
         memory: where it recalls; is not written.
-        data: models that neither weights nor memory have learnt: validation models.
+        data: models that neither weights nor memory have learned: validation models.
         views: pictures of each model, from view 00 on; fewer where a model has fewer.
         batch: pictures at a time.
         device: where the network is.
@@ -108,7 +108,7 @@ def choose_blend(
 def _tried(
     model: Mem3D,
     memory: WritableMemory,
-    data: Shapes,
+    data: ShapeDataset,
     shown: list[View],
     shares: tuple[float, ...],
     device: str,
@@ -117,7 +117,7 @@ def _tried(
     size = model.config.image_size
     pixels = np.stack([test_pixels(data.image(one.model, one.view), size) for one in shown])
     grids = torch.from_numpy(np.stack([data.grid(one.model) for one in shown])).to(device)
-    output = model(normalise(torch.from_numpy(pixels)).to(device), memory)
+    output = model(normalize(torch.from_numpy(pixels)).to(device), memory)
     priors = output.recalled.priors if output.laid is None else output.laid
     tried = [
         _at_shifts(blended(output.logits, priors, output.recalled.counts, share, 0.0), grids)

@@ -2,7 +2,7 @@
 
 The first run stays as it is: its checkpoints name snapshots of its own memory. The new one has a
 checkpoint (best.safetensors), and a run.json and a README.md that say what was changed; it holds no
-optimiser state, so training cannot resume it.
+optimizer state, so training cannot resume it.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 from mem3d.network import checkpoint
 from mem3d.network.checkpoint import BEST, PAGE
 from mem3d.network.model import Mem3D
-from mem3d.runs.folder import MEMORISED, Record, _changes, _damaged, _description
+from mem3d.runs.folder import MEMORIZED, Record, _changes, _damaged, _description
 from mem3d.runs.readme import copy_page
 from memstore import Memory
 from memstore.files import made_beside, write_atomic
@@ -102,7 +102,7 @@ def keep_change(
         raise _damaged(out, error) from error
     write_atomic(Path(out) / "run.json", json.dumps(described, indent=2).encode())
     write_atomic(Path(out) / PAGE, _page(Path(out), out, changes).encode())
-    made = replace(state, snapshot=memory.commit(MEMORISED))
+    made = replace(state, snapshot=memory.commit(MEMORIZED))
     checkpoint.save(Path(out) / BEST, made, model)
     memory.expire(keep=1)  # no checkpoint names what was before
     return made

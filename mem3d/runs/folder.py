@@ -11,11 +11,11 @@ from mem3d.network.checkpoint import check_run
 Record = dict[str, Any]
 
 
-MEMORISED = "memorised"  # kind of a record
+MEMORIZED = "memorised"  # kind of a record
 
 
-def memorised_sources(run: str | Path) -> set[str]:
-    """Families of all shapes that were memorised on the way to a run, also merged and evicted.
+def memorized_sources(run: str | Path) -> set[str]:
+    """Families of all shapes that were memorized on the way to a run, also merged and evicted.
 
     Empty where run.json is missing or no JSON; `run_log.run_data` says so.
 
@@ -27,7 +27,7 @@ def memorised_sources(run: str | Path) -> set[str]:
             family(source)
             for record in _changes(run, _description(run))
             for source in record.get("sources", ())
-            if record["kind"] == MEMORISED
+            if record["kind"] == MEMORIZED
         }
     except (KeyError, TypeError) as error:
         raise _damaged(run, error) from error
@@ -55,8 +55,8 @@ def _damaged(run: str | Path, error: Exception) -> ValueError:
     return ValueError(f"{path}: got changes that cannot be read ({error!r}), want a run's own")
 
 
-class Learnt(NamedTuple):
-    """What a run was trained on or has memorised.
+class Learned(NamedTuple):
+    """What a run was trained on or has memorized.
 
     Attributes:
         names: families of the shapes.
@@ -67,20 +67,20 @@ class Learnt(NamedTuple):
     unlisted: tuple[Path, str] | None = None
 
 
-def learnt_by(run: Path) -> Learnt:
+def learned_by(run: Path) -> Learned:
     """Names of the shapes that a run knows, as far as its data are still there."""
     from mem3d.data.meshes.transforms import family
-    from mem3d.data.open import learning_subset, open_shapes
+    from mem3d.data.open import learning_subset, open_dataset
 
-    names, root = memorised_sources(run), Path(run) / "run.json"
+    names, root = memorized_sources(run), Path(run) / "run.json"
     try:
         listed = [run_data(run), *run_extras(run)]
         for root, split in listed:
-            data = open_shapes(root, learning_subset(root, split), split)
+            data = open_dataset(root, learning_subset(root, split), split)
             names |= {family(data.source(i)) for i in range(len(data))}
     except ValueError as error:
-        return Learnt(names, (root, str(error)))
-    return Learnt(names)
+        return Learned(names, (root, str(error)))
+    return Learned(names)
 
 
 Row = dict[str, Any]
@@ -118,7 +118,7 @@ def run_data(run: str | Path) -> tuple[Path, Path | None]:
 
 
 def run_extras(run: str | Path) -> list[tuple[Path, Path | None]]:
-    """Folders and split files of what a run learnt from besides; none if it does not tell."""
+    """Folders and split files of what a run learned from besides; none if it does not tell."""
     try:
         listed = json.loads((Path(run) / "run.json").read_text()).get("extra", [])
         return [(Path(root), None if split is None else Path(split)) for root, split in listed]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.framing import Background
 from mem3d.data.images.preprocess import Rgba, test_pixels
 from mem3d.data.meshes.transforms import family
@@ -24,7 +24,7 @@ from memstore import Memory
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memorised:
+class Memorized:
     """What became of the pairs.
 
     Attributes:
@@ -50,16 +50,16 @@ class Memorised:
     capacity: int
 
 
-def memorise(
+def memorize(
     model: Mem3D,
     memory: Memory,
-    data: Shapes,
+    data: ShapeDataset,
     *,
     views: int = 1,
     batch: int = 32,
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
-) -> Memorised:
+) -> Memorized:
     """Write the models of a data set to a memory, one after the other.
 
     Each under its family's name, as in training: variants of a mesh share its name.
@@ -94,7 +94,7 @@ def memorise(
     return _report(memory, before, len(shown), kinds)
 
 
-def memorise_photo(
+def memorize_photo(
     model: Mem3D,
     memory: Memory,
     rgba: Rgba,
@@ -102,7 +102,7 @@ def memorise_photo(
     source: str,
     *,
     device: str = "cpu",
-) -> Memorised:
+) -> Memorized:
     """Write one pair to a memory.
 
     Args:
@@ -136,7 +136,7 @@ def usual_background(preset: Preset) -> Background | None:
     return "keep" if train.augment and train.augmentation.backgrounds else None
 
 
-def _shapes(data: Shapes, views: Sequence[View]) -> tuple[Grids, list[str]]:
+def _shapes(data: ShapeDataset, views: Sequence[View]) -> tuple[Grids, list[str]]:
     """(B, R, R, R) and the family names of the views' shapes; each grid is read once."""
     grids = {view.model: data.grid(view.model) for view in views}
     names = [family(data.source(view.model)) for view in views]
@@ -149,8 +149,8 @@ def _write(memory: Memory, features: Features, grids: Grids, names: Sequence[str
     return kinds
 
 
-def _report(memory: Memory, before: int, pictures: int, kinds: Counter[str]) -> Memorised:
-    return Memorised(
+def _report(memory: Memory, before: int, pictures: int, kinds: Counter[str]) -> Memorized:
+    return Memorized(
         pictures=pictures,
         written=kinds.total(),
         merged=kinds["merge"],

@@ -41,7 +41,7 @@ def _told(change: Mapping[str, Any]) -> str:
     kind = str(change.get("kind"))
     if kind == "memorised":
         counts = ", ".join(f"{change[name]:,} {name}" for name in _COUNTS if name in change)
-        told = f"memorised {_many(change, 'picture')}{_from(change)}"
+        told = f"memorized {_many(change, 'picture')}{_from(change)}"
         return f"{told}: {counts}" if counts else told
     if kind == "rekeyed":
         return f"keys computed anew for {_many(change, 'slot')}{_from(change)}"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.meshes.transforms import family
 from mem3d.memory.interface import Features, Grids
 from mem3d.network.features import View, first_views, view_features
@@ -46,7 +46,7 @@ class Fresh:
     kept: dict[str, int]
 
 
-def families(data: Shapes) -> Families:
+def families(data: ShapeDataset) -> Families:
     """Positions of a data set's models by the name of their family; no file is read."""
     found: dict[str, list[int]] = {}
     for i in range(len(data)):
@@ -57,7 +57,7 @@ def families(data: Shapes) -> Families:
 def fresh_keys(
     model: Mem3D,
     memory: Memory,
-    data: Shapes,
+    data: ShapeDataset,
     slots: Slots | None = None,
     *,
     views: int = 24,
@@ -111,7 +111,7 @@ def fresh_keys(
 
 
 def _holders(
-    memory: Memory, data: Shapes, members: Families, slots: Slots
+    memory: Memory, data: ShapeDataset, members: Families, slots: Slots
 ) -> tuple[dict[tuple[tuple[int, ...], bool], list[int]], Counter[str]]:
     """Slots by (models with their grid, mirrored), and how many have no shape in the data."""
     names = dict(zip(memory.slots.tolist(), memory.sources, strict=True))
@@ -134,7 +134,7 @@ def _holders(
     return holders, kept
 
 
-def _by_grid(data: Shapes, models: Sequence[int]) -> dict[bytes, tuple[int, ...]]:
+def _by_grid(data: ShapeDataset, models: Sequence[int]) -> dict[bytes, tuple[int, ...]]:
     """Models of a family by their grid, packed; in the order of the data set."""
     found: dict[bytes, tuple[int, ...]] = {}
     for i in models:
@@ -157,7 +157,7 @@ def _bits(grid: Grids) -> bytes:
     return np.packbits(grid).tobytes()
 
 
-def _views(data: Shapes, models: Sequence[int], mirrored: bool, most: int) -> list[View]:
+def _views(data: ShapeDataset, models: Sequence[int], mirrored: bool, most: int) -> list[View]:
     """Views of all models of a shape, in the order of the data set, at most so many."""
     found: list[View] = []
     for i in models:
@@ -247,7 +247,7 @@ class Agreement:
 def staleness(
     model: Mem3D,
     memory: Memory,
-    data: Shapes,
+    data: ShapeDataset,
     *,
     sample: int | None = 64,
     seed: int = 0,

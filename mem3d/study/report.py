@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mem3d.study.study import MEMORISED, RESULTS, UNSEEN, Result, Study, part, read_result
+from mem3d.study.study import MEMORIZED, RESULTS, UNSEEN, Result, Study, part, read_result
 from mem3d.study.variants import BASE, WHAT, WITHOUT, twins
 from memstore.files import write_atomic
 
@@ -30,8 +30,8 @@ def markdown(table: Table) -> str:
     parts = [_scores_of(table, subset) for subset in table["samples"]]
     if any(row["variant"] == BASE for row in table["rows"]):
         parts.append(_leads(table))
-    if MEMORISED in table["samples"]:
-        parts.append(_memorising(table))
+    if MEMORIZED in table["samples"]:
+        parts.append(_memorizing(table))
     parts += [_cost(table), _NOTE.format(epochs=table["epochs"], views=table["views"])]
     if table["passed_over"]:
         lines = [f"- {name}: {why}" for name, why in table["passed_over"].items()]
@@ -76,15 +76,15 @@ def _hidden(share: str) -> str:
     return "" if share == "0" else f" ({float(share):.0%} hidden)"
 
 
-def _memorising(table: Table) -> str:
-    rows = [["variant", "before", "after memorising", "gain", "nearest before", "nearest after"]]
+def _memorizing(table: Table) -> str:
+    rows = [["variant", "before", "after memorizing", "gain", "nearest before", "nearest after"]]
     for row in table["rows"]:
-        before, after = row[UNSEEN]["0"], row[MEMORISED]["0"]
+        before, after = row[UNSEEN]["0"], row[MEMORIZED]["0"]
         cells = [told(one["network"]) for one in (before, after)]
-        cells += [told(row["memorising"], "+.3f")]
+        cells += [told(row["memorizing"], "+.3f")]
         cells += [told(one["nearest"]) for one in (before, after)]
         rows.append([label(row), *cells])
-    return f"## shapes of an unseen source, memorised without training\n\n{_lines(rows)}"
+    return f"## shapes of an unseen source, memorized without training\n\n{_lines(rows)}"
 
 
 def _cost(table: Table) -> str:
@@ -150,7 +150,7 @@ def collect(study: Study, names: Collection[str] | None = None) -> Table:
         variant whose results stand here, or None), "seeds", spreads of "minutes", "slots",
         "hit_rate" and "priors" (validation, nothing hidden), and per subset and share spreads of
         "network" and "nearest" (macro IoU at .3), of the network's "gain" over no-memory and of
-        its "lead", base less it; with unseen shapes also "memorising", what these give: the
+        its "lead", base less it; with unseen shapes also "memorizing", what these give: the
         network after less the network before. Differences are taken seed by seed. A spread is
         "mean", "std" and "n", None where n is too small. Of a study that blends also "blend",
         "shift" and "shifted", validation with the best shift alone.
@@ -185,9 +185,9 @@ def collect(study: Study, names: Collection[str] | None = None) -> Table:
             chosen = [one["blend"] for one in found.values()]
             fields = {"blend": "share", "shift": "shift", "shifted": "shifted"}
             row |= {name: spread(one[of] for one in chosen) for name, of in fields.items()}
-        if MEMORISED in samples:
-            after, before = (_at(found, subset, "0") for subset in (MEMORISED, UNSEEN))
-            row["memorising"] = _difference(after, before)
+        if MEMORIZED in samples:
+            after, before = (_at(found, subset, "0") for subset in (MEMORIZED, UNSEEN))
+            row["memorizing"] = _difference(after, before)
         rows.append(row)
     epochs, views = study.base.train.epochs, study.views
     return {"epochs": epochs, "views": views, "shares": shares, "samples": samples, "rows": rows}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.corruptions import behind_occluders
 from mem3d.evaluation.evaluate import NEAREST, NETWORK, macro, score
 from mem3d.metrics import FIXED_THRESHOLD
@@ -17,10 +17,10 @@ from mem3d.network.checkpoint import BEST, load, read_state
 from mem3d.network.model import Mem3D
 from mem3d.runs.blend_search import choose_blend
 from mem3d.runs.folder import read_log
-from mem3d.runs.memorize import memorise
+from mem3d.runs.memorize import memorize
 from mem3d.study.study import (
-    MEMORISED,
-    MEMORISED_VIEWS,
+    MEMORIZED,
+    MEMORIZED_VIEWS,
     Part,
     Result,
     Study,
@@ -74,7 +74,7 @@ def scored(study: Study, one: Part, tell: Tell) -> Result:
         with _grown(study, model, memory, lacking, tell) as more:
             for subset, share in lacking:
                 tell(f"scoring {subset}, {share:.0%} hidden")
-                used = more if subset == MEMORISED else memory
+                used = more if subset == MEMORIZED else memory
                 found = _scores(study, one, model, used, subset, share)
                 result.setdefault(subset, {})[share_key(share)] = found
     return result
@@ -122,23 +122,23 @@ def _grown(
 ) -> Iterator[Memory]:
     """A copy of a memory that was given the unseen shapes; itself where it is not asked for.
 
-    It has a slot for each picture, so that nothing learnt is evicted. A network that reads nothing
+    It has a slot for each picture, so that nothing learned is evicted. A network that reads nothing
     answers the same with either; what lies nearest to its features does not.
     """
-    wanted = any(subset == MEMORISED for subset, _ in lacking)
+    wanted = any(subset == MEMORIZED for subset, _ in lacking)
     if study.unseen is None or not wanted:
         yield memory
         return
-    shapes = study.unseen.to_memorise
-    tell(f"memorising {len(shapes)} shapes")
-    room = memory.config.capacity + MEMORISED_VIEWS * len(shapes)
+    shapes = study.unseen.to_memorize
+    tell(f"memorizing {len(shapes)} shapes")
+    room = memory.config.capacity + MEMORIZED_VIEWS * len(shapes)
     with tempfile.TemporaryDirectory(dir=study.folder, prefix=".memory-") as folder:
         path = Path(folder) / "memory"
         memory.copy_to(path, room)
         with Memory.open(path, "r+") as copy:
-            memorise(model, copy, shapes, views=MEMORISED_VIEWS, device=study.device)
+            memorize(model, copy, shapes, views=MEMORIZED_VIEWS, device=study.device)
             yield copy
 
 
-def _hidden(data: Shapes, share: float) -> Shapes:
+def _hidden(data: ShapeDataset, share: float) -> ShapeDataset:
     return behind_occluders(data, share, HIDE_SEED) if share else data

@@ -13,26 +13,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.network.checkpoint import BEST, LAST, State, read_state
 from mem3d.network.config import Preset
 from mem3d.study.variants import twins, variants
 from mem3d.training.schedule import Pace
-from mem3d.training.state import Job
+from mem3d.training.state import TrainingJob
 from memstore.files import write_atomic
 
 MOST_HIDDEN = 0.95  # share of an object
 
 RESULTS, RUNS = "results", "runs"
 
-UNSEEN, MEMORISED = "unseen", "memorised"  # subsets: the same models, before and after memorising
-MEMORISED_VIEWS = 4  # pictures of each shape that are memorised
+UNSEEN, MEMORIZED = "unseen", "memorised"  # subsets: the same models, before and after memorizing
+MEMORIZED_VIEWS = 4  # pictures of each shape that are memorized
 
 _PRINTS = ("data", "test_data", "unseen_data")  # what `Study.fingerprints` may hold
 
 Keep = Literal["none", "best", "all"]
-Standing = Literal["new", "begun", "to score", "done"]
+RunStatus = Literal["new", "begun", "to score", "done"]
 Result = dict[str, Any]
 
 
@@ -41,12 +41,12 @@ class Unseen:
     """A source of shapes that no run learns from.
 
     Attributes:
-        to_memorise: models that each trained network's memory is given, without a gradient.
+        to_memorize: models that each trained network's memory is given, without a gradient.
         to_score: others, to score before and after it.
     """
 
-    to_memorise: Shapes
-    to_score: Shapes
+    to_memorize: ShapeDataset
+    to_score: ShapeDataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,8 @@ class Study:
         device: where the networks compute.
         keep: of a finished run: nothing, the best checkpoint with its memory, or also the last one,
             which is the larger.
-        backgrounds: photos to lay the pictures over that are learnt from, see `training.train`.
-        unseen: what each run meets only when it has learnt; None for none.
+        backgrounds: photos to lay the pictures over that are learned from, see `training.train`.
+        unseen: what each run meets only when it has learned; None for none.
         blend: each run's answers are blended as its validation pictures say (runs/blend_search.py),
             and
             scored so.
@@ -77,9 +77,9 @@ class Study:
 
     folder: Path
     base: Preset
-    learning: Shapes
-    validation: Shapes
-    test: Shapes | None = None
+    learning: ShapeDataset
+    validation: ShapeDataset
+    test: ShapeDataset | None = None
     shares: tuple[float, ...] = (0.0, 0.4)
     stem: str | Path = "none"
     device: str = "cpu"
@@ -102,26 +102,26 @@ class Study:
                 raise ValueError(f"{data.root}: got no usable {name} model, want at least 1")
 
     def fingerprints(self) -> dict[str, str]:
-        """Of the models learnt from and chosen on, tested on, and unseen; for the results."""
+        """Of the models learned from and chosen on, tested on, and unseen; for the results."""
         found = {"data": _job(self, self.learning, self.validation).fingerprint()}
         if self.test is not None:
             found["test_data"] = _job(self, self.test).fingerprint()
         if self.unseen is not None:
-            job = _job(self, self.unseen.to_memorise, self.unseen.to_score)
+            job = _job(self, self.unseen.to_memorize, self.unseen.to_score)
             found["unseen_data"] = job.fingerprint()
         return found
 
-    def subsets(self) -> dict[str, Shapes]:
+    def subsets(self) -> dict[str, ShapeDataset]:
         """Name -> models that each run is scored on."""
         found = {"val": self.validation} | ({} if self.test is None else {"test": self.test})
         if self.unseen is not None:
-            found |= dict.fromkeys((UNSEEN, MEMORISED), self.unseen.to_score)
+            found |= dict.fromkeys((UNSEEN, MEMORIZED), self.unseen.to_score)
         return found
 
-    def _everything(self) -> dict[str, Shapes]:
+    def _everything(self) -> dict[str, ShapeDataset]:
         """Name -> models, none of which may be empty."""
         found = {"train": self.learning} | self.subsets()
-        return found | ({} if self.unseen is None else {"to memorise": self.unseen.to_memorise})
+        return found | ({} if self.unseen is None else {"to memorize": self.unseen.to_memorize})
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def run_folder(study: Study, one: Part) -> Path:
     return study.folder / RUNS / one.name
 
 
-def standing(study: Study, one: Part) -> Standing:
+def run_status(study: Study, one: Part) -> RunStatus:
     """How far a part is.
 
     Raises:
@@ -246,5 +246,5 @@ def write_result(study: Study, one: Part, result: Result) -> None:
     write_atomic(folder / f"{one.name}.json", json.dumps(result, indent=1).encode())
 
 
-def _job(study: Study, data: Shapes, validation: Shapes | None = None) -> Job:
-    return Job(data, validation, study.folder, study.base, study.device)
+def _job(study: Study, data: ShapeDataset, validation: ShapeDataset | None = None) -> TrainingJob:
+    return TrainingJob(data, validation, study.folder, study.base, study.device)

@@ -67,7 +67,7 @@ WHAT = {
     "vector-only": "the paper's decoder: neither of these, no refiner",
     "stretch": "recalled grids are stretched to the extents that the image tells",
     "no-stretch": "recalled grids are laid over the answer as they were written",
-    "no-pose-epochs": "camera and extents are not learnt first, only with all the rest",
+    "no-pose-epochs": "camera and extents are not learned first, only with all the rest",
     "gate": "recalled grids are weighed by how they fit the image",
     "no-gate": "recalled grids are weighed by their cosine",
     "second-pass": "what is recalled is what looks most like a first answer",

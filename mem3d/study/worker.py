@@ -12,7 +12,7 @@ from dataclasses import replace
 from mem3d.network.checkpoint import LAST
 from mem3d.network.encoder import Encoder, load_stem
 from mem3d.study.scoring import Tell, scored
-from mem3d.study.study import RUNS, Part, Study, read_result, run_folder, standing, write_result
+from mem3d.study.study import RUNS, Part, Study, read_result, run_folder, run_status, write_result
 from mem3d.training.batches import training_views
 from mem3d.training.stem_cache import StemCache
 from mem3d.training.step import DivergedError
@@ -51,7 +51,7 @@ def work(
 
         try:
             with _claimed(study, one):
-                stands = standing(study, one)
+                stands = run_status(study, one)
                 tell(stands)
                 if stands == "done":
                     continue

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.loader import Batch, Schedule, TrainingViews, loader
 from mem3d.network.config import Preset
-from mem3d.training.state import Job, Run
+from mem3d.training.state import Run, TrainingJob
 from mem3d.training.stem_cache import StemCache
 
 MAPS = "stem_maps.npy"
@@ -22,10 +22,10 @@ class Supply:
 
     Attributes:
         on_prepare: called with pictures done and in all while a stem cache is filled.
-        on_pose: called with steps done and in all while guesses are learnt by themselves.
+        on_pose: called with steps done and in all while guesses are learned by themselves.
         cache: a stem cache that is ready.
         keep_maps: whether the maps of a stem cache are kept in the run's folder.
-        kept_poses: see `pose_training.learn_poses`.
+        kept_poses: see `pose_training.pretrain_pose`.
     """
 
     on_prepare: Progress | None = None
@@ -36,7 +36,7 @@ class Supply:
 
 
 def training_views(
-    data: Shapes, preset: Preset, backgrounds: Backgrounds | None = None
+    data: ShapeDataset, preset: Preset, backgrounds: Backgrounds | None = None
 ) -> TrainingViews:
     """The pictures that a run of a preset is shown."""
     config = preset.train
@@ -51,7 +51,7 @@ def training_views(
     )
 
 
-def prepared(run: Run, job: Job, supply: Supply) -> Supply:
+def prepared(run: Run, job: TrainingJob, supply: Supply) -> Supply:
     """The supply with its stem cache made, if the run has one and is not over.
 
     Raises:
@@ -67,12 +67,12 @@ def prepared(run: Run, job: Job, supply: Supply) -> Supply:
     return replace(supply, cache=cache.on(job.device))
 
 
-def batches(run: Run, job: Job, supply: Supply) -> Iterator[Batch]:
+def batches(run: Run, job: TrainingJob, supply: Supply) -> Iterator[Batch]:
     """The rest of the run, a batch per forward: this process's part of each.
 
     Args:
         run: where it stands.
-        job: what is learnt.
+        job: what is learned.
         supply: as `prepared` gave it.
     """
     config = job.preset.train
@@ -85,7 +85,7 @@ def batches(run: Run, job: Job, supply: Supply) -> Iterator[Batch]:
     return loader(views, parts, config.workers, job.device)
 
 
-def _cache(run: Run, job: Job, views: TrainingViews, supply: Supply) -> StemCache:
+def _cache(run: Run, job: TrainingJob, views: TrainingViews, supply: Supply) -> StemCache:
     """A stem cache of the run; if it is kept, the first process makes it and the others find it."""
     if supply.keep_maps and not job.replicas.is_first:
         job.replicas.wait()

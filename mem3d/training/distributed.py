@@ -195,7 +195,7 @@ class SharedNorm(nn.modules.batchnorm._BatchNorm):
         """Any number of axes will do."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (B, C, ...) to mean 0 and variance 1 over all but C, in every process."""
+        """Normalize (B, C, ...) to mean 0 and variance 1 over all but C, in every process."""
         if not self.training:
             return super().forward(input)
         axes = [0, *range(2, input.ndim)]
@@ -204,8 +204,8 @@ class SharedNorm(nn.modules.batchnorm._BatchNorm):
         own = wide.new_tensor([input.numel() / input.shape[1]])
         sums = _Sum.apply(torch.cat([wide.sum(axes), own]))  # type: ignore[no-untyped-call]
         mean, count = sums[:-1] / sums[-1], sums[-1].detach()
-        centred = wide - mean.view(each)
-        squares: Tensor = _Sum.apply(centred.square().sum(axes))  # type: ignore[no-untyped-call]
+        centered = wide - mean.view(each)
+        squares: Tensor = _Sum.apply(centered.square().sum(axes))  # type: ignore[no-untyped-call]
         variance = squares / count
         with torch.no_grad():
             unbiased = squares / (count - 1)
@@ -213,5 +213,5 @@ class SharedNorm(nn.modules.batchnorm._BatchNorm):
             self.running_var.lerp_(unbiased, self.momentum)  # type: ignore[union-attr, arg-type]
             self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         scale = self.weight / (variance + self.eps).sqrt()
-        shifted: Tensor = centred * scale.view(each) + self.bias.view(each)
+        shifted: Tensor = centered * scale.view(each) + self.bias.view(each)
         return shifted.to(input.dtype)

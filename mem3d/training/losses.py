@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""What training minimizes."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Cameras and extents learnt first, by themselves.
+"""Cameras and extents learned first, by themselves.
 
 What recalled shapes are worth depends on how well their extents are guessed (network/pose.py), and
 guesses want many pictures before they are good. No voxel is decoded to learn them, so that an epoch
@@ -22,7 +22,7 @@ from mem3d.network.model import Mem3D
 from mem3d.network.pose import extent_loss, viewpoint_loss
 from mem3d.system import uses_bfloat16
 from mem3d.training.batches import Progress
-from mem3d.training.state import Job
+from mem3d.training.state import TrainingJob
 from mem3d.training.stem_cache import StemCache
 from memstore.files import write_atomic
 
@@ -31,16 +31,16 @@ _WARMUP = 50  # steps
 _CAMERA = 0.1  # weight of the camera's loss beside that of the extents
 
 
-def learn_poses(
+def pretrain_pose(
     model: Mem3D,
-    job: Job,
+    job: TrainingJob,
     cache: StemCache,
     on_pose: Progress | None = None,
     kept: Path | None = None,
 ) -> float | None:
     """Train the parts of a network that guess, for `train.pose_epochs` epochs.
 
-    What it draws at random is drawn apart: what follows does not depend on whether it learnt here.
+    What it draws at random is drawn apart: what follows does not depend on whether it learned here.
 
     Args:
         model: one with a pose trunk; its other weights stay as they are.
@@ -48,7 +48,7 @@ def learn_poses(
         cache: the stem's maps of all pictures.
         on_pose: called with steps done and in all.
         kept: folder where runs on the same pictures, with the same settings, find and leave what
-            was learnt.
+            was learned.
 
     Returns:
         mean loss of the last epoch, over this process's parts; None if there is no epoch, or what
@@ -69,8 +69,8 @@ def learn_poses(
     return loss
 
 
-def _fingerprint(parts: nn.Module, job: Job, cache: StemCache) -> str:
-    """Of all that decides what is learnt, but for the weights to begin with."""
+def _fingerprint(parts: nn.Module, job: TrainingJob, cache: StemCache) -> str:
+    """Of all that decides what is learned, but for the weights to begin with."""
     train = job.preset.train
     settings = [train.pose_epochs, train.seed, train.learning_rate, train.weight_decay]
     shapes = {name: [*value.shape] for name, value in parts.state_dict().items()}
@@ -79,7 +79,7 @@ def _fingerprint(parts: nn.Module, job: Job, cache: StemCache) -> str:
 
 
 def _learn(
-    model: Mem3D, parts: nn.Module, job: Job, cache: StemCache, on_pose: Progress | None
+    model: Mem3D, parts: nn.Module, job: TrainingJob, cache: StemCache, on_pose: Progress | None
 ) -> float | None:
     config, replicas = job.preset.train, job.replicas
     weights = list(parts.parameters())

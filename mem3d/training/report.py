@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mem3d import system
-from mem3d.data.dataset import Selection, Shapes, roots
+from mem3d.data.dataset import ShapeDataset, Subset, roots
 from mem3d.data.splits import spread
 from mem3d.evaluation.evaluate import NEAREST, NETWORK, score, summarise
 from mem3d.inference.figures import comparison
@@ -21,7 +21,7 @@ from mem3d.markdown import code
 from mem3d.network import checkpoint
 from mem3d.network.checkpoint import PAGE, PICTURE
 from mem3d.runs.folder import Row
-from mem3d.training.state import Job, Run
+from mem3d.training.state import Run, TrainingJob
 from memstore.files import write_atomic
 from memstore.voxels.contact_sheet import save_png
 
@@ -75,7 +75,7 @@ SHOWN = 8  # most models on the picture
 
 _FILES = {
     "best.safetensors": "weights of the best epoch; names its snapshot of the memory",
-    "last.safetensors": "weights, optimiser and random state of the last epoch, to resume from",
+    "last.safetensors": "weights, optimizer and random state of the last epoch, to resume from",
     "memory": "the memory of shapes, with those snapshots (`memstore inspect`)",
     "run.json": "settings, data, code and machine",
     "log.jsonl": "a row of figures per epoch",
@@ -87,7 +87,7 @@ _FILES = {
 }
 
 
-def write_page(run: Run, job: Job, log: list[Row]) -> None:
+def write_page(run: Run, job: TrainingJob, log: list[Row]) -> None:
     """Write README.md and, where there is validation data, validation.png.
 
     The weights validated are those of the best checkpoint, with its snapshot of the memory; run and
@@ -100,19 +100,19 @@ def write_page(run: Run, job: Job, log: list[Row]) -> None:
     write_atomic(job.folder / PAGE, page(run, job, log, found).encode())
 
 
-def _validated(job: Job, validation: Shapes) -> Row:
+def _validated(job: TrainingJob, validation: ShapeDataset) -> Row:
     """Draw the picture; see `evaluation.summarise`."""
     model, memory, _ = checkpoint.load(job.folder, "best", job.device)
     with memory:
         batch = job.preset.train.batch
         scores = score(model, memory, validation, batch=batch, device=job.device)
         chosen = spread(scores.categories, SHOWN)
-        sheet = comparison(model, memory, Selection(validation, chosen), len(chosen))
+        sheet = comparison(model, memory, Subset(validation, chosen), len(chosen))
     save_png(job.folder / PICTURE, sheet)
     return summarise(scores)
 
 
-def page(run: Run, job: Job, log: list[Row], found: Row | None = None) -> str:
+def page(run: Run, job: TrainingJob, log: list[Row], found: Row | None = None) -> str:
     """Markdown text of the page.
 
     Args:
@@ -155,7 +155,7 @@ def page(run: Run, job: Job, log: list[Row], found: Row | None = None) -> str:
     return "\n".join(lines)
 
 
-def _best(run: Run, job: Job) -> str:
+def _best(run: Run, job: TrainingJob) -> str:
     """The line on the best epoch."""
     if run.best_step < 0:
         return "Nothing was validated: the best weights are the last."
@@ -260,8 +260,8 @@ class Means:
 class Description:
     """run.json: settings, data, and each time that the run was started: code, command, system."""
 
-    def __init__(self, job: Job, step: int) -> None:
-        """Write it at the start, after `step` optimiser steps."""
+    def __init__(self, job: TrainingJob, step: int) -> None:
+        """Write it at the start, after `step` optimizer steps."""
         self._path = job.folder / "run.json"
         self._since = time.monotonic()
         data, validation, extra = job.data, job.validation, roots(job.data)[1:]

@@ -1,6 +1,6 @@
-"""How the forwards, optimiser steps and epochs of a run count into each other.
+"""How the forwards, optimizer steps and epochs of a run count into each other.
 
-A forward takes one batch. An optimiser step follows after `accumulate` of them, or fewer at the end
+A forward takes one batch. An optimizer step follows after `accumulate` of them, or fewer at the end
 of an epoch: no step spans two epochs, so that every epoch ends where a run can be resumed.
 """
 
@@ -12,7 +12,7 @@ from mem3d.network.config import TrainConfig
 
 @dataclass(frozen=True)
 class Part:
-    """Where a forward stands in its optimiser step.
+    """Where a forward stands in its optimizer step.
 
     Attributes:
         share: of the step's images, in (0, 1]; its gradient counts so much.
@@ -42,21 +42,21 @@ class Pace:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps."""
+        """Optimizer steps."""
         return -(-self.forwards_per_epoch // self.config.accumulate)
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of the whole run, unless it ends early."""
+        """Optimizer steps of the whole run, unless it ends early."""
         return self.steps_per_epoch * self.config.epochs
 
     def forwards_before(self, step: int) -> int:
-        """Forwards of the run before an optimiser step begins."""
+        """Forwards of the run before an optimizer step begins."""
         epoch, within = divmod(step, self.steps_per_epoch)
         return epoch * self.forwards_per_epoch + within * self.config.accumulate
 
     def part(self, forward: int) -> Part:
-        """Place of a forward, counted from the start of the run, in its optimiser step."""
+        """Place of a forward, counted from the start of the run, in its optimizer step."""
         within, batch = forward % self.forwards_per_epoch, self.config.batch
         first = within - within % self.config.accumulate
         after = min(first + self.config.accumulate, self.forwards_per_epoch)
@@ -65,10 +65,10 @@ class Pace:
         return Part(images / all_images, within == first, within == after - 1)
 
     def is_stale(self, step: int, best_step: int) -> bool:
-        """Whether patience is at an end, after `step` optimiser steps that end an epoch.
+        """Whether patience is at an end, after `step` optimizer steps that end an epoch.
 
         Args:
-            step: optimiser steps done.
+            step: optimizer steps done.
             best_step: of the best validation so far; below 0 if there was none.
         """
         every, patience = self.config.validate_every, self.config.patience
@@ -79,7 +79,7 @@ class Pace:
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """Rate of an optimiser step.
+    """Rate of an optimizer step.
 
     Args:
         config: "halve" halves the rate once for each share of the run that is behind it; "cosine"

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.network import checkpoint
 from mem3d.network.checkpoint import BEST, LAST, check_run
@@ -29,7 +29,7 @@ _PRINTED = (".log", ".out")  # where a shell may have begun to write what traini
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What a run is to do; a resumed run must be given the same.
 
     Attributes:
@@ -42,8 +42,8 @@ class Job:
         replicas: this process among those that train together; their number may change.
     """
 
-    data: Shapes
-    validation: Shapes | None
+    data: ShapeDataset
+    validation: ShapeDataset | None
     folder: Path
     preset: Preset
     device: str
@@ -69,7 +69,7 @@ class Run:
     model: Mem3D
     optimizer: torch.optim.Optimizer
     memory: Memory
-    step: int = 0  # optimiser steps done
+    step: int = 0  # optimizer steps done
     best_iou: float = math.nan
     best_step: int = -1
 
@@ -102,7 +102,9 @@ def _is_described(folder: Path) -> bool:
 
 
 @contextmanager
-def begun(job: Job, stem: str | Path, weights: Path | None = None) -> Iterator[Run]:
+def start_or_resume(
+    job: TrainingJob, stem: str | Path, weights: Path | None = None
+) -> Iterator[Run]:
     """Build a run, fresh (from the weights of another run, if given) or from its own last.
 
     The first process writes the checkpoint that the others begin with, each with a memory of its
@@ -128,9 +130,9 @@ def begun(job: Job, stem: str | Path, weights: Path | None = None) -> Iterator[R
 
 
 def _network(
-    job: Job, stem: str | Path, weights: Path | None
+    job: TrainingJob, stem: str | Path, weights: Path | None
 ) -> tuple[Mem3D, torch.optim.Optimizer]:
-    """Network and optimiser of a job, which is found to be its folder's."""
+    """Network and optimizer of a job, which is found to be its folder's."""
     last, train = job.folder / LAST, job.preset.train
     if last.exists():
         _check_same(job, checkpoint.read_state(last))
@@ -151,7 +153,7 @@ def _network(
     return model, optimizer
 
 
-def _memory_at(job: Job, snapshot: str, scratch: Path) -> Memory:
+def _memory_at(job: TrainingJob, snapshot: str, scratch: Path) -> Memory:
     """The folder's memory at a snapshot, to be written; for all but the first process, a copy."""
     path = job.folder / "memory"
     if job.replicas.is_first:
@@ -161,7 +163,7 @@ def _memory_at(job: Job, snapshot: str, scratch: Path) -> Memory:
     return Memory.open(scratch / "memory", mode="r+")
 
 
-def _check_same(job: Job, state: checkpoint.State) -> None:
+def _check_same(job: TrainingJob, state: checkpoint.State) -> None:
     """Raise ValueError, saying what differs, unless the checkpoint is of this job."""
     began, now = _flat(state.preset.to_dict()), _flat(job.preset.to_dict())
     other = [f"{name} {began[name]} -> {now[name]}" for name in began if began[name] != now[name]]
@@ -209,7 +211,9 @@ def note_best(run: Run, row: dict[str, Any]) -> bool:
     return improved
 
 
-def save_due(run: Run, job: Job, row: dict[str, Any], improved: bool, is_last: bool) -> None:
+def save_due(
+    run: Run, job: TrainingJob, row: dict[str, Any], improved: bool, is_last: bool
+) -> None:
     """Write the checkpoints that are due."""
     value = row.get("val_iou", math.nan)
     is_due = is_last or row["epoch"] % job.preset.train.checkpoint_every == 0
@@ -221,7 +225,7 @@ def save_due(run: Run, job: Job, row: dict[str, Any], improved: bool, is_last: b
         _forget_snapshots(run, job)
 
 
-def _forget_snapshots(run: Run, job: Job) -> None:
+def _forget_snapshots(run: Run, job: TrainingJob) -> None:
     """Keep of the memory's history what the checkpoints name, and what others have tagged."""
     files = [job.folder / name for name in (BEST, LAST)]
     named = {checkpoint.read_state(file).snapshot for file in files if file.exists()}
@@ -231,7 +235,7 @@ def _forget_snapshots(run: Run, job: Job) -> None:
     run.memory.expire(keep=1)
 
 
-def _write_checkpoint(run: Run, job: Job, name: str, validation_iou: float) -> None:
+def _write_checkpoint(run: Run, job: TrainingJob, name: str, validation_iou: float) -> None:
     """Commit the memory and tag the snapshot, then write the file that names it."""
     snapshot = run.memory.commit(f"step {run.step}")
     if snapshot not in run.memory.tags().values():

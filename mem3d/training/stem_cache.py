@@ -33,7 +33,7 @@ from mem3d.data.loader import (
     Schedule,
     TrainingViews,
     loader,
-    normalise,
+    normalize,
     to_pixels,
     unpacked,
 )
@@ -199,7 +199,7 @@ class StemCache:
             rows, columns = torch.tensor([models, chosen]).to(self.maps.device)
             pixels = self._pixels[rows, columns]
             yield Batch(
-                normalise(pixels) if pixels.numel() else None,
+                normalize(pixels) if pixels.numel() else None,
                 unpacked(self._grids[rows, columns], self._resolution),
                 models,
                 self._viewpoints[rows, columns],

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.loader import Batch
 from mem3d.data.meshes.transforms import family
 from mem3d.memory.contrastive import contrastive_loss
-from mem3d.memory.device import ResidentMemory
+from mem3d.memory.device import DeviceMemory
 from mem3d.memory.host import HostMemory, StepMemory
 from mem3d.memory.timing import TimedMemory
 from mem3d.network.config import TrainConfig
@@ -48,7 +48,7 @@ def finite(step: int) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Term:
+class LossTerm:
     """One loss of a forward.
 
     Attributes:
@@ -103,27 +103,27 @@ def forward_loss(
     positive, negative, valid = memory.contrast_keys(output.features, grids)
     triplet = voxel_triplet_loss(output.features, positive, negative, valid, margin=config.margin)
     terms = {
-        "bce": Term(config.recon_weight, recon, len(grids)),
-        "triplet": Term(config.triplet_weight, triplet, int(valid.sum())),
+        "bce": LossTerm(config.recon_weight, recon, len(grids)),
+        "triplet": LossTerm(config.triplet_weight, triplet, int(valid.sum())),
     }
     if config.dice_weight:
-        terms["dice"] = Term(config.dice_weight, dice_loss(logits, grids), len(grids))
+        terms["dice"] = LossTerm(config.dice_weight, dice_loss(logits, grids), len(grids))
     if config.contrast_weight:
         others = memory.candidates(output.features, grids, sources)
         own = contrastive_loss(output.features, others, temperature=config.contrast_temperature)
-        terms["contrastive"] = Term(config.contrast_weight, own, int(others.valid.sum()))
+        terms["contrastive"] = LossTerm(config.contrast_weight, own, int(others.valid.sum()))
     if output.log_weights is not None:
         recalled = output.recalled
         laid = recalled.priors if output.laid is None else output.laid
         off = gate_loss(output.log_weights, laid, recalled.counts, grids)
-        terms["gate"] = Term(config.gate_weight, off, int((output.recalled.counts > 0).sum()))
+        terms["gate"] = LossTerm(config.gate_weight, off, int((output.recalled.counts > 0).sum()))
     if output.extents is not None:
         off = extent_loss(output.extents, grids)
-        terms["extents"] = Term(config.extent_weight, off, len(grids))
+        terms["extents"] = LossTerm(config.extent_weight, off, len(grids))
     if output.guess is not None:
         known = int(viewpoints.isfinite().all(1).sum())
         off = viewpoint_loss(output.guess, viewpoints)
-        terms["viewpoint"] = Term(config.viewpoint_weight, off, known)
+        terms["viewpoint"] = LossTerm(config.viewpoint_weight, off, known)
     return _over_all(terms, output, replicas, device)
 
 
@@ -134,7 +134,9 @@ def _placed(tensor: Tensor | None, device: str) -> Tensor | None:
     return tensor.to(device, non_blocking=True, memory_format=torch.channels_last)
 
 
-def _over_all(terms: dict[str, Term], output: Output, replicas: Replicas, device: str) -> Forward:
+def _over_all(
+    terms: dict[str, LossTerm], output: Output, replicas: Replicas, device: str
+) -> Forward:
     """The loss and the figures of a batch whose parts may lie with several processes."""
     counts = output.recalled.counts.cpu().numpy()
     own = {f"n {name}": float(term.count) for name, term in terms.items()}
@@ -160,22 +162,22 @@ def _over_all(terms: dict[str, Term], output: Output, replicas: Replicas, device
 def train_step(
     run: Run,
     batch: Batch,
-    data: Shapes,
+    data: ShapeDataset,
     config: TrainConfig,
     device: str,
     part: Part = WHOLE,
     replicas: Replicas = ALONE,
-    resident: ResidentMemory | None = None,
+    resident: DeviceMemory | None = None,
 ) -> Row:
     """One forward: recall, reconstruct, learn, remember.
 
     Args:
-        run: its weights change if this is the last forward of an optimiser step, its memory always.
+        run: its weights change if this is the last forward of an optimizer step, its memory always.
         batch: this process's part of it.
         data: what the batch is of.
         config: losses and their weights.
         device: where the model is.
-        part: the forward's place in its optimiser step.
+        part: the forward's place in its optimizer step.
         replicas: this process among those that hold the other parts.
         resident: the run's memory on the device, which is written in its place.
 
@@ -190,7 +192,7 @@ def train_step(
     began = perf_counter()
     memory = TimedMemory(HostMemory(run.memory) if resident is None else resident, device)
     sources = [family(data.source(model)) for model in batch.models]
-    passes = None if run.step % 2 else 1  # what each pass recalls has to be learnt from
+    passes = None if run.step % 2 else 1  # what each pass recalls has to be learned from
     run.model.train()
     with finite(run.step):
         done = forward_loss(run.model, memory, batch, sources, config, device, replicas, passes)

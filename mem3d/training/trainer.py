@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.evaluation.evaluate import macro, score
-from mem3d.memory.device import ResidentMemory, resident_on
+from mem3d.memory.device import DeviceMemory, resident_on
 from mem3d.metrics import FIXED_THRESHOLD
 from mem3d.network.checkpoint import LAST, PAGE, check_device
 from mem3d.network.config import Preset, TrainConfig
@@ -25,7 +25,7 @@ from mem3d.runs.folder import Row, read_log
 from mem3d.runs.rekey import Families, families, staleness
 from mem3d.training.batches import Progress, Supply, batches, prepared
 from mem3d.training.distributed import ALONE, Replicas
-from mem3d.training.pose_pretraining import learn_poses
+from mem3d.training.pose_pretraining import pretrain_pose
 from mem3d.training.report import (
     Description,
     Means,
@@ -37,7 +37,14 @@ from mem3d.training.report import (
     write_page,
 )
 from mem3d.training.schedule import learning_rate
-from mem3d.training.state import Job, Run, begun, check_folder, note_best, save_due
+from mem3d.training.state import (
+    Run,
+    TrainingJob,
+    check_folder,
+    note_best,
+    save_due,
+    start_or_resume,
+)
 from mem3d.training.stem_cache import StemCache
 from mem3d.training.step import finite, set_learning_rate, train_step
 
@@ -46,8 +53,8 @@ _PRIMES = (1_000_003, 8_191)  # keep the seeds of steps and processes apart
 
 
 def train(
-    data: Shapes,
-    validation: Shapes | None,
+    data: ShapeDataset,
+    validation: ShapeDataset | None,
     folder: str | Path,
     preset: Preset,
     *,
@@ -89,11 +96,11 @@ def train(
             None lets the run make its own, if its preset has variants.
         keep_maps: whether the run's own stem cache stays in its folder, as `stem_maps.npy`.
         kept_poses: folder where runs on the same pictures share what cameras and extents look like,
-            learnt first (`pose_training.learn_poses`).
+            learned first (`pose_training.pretrain_pose`).
         tensorboard: whether to write each epoch's row to the folder `tensorboard` in it too.
         on_prepare: called with pictures done and in all while a stem cache is filled.
-        on_pose: called with steps done and in all while cameras and extents are learnt first.
-        on_step: called after each optimiser step with steps done, steps in all, the figures of its
+        on_pose: called with steps done and in all while cameras and extents are learned first.
+        on_step: called after each optimizer step with steps done, steps in all, the figures of its
             last forward.
         on_epoch: called after each epoch with its log row.
 
@@ -108,14 +115,16 @@ def train(
         DivergedError: a ValueError too: the loss or a feature is no longer finite.
         memstore.MemstoreError: the memory cannot be written, or another process writes it.
     """
-    job = Job(data, validation, Path(folder), preset, check_device(device), backgrounds, replicas)
+    job = TrainingJob(
+        data, validation, Path(folder), preset, check_device(device), backgrounds, replicas
+    )
     _check_job(job, is_random=stem == "none" and weights is None)
     if tensorboard:
         check_installed()
     job.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(preset.train.seed)
     supply = Supply(on_prepare, cache, keep_maps, on_pose, kept_poses)
-    with begun(job, stem, None if weights is None else Path(weights)) as run:
+    with start_or_resume(job, stem, None if weights is None else Path(weights)) as run:
         if not (tensorboard and replicas.is_first):
             return _loop(run, job, supply, on_step, on_epoch)
         done = run.step // job.pace.steps_per_epoch
@@ -123,7 +132,7 @@ def train(
             return _loop(run, job, supply, on_step, both(scalars.add, on_epoch))
 
 
-def _check_job(job: Job, is_random: bool) -> None:
+def _check_job(job: TrainingJob, is_random: bool) -> None:
     """Raise ValueError for what cannot be trained."""
     check_folder(job.folder)
     data, config, named = job.data, job.preset.train, job.preset.train.augmentation.backgrounds
@@ -152,7 +161,7 @@ def _check_job(job: Job, is_random: bool) -> None:
 
 def _loop(
     run: Run,
-    job: Job,
+    job: TrainingJob,
     supply: Supply,
     on_step: Callable[[int, int, Row], None] | None,
     on_epoch: Callable[[Row], None] | None,
@@ -166,7 +175,7 @@ def _loop(
     description = Description(job, run.step) if replicas.is_first else None
     supply = prepared(run, job, supply)
     if config.pose_epochs and not run.step and supply.cache is not None:
-        learn_poses(run.model, job, supply.cache, supply.on_pose, supply.kept_poses)
+        pretrain_pose(run.model, job, supply.cache, supply.on_pose, supply.kept_poses)
     means, first, members = Means(), pace.forwards_before(run.step), _members(job)
     # Several processes write memories of their own, which must be equal bit for bit.
     resident = resident_on(job.device, run.memory) if replicas.count == 1 else None
@@ -197,7 +206,11 @@ def _loop(
 
 
 def _end_epoch(
-    run: Run, job: Job, log: list[Row], members: Families | None, resident: ResidentMemory | None
+    run: Run,
+    job: TrainingJob,
+    log: list[Row],
+    members: Families | None,
+    resident: DeviceMemory | None,
 ) -> bool:
     """Validate, log, save, and tell whether it was the last.
 
@@ -230,19 +243,19 @@ def _end_epoch(
     return job.replicas.total({"last": is_last and job.replicas.is_first}, job.device)["last"] > 0
 
 
-def _explain(run: Run, job: Job, log: list[Row]) -> None:
+def _explain(run: Run, job: TrainingJob, log: list[Row]) -> None:
     """Write the page of a run that is over, if it was stopped before it had written its own."""
     if job.replicas.is_first and log and not (job.folder / PAGE).exists():
         write_page(run, job, log)
 
 
-def _members(job: Job) -> Families | None:
+def _members(job: TrainingJob) -> Families | None:
     """Where to look for the shapes of slots; None if no epoch is to tell how stale its keys are."""
     is_asked = job.preset.train.staleness_sample and job.validation is not None
     return families(job.data) if is_asked and job.replicas.is_first else None
 
 
-def _key_cosine(run: Run, job: Job, members: Families) -> float | None:
+def _key_cosine(run: Run, job: TrainingJob, members: Families) -> float | None:
     """Mean cosine of stored and fresh keys; None where nothing, or no longer, can be compared."""
     sample, device = job.preset.train.staleness_sample, job.device
     try:
@@ -254,12 +267,12 @@ def _key_cosine(run: Run, job: Job, members: Families) -> float | None:
     return found.mean if len(found.slots) else None
 
 
-def _reason(run: Run, job: Job) -> str:
+def _reason(run: Run, job: TrainingJob) -> str:
     best = run.best_step // job.pace.steps_per_epoch
     return f"no better IoU in {job.preset.train.patience} validations since epoch {best}"
 
 
-def _validate(run: Run, validation: Shapes, config: TrainConfig, device: str) -> Row:
+def _validate(run: Run, validation: ShapeDataset, config: TrainConfig, device: str) -> Row:
     scores = score(run.model, run.memory, validation, batch=config.batch, device=device)
     value = macro(scores, "network", FIXED_THRESHOLD)
     return {

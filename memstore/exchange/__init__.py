@@ -34,8 +34,8 @@ from memstore.memory import Memory
 from memstore.slots import arguments
 
 Kind = Literal["npz", "safetensors", "zarr", "parquet", "binvox", "glb", "stl", "ply"]
-EXPORT_KINDS: tuple[Kind, ...] = get_args(Kind)
-IMPORT_KINDS: tuple[Kind, ...] = ("npz", "safetensors", "zarr", "binvox")
+EXPORT_FORMATS: tuple[Kind, ...] = get_args(Kind)
+IMPORT_FORMATS: tuple[Kind, ...] = ("npz", "safetensors", "zarr", "binvox")
 
 _WRITERS: dict[str, Callable[[Path, Table], None]] = {
     "npz": write_npz,
@@ -76,7 +76,7 @@ def export(
         ExtraMissingError: "parquet" without pyarrow.
     """
     path = Path(path)
-    kind = _kind(path, kind, EXPORT_KINDS)
+    kind = _kind(path, kind, EXPORT_FORMATS)
     state, show = memory._state, progress or _silent
     check_free(path)  # before rows are copied
     with memory._guard.reading():
@@ -133,7 +133,7 @@ def import_memory(
     path, show = Path(path), progress or _silent
     if not path.exists():
         raise PathMissingError(f"{path}: nothing there, want a file or folder to import")
-    kind = _kind(path, kind, IMPORT_KINDS)
+    kind = _kind(path, kind, IMPORT_FORMATS)
     if max_bytes is None:
         max_bytes = max(_ALWAYS_FINE, _EXPANSION * _disk_bytes(path))
     rules: dict[str, Any] = {"beta": beta, "delta": delta, "value_similarity": value_similarity}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.search import cosine
-from memstore.search.pruning import FEW, Shortcut
+from memstore.search.pruning import FEW, PrunedScan
 
 NO_SLOT = -1
 BATCH = 256  # queries scored at once; bounds the scores held in RAM
@@ -42,7 +42,7 @@ class KeyIndex:
         self._key_dim = key_dim
         self._faiss = faiss.IndexFlatIP(key_dim)
         self._keys = _read_only(self._faiss_rows())
-        self._shortcut = Shortcut()
+        self._shortcut = PrunedScan()
 
     @property
     def rows(self) -> int:

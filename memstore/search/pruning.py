@@ -17,7 +17,7 @@ _PIECE = 1024  # channels per float32 product
 _ROWS = 1024  # keys projected at once
 
 
-class Sketch:
+class KeySketch:
     """Coordinates and residual norms of the keys in slots [0, rows)."""
 
     def __init__(self, keys: NDArray[np.float32], width: int) -> None:
@@ -152,7 +152,7 @@ LONE = 6  # a scan for one query costs as much as one for six: it waits for the 
 LONGEST = 10  # doublings of the pause after useless looks
 
 
-class Shortcut:
+class PrunedScan:
     """A sketch of keys that change, made once the scans so far have cost as much as making it.
 
     Searches in several threads never wait: while one makes a sketch, the others scan.
@@ -164,7 +164,7 @@ class Shortcut:
 
     def drop(self) -> None:
         """Forget the sketch: keys change without a `mark`."""
-        self._sketch: Sketch | None = None
+        self._sketch: KeySketch | None = None
         self._stale: set[int] = set()  # slots set since the sketch followed
         self._changed = 0  # keys set since the directions were chosen
         self._spent = 0  # multiplications in scans since then
@@ -222,7 +222,7 @@ class Shortcut:
         self._misses = min(self._misses + 1, LONGEST) if 2 * misses > batch else 0
         self._pause = batch * 2**self._misses if self._misses else 0
 
-    def _present(self, keys: NDArray[np.float32], batch: int) -> Sketch | None:
+    def _present(self, keys: NDArray[np.float32], batch: int) -> KeySketch | None:
         """The sketch of the present keys, if it is worth a look."""
         if keys.size < LEAST:
             return None
@@ -246,7 +246,7 @@ class Shortcut:
     def _catch_up(self, keys: NDArray[np.float32], width: int) -> None:
         """Make a new sketch if the width is not 0; else follow the changes since the last look."""
         if width:
-            sketch = Sketch(keys, width)
+            sketch = KeySketch(keys, width)
             self.drop()
             self._sketch = sketch
         elif self._sketch is not None and self._stale:

@@ -65,7 +65,7 @@ def plan_writes(
         config: of the memory.
 
     Source: Mem3D sec. 3.1, memory writer, eq. 4-8. Ours: ties go to the lowest slot; empty slots
-    are no neighbours and are filled first; one tick of age per pair.
+    are no neighbors and are filled first; one tick of age per pair.
     """
     ahead = _Ahead(queries, grids, index, values, touched)
     slots, kinds = np.empty(len(queries), np.int64), np.empty(len(queries), "<U6")

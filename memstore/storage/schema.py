@@ -186,7 +186,7 @@ def get_array(group: "zarr.Group", name: str) -> Any:
 
 
 def _runs(slots: NDArray[np.int64], chunk: int) -> Iterator[tuple[int, int]]:
-    """Row ranges of whole chunks that cover the slots (ascending), neighbours joined."""
+    """Row ranges of whole chunks that cover the slots (ascending), neighbors joined."""
     chunks = np.unique(slots // chunk)
     for run in np.split(chunks, np.flatnonzero(np.diff(chunks) > 1) + 1):
         if len(run):

@@ -1,7 +1,7 @@
 """Triangle meshes: from voxel grids, and into mesh files.
 
 Frame: that of the grids, so y is up and the front is +x. The cube of a grid is
-[-0.5, 0.5]^3: voxel (x, y, z) of an (R, R, R) grid is centred at ((x, y, z) + 0.5) / R - 0.5.
+[-0.5, 0.5]^3: voxel (x, y, z) of an (R, R, R) grid is centered at ((x, y, z) + 0.5) / R - 0.5.
 """
 
 from dataclasses import dataclass
@@ -106,7 +106,7 @@ def smooth(occupancy: NDArray[Any], level: float = 0.5) -> Mesh:
     vertices, faces, _, _ = marching_cubes(
         np.pad(values, 1), level, gradient_direction="ascent", allow_degenerate=False
     )
-    # Sample i of the padded array is the centre of voxel i - 1.
+    # Sample i of the padded array is the center of voxel i - 1.
     return Mesh(((vertices - 0.5) / len(values) - 0.5).astype(np.float32), faces.astype(np.int32))
 
 
@@ -115,7 +115,7 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
 
     Args:
         path: file to make or replace; its suffix is one of FILE_TYPES (none: glb). GLB, PLY and
-            OBJ (as six numbers a vertex) keep the colours; STL holds the shape alone.
+            OBJ (as six numbers a vertex) keep the colors; STL holds the shape alone.
         mesh: at least one face.
 
     Raises:
@@ -128,7 +128,7 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
         raise ArgumentError(f"{path}: got a mesh without faces, want at least one")
     import trimesh  # imported late: about a second, and only exporting needs it
 
-    # Corners are not shared between faces of different colours, as files colour the corners.
+    # Corners are not shared between faces of different colors, as files color the corners.
     vertices, faces, colors = mesh.vertices, mesh.faces, mesh.vertex_colors
     if mesh.colors is not None and kind != "stl":
         vertices = vertices[faces].reshape(-1, 3)
@@ -154,7 +154,7 @@ def write_glb(path: Path, mesh: Mesh, *, is_rounded: bool) -> None:
 
     Args:
         path: file to make or replace.
-        mesh: at least one face; its colours are not used.
+        mesh: at least one face; its colors are not used.
         is_rounded: shade it as one smooth skin, else every face as the plane that it is.
 
     Raises:

@@ -42,14 +42,14 @@ def test_what_cannot_be_read_is_told(tmp_path):
     assert not (tmp_path / "chair").exists()
 
 
-def test_a_catalogue_lists_what_is_plain_furniture(tmp_path):
+def test_a_catalog_lists_what_is_plain_furniture(tmp_path):
     entries = [
         ("Chair", "a/one.obj", "Office", ""),
         ("Chair", "a/turned.obj", "Office", "modelRotation#{}=1 0 0 0 0 1 0 -1 0"),
         ("Door", "a/door.obj", "Doors and windows", ""),
         ("Bed", "a/two.obj", "Bedroom", ""),
     ]
-    text = "name=A catalogue\n"
+    text = "name=A catalog\n"
     for i, (name, model, category, more) in enumerate(entries, 1):
         text += f"name#{i}={name}\nmodel#{i}=/{model}\ncategory#{i}={category}\n{more.format(i)}\n"
     (tmp_path / "PluginFurnitureCatalog.properties").write_text(text)
@@ -86,6 +86,6 @@ def test_held_out_shapes_are_known_turned_and_mirrored(tmp_path, monkeypatch):
 
     monkeypatch.setattr(debian_shapes, "Pool", Pool)
     parts = {"val": Held(held[:1]), "test": Held(held[1:])}
-    monkeypatch.setattr(debian_shapes, "open_shapes", lambda data, part: parts[part])
+    monkeypatch.setattr(debian_shapes, "open_dataset", lambda data, part: parts[part])
     paths = [tmp_path / f"{i}.npz" for i in range(3)]
     assert copies(paths, tmp_path).tolist() == [True, True, False]

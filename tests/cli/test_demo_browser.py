@@ -38,7 +38,7 @@ def watch(event, arguments):
         if place[0] not in ("127.0.0.1", "localhost", "::1", None, b"127.0.0.1"):
             print("OUTSIDE", event, place, flush=True)
 sys.addaudithook(watch)
-from mem3d_cli.mem3d import main
+from mem3d_cli.mem3d.app import main
 main()
 """
 
@@ -121,7 +121,7 @@ def canvas(page, path):
 
 
 def blue(pixels):
-    """Where the shape's colour is, on the light ground."""
+    """Where the shape's color is, on the light ground."""
     return pixels[..., 2] - pixels[..., 0] > 40
 
 

@@ -89,7 +89,7 @@ def test_a_folder_of_things_that_are_no_files(make, tmp_path):
 
 
 @pytest.mark.parametrize("k", [10**11, 10**20])
-def test_more_neighbours_than_slots(k, path, tmp_path):
+def test_more_neighbors_than_slots(k, path, tmp_path):
     ended = run("query", path, "--slot", 0, "-k", k, "--picture", tmp_path / "a.png")
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert len(ended.stdout.splitlines()) == 2 + 2 + 1  # head and rule, slots, picture

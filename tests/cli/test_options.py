@@ -10,9 +10,9 @@ import typer
 from rich.table import Table
 from typer.testing import CliRunner
 
-from mem3d_cli.app import Commands, add_command
+from mem3d_cli.app import Commands, add_command, counted, in_words
 from mem3d_cli.mem3d.app import app as mem3d_app
-from mem3d_cli.options import chosen_preset, counted, in_words, print_table
+from mem3d_cli.options import chosen_preset, print_table
 
 PROGRAMS = {"mem3d-cli": "mem3d", "memstore": "memstore"}
 
@@ -20,7 +20,7 @@ PROGRAMS = {"mem3d-cli": "mem3d", "memstore": "memstore"}
 def run(program, *arguments, **environment):
     """A program as a process of its own, under its own name."""
     code = f"import sys; sys.argv[0] = {program!r}; "
-    code += f"from mem3d_cli.{PROGRAMS[program]} import main; main()"
+    code += f"from mem3d_cli.{PROGRAMS[program]}.app import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env={**os.environ, **environment},
@@ -57,7 +57,7 @@ def test_the_tab_key_completes_commands(program, typed, offered):
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_help_has_no_colours_in_a_pipe(program):
+def test_help_has_no_colors_in_a_pipe(program):
     shown = run(program, "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "Usage" in shown.stdout and "\x1b" not in shown.stdout

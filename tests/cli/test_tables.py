@@ -5,7 +5,7 @@ from rich.cells import cell_len
 
 from mem3d_cli import tables
 from mem3d_cli.options import printable
-from mem3d_cli.tables import print_history, print_neighbours
+from mem3d_cli.tables import print_history, print_neighbors
 
 LONG = "chairs/" + "x" * 200
 ID = "PGM1Z29MXNVK4G4C3S20"
@@ -24,7 +24,7 @@ def near(source, slot=1234):
 @pytest.mark.parametrize("width", [10, 80, None])
 def test_a_long_source_costs_no_other_column(width, columns, capsys):
     columns(width)
-    print_neighbours([{"query": 0, "neighbours": [near(LONG), near("short", 7)]}])
+    print_neighbors([{"query": 0, "neighbors": [near(LONG), near("short", 7)]}])
     lines = capsys.readouterr().out.splitlines()
     for line, slot in ((lines[2], "1234"), (lines[3], "7")):
         assert line.split()[:4] == [slot, "0.9877", "54,321", "17"]
@@ -61,7 +61,7 @@ def test_wide_characters_stay_aligned(columns, capsys):
 )
 def test_what_steers_a_terminal_is_shown(text, shown, capsys):
     assert printable(text) == shown
-    print_neighbours([{"query": 0, "neighbours": [near(text)]}])
+    print_neighbors([{"query": 0, "neighbors": [near(text)]}])
     print_history([{"id": ID, "time": "t", "tags": [text], "message": text}], {text: ID})
     told = capsys.readouterr().out
     assert told.count(shown) == 4

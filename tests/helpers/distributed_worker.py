@@ -14,9 +14,9 @@ from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from mem3d.training import trainer
 from mem3d.training.distributed import Replicas, share_norms
-from mem3d.training.pose_pretraining import learn_poses
+from mem3d.training.pose_pretraining import pretrain_pose
 from mem3d.training.schedule import WHOLE
-from mem3d.training.state import Job, Run
+from mem3d.training.state import Run, TrainingJob
 from mem3d.training.stem_cache import StemCache
 from mem3d.training.step import train_step
 from memstore import Memory
@@ -99,14 +99,14 @@ POSES = replace(
 
 
 def poses(data, folder, replicas):
-    """Weights after cameras and extents were learnt first."""
+    """Weights after cameras and extents were learned first."""
     torch.manual_seed(0)
     model, shapes = Mem3D(POSES.model), R2N2.open(data, "train")
     model.encoder.freeze_stem()
     share_norms(model, "cpu")
     views = TrainingViews(shapes, 64, seed=0, augment=False, with_viewpoints=True)
     cache = StemCache.build(model.encoder, views, 1, batch=4, workers=0)
-    learn_poses(model, Job(shapes, None, folder, POSES, "cpu", None, replicas), cache)
+    pretrain_pose(model, TrainingJob(shapes, None, folder, POSES, "cpu", None, replicas), cache)
     return {f"weight {name}": w.numpy() for name, w in model.state_dict().items()}
 
 

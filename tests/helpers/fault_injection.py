@@ -1,7 +1,7 @@
 """Faults on purpose: flipped bits and killed writers, counted.
 
-`python -m tests.helpers.fault_injection --flips 5000 --kills 200` runs them in bulk and prints a table; the tests
-run a few of each.
+`python -m tests.helpers.fault_injection --flips 5000 --kills 200` runs them in bulk and prints a
+table; the tests run a few of each.
 """
 
 import argparse

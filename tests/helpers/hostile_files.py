@@ -50,7 +50,7 @@ def attempt(one: Format, data: bytes, folder: Path) -> bool:
         AssertionError: the refusal does not name the file.
         Exception: anything but ValueError, also for too much memory or time, is a bug.
     """
-    path = folder / f"spoilt{one.suffix}"
+    path = folder / f"spoiled{one.suffix}"
     path.write_bytes(data)
     try:
         with within(ROOM, PATIENCE):

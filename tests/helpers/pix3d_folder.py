@@ -93,7 +93,7 @@ def save_voxels(root, voxel, grid, kind=np.uint8, **options):
 
 
 def add_photo(root, name, voxel, grid, view=(40, 25, 0.9), crop=None, category="chair", **fields):
-    """Render a photo and its mask; `crop` (left, top, right, bottom) keeps the centre on axis."""
+    """Render a photo and its mask; `crop` (left, top, right, bottom) keeps the center on axis."""
     rgba = Scene(blocky(grid)).render(
         azimuth=view[0], elevation=view[1], ratio=view[2], size=SIZE, shadows=False
     )

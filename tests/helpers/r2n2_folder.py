@@ -26,7 +26,7 @@ def blob(seed):
 
 
 def picture(seed, side=137):
-    """A coloured disc on transparent ground, (side, side, 4) uint8."""
+    """A colored disc on transparent ground, (side, side, 4) uint8."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] - side / 2
     inside = np.hypot(x / rng.uniform(0.6, 1.4), y) < side / 4

@@ -1,6 +1,7 @@
 """A memory on disk beside the oracle, for as long as you like.
 
-`python -m tests.helpers.stateful_oracle 10000` does 10,000 random operations and stops at the first difference.
+`python -m tests.helpers.stateful_oracle 10000` does 10,000 random operations and stops at the first
+difference.
 """
 
 import argparse
@@ -25,16 +26,16 @@ class Pair:
         rules = {"beta": 0.6, "delta": 0.9, "value_similarity": similarity}
         config = MemoryConfig(capacity=40, key_dim=CHANNELS, resolution=RESOLUTION, **rules)
         self.memory, self.oracle = Memory.create(path, config), NaiveMemory(config)
-        self.centres = self.rng.standard_normal((12, CHANNELS))
+        self.centers = self.rng.standard_normal((12, CHANNELS))
         self.shapes = self.rng.random((12, RESOLUTION, RESOLUTION, RESOLUTION)) < 0.4
 
     def draw(self, n):
         """Features, grids and sources."""
         kinds = self.rng.integers(0, 12, n)
         noise = self.rng.choice([0, 1e-7, 0.1, 1.0], (n, 1))
-        features = self.centres[kinds] + noise * self.rng.standard_normal((n, CHANNELS))
-        spoilt = self.rng.choice([0, 0.05, 0.4], (n, 1, 1, 1))
-        grids = self.shapes[kinds] ^ (self.rng.random((n, *self.shapes.shape[1:])) < spoilt)
+        features = self.centers[kinds] + noise * self.rng.standard_normal((n, CHANNELS))
+        spoiled = self.rng.choice([0, 0.05, 0.4], (n, 1, 1, 1))
+        grids = self.shapes[kinds] ^ (self.rng.random((n, *self.shapes.shape[1:])) < spoiled)
         return features, grids, [f"kind {kind}" for kind in kinds.tolist()]
 
     def write(self):

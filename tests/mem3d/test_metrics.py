@@ -39,7 +39,7 @@ def test_sweep_is_one_column_per_threshold():
 
 def test_f_score_of_a_shape_with_itself_is_one():
     grid = box((4, 4, 4), (20, 28, 12))
-    # Different points of one surface: dense enough that each has a neighbour within 3 %.
+    # Different points of one surface: dense enough that each has a neighbor within 3 %.
     assert f_score(grid.astype(np.float32), grid, threshold=0.5, distance=0.03) > 0.99
 
 

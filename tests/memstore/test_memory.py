@@ -209,7 +209,7 @@ def test_a_batch_equals_one_by_one(written, capacity, similarity):
     st.integers(1, 12),
 )
 def test_a_batch_that_changes_what_is_nearest_to_its_own_pairs(crowd, spread, capacity):
-    """A full memory of near-equal keys: merges pile up on one slot, evictions hit neighbours."""
+    """A full memory of near-equal keys: merges pile up on one slot, evictions hit neighbors."""
     config = replace(TINY, capacity=capacity, delta=0.9)
     memory, oracle = Memory(config), NaiveMemory(config)
     assert_write_matches(memory, oracle, [(i % 26, i % 5, "") for i in range(capacity)])

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from memstore import BusyError, Memory, MemoryConfig, TornError
-from memstore.rwlock import Guard
+from memstore.rwlock import ReadWriteLock
 
 
 def test_readers_side_by_side():
-    guard, both = Guard(), threading.Barrier(2, timeout=5)
+    guard, both = ReadWriteLock(), threading.Barrier(2, timeout=5)
 
     def read():
         with guard.reading():
@@ -26,7 +26,7 @@ def test_readers_side_by_side():
 
 
 def test_a_writer_waits_for_readers_and_keeps_others_out():
-    guard, told = Guard(), []
+    guard, told = ReadWriteLock(), []
 
     def write():
         with guard.writing():
@@ -48,7 +48,7 @@ def test_a_writer_waits_for_readers_and_keeps_others_out():
 
 
 def test_a_writer_goes_before_readers_that_never_stop():
-    guard, stop, waits = Guard(), threading.Event(), []
+    guard, stop, waits = ReadWriteLock(), threading.Event(), []
 
     def read():
         while not stop.is_set():
@@ -69,7 +69,7 @@ def test_a_writer_goes_before_readers_that_never_stop():
 
 
 def test_reading_nests_and_nothing_else_does():
-    guard = Guard()
+    guard = ReadWriteLock()
     refused = pytest.raises(BusyError, match="signal handler")
     with guard.reading(), guard.reading(), refused, guard.writing():
         pass
@@ -118,7 +118,7 @@ def test_an_interrupted_write_is_not_committed(tmp_path, monkeypatch):
 
 
 def test_an_error_lets_go():
-    guard = Guard()
+    guard = ReadWriteLock()
     with pytest.raises(ZeroDivisionError), guard.writing():
         _ = 1 / 0
     with pytest.raises(ZeroDivisionError), guard.reading():

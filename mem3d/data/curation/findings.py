@@ -57,7 +57,7 @@ def findings(report: DataReport) -> list[Finding]:
         subsets = Counter(frozenset(f.subset for f in group) for group in report.copies)
         where = ", ".join(f"{n} in {' and '.join(sorted(s))}" for s, n in subsets.items())
         names = tuple(f.source for group in report.copies for f in group)
-        text = f"equal grids in different subsets ({where}): what is tested was learnt; data split"
+        text = f"equal grids in different subsets ({where}): what is tested was learned; data split"
         found.append(_about(names, text))
     if any(width != height for width, height in _sizes(report)):
         found.append(Finding(text="pictures that are not square: their edges are cut off"))

@@ -11,7 +11,7 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.dataset import Shapes
+from mem3d.data.dataset import ShapeDataset
 
 TELLING = 0.02  # a shape whose IoU changes less looks alike in both frames: it does not count
 CLEAR_GAIN = 0.05  # mean gain in IoU, over the shapes that tell, from which a frame is better
@@ -108,7 +108,7 @@ class AxisTest:
     ties: tuple[Frame, ...]
 
 
-def frame_ious(data: Shapes, i: int, seed: int = 0) -> NDArray[np.float64]:
+def frame_ious(data: ShapeDataset, i: int, seed: int = 0) -> NDArray[np.float64]:
     """Compare model i with its picture, in every frame, in one view drawn at random.
 
     Args:

@@ -1,7 +1,7 @@
 """Groups of near-duplicate shapes, and splits that keep each group on one side.
 
-Collections of shapes hold many copies: the same car in another colour, a chair saved twice. If one
-copy is learnt and the other is tested, a memory wins by looking it up.
+Collections of shapes hold many copies: the same car in another color, a chair saved twice. If one
+copy is learned and the other is tested, a memory wins by looking it up.
 """
 
 from collections import Counter, defaultdict
@@ -13,10 +13,10 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.dataset import Shapes
-from mem3d.data.open import open_shapes
+from mem3d.data.dataset import ShapeDataset
+from mem3d.data.open import open_dataset
 from mem3d.data.readers.pix3d import Pix3D
-from mem3d.data.splits import Subset, check_new, write_split
+from mem3d.data.splits import SplitName, check_new, write_split
 
 NEAR = 0.85  # two shapes with a higher IoU are one group
 SHARES = (0.7, 0.1, 0.2)  # train, val, test: those of Pix2Vox's split
@@ -28,7 +28,7 @@ Counts = NDArray[np.int32]
 
 
 def packed_grids(
-    data: Shapes, progress: Callable[[int, int], None] | None = None
+    data: ShapeDataset, progress: Callable[[int, int], None] | None = None
 ) -> NDArray[np.uint8]:
     """All grids of a data set as bits, (n, bytes); ValueError if they differ in size."""
     rows, side = [], 0
@@ -43,13 +43,13 @@ def packed_grids(
     return np.stack(rows) if rows else np.empty((0, 0), np.uint8)
 
 
-def mirror_images(data: Shapes) -> NDArray[np.uint8]:
+def mirror_images(data: ShapeDataset) -> NDArray[np.uint8]:
     """All grids of a data set with left and right swapped, packed as by `packed_grids`."""
     rows = [np.packbits(data.grid(i)[:, :, ::-1]) for i in range(len(data))]
     return np.stack(rows) if rows else np.empty((0, 0), np.uint8)
 
 
-def near_groups(
+def near_duplicate_groups(
     grids: NDArray[np.uint8],
     above: float = NEAR,
     *,
@@ -109,7 +109,7 @@ def plan_split(
     categories: Sequence[str],
     shares: tuple[float, float, float] = SHARES,
     seed: int = 0,
-) -> list[Subset]:
+) -> list[SplitName]:
     """Choose a subset for each shape, whole groups at a time.
 
     Groups come in random order, the large ones first; each goes where its categories lack most.
@@ -133,13 +133,13 @@ def plan_split(
     for place, group in enumerate(groups.tolist()):
         members[group].append(place)
     drawn = np.random.default_rng(seed).permutation(sorted(members))
-    subsets: list[Subset] = ["train"] * len(groups)
+    subsets: list[SplitName] = ["train"] * len(groups)
     for group in sorted(drawn.tolist(), key=lambda group: -len(members[group])):
         lack = sum(lacks[categories[place]] for place in members[group])
         chosen = int(np.where(wanted > 0, lack, -np.inf).argmax())
         for place in members[group]:
             lacks[categories[place]][chosen] -= 1
-            subsets[place] = get_args(Subset)[chosen]
+            subsets[place] = get_args(SplitName)[chosen]
     return subsets
 
 
@@ -191,7 +191,7 @@ class Division:
     counts: dict[str, dict[str, int]]  # category: subset: models
 
 
-def divide(
+def split_dataset(
     data: str | Path,
     out: str | Path,
     shares: tuple[float, float, float],
@@ -219,7 +219,7 @@ def divide(
     """
     if not replace:
         check_new(Path(out))
-    shapes = open_shapes(data)
+    shapes = open_dataset(data)
     if isinstance(shapes, Pix3D):
         raise ValueError(
             f"{data}: got Pix3D, want models in folders of their own; its photos are divided by "
@@ -228,7 +228,7 @@ def divide(
         )
     show = progress or (lambda done, total, what: None)
     shapes = shapes.check(1, lambda done, total: show(done, total, "reading"))
-    groups = near_groups(
+    groups = near_duplicate_groups(
         packed_grids(shapes),
         iou,
         also=mirror_images(shapes) if mirrored else None,
@@ -248,7 +248,7 @@ def divide(
         near_duplicates=int(sizes[sizes > 1].sum()),
         largest=[sources[i] for i in np.flatnonzero(groups == sizes.argmax())],
         counts={
-            name: {part: counts[name, part] for part in get_args(Subset)}
+            name: {part: counts[name, part] for part in get_args(SplitName)}
             for name in sorted(set(categories))
         },
     )

@@ -1,6 +1,6 @@
 """What is in a data set, and what is wrong with it.
 
-Every question is asked through the protocol `Shapes`, so any kind of data can be checked.
+Every question is asked through the protocol `ShapeDataset`, so any kind of data can be checked.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.data.curation.frame_test import FRAMES, AxisTest, frame_ious, judge
-from mem3d.data.dataset import Shapes, Skipped
-from mem3d.data.open import open_shapes
-from mem3d.data.splits import Subset, spread
+from mem3d.data.dataset import ShapeDataset, Skipped
+from mem3d.data.open import open_dataset
+from mem3d.data.splits import SplitName, spread
 
 WHOLE = "all"  # the one subset of a set without a split
 SAMPLE = 32  # shapes of the axis test: about half a second each
@@ -67,11 +67,11 @@ class DataReport:
     copies: tuple[tuple[ShapeFacts, ...], ...]
 
 
-def open_subsets(root: str | Path, split: str | Path | None = None) -> dict[str, Shapes]:
+def open_subsets(root: str | Path, split: str | Path | None = None) -> dict[str, ShapeDataset]:
     """The subsets of a data set, or, if it has no split, all of it as one."""
-    whole = open_shapes(root, None, split)
+    whole = open_dataset(root, None, split)
     try:
-        found = {name: open_shapes(root, name, split) for name in get_args(Subset)}
+        found = {name: open_dataset(root, name, split) for name in get_args(SplitName)}
     except ValueError:
         if split is not None:
             raise
@@ -82,7 +82,7 @@ def open_subsets(root: str | Path, split: str | Path | None = None) -> dict[str,
 
 
 def examine(
-    sets: Mapping[str, Shapes],
+    sets: Mapping[str, ShapeDataset],
     *,
     views: int | None = None,
     sample: int = SAMPLE,
@@ -100,7 +100,7 @@ def examine(
     """
     show = progress or (lambda done, total, note: None)
     shapes: list[ShapeFacts] = []
-    usable: list[tuple[Shapes, int]] = []
+    usable: list[tuple[ShapeDataset, int]] = []
     skipped: dict[str, Skipped] = {}
     for subset, asked in sets.items():
         data = asked.check(views, partial(_note, show, f"{subset}: reading"))
@@ -131,13 +131,15 @@ def examine(
     )
 
 
-def _all_facts(data: Shapes, subset: str, views: int | None) -> Iterator[ShapeFacts | Skipped]:
+def _all_facts(
+    data: ShapeDataset, subset: str, views: int | None
+) -> Iterator[ShapeFacts | Skipped]:
     """Look at every model, in several threads: most of the time goes into decoding pictures."""
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         yield from pool.map(lambda i: _facts(data, i, subset, views), range(len(data)))
 
 
-def _facts(data: Shapes, i: int, subset: str, views: int | None) -> ShapeFacts | Skipped:
+def _facts(data: ShapeDataset, i: int, subset: str, views: int | None) -> ShapeFacts | Skipped:
     """Look at one model."""
     count = data.views(i) if views is None else min(views, data.views(i))
     try:

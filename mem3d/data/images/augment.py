@@ -1,8 +1,8 @@
-"""How training pictures are varied: the settings, and their colours as one affine map.
+"""How training pictures are varied: the settings, and their colors as one affine map.
 
 Brightness, contrast, saturation, noise, channel order and a plain background are all affine in a
 pixel's (red, green, blue, alpha), so that together they are one 3x5 matrix, whatever their order.
-Colours are clipped once, after the last of them.
+Colors are clipped once, after the last of them.
 
 Source: Pix2Vox, `utils/data_transforms.py`, but for what `PIX2VOX` says.
 """
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # ImageNet, RGB in [0, 1]
 STD = np.array([0.229, 0.224, 0.225], np.float32)
-R, G, B = 0.299, 0.587, 0.114  # share in grey: ITU-R 601, as PIL and Pix2Vox
-# Principal components of ImageNet's colours, in [0, 1]: Krizhevsky et al. 2012, as Pix2Vox has them
+R, G, B = 0.299, 0.587, 0.114  # share in gray: ITU-R 601, as PIL and Pix2Vox
+# Principal components of ImageNet's colors, in [0, 1]: Krizhevsky et al. 2012, as Pix2Vox has them
 PCA_VALUES = np.array([0.2175, 0.0188, 0.0045])
 PCA_VECTORS = np.array(
     [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
@@ -34,7 +34,7 @@ class Augmentation:
     flip: float = 0.5  # share of views mirrored; the grid is mirrored with them
     background: tuple[int, int] = (225, 255)  # range of each channel, both ends included
     jitter: float = 0.4  # brightness, contrast and saturation by 1 - jitter to 1 + jitter
-    pca_noise: float = 0.0  # deviation, along the principal components of ImageNet's colours
+    pca_noise: float = 0.0  # deviation, along the principal components of ImageNet's colors
     permute: float = 0.5  # share of views whose channels change places
     photos: float = 0.5  # share of views laid over a photo, where there are any
     backgrounds: str = ""  # fingerprint of the folder of those photos; "" for none
@@ -87,7 +87,7 @@ def _alike(got: object, want: object) -> bool:
 
 
 DEFAULT = Augmentation()
-"""Pix2Vox's colours, with a random crop, and channels permuted half of the time."""
+"""Pix2Vox's colors, with a random crop, and channels permuted half of the time."""
 
 NONE = Augmentation(
     scale=(1, 1), shift=0, flip=0, background=(240, 240), jitter=0, permute=0, photos=0, occluded=0
@@ -136,7 +136,7 @@ def _ranking(numbers: list[float]) -> list[int]:
 def color_map(
     mean: NDArray[np.floating], how: Augmentation, drawn: Draws, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """One picture's colours.
+    """One picture's colors.
 
     Args:
         mean: (4,) of the picture's pixels: red, green, blue (all three times alpha / 255), alpha,
@@ -157,15 +157,15 @@ def color_map(
     for which in drawn.order:
         factor = 1 + how.jitter * (2 * drawn.factors[which] - 1)
         red, green, blue = rows
-        grey = [
+        gray = [
             (1 - factor) * (R * r + G * g + B * b) for r, g, b in zip(red, green, blue, strict=True)
         ]
         rows = [[factor * value for value in row] for row in rows]
-        if which == 1:  # contrast: away from, or towards, the mean grey of the whole picture
-            level = sum(g * c for g, c in zip(grey, center, strict=True))
+        if which == 1:  # contrast: away from, or towards, the mean gray of the whole picture
+            level = sum(g * c for g, c in zip(gray, center, strict=True))
             rows = [[*row[:4], row[4] + level] for row in rows]
-        elif which == 2:  # saturation: away from, or towards, each pixel's own grey
-            rows = [[value + g for value, g in zip(row, grey, strict=True)] for row in rows]
+        elif which == 2:  # saturation: away from, or towards, each pixel's own gray
+            rows = [[value + g for value, g in zip(row, gray, strict=True)] for row in rows]
     colors = np.array(rows)
     if how.pca_noise:
         colors[:, 4] += 255 * PCA_VECTORS @ (rng.normal(0, how.pca_noise, 3) * PCA_VALUES)

@@ -6,30 +6,30 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mem3d.data.dataset import Repainted, Shapes
+from mem3d.data.dataset import ShapeDataset, TransformDataset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.images.occluders import occlude
 
 Rgba = NDArray[np.uint8]
 
 
-def behind_occluders(data: Shapes, share: float, seed: int) -> Repainted:
+def behind_occluders(data: ShapeDataset, share: float, seed: int) -> TransformDataset:
     """One opaque occluder before each picture, which belongs to the mask; see `occlude`.
 
     Args:
         data: whose models.
         share: of the object's pixels to hide in each picture, in [0, 1]; 0 leaves it as it is.
-        seed: of shape, place and colour of the occluders, >= 0.
+        seed: of shape, place and color of the occluders, >= 0.
 
     Raises:
         ValueError: the share or the seed is out of range.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share: got {share}, want 0 to 1")
-    return Repainted(data, partial(_occluded, share=share), seed)
+    return TransformDataset(data, partial(_occluded, share=share), seed)
 
 
-def before_photos(data: Shapes, backgrounds: Backgrounds, seed: int) -> Repainted:
+def before_photos(data: ShapeDataset, backgrounds: Backgrounds, seed: int) -> TransformDataset:
     """A piece of a photo behind each picture, opaque all over: the mask is lost.
 
     Args:
@@ -40,7 +40,7 @@ def before_photos(data: Shapes, backgrounds: Backgrounds, seed: int) -> Repainte
     Raises:
         ValueError: the seed is out of range.
     """
-    return Repainted(data, partial(_over_a_photo, backgrounds=backgrounds), seed)
+    return TransformDataset(data, partial(_over_a_photo, backgrounds=backgrounds), seed)
 
 
 def laid_over(rgba: Rgba, behind: NDArray[np.uint8]) -> NDArray[np.float64]:

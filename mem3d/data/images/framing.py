@@ -78,7 +78,7 @@ def _masked(rgba: Rgba, mask: NDArray[np.uint8]) -> Rgba:
         raise ValueError(
             f"mask: got {got[0]}x{got[1]} pixels, want the photo's {want[0]}x{want[1]}"
         )
-    if mask.ndim == 3:  # a transparent pixel of a mask is no object, whatever its colour
+    if mask.ndim == 3:  # a transparent pixel of a mask is no object, whatever its color
         mask = (mask[..., :3].max(2).astype(np.uint16) * mask[..., 3] // 255).astype(np.uint8)
     if not (mask > 127).any():
         raise ValueError("mask: got no light pixel, want the object in white")
@@ -118,7 +118,7 @@ def frame_object(rgba: Rgba, box: Box | None = None) -> Rgba:
 
     Args:
         rgba: (H, W, 4); alpha is the object's mask. An opaque picture without a box counts as all
-            object and is cut to the centre square.
+            object and is cut to the center square.
         box: of the object; by default what the mask takes up.
 
     Returns:

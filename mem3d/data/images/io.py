@@ -128,12 +128,12 @@ def _known_formats() -> list[str]:
 
 
 def _rgba(image: Image.Image) -> NDArray[np.uint8]:
-    """(H, W, 4); deep greys are scaled to 8 bits, where PIL would clip them to white."""
+    """(H, W, 4); deep grays are scaled to 8 bits, where PIL would clip them to white."""
     if image.mode.startswith("I"):  # "I;16" and its kin hold 16 bits, and so do most "I"
         image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
     elif image.mode == "F":
-        grey = np.nan_to_num(np.asarray(image))
-        unit = grey / 255 if grey.max() > 1 else grey
+        gray = np.nan_to_num(np.asarray(image))
+        unit = gray / 255 if gray.max() > 1 else gray
         image = Image.fromarray((unit.clip(0, 1) * 255).astype(np.uint8))
     return np.array(image.convert("RGBA"), np.uint8)
 

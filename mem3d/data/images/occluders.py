@@ -1,7 +1,7 @@
 """Things put before an object: for training, and to measure what hiding costs.
 
 An occluder is a disc or a convex polygon, drawn until it hides the wanted share of the object. It
-belongs to the picture: opaque, in shades of one colour.
+belongs to the picture: opaque, in shades of one color.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Rgba = NDArray[np.uint8]
 
 CORNERS = (0, 3, 4, 4, 5, 6)  # of the shapes drawn from; 0 is a disc
-SHADE = 0.2  # how much lighter and darker than its colour an occluder gets from side to side
+SHADE = 0.2  # how much lighter and darker than its color an occluder gets from side to side
 
 
 def occlude(rgba: Rgba, share: float, rng: np.random.Generator) -> Rgba:
@@ -20,7 +20,7 @@ def occlude(rgba: Rgba, share: float, rng: np.random.Generator) -> Rgba:
         rgba: (H, W, 4); alpha > 127 is the object.
         share: of the object's pixels to hide, in [0, 1]; hit to within the few pixels that an edge
             takes in at once.
-        rng: chooses shape, place and colour.
+        rng: chooses shape, place and color.
 
     Returns:
         (H, W, 4), a copy; as it was if there is nothing to hide.
@@ -61,7 +61,7 @@ def _sizes(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.floa
 
 
 def _paint(shape: tuple[int, ...], rng: np.random.Generator) -> Rgba:
-    """(H, W, 4) opaque, one colour, lighter towards one side."""
+    """(H, W, 4) opaque, one color, lighter towards one side."""
     color, angle = rng.uniform(0, 255, 3), rng.uniform(0, 2 * np.pi)
     y = np.linspace(-SHADE, SHADE, shape[0])[:, None] * np.sin(angle)
     x = np.linspace(-SHADE, SHADE, shape[1])[None] * np.cos(angle)

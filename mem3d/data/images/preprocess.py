@@ -1,9 +1,9 @@
 """RGBA pictures to network input, and the augmentation used in training.
 
-The network sees RGB on a plain light background, normalised with ImageNet's statistics (the stem's
+The network sees RGB on a plain light background, normalized with ImageNet's statistics (the stem's
 own). All randomness comes from the generator that is passed in: a sample depends on its seed only.
 
-Source: Pix2Vox (crop, background, colour jitter, channel permutation); here a mirrored image comes
+Source: Pix2Vox (crop, background, color jitter, channel permutation); here a mirrored image comes
 with a mirrored grid.
 """
 
@@ -20,21 +20,21 @@ from mem3d.data.images.occluders import occlude
 
 Rgba = NDArray[np.uint8]
 Pixels = NDArray[np.uint8]  # (3, S, S) RGB
-NetworkInput = NDArray[np.float32]  # (3, S, S), normalised
+NetworkInput = NDArray[np.float32]  # (3, S, S), normalized
 Grid = NDArray[np.bool_]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 CROP = 128 / 137  # share of a render's side that the network sees
-BACKGROUND = 240  # grey behind the object outside training
+BACKGROUND = 240  # gray behind the object outside training
 
 
 def test_input(rgba: Rgba, size: int) -> NetworkInput:
-    """Centre crop on a grey background, normalised: see `test_pixels`."""
-    return normalise(test_pixels(rgba, size))
+    """Center crop on a gray background, normalized: see `test_pixels`."""
+    return normalize(test_pixels(rgba, size))
 
 
 def test_pixels(rgba: Rgba, size: int) -> Pixels:
-    """Centre crop on a grey background.
+    """Center crop on a gray background.
 
     Args:
         rgba: (H, W, 4); alpha is the object's mask.
@@ -55,7 +55,7 @@ class Window(NamedTuple):
     """
 
     side: float  # of the square
-    x: float  # its centre, from the picture's, to the right
+    x: float  # its center, from the picture's, to the right
     y: float  # and down
     is_mirrored: bool
 
@@ -92,7 +92,7 @@ def train_view(
     how: Augmentation = DEFAULT,
     backgrounds: Backgrounds | None = None,
 ) -> View:
-    """Random occluder, crop, mirror, background, colours; the grid is mirrored with the image.
+    """Random occluder, crop, mirror, background, colors; the grid is mirrored with the image.
 
     Args:
         rgba: (H, W, 4).
@@ -100,7 +100,7 @@ def train_view(
         size: S, pixels per side of the result.
         rng: the only source of randomness.
         how: settings.
-        backgrounds: photos to lay a share of the views over; None for plain colours alone.
+        backgrounds: photos to lay a share of the views over; None for plain colors alone.
 
     Returns:
         (3, S, S) RGB, (R, R, R), and what was shown.
@@ -201,13 +201,13 @@ def _scaled(planes: NDArray[np.integer], shape: tuple[int, int]) -> NDArray[np.u
     return result
 
 
-def normalise(pixels: Pixels) -> NetworkInput:
+def normalize(pixels: Pixels) -> NetworkInput:
     """(3, H, W) RGB to float32 with ImageNet's mean and deviation taken out."""
     levels = pixels.astype(np.float32) / np.float32(255)
     return (levels - MEAN[:, None, None]) / STD[:, None, None]
 
 
-def denormalise(image: NetworkInput) -> Rgba:
+def denormalize(image: NetworkInput) -> Rgba:
     """What the network saw, (3, S, S) back to (S, S, 3) uint8."""
     pixels = image.transpose(1, 2, 0) * STD + MEAN
     return (pixels * 255).round().clip(0, 255).astype(np.uint8)
@@ -216,7 +216,7 @@ def denormalise(image: NetworkInput) -> Rgba:
 def _crop(
     rgba: Rgba, side: float, shift: tuple[float, float], size: int, background: tuple[int, ...]
 ) -> Image.Image:
-    """Square of `side` around the shifted centre, scaled to `size`, laid over `background`."""
+    """Square of `side` around the shifted center, scaled to `size`, laid over `background`."""
     picture = Image.fromarray(rgba).crop(_box(rgba, side, shift))
     picture = picture.resize((size, size), Image.Resampling.BILINEAR)  # premultiplies alpha itself
     canvas = Image.new("RGBA", picture.size, (*background, 255))
@@ -224,7 +224,7 @@ def _crop(
 
 
 def _box(rgba: Rgba, side: float, shift: tuple[float, float]) -> Box:
-    """Square of `side` around the shifted centre, in whole pixels."""
+    """Square of `side` around the shifted center, in whole pixels."""
     height, width = rgba.shape[:2]
     left = (width - side) / 2 + shift[0]
     top = (height - side) / 2 + shift[1]

@@ -1,8 +1,8 @@
 """Finding the object in a photo without a mask.
 
-What lies at the photo's border, or outside a box around the object, is background; its colours and
+What lies at the photo's border, or outside a box around the object, is background; its colors and
 those of the rest are two mixtures of Gaussians, and a pixel goes to the one that explains it and
-its neighbours better. Good on plain grounds, a guess on others: docs/photos.md has the numbers.
+its neighbors better. Good on plain grounds, a guess on others: docs/photos.md has the numbers.
 """
 
 import numpy as np
@@ -19,9 +19,9 @@ BORDER = 0.04  # of each side, taken for background
 COLORS = 5  # Gaussians per mixture
 SAMPLES = 4000  # pixels that a mixture is fitted to, at least, where there are so many
 ROUNDS = 4  # of fitting both mixtures and sorting the pixels
-NOISE = 4.0  # variance that every colour has at least, in CIELAB units
-MOST_SURE = 8.0  # largest log ratio that a pixel's colour counts for
-PULL, EDGE = 4.0, 8.0  # of neighbours on a pixel; colour difference at which it ceases
+NOISE = 4.0  # variance that every color has at least, in CIELAB units
+MOST_SURE = 8.0  # largest log ratio that a pixel's color counts for
+PULL, EDGE = 4.0, 8.0  # of neighbors on a pixel; color difference at which it ceases
 LEAST, MOST = 0.005, 0.95  # share of the picture that a found object takes
 
 
@@ -37,7 +37,7 @@ def object_mask(rgb: NDArray[np.uint8], box: Box | None = None) -> Mask | None:
         (H, W), one connected piece without holes; None if nothing stands out.
 
     Source: the mixtures are those of GrabCut (Rother et al. 2004); ours smooths by diffusion along
-    colour edges where GrabCut cuts a graph.
+    color edges where GrabCut cuts a graph.
     """
     height, width = rgb.shape[:2]
     scale = min(1.0, SIDE / max(height, width))
@@ -88,7 +88,7 @@ def _segment(rgb: NDArray[np.uint8], ground: Mask) -> Mask:
 
 
 def _mixture(colors: NDArray[np.float64]) -> Mixture:
-    """COLORS Gaussians fitted to colours (n, 3), by k-means from quantiles of lightness."""
+    """COLORS Gaussians fitted to colors (n, 3), by k-means from quantiles of lightness."""
     colors = colors[:: max(1, len(colors) // SAMPLES)]
     order = np.argsort(colors[:, 0], kind="stable")
     centers = colors[order[((np.arange(COLORS) + 0.5) / COLORS * len(colors)).astype(int)]]
@@ -108,7 +108,7 @@ def _mixture(colors: NDArray[np.float64]) -> Mixture:
 def _cost(
     lab: NDArray[np.float64], mixture: Mixture, nearest_only: bool = False
 ) -> NDArray[np.float64]:
-    """(H, W): minus the log likelihood of each colour, or its squared distance to a Gaussian."""
+    """(H, W): minus the log likelihood of each color, or its squared distance to a Gaussian."""
     costs = []
     for share, mean, covariance in mixture:
         away = lab - mean
@@ -130,7 +130,7 @@ def _pull(lab: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.flo
 def _diffused(
     values: NDArray[np.float64], pull: tuple[NDArray[np.float64], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """Values (H, W) drawn to those of their neighbours, but not across colour edges."""
+    """Values (H, W) drawn to those of their neighbors, but not across color edges."""
     down, across = pull
     weight = np.ones_like(values)
     weight[1:] += down

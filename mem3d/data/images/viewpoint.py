@@ -2,7 +2,7 @@
 
 A viewpoint is five numbers: azimuth and elevation in radians, the logarithm of the distance, and
 where the object's middle lies, to the right and down, over the side of what the network sees. The
-distance is in units of the grid's side, from the grid's centre, and corrected for the crop: a crop
+distance is in units of the grid's side, from the grid's center, and corrected for the crop: a crop
 that shows the object smaller counts as a camera further away. So a grid can be laid over its
 picture without knowing how large the object was in the scene.
 """
@@ -23,8 +23,8 @@ class Viewpoint(NamedTuple):
 
     azimuth: float  # radians around y, from +x towards +z
     elevation: float  # radians above the horizon
-    log_distance: float  # of the camera from the grid's centre, in grid sides
-    right: float  # of the grid's centre in the picture, from the middle, in picture sides
+    log_distance: float  # of the camera from the grid's center, in grid sides
+    right: float  # of the grid's center in the picture, from the middle, in picture sides
     down: float
 
 

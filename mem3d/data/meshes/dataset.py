@@ -12,7 +12,7 @@ import numpy as np
 
 from mem3d.data.meshes.reader import MESH_TYPES, read_mesh
 from mem3d.data.meshes.transforms import deform, rotation, variant_name
-from mem3d.data.meshes.voxelize import voxelise_mesh
+from mem3d.data.meshes.voxelize import voxelize_mesh
 from mem3d.data.parallel import results
 from mem3d.data.readers.r2n2_writer import (
     check_limits,
@@ -214,7 +214,7 @@ def _make(task: _Task) -> Broken | None:
             mesh = deform(
                 mesh, np.random.default_rng([config.seed, 1, crc32(task.source.encode())])
             )
-        grid = voxelise_mesh(mesh)
+        grid = voxelize_mesh(mesh)
     except ValueError as error:
         return Broken(task.file, str(error).removeprefix(f"{task.path}: "))
     rng = np.random.default_rng([config.seed, crc32(task.source.encode())])

@@ -86,7 +86,7 @@ def _check_gltf(text: bytes) -> None:
         primitives = sum(len(mesh["primitives"]) for mesh in tree.get("meshes", []))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"got a damaged glTF header ({error!r:.100})") from error
-    # Places, normals, colours, places in pictures: about 12 numbers a corner.
+    # Places, normals, colors, places in pictures: about 12 numbers a corner.
     check_count("numbers in accessors", numbers, 12 * MAX_CORNERS)
     check_count("bytes in buffer views", viewed, 64 * MAX_CORNERS)
     check_count("nodes", len(nodes), MAX_NODES)

@@ -1,4 +1,4 @@
-"""Colours of meshes that trimesh has read: materials, pictures, colours of faces and corners."""
+"""Colors of meshes that trimesh has read: materials, pictures, colors of faces and corners."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +30,8 @@ class Piece:
 def piece_of(mesh: Any, matrix: NDArray[np.float64], pictures: Pictures) -> Piece:
     """A mesh of trimesh's, moved by a matrix (4, 4); `pictures` gets those that it needs.
 
-    glTF says that the colours of corners and materials are light, those of pictures sRGB. But a
-    mesh without a material has its corners' colours from a tool such as trimesh: sRGB again.
+    glTF says that the colors of corners and materials are light, those of pictures sRGB. But a
+    mesh without a material has its corners' colors from a tool such as trimesh: sRGB again.
     """
     vertices = np.asarray(mesh.vertices, np.float64)
     vertices = vertices @ matrix[:3, :3].T + matrix[:3, 3]
@@ -56,7 +56,7 @@ def piece_of(mesh: Any, matrix: NDArray[np.float64], pictures: Pictures) -> Piec
 
 
 def joined_paint(pieces: list[Piece]) -> tuple[NDArray[np.uint8] | None, Paint | None]:
-    """Colours of faces (F, 3) of all pieces; paint where faces are not of one colour."""
+    """Colors of faces (F, 3) of all pieces; paint where faces are not of one color."""
     if all(piece.colors is None for piece in pieces):
         return None, None
     corners = np.concatenate([_corner_colors(piece) for piece in pieces])
@@ -100,7 +100,7 @@ def _material_color(material: Any) -> NDArray[np.uint8]:
     if hasattr(material, "baseColorFactor"):  # glTF's: light, and white if left out
         light = np.full(3, 1.0) if factor is None else np.asarray(factor)[:3] / 255
         return (to_srgb(light) * 255 + 0.5).astype(np.uint8)
-    # OBJ: many exporters leave black or grey beside a picture, so it is not multiplied.
+    # OBJ: many exporters leave black or gray beside a picture, so it is not multiplied.
     if getattr(material, "image", None) is not None:
         return np.full(3, 255, np.uint8)
     return np.asarray(material.diffuse, np.uint8)[:3]

@@ -1,9 +1,9 @@
 """Reader of mesh files from anywhere: OBJ, GLB and glTF, STL, PLY, OFF, and plain .npz arrays.
 
 trimesh parses; here a file is bounded before it is parsed, kept from reading other folders, and
-checked afterwards. A scene becomes one mesh, with its colours, materials and pictures.
+checked afterwards. A scene becomes one mesh, with its colors, materials and pictures.
 
-A .npz mesh has `v` (V, 3) floats, `f` (F, 3) integers and, if it has colours, `c` (F, 3) uint8.
+A .npz mesh has `v` (V, 3) floats, `f` (F, 3) integers and, if it has colors, `c` (F, 3) uint8.
 """
 
 import logging
@@ -35,10 +35,10 @@ _MAX_QUOTED = 80  # characters of a foreign name in a message
 
 @dataclass(frozen=True)
 class PaintedMesh:
-    """A mesh in the frame of the data, longest side 1, centred."""
+    """A mesh in the frame of the data, longest side 1, centered."""
 
     mesh: Mesh
-    paint: Paint | None = None  # colours within faces; None where the mesh's own say all
+    paint: Paint | None = None  # colors within faces; None where the mesh's own say all
 
 
 def read_mesh(
@@ -217,7 +217,7 @@ def read_arrays(data: bytes) -> Piece:
     except (KeyError, RuntimeError) as error:  # a missing member, an encrypted one
         raise ValueError(f"got no mesh ({error!s:.100}), want arrays v and f") from error
     if colors is not None and (colors.dtype != np.uint8 or len(colors) != len(faces)):
-        raise ValueError(f"got colours {colors.dtype} {colors.shape}, want uint8 as faces")
+        raise ValueError(f"got colors {colors.dtype} {colors.shape}, want uint8 as faces")
     return Piece(vertices.astype(np.float64), faces.astype(np.int64), colors)
 
 

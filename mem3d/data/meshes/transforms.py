@@ -1,4 +1,4 @@
-"""Turning meshes into the frame of the data: y up, front +x, longest side 1, centred."""
+"""Turning meshes into the frame of the data: y up, front +x, longest side 1, centered."""
 
 # V = vertices
 import re
@@ -38,7 +38,7 @@ def rotation(up: str = "y", front: str = "x") -> Points:
 
 
 def framed(points: Points, turn: Points) -> Points:
-    """Turn points (N, 3) by a rotation, centre their bounding box and make its longest side 1.
+    """Turn points (N, 3) by a rotation, center their bounding box and make its longest side 1.
 
     Raises:
         ValueError: the points have no size, or one that is not finite.
@@ -77,7 +77,7 @@ def deform(mesh: Mesh, rng: np.random.Generator) -> Mesh:
         rng: the only source of randomness.
 
     Returns:
-        the same faces and colours, other vertices.
+        the same faces and colors, other vertices.
     """
     if not len(mesh.vertices):
         return mesh

@@ -5,7 +5,7 @@ be kept, and a grid is a little fatter than its mesh, as those of the R2N2 data 
 what the outside cannot reach through empty voxels, and also what two of the three axes call
 inside, which mends holes wider than a voxel.
 
-Source: ours; why these rules and not others: benchmarks/voxelising.py.
+Source: ours; why these rules and not others: benchmarks/voxelizing.py.
 """
 
 import numpy as np
@@ -27,15 +27,15 @@ _BLOCK = 1 << 20  # points or pairs handled at once: bounds the memory of any me
 _ASIDE = (0.5 + 0.0137, 0.5 - 0.0093)
 
 
-def voxelise_mesh(mesh: Mesh, resolution: int = RESOLUTION) -> NDArray[np.bool_]:
-    """Voxelise a mesh, filling the grid along its longest side.
+def voxelize_mesh(mesh: Mesh, resolution: int = RESOLUTION) -> NDArray[np.bool_]:
+    """Voxelize a mesh, filling the grid along its longest side.
 
     Args:
         mesh: at least one face; neither closed nor consistently turned.
         resolution: R, voxels per side, 1..256.
 
     Returns:
-        (R, R, R) bool indexed [x, y, z]; the longest side spans 0..R-1, the others are centred.
+        (R, R, R) bool indexed [x, y, z]; the longest side spans 0..R-1, the others are centered.
 
     Raises:
         ValueError: a mesh without faces or of no size, or a resolution out of range.
@@ -106,7 +106,7 @@ def inside_votes(corners: Points, resolution: int) -> NDArray[np.uint8]:
 
 
 def _placed(mesh: Mesh, resolution: int) -> Points:
-    """Triangles (F, 3, 3) in units of voxels, centred in the grid."""
+    """Triangles (F, 3, 3) in units of voxels, centered in the grid."""
     if not len(mesh.faces):
         raise ValueError("mesh: got no faces, want at least one")
     corners = mesh.vertices[mesh.faces].astype(np.float64)

@@ -37,7 +37,7 @@ _KINDS = {
 
 
 def color(rng: Rng, *kinds: str) -> Color:
-    """Draw a colour of one of the kinds "any" (if none is named), "bright", "pale", and so on."""
+    """Draw a color of one of the kinds "any" (if none is named), "bright", "pale", and so on."""
     kind = kinds[rng.integers(len(kinds))] if kinds else "any"
     hue, strength, light = (rng.uniform(low, high) for low, high in _KINDS[kind])
     # Hue runs red, green, blue round a circle; strength takes light out of the far channels.
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """All choices about the geometry of one object; its colours are drawn afterwards."""
+    """All choices about the geometry of one object; its colors are drawn afterwards."""
 
     @classmethod
     def draw(cls, rng: Rng) -> Self:
@@ -59,7 +59,7 @@ class Design:
         return cls(**{one.name: one.metadata["draw"](rng) for one in fields(cls)})
 
     def parts(self, paint: Rng) -> list[Part]:
-        """The solids of the object, in colours drawn from `paint`; at least one."""
+        """The solids of the object, in colors drawn from `paint`; at least one."""
         raise NotImplementedError
 
 

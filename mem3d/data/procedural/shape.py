@@ -51,7 +51,7 @@ class Shape:
     parts: tuple[Part, ...]
 
     def mesh(self) -> Mesh:
-        """Closed, coloured meshes of all parts; longest side 1, centred."""
+        """Closed, colored meshes of all parts; longest side 1, centered."""
         pieces = [part.mesh() for part in self.parts]
         vertices = np.concatenate([points for points, _ in pieces])
         starts = np.cumsum([0, *(len(points) for points, _ in pieces[:-1])])
@@ -69,8 +69,8 @@ class Shape:
         )
 
     def grid(self, resolution: int = RESOLUTION) -> NDArray[np.bool_]:
-        """Solid voxels (R, R, R) indexed [x, y, z]; see `voxelise`."""
-        return voxelise(self.parts, resolution)
+        """Solid voxels (R, R, R) indexed [x, y, z]; see `voxelize`."""
+        return voxelize(self.parts, resolution)
 
 
 def make_shape(category: str, seed: int) -> Shape:
@@ -89,8 +89,8 @@ def make_shape(category: str, seed: int) -> Shape:
     return Shape(category, seed, tuple(design.parts(rng)))
 
 
-def voxelise(parts: Sequence[Part], resolution: int = RESOLUTION) -> NDArray[np.bool_]:
-    """Voxelise a union of parts, filling the grid along its longest side.
+def voxelize(parts: Sequence[Part], resolution: int = RESOLUTION) -> NDArray[np.bool_]:
+    """Voxelize a union of parts, filling the grid along its longest side.
 
     A voxel is full where at least 2 of its 2 x 2 x 2 sample points are inside a part. Sample
     points are half a voxel apart, so nothing upright and half a voxel thick is ever lost.
@@ -100,7 +100,7 @@ def voxelise(parts: Sequence[Part], resolution: int = RESOLUTION) -> NDArray[np.
         resolution: R, voxels per side.
 
     Returns:
-        (R, R, R) bool indexed [x, y, z]; the longest side spans 0..R-1, the others are centred.
+        (R, R, R) bool indexed [x, y, z]; the longest side spans 0..R-1, the others are centered.
     """
     bounds = [part.bounds() for part in parts]
     low = np.min([corner for corner, _ in bounds], axis=0)

@@ -92,8 +92,8 @@ class Ring:
     def mesh(self) -> tuple[Points, Triangles]:
         """24 x 8 facets."""
         angle = np.arange(8) * (np.pi / 4)
-        centre, radius = 0.5 - self.thickness / 2, self.thickness / 2
-        profile = np.stack([centre + radius * np.sin(angle), radius * np.cos(angle)], axis=1)
+        center, radius = 0.5 - self.thickness / 2, self.thickness / 2
+        profile = np.stack([center + radius * np.sin(angle), radius * np.cos(angle)], axis=1)
         return _turned(profile, 24, closed=True)
 
 

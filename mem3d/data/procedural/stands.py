@@ -32,7 +32,7 @@ class Stand(Design):
     rail_height: float = between(0.15, 0.6)  # share of the stand's height
 
     def stand(self, x: Span, z: Span, high: float, tint: Color) -> list[Part]:
-        """Parts from the floor to `high` under a rectangle centred on the y axis."""
+        """Parts from the floor to `high` under a rectangle centered on the y axis."""
         half = self.leg / 2
         if self.base in ("star", "disc", "cone"):
             return self._column(min(x[1], z[1]) * 0.75 + self.splay, high, tint)
@@ -120,7 +120,7 @@ def backrest(
         wide: half width at the bottom; at the top it is `flare` times that.
         y: from the seat to the top.
         thick: of posts and boards.
-        tint: colour.
+        tint: color.
         flare: > 0.
         bars: of a ladder, slats or cushions; >= 1.
     """

@@ -46,7 +46,7 @@ class _Task:
         return f"{_SYNSET_OF[self.category]}/{_name(self.seed)}"
 
 
-def synthesise(
+def synthesize(
     root: str | Path,
     models_per_category: int = 40,
     seed: int = 0,

@@ -25,7 +25,7 @@ from mem3d.data.images.io import photo
 from mem3d.data.images.preprocess import CROP
 from mem3d.data.readers.matlab import read_mat
 from mem3d.data.readers.pix3d_annotations import Box, Photo, chosen, read_photos, silhouette
-from mem3d.data.splits import Subset
+from mem3d.data.splits import SplitName
 
 SIDE = 240  # pixels of a framed photo: the network's crop of it has 224
 MAX_IMAGE_PIXELS = 40_000_000
@@ -55,7 +55,7 @@ class Pix3D:
     def open(
         cls,
         root: str | Path,
-        subset: Subset | None = None,
+        subset: SplitName | None = None,
         split: str | Path | None = None,
         categories: Collection[str] | None = None,
     ) -> "Pix3D":
@@ -73,8 +73,8 @@ class Pix3D:
                 split file lists.
         """
         root = Path(root)
-        if subset is not None and subset not in get_args(Subset):
-            raise ValueError(f"subset: got {subset!r}, want one of {get_args(Subset)}")
+        if subset is not None and subset not in get_args(SplitName):
+            raise ValueError(f"subset: got {subset!r}, want one of {get_args(SplitName)}")
         photos, skipped = read_photos(root / "pix3d.json")
         known = {one.category for one in photos}
         if unknown := sorted(set(categories or ()) - known):
@@ -193,10 +193,10 @@ class Pix3D:
             )
         scale = min(1.0, LONGEST / max(picture.size))
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-        grey = np.asarray(mask.convert("L").resize(size, Image.Resampling.BOX))
-        if not grey.any():
+        gray = np.asarray(mask.convert("L").resize(size, Image.Resampling.BOX))
+        if not gray.any():
             raise ValueError(f"{self.root / one.mask}: got an empty mask, want an object in it")
-        inside = grey > grey.max() / 2  # some write 0 and 1, some 0 and 255
+        inside = gray > gray.max() / 2  # some write 0 and 1, some 0 and 255
         rgba = np.array(picture.convert("RGB").resize(size, Image.Resampling.BOX).convert("RGBA"))
         if self.masked:
             rgba[..., 3] = inside * np.uint8(255)
@@ -258,14 +258,14 @@ def read_voxels(path: Path) -> NDArray[np.bool_]:
 
 
 def fitted(full: NDArray[np.bool_], side: int = RESOLUTION) -> NDArray[np.bool_]:
-    """A grid in R2N2's frame: longest side over the whole grid, the others centred, solid.
+    """A grid in R2N2's frame: longest side over the whole grid, the others centered, solid.
 
     Args:
         full: (R, R, R), not empty; its longest side has at least `side` voxels, or holes appear.
         side: of the result.
 
     Returns:
-        (side, side, side), full where the centre of a full voxel falls; cavities are filled, as
+        (side, side, side), full where the center of a full voxel falls; cavities are filled, as
         binvox does.
     """
     used = [np.flatnonzero(full.any(axis=(b, c))) for b, c in ((1, 2), (0, 2), (0, 1))]
@@ -273,9 +273,9 @@ def fitted(full: NDArray[np.bool_], side: int = RESOLUTION) -> NDArray[np.bool_]
     grid = full
     for axis, places in enumerate(used):
         middle = (places[0] + places[-1] + 1) / 2
-        centres = (np.arange(len(full)) + 0.5 - middle) * side / longest + side / 2
-        # A centre on the border of two cells fills both, so that what is symmetric stays so.
-        cells = np.floor(centres[:, None] + (-1e-6, 1e-6))
+        centers = (np.arange(len(full)) + 0.5 - middle) * side / longest + side / 2
+        # A center on the border of two cells fills both, so that what is symmetric stays so.
+        cells = np.floor(centers[:, None] + (-1e-6, 1e-6))
         falls = (np.arange(side)[:, None, None] == cells).any(axis=2)  # (side, R)
         counts = np.tensordot(falls.astype(np.float32), grid.astype(np.float32), (1, axis))
         grid = np.moveaxis(counts > 0, 0, axis)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mem3d.data.dataset import Skipped
-from mem3d.data.splits import Subset, read_json, read_split
+from mem3d.data.splits import SplitName, read_json, read_split
 from memstore.voxels.mesh import blocky
 
 SENSOR = 32.0  # mm; focal lengths are given for a sensor of this width
@@ -47,7 +47,7 @@ def silhouette(
     """Which pixels of a square in a photo a grid covers.
 
     Args:
-        grid: (R, R, R), placed as the photo's own model is: its bounding box centred, its farthest
+        grid: (R, R, R), placed as the photo's own model is: its bounding box centered, its farthest
             voxel .5 away.
         pose: of the object.
         size: width and height of the photo in pixels.
@@ -132,7 +132,7 @@ def read_photos(path: Path) -> tuple[list[Photo], list[Skipped]]:
 
 
 def chosen(
-    photos: list[Photo], subset: Subset | None, split: Path | None
+    photos: list[Photo], subset: SplitName | None, split: Path | None
 ) -> tuple[list[Photo], list[Skipped]]:
     """Choose the photos of a subset.
 
@@ -163,7 +163,7 @@ def chosen(
     return [one for name in names for one in by_name.get(name, [])], missing
 
 
-def _listed(split: Path, subset: Subset | None) -> list[str]:
+def _listed(split: Path, subset: SplitName | None) -> list[str]:
     """Names in a split file: paths of images, or "chair/0001"."""
     found = read_json(split)
     if isinstance(found, list):
@@ -171,7 +171,7 @@ def _listed(split: Path, subset: Subset | None) -> list[str]:
     if isinstance(found, dict) and "images" in found:
         lists = _mesh_rcnn(split)
     elif isinstance(found, dict):
-        lists = {part: found.get(part, []) for part in get_args(Subset)}
+        lists = {part: found.get(part, []) for part in get_args(SplitName)}
     else:
         raise ValueError(f"{split}: got {type(found).__name__}, want a split file")
     names: dict[str, str] = {}

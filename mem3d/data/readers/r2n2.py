@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from mem3d.data.dataset import Skipped
 from mem3d.data.images.io import photo
 from mem3d.data.rendering.renderer import project
-from mem3d.data.splits import Entry, Subset, keep_categories, models_on_disk, read_split
+from mem3d.data.splits import Entry, SplitName, keep_categories, models_on_disk, read_split
 from mem3d.data.taxonomy import SYNSETS
 from memstore import PathError
 from memstore.files import open_regular, write_atomic
 from memstore.voxels.binvox import read_binvox
 
-__all__ = ["R2N2", "RESOLUTION", "SYNSETS", "Model", "Skipped", "Subset"]
+__all__ = ["R2N2", "RESOLUTION", "SYNSETS", "Model", "Skipped", "SplitName"]
 
 RESOLUTION = 32  # voxels per side
 MAX_IMAGE_PIXELS = 4096 * 4096  # the real views have 137 x 137
@@ -80,7 +80,7 @@ class R2N2:
     def open(
         cls,
         root: str | Path,
-        subset: Subset | None = None,
+        subset: SplitName | None = None,
         split: str | Path | None = None,
         categories: Collection[str] | None = None,
     ) -> "R2N2":
@@ -100,8 +100,8 @@ class R2N2:
         root = Path(root)
         if not (root / "ShapeNetRendering").is_dir():
             raise ValueError(f"{root}: got no folder ShapeNetRendering, want the R2N2 layout")
-        if subset is not None and subset not in get_args(Subset):
-            raise ValueError(f"subset: got {subset!r}, want one of {get_args(Subset)}")
+        if subset is not None and subset not in get_args(SplitName):
+            raise ValueError(f"subset: got {subset!r}, want one of {get_args(SplitName)}")
         if split is None and (root / "split.json").exists():
             split = root / "split.json"
         if split is None and subset is not None:

@@ -24,7 +24,7 @@ import numpy as np
 from mem3d.data.catalog import check_listed, choose, read_object, subset_of, subsets
 from mem3d.data.dataset import Skipped
 from mem3d.data.readers.r2n2 import R2N2, Model, view_name
-from mem3d.data.splits import Subset
+from mem3d.data.splits import SplitName
 from memstore.files import open_regular, write_atomic
 
 VERSION = 1
@@ -45,7 +45,7 @@ class Indexed(R2N2):
         models: tuple[Model, ...],
         skipped: tuple[Skipped, ...],
         split: Path | None,
-        subset_of: dict[str, Subset],
+        subset_of: dict[str, SplitName],
     ) -> None:
         """Use `open_index`."""
         super().__init__(root, models, skipped, split)
@@ -105,7 +105,7 @@ def is_index(path: str | Path) -> bool:
 
 def open_index(
     path: str | Path,
-    subset: Subset | None = None,
+    subset: SplitName | None = None,
     split: str | Path | None = None,
     categories: Collection[str] | None = None,
 ) -> Indexed:
@@ -154,7 +154,7 @@ def open_index(
     )
 
 
-def _row(data: R2N2, i: int, subset: Subset | None, occupancy: bool) -> dict[str, Any]:
+def _row(data: R2N2, i: int, subset: SplitName | None, occupancy: bool) -> dict[str, Any]:
     """What the index says of one model."""
     model = data.models[i]
     image = data.image(i, 0)

@@ -49,7 +49,7 @@ def mesh_pictures(mesh: Mesh, azimuths: Sequence[float], size: int = SIZE) -> li
     """Draw a mesh of a grid from several sides, on white, to the scale of `grid_picture`.
 
     Args:
-        mesh: with colours of its own, or none.
+        mesh: with colors of its own, or none.
         azimuths: degrees; 0 sees the front (+x), 90 the side +z.
         size: pixels per side.
 
@@ -81,7 +81,7 @@ def overlay(image: NDArray[np.uint8], silhouette: NDArray[np.bool_]) -> Rgb:
 def _scene(
     grid: NDArray[np.bool_], color: tuple[int, int, int], diagonal: float | None = None
 ) -> Scene:
-    """A grid's voxels in one colour."""
+    """A grid's voxels in one color."""
     mesh = blocky(grid)
     colors = np.broadcast_to(np.array(color, np.uint8), mesh.faces.shape)
     return Scene(Mesh(mesh.vertices, mesh.faces, colors), diagonal)

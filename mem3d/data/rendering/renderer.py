@@ -1,11 +1,11 @@
 """Ray-traced pictures of meshes, from the cameras of the R2N2 data set.
 
-The object is centred and scaled to a bounding box with diagonal 1. The camera stands at
+The object is centered and scaled to a bounding box with diagonal 1. The camera stands at
 1.75 * ratio * (cos e cos a, sin e, cos e sin a), looks at the origin and has y up; its focal
 length is 35/32 of the image's width (a field of view of about 49 degrees; the "25" in R2N2's
 metadata is a setting of the program it was made with).
 
-Source: constants of 3D-R2N2's renders as in PyTorch3D's r2n2 data set; light and colour: ours.
+Source: constants of 3D-R2N2's renders as in PyTorch3D's r2n2 data set; light and color: ours.
 Over 250 lines: a scene and its camera are read together.
 """
 
@@ -57,8 +57,8 @@ class Scene:
         Args:
             mesh: without faces, every picture is empty.
             diagonal: this length becomes 1 and the origin stays, so that several meshes are drawn
-                to one scale; None centres the mesh and scales its own bounding box.
-            paint: colours within the faces, in place of the mesh's own.
+                to one scale; None centers the mesh and scales its own bounding box.
+            paint: colors within the faces, in place of the mesh's own.
         """
         # Training and reconstructing need this module's geometry, and no ray.
         from embreex.mesh_construction import TriangleMesh
@@ -106,7 +106,7 @@ class Scene:
             shadows: whether the first light casts any.
 
         Returns:
-            (size, size, 4) RGBA; alpha is the share of rays that hit, and colour is not mixed
+            (size, size, 4) RGBA; alpha is the share of rays that hit, and color is not mixed
             with any background: (0, 0, 0) where alpha is 0.
         """
         eye, axes = camera(azimuth, elevation, ratio)
@@ -127,7 +127,7 @@ class Scene:
     def silhouette(
         self, *, azimuth: float, elevation: float, ratio: float, size: int = SIZE
     ) -> NDArray[np.bool_]:
-        """(size, size) whether the ray through each pixel's centre hits the mesh."""
+        """(size, size) whether the ray through each pixel's center hits the mesh."""
         eye, axes = camera(azimuth, elevation, ratio)
         pixels, rays = self._rays(eye, axes, size, 1)
         mask = np.zeros(size * size, np.bool_)
@@ -165,7 +165,7 @@ class Scene:
         return _Hits(found["primID"], found["tfar"], found["u"], found["v"])
 
     def _albedo_at(self, hits: "_Hits") -> Floats:
-        """Linear colour (N, 3) of the surface, without light."""
+        """Linear color (N, 3) of the surface, without light."""
         if self._paint is None:
             return self._albedo[hits.face]
         return self._paint.at(hits.face, hits.second, hits.third)

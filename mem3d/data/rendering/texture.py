@@ -1,4 +1,4 @@
-"""Colours that change within the faces of a mesh: by corner, and from pictures."""
+"""Colors that change within the faces of a mesh: by corner, and from pictures."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Paint:
-    """One row per face of a mesh; a place has its corners' colour times its picture's."""
+    """One row per face of a mesh; a place has its corners' color times its picture's."""
 
     corners: NDArray[np.uint8]  # (F, 3, 3) sRGB of each face's corners
     uv: Floats  # (F, 3, 2) place in the picture: u to the right, v up; it repeats beyond [0, 1]
@@ -29,7 +29,7 @@ class Paint:
             raise ValueError(f"picture: got numbers {got}, want -1..{len(self.pictures) - 1}")
 
     def at(self, face: NDArray[np.int32], second: Floats, third: Floats) -> Floats:
-        """Linear colour of places on the mesh.
+        """Linear color of places on the mesh.
 
         Args:
             face: (N,) numbers of faces.
@@ -63,7 +63,7 @@ LINEAR: Floats = to_linear(np.arange(256) / 255).astype(np.float32)  # light of 
 
 
 def _bilinear(picture: NDArray[np.uint8], place: Floats) -> Floats:
-    """Linear colour (N, 3) at places (N, 2), between the middles of four pixels."""
+    """Linear color (N, 3) at places (N, 2), between the middles of four pixels."""
     height, width = picture.shape[:2]
     x = (place[:, 0] % 1) * width - 0.5
     y = ((1 - place[:, 1]) % 1) * height - 0.5

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mem3d.data.catalog import choose, read_object, subset_of
 from mem3d.data.dataset import Skipped
 from mem3d.data.rendering.renderer import project
-from mem3d.data.splits import Subset
+from mem3d.data.splits import SplitName
 from mem3d.data.zarr_pack.schema import (
     CAMERA,
     FILL,
@@ -62,7 +62,7 @@ class ZarrItems:
         return item
 
 
-class Packed:
+class ZarrPack:
     """Models of a pack, in the order in which they were packed or that of a split file."""
 
     def __init__(
@@ -85,12 +85,12 @@ class Packed:
     def open(
         cls,
         root: str | Path | Any,
-        subset: Subset | None = None,
+        subset: SplitName | None = None,
         split: str | Path | None = None,
         categories: Collection[str] | None = None,
         *,
         fast: bool = True,
-    ) -> "Packed":
+    ) -> "ZarrPack":
         """Open a pack.
 
         Args:
@@ -144,7 +144,7 @@ class Packed:
         return tuple(skip for skip, _ in self._contents.skipped)
 
     @property
-    def subset_of(self) -> dict[str, Subset]:
+    def subset_of(self) -> dict[str, SplitName]:
         """Subset of each model by source, as it was packed."""
         return subset_of(self._contents.listed)
 
@@ -202,7 +202,7 @@ class Packed:
 
     def check(
         self, views: int | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> "Packed":
+    ) -> "ZarrPack":
         """Read everything once, which compares all checksums.
 
         Args:
@@ -226,7 +226,7 @@ class Packed:
             if progress is not None:
                 progress(i + 1, len(self))
         contents = _some(self._contents, good, broken, None)
-        return Packed(self.root, self._group, contents, (self._images, self._grids), self.split)
+        return ZarrPack(self.root, self._group, contents, (self._images, self._grids), self.split)
 
     def _row(self, i: int, view: int) -> int:
         if not 0 <= view < self.views(i):

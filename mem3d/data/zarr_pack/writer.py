@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.data.catalog import Listed, read_object, subsets
-from mem3d.data.dataset import Shapes, Skipped
+from mem3d.data.dataset import ShapeDataset, Skipped
 from mem3d.data.parallel import leave_ctrl_c
-from mem3d.data.splits import Subset
-from mem3d.data.zarr_pack.reader import Packed
+from mem3d.data.splits import SplitName
+from mem3d.data.zarr_pack.reader import ZarrPack
 from mem3d.data.zarr_pack.schema import (
     CAMERA,
     LEVEL,
@@ -52,7 +52,7 @@ class _Task(NamedTuple):
 class _Job:
     """What every process knows."""
 
-    data: Shapes
+    data: ShapeDataset
     folder: Path  # the pack that is being made
     first_views: tuple[int, ...]  # (models + 1,); views of broken models leave holes
     image_shape: tuple[int, ...]
@@ -72,13 +72,13 @@ class _Job:
 
 
 def pack(
-    data: Shapes,
+    data: ShapeDataset,
     out: str | Path,
     *,
     per_shard: int = 2048,
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> Packed:
+) -> ZarrPack:
     """Write a pack; an interrupted run is taken up where it stopped.
 
     Pictures and grids come out bit for bit. A model with a broken file, or with a view of another
@@ -122,10 +122,10 @@ def pack(
                 progress(done, len(tasks))
     _finish(job, subset)
     beside.rename(out)
-    return Packed.open(out)
+    return ZarrPack.open(out)
 
 
-def _sizes(data: Shapes) -> tuple[tuple[int, ...], int]:
+def _sizes(data: ShapeDataset) -> tuple[tuple[int, ...], int]:
     """Shape of a view and voxels per side, of the first model that can be read."""
     reason = "no model"
     for i in range(len(data)):
@@ -241,13 +241,13 @@ def _write_grids(job: _Job, number: int) -> dict[int, str]:
     return broken
 
 
-def _cameras(data: Shapes, model: int) -> NDArray[np.float64] | None:
+def _cameras(data: ShapeDataset, model: int) -> NDArray[np.float64] | None:
     """(views, 5), or None for data without such a list."""
     cameras: Callable[[int], NDArray[np.float64]] | None = getattr(data, "cameras", None)
     return None if cameras is None else cameras(model)
 
 
-def _finish(job: _Job, subset: Mapping[str, Subset]) -> None:
+def _finish(job: _Job, subset: Mapping[str, SplitName]) -> None:
     """Write the metadata, and remove what only the making needed."""
     broken: dict[int, str] = {}
     for task in job.tasks:

@@ -151,7 +151,7 @@ def test_a_picture_of_another_kind_is_refused(command, root, tmp_path):
     [
         ("mem3d.data.zarr_pack.writer.pack", ("pack", "DATA", "OUT")),
         ("mem3d.data.meshes.dataset.render_meshes", ("render", "DATA", "OUT")),
-        ("mem3d.data.procedural.writer.synthesise", ("synth", "OUT")),
+        ("mem3d.data.procedural.writer.synthesize", ("synth", "OUT")),
     ],
 )
 def test_ctrl_c_is_one_line(call_of, arguments, root, tmp_path, monkeypatch):

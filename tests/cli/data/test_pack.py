@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from mem3d.data.open import open_shapes
+from mem3d.data.open import open_dataset
 from mem3d_cli.mem3d.app import app
 from tests.helpers.pix3d_folder import make_pix3d
 from tests.helpers.r2n2_folder import make_r2n2
@@ -35,7 +35,7 @@ def test_pack(root, tmp_path):
     done = call("data", "pack", root, out, "--per-shard", 5, "--processes", 1, "--quiet")
     assert (done.exit_code, done.stdout) == (0, f"{out}: 7 models, 14 views\n")
     assert "skipped 02691156/train0: no ShapeNetVox32" in done.stderr
-    assert len(open_shapes(out, "train")) == 3
+    assert len(open_dataset(out, "train")) == 3
     assert call("data", "pack", root, out).exit_code != 0
 
 
@@ -45,7 +45,7 @@ def test_pack_one_category_and_another_split(root, tmp_path):
     out, wishes = tmp_path / "p", ("--category", "chair", "--split", split)
     done = call("data", "pack", root, out, *wishes, "--json", "--processes", 1)
     assert json.loads(done.stdout) == {"path": str(out), "models": 2, "views": 4, "skipped": 0}
-    assert [open_shapes(out, "test").source(i) for i in (0, 1)] == [
+    assert [open_dataset(out, "test").source(i) for i in (0, 1)] == [
         "03001627/val0",
         "03001627/train1",
     ]
@@ -56,7 +56,7 @@ def test_index(root, kind):
     out = root / f"index.{kind}"
     done = call("data", "index", root, "--out", out, "--occupancy", "--json", "--quiet")
     assert json.loads(done.stdout) == {"path": str(out), "models": 7, "views": 14, "skipped": 1}
-    assert len(open_shapes(out, "train")) == 3
+    assert len(open_dataset(out, "train")) == 3
 
 
 def test_what_lists_its_own_models_is_not_indexed(root, tmp_path):

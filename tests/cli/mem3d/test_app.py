@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mem3d.data.open import open_shapes
+from mem3d.data.open import open_dataset
 from mem3d.data.zarr_pack.writer import pack
 from mem3d_cli.mem3d.app import app
 from tests.helpers.r2n2_folder import make_r2n2, picture
@@ -99,7 +99,7 @@ def test_data_is_made_and_shown(tmp_path):
         (["evaluate", "absent"], "absent: got nothing there, want a run's folder"),
         (["reconstruct", "absent", "photo.png"], "absent: got nothing there, want a run's"),
         (["reconstruct", __file__, "absent"], "test_mem3d.py: got a file, want a run's folder"),
-        (["memorise", __file__, "--data", "DATA", "--out", "RUN"], "got a file, want a run's"),
+        (["memorize", __file__, "--data", "DATA", "--out", "RUN"], "got a file, want a run's"),
         (["data", "show", "absent"], "nothing there"),
         (["data", "show", "\x1b[31mabsent"], r"\x1b[31mabsent: got"),
     ],
@@ -132,7 +132,7 @@ def test_photos_of_one_name_do_not_overwrite_each_other(run, tmp_path):
 
 
 def test_what_a_pack_says_does_not_steer_the_terminal(made_up_data, tmp_path):
-    pack(open_shapes(made_up_data), tmp_path / "p")
+    pack(open_dataset(made_up_data), tmp_path / "p")
     told = json.loads((tmp_path / "p" / "zarr.json").read_text())
     told["attributes"]["mem3d_pack"]["skipped"] = [["\x1b[31mred", "\x1b[2J", "train"]]
     (tmp_path / "p" / "zarr.json").write_text(json.dumps(told))

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mem3d.data.dataset import Selection
+from mem3d.data.dataset import Subset
 from mem3d.data.readers.pix3d import Pix3D
 from mem3d_cli.mem3d.evaluate import _as_pix3d
 from memstore.voxels.binvox import read_binvox, write_binvox
@@ -70,7 +70,7 @@ def test_what_is_no_run_is_told_in_plain_words(command, tmp_path):
 def test_a_clean_test_set_says_nothing(run):
     summary = evaluated(run)
     found = {"name": 0, "grid": 0, "training": 0}
-    assert summary["known"] == {"models": "refuse", **found, "learnt_known": True}
+    assert summary["known"] == {"models": "refuse", **found, "learned_known": True}
     assert summary["protocol"].startswith("Pix2Vox")
     assert "pix3d" not in summary
     assert summary["methods"]["network"]["fixed"]["protocol"] == summary["protocol"]
@@ -121,22 +121,22 @@ def test_an_ensemble_is_told_to_be_one(run, another, tmp_path):
 
 
 def test_no_member_of_an_ensemble_may_know_the_test(run, another, data, leaking, tmp_path):
-    """One that learnt from other data, where it is the other's test shape that leaks."""
+    """One that learned from other data, where it is the other's test shape that leaks."""
     done = call("evaluate", run, "--with", another, "--data", leaking)
     assert "1 of 4 models are known" in str(done.exception)
     twice = call("evaluate", run, "--with", run)
     assert "twice, want each run once" in str(twice.exception)
-    learnt = shutil.copytree(another, tmp_path / "learnt")
-    described = json.loads((learnt / "run.json").read_text())
+    learned = shutil.copytree(another, tmp_path / "learned")
+    described = json.loads((learned / "run.json").read_text())
     changes = [{"kind": "memorised", "sources": ["03001627/test1"]}]
-    (learnt / "run.json").write_text(json.dumps(described | {"changes": changes}))
-    dropped = evaluated(run, "--with", learnt, "--known", "drop")
+    (learned / "run.json").write_text(json.dumps(described | {"changes": changes}))
+    dropped = evaluated(run, "--with", learned, "--known", "drop")
     assert (dropped["samples"], dropped["known"]["training"]) == (3, 0)
-    assert dropped["with"][str(learnt)]["training"] == 1
-    refused = str(call("evaluate", run, "--with", learnt).exception)
-    assert f"--with {learnt}: " in refused and "1 of 4 models are known" in refused
-    table = printed("evaluate", run, "--with", learnt, "--known", "keep", "--quiet")
-    told = f"NO TEST: 1 of these models are known to the memory of {learnt}"
+    assert dropped["with"][str(learned)]["training"] == 1
+    refused = str(call("evaluate", run, "--with", learned).exception)
+    assert f"--with {learned}: " in refused and "1 of 4 models are known" in refused
+    table = printed("evaluate", run, "--with", learned, "--known", "keep", "--quiet")
+    told = f"NO TEST: 1 of these models are known to the memory of {learned}"
     assert told.replace(" ", "") in table.replace(" ", "")
 
 
@@ -172,13 +172,13 @@ def test_pix3d_is_told_by_both_protocols_apart(run, pix3d, tmp_path):
 
 def test_what_is_left_of_pix3d_by_several_runs_keeps_its_own_truth(pix3d):
     data = Pix3D.open(pix3d)
-    left, truth = _as_pix3d(Selection(Selection(data, [2, 0, 1]), [2, 0]), background=False)
+    left, truth = _as_pix3d(Subset(Subset(data, [2, 0, 1]), [2, 0]), background=False)
     assert [left.source(i) for i in range(2)] == [data.source(1), data.source(2)]
     for i, whole in enumerate((1, 2)):
         np.testing.assert_array_equal(truth(i), data.pooled(whole))
 
 
-def test_what_was_learnt_and_cannot_be_told_is_said(run, data, tmp_path):
+def test_what_was_learned_and_cannot_be_told_is_said(run, data, tmp_path):
     moved = shutil.copytree(run, tmp_path / "run")
     described = json.loads((moved / "run.json").read_text())
     (moved / "run.json").write_text(json.dumps(described | {"data": str(tmp_path / "gone")}))
@@ -186,7 +186,7 @@ def test_what_was_learnt_and_cannot_be_told_is_said(run, data, tmp_path):
     assert done.exit_code == 0, done.output
     assert f"the run's data are not at {tmp_path / 'gone'} (" in done.stderr
     assert "cannot be told" in done.stderr
-    assert json.loads(done.stdout)["known"]["learnt_known"] is False
+    assert json.loads(done.stdout)["known"]["learned_known"] is False
     assert "cannot be told" not in call("evaluate", run, "--quiet").stderr
 
 

@@ -1,4 +1,4 @@
-"""mem3d-cli memorise and rekey, as a user calls them."""
+"""mem3d-cli memorize and rekey, as a user calls them."""
 
 import json
 import re
@@ -22,12 +22,12 @@ PAIR = ("--photo", "a.png", "--grid", "a.binvox")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return make_r2n2(tmp_path_factory.mktemp("memorise") / "data")
+    return make_r2n2(tmp_path_factory.mktemp("memorize") / "data")
 
 
 @pytest.fixture(scope="module")
 def run(data, no_curves, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("memorise") / "run"
+    folder = tmp_path_factory.mktemp("memorize") / "run"
     done = call("train", folder, "--data", data, "--preset", "tiny", "--epochs", "1", "--quiet")
     assert done.exit_code == 0, done.output
     return folder
@@ -47,17 +47,17 @@ def told(*arguments):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("command", ["memorise", "rekey"])
+@pytest.mark.parametrize("command", ["memorize", "rekey"])
 def test_the_commands_explain_themselves(command):
     assert "Example" in call(command, "--help").output
 
 
-def test_memorised_shapes_are_no_test(run, data, tmp_path):
-    """The guard of evaluate sees what was memorised, also where it was merged or evicted."""
+def test_memorized_shapes_are_no_test(run, data, tmp_path):
+    """The guard of evaluate sees what was memorized, also where it was merged or evicted."""
     out = tmp_path / "more"
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
     options = ("--data", data, "--subset", "test", "--known", "keep", "--out", out)
-    done = told("memorise", run, *options, "--views", 2)
+    done = told("memorize", run, *options, "--views", 2)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
     assert (done["pictures"], done["dropped"]) == (8, 0)
     assert done["merged"] + done["inserted"] + done["evicted"] == done["written"]
@@ -74,12 +74,12 @@ def test_memorised_shapes_are_no_test(run, data, tmp_path):
 def test_what_the_memory_holds_is_left_out_or_refused(run, data, tmp_path):
     known = known_shapes(checkpoint.load(run)[1], R2N2.open(data))
     options = ("--data", data, "--out", tmp_path / "more")
-    refused = call("memorise", run, *options, "--known", "refuse")
+    refused = call("memorize", run, *options, "--known", "refuse")
     assert f"{len(known)} of 16 models are known" in str(refused.exception)
-    all_known = call("memorise", run, *options, "--subset", "train")
+    all_known = call("memorize", run, *options, "--subset", "train")
     assert "8 of 8 models are known" in str(all_known.exception)
     assert list(tmp_path.iterdir()) == []
-    done = told("memorise", run, *options)
+    done = told("memorize", run, *options)
     assert (done["dropped"], done["pictures"]) == (len(known), 16 - len(known))
     [change] = json.loads((tmp_path / "more" / "run.json").read_text())["changes"]
     assert not {one.source for one in known} & set(change["sources"])
@@ -88,7 +88,7 @@ def test_what_the_memory_holds_is_left_out_or_refused(run, data, tmp_path):
 def test_one_photo_is_recalled_afterwards(run, pair, tmp_path):
     photo, grid = pair
     out = tmp_path / "more"
-    shown = call("memorise", run, "--photo", photo, "--grid", grid, "--out", out, "--capacity", 99)
+    shown = call("memorize", run, "--photo", photo, "--grid", grid, "--out", out, "--capacity", 99)
     assert shown.exit_code == 0, shown.output
     assert "1 pair written: 1 inserted" in shown.stdout and "of 99" in shown.stdout
     rows = call("reconstruct", out, photo, "--out", tmp_path / "shapes", "--json", "--quiet").stdout
@@ -104,7 +104,7 @@ def test_a_full_memory_says_what_to_do(run, data, tmp_path):
     root = shutil.copytree(data, tmp_path / "data")
     for i, path in enumerate(sorted(root.rglob("model.binvox"))):
         write_binvox(path, np.random.default_rng(i).random((32,) * 3) < 0.5)  # unlike all others
-    done = call("memorise", run, "--data", root, "--out", tmp_path / "more", "--known", "keep")
+    done = call("memorize", run, "--data", root, "--out", tmp_path / "more", "--known", "keep")
     assert done.exit_code == 0, done.output
     assert "the memory of 8 slots is full" in done.stderr
     assert "--capacity" in done.stderr
@@ -123,7 +123,7 @@ def test_a_full_memory_says_what_to_do(run, data, tmp_path):
     ],
 )
 def test_bad_input_leaves_nothing(options, error, run, tmp_path):
-    done = call("memorise", run, *options, "--out", tmp_path / "more")
+    done = call("memorize", run, *options, "--out", tmp_path / "more")
     assert (done.exit_code, done.stdout) == (1, "")
     assert error in str(done.exception)
     assert list(tmp_path.iterdir()) == []
@@ -131,7 +131,7 @@ def test_bad_input_leaves_nothing(options, error, run, tmp_path):
 
 def test_an_error_is_one_line(run, tmp_path):
     options = ("--photo", "a.png", "--grid", "a.binvox", "--out", tmp_path / "more")
-    done = call_main("memorise", run, *options)
+    done = call_main("memorize", run, *options)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "a.png" in done.stderr
 
@@ -140,11 +140,11 @@ def test_a_damaged_pair_leaves_nothing(run, pair, tmp_path):
     photo, grid = pair
     write_binvox(grid, blob(0)[::2, ::2, ::2])
     options = ("--photo", photo, "--grid", grid, "--out", tmp_path / "more")
-    done = call("memorise", run, *options)
+    done = call("memorize", run, *options)
     assert "grid: got shape (16, 16, 16)" in str(done.exception)
     assert not (tmp_path / "more").exists()
     grid.write_bytes(b"no shape")
-    assert "#binvox" in str(call("memorise", run, *options).exception)
+    assert "#binvox" in str(call("memorize", run, *options).exception)
 
 
 def test_rekeying_tells_and_mends(run, data, tmp_path):
@@ -177,14 +177,14 @@ def test_rekey_wants_a_place_or_none(run, tmp_path):
     assert "exists" in str(call("rekey", run, "--out", tmp_path).exception)
 
 
-@pytest.mark.parametrize("command", ["memorise", "rekey"])
+@pytest.mark.parametrize("command", ["memorize", "rekey"])
 def test_ctrl_c_is_one_line_and_leaves_nothing(command, run, data, tmp_path, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mem3d.network.features.encode", stopped)
     out = tmp_path / "new"
-    options = ("--known", "keep") if command == "memorise" else ()
+    options = ("--known", "keep") if command == "memorize" else ()
     done = call(command, run, "--data", data, "--out", out, *options)
     assert (done.exit_code, done.stdout) == (130, "")
     assert done.stderr == f"{out}: interrupted; nothing was written\n"
@@ -192,11 +192,11 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(command, run, data, tmp_path, mon
 
 
 def test_the_pages_code_runs(run, data, tmp_path, monkeypatch, capsys):
-    page = (Path(__file__).parents[3] / "docs" / "memorise.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "memorize.md").read_text()
     [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "first").symlink_to(run)
     (tmp_path / "new-shapes").symlink_to(data)
-    exec(compile(code, "memorise.md", "exec"), {})
+    exec(compile(code, "memorize.md", "exec"), {})
     assert -1 <= float(capsys.readouterr().out) <= 1

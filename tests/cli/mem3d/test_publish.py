@@ -32,7 +32,7 @@ def test_a_published_folder_reconstructs(run, tmp_path, monkeypatch):
     )
     done = call("publish", run, tmp_path / "out", "--json")
     assert done.exit_code == 0, done.output
-    assert "mind their licence" in done.stderr
+    assert "mind their license" in done.stderr
     told = json.loads(done.stdout)
     assert "model.safetensors" in told["files"] and told["address"] is None
     assert sent == []  # nothing leaves the machine unasked
@@ -73,7 +73,7 @@ def published(run, tmp_path_factory):
     [
         "evaluate PUB",
         "evaluate PUB --data DATA",
-        "memorise PUB --data DATA --out OUT",
+        "memorize PUB --data DATA --out OUT",
         "rekey PUB --out OUT",
         "rekey PUB --data DATA --out OUT",
         "blend PUB --out OUT",

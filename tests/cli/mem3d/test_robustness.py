@@ -91,8 +91,8 @@ def test_known_models_are_no_test(run, data, tmp_path):
     assert "this would be no test" in str(call(*words).exception)
     second = shutil.copytree(run, tmp_path / "second")
     told = json.loads((second / "run.json").read_text())
-    memorised = [{"kind": "memorised", "sources": ["02691156/test0"]}]
-    (second / "run.json").write_text(json.dumps({**told, "changes": memorised}))
+    memorized = [{"kind": "memorised", "sources": ["02691156/test0"]}]
+    (second / "run.json").write_text(json.dumps({**told, "changes": memorized}))
     found = measured(*words[1:], second, "--known", "drop")  # all runs see what none knows
     assert (found["models"], found["known"][str(run)]["models"]) == (3, "drop")
     known = [found["known"][str(one)] for one in (run, second)]

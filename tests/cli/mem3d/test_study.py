@@ -65,7 +65,7 @@ def test_json_is_the_table(out, made_up_data):
     assert json.loads(told.stdout) == json.loads((out / "table.json").read_text())
 
 
-def test_unseen_shapes_are_scored_before_and_after_they_are_memorised(out, made_up_data, tmp_path):
+def test_unseen_shapes_are_scored_before_and_after_they_are_memorized(out, made_up_data, tmp_path):
     other = make_r2n2(tmp_path / "other", source=1)
     options = (*OPTIONS, "--only", "base,no-memory", "--unseen", other)
     folder = tmp_path / "study"
@@ -75,7 +75,7 @@ def test_unseen_shapes_are_scored_before_and_after_they_are_memorised(out, made_
     table = json.loads(done.stdout)
     assert table["samples"] == {"val": 4, "test": 4, "unseen": 4, "memorised": 4}
     row = {row["variant"]: row for row in table["rows"]}["base"]
-    assert row["memorising"]["n"] == 1
+    assert row["memorizing"]["n"] == 1
     alone = call("study", folder, "--data", made_up_data, *OPTIONS, "--unseen-split", "split.json")
     assert "without --unseen" in str(alone.exception)
 

@@ -15,8 +15,8 @@ from mem3d_cli.memstore.app import app, main
 from mem3d_cli.memstore.transfer import ExportKind, ImportKind
 from mem3d_cli.tables import slots_in_words
 from memstore import (
-    EXPORT_KINDS,
-    IMPORT_KINDS,
+    EXPORT_FORMATS,
+    IMPORT_FORMATS,
     FormatError,
     Memory,
     MemoryConfig,
@@ -82,7 +82,7 @@ def test_query_by_slot_and_by_features(path, tmp_path):
     by_feature = json.loads(run("query", path, "--features", tmp_path / "feature.npy", "--json"))
     assert by_slot == by_feature
     expected = [(1, 1.0), (0, 0.0)]
-    assert [(n["slot"], n["cosine"]) for n in by_slot["queries"][0]["neighbours"]] == expected
+    assert [(n["slot"], n["cosine"]) for n in by_slot["queries"][0]["neighbors"]] == expected
     told = run("query", path, "--slot", 0, "--slot", 1, "-k", 1, "--picture", tmp_path / "near.png")
     assert "query 1" in told and (tmp_path / "near.png").exists()
 
@@ -203,8 +203,8 @@ def test_every_command_answers_in_json(path, tmp_path):
 
 
 def test_kinds_are_the_librarys():
-    assert tuple(ExportKind) == EXPORT_KINDS
-    assert tuple(ImportKind) == IMPORT_KINDS
+    assert tuple(ExportKind) == EXPORT_FORMATS
+    assert tuple(ImportKind) == IMPORT_FORMATS
 
 
 def test_every_command_has_an_example():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mem3d.data.dataset import Selection
+from mem3d.data.dataset import Subset
 from mem3d.data.images.backgrounds import SIDE, Backgrounds
 from mem3d.data.images.corruptions import before_photos, behind_occluders, laid_over
 from tests.helpers.memory_dataset import MadeUpShapes, lopsided
@@ -43,7 +43,7 @@ def test_the_object_stays_and_the_rest_is_a_photo(shapes, photos):
 
 def test_a_picture_depends_on_the_seed_and_its_name_alone(shapes, photos):
     shown = before_photos(shapes, photos, 0)
-    chosen = before_photos(Selection(shapes, [2, 0]), photos, 0)
+    chosen = before_photos(Subset(shapes, [2, 0]), photos, 0)
     np.testing.assert_array_equal(chosen.image(0, 1), shown.image(2, 1))
     assert (shown.image(0, 0)[0, 0] != shown.image(1, 0)[0, 0]).any()
     assert (shown.image(0, 0) != before_photos(shapes, photos, 1).image(0, 0)).any()

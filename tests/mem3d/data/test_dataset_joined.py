@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mem3d.data.dataset import Joined, Selection, Skipped, roots
+from mem3d.data.dataset import ConcatDataset, Skipped, Subset, roots
 from tests.helpers.memory_dataset import MadeUpShapes, lopsided
 
 
@@ -9,11 +9,11 @@ from tests.helpers.memory_dataset import MadeUpShapes, lopsided
 def sets():
     one = MadeUpShapes([lopsided(0), lopsided(1)], ["chair", "car"], size=24)
     two = MadeUpShapes([lopsided(2)], ["lamp"], size=24, seed=1)
-    return one, Selection(one, []), two
+    return one, Subset(one, []), two
 
 
 def test_models_follow_each_other(sets):
-    joined = Joined(sets)
+    joined = ConcatDataset(sets)
     assert len(joined) == 3
     assert [joined.category(i) for i in range(3)] == ["chair", "car", "lamp"]
     assert [joined.source(i) for i in range(3)] == ["chair/0", "car/1", "lamp/0"]
@@ -29,12 +29,12 @@ def test_models_follow_each_other(sets):
 @pytest.mark.parametrize("i", [-1, 3])
 def test_a_position_outside_is_refused(sets, i):
     with pytest.raises(IndexError, match=r"want 0\.\.2"):
-        Joined(sets).source(i)
+        ConcatDataset(sets).source(i)
 
 
 def test_root_and_split_are_the_first_ones_and_skipped_are_all(sets):
-    broken = Selection(sets[2], [0], (Skipped("lamp/9", "torn"),))
-    joined = Joined([sets[0], broken])
+    broken = Subset(sets[2], [0], (Skipped("lamp/9", "torn"),))
+    joined = ConcatDataset([sets[0], broken])
     assert (joined.root, joined.split) == (sets[0].root, None)
     assert [skip.source for skip in joined.skipped] == ["lamp/9"]
     assert len(roots(joined)) == 2 and len(roots(sets[0])) == 1
@@ -42,10 +42,10 @@ def test_root_and_split_are_the_first_ones_and_skipped_are_all(sets):
 
 def test_progress_runs_over_all_sets(sets):
     told = []
-    assert len(Joined(sets).check(progress=lambda *now: told.append(now))) == 3
+    assert len(ConcatDataset(sets).check(progress=lambda *now: told.append(now))) == 3
     assert told[-1] == (3, 3) and told == sorted(told)
 
 
 def test_no_set_is_refused():
     with pytest.raises(ValueError, match="got none"):
-        Joined([])
+        ConcatDataset([])

@@ -2,14 +2,14 @@
 
 from numpy.testing import assert_array_equal
 
-from mem3d.data.dataset import Selection
+from mem3d.data.dataset import Subset
 from mem3d.data.readers.r2n2 import R2N2
 from tests.helpers.r2n2_folder import make_r2n2
 
 
 def test_chosen_models_in_the_order_given(made_up_data):
     data = R2N2.open(made_up_data, "train")
-    some = Selection(data, [5, 2])
+    some = Subset(data, [5, 2])
     assert (len(some), some.root, some.split) == (2, data.root, data.split)
     for i, whole in enumerate((5, 2)):
         assert some.source(i) == data.source(whole)
@@ -26,7 +26,7 @@ def test_check_leaves_out_the_broken_among_the_chosen(tmp_path):
     for i in (1, 3):
         data.models[i].binvox.write_bytes(b"cut")
     calls = []
-    some = Selection(data, [0, 1, 2]).check(1, lambda done, total: calls.append((done, total)))
+    some = Subset(data, [0, 1, 2]).check(1, lambda done, total: calls.append((done, total)))
     assert some.positions == (0, 2)
     assert [one.source for one in some.skipped] == [data.source(1)]
     assert calls == [(1, 3), (2, 3), (3, 3)]

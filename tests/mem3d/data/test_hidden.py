@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mem3d.data.dataset import Selection
+from mem3d.data.dataset import Subset
 from mem3d.data.images.corruptions import behind_occluders as behind
 from tests.helpers.memory_dataset import MadeUpShapes, lopsided
 
@@ -27,7 +27,7 @@ def test_nothing_hidden_is_the_picture_itself(data):
 
 
 def test_a_picture_is_hidden_the_same_way_wherever_it_stands(data):
-    chosen = behind(Selection(data, [2]), 0.4, seed=7)
+    chosen = behind(Subset(data, [2]), 0.4, seed=7)
     np.testing.assert_array_equal(chosen.image(0, 1), behind(data, 0.4, seed=7).image(2, 1))
 
 

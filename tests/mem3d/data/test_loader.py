@@ -112,7 +112,7 @@ def test_workers_change_nothing(made_up_data):
         assert here.models == there.models
 
 
-def test_a_batch_is_normalised_as_a_picture_is(made_up_data):
+def test_a_batch_is_normalized_as_a_picture_is(made_up_data):
     data = R2N2.open(made_up_data, "test")
     [batch] = loader(TestViews(data, 64), [[1, 3]], 0)
     want = [to_input(data.image(i, 0), 64) for i in (1, 3)]

@@ -10,7 +10,7 @@ from mem3d.demo import sessions
 from mem3d.demo.reconstruct_view import show
 from mem3d.demo.sessions import Remembering
 from mem3d.network import checkpoint
-from mem3d.runs.folder import memorised_sources
+from mem3d.runs.folder import memorized_sources
 from memstore import Memory, MemstoreError
 from tests.helpers.r2n2_folder import blob
 from tests.helpers.untrained_run import SOURCES, save_photo
@@ -105,7 +105,7 @@ def test_a_run_can_be_written_that_all_share(trained, shown, tmp_path):
         assert name in found.sources
         assert made.snapshot != state.snapshot
     kept.close()
-    assert memorised_sources(tmp_path / "more") == {"mine", "yours"}
+    assert memorized_sources(tmp_path / "more") == {"mine", "yours"}
     [change] = json.loads((tmp_path / "more" / "run.json").read_text())["changes"]
     assert (change["kind"], change["pictures"]) == ("memorised", 2)
     Memory.open(tmp_path / "more" / "memory", "r+").close()  # no lock is left

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mem3d.data.dataset import Selection
+from mem3d.data.dataset import Subset
 from mem3d.data.readers.r2n2 import R2N2
-from mem3d.evaluation.leakage import known_shapes, told, unlearnt
+from mem3d.evaluation.leakage import known_shapes, told, unlearned
 from mem3d.network.presets import TINY
 from memstore import Memory
 from memstore.voxels.binvox import write_binvox
@@ -54,12 +54,12 @@ def test_one_voxel_apart_is_another_shape(data):
     assert known_shapes(Memory(TINY.memory), data) == ()
 
 
-def test_what_was_learnt_and_is_no_longer_held(data):
+def test_what_was_learned_and_is_no_longer_held(data):
     found = known_shapes(remembering([data.grid(0)], ["a"]), data, [data.source(0), data.source(3)])
     assert [(one.model, one.by) for one in found] == [(0, "grid"), (3, "training")]
 
 
-def test_models_that_are_learnt_from_under_any_name_are_left_out(data):
+def test_models_that_are_learned_from_under_any_name_are_left_out(data):
     class Learning:
         """One by name, one as a mirrored copy of another name."""
 
@@ -72,7 +72,7 @@ def test_models_that_are_learnt_from_under_any_name_are_left_out(data):
         def grid(self, i):
             return (box((0, 0, 0), (32, 3, 3)), data.grid(2)[:, :, ::-1])[i]
 
-    assert unlearnt(data, Learning()).positions == (0, 3)
+    assert unlearned(data, Learning()).positions == (0, 3)
 
 
 def test_a_variant_of_a_known_mesh_is_known(data, monkeypatch):
@@ -81,8 +81,8 @@ def test_a_variant_of_a_known_mesh_is_known(data, monkeypatch):
     other = box((0, 0, 0), (32, 3, 3))
     found = known_shapes(remembering([other], ["a/m-v03"]), data, ["a/n"])
     assert [(one.model, one.by) for one in found] == [(0, "name"), (1, "name"), (2, "training")]
-    assert unlearnt(Selection(data, [0, 1, 2]), Selection(data, [3])).positions == (0, 1, 2)
-    assert unlearnt(data, Selection(data, [1])).positions == (2, 3)
+    assert unlearned(Subset(data, [0, 1, 2]), Subset(data, [3])).positions == (0, 1, 2)
+    assert unlearned(data, Subset(data, [1])).positions == (2, 3)
 
 
 def test_all_pairs_are_found(data):

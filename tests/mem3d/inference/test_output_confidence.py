@@ -1,9 +1,9 @@
-"""Colours that say how sure the network is."""
+"""Colors that say how sure the network is."""
 
 import numpy as np
 import pytest
 
-from mem3d.inference.output import SURE, UNSURE, coloured, confidence
+from mem3d.inference.output import SURE, UNSURE, colored, confidence
 from memstore.voxels.mesh import blocky, smooth
 
 
@@ -36,7 +36,7 @@ def test_sub_voxel_places_do_not_matter():
 
 
 def test_a_grid_filled_to_its_edges_stays_within_it():
-    """What lies at the other end of the grid is no neighbour."""
+    """What lies at the other end of the grid is no neighbor."""
     occupancy = np.zeros((4, 4, 4), np.float32)
     occupancy[0], occupancy[3] = 0.5, 0.9
     mesh = blocky(occupancy > 0.3)
@@ -44,7 +44,7 @@ def test_a_grid_filled_to_its_edges_stays_within_it():
     np.testing.assert_allclose(found[mesh.vertices[:, 0] < 0], 0.5)
 
 
-def test_colours_run_from_unsure_to_sure():
+def test_colors_run_from_unsure_to_sure():
     mesh = smooth(two_beams(unsure=0.3001), 0.3)
-    colors = coloured(mesh, two_beams(unsure=0.3001), 0.3).vertex_colors
+    colors = colored(mesh, two_beams(unsure=0.3001), 0.3).vertex_colors
     assert {tuple(color) for color in colors.tolist()} == {SURE, UNSURE}

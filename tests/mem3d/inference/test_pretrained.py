@@ -67,7 +67,7 @@ def published(run, tmp_path_factory):
 
 @pytest.fixture
 def folder(published, tmp_path):
-    """A copy that may be spoilt."""
+    """A copy that may be spoiled."""
     return Path(shutil.copytree(published, tmp_path / "published"))
 
 

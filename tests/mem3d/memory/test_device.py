@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mem3d.data.loader import TrainingViews, loader
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.memory.contrastive import candidates, contrastive_loss
-from mem3d.memory.device import ResidentMemory
+from mem3d.memory.device import DeviceMemory
 from mem3d.memory.host import contrast_keys, recall, remember
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
@@ -40,8 +40,8 @@ def pairs(rng, count, resolution, kinds=4):
     kind = rng.integers(kinds, size=count)
     shapes = np.random.default_rng(5).random((kinds, resolution, resolution, resolution)) < 0.4
     grids = shapes[kind] ^ (rng.random((count,) + (resolution,) * 3) < rng.choice([0, 0.1, 0.3]))
-    centres = np.random.default_rng(6).standard_normal((kinds, C))
-    features = centres[kind] + rng.standard_normal((count, C))
+    centers = np.random.default_rng(6).standard_normal((kinds, C))
+    features = centers[kind] + rng.standard_normal((count, C))
     features[rng.random(count) < 0.1] = 0
     names = [f"s/{k}" if rng.random() < 0.8 else "" for k in kind]
     return torch.tensor(features, dtype=torch.float32), grids, names
@@ -80,7 +80,7 @@ def test_does_what_the_memory_does(seed, similarity, resolution, capacity):
     if len(ours) and rng.random() < 0.5:
         for memory in (ours, theirs):
             memory.remove(memory.slots[:1])
-    resident = ResidentMemory(ours, "cpu")
+    resident = DeviceMemory(ours, "cpu")
     assert len(resident) == len(ours)
     for _ in range(4):
         features, grids, names = pairs(rng, int(rng.integers(1, 7)), resolution)
@@ -115,13 +115,13 @@ def test_does_what_the_memory_does(seed, similarity, resolution, capacity):
             assert_close(ours, theirs)
     resident.flush()
     assert_close(ours, theirs)
-    assert_close(ResidentMemory(ours, "cpu").memory, theirs)
+    assert_close(DeviceMemory(ours, "cpu").memory, theirs)
 
 
 def test_a_flush_is_committed_like_any_change(tmp_path):
     rng = np.random.default_rng(0)
     with Memory.create(tmp_path / "m", config()) as memory:
-        resident = ResidentMemory(memory, "cpu")
+        resident = DeviceMemory(memory, "cpu")
         features, grids, names = pairs(rng, 8, 4)
         resident.remember(features, torch.from_numpy(grids), names)
         assert len(memory) == 0  # not yet
@@ -136,15 +136,15 @@ def test_a_flush_is_committed_like_any_change(tmp_path):
 
 
 def test_its_bytes_are_told_before_they_are_taken():
-    resident = ResidentMemory(Memory(config(capacity=50)), "cpu")
+    resident = DeviceMemory(Memory(config(capacity=50)), "cpu")
     taken = sum(one.nbytes for one in vars(resident).values() if isinstance(one, torch.Tensor))
-    told = ResidentMemory.bytes_for(resident.config)
+    told = DeviceMemory.bytes_for(resident.config)
     assert told <= taken <= told + 50 * 32  # numbers beside the rows
 
 
 def test_a_feature_that_is_not_finite_is_refused():
     memory = Memory(config())
-    resident = ResidentMemory(memory, "cpu")
+    resident = DeviceMemory(memory, "cpu")
     features, grids, names = pairs(np.random.default_rng(0), 4, 4)
     bad = features.clone()
     bad[1, 2] = torch.nan
@@ -162,7 +162,7 @@ def test_opposite_keys_are_merged_as_the_memory_merges_them():
     grid = np.ones((1, 4, 4, 4), bool)
     feature = torch.zeros(1, C)
     feature[0, 0] = 1
-    resident = ResidentMemory(ours, "cpu")
+    resident = DeviceMemory(ours, "cpu")
     for sign in (1, -1):
         resident.remember(sign * feature, torch.from_numpy(grid), ["a"])
         remember(theirs, sign * feature, grid, ["a"])
@@ -180,7 +180,7 @@ def test_a_step_with_it_is_a_step_with_the_memory(made_up_data, exclude_self):
         torch.manual_seed(0)
         model = Mem3D(TINY.model)
         run = Run(model, torch.optim.SGD(model.parameters(), 1e-3), Memory(TINY.memory))
-        resident = ResidentMemory(run.memory, "cpu") if is_resident else None
+        resident = DeviceMemory(run.memory, "cpu") if is_resident else None
         views = TrainingViews(data, TINY.model.image_size, seed=0, augment=True)
         rows = []
         for epoch in range(2):  # from the third on, what a last digit decides decides more

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mem3d.inference.reconstruct import reconstruct
-from mem3d.memory.projection_cache import SlotProjections, can_project, projections_of
+from mem3d.memory.projection_cache import ProjectionCache, can_project, projections_of
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from memstore import Memory
@@ -31,7 +31,7 @@ def model():
 
 def test_rows_are_the_projections_of_the_values(model):
     memory = filled()
-    kept = SlotProjections(model.shape_encoder, memory)
+    kept = ProjectionCache(model.shape_encoder, memory)
     slots = np.array([[3, 0, -1], [5, 3, 6]])
     found = kept.of(slots)
     assert len(kept) == 4
@@ -44,7 +44,7 @@ def test_rows_are_the_projections_of_the_values(model):
 
 def test_a_row_does_not_depend_on_what_it_is_asked_for_with(model):
     memory = filled()
-    alone, together, all_of_them = (SlotProjections(model.shape_encoder, memory) for _ in range(3))
+    alone, together, all_of_them = (ProjectionCache(model.shape_encoder, memory) for _ in range(3))
     all_of_them.fill()
     assert len(all_of_them) == 7
     want = together.of(np.array([[6, 1, 4]]))[0]
@@ -77,7 +77,7 @@ def test_an_empty_memory_is_all_padding(model):
 
 def test_changed_values_and_changed_weights_are_noticed(model):
     memory = filled(slots=8)  # full
-    kept = SlotProjections(model.shape_encoder, memory)
+    kept = ProjectionCache(model.shape_encoder, memory)
     first = kept.of(np.array([[2]]))
     memory.write(memory.keys([2]), ~memory.values([2]))
     slot = memory.search(memory.keys([2]), 1).slots.item()
@@ -101,7 +101,7 @@ def test_those_of_another_memory_or_network_are_refused(model):
 def test_an_encoder_that_projects_nothing_has_none(model):
     assert not can_project(torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match="want one that projects grids"):
-        SlotProjections(torch.nn.Linear(2, 2), filled())
+        ProjectionCache(torch.nn.Linear(2, 2), filled())
     with torch.inference_mode():  # whose weights may change without a trace
         assert projections_of(Mem3D(TINY.model), filled()) is None
     fc = Mem3D(replace(TINY.model, shape_encoder="fc")).eval()  # it has weights, but reads none
@@ -112,5 +112,5 @@ def test_an_encoder_that_projects_nothing_has_none(model):
 
 def test_filling_tells_how_far_it_is(model):
     seen = []
-    SlotProjections(model.shape_encoder, filled()).fill(lambda *at: seen.append(at))
+    ProjectionCache(model.shape_encoder, filled()).fill(lambda *at: seen.append(at))
     assert seen == [(7, 7)]

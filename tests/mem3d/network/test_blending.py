@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mem3d.data.images.preprocess import test_pixels as pixels_of
-from mem3d.data.loader import normalise
+from mem3d.data.loader import normalize
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.network.blending import LEAST, blended
 from mem3d.network.model import Mem3D
@@ -37,16 +37,16 @@ def models(made_up_data):
 
 def images(models, view=0):
     pixels = [pixels_of(models.image(i, view), 32) for i in range(len(models))]
-    return normalise(torch.from_numpy(np.stack(pixels)))
+    return normalize(torch.from_numpy(np.stack(pixels)))
 
 
 @pytest.fixture
 def memory(model, made_up_data):
-    learnt = R2N2.open(made_up_data, "train")
+    learned = R2N2.open(made_up_data, "train")
     memory = Memory(MEMORY)
     with torch.inference_mode():
-        keys = model.encoder(images(learnt)).numpy()
-    memory.write(keys, np.stack([learnt.grid(i) for i in range(len(learnt))]))
+        keys = model.encoder(images(learned)).numpy()
+    memory.write(keys, np.stack([learned.grid(i) for i in range(len(learned))]))
     return memory
 
 
@@ -147,10 +147,10 @@ def test_the_best_blend_is_chosen(kind, memory, models, monkeypatch):
 
 
 def test_nothing_to_choose_by_is_refused(model, memory, models):
-    from mem3d.data.dataset import Selection
+    from mem3d.data.dataset import Subset
 
     with pytest.raises(ValueError, match="at least 1 to choose by"):
-        choose_blend(model, memory, Selection(models, []))
+        choose_blend(model, memory, Subset(models, []))
 
 
 @pytest.mark.parametrize("setting", [{"blend": 1.0}, {"blend": -0.1}, {"shift": float("nan")}])

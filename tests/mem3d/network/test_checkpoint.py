@@ -132,12 +132,12 @@ def test_a_state_of_other_types_is_refused(run, field):
         checkpoint.load(folder)
 
 
-def test_optimiser_state_of_other_weights_is_refused(run):
+def test_optimizer_state_of_other_weights_is_refused(run):
     folder, model = run
     optimizer = torch.optim.AdamW(model.parameters())
     sum(weight.sum() for weight in model.parameters()).backward()
     optimizer.step()
     checkpoint.save(folder / "last.safetensors", state("x"), model, optimizer)
     fewer = torch.optim.AdamW(list(model.parameters())[:3])
-    with pytest.raises(ValueError, match="optimiser state"):
+    with pytest.raises(ValueError, match="optimizer state"):
         checkpoint.restore_run(folder / "last.safetensors", model, fewer)

@@ -82,7 +82,7 @@ def test_gradients_reach_every_weight(model):
     assert silent == []
 
 
-def test_one_batch_can_be_learnt_by_heart(model):
+def test_one_batch_can_be_learned_by_heart(model):
     model.encoder.freeze_stem()  # for speed
     memory = filled_memory(model.eval())
     model.train()

@@ -58,7 +58,7 @@ def test_extents_of_nothing_are_the_whole_side():
 
 
 @given(box, st.tuples(*[st.integers(1, SIDE)] * 3))
-def test_a_full_box_becomes_a_centred_one_of_the_volume_wanted(ends, wanted):
+def test_a_full_box_becomes_a_centered_one_of_the_volume_wanted(ends, wanted):
     share = torch.tensor([wanted]) / SIDE
     found = stretched(filled(ends)[None, None], share)
     assert found.sum().item() == pytest.approx(np.prod(wanted), rel=1e-4)

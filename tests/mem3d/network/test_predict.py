@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from mem3d.data.images.preprocess import denormalise
+from mem3d.data.images.preprocess import denormalize
 from mem3d.data.images.preprocess import test_input as to_input
 from mem3d.network.model import Mem3D
-from mem3d.network.predict import Member, is_mirrored, predict, sized_for, variant
+from mem3d.network.predict import EnsembleMember, is_mirrored, predict, sized_for, variant
 from mem3d.network.presets import TINY
 from memstore import Memory
 from tests.helpers.r2n2_folder import picture
@@ -38,8 +38,8 @@ def test_others_differ_a_little_and_repeat(number, images):
     assert torch.equal(one, variant(images, number))
     upright = one.flip(-1) if is_mirrored(number) else one
     assert 0.005 < (upright - images).abs().mean() < images.std()
-    pixels = denormalise(one[0].numpy())
-    assert abs(pixels.mean() - denormalise(images[0].numpy()).mean()) < 40
+    pixels = denormalize(one[0].numpy())
+    assert abs(pixels.mean() - denormalize(images[0].numpy()).mean()) < 40
 
 
 @torch.inference_mode()
@@ -79,11 +79,13 @@ def test_several_networks_are_averaged_by_hand_each_with_its_memory(model, image
     full.write(np.eye(1, TINY.memory.key_dim, dtype=np.float32), np.ones((1, 32, 32, 32), bool))
     looks = [one(images, its).logits for one, its in ((model, memory), (other, full))]
     assert not torch.allclose(*looks, atol=1e-2)
-    occupancy, output = predict(model, images, memory, others=[Member(other, full)])
+    occupancy, output = predict(model, images, memory, others=[EnsembleMember(other, full)])
     torch.testing.assert_close(occupancy, ((looks[0] + looks[1]) / 2).sigmoid())
     assert torch.equal(output.logits, looks[0])  # what is told is the first one's
-    mirrored, _ = predict(model, images.flip(-1), memory, tta=1, others=[Member(other, full)])
-    both, _ = predict(model, images, memory, tta=1, others=[Member(other, full)])
+    mirrored, _ = predict(
+        model, images.flip(-1), memory, tta=1, others=[EnsembleMember(other, full)]
+    )
+    both, _ = predict(model, images, memory, tta=1, others=[EnsembleMember(other, full)])
     torch.testing.assert_close(mirrored, both.flip(-1))
 
 
@@ -91,7 +93,7 @@ def test_networks_with_other_grids_are_refused(model, images):
     fine = Mem3D(replace(TINY.model, decoder=(16, 8, 8, 4, 4), hidden=24)).eval()
     memory = Memory(replace(TINY.memory, resolution=64))
     with pytest.raises(ValueError, match=r"got grids of 64 voxels a side beside 32, want the same"):
-        predict(model, images, Memory(TINY.memory), others=[Member(fine, memory)])
+        predict(model, images, Memory(TINY.memory), others=[EnsembleMember(fine, memory)])
 
 
 @torch.inference_mode()
@@ -110,9 +112,11 @@ def test_networks_that_take_other_pictures_get_them_scaled(model, images):
             shown[row, channel] = torch.from_numpy(np.array(smaller))
     torch.testing.assert_close(sized_for(small, images), shown, atol=1e-4, rtol=0)
     assert sized_for(model, images) is images
-    occupancy, _ = predict(model, images, memory, others=[Member(small, own)])
+    occupancy, _ = predict(model, images, memory, others=[EnsembleMember(small, own)])
     want = (model(images, memory).logits + small(shown, own).logits) / 2
     torch.testing.assert_close(occupancy, want.sigmoid(), atol=1e-4, rtol=0)
-    mirrored, _ = predict(model, images.flip(-1), memory, tta=1, others=[Member(small, own)])
-    both, _ = predict(model, images, memory, tta=1, others=[Member(small, own)])
+    mirrored, _ = predict(
+        model, images.flip(-1), memory, tta=1, others=[EnsembleMember(small, own)]
+    )
+    both, _ = predict(model, images, memory, tta=1, others=[EnsembleMember(small, own)])
     torch.testing.assert_close(mirrored, both.flip(-1), atol=1e-4, rtol=0)

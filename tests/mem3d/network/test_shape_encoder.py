@@ -87,15 +87,15 @@ def made_up_batch():
 def test_each_kind_equals_the_oracle_whatever_the_padding_holds(kind):
     model, counts = encoder(kind=kind), torch.tensor(COUNTS)
     priors, features, cosines = made_up_batch()
-    spoilt, noise = priors.clone(), cosines.clone()
+    spoiled, noise = priors.clone(), cosines.clone()
     for row, count in enumerate(COUNTS):
-        spoilt[row, count:] = torch.randn(4, 4, 4) * 100
+        spoiled[row, count:] = torch.randn(4, 4, 4) * 100
         noise[row, count:] = torch.randn(1).item() * 100
     want = [
         naive(model, priors[row, :count], features[row], cosines[row, :count])
         for row, count in enumerate(COUNTS)
     ]
-    for given in ((priors, cosines), (spoilt, noise)):
+    for given in ((priors, cosines), (spoiled, noise)):
         got = model(given[0], counts, features, given[1])
         torch.testing.assert_close(got, torch.stack(want))
 

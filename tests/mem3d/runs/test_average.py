@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from mem3d.network import checkpoint
 from mem3d.network.model import Mem3D
 from mem3d.runs.average import average, mean_weights
-from mem3d.runs.folder import memorised_sources
+from mem3d.runs.folder import memorized_sources
 from mem3d_cli.mem3d.app import app
 from memstore import PathExistsError
 
@@ -51,7 +51,7 @@ def test_each_weight_is_the_mean_and_the_memory_the_first_run_s(run, other, tmp_
     change = json.loads((tmp_path / "mean/run.json").read_text())["changes"][-1]
     assert (change["kind"], change["checkpoints"]) == ("averaged", [str(file)] * 2)
     assert record["same_data"] is change["same_data"] is True
-    assert memorised_sources(tmp_path / "mean") == set()
+    assert memorized_sources(tmp_path / "mean") == set()
     memory.close()
     old_memory.close()
 

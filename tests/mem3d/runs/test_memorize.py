@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.data.dataset import Selection
+from mem3d.data.dataset import Subset
 from mem3d.data.images.augment import Augmentation
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.evaluation.evaluate import NEAREST, score
@@ -18,8 +18,8 @@ from mem3d.network.features import View, encode, first_views, view_features
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from mem3d.runs.copy import copy_run
-from mem3d.runs.folder import memorised_sources
-from mem3d.runs.memorize import memorise, memorise_photo, usual_background
+from mem3d.runs.folder import memorized_sources
+from mem3d.runs.memorize import memorize, memorize_photo, usual_background
 from memstore import Memory, MemstoreError
 from tests.helpers.r2n2_folder import blob, picture
 
@@ -41,7 +41,7 @@ def whole(made_up_data):
 @pytest.fixture
 def data(whole):
     """Seven different shapes."""
-    return Selection(whole, [0, 1, 2, 3, 4, 6, 7])
+    return Subset(whole, [0, 1, 2, 3, 4, 6, 7])
 
 
 def one_by_one(model, data, views):
@@ -57,7 +57,7 @@ def one_by_one(model, data, views):
 @pytest.mark.parametrize("views", [1, 2, 24])
 def test_batches_write_what_one_by_one_writes(model, whole, views):
     memory, naive, told = Memory(LARGE), one_by_one(model, whole, views), []
-    done = memorise(
+    done = memorize(
         model, memory, whole, views=views, batch=3, progress=lambda *done: told.append(done)
     )
     assert memory.sources == naive.sources
@@ -75,35 +75,35 @@ def test_variants_of_a_mesh_are_written_under_its_name(model, data, tmp_path, mo
     names = ["a/m", "a/m-v01", "a/m-v02", "a/n-v03"]
     monkeypatch.setattr(data, "source", lambda i: (names * 2)[i])
     memory = Memory(LARGE)
-    memorise(model, memory, Selection(data, [0, 1, 2]))
+    memorize(model, memory, Subset(data, [0, 1, 2]))
     assert memory.sources == ["a/m"] * 3
-    known = known_shapes(memory, Selection(data, [1, 3]), ["a/n-v01"])
+    known = known_shapes(memory, Subset(data, [1, 3]), ["a/n-v01"])
     assert [(one.source, one.by, one.stored) for one in known] == [
         ("a/m-v01", "name", "a/m"),
         ("a/n-v03", "training", "a/n"),
     ]
     record = {"kind": "memorised", "sources": ["a/m-v01", "a/n"]}  # as written by an older release
     (tmp_path / "run.json").write_text(json.dumps({"changes": [record]}))
-    assert memorised_sources(tmp_path) == {"a/m", "a/n"}
+    assert memorized_sources(tmp_path) == {"a/m", "a/n"}
 
 
 def test_a_full_memory_evicts_and_says_so(model, data):
     memory = Memory(replace(LARGE, capacity=3))
-    done = memorise(model, memory, data)
+    done = memorize(model, memory, data)
     assert (done.inserted, done.evicted, len(memory)) == (3, len(data) - 3, 3)
     assert done.merged + done.inserted + done.evicted == done.written
 
 
-def test_what_was_memorised_is_recalled_and_scores(model, data, made_up_data):
-    """A shape that training never saw: its photo, somewhat other than memorised, recalls it."""
+def test_what_was_memorized_is_recalled_and_scores(model, data, made_up_data):
+    """A shape that training never saw: its photo, somewhat other than memorized, recalls it."""
     memory, new = Memory(LARGE), R2N2.open(made_up_data, "test")
-    memorise(model, memory, data)
+    memorize(model, memory, data)
     before = score(model, memory, new).iou[NEAREST].mean()
     photo = new.image(1, 0)
     photo[..., :3] = (photo[..., :3] * 0.95).astype(np.uint8)
     [without] = reconstruct(model, memory, [photo], framed=True)
     assert new.source(1) not in [prior.source for prior in without.priors]
-    memorise(model, memory, new)
+    memorize(model, memory, new)
     [found] = reconstruct(model, memory, [photo], framed=True)
     assert found.priors[0].source == new.source(1)
     np.testing.assert_array_equal(found.priors[0].grid, new.grid(1))
@@ -112,26 +112,26 @@ def test_what_was_memorised_is_recalled_and_scores(model, data, made_up_data):
 
 def test_one_photo_is_recalled(model, data):
     memory = Memory(LARGE)
-    memorise(model, memory, data)
-    done = memorise_photo(model, memory, picture(77), blob(77), "mine/chair")
+    memorize(model, memory, data)
+    done = memorize_photo(model, memory, picture(77), blob(77), "mine/chair")
     assert (done.written, done.inserted, done.slots_before) == (1, 1, len(data))
     [found] = reconstruct(model, memory, [picture(77)], framed=True)
     assert found.priors[0].source == "mine/chair"
     assert found.priors[0].cosine == pytest.approx(1, abs=1e-5)
 
 
-def test_what_cannot_be_memorised_changes_nothing(model, data):
+def test_what_cannot_be_memorized_changes_nothing(model, data):
     memory = Memory(LARGE)
     with pytest.raises(ValueError, match="no full voxel"):
-        memorise_photo(model, memory, picture(0), np.zeros((32,) * 3, bool), "a")
+        memorize_photo(model, memory, picture(0), np.zeros((32,) * 3, bool), "a")
     with pytest.raises(ValueError, match=r"shape \(16, 16, 16\), want a shape of 32\^3"):
-        memorise_photo(model, memory, picture(0), np.ones((16,) * 3, bool), "a")
+        memorize_photo(model, memory, picture(0), np.ones((16,) * 3, bool), "a")
     with pytest.raises(MemstoreError, match="128"):
-        memorise_photo(model, memory, picture(0), blob(0), "a" * 129)
+        memorize_photo(model, memory, picture(0), blob(0), "a" * 129)
     with pytest.raises(ValueError, match="views: got 0"):
-        memorise(model, memory, data, views=0)
+        memorize(model, memory, data, views=0)
     with pytest.raises(ValueError, match="no usable model"):
-        memorise(model, memory, Selection(data, []))
+        memorize(model, memory, Subset(data, []))
     assert memory.clock == 0
 
 
@@ -139,10 +139,10 @@ def test_a_picture_without_a_feature_is_not_written(model, data):
     for weight in model.encoder.head.parameters():
         torch.nn.init.zeros_(weight)
     memory = Memory(LARGE)
-    done = memorise(model, memory, data)
+    done = memorize(model, memory, data)
     assert (done.written, done.silent, len(memory)) == (0, len(data), 0)
     with pytest.raises(ValueError, match="feature of zeros"):
-        memorise_photo(model, memory, picture(0), blob(0), "a")
+        memorize_photo(model, memory, picture(0), blob(0), "a")
 
 
 def test_encoding_leaves_the_mode_and_the_random_state(model, data):
@@ -177,7 +177,7 @@ def test_a_photos_background_is_kept_where_training_had_some():
 def run(model, data, tmp_path):
     """A run folder whose memory holds two shapes."""
     with Memory.create(tmp_path / "run" / "memory", replace(LARGE, capacity=3)) as memory:
-        memorise(model, memory, Selection(data, [0, 1]))
+        memorize(model, memory, Subset(data, [0, 1]))
         snapshot = memory.commit("trained")
         preset = replace(TINY, memory=memory.config)
         state = checkpoint.State(
@@ -196,9 +196,9 @@ def files(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def memorising(model, data, positions):
+def memorizing(model, data, positions):
     def change(memory):
-        done = memorise(model, memory, Selection(data, positions))
+        done = memorize(model, memory, Subset(data, positions))
         names = [data.source(i) for i in positions]
         return {"kind": "memorised", **asdict(done), "sources": names}
 
@@ -208,7 +208,7 @@ def memorising(model, data, positions):
 def test_a_copied_run_knows_more_and_the_first_stays_as_it_was(run, data, tmp_path):
     before = files(run)
     model, memory, state = checkpoint.load(run)
-    made = copy_run(run, tmp_path / "more", model, memory, state, memorising(model, data, [2]))
+    made = copy_run(run, tmp_path / "more", model, memory, state, memorizing(model, data, [2]))
     assert files(run) == before
     copied, larger, read = checkpoint.load(tmp_path / "more")
     assert (read.snapshot, larger.snapshot) == (made.snapshot, made.snapshot)
@@ -220,23 +220,25 @@ def test_a_copied_run_knows_more_and_the_first_stays_as_it_was(run, data, tmp_pa
 
 
 def test_merged_and_evicted_shapes_are_still_known(run, data, tmp_path):
-    """Copy after copy: what was memorised and is gone from the memory counts as learnt."""
+    """Copy after copy: what was memorized and is gone from the memory counts as learned."""
     model, memory, state = checkpoint.load(run)
-    assert memorised_sources(run) == set()
-    copy_run(run, tmp_path / "a", model, memory, state, memorising(model, data, [2, 3]))
+    assert memorized_sources(run) == set()
+    copy_run(run, tmp_path / "a", model, memory, state, memorizing(model, data, [2, 3]))
     model, memory, state = checkpoint.load(tmp_path / "a")
-    change = memorising(model, data, [4, 5, 6])
+    change = memorizing(model, data, [4, 5, 6])
     copy_run(tmp_path / "a", tmp_path / "b", model, memory, state, change)
     memory = checkpoint.load(tmp_path / "b")[1]
-    learnt = memorised_sources(tmp_path / "b")
-    assert learnt == {data.source(i) for i in range(2, 7)}
+    learned = memorized_sources(tmp_path / "b")
+    assert learned == {data.source(i) for i in range(2, 7)}
     assert set(memory.sources) == {data.source(i) for i in (4, 5, 6)}  # three slots
-    assert [one.by for one in known_shapes(memory, data, learnt)] == ["training"] * 2 + ["name"] * 3
+    assert [one.by for one in known_shapes(memory, data, learned)] == ["training"] * 2 + [
+        "name"
+    ] * 3
 
 
 def test_a_larger_copy_evicts_nothing(run, data, tmp_path):
     model, memory, state = checkpoint.load(run)
-    change = memorising(model, data, [2, 3, 4])
+    change = memorizing(model, data, [2, 3, 4])
     copy_run(run, tmp_path / "more", model, memory, state, change, capacity=5)
     _, memory, state = checkpoint.load(tmp_path / "more")
     assert memory.sources == [data.source(i) for i in range(5)]
@@ -262,11 +264,11 @@ def test_a_copy_is_whole_or_not_there(run, stop, tmp_path):
 def test_a_damaged_description_is_an_error(text, tmp_path):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=r"run\.json: got changes"):
-        memorised_sources(tmp_path)
+        memorized_sources(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
-def test_without_a_description_nothing_was_memorised(text, tmp_path):
-    assert memorised_sources(tmp_path / "none") == set()
+def test_without_a_description_nothing_was_memorized(text, tmp_path):
+    assert memorized_sources(tmp_path / "none") == set()
     (tmp_path / "run.json").write_text(text)
-    assert memorised_sources(tmp_path) == set()
+    assert memorized_sources(tmp_path) == set()

@@ -28,11 +28,11 @@ def test_the_first_page_comes_first_and_changes_follow(tmp_path):
     )
     text = copy_page(tmp_path, [MORE])
     assert text.startswith("# A trained Mem3D\n\nTrained on 4 models.\n\nSince then:\n")
-    assert "- memorised 1,200 pictures of `/home/me/new`: 1,000 inserted, 200 merged\n" in text
+    assert "- memorized 1,200 pictures of `/home/me/new`: 1,000 inserted, 200 merged\n" in text
     assert "Files" not in text
     (tmp_path / "README.md").write_text(text)  # a copy of the copy
     again = copy_page(tmp_path, [MORE, BLEND])
-    assert again.count("Since then:") == again.count("memorised 1,200") == 1
+    assert again.count("Since then:") == again.count("memorized 1,200") == 1
     assert "share 0.5, shift -0.3, chosen on 416 pictures of `/home/me/shapes`" in again
     assert "0.500 before, 0.512 after" in again
 
@@ -44,7 +44,7 @@ def test_the_first_page_comes_first_and_changes_follow(tmp_path):
         ({"kind": "averaged", "checkpoints": ["a", "b"]}, "- weights averaged with 2 other"),
         (
             {"kind": "memorised", "photo": "p.png", "pictures": 1},
-            "- memorised 1 picture of `p.png`\n",
+            "- memorized 1 picture of `p.png`\n",
         ),
         (
             {"kind": "averaged", "checkpoints": ["a"]},

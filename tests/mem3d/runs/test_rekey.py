@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.data.dataset import Joined, Selection
+from mem3d.data.dataset import ConcatDataset, Subset
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.network.features import View, view_features
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from mem3d.runs.memorize import memorise
+from mem3d.runs.memorize import memorize
 from mem3d.runs.rekey import (
     NO_DATA,
     NO_FEATURE,
@@ -52,7 +52,7 @@ def data(tmp_path_factory):
 def memory(data):
     """The six shapes under another network's keys, then one mirrored, and two strangers."""
     memory = Memory(LARGE)
-    memorise(network(1), memory, data)
+    memorize(network(1), memory, data)
     rng = np.random.default_rng(0)
     asymmetric = data.grid(0)
     asymmetric[0, 0, 0] = True
@@ -108,13 +108,13 @@ def test_a_mirrored_value_is_keyed_by_mirrored_pictures(data, monkeypatch):
 
 def test_pictures_of_all_entries_of_a_shape_count(memory, data):
     """As in Pix3D, where a shape has one entry for each photo of it."""
-    model, twice = network(0), Selection(data, [4, 0, 4])
+    model, twice = network(0), Subset(data, [4, 0, 4])
     fresh = fresh_keys(model, memory, twice, np.array([4]), views=5)
     want = naive_key(model, twice, [0, 2], 5)
     np.testing.assert_allclose(fresh.keys[0], want, atol=1e-5)
 
 
-class Renamed(Selection):
+class Renamed(Subset):
     """Models of a data set, some of them mirrored, under other names."""
 
     def __init__(self, data, positions, names, mirrored=()):
@@ -147,9 +147,9 @@ def test_a_slot_is_found_among_the_variants_of_its_mesh(data):
 
 def test_one_name_may_be_of_several_shapes(data):
     """As where two data sets are joined that have the same model in other voxels."""
-    both = Joined([Selection(data, [0]), Renamed(data, [1], [data.source(0)])])
+    both = ConcatDataset([Subset(data, [0]), Renamed(data, [1], [data.source(0)])])
     memory = Memory(LARGE)
-    memorise(network(1), memory, both)
+    memorize(network(1), memory, both)
     fresh = fresh_keys(network(0), memory, both, views=1, members=families(both))
     assert (fresh.slots.tolist(), fresh.kept) == ([0, 1], {})
     for slot in (0, 1):
@@ -169,7 +169,7 @@ def test_only_shapes_that_are_asked_for_are_read(memory, data, monkeypatch):
 def test_families_are_named_after_their_mesh(data):
     variants = Renamed(data, [0, 1, 2], ["b", "a-v01", "a"])
     assert families(variants) == {"b": [0], "a": [1, 2]}
-    assert families(Selection(data, [])) == {}
+    assert families(Subset(data, [])) == {}
 
 
 def test_rekeying_makes_stale_keys_fresh_and_changes_nothing_else(memory, data):
@@ -186,9 +186,9 @@ def test_rekeying_makes_stale_keys_fresh_and_changes_nothing_else(memory, data):
     assert memory.verify().problems == ()
 
 
-def test_memorised_views_are_not_stale(data):
+def test_memorized_views_are_not_stale(data):
     model, memory = network(0), Memory(LARGE)
-    memorise(model, memory, data)
+    memorize(model, memory, data)
     np.testing.assert_allclose(staleness(model, memory, data).cosines, 1, atol=1e-5)
 
 
@@ -249,7 +249,7 @@ def test_nothing_to_compare(data):
     rekey(empty, fresh_keys(model, empty, data))
     for weight in model.encoder.head.parameters():
         torch.nn.init.zeros_(weight)
-    memorise(network(1), empty, data)
+    memorize(network(1), empty, data)
     assert fresh_keys(model, empty, data).kept == {NO_FEATURE: 6}
 
 

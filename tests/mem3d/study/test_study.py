@@ -9,26 +9,26 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from mem3d.data.dataset import Selection
+from mem3d.data.dataset import Subset
 from mem3d.data.images.corruptions import behind_occluders
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.evaluation.evaluate import NEAREST, NETWORK, macro, score
 from mem3d.network import checkpoint, presets
 from mem3d.network.presets import BEST, PAPER, SMALL
 from mem3d.runs.blend_search import choose_blend
-from mem3d.runs.memorize import memorise
+from mem3d.runs.memorize import memorize
 from mem3d.study import worker
 from mem3d.study.report import collect, spread, told, write_table
 from mem3d.study.scoring import BLEND_VIEWS, HIDE_SEED
 from mem3d.study.study import (
-    MEMORISED_VIEWS,
+    MEMORIZED_VIEWS,
     Study,
     Unseen,
     part,
     parts,
     read_result,
     run_folder,
-    standing,
+    run_status,
 )
 from mem3d.study.variants import WHAT, check_names, twins, variants
 from mem3d.study.worker import work
@@ -183,7 +183,7 @@ def test_a_result_is_what_scoring_the_run_gives(finished):
 
 def test_finished_runs_are_skipped(finished, no_training):
     todo = parts(finished, NAMES, SEEDS)
-    assert {standing(finished, one) for one in todo} == {"done"}
+    assert {run_status(finished, one) for one in todo} == {"done"}
     assert work(replace(finished, keep="none"), todo) == {}
     assert all(run_folder(finished, one).is_dir() for one in todo)  # as they were kept
 
@@ -194,11 +194,11 @@ def test_a_result_that_was_deleted_is_scored_again(finished, no_training, tmp_pa
     before = json.loads(path.read_text())
     path.unlink()
     todo = parts(study, ("base",), range(1))
-    assert standing(study, todo[0]) == "to score"
+    assert run_status(study, todo[0]) == "to score"
     longer = replace(TINY, train=replace(TINY.train, epochs=3))
-    fewer = Selection(study.validation, [0, 1])
+    fewer = Subset(study.validation, [0, 1])
     for other in (replace(study, base=longer), replace(study, validation=fewer)):
-        for refused in (standing, lambda *about: work(about[0], [about[1]])):
+        for refused in (run_status, lambda *about: work(about[0], [about[1]])):
             with pytest.raises(ValueError, match="a run of other settings or on other models"):
                 refused(other, part(other, "base", 0))
     with (study.folder / "runs" / ".base-s0.lock").open() as lock:
@@ -218,7 +218,7 @@ def test_test_models_are_scored_later_without_training(finished, sets, no_traini
     study = replace(finished, folder=folder, test=sets["test"], shares=(0.0, 0.2, 0.4), keep="none")
     todo = parts(study, ("base",), range(1))
     before = read_result(study, todo[0])["val"]["0.4"]
-    assert standing(study, todo[0]) == "to score"
+    assert run_status(study, todo[0]) == "to score"
     work(study, todo)
     found = read_result(study, todo[0])
     assert set(found["test"]) == set(found["val"]) == {"0", "0.2", "0.4"}
@@ -230,27 +230,25 @@ def test_test_models_are_scored_later_without_training(finished, sets, no_traini
     table = collect(replace(finished, folder=folder))  # asks for no test and fewer shares
     assert table == collect(study)
     assert (table["shares"], table["samples"]) == (["0", "0.2", "0.4"], {"val": 4, "test": 4})
-    other = replace(study, test=Selection(sets["test"], [0]))
+    other = replace(study, test=Subset(sets["test"], [0]))
     with pytest.raises(ValueError, match="on other models"):
-        standing(other, todo[0])
+        run_status(other, todo[0])
 
 
-def test_unseen_shapes_are_memorised_by_a_copy(finished, sets, no_training, tmp_path):
+def test_unseen_shapes_are_memorized_by_a_copy(finished, sets, no_training, tmp_path):
     """By hand: what a memory scores that was given them, and the run's own is as it was."""
     folder = shutil.copytree(finished.folder, tmp_path / "copy")
-    unseen = Unseen(
-        to_memorise=Selection(sets["test"], [0, 1]), to_score=Selection(sets["test"], [2, 3])
-    )
+    unseen = Unseen(to_memorize=Subset(sets["test"], [0, 1]), to_score=Subset(sets["test"], [2, 3]))
     study = replace(finished, folder=folder, unseen=unseen, shares=(0.0,))
     todo = parts(study, ("base", "no-memory"), range(1))
-    assert [standing(study, one) for one in todo] == ["to score"] * 2
+    assert [run_status(study, one) for one in todo] == ["to score"] * 2
     work(study, todo)
     model, memory, _ = checkpoint.load(run_folder(study, todo[0]), "best")
     before = score(model, memory, unseen.to_score, batch=4)
     slots = len(memory)
     memory.copy_to(tmp_path / "more", 32)
     with Memory.open(tmp_path / "more", "r+") as more:
-        assert memorise(model, more, unseen.to_memorise, views=MEMORISED_VIEWS).written > 0
+        assert memorize(model, more, unseen.to_memorize, views=MEMORIZED_VIEWS).written > 0
         after = score(model, more, unseen.to_score, batch=4)
     found = read_result(study, todo[0])
     for subset, scores in (("unseen", before), ("memorised", after)):
@@ -263,14 +261,14 @@ def test_unseen_shapes_are_memorised_by_a_copy(finished, sets, no_training, tmp_
     assert without["memorised"]["0"]["nearest"] != without["unseen"]["0"]["nearest"]
     row = next(row for row in write_table(study)["rows"] if row["variant"] == "base")
     gain = found["memorised"]["0"]["network"] - found["unseen"]["0"]["network"]
-    assert row["memorising"]["mean"] == pytest.approx(gain) and row["memorising"]["n"] == 1
+    assert row["memorizing"]["mean"] == pytest.approx(gain) and row["memorizing"]["n"] == 1
     text = (folder / "table.md").read_text()
-    assert "memorised without training" in text and f"| {gain:+.3f} |" in text
-    other = replace(unseen, to_memorise=Selection(sets["test"], [0]))
+    assert "memorized without training" in text and f"| {gain:+.3f} |" in text
+    other = replace(unseen, to_memorize=Subset(sets["test"], [0]))
     with pytest.raises(ValueError, match="on other models"):
-        standing(replace(study, unseen=other), todo[0])
-    with pytest.raises(ValueError, match="no usable to memorise model"):
-        replace(study, unseen=replace(unseen, to_memorise=Selection(sets["test"], [])))
+        run_status(replace(study, unseen=other), todo[0])
+    with pytest.raises(ValueError, match="no usable to memorize model"):
+        replace(study, unseen=replace(unseen, to_memorize=Subset(sets["test"], [])))
 
 
 def test_answers_are_blended_as_validation_says(finished, sets, no_training, tmp_path):
@@ -300,7 +298,9 @@ def test_answers_are_blended_as_validation_says(finished, sets, no_training, tmp
 def test_scores_are_means_over_views(finished, sets, no_training, tmp_path):
     folder = shutil.copytree(finished.folder, tmp_path / "copy")
     with pytest.raises(ValueError, match="for other views"):
-        standing(replace(finished, folder=folder, views=2), parts(finished, ("base",), range(1))[0])
+        run_status(
+            replace(finished, folder=folder, views=2), parts(finished, ("base",), range(1))[0]
+        )
     shutil.rmtree(folder / "results")
     study = replace(finished, folder=folder, views=3, shares=(0.0, 0.4))  # there are two, 0 again
     todo = parts(study, ("base",), range(1))
@@ -327,25 +327,25 @@ def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path)
         if "step 3/4" in note:  # the second epoch's first
             raise KeyboardInterrupt
 
-    assert standing(study, todo[0]) == "new"
+    assert run_status(study, todo[0]) == "new"
     with pytest.raises(KeyboardInterrupt):
         work(study, todo, on_step=stop)
-    assert standing(study, todo[0]) == "begun"
+    assert run_status(study, todo[0]) == "start_or_resume"
     with Memory.open(run_folder(study, todo[0]) / "memory", mode="r+"):
         assert set(work(study, todo)) == {"base-s0"}  # another writer has it
     assert work(study, todo) == {}
     assert read_result(study, todo[0])["val"] == read_result(finished, todo[0])["val"]
     assert not run_folder(study, todo[0]).exists()  # keep="none"
     with pytest.raises(ValueError, match=r"no checkpoint to score .*\(val 20% hidden\)"):
-        standing(replace(study, shares=(0.0, 0.2, 0.4)), todo[0])
+        run_status(replace(study, shares=(0.0, 0.2, 0.4)), todo[0])
 
 
 @pytest.mark.parametrize(
     ("changes", "step", "stands"),
     [
-        ({"accumulate": 2}, 1, "begun"),
+        ({"accumulate": 2}, 1, "start_or_resume"),
         ({"accumulate": 2}, 2, "to score"),  # 2 epochs of 2 batches
-        ({"epochs": 9, "patience": 2}, 4, "begun"),
+        ({"epochs": 9, "patience": 2}, 4, "start_or_resume"),
         ({"epochs": 9, "patience": 2}, 6, "to score"),  # nothing better since epoch 1
     ],
 )
@@ -358,7 +358,7 @@ def test_a_run_that_is_over_is_not_begun(changes, step, stands, sets, tmp_path):
     )
     run_folder(study, one).mkdir(parents=True)
     checkpoint.save(run_folder(study, one) / "last.safetensors", state, torch.nn.Linear(1, 1))
-    assert standing(study, one) == stands
+    assert run_status(study, one) == stands
 
 
 def test_a_run_that_diverges_is_passed_over_and_told(sets, tmp_path, monkeypatch):
@@ -397,7 +397,7 @@ def test_results_of_other_settings_or_data_are_refused(finished, sets):
     longer = replace(TINY, train=replace(TINY.train, epochs=3))
     with pytest.raises(ValueError, match="of other settings"):
         collect(replace(finished, base=longer))
-    fewer = Selection(sets["validation"], [0, 1])
+    fewer = Subset(sets["validation"], [0, 1])
     with pytest.raises(ValueError, match="on other models"):
         collect(replace(finished, validation=fewer))
 
@@ -410,7 +410,7 @@ def test_shares_out_of_order_are_refused(shares, sets, tmp_path):
 
 def test_nothing_to_choose_by_is_refused(sets, tmp_path):
     with pytest.raises(ValueError, match="no usable val model"):
-        a_study(tmp_path, sets, validation=Selection(sets["validation"], []))
+        a_study(tmp_path, sets, validation=Subset(sets["validation"], []))
 
 
 def flat(preset):

@@ -1,4 +1,4 @@
-"""Cameras and extents learnt before all else."""
+"""Cameras and extents learned before all else."""
 
 from dataclasses import replace
 
@@ -9,8 +9,8 @@ from mem3d.data.loader import TrainingViews
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from mem3d.training.pose_pretraining import learn_poses
-from mem3d.training.state import Job
+from mem3d.training.pose_pretraining import pretrain_pose
+from mem3d.training.state import TrainingJob
 from mem3d.training.stem_cache import StemCache
 
 PRESET = replace(
@@ -39,17 +39,17 @@ def fresh():
     return Mem3D(PRESET.model)
 
 
-def learnt(data, cache, tmp_path, epochs):
+def learned(data, cache, tmp_path, epochs):
     model = fresh()
     train = replace(PRESET.train, pose_epochs=epochs, learning_rate=1e-2)
-    job = Job(data, None, tmp_path, replace(PRESET, train=train), "cpu")
+    job = TrainingJob(data, None, tmp_path, replace(PRESET, train=train), "cpu")
     told = []
-    return model, learn_poses(model, job, cache, lambda *at: told.append(at)), told
+    return model, pretrain_pose(model, job, cache, lambda *at: told.append(at)), told
 
 
 def test_guesses_get_better_and_nothing_else_changes(data, cache, tmp_path):
-    _, first, _ = learnt(data, cache, tmp_path, 1)
-    model, last, told = learnt(data, cache, tmp_path, 12)
+    _, first, _ = learned(data, cache, tmp_path, 1)
+    model, last, told = learned(data, cache, tmp_path, 12)
     assert last < 0.7 * first
     assert told == [(step, 12) for step in range(1, 13)]
     before, after = fresh().state_dict(), model.state_dict()
@@ -58,7 +58,7 @@ def test_guesses_get_better_and_nothing_else_changes(data, cache, tmp_path):
 
 
 def test_the_same_seed_learns_the_same(data, cache, tmp_path):
-    one, other = (learnt(data, cache, tmp_path, 3)[0].state_dict() for _ in range(2))
+    one, other = (learned(data, cache, tmp_path, 3)[0].state_dict() for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -69,27 +69,27 @@ def test_it_wants_layers_of_their_own_and_kept_maps(part, fields):
         replace(PRESET, **changed)
 
 
-def test_what_one_run_learnt_another_finds(data, cache, tmp_path):
-    job = Job(data, None, tmp_path / "run", PRESET, "cpu")
+def test_what_one_run_learned_another_finds(data, cache, tmp_path):
+    job = TrainingJob(data, None, tmp_path / "run", PRESET, "cpu")
     kept = tmp_path / "study"
     kept.mkdir()
     first, second = fresh(), fresh()
     torch.manual_seed(5)
-    assert learn_poses(first, job, cache, kept=kept) is not None
+    assert pretrain_pose(first, job, cache, kept=kept) is not None
     after = torch.rand(1)
     with torch.no_grad():
         second.pose.layers[0].weight.zero_()
     torch.manual_seed(5)
-    assert learn_poses(second, job, cache, kept=kept) is None
-    assert torch.equal(torch.rand(1), after)  # as if it had learnt
+    assert pretrain_pose(second, job, cache, kept=kept) is None
+    assert torch.equal(torch.rand(1), after)  # as if it had learned
     one, other = first.state_dict(), second.state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert len(list(kept.glob("poses-*.safetensors"))) == 1
 
     another = replace(PRESET, train=replace(PRESET.train, seed=7))
-    assert learn_poses(fresh(), replace(job, preset=another), cache, kept=kept) is not None
+    assert pretrain_pose(fresh(), replace(job, preset=another), cache, kept=kept) is not None
     small = Mem3D(replace(PRESET.model, pose=9))
-    assert learn_poses(small, job, cache, kept=kept) is not None
+    assert pretrain_pose(small, job, cache, kept=kept) is not None
     assert len(list(kept.glob("poses-*.safetensors"))) == 3
 
 
@@ -98,7 +98,7 @@ def test_bfloat16_learns_as_well(data, cache, tmp_path, monkeypatch):
     losses = []
     for can in (False, True):
         monkeypatch.setattr("mem3d.system.computes_bfloat16", lambda device, can=can: can)
-        job = Job(data, None, tmp_path / "run", preset, "cpu")
-        losses.append(learn_poses(fresh(), job, cache))
+        job = TrainingJob(data, None, tmp_path / "run", preset, "cpu")
+        losses.append(pretrain_pose(fresh(), job, cache))
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.1)

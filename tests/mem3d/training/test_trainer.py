@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from mem3d.data.dataset import Joined, Selection
+from mem3d.data.dataset import ConcatDataset, Subset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.loader import TrainingViews
 from mem3d.data.readers.r2n2 import R2N2
@@ -28,7 +28,7 @@ from mem3d.network.presets import TINY
 from mem3d.runs.folder import read_log, run_data, run_extras
 from mem3d.runs.rekey import families, staleness
 from mem3d.training import report
-from mem3d.training.state import Job, Run, check_folder
+from mem3d.training.state import Run, TrainingJob, check_folder
 from mem3d.training.stem_cache import StemCache
 from mem3d.training.step import DivergedError, train_step
 from mem3d.training.trainer import train
@@ -189,7 +189,7 @@ def test_without_a_slot_or_a_picture_there_is_no_cosine(sets, tmp_path, monkeypa
 
     model = Mem3D(TINY.model)
     run = Run(model, torch.optim.SGD(model.parameters(), 0.0), Memory(TINY.memory))
-    job = Job(*sets, tmp_path, PRESET, "cpu")
+    job = TrainingJob(*sets, tmp_path, PRESET, "cpu")
     assert trainer._key_cosine(run, job, families(sets[0])) is None
 
     def broken(i, view):
@@ -463,8 +463,8 @@ def test_a_run_can_begin_with_the_weights_of_another(sets, finished, tmp_path):
     preset = replace(PRESET, train=replace(PRESET.train, seed=9, freeze_stem=True))
     with pytest.raises(KeyboardInterrupt):
         train(*sets, tmp_path / "next", preset, weights=finished, on_step=look)
-    begun, memory, state = checkpoint.load(tmp_path / "next", "last")
-    weights = begun.state_dict()
+    start_or_resume, memory, state = checkpoint.load(tmp_path / "next", "last")
+    weights = start_or_resume.state_dict()
     assert all(torch.equal(weight, weights[name]) for name, weight in first.state_dict().items())
     assert (len(memory), state.step) == (0, 0)
 
@@ -600,7 +600,7 @@ def test_a_lifting_run_learns_cameras_and_goes_on_exactly(sets, stem_file, tmp_p
     assert all(math.isfinite(row["viewpoint"] + row["gate"]) for row in rows)
     assert all(0 < row["dice"] < 1 for row in rows)
 
-    for last in (1, 5):  # before the first checkpoint with learnt guesses, and after it
+    for last in (1, 5):  # before the first checkpoint with learned guesses, and after it
 
         def die(step, *_, last=last):
             if step == last:
@@ -616,8 +616,8 @@ def test_a_lifting_run_learns_cameras_and_goes_on_exactly(sets, stem_file, tmp_p
     assert macro(scores, "network", 0.3) == pytest.approx(rows[-1]["val_iou"], abs=1e-6)
 
 
-def test_several_sets_are_learnt_from_and_told(sets, stem_file, tmp_path):
-    both = Joined([sets[0], sets[1]])
+def test_several_sets_are_learned_from_and_told(sets, stem_file, tmp_path):
+    both = ConcatDataset([sets[0], sets[1]])
     train(both, sets[1], tmp_path, replace(PRESET, train=replace(PRESET.train, epochs=1)))
     described = json.loads((tmp_path / "run.json").read_text())
     assert described["training_models"] == len(sets[0]) + len(sets[1])
@@ -634,7 +634,7 @@ def test_variants_of_one_mesh_are_one_source(sets, tmp_path):
     assert row["priors"] == 0  # each picture may not recall its own family, which is all there is
 
 
-class Renamed(Selection):
+class Renamed(Subset):
     """A data set under other names."""
 
     def __init__(self, data, names):

@@ -76,7 +76,7 @@ def test_the_most_read_comes_first_or_the_order_asked_for():
         assert_array_equal(first, drawing(memory.values([slot])[0]))
 
 
-def test_neighbours_in_order():
+def test_neighbors_in_order():
     memory = busy_memory()
     features = np.random.default_rng(5).standard_normal((2, 5))
     reads = memory.reads

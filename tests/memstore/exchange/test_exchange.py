@@ -23,7 +23,7 @@ from memstore import (
     PathMissingError,
     SlotError,
 )
-from memstore.exchange import EXPORT_KINDS, export, import_memory
+from memstore.exchange import EXPORT_FORMATS, export, import_memory
 from tests.helpers.random_memories import SMALL, assert_same, assert_same_rows, busy_memory
 
 LOSSLESS = ["npz", "safetensors", "zarr", "binvox"]
@@ -56,14 +56,14 @@ def test_a_part_comes_back_at_its_own_slots(kind, tmp_path):
     assert_same_rows(memory, part, some.tolist())
 
 
-@pytest.mark.parametrize("kind", EXPORT_KINDS)
+@pytest.mark.parametrize("kind", EXPORT_FORMATS)
 def test_nothing_in_it_is_no_trouble(kind, tmp_path):
     export(Memory(SMALL), tmp_path / f"a.{kind}")
     if kind in LOSSLESS:
         assert_same(Memory(SMALL), import_memory(tmp_path / f"a.{kind}"))
 
 
-@pytest.mark.parametrize("kind", EXPORT_KINDS)
+@pytest.mark.parametrize("kind", EXPORT_FORMATS)
 def test_an_export_replaces_nothing_and_leaves_nothing_half(kind, tmp_path, monkeypatch):
     memory, path = busy_memory(), tmp_path / f"a.{kind}"
     path.write_text("mine")

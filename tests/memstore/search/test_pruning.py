@@ -47,10 +47,10 @@ def test_a_batch_equals_one_by_one(written, capacity):
 
 def features(rng, kind, count):
     """Keys that a sketch tells apart well, badly, or not at all."""
-    centres = np.random.default_rng(1).standard_normal((6, CONFIG.key_dim))
+    centers = np.random.default_rng(1).standard_normal((6, CONFIG.key_dim))
     noise = rng.standard_normal((count, CONFIG.key_dim))
     noise *= {"clusters": 0.1, "duplicates": 1e-7, "equal": 0, "random": 9}[kind]
-    return centres[rng.integers(6, size=count)] + noise
+    return centers[rng.integers(6, size=count)] + noise
 
 
 @given(
@@ -88,8 +88,8 @@ def test_reads_among_writes_and_removals(seed, kinds, k, by_source):
 
 def clustered_index(rows=400, dim=64):
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((8, dim))
-    keys = unit(centres[np.arange(rows) % 8] + 0.1 * rng.standard_normal((rows, dim)))
+    centers = rng.standard_normal((8, dim))
+    keys = unit(centers[np.arange(rows) % 8] + 0.1 * rng.standard_normal((rows, dim)))
     index = KeyIndex(dim)
     index.put(np.arange(rows), keys)
     return index, keys
@@ -118,7 +118,7 @@ def test_a_scan_comes_first_and_again_when_looks_fail(monkeypatch):
         looks.append(len(searches))
         return np.ones((1, 400), np.float32)
 
-    monkeypatch.setattr(pruning.Sketch, "bounds", look)
+    monkeypatch.setattr(pruning.KeySketch, "bounds", look)
     for _ in range(60):
         index.search(unit(rng.standard_normal((1, 64))), 1, all_slots)
         searches.append(1)

@@ -5,13 +5,13 @@ import pytest
 
 from memstore.search import pruning
 from memstore.search.cosine import cosines, unit
-from memstore.search.pruning import Sketch
+from memstore.search.pruning import KeySketch
 
 
 def clusters(rng, rows, dim, noise):
-    centres = unit(rng.standard_normal((5, dim)))
+    centers = unit(rng.standard_normal((5, dim)))
     return unit(
-        centres[rng.integers(5, size=rows)] + noise * unit(rng.standard_normal((rows, dim)))
+        centers[rng.integers(5, size=rows)] + noise * unit(rng.standard_normal((rows, dim)))
     )
 
 
@@ -46,7 +46,7 @@ def test_no_cosine_is_above_its_bound(kind, width, dim, monkeypatch):
     monkeypatch.setattr(pruning, "LEAD", 1)
     rng = np.random.default_rng(0)
     keys = KINDS[kind](rng, 60, dim)
-    made = Sketch(keys, width)
+    made = KeySketch(keys, width)
     assert made.width <= width
     used = keys[keys.any(axis=1)]
     queries = np.concatenate([used[:10], -used[:2], unit(rng.standard_normal((5, dim)))])
@@ -59,9 +59,9 @@ def test_bounds_follow_changes_and_growth(monkeypatch):
     rng = np.random.default_rng(0)
     keys, later = clusters(rng, 60, 40, 0.1), unit(rng.standard_normal((75, 40)))
     later[10:60] = keys[10:]
-    made = Sketch(keys, 6)
+    made = KeySketch(keys, 6)
     made.refresh(later, np.array([*range(10), 70]))
-    fresh = Sketch(keys, 6)
+    fresh = KeySketch(keys, 6)
     fresh.refresh(later, np.arange(60))
     np.testing.assert_allclose(made.bounds(keys), fresh.bounds(keys), atol=1e-6)
     assert_bounds_hold(made, later, np.concatenate([keys[:5], later[:5], later[60:]]))
@@ -70,7 +70,7 @@ def test_bounds_follow_changes_and_growth(monkeypatch):
 def test_clusters_are_told_apart():
     """A bound that rules out nothing would hold as well."""
     keys = clusters(np.random.default_rng(0), 200, 500, 0.3)
-    made = Sketch(keys, 12)
+    made = KeySketch(keys, 12)
     assert made.width == 5
     far = keys @ keys.T < 0.5
     assert (made.bounds(keys)[far] + made.slack < 0.5).all()
@@ -78,4 +78,4 @@ def test_clusters_are_told_apart():
 
 def test_random_keys_are_worth_few_directions():
     keys = unit(np.random.default_rng(0).standard_normal((3000, 2000)))
-    assert Sketch(keys, 100).width < 10
+    assert KeySketch(keys, 100).width < 10

@@ -98,7 +98,7 @@ def test_sources_of_128_bytes_fit():
     assert memory.read(AXES[:1], 1, exclude=[None]).counts.tolist() == [1]
 
 
-def test_more_neighbours_than_any_memory_has():
+def test_more_neighbors_than_any_memory_has():
     memory = Memory(TINY)
     assert memory.search(AXES[:1], 4096).slots.shape == (1, 4096)
     for k in (4097, 10**12, 10**30):

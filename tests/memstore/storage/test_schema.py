@@ -62,7 +62,7 @@ LIES = {
     "odd format": attribute(memstore_format="1"),
     "no config": lambda group: group.attrs.__delitem__("config"),
     "config is a list": attribute(config=[1, 2]),
-    "unknown field": config(colour="red"),
+    "unknown field": config(color="red"),
     "capacity 0": config(capacity=0),
     "capacity 3": config(capacity=3),
     "huge capacity": config(capacity=2**24),

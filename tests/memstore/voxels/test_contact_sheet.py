@@ -11,7 +11,7 @@ from memstore.voxels.contact_sheet import Tile, on_white, save_png, sheet
 WHITE = np.full((20, 20, 3), 255, np.uint8)
 
 
-def test_half_transparent_black_on_white_is_grey():
+def test_half_transparent_black_on_white_is_gray():
     pixels = np.array([[[0, 0, 0, 255], [0, 0, 0, 0], [0, 0, 0, 128]]], np.uint8)
     assert on_white(pixels)[0, :, 0].tolist() == [0, 255, 127]
 

@@ -100,7 +100,7 @@ def test_a_file_read_by_others_is_the_same_solid(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["glb", "obj", "ply"])
-def test_colours_reach_the_file(kind, tmp_path):
+def test_colors_reach_the_file(kind, tmp_path):
     mesh = blocky(np.ones((1, 1, 1), np.bool_))
     colors = np.zeros((12, 3), np.uint8)
     colors[:6, 0] = 200
@@ -111,7 +111,7 @@ def test_colours_reach_the_file(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", FILE_TYPES)
-def test_colours_of_vertices_leave_the_mesh_closed(kind, tmp_path):
+def test_colors_of_vertices_leave_the_mesh_closed(kind, tmp_path):
     mesh = smooth(np.ones((2, 2, 2), np.bool_))
     colors = np.arange(3 * len(mesh.vertices), dtype=np.uint8).reshape(-1, 3)
     write_mesh(tmp_path / f"a.{kind}", Mesh(mesh.vertices, mesh.faces, vertex_colors=colors))

@@ -39,7 +39,7 @@ class Aeroplane(Design):
     gear: str = one_of(*["none"] * 8, "wheels", "floats")
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: the body, wings, tail and engines."""
+        """Colors: the body, wings, tail and engines."""
         body, trim = color(paint, "metal", "pale", "any"), color(paint, "any", "bright")
         wing = body if paint.random() < 0.5 else color(paint, "metal", "any")
         long, r = self.length, self.thick

@@ -38,7 +38,7 @@ class Cabinet(Design):
     bow: float = one_of(0.0, 0.0, 1.0, 2.0)  # the top board's front edge
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: the body, fronts, boards and feet."""
+        """Colors: the body, fronts, boards and feet."""
         wood, other = color(paint, "wood", "wood", "pale", "any"), color(paint, "wood", "any")
         deep, wide = self.depth, self.width
         low = self.lift if self.foot != "none" else 0.0

@@ -61,7 +61,7 @@ class Car(Design):
     mirrors: bool = one_of(True, False)
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: the body, perhaps another for the roof, cargo; glass and rubber."""
+        """Colors: the body, perhaps another for the roof, cargo; glass and rubber."""
         tint, other = color(paint, "any", "bright", "metal", "dark"), color(paint)
         long, wide, belt = 15.5, self.width, self.belt
         roof = belt + self.roof * (0.75 if self.style in ("coupe", "open") else 1)

@@ -51,7 +51,7 @@ class Display(Design):
     boxes: str = one_of("none", "none", "none", "both", "bar")  # loudspeakers
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: the case, the foot, the screens."""
+        """Colors: the case, the foot, the screens."""
         case = color(paint, "dark", "dark", "metal", "pale", "any")
         other = color(paint, "dark", "metal")
         wide = 16.0 / (1 + 0.6 * (self.panels - 1))
@@ -144,7 +144,7 @@ class Speaker(Design):
     wings: str = one_of("none", "none", "none", "both", "left")  # small boxes beside it
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: the case, the panel, membranes, the feet."""
+        """Colors: the case, the panel, membranes, the feet."""
         case, panel = color(paint, "wood", "dark", "any", "pale"), color(paint, "dark", "any")
         cone, other = color(paint, "dark", "metal", "bright"), color(paint, "dark", "metal")
         lift = 0.0 if self.feet == "none" else self.feet_height

@@ -59,7 +59,7 @@ class Lamp(Design):
     collar: float = between(0, 1.8)  # a ring or knot where the shade begins
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: the frame, the body, the shade."""
+        """Colors: the frame, the body, the shade."""
         frame = color(paint, "metal", "dark", "wood", "any")
         other, light = color(paint), LIGHT if paint.random() < 0.4 else color(paint, "pale", "any")
         if self.mount in ("table", "floor", "tripod"):

@@ -36,7 +36,7 @@ class Rifle(Design):
     bipod: str = one_of("none", "none", "none", "down", "folded")
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: steel, furniture, black."""
+        """Colors: steel, furniture, black."""
         steel, wood = color(paint, "dark", "dark", "metal"), color(paint, "wood", "dark", "any")
         front, muzzle = self.receiver, self.receiver + self.barrel
         half, thick = self.tall / 2, self.thick

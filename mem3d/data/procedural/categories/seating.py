@@ -35,7 +35,7 @@ class Chair(Stand):
     arm_height: float = between(3, 7.5)
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: one of the frame, one of seat and back, one of cushions."""
+        """Colors: one of the frame, one of seat and back, one of cushions."""
         frame, cloth = color(paint, "wood", "metal", "dark", "any"), color(paint, "any", "bright")
         deep, wide, top = self.depth, self.width, self.height + self.thick
         parts = self.stand((-deep, deep), (-wide, wide), self.height, frame)
@@ -113,7 +113,7 @@ class Bench(Stand):
     arms: str = one_of("none", "none", "rails", "sides")
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: one of the planks, one of the frame."""
+        """Colors: one of the planks, one of the frame."""
         wood = color(paint, "wood", "wood", "any")
         frame = color(paint, "metal", "dark", "wood", "any")
         deep, wide, top = self.depth, self.width, self.height + self.thick
@@ -184,7 +184,7 @@ class Sofa(Design):
     pillows: int = one_of(0, 0, 1, 2, 3)
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: cloth, cushions, pillows, feet."""
+        """Colors: cloth, cushions, pillows, feet."""
         cloth, soft = color(paint, "any", "any", "dark", "pale"), color(paint)
         deep, wide, low = self.depth, self.width * self.stretch, self.lift
         seat, x = self.seat + low, (-deep, deep)

@@ -45,7 +45,7 @@ class Table(Stand):
     gallery: str = one_of("none", "none", "none", "none", "back", "hutch")
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: the top, the stand, drawers and shelf."""
+        """Colors: the top, the stand, drawers and shelf."""
         tint = color(paint, "wood", "wood", "metal", "pale", "any")
         frame = color(paint, "wood", "metal", "dark", "any")
         deep, wide, under = self.depth, self.width, self.height - self.thick

@@ -53,7 +53,7 @@ class Telephone(Design):
     dock: str = one_of("none", "none", "block", "foot")
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: the case, the other case, keys."""
+        """Colors: the case, the other case, keys."""
         case, other = color(paint, "dark", "metal", "any", "bright"), color(paint, "dark", "any")
         key = color(paint, "pale", "metal", "dark")
         if self.body in ("desk", "wall"):

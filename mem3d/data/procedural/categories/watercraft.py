@@ -43,7 +43,7 @@ class Watercraft(Design):
     stern_gear: str = one_of("none", "outboard", "rudder", "ramp")
 
     def parts(self, paint: Rng) -> list[Part]:
-        """Colours: the hull, the deck, cabins, sails, cargo."""
+        """Colors: the hull, the deck, cabins, sails, cargo."""
         tint, wood = color(paint, "any", "pale", "bright", "dark"), color(paint, "wood", "pale")
         white, deck = color(paint, "pale", "metal", "any"), self.tall
         parts = self._hulls(tint, wood)

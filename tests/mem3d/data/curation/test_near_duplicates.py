@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from mem3d.data.curation.near_duplicates import near_groups, packed_grids, plan_split
+from mem3d.data.curation.near_duplicates import near_duplicate_groups, packed_grids, plan_split
 from mem3d.data.readers.r2n2 import R2N2
 
 
@@ -39,7 +39,7 @@ def test_groups_match_the_oracle(seed, above, mirrored):
     forms = [[grid, grid[..., ::-1]] if mirrored else [grid] for grid in grids]
     also = packed(grids[..., ::-1]) if mirrored else None
 
-    found = near_groups(packed(grids), above, also=also)
+    found = near_duplicate_groups(packed(grids), above, also=also)
 
     assert found.tolist() == naive_groups(grids, above, forms)
 
@@ -49,19 +49,19 @@ def test_links_are_indirect_and_the_threshold_is_not_enough():
     bars = np.zeros((4, 8, 8, 8), np.bool_)
     for bar, length in zip(bars, (10, 9, 8, 4), strict=True):
         bar.ravel()[:length] = True
-    assert near_groups(packed(bars), 0.85).tolist() == [0, 0, 0, 1]
-    assert near_groups(packed(bars), 0.89).tolist() == [0, 0, 1, 2]
-    assert near_groups(packed(bars), 0.9).tolist() == [0, 1, 2, 3]
+    assert near_duplicate_groups(packed(bars), 0.85).tolist() == [0, 0, 0, 1]
+    assert near_duplicate_groups(packed(bars), 0.89).tolist() == [0, 0, 1, 2]
+    assert near_duplicate_groups(packed(bars), 0.9).tolist() == [0, 1, 2, 3]
 
 
 def test_settings_out_of_range():
     with pytest.raises(ValueError, match="above: got 1"):
-        near_groups(np.zeros((2, 8), np.uint8), 1)
+        near_duplicate_groups(np.zeros((2, 8), np.uint8), 1)
     with pytest.raises(ValueError, match="shares"):
         plan_split(np.arange(2), ["a", "a"], (0.5, -0.1, 0.6))
     with pytest.raises(ValueError, match="categories"):
         plan_split(np.arange(2), ["a"])
-    assert len(near_groups(np.empty((0, 0), np.uint8))) == 0
+    assert len(near_duplicate_groups(np.empty((0, 0), np.uint8))) == 0
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mem3d.data.curation.near_duplicates import divide
+from mem3d.data.curation.near_duplicates import split_dataset
 from mem3d.data.readers.r2n2 import R2N2
 from memstore.voxels.binvox import write_binvox
 from tests.helpers.r2n2_folder import blob, make_r2n2
@@ -19,7 +19,7 @@ def test_every_model_is_dealt_out_once_and_copies_together(data, tmp_path):
     copies = [f"ShapeNetVox32/03001627/{name}/model.binvox" for name in ("train0", "test1")]
     for copy in copies:
         write_binvox(data / copy, blob(5))
-    made = divide(data, tmp_path / "new.json", (0.5, 0.25, 0.25))
+    made = split_dataset(data, tmp_path / "new.json", (0.5, 0.25, 0.25))
     parts = {
         name: R2N2.open(data, name, tmp_path / "new.json") for name in ("train", "val", "test")
     }
@@ -37,7 +37,7 @@ def test_a_file_that_is_there_is_kept_unless_it_may_be_replaced(data, tmp_path):
     out = tmp_path / "mine.json"
     out.write_text("mine")
     with pytest.raises(ValueError, match=r"mine\.json"):
-        divide(data, out, (0.7, 0.1, 0.2))
+        split_dataset(data, out, (0.7, 0.1, 0.2))
     assert out.read_text() == "mine"
-    divide(data, out, (0.7, 0.1, 0.2), replace=True)
+    split_dataset(data, out, (0.7, 0.1, 0.2), replace=True)
     assert json.loads(out.read_text())[0]["taxonomy_id"] == "02691156"

@@ -1,4 +1,4 @@
-"""The fast colours equal one step after another; settings survive JSON and refuse nonsense."""
+"""The fast colors equal one step after another; settings survive JSON and refuse nonsense."""
 
 import json
 from dataclasses import asdict, replace
@@ -39,7 +39,7 @@ def naive_object(rgba, corner, zoom, size):
 
 
 def naive_input(rgba, grid, size, rng, how, backgrounds=None):
-    """The recipe in floats, a step at a time: crop, mirror, lay over, colours, clip, normalise."""
+    """The recipe in floats, a step at a time: crop, mirror, lay over, colors, clip, normalize."""
     drawn = Draws.of(rng)
     shortest = min(rgba.shape[:2])
     side = CROP * shortest * (how.scale[0] + (how.scale[1] - how.scale[0]) * drawn.scale)
@@ -57,13 +57,13 @@ def naive_input(rgba, grid, size, rng, how, backgrounds=None):
 
     for which in drawn.order:
         factor = 1 - how.jitter + 2 * how.jitter * drawn.factors[which]
-        grey = image @ [0.299, 0.587, 0.114]
+        gray = image @ [0.299, 0.587, 0.114]
         if which == 0:
             image = image * factor
         elif which == 1:
-            image = grey.mean() + factor * (image - grey.mean())
+            image = gray.mean() + factor * (image - gray.mean())
         else:
-            image = grey[..., None] + factor * (image - grey[..., None])
+            image = gray[..., None] + factor * (image - gray[..., None])
     if how.pca_noise:
         r, g, b = rng.normal(0, how.pca_noise, 3) * (0.2175, 0.0188, 0.0045)
         image = image + r * np.array([-0.5675, -0.5808, -0.5836])

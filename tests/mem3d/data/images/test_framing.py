@@ -27,12 +27,12 @@ def test_a_photos_own_mask_is_used():
     np.testing.assert_array_equal(framed.rgba, frame_object(picture(0)))
 
 
-@pytest.mark.parametrize("form", ["grey", "rgba", "transparent"])
+@pytest.mark.parametrize("form", ["gray", "rgba", "transparent"])
 def test_a_mask_picture_is_a_mask(form):
     rgba = picture(0)
     light = rgba[..., 3]
     mask = {
-        "grey": light,
+        "gray": light,
         "rgba": np.dstack([light, light, light, np.full_like(light, 255)]),
         "transparent": np.dstack([np.full((137, 137, 3), 255, np.uint8), light]),
     }[form]

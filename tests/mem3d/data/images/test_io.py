@@ -31,12 +31,12 @@ def test_a_picture_without_alpha_is_opaque(mode, tmp_path):
     assert (pixels >= 254).all()
 
 
-def test_grey_with_alpha(tmp_path):
+def test_gray_with_alpha(tmp_path):
     pixels = saved(tmp_path / "a.png", Image.new("LA", (1, 1), (100, 7)))
     assert pixels[0, 0].tolist() == [100, 100, 100, 7]
 
 
-def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path):
+def test_sixteen_bit_gray_is_scaled_not_clipped(tmp_path):
     deep = Image.fromarray(np.array([[0, 0x8000, 0xFFFF]], np.uint16))
     assert saved(tmp_path / "a.png", deep)[0, :, 0].tolist() == [0, 128, 255]
 
@@ -84,7 +84,7 @@ def test_of_an_animation_the_first_frame(tmp_path):
         assert pixels[0, 0, 0] > 240 > 15 > pixels[0, 0, 2]
 
 
-def test_a_palettes_transparent_colour_is_a_mask(tmp_path):
+def test_a_palettes_transparent_color_is_a_mask(tmp_path):
     image = Image.new("P", (2, 1))
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putdata([0, 1])
@@ -92,7 +92,7 @@ def test_a_palettes_transparent_colour_is_a_mask(tmp_path):
     assert pixels[0].tolist() == [[255, 0, 0, 255], [0, 0, 255, 0]]
 
 
-def test_print_colours(tmp_path):
+def test_print_colors(tmp_path):
     image = Image.new("CMYK", (8, 8), (0, 255, 255, 0))  # no cyan, all magenta, all yellow: red
     pixels = saved(tmp_path / "a.jpg", image, quality=95)
     assert pixels[0, 0, 0] > 240 > 15 > pixels[0, 0, 1]

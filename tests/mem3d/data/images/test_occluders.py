@@ -13,7 +13,7 @@ from tests.helpers.r2n2_folder import picture
 def test_the_wanted_share_is_hidden(share, seed, side):
     """Object pixels are painted as the mask says; count those that no longer are."""
     rgba = picture(seed, side)
-    rgba[..., :3] = (1, 2, 3)  # no shade of an occluder's colour but the darkest
+    rgba[..., :3] = (1, 2, 3)  # no shade of an occluder's color but the darkest
     hidden = occlude(rgba, share, np.random.default_rng(seed))
     mask = rgba[..., 3] > 127
     changed = (hidden != rgba).any(2)

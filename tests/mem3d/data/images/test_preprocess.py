@@ -9,8 +9,8 @@ from mem3d.data.images.preprocess import (
     CROP,
     MEAN,
     STD,
-    denormalise,
-    normalise,
+    denormalize,
+    normalize,
     train_pixels,
 )
 from mem3d.data.images.preprocess import test_input as to_input
@@ -24,7 +24,7 @@ def square(side, low, high, color=(10, 20, 30)):
     return rgba
 
 
-def test_transparent_ground_becomes_grey():
+def test_transparent_ground_becomes_gray():
     image = to_input(square(137, 60, 70), 128)
     assert image.shape == (3, 128, 128)
     assert image.dtype == np.float32
@@ -35,18 +35,18 @@ def test_transparent_ground_becomes_grey():
 def test_the_crop_keeps_128_of_137_pixels():
     rgba = square(137, 0, 137)
     rgba[:4] = rgba[-4:] = (255, 0, 0, 255)  # a border of 4 is cut away: (137 - 128) / 2 = 4.5
-    seen = denormalise(to_input(rgba, 128))
+    seen = denormalize(to_input(rgba, 128))
     assert (np.abs(seen[2:-2].astype(int) - (10, 20, 30)) <= 1).all()
 
 
 def test_what_the_network_saw_can_be_shown():
-    seen = denormalise(to_input(square(137, 0, 137), 128))
+    seen = denormalize(to_input(square(137, 0, 137), 128))
     assert (np.abs(seen.astype(int) - (10, 20, 30)) <= 1).all()
 
 
-def test_normalising_is_undone():
+def test_normalizing_is_undone():
     pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
-    np.testing.assert_array_equal(denormalise(normalise(pixels)), pixels.transpose(1, 2, 0))
+    np.testing.assert_array_equal(denormalize(normalize(pixels)), pixels.transpose(1, 2, 0))
 
 
 def test_one_generator_state_gives_one_sample():

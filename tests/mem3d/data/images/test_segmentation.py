@@ -1,4 +1,4 @@
-"""Objects are found by their colours."""
+"""Objects are found by their colors."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tests.helpers.r2n2_folder import picture
 
 
 def on_ground(rgba, ground):
-    """Picture laid over colours (H, W, 3) or (3,), with a little noise, and its mask."""
+    """Picture laid over colors (H, W, 3) or (3,), with a little noise, and its mask."""
     alpha = rgba[..., 3:] / 255
     noise = np.random.default_rng(0).normal(0, 2, (*rgba.shape[:2], 3))
     laid = rgba[..., :3] * alpha + np.asarray(ground) * (1 - alpha) + noise
@@ -61,7 +61,7 @@ def test_tiny_pictures_hold_no_object(shape):
     assert object_mask(np.zeros((*shape, 3), np.uint8)) is None
 
 
-def test_one_colour_holds_no_object():
+def test_one_color_holds_no_object():
     assert object_mask(np.full((60, 60, 3), 128, np.uint8)) is None
 
 

@@ -84,7 +84,7 @@ def test_a_scene_is_flattened_with_its_transforms(tmp_path):
     assert_allclose(ends, [6.5, 7.5, 13.75, 14.25], atol=1e-3)
 
 
-def test_colours_of_faces_and_corners(tmp_path):
+def test_colors_of_faces_and_corners(tmp_path):
     wedge(face_colors=C).export(tmp_path / "face.ply")
     found = read_mesh(tmp_path / "face.ply")
     assert_array_equal(found.mesh.colors, C[:, :3])
@@ -107,7 +107,7 @@ def write_obj(folder, kd="0.2 0.4 0.6", picture=""):
     return folder / "a.obj"
 
 
-def test_an_obj_with_a_material_has_its_colour(tmp_path):
+def test_an_obj_with_a_material_has_its_color(tmp_path):
     found = read_mesh(write_obj(tmp_path))
     assert_array_equal(found.mesh.colors, [[51, 102, 153]])  # 255 * Kd
 
@@ -134,7 +134,7 @@ def test_a_gltf_material_tints_its_picture_as_light(tmp_path):
     assert_allclose(light, [[128 / 255] * 3], atol=0.005)  # stored as a byte of sRGB
 
 
-def test_an_obj_without_its_material_file_is_grey(tmp_path):
+def test_an_obj_without_its_material_file_is_gray(tmp_path):
     path = write_obj(tmp_path)
     (tmp_path / "a.mtl").unlink()
     found = read_mesh(path)

@@ -30,7 +30,7 @@ def npz_of(header, content=b"", compression=zipfile.ZIP_DEFLATED):
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_vertices_faces_and_colours(save):
+def test_vertices_faces_and_colors(save):
     piece = read_arrays(npz(save, v=V, f=F, c=C, vox=np.zeros(4096, np.uint8)))
     assert_array_equal(piece.vertices, V)
     assert_array_equal(piece.faces, F)

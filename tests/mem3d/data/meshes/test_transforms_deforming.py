@@ -3,7 +3,7 @@ import pytest
 
 from mem3d.data.meshes.dataset import RenderConfig, render_meshes
 from mem3d.data.meshes.transforms import PIECE, WHOLE, deform, family, variant_name
-from mem3d.data.open import open_shapes
+from mem3d.data.open import open_dataset
 from memstore.voxels.mesh import Mesh, blocky, write_mesh
 
 
@@ -58,7 +58,7 @@ def test_variants_are_shapes_of_their_own(mesh, tmp_path):
     for out in ("first", "second"):
         found = render_meshes(tmp_path / "meshes", tmp_path / out, config)
         assert (found.models, found.skipped) == (4, ())
-    first, second = (open_shapes(tmp_path / out) for out in ("first", "second"))
+    first, second = (open_dataset(tmp_path / out) for out in ("first", "second"))
     assert {family(first.source(i)) for i in range(4)} == {"03001627/one"}
     grids = {first.grid(i).tobytes() for i in range(4)}
     assert len(grids) == 4
@@ -73,7 +73,7 @@ def test_small_categories_get_more_variants(mesh, tmp_path):
         write_mesh(tmp_path / "meshes" / f"{name}.ply", mesh)
     config = RenderConfig(views=1, size=16, per_category=6)
     render_meshes(tmp_path / "meshes", tmp_path / "out", config)
-    shapes = open_shapes(tmp_path / "out")
+    shapes = open_dataset(tmp_path / "out")
     names = [shapes.source(i) for i in range(len(shapes))]
     assert sum(name.startswith("03001627") for name in names) == 6  # 2 of each of three chairs
     assert sum(name.startswith("03636649") for name in names) == 6  # 6 of the one lamp

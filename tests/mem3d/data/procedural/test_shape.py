@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from mem3d.data.procedural.shape import CATEGORIES, make_shape, voxelise
+from mem3d.data.procedural.shape import CATEGORIES, make_shape, voxelize
 from mem3d.data.procedural.solids import box
 from mem3d.data.rendering.renderer import Scene, project
 
-GREY = (128, 128, 128)
+GRAY = (128, 128, 128)
 
 
 def iou(one, other):
@@ -20,7 +20,7 @@ def iou(one, other):
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_the_longest_side_fills_the_grid_and_the_others_are_centred(category):
+def test_the_longest_side_fills_the_grid_and_the_others_are_centered(category):
     for seed in range(4):
         used = np.argwhere(make_shape(category, seed).grid())
         low, high = used.min(0), used.max(0)
@@ -61,7 +61,7 @@ def fields_of(design):
 
 
 def grid(design):
-    return voxelise(design.parts(np.random.default_rng(0)))
+    return voxelize(design.parts(np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -92,7 +92,7 @@ def test_the_same_seed_gives_the_same_shape_and_another_another():
     assert (first.grid() != other.grid()).any()
 
 
-def test_meshes_have_unit_length_and_a_colour_per_face():
+def test_meshes_have_unit_length_and_a_color_per_face():
     mesh = make_shape("lamp", 3).mesh()
     size = mesh.vertices.max(0) - mesh.vertices.min(0)
     assert size.max() == pytest.approx(1, abs=1e-6)
@@ -100,7 +100,7 @@ def test_meshes_have_unit_length_and_a_colour_per_face():
 
 
 def test_a_box_by_hand():
-    grid = voxelise([box((0, 8), (0, 4), (0, 2), GREY)], 8)
+    grid = voxelize([box((0, 8), (0, 4), (0, 2), GRAY)], 8)
     want = np.zeros((8, 8, 8), np.bool_)
     want[:, 2:6, 3:5] = True
     assert_array_equal(grid, want)
@@ -108,9 +108,9 @@ def test_a_box_by_hand():
 
 @pytest.mark.parametrize("shift", [0.0, 0.13, 0.25, 0.41])
 def test_a_pole_half_a_voxel_thick_is_not_lost(shift):
-    plate = box((0, 32), (0, 4), (0, 32), GREY)
-    pole = box((10 + shift, 10.5 + shift), (4, 20), (7 + shift, 7.5 + shift), GREY)
-    grid = voxelise([plate, pole])
+    plate = box((0, 32), (0, 4), (0, 32), GRAY)
+    pole = box((10 + shift, 10.5 + shift), (4, 20), (7 + shift, 7.5 + shift), GRAY)
+    grid = voxelize([plate, pole])
     assert (grid.any((0, 2)).sum(), grid.any((1, 2)).sum()) == (20, 32)
 
 

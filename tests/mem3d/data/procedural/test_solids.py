@@ -17,18 +17,18 @@ from mem3d.data.procedural.solids import (
     turn,
 )
 
-GREY = (128, 128, 128)
+GRAY = (128, 128, 128)
 TRIANGLE = [(0.0, 0.0), (4.0, 0.0), (0.0, 2.0)]
 PARTS = [
-    (box((1, 3), (0, 4), (-2, 2), GREY), (1, 0, -2), (3, 4, 2)),
-    (box((0, 2), (0, 4), (0, 2), GREY, lean=(-3, 1)), (-3, 0, 0), (2, 4, 3)),
-    (ball((1, 2, 3), (1, 2, 0.5), GREY), (0, 0, 2.5), (2, 4, 3.5)),
-    (ring((0, 1, 0), 3, 0.5, GREY), (-3, 0.5, -3), (3, 1.5, 3)),
-    (ring((0, 0, 0), 3, 0.5, GREY, "x"), (-0.5, -3, -3), (0.5, 3, 3)),
-    (ring((0, 0, 0), 3, 0.5, GREY, "z"), (-3, -3, -0.5), (3, 3, 0.5)),
-    (slab(TRIANGLE, "y", (1, 2), GREY), (0, 1, 0), (4, 2, 2)),  # (x, z)
-    (slab(TRIANGLE, "z", (1, 2), GREY), (0, 0, 1), (4, 2, 2)),  # (x, y)
-    (slab(TRIANGLE, "x", (1, 2), GREY), (1, 0, 0), (2, 2, 4)),  # (z, y)
+    (box((1, 3), (0, 4), (-2, 2), GRAY), (1, 0, -2), (3, 4, 2)),
+    (box((0, 2), (0, 4), (0, 2), GRAY, lean=(-3, 1)), (-3, 0, 0), (2, 4, 3)),
+    (ball((1, 2, 3), (1, 2, 0.5), GRAY), (0, 0, 2.5), (2, 4, 3.5)),
+    (ring((0, 1, 0), 3, 0.5, GRAY), (-3, 0.5, -3), (3, 1.5, 3)),
+    (ring((0, 0, 0), 3, 0.5, GRAY, "x"), (-0.5, -3, -3), (0.5, 3, 3)),
+    (ring((0, 0, 0), 3, 0.5, GRAY, "z"), (-3, -3, -0.5), (3, 3, 0.5)),
+    (slab(TRIANGLE, "y", (1, 2), GRAY), (0, 1, 0), (4, 2, 2)),  # (x, z)
+    (slab(TRIANGLE, "z", (1, 2), GRAY), (0, 0, 1), (4, 2, 2)),  # (x, y)
+    (slab(TRIANGLE, "x", (1, 2), GRAY), (1, 0, 0), (2, 2, 4)),  # (z, y)
 ]
 
 
@@ -50,7 +50,7 @@ def test_inside_and_mesh_agree_in_place(part):
 @pytest.mark.parametrize("end", [(0, 5, 0), (5, 0, 0), (0, 0, 5), (3, 4, 0), (-1, 2, 2)])
 def test_a_rod_runs_from_end_to_end_and_tapers(end):
     end = np.array(end, float)
-    part = rod((0, 0, 0), end, 1, GREY, taper=0.5)
+    part = rod((0, 0, 0), end, 1, GRAY, taper=0.5)
     across = np.cross(end, [0.3, 0.5, 0.8])
     across /= np.linalg.norm(across)
     shares = np.array([0.02, 0.5, 0.98])[:, None]
@@ -74,7 +74,7 @@ def test_turns_are_right_handed(axis, point, want):
 
 def test_placing_keeps_the_fixed_point_and_leans_what_is_above():
     (part,) = placed(
-        [box((0, 1), (2, 6), (0, 1), GREY)], shear("x", "y", -0.5), (0, 2, 0), (9, 0, 0)
+        [box((0, 1), (2, 6), (0, 1), GRAY)], shear("x", "y", -0.5), (0, 2, 0), (9, 0, 0)
     )
     assert_allclose(part.bounds(), [(7, 2, 0), (10, 6, 1)])
     assert part.inside(np.array([[9.5, 2.1, 0.5], [7.5, 5.9, 0.5], [9.5, 5.9, 0.5]])).tolist() == [
@@ -83,7 +83,7 @@ def test_placing_keeps_the_fixed_point_and_leans_what_is_above():
 
 
 def test_mirror_images_face_outward():
-    one, other = both(slab(TRIANGLE, "y", (1, 2), GREY))
+    one, other = both(slab(TRIANGLE, "y", (1, 2), GRAY))
     assert_allclose(other.bounds(), [(0, 1, -2), (4, 2, 0)])
     for part in (one, other):
         vertices, faces = part.mesh()

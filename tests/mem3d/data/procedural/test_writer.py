@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from mem3d.data.procedural.shape import make_shape
-from mem3d.data.procedural.writer import synthesise
+from mem3d.data.procedural.writer import synthesize
 from mem3d.data.readers.r2n2 import R2N2
 
 SMALL = {"models_per_category": 3, "views": 2, "categories": ["table", "sofa"], "size": 24}
@@ -17,7 +17,7 @@ SMALL = {"models_per_category": 3, "views": 2, "categories": ["table", "sofa"], 
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("made") / "set"
     calls = []
-    count = synthesise(root, **SMALL, seed=5, progress=lambda *call: calls.append(call))
+    count = synthesize(root, **SMALL, seed=5, progress=lambda *call: calls.append(call))
     assert count == 6
     assert calls == [(done, 6) for done in range(1, 7)]
     return root
@@ -41,7 +41,7 @@ def test_the_reader_reads_it(made):
 
 
 def test_the_number_of_processes_changes_nothing(made, tmp_path):
-    synthesise(tmp_path / "set", **SMALL, seed=5, processes=2)
+    synthesize(tmp_path / "set", **SMALL, seed=5, processes=2)
     assert files(tmp_path / "set") == files(made)
 
 
@@ -51,21 +51,21 @@ def test_an_interrupted_run_is_taken_up(made, tmp_path):
     (root / "split.json").unlink()
     shutil.rmtree(next(root.glob("ShapeNetRendering/*/*/rendering")))
     (root / ".partial" / "sofa-5000000").mkdir(parents=True)
-    assert synthesise(root, **SMALL, seed=5) == 1
+    assert synthesize(root, **SMALL, seed=5) == 1
     assert files(root) == files(made)
-    assert synthesise(root, **SMALL, seed=5) == 0
+    assert synthesize(root, **SMALL, seed=5) == 0
 
 
 def test_a_folder_made_otherwise_is_refused(made, tmp_path):
     with pytest.raises(ValueError, match=r"\(seed 5 -> 6\)"):
-        synthesise(made, **SMALL, seed=6)
+        synthesize(made, **SMALL, seed=6)
     (tmp_path / "precious.txt").touch()
     with pytest.raises(ValueError, match="other files"):
-        synthesise(tmp_path, **SMALL)
+        synthesize(tmp_path, **SMALL)
 
 
 def test_the_split_is_70_10_20_and_leaves_none_out(tmp_path):
-    synthesise(tmp_path / "set", 10, views=1, categories=["table"], size=8)
+    synthesize(tmp_path / "set", 10, views=1, categories=["table"], size=8)
     (entry,) = json.loads((tmp_path / "set" / "split.json").read_text())
     assert [len(entry[part]) for part in ("train", "val", "test")] == [7, 1, 2]
     names = entry["train"] + entry["val"] + entry["test"]
@@ -78,5 +78,5 @@ def test_the_split_is_70_10_20_and_leaves_none_out(tmp_path):
 )
 def test_settings_out_of_range_are_named(setting, tmp_path):
     with pytest.raises(ValueError, match=next(iter(setting))):
-        synthesise(tmp_path / "set", **(SMALL | setting))
+        synthesize(tmp_path / "set", **(SMALL | setting))
     assert not (tmp_path / "set").exists()

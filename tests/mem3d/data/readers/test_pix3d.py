@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from mem3d.data.open import open_shapes
+from mem3d.data.open import open_dataset
 from mem3d.data.readers.pix3d import Pix3D, read_voxels
 from tests.helpers.pix3d_folder import (
     add_photo,
@@ -47,7 +47,7 @@ def disc(width=60, height=40, mode="L"):
 
 
 def test_everything_about_a_photo(folder):
-    data = open_shapes(folder).check()
+    data = open_dataset(folder).check()
     assert isinstance(data, Pix3D)
     assert (len(data), data.skipped) == (6, ())
     names = ["A", "B 2", "A", "B 2", "B 2"]
@@ -60,14 +60,14 @@ def test_everything_about_a_photo(folder):
 
 
 def test_the_test_set_is_whole_unoccluded_chairs(folder):
-    data = open_shapes(folder, "test")
+    data = open_dataset(folder, "test")
     assert [one.image[-8:] for one in data.photos] == ["0001.jpg", "0002.png", "0003.jpg"]
-    assert len(open_shapes(folder, "test", categories=["table"])) == 1
-    assert len(open_shapes(folder, categories=["chair"])) == 5
+    assert len(open_dataset(folder, "test", categories=["table"])) == 1
+    assert len(open_dataset(folder, categories=["chair"])) == 5
     with pytest.raises(ValueError, match=r"categories: got \['sofa'\]"):
-        open_shapes(folder, categories=["sofa"])
+        open_dataset(folder, categories=["sofa"])
     with pytest.raises(ValueError, match="no training list"):
-        open_shapes(folder, "train")
+        open_dataset(folder, "train")
 
 
 def test_a_split_file(folder, tmp_path):
@@ -83,7 +83,7 @@ def test_a_split_file(folder, tmp_path):
 
 def test_voxels_fall_on_the_ray_traced_photo_and_in_no_other_frame(folder):
     """JPEG and PNG, photos wide, high and square, five poses."""
-    data = open_shapes(folder)
+    data = open_dataset(folder)
     for i, one in enumerate(data.photos):
         mask, grid = data.image(i, 0)[..., 3] > 127, data.grid(i)
         fine = read_voxels(folder / one.voxel)
@@ -101,7 +101,7 @@ def test_without_a_pose_there_is_no_projection(folder, tmp_path):
 
 
 def test_the_arm_is_on_the_left_and_the_back_behind(folder):
-    grid = open_shapes(folder).grid(0)  # the chair of pix3d_folder.py
+    grid = open_dataset(folder).grid(0)  # the chair of pix3d_folder.py
     assert grid[:, 24:].any()
     assert grid[:16, 24:].sum() > 0.9 * grid[:, 24:].sum()  # the back, at low x
     assert grid[24:, 18:22, 16:].any()
@@ -212,7 +212,7 @@ def test_what_is_missing_or_broken_is_skipped_and_named(tmp_path):
 
 def test_grids_are_read_once_and_shared_by_the_photos_of_a_shape(tmp_path):
     folder = make_pix3d(tmp_path)
-    data = open_shapes(folder)
+    data = open_dataset(folder)
     want = data.grid(0)
     data.grid(0)[:] = True
     (folder / A).unlink()

@@ -144,7 +144,7 @@ def test_a_damaged_split_file_is_named(name, found, says, photos, tmp_path):
 
 
 @pytest.mark.parametrize("other", [7, [], {"images": 7}, {"images": [7]}])
-def test_a_damaged_neighbour_is_named(other, photos, tmp_path):
+def test_a_damaged_neighbor_is_named(other, photos, tmp_path):
     write(tmp_path / "a_train.json", other)
     split = write(tmp_path / "a_test.json", {"images": []})
     with pytest.raises(ValueError, match=r"a_(train|test)\.json"):

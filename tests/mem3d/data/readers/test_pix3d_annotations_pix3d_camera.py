@@ -37,7 +37,7 @@ def test_left_up_and_front():
 
 
 def test_size_by_hand():
-    """A cube's farthest voxel centre is .5 away: its side is 1 / sqrt(3) from centre to centre.
+    """A cube's farthest voxel center is .5 away: its side is 1 / sqrt(3) from center to center.
 
     Of 64 voxels a side, that is 63 steps; the near face is (1 + 1/63) of it wide, half of that
     nearer than 2, and a photo of 200 pixels with focal length 1 shows it 200 * side / depth wide.

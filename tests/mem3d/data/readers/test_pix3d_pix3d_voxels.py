@@ -18,8 +18,8 @@ def test_axes_by_name(tmp_path):
     assert np.argwhere(read_voxels(tmp_path / "voxel.mat")).tolist() == [[2, 3, 1], [20, 60, 100]]
 
 
-def test_the_longest_side_spans_the_grid_and_the_others_are_centred():
-    """By hand: 100 long, 32/100 a cell; 50 high -> 16 cells; 30 wide -> 9.6, centred, so 10."""
+def test_the_longest_side_spans_the_grid_and_the_others_are_centered():
+    """By hand: 100 long, 32/100 a cell; 50 high -> 16 cells; 30 wide -> 9.6, centered, so 10."""
     full = np.zeros((128,) * 3, bool)
     full[3:103, 70:120, 11:41] = True
     want = np.zeros((32,) * 3, bool)

@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from mem3d.data.loader import Schedule
-from mem3d.data.open import open_shapes
+from mem3d.data.open import open_dataset
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.data.readers.r2n2_index import write_index
 from mem3d.data.zarr_pack.writer import pack
@@ -29,12 +29,12 @@ def test_an_index_opens_what_the_folder_does(root, tmp_path, kind):
     files = R2N2.open(root)
     write_index(files, tmp_path / f"index.{kind}")
     for subset in (None, "train", "val", "test"):
-        ours, theirs = open_shapes(tmp_path / f"index.{kind}", subset), R2N2.open(root, subset)
+        ours, theirs = open_dataset(tmp_path / f"index.{kind}", subset), R2N2.open(root, subset)
         good = [model for model in theirs.models if model.source != "03001627/val0"]
         assert [model.source for model in ours.models] == [model.source for model in good]
         assert [model.views for model in ours.models] == [2] * len(good)
         assert {skip.source for skip in ours.skipped} == {"02691156/train0", "03001627/val0"}
-    ours = open_shapes(tmp_path / f"index.{kind}", "test", categories=["chair"])
+    ours = open_dataset(tmp_path / f"index.{kind}", "test", categories=["chair"])
     assert_array_equal(ours.image(0, 1), R2N2.open(root, "test").image(1, 1))
     assert_array_equal(ours.grid(0), R2N2.open(root, "test").grid(1))
 
@@ -71,15 +71,15 @@ def test_parquet_has_every_views_path(root):
 def test_it_moves_with_its_folder(root, tmp_path):
     write_index(R2N2.open(root), root / "index.json")
     root.rename(tmp_path / "moved")
-    assert open_shapes(tmp_path / "moved" / "index.json").image(0, 0).shape == (137, 137, 4)
+    assert open_dataset(tmp_path / "moved" / "index.json").image(0, 0).shape == (137, 137, 4)
 
 
 @KINDS
 def test_where_it_says_it_lies_opens_it_again(root, tmp_path, kind):
     """A run writes down root and split, and is tested on what these two open."""
     write_index(R2N2.open(root), tmp_path / f"index.{kind}")
-    ours = open_shapes(tmp_path / f"index.{kind}", "train").check()
-    again = open_shapes(ours.root, "test", ours.split)
+    ours = open_dataset(tmp_path / f"index.{kind}", "train").check()
+    again = open_dataset(ours.root, "test", ours.split)
     assert [again.source(i) for i in range(len(again))] == ["02691156/test0", "03001627/test0"]
 
 
@@ -88,22 +88,25 @@ def test_an_index_that_has_left_its_data_says_so_once(root, tmp_path, kind):
     write_index(R2N2.open(root), root / f"index.{kind}")
     moved = (root / f"index.{kind}").rename(tmp_path / f"index.{kind}")
     with pytest.raises(ValueError, match=rf"index\.{kind}: got root '\.', want the data there"):
-        open_shapes(moved, "train")
+        open_dataset(moved, "train")
 
 
 def test_what_a_check_leaves_can_be_listed_and_packed(root, tmp_path):
     write_index(R2N2.open(root), tmp_path / "index.json")
-    checked = open_shapes(tmp_path / "index.json").check()
+    checked = open_dataset(tmp_path / "index.json").check()
     (tmp_path / "deep").mkdir()
     write_index(checked, tmp_path / "deep" / "index.json")
-    assert len(open_shapes(tmp_path / "deep" / "index.json", "train").check()) == 3
+    assert len(open_dataset(tmp_path / "deep" / "index.json", "train").check()) == 3
     assert len(pack(checked, tmp_path / "p")) == 6
 
 
 def test_packing_from_an_index_keeps_the_subsets(root, tmp_path):
     write_index(R2N2.open(root), tmp_path / "index.json")
-    pack(open_shapes(tmp_path / "index.json"), tmp_path / "p")
-    got, want = open_shapes(tmp_path / "p", "train"), open_shapes(tmp_path / "index.json", "train")
+    pack(open_dataset(tmp_path / "index.json"), tmp_path / "p")
+    got, want = (
+        open_dataset(tmp_path / "p", "train"),
+        open_dataset(tmp_path / "index.json", "train"),
+    )
     assert [got.source(i) for i in range(len(got))] == [model.source for model in want.models]
     assert len(got) == 3
 
@@ -112,7 +115,7 @@ def test_packing_from_an_index_keeps_the_subsets(root, tmp_path):
 def test_an_empty_list(root, kind):
     (root / "split.json").write_text("[]")
     write_index(R2N2.open(root), root / f"index.{kind}")
-    assert len(open_shapes(root / f"index.{kind}")) == 0
+    assert len(open_dataset(root / f"index.{kind}")) == 0
 
 
 def broken_rows():
@@ -133,7 +136,7 @@ def test_a_damaged_row_is_refused(root, damage):
     damage(found["models"][1])
     path.write_text(json.dumps(found))
     with pytest.raises(ValueError, match=r"index\.json"):
-        open_shapes(path)
+        open_dataset(path)
 
 
 @KINDS
@@ -144,7 +147,7 @@ def test_what_is_no_index(tmp_path, kind, text):
     path = tmp_path / f"index.{kind}"
     path.write_text(text)
     with pytest.raises(ValueError, match="index"):
-        open_shapes(path)
+        open_dataset(path)
 
 
 def test_a_cut_parquet_file_and_another_kind(root):
@@ -152,7 +155,7 @@ def test_a_cut_parquet_file_and_another_kind(root):
     write_index(R2N2.open(root), path)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ValueError, match=r"index\.parquet"):
-        open_shapes(path)
+        open_dataset(path)
     with pytest.raises(ValueError, match=r"want \.json or \.parquet"):
         write_index(R2N2.open(root), root / "index.csv")
 
@@ -174,7 +177,7 @@ def test_the_whole_of_r2n2_opens(tmp_path):
     found = {"mem3d_index": 1, "root": ".", "models": rows, "skipped": []}
     (tmp_path / "index.json").write_text(json.dumps(found))
     (tmp_path / "ShapeNetRendering").mkdir()
-    data = open_shapes(tmp_path / "index.json", "train")
+    data = open_dataset(tmp_path / "index.json", "train")
     assert len(data) == 14_595
     shown = [model for step in Schedule(len(data), 32, 1, seed=0) for _, model in step]
     assert sorted(shown) == list(range(len(data)))

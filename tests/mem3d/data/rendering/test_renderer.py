@@ -56,7 +56,7 @@ def test_up_is_up_and_plus_z_is_left_from_the_front():
         assert mask[rows, columns].sum() == mask.sum() > 0
 
 
-def test_colour_is_the_objects_alone_and_black_where_nothing_is():
+def test_color_is_the_objects_alone_and_black_where_nothing_is():
     cube = mesh_of(box((0, 1), (0, 1), (0, 1), (255, 0, 0)))
     picture = render(cube, azimuth=20, elevation=30, ratio=1)
     seen = picture[:, :, 3] > 0
@@ -107,7 +107,7 @@ def test_a_picture_on_a_square_stands_upright():
         assert (strongest > 0).tolist() == [value > 0 for value in colors[name]], name
 
 
-def test_paint_of_one_colour_is_the_meshs_own_colour():
+def test_paint_of_one_color_is_the_meshs_own_color():
     mesh = mesh_of(box((0, 1), (0, 2), (0, 3), (90, 120, 30)))
     corners = np.repeat(mesh.colors[:, None], 3, axis=1)
     faces = len(mesh.faces)

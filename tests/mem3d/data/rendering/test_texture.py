@@ -1,4 +1,4 @@
-"""Colours within faces, by hand."""
+"""Colors within faces, by hand."""
 
 import numpy as np
 import pytest

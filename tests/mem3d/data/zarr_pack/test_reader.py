@@ -12,10 +12,10 @@ import zarr
 from numpy.testing import assert_array_equal
 from torch.utils.data import DataLoader
 
-from mem3d.data.loader import Parcel, Schedule, TrainingViews
-from mem3d.data.open import open_shapes
+from mem3d.data.loader import PackedBatch, Schedule, TrainingViews
+from mem3d.data.open import open_dataset
 from mem3d.data.rendering.renderer import project
-from mem3d.data.zarr_pack.reader import Packed
+from mem3d.data.zarr_pack.reader import ZarrPack
 from mem3d.data.zarr_pack.schema import KEY
 from mem3d.data.zarr_pack.shards import ShardFiles
 from mem3d.data.zarr_pack.writer import pack
@@ -28,7 +28,7 @@ GOLDEN = Path(__file__).parents[3] / "golden" / "pack-v1"
 def packed_data(made_up_data, tmp_path_factory):
     """A pack of made_up_data; read-only by agreement."""
     out = tmp_path_factory.mktemp("packed") / "p"
-    pack(open_shapes(made_up_data), out, per_shard=5)
+    pack(open_dataset(made_up_data), out, per_shard=5)
     return out
 
 
@@ -43,7 +43,7 @@ def sources(data):
 
 
 def test_fast_equals_slow(packed_data):
-    fast, slow = Packed.open(packed_data), Packed.open(packed_data, fast=False)
+    fast, slow = ZarrPack.open(packed_data), ZarrPack.open(packed_data, fast=False)
     assert isinstance(fast._images, ShardFiles)
     assert not isinstance(slow._images, ShardFiles)
     rng = np.random.default_rng(0)
@@ -61,36 +61,36 @@ def test_any_store_of_zarr_will_do(packed_data, tmp_path):
             if path.is_file():
                 file.write(path, path.relative_to(packed_data))
     with zarr.storage.ZipStore(tmp_path / "p.zip", mode="r") as store:
-        data, files = Packed.open(store, "val"), open_shapes(packed_data, "val")
+        data, files = ZarrPack.open(store, "val"), open_dataset(packed_data, "val")
         assert sources(data) == sources(files)
         assert_array_equal(data.image(2, 1), files.image(2, 1))
     with pytest.raises(ValueError, match="want a pack"):
-        Packed.open(zarr.storage.MemoryStore())
+        ZarrPack.open(zarr.storage.MemoryStore())
 
 
 def test_arrays_written_in_another_way_are_read_through_zarr(own):
-    want = open_shapes(own).image(3, 1)
+    want = open_dataset(own).image(3, 1)
     pictures = zarr.open_array(own / "images", mode="r")[:]
     shutil.rmtree(own / "images")
     other = zarr.create_array(
         own / "images", shape=pictures.shape, chunks=(7, 20, 137, 4), dtype="u1"
     )
     other[:] = pictures
-    assert_array_equal(open_shapes(own).image(3, 1), want)
+    assert_array_equal(open_dataset(own).image(3, 1), want)
 
 
 def test_choosing(packed_data, made_up_data, tmp_path):
-    files = open_shapes(made_up_data, "train", categories=["chair"])
-    assert sources(open_shapes(packed_data, "train", categories=["chair"])) == sources(files)
+    files = open_dataset(made_up_data, "train", categories=["chair"])
+    assert sources(open_dataset(packed_data, "train", categories=["chair"])) == sources(files)
     split = tmp_path / "other.json"
     split.write_text(json.dumps([{"taxonomy_id": "03001627", "test": ["val1", "lost", "train0"]}]))
-    data = open_shapes(packed_data, "test", split)
+    data = open_dataset(packed_data, "test", split)
     assert sources(data) == ["03001627/val1", "03001627/train0"]
     assert [skip.source for skip in data.skipped] == ["03001627/lost"]
     assert data.split == split
     for wish in ({"subset": "training"}, {"categories": ["dog"]}):
         with pytest.raises(ValueError, match=next(iter(wish))):
-            open_shapes(packed_data, **wish)
+            open_dataset(packed_data, **wish)
     with pytest.raises(ValueError, match=r"view: got 2, want 0\.\.1"):
         data.image(0, 2)
 
@@ -98,13 +98,13 @@ def test_choosing(packed_data, made_up_data, tmp_path):
 def test_data_without_a_split_have_no_subsets(tmp_path):
     root = make_r2n2(tmp_path / "data", train=1, val=0, test=0)
     (root / "split.json").unlink()
-    assert len(pack(open_shapes(root), tmp_path / "p")) == len(CATEGORIES)
+    assert len(pack(open_dataset(root), tmp_path / "p")) == len(CATEGORIES)
     with pytest.raises(ValueError, match="subset 'train'"):
-        open_shapes(tmp_path / "p", "train")
+        open_dataset(tmp_path / "p", "train")
 
 
 def test_projection_is_that_of_the_files(packed_data, made_up_data):
-    data, files = open_shapes(packed_data), open_shapes(made_up_data)
+    data, files = open_dataset(packed_data), open_dataset(made_up_data)
     grid = files.grid(0)
     assert_array_equal(data.projection(1, 0, grid), files.projection(1, 0, grid))
     assert_array_equal(data.projection(1, 0, grid), project(grid, files.cameras(1)[0], 137))
@@ -123,7 +123,7 @@ class NoCameras:
 
 
 def test_data_without_cameras(made_up_data, tmp_path):
-    data = pack(NoCameras(open_shapes(made_up_data)), tmp_path / "p")
+    data = pack(NoCameras(open_dataset(made_up_data)), tmp_path / "p")
     assert np.isnan(data.cameras(0)).all()
     assert data.projection(0, 0, data.grid(0)) is None
 
@@ -131,25 +131,25 @@ def test_data_without_cameras(made_up_data, tmp_path):
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of fork in a process with threads
 def test_workers_read_the_same(packed_data, start):
-    views = TrainingViews(open_shapes(packed_data, "train"), 64, seed=0, augment=True)
+    views = TrainingViews(open_dataset(packed_data, "train"), 64, seed=0, augment=True)
     views.data.image(0, 0)
     order = Schedule(len(views.data), 4, 1, seed=0)
     loader = DataLoader(
         views,
         batch_sampler=order,
         num_workers=2,
-        collate_fn=Parcel.of,
+        collate_fn=PackedBatch.of,
         multiprocessing_context=start,
     )
     for batch, indices in zip(loader, order, strict=True):
-        want = Parcel.of([views[index] for index in indices])
+        want = PackedBatch.of([views[index] for index in indices])
         assert batch.models == want.models
         assert_array_equal(batch.rows, want.rows)
 
 
 def test_pickling_opens_again(packed_data):
     for fast in (True, False):
-        data = Packed.open(packed_data, "train", fast=fast)
+        data = ZarrPack.open(packed_data, "train", fast=fast)
         again = pickle.loads(pickle.dumps(data))
         assert sources(again) == sources(data)
         assert_array_equal(again.image(5, 1), data.image(5, 1))
@@ -165,7 +165,7 @@ def test_damage_is_found_and_named(own, fast, part, damage):
     path.write_bytes(data if damage == "flip" else data[: len(data) // 2])
     if damage == "gone":
         path.unlink()
-    whole = Packed.open(own, fast=fast)
+    whole = ZarrPack.open(own, fast=fast)
     good = whole.check()
     if part.startswith("cameras") and damage == "gone":
         return  # NaN: not known, which is no damage
@@ -176,7 +176,7 @@ def test_damage_is_found_and_named(own, fast, part, damage):
 
 def test_check_counts(packed_data):
     calls = []
-    data = open_shapes(packed_data, "val").check(1, lambda *call: calls.append(call))
+    data = open_dataset(packed_data, "val").check(1, lambda *call: calls.append(call))
     assert (len(data), data.skipped) == (4, ())
     assert calls == [(n, 4) for n in (1, 2, 3, 4)]
 
@@ -207,7 +207,7 @@ def test_a_damaged_table_is_refused(own, damage):
     damage(fields["attributes"][KEY])
     (own / "zarr.json").write_text(json.dumps(fields))
     with pytest.raises(ValueError, match="own"):
-        Packed.open(own)
+        ZarrPack.open(own)
 
 
 @pytest.mark.parametrize("name", ["zarr.json", "images/zarr.json", "grids/zarr.json"])
@@ -215,7 +215,7 @@ def test_a_damaged_table_is_refused(own, damage):
 def test_damaged_metadata_are_refused(own, name, text):
     (own / name).write_text(text)
     with pytest.raises(ValueError, match="own"):
-        Packed.open(own)
+        ZarrPack.open(own)
 
 
 @pytest.mark.parametrize("shape", [[32, 10**9, 137, 4], [32, 137, 137, 3], [10**20, 137, 137, 4]])
@@ -227,13 +227,13 @@ def test_sizes_are_believed_only_within_limits(own, shape):
     fields["codecs"][0]["configuration"]["chunk_shape"][1:] = shape[1:]
     path.write_text(json.dumps(fields))
     with pytest.raises(ValueError, match="own"):
-        Packed.open(own)
+        ZarrPack.open(own)
 
 
 def test_version_1_still_opens():
     """A pack on a user's disk is a promise: never remake GOLDEN, add pack-v2 beside it."""
     for fast in (True, False):
-        data = Packed.open(GOLDEN, fast=fast)
+        data = ZarrPack.open(GOLDEN, fast=fast)
         assert sources(data) == [f"02691156/{n}" for n in ("train0", "val0")] + [
             f"03001627/{n}" for n in ("train0", "val0")
         ]
@@ -241,12 +241,12 @@ def test_version_1_still_opens():
             assert_array_equal(data.grid(i), blob(seed))
             assert_array_equal(data.image(i, 1), picture(seed))
             assert_array_equal(data.cameras(i), [[30, 28, 0, 0.8, 25]] * 2)
-        assert len(Packed.open(GOLDEN, "val", fast=fast)) == 2
+        assert len(ZarrPack.open(GOLDEN, "val", fast=fast)) == 2
 
 
 def test_what_is_no_pack(tmp_path):
     with pytest.raises(ValueError, match="nowhere"):
-        Packed.open(tmp_path / "nowhere")
+        ZarrPack.open(tmp_path / "nowhere")
     zarr.create_group(tmp_path / "group")
     with pytest.raises(ValueError, match="group"):
-        open_shapes(tmp_path / "group")
+        open_dataset(tmp_path / "group")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mem3d.data.images.preprocess import test_input as plain_input
 from mem3d.data.images.preprocess import train_pixels
-from mem3d.data.open import open_shapes
+from mem3d.data.open import open_dataset
 from mem3d.data.zarr_pack import writer as module
 from mem3d.data.zarr_pack.writer import pack
 from memstore.errors import PathExistsError
@@ -39,14 +39,14 @@ def assert_same(ours, theirs):
 
 @pytest.mark.parametrize("per_shard", [1, 3, 2048])
 def test_a_pack_holds_what_the_files_hold(made_up_data, tmp_path, per_shard):
-    files = open_shapes(made_up_data)
+    files = open_dataset(made_up_data)
     assert_same(pack(files, tmp_path / "p", per_shard=per_shard), files)
     for subset in ("train", "val", "test"):
-        assert_same(open_shapes(tmp_path / "p", subset), open_shapes(made_up_data, subset))
+        assert_same(open_dataset(tmp_path / "p", subset), open_dataset(made_up_data, subset))
 
 
 def test_the_network_sees_the_same(made_up_data, tmp_path):
-    files = open_shapes(made_up_data, "test")
+    files = open_dataset(made_up_data, "test")
     packed = pack(files, tmp_path / "p")
     for i in range(len(files)):
         ours, theirs = packed.image(i, 1), files.image(i, 1)
@@ -59,22 +59,22 @@ def test_the_network_sees_the_same(made_up_data, tmp_path):
 
 
 def test_real_views(real_data, tmp_path):
-    files = open_shapes(real_data / "r2n2_real")
+    files = open_dataset(real_data / "r2n2_real")
     assert_same(pack(files, tmp_path / "p", per_shard=50), files)
 
 
 def test_processes_and_packing_a_pack_change_no_byte(made_up_data, tmp_path):
-    files = open_shapes(made_up_data)
+    files = open_dataset(made_up_data)
     pack(files, tmp_path / "one", per_shard=5)
     pack(files, tmp_path / "two", per_shard=5, processes=2)
-    pack(open_shapes(tmp_path / "one"), tmp_path / "again", per_shard=5)
+    pack(open_dataset(tmp_path / "one"), tmp_path / "again", per_shard=5)
     want = contents(tmp_path / "one")
     assert contents(tmp_path / "two") == want
     assert contents(tmp_path / "again") == want
 
 
 def test_any_zarr_library_finds_its_way(made_up_data, tmp_path):
-    files = open_shapes(made_up_data)
+    files = open_dataset(made_up_data)
     pack(files, tmp_path / "p", per_shard=5)
     group = zarr.open_group(tmp_path / "p", mode="r")
     models = group.attrs["mem3d_pack"]["models"]
@@ -100,7 +100,7 @@ def broken_data(tmp_path):
 
 @pytest.mark.parametrize("per_shard", [1, 3, 2048])
 def test_broken_models_are_left_out_and_named(broken_data, tmp_path, per_shard):
-    packed = pack(open_shapes(broken_data), tmp_path / "p", per_shard=per_shard)
+    packed = pack(open_dataset(broken_data), tmp_path / "p", per_shard=per_shard)
 
     assert len(packed) == 5
     reasons = {skip.source: skip.reason for skip in packed.skipped}
@@ -108,16 +108,16 @@ def test_broken_models_are_left_out_and_named(broken_data, tmp_path, per_shard):
     assert "01.png" in reasons.pop("03001627/train1")
     assert "got (64, 64, 4), want (137, 137, 4)" in reasons.pop("03001627/val0")
     assert not reasons
-    good = open_shapes(broken_data).check()
+    good = open_dataset(broken_data).check()
     assert [packed.source(i) for i in range(5)] == [
         good.source(i) for i in range(len(good)) if good.source(i) != "03001627/val0"
     ]
-    val = open_shapes(tmp_path / "p", "val")
+    val = open_dataset(tmp_path / "p", "val")
     assert [skip.source for skip in val.skipped] == ["03001627/val0"]
 
 
 def test_an_interrupted_run_goes_on(made_up_data, tmp_path, monkeypatch):
-    files = open_shapes(made_up_data)
+    files = open_dataset(made_up_data)
     pack(files, tmp_path / "whole", per_shard=5)
 
     def stop(done, total):
@@ -128,7 +128,7 @@ def test_an_interrupted_run_goes_on(made_up_data, tmp_path, monkeypatch):
         pack(files, tmp_path / "p", per_shard=5, progress=stop)
     assert not (tmp_path / "p").exists()
     with pytest.raises(ValueError, match="unfinished pack of other data"):
-        pack(open_shapes(made_up_data, "test"), tmp_path / "p", per_shard=5)
+        pack(open_dataset(made_up_data, "test"), tmp_path / "p", per_shard=5)
     written = []
     real = module._write
     monkeypatch.setattr(module, "_write", lambda job, task: (written.append(task), real(job, task)))
@@ -142,7 +142,7 @@ def test_an_interrupted_run_goes_on(made_up_data, tmp_path, monkeypatch):
 
 
 def test_mistakes(made_up_data, tmp_path):
-    files = open_shapes(made_up_data)
+    files = open_dataset(made_up_data)
     (tmp_path / "taken").write_text("")
     with pytest.raises(PathExistsError):
         pack(files, tmp_path / "taken")
@@ -152,12 +152,12 @@ def test_mistakes(made_up_data, tmp_path):
     lost = shutil.copytree(made_up_data, tmp_path / "lost")
     (lost / "split.json").write_text(json.dumps([]))
     with pytest.raises(ValueError, match="no model that can be read"):
-        pack(open_shapes(lost), tmp_path / "p")
+        pack(open_dataset(lost), tmp_path / "p")
     assert not (tmp_path / "p").exists()
 
 
 def test_a_name_that_comes_twice_is_refused_before_anything_is_written(tmp_path):
-    data = open_shapes(make_pix3d(tmp_path / "pix3d"))
+    data = open_dataset(make_pix3d(tmp_path / "pix3d"))
     with pytest.raises(ValueError, match="name twice"):
         pack(data, tmp_path / "p")
     assert [path.name for path in tmp_path.iterdir()] == ["pix3d"]
