@@ -83,7 +83,7 @@ def test_the_limit_of_the_test_above_is_real():
 READ_ONLY = """
 import os, sys
 import numpy as np
-import memstore, memstore.memory, memstore.repository  # before others may not read them
+import memstore, memstore.memory, memstore.storage.repository  # before others may not read them
 if os.getuid() == 0:
     os.setuid(65534)
 path = sys.argv[1]
