@@ -78,14 +78,10 @@ Others = Annotated[
         "the first's, scaled: let the one with the largest be RUN.",
     ),
 ]
-VariantsOfPhoto = Annotated[
-    int,
+Flip = Annotated[
+    bool,
     typer.Option(
-        "--tta",
-        "--variants-of-photo",
-        min=0,
-        help="Average over so many variants of each photo besides: its mirror image first, then "
-        "small moves. Each takes as long as the photo.",
+        "--flip", help="Average with the mirror image of each photo; takes twice as long."
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]

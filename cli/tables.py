@@ -64,8 +64,8 @@ def evaluation_tables(summary: dict[str, Any]) -> list["Table"]:
             ensemble also "with", what the others know by run.
     """
     what = f"photos {summary['photos']}" if "photos" in summary else "models, view 00"
-    if summary.get("tta"):
-        what += f" and {summary['tta']} variants of it"
+    if summary.get("flip"):
+        what += " and its mirror image"
     others = summary.get("with", {})
     if others:
         what += f", {1 + len(others)} networks together"

@@ -12,10 +12,8 @@ import typer
 
 from mem3d_cli.app import Command, Commands, add_command, in_words, version_option
 from mem3d_cli.data.app import data_app
-from mem3d_cli.mem3d.blend import blend
 from mem3d_cli.mem3d.demo import demo
 from mem3d_cli.mem3d.evaluate import evaluate
-from mem3d_cli.mem3d.export import export
 from mem3d_cli.mem3d.memorize import memorize
 from mem3d_cli.mem3d.publish import publish
 from mem3d_cli.mem3d.reconstruct import reconstruct
@@ -36,12 +34,11 @@ app.add_typer(data_app, name="data", rich_help_panel="Begin")
 command: Command
 for command in (train, evaluate, reconstruct, demo):
     add_command(app, command, panel="Use")
-for command in (memorize, rekey, blend, average):
+for command in (memorize, rekey, average):
     add_command(app, command, panel="Change a run, without training")
 for command in (study, robustness):
     add_command(app, command, panel="Measure")
-for command in (publish, export):
-    add_command(app, command, panel="Hand on")
+add_command(app, publish, panel="Hand on")
 
 
 @app.callback()

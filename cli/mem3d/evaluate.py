@@ -13,13 +13,13 @@ from mem3d_cli.options import (
     AsJson,
     Checkpoint,
     Device,
+    Flip,
     KnownModels,
     Others,
     Quiet,
     RunFolder,
     SplitName,
     Threads,
-    VariantsOfPhoto,
     Which,
     check_distinct,
     data_of,
@@ -66,7 +66,7 @@ def evaluate(  # long: half of it are the options
             "training picture by the stem's maps, and what a perfect look-up would find."
         ),
     ] = Baselines.quick,
-    tta: VariantsOfPhoto = 0,
+    flip: Flip = False,
     others: Others = None,
     background: Annotated[
         bool, typer.Option("--background", help="Pix3D: leave the photos their background.")
@@ -126,7 +126,7 @@ def evaluate(  # long: half of it are the options
         memory,
         means=means,
         baselines=compared,
-        tta=tta,
+        flip=flip,
         projections=kept,
         others=list(members.values()),
         device=device,
@@ -137,7 +137,12 @@ def evaluate(  # long: half of it are the options
             chosen = beside(validation, progress=show)
     with progress_bar(quiet, subset.value) as show:
         scores = beside(test, with_f_score=f_score, pix3d_truth=truth, progress=show)
-    told: dict[str, Any] = {"subset": subset.value, "step": state.step, "known": guard, "tta": tta}
+    told: dict[str, Any] = {
+        "subset": subset.value,
+        "step": state.step,
+        "known": guard,
+        "flip": flip,
+    }
     if members:
         told["with"] = guards
     if truth is not None:

@@ -14,11 +14,11 @@ from mem3d_cli.options import (
     AsJson,
     Checkpoint,
     Device,
+    Flip,
     Others,
     Quiet,
     RunFolder,
     Threads,
-    VariantsOfPhoto,
     Which,
     check_distinct,
     print_json,
@@ -310,7 +310,7 @@ def reconstruct(  # long: half of it are the options
         bool, typer.Option("--inputs", help="Also write what the network was shown.")
     ] = False,
     threshold: Annotated[float, typer.Option(help="A voxel is full above this occupancy.")] = 0.3,
-    tta: VariantsOfPhoto = 0,
+    flip: Flip = False,
     others: Others = None,
     batch: Annotated[
         int, typer.Option(min=1, help="Photos that go through the network at once.")
@@ -351,7 +351,7 @@ def reconstruct(  # long: half of it are the options
                 opened = [one for one in part if isinstance(one, Opened)]
                 skipped += [one for one in part if isinstance(one, Broken)]
                 results = reconstructor.reconstruct_framed(
-                    [one.framed for one in opened], threshold=threshold, tta=tta
+                    [one.framed for one in opened], threshold=threshold, flip=flip
                 )
                 for one, result in zip(opened, results, strict=True):
                     if not result.grid.any():

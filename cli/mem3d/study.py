@@ -89,10 +89,6 @@ def study(  # long: half of it are the options
         int,
         typer.Option(help="Pictures of each model to score; the field looks at one.", min=1),
     ] = 1,
-    blend: Annotated[
-        bool,
-        typer.Option("--blend", help="Blend each run's answers as validation says, see blend."),
-    ] = False,
     keep: Annotated[
         Kept, typer.Option(help="Of a finished run: its best checkpoint and memory, all, or none.")
     ] = Kept.best,
@@ -111,7 +107,6 @@ def study(  # long: half of it are the options
     """
     from mem3d.network.checkpoint import check_device
     from mem3d.study.report import write_table
-    from mem3d.study.scoring import BLEND_VIEWS
     from mem3d.study.study import Study, parts
     from mem3d.study.worker import work
     from mem3d.system import keep_freed_memory
@@ -131,12 +126,11 @@ def study(  # long: half of it are the options
         if not quiet:
             warn_of_random_stem(preset, is_random)
             warn_of_short_floats(chosen, device)
-        shown = max(views, BLEND_VIEWS) if blend else views
         found = Study(
             folder=out,
             base=chosen,
             learning=learning,
-            validation=open_data(data, "val", split, quiet, shown),
+            validation=open_data(data, "val", split, quiet, views),
             test=_test(data, split, learning, quiet, views) if test else None,
             shares=shares,
             stem=stem,
@@ -144,7 +138,6 @@ def study(  # long: half of it are the options
             keep=keep.value,
             backgrounds=photos,
             unseen=_unseen(unseen, unseen_split, learning, quiet, views),
-            blend=blend,
             views=views,
         )
         todo = parts(found, names, range(seeds_from, seeds_from + seeds))

@@ -65,7 +65,7 @@ def score(
     *,
     means: Means | None = None,
     baselines: Mapping[str, Baseline] = MappingProxyType({}),
-    tta: int = 0,
+    flip: bool = False,
     view: int = 0,
     projections: ProjectionCache | None = None,
     others: Sequence[EnsembleMember] = (),
@@ -84,8 +84,8 @@ def score(
         means: from `baselines.category_means`; adds that baseline. A category it does not know
             scores as an empty grid.
         baselines: more of them by name, see `baselines.costly`.
-        tta: variants of each photo to average over, see `variants.predict`; the baselines see the
-            photo alone.
+        flip: average with each photo's mirror image, see `predict`; the baselines see the photo
+            alone.
         view: which; the field's protocol is 00. Of a model with fewer, counted round.
         projections: of this network and memory; saves time where slots are recalled again.
         others: further networks that answer too, see `ensemble`; what is told of recall, and the
@@ -97,7 +97,7 @@ def score(
         progress: called with models done and models in all.
 
     Raises:
-        ValueError: there is no model to test on, tta is negative, or networks' grids differ.
+        ValueError: there is no model to test on, or networks' grids differ.
     """
     if not len(data):
         raise ValueError(f"{data.root}: got no usable model, want at least 1 to test on")
@@ -112,7 +112,7 @@ def score(
     for samples in loader(views, order, workers=0):
         images = samples.pictures.to(device)
         occupancy, output = predict(
-            model, images, memory, tta=tta, projections=projections, others=others
+            model, images, memory, flip=flip, projections=projections, others=others
         )
         names = [data.category(i) for i in samples.models]
         occupancies = {

@@ -115,7 +115,7 @@ def reconstruct(
     *,
     threshold: float = FIXED_THRESHOLD,
     framed: bool = False,
-    tta: int = 0,
+    flip: bool = False,
     projections: ProjectionCache | None = None,
     others: Sequence[EnsembleMember] = (),
 ) -> list[Reconstruction]:
@@ -128,8 +128,8 @@ def reconstruct(
             whole picture, background and all, is taken for the object.
         threshold: in (0, 1), from which occupancy on a voxel is full.
         framed: the photos are renders in the R2N2 framing; otherwise each is cut around its object.
-        tta: variants of each photo to average over, see `variants.predict`; what is told of recall
-            is of the photo itself.
+        flip: average with each photo's mirror image, see `predict`; what was recalled is of the
+            photo itself.
         projections: of this network and memory; pays from the second photo on that recalls a slot.
         others: further networks that answer too, see `ensemble`; recalled is what the first did.
 
@@ -146,7 +146,7 @@ def reconstruct(
     device = next(model.parameters()).device
     images = torch.from_numpy(inputs).to(device)
     occupancy, output = predict(
-        model, images, memory, tta=tta, projections=projections, others=others
+        model, images, memory, flip=flip, projections=projections, others=others
     )
     occupancies = occupancy.cpu().numpy()
     names = dict(zip(memory.slots.tolist(), memory.sources, strict=True))

@@ -98,7 +98,7 @@ class Reconstructor:
         mask: Photo | None = ...,
         box: Box | None = ...,
         background: Background | None = ...,
-        tta: int = ...,
+        flip: bool = ...,
         batch: int = ...,
     ) -> Reconstruction: ...
 
@@ -109,7 +109,7 @@ class Reconstructor:
         *,
         threshold: float = ...,
         background: Background | None = ...,
-        tta: int = ...,
+        flip: bool = ...,
         batch: int = ...,
     ) -> list[Reconstruction]: ...
 
@@ -121,7 +121,7 @@ class Reconstructor:
         mask: Photo | None = None,
         box: Box | None = None,
         background: Background | None = None,
-        tta: int = 0,
+        flip: bool = False,
         batch: int = 16,
     ) -> Reconstruction | list[Reconstruction]:
         """Reconstruct the object in a photo, or in each of a list.
@@ -133,7 +133,7 @@ class Reconstructor:
             mask: of one photo: light = object, in the photo's size.
             box: of one photo: left, top, right, bottom of the object in pixels.
             background: "cut" or "keep", for photos without a mask; None as `self.background` says.
-            tta: variants of each photo to average over besides, see `variants.predict`.
+            flip: average with each photo's mirror image, see `network.predict`.
             batch: of a list, photos that go through the network at once.
 
         Returns:
@@ -147,13 +147,13 @@ class Reconstructor:
             raise ValueError(f"batch: got {batch}, want >= 1")
         if isinstance(image, str) or not isinstance(image, Sequence):
             framed = self.framed(image, mask=mask, box=box, background=background)
-            return self.reconstruct_framed([framed], threshold=threshold, tta=tta)[0]
+            return self.reconstruct_framed([framed], threshold=threshold, flip=flip)[0]
         if mask is not None or box is not None:
             raise ValueError("mask, box: got one with a list of photos, want it with one photo")
         results = []
         for start in range(0, len(image), batch):
             part = [self.framed(one, background=background) for one in image[start : start + batch]]
-            results += self.reconstruct_framed(part, threshold=threshold, tta=tta)
+            results += self.reconstruct_framed(part, threshold=threshold, flip=flip)
         return results
 
     def framed(
@@ -173,7 +173,7 @@ class Reconstructor:
         )
 
     def reconstruct_framed(
-        self, framed: Sequence[Framed], *, threshold: float = FIXED_THRESHOLD, tta: int = 0
+        self, framed: Sequence[Framed], *, threshold: float = FIXED_THRESHOLD, flip: bool = False
     ) -> list[Reconstruction]:
         """Reconstruct photos that are framed already, as one batch; see `reconstruct`."""
         results = reconstruct(
@@ -182,7 +182,7 @@ class Reconstructor:
             [one.rgba for one in framed],
             threshold=threshold,
             framed=True,
-            tta=tta,
+            flip=flip,
             projections=self._member.projections,
             others=[one._member for one in self.others],
         )

@@ -42,8 +42,6 @@ class ModelConfig:
     pose: int = 0  # channels of pose.py, for those guesses; 0: they look at the image feature
     passes: int = 1  # from the second on, what is recalled is what looks most like the last answer
     pool: int = 64  # slots nearest by key among which that is looked for
-    blend: float = 0.0  # share of what was recalled in the answer, in use: see blending.py
-    shift: float = 0.0  # added to the answer's logits, in use
 
     def __post_init__(self) -> None:
         check_flags(self)
@@ -92,10 +90,6 @@ class ModelConfig:
             raise ValueError(f"pose: got {self.pose}, want 0 without lift or stretch to guess for")
         if not (1 <= self.passes <= 16 and 1 <= self.pool <= LARGEST):
             raise ValueError(f"passes, pool: got {self.passes}, {self.pool}, want 1 to 16, >= 1")
-        if not (0 <= self.blend < 1 and -inf < self.shift < inf):
-            raise ValueError(
-                f"blend, shift: got {self.blend}, {self.shift}, want [0, 1), a finite number"
-            )
         if (self.fuse or self.lift) and not self.refiner:
             raise ValueError("refiner: got 0 channels, want some for fuse and lift")
         if self.refiner and len(self.decoder) < 2:
@@ -187,6 +181,9 @@ class TrainConfig:
 
 def rebuilt_model(fields: dict[str, Any]) -> ModelConfig:
     """From a plain dict; ValueError if a field is unknown or of another type."""
+    for name in ("blend", "shift"):  # of checkpoints from before those went
+        if fields.get(name) == 0.0:
+            del fields[name]
     try:
         for name in ("head", "decoder"):
             fields[name] = tuple(fields[name])

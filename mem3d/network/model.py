@@ -19,7 +19,6 @@ from mem3d.memory.interface import (
     whole_block,
 )
 from mem3d.memory.projection_cache import ProjectionCache
-from mem3d.network.blending import blended
 from mem3d.network.config import ModelConfig
 from mem3d.network.decoder import Decoder
 from mem3d.network.encoder import STEM_CHANNELS, Encoder, EncoderOutput
@@ -41,8 +40,7 @@ class Output:
     """One forward pass.
 
     Attributes:
-        logits: (B, R, R, R); their sigmoid is the occupancy. In evaluation mode with what was
-            recalled blended in, if config.blend says so.
+        logits: (B, R, R, R); their sigmoid is the occupancy.
         features: (B, C) image features, with gradient.
         recalled: the priors that were used.
         guess: (B, A + 4) of the viewpoint head; None where nothing is lifted.
@@ -162,7 +160,6 @@ class Mem3D(nn.Module):
             is_box = self.config.shape_encoder == "box"
             shown = whole_block(features, self.config.resolution) if is_box else recalled
             logits, *_ = self._logits(seen, shown, memory, at, projections)
-            logits = self._in_use(logits, recalled, None)
             return Output(logits, features, recalled, guess, extents=extents)
         recalled = recall(memory, features, self.config.priors, exclude)
         for _ in range((passes or self.config.passes) - 1):
@@ -178,16 +175,7 @@ class Mem3D(nn.Module):
                 at.extents,
             )
         logits, weights, laid = self._logits(seen, recalled, memory, at, projections)
-        logits = self._in_use(logits, recalled, laid)
         return Output(logits, features, recalled, guess, weights, extents, laid)
-
-    def _in_use(self, logits: Tensor, recalled: Recalled, laid: Tensor | None) -> Tensor:
-        """The logits, outside of training with what was recalled blended in."""
-        share, shift = self.config.blend, self.config.shift
-        if self.training or share == shift == 0:
-            return logits
-        priors = recalled.priors if laid is None else laid
-        return blended(logits, priors, recalled.counts, share, shift)
 
     def _logits(
         self,

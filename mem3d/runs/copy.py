@@ -20,7 +20,6 @@ from memstore import Memory
 from memstore.files import made_beside, write_atomic
 
 REKEYED = "rekeyed"  # another
-BLENDED = "blended"  # a third: the memory as it was, two settings of the model changed
 
 
 def copy_run(

@@ -48,13 +48,6 @@ def _told(change: Mapping[str, Any]) -> str:
     if kind == "averaged":
         others = len(change.get("checkpoints", ()))
         return f"weights averaged with {others} other checkpoint{'' if others == 1 else 's'}"
-    if kind == "blended":
-        return (
-            f"what is recalled is blended in: share {change['share']:g}, shift "
-            f"{change['shift']:+g}, chosen on {_many(change, 'picture')}{_from(change)} "
-            f"(IoU at .3 over categories {change['before']:.3f} before, {change['after']:.3f} "
-            "after)"
-        )
     return kind
 
 

@@ -90,9 +90,6 @@ def _memorizing(table: Table) -> str:
 def _cost(table: Table) -> str:
     rows = [["variant", "what it is", "minutes", "hits", "priors", "slots"]]
     forms = {"minutes": ".1f", "hit_rate": ".2f", "priors": ".1f", "slots": ".0f"}
-    if any("blend" in row for row in table["rows"]):
-        rows[0] += ["blend", "shift"]
-        forms |= {"blend": ".2f", "shift": "+.2f"}
     for row in table["rows"]:
         cells = [told(row[field], form) for field, form in forms.items()]
         rows.append([label(row), row["what"], *cells])
@@ -152,8 +149,7 @@ def collect(study: Study, names: Collection[str] | None = None) -> Table:
         "network" and "nearest" (macro IoU at .3), of the network's "gain" over no-memory and of
         its "lead", base less it; with unseen shapes also "memorizing", what these give: the
         network after less the network before. Differences are taken seed by seed. A spread is
-        "mean", "std" and "n", None where n is too small. Of a study that blends also "blend",
-        "shift" and "shifted", validation with the best shift alone.
+        "mean", "std" and "n", None where n is too small.
 
     Raises:
         ValueError: a result cannot be read, or is of other settings or other models.
@@ -181,10 +177,6 @@ def collect(study: Study, names: Collection[str] | None = None) -> Table:
         base = {} if first == BASE else results[BASE]
         for subset in samples:
             row[subset] = {share: _cell(found, without, base, subset, share) for share in shares}
-        if study.blend:
-            chosen = [one["blend"] for one in found.values()]
-            fields = {"blend": "share", "shift": "shift", "shifted": "shifted"}
-            row |= {name: spread(one[of] for one in chosen) for name, of in fields.items()}
         if MEMORIZED in samples:
             after, before = (_at(found, subset, "0") for subset in (MEMORIZED, UNSEEN))
             row["memorizing"] = _difference(after, before)

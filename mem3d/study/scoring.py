@@ -3,9 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +13,6 @@ from mem3d.evaluation.evaluate import NEAREST, NETWORK, macro, score
 from mem3d.metrics import FIXED_THRESHOLD
 from mem3d.network.checkpoint import BEST, load, read_state
 from mem3d.network.model import Mem3D
-from mem3d.runs.blend_search import choose_blend
 from mem3d.runs.folder import read_log
 from mem3d.runs.memorize import memorize
 from mem3d.study.study import (
@@ -33,7 +30,6 @@ from mem3d.study.study import (
 from memstore import Memory
 
 HIDE_SEED = 0  # every run is scored behind the same occluders
-BLEND_VIEWS = 8  # pictures of each validation model that choose the blend
 
 Tell = Callable[[str], None]
 
@@ -66,10 +62,6 @@ def scored(study: Study, one: Part, tell: Tell) -> Result:
             "models": known.get("models", {}) | {n: len(s) for n, s in study.subsets().items()},
             **study.fingerprints(),
         }
-        if study.blend:
-            result["blend"] = known.get("blend") or _chosen_blend(study, model, memory, tell)
-            share, shift = result["blend"]["share"], result["blend"]["shift"]
-            model.config = replace(model.config, blend=share, shift=shift)
         lacking = missing(study, known)
         with _grown(study, model, memory, lacking, tell) as more:
             for subset, share in lacking:
@@ -97,23 +89,6 @@ def _scores(
             }
         )
     return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
-
-
-def _chosen_blend(study: Study, model: Mem3D, memory: Memory, tell: Tell) -> dict[str, Any]:
-    """What validation says, for a result."""
-
-    def on_pictures(done: int, total: int) -> None:
-        tell(f"{done}/{total} pictures to choose the blend by")
-
-    found = choose_blend(
-        model,
-        memory,
-        study.validation,
-        views=BLEND_VIEWS,
-        device=study.device,
-        progress=on_pictures,
-    )
-    return asdict(found)
 
 
 @contextmanager

@@ -66,9 +66,6 @@ class Study:
             which is the larger.
         backgrounds: photos to lay the pictures over that are learned from, see `training.train`.
         unseen: what each run meets only when it has learned; None for none.
-        blend: each run's answers are blended as its validation pictures say (runs/blend_search.py),
-            and
-            scored so.
         views: pictures of each model to score, from view 00 on, >= 1; scores are their mean.
 
     Raises:
@@ -86,7 +83,6 @@ class Study:
     keep: Keep = "best"
     backgrounds: Backgrounds | None = None
     unseen: Unseen | None = None
-    blend: bool = False
     views: int = 1
 
     def __post_init__(self) -> None:
@@ -224,11 +220,11 @@ def read_result(study: Study, one: Part) -> Result | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: got {error}, want a study's result; delete it") from error
-    manner = (result.get("blend") is not None, result.get("views", 1))
-    if preset != one.preset or manner != (study.blend, study.views):
+    is_blended = result.get("blend") is not None  # by an earlier version
+    if preset != one.preset or is_blended or result.get("views", 1) != study.views:
         raise ValueError(
             f"{path}: got a result of other settings, want those of this study; choose another "
-            "folder for another preset or number of epochs, for blended answers, for other views"
+            "folder for another preset or number of epochs, for other views"
         )
     wanted = study.fingerprints()
     if any(known[name] != wanted[name] for name in known if name in wanted):

@@ -115,7 +115,7 @@ def test_an_ensemble_is_told_to_be_one(run, another, tmp_path):
     others = [evaluated(one)["methods"]["network"] for one in (run, another)]
     assert together["methods"]["network"] not in others
     picture = tmp_path / "p.png"
-    table = printed("evaluate", run, "--with", another, "--tta", "1", "--picture", picture)
+    table = printed("evaluate", run, "--with", another, "--flip", "--picture", picture)
     assert "view 00 and 1 variants of it, 2 networks together" in table
     assert picture.is_file()
 
@@ -190,12 +190,12 @@ def test_what_was_learned_and_cannot_be_told_is_said(run, data, tmp_path):
     assert "cannot be told" not in call("evaluate", run, "--quiet").stderr
 
 
-@pytest.mark.parametrize("command", ["evaluate", "blend", "rekey", "robustness"])
+@pytest.mark.parametrize("command", ["evaluate", "rekey", "robustness"])
 def test_data_that_have_moved_are_to_be_named(command, run, tmp_path):
     moved = shutil.copytree(run, tmp_path / "run")
     described = json.loads((moved / "run.json").read_text())
     (moved / "run.json").write_text(json.dumps(described | {"data": str(tmp_path / "gone")}))
-    dry = ["--dry-run"] * (command in ("blend", "rekey"))
+    dry = ["--dry-run"] * (command == "rekey")
     error = str(call(command, moved, *dry).exception)
     want = "got nothing there, where the run's data were; name them (--data)"
     assert error == f"{tmp_path / 'gone'}: {want}"
@@ -225,17 +225,16 @@ def test_trained_on_shapes_of_pix3d_other_photos_of_them_are_no_test(pix3d, tmp_
     assert "(pix3d/chair/IKEA_A/voxel)" in str(refused.exception)
 
 
-def test_all_baselines_and_variants_of_photos(run):
-    summary = evaluated(run, "--baselines", "all", "--tta", "1")
+def test_all_baselines_and_mirror_images(run):
+    summary = evaluated(run, "--baselines", "all", "--flip")
     costly = {"oracle nearest", "oracle of category", "nearest by stem"}
     assert costly < set(summary["methods"])
-    assert summary["tta"] == 1
+    assert summary["flip"] is True
     best = summary["methods"]["oracle nearest"]["fixed"]["weighted"]
     assert best >= summary["methods"]["nearest recalled"]["fixed"]["weighted"]
     shown = printed("evaluate", run, "--baselines", "all", "--quiet")
     assert "oracle" in shown and "stem" in shown and "…" not in shown
-    assert "view 00 and 2 variants of it" in printed("evaluate", run, "--tta", "2", "--quiet")
-    assert call("evaluate", run, "--tta", "-1").exit_code == 2
+    assert "view 00 and its mirror image" in printed("evaluate", run, "--flip", "--quiet")
 
 
 def test_without_the_runs_data_the_oracle_is_left(run, pix3d, tmp_path):

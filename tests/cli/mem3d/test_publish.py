@@ -76,7 +76,6 @@ def published(run, tmp_path_factory):
         "memorize PUB --data DATA --out OUT",
         "rekey PUB --out OUT",
         "rekey PUB --data DATA --out OUT",
-        "blend PUB --out OUT",
         "average PUB PUB --out OUT",
         "average RUN PUB --out OUT",
         "robustness PUB --data DATA",
@@ -91,19 +90,7 @@ def test_what_wants_a_run_refuses_a_published_folder(words, run, published, made
     assert str(done.exception) == want
 
 
-@pytest.mark.parametrize("command", ["publish", "export"])
-def test_what_is_there_is_not_replaced(command, run, tmp_path):
-    done = call(command, run, tmp_path)
+def test_what_is_there_is_not_replaced(run, tmp_path):
+    done = call("publish", run, tmp_path)
     assert "exists already" in str(done.exception)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_was_exported_is_told(run, tmp_path, monkeypatch):
-    from mem3d.inference import export
-
-    one = export.Exported("encoder.pt2", {"images": ["B", 3]}, {"features": ["B", 8]}, 2e-6)
-    monkeypatch.setattr(export, "export_programs", lambda *_: [one])
-    told = call("export", run, tmp_path / "out")
-    assert "encoder.pt2: images -> features (differs by 2e-06)" in told.stdout
-    [program] = json.loads(call("export", run, tmp_path / "out", "--json").stdout)["programs"]
-    assert program["inputs"] == {"images": ["B", 3]}

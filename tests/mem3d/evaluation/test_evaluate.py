@@ -123,14 +123,13 @@ def test_costly_baselines_stand_beside_the_network(sets):
     assert set(costly(model, memory, None)) == {ORACLE}
 
 
-def test_variants_of_photos_change_the_network_alone(sets):
+def test_mirror_images_change_the_network_alone(sets):
     torch.manual_seed(0)
     model, memory = Mem3D(TINY.model), Memory(TINY.memory)
-    plain, averaged = (score(model, memory, sets["test"], tta=number) for number in (0, 3))
+    plain, averaged = (score(model, memory, sets["test"], flip=flip) for flip in (False, True))
     for method in (NEAREST, RECALLED_MEAN):
         np.testing.assert_array_equal(plain.iou[method], averaged.iou[method])
-    with pytest.raises(ValueError, match="tta"):
-        score(model, memory, sets["test"], tta=-1)
+    assert (plain.iou[NETWORK] != averaged.iou[NETWORK]).any()
 
 
 def test_kept_projections_change_no_score(sets):

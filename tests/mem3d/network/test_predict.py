@@ -1,4 +1,4 @@
-"""Looks at one photo: what they change and what they do not."""
+"""The mirror image and further networks: what they change and what they do not."""
 
 from dataclasses import replace
 
@@ -7,10 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mem3d.data.images.preprocess import denormalize
 from mem3d.data.images.preprocess import test_input as to_input
 from mem3d.network.model import Mem3D
-from mem3d.network.predict import EnsembleMember, is_mirrored, predict, sized_for, variant
+from mem3d.network.predict import EnsembleMember, predict, sized_for
 from mem3d.network.presets import TINY
 from memstore import Memory
 from tests.helpers.r2n2_folder import picture
@@ -27,21 +26,6 @@ def model():
     return Mem3D(TINY.model).eval()
 
 
-def test_the_first_is_the_photo_and_the_second_its_mirror_image(images):
-    assert torch.equal(variant(images, 0), images)
-    assert torch.equal(variant(images, 1), images.flip(-1))
-
-
-@pytest.mark.parametrize("number", [2, 3, 9])
-def test_others_differ_a_little_and_repeat(number, images):
-    one = variant(images, number)
-    assert torch.equal(one, variant(images, number))
-    upright = one.flip(-1) if is_mirrored(number) else one
-    assert 0.005 < (upright - images).abs().mean() < images.std()
-    pixels = denormalize(one[0].numpy())
-    assert abs(pixels.mean() - denormalize(images[0].numpy()).mean()) < 40
-
-
 @torch.inference_mode()
 def test_none_is_the_plain_prediction(model, images):
     occupancy, output = predict(model, images, Memory(TINY.memory))
@@ -52,23 +36,18 @@ def test_none_is_the_plain_prediction(model, images):
 def test_a_mirrored_photo_gives_the_mirrored_shape(model, images):
     """With the mirror image alone, which of the two is the photo cannot matter."""
     memory = Memory(TINY.memory)
-    one, _ = predict(model, images, memory, tta=1)
-    other, _ = predict(model, images.flip(-1), memory, tta=1)
+    one, _ = predict(model, images, memory, flip=True)
+    other, _ = predict(model, images.flip(-1), memory, flip=True)
     torch.testing.assert_close(other, one.flip(-1))
 
 
 @torch.inference_mode()
 def test_logits_are_averaged_by_hand(model, images):
     memory = Memory(TINY.memory)
-    looks = [model(variant(images, n), memory).logits for n in range(3)]
-    mirrored = torch.from_numpy(looks[1].numpy()[:, :, :, ::-1].copy())
-    want = ((looks[0] + mirrored + looks[2]) / 3).sigmoid()
-    torch.testing.assert_close(predict(model, images, memory, tta=2)[0], want)
-
-
-def test_less_than_none_is_refused(model, images):
-    with pytest.raises(ValueError, match="tta"):
-        predict(model, images, Memory(TINY.memory), tta=-1)
+    plain, flipped = (model(seen, memory).logits for seen in (images, images.flip(-1)))
+    mirrored = torch.from_numpy(flipped.numpy()[:, :, :, ::-1].copy())
+    want = ((plain + mirrored) / 2).sigmoid()
+    torch.testing.assert_close(predict(model, images, memory, flip=True)[0], want)
 
 
 @torch.inference_mode()
@@ -83,9 +62,9 @@ def test_several_networks_are_averaged_by_hand_each_with_its_memory(model, image
     torch.testing.assert_close(occupancy, ((looks[0] + looks[1]) / 2).sigmoid())
     assert torch.equal(output.logits, looks[0])  # what is told is the first one's
     mirrored, _ = predict(
-        model, images.flip(-1), memory, tta=1, others=[EnsembleMember(other, full)]
+        model, images.flip(-1), memory, flip=True, others=[EnsembleMember(other, full)]
     )
-    both, _ = predict(model, images, memory, tta=1, others=[EnsembleMember(other, full)])
+    both, _ = predict(model, images, memory, flip=True, others=[EnsembleMember(other, full)])
     torch.testing.assert_close(mirrored, both.flip(-1))
 
 
@@ -116,7 +95,7 @@ def test_networks_that_take_other_pictures_get_them_scaled(model, images):
     want = (model(images, memory).logits + small(shown, own).logits) / 2
     torch.testing.assert_close(occupancy, want.sigmoid(), atol=1e-4, rtol=0)
     mirrored, _ = predict(
-        model, images.flip(-1), memory, tta=1, others=[EnsembleMember(small, own)]
+        model, images.flip(-1), memory, flip=True, others=[EnsembleMember(small, own)]
     )
-    both, _ = predict(model, images, memory, tta=1, others=[EnsembleMember(small, own)])
+    both, _ = predict(model, images, memory, flip=True, others=[EnsembleMember(small, own)])
     torch.testing.assert_close(mirrored, both.flip(-1), atol=1e-4, rtol=0)

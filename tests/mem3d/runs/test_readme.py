@@ -4,15 +4,7 @@ import pytest
 
 from mem3d.runs.readme import copy_page
 
-BLEND = {
-    "kind": "blended",
-    "data": "/home/me/shapes",
-    "share": 0.5,
-    "shift": -0.3,
-    "pictures": 416,
-    "before": 0.5,
-    "after": 0.512,
-}
+REKEYED = {"kind": "rekeyed", "data": "/home/me/shapes", "slots": 1416}
 MORE = {
     "kind": "memorised",
     "data": "/home/me/new",
@@ -31,10 +23,9 @@ def test_the_first_page_comes_first_and_changes_follow(tmp_path):
     assert "- memorized 1,200 pictures of `/home/me/new`: 1,000 inserted, 200 merged\n" in text
     assert "Files" not in text
     (tmp_path / "README.md").write_text(text)  # a copy of the copy
-    again = copy_page(tmp_path, [MORE, BLEND])
+    again = copy_page(tmp_path, [MORE, REKEYED])
     assert again.count("Since then:") == again.count("memorized 1,200") == 1
-    assert "share 0.5, shift -0.3, chosen on 416 pictures of `/home/me/shapes`" in again
-    assert "0.500 before, 0.512 after" in again
+    assert "- keys computed anew for 1,416 slots of `/home/me/shapes`\n" in again
 
 
 @pytest.mark.parametrize(
@@ -58,4 +49,4 @@ def test_each_kind_is_told(change, said, tmp_path):
 
 
 def test_a_run_without_a_page_is_named(tmp_path):
-    assert f"Made from `{tmp_path}`." in copy_page(tmp_path, [BLEND])
+    assert f"Made from `{tmp_path}`." in copy_page(tmp_path, [REKEYED])

@@ -4,7 +4,7 @@ import fcntl
 import json
 import shutil
 import statistics
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,11 +15,10 @@ from mem3d.data.readers.r2n2 import R2N2
 from mem3d.evaluation.evaluate import NEAREST, NETWORK, macro, score
 from mem3d.network import checkpoint, presets
 from mem3d.network.presets import BEST, PAPER, SMALL
-from mem3d.runs.blend_search import choose_blend
 from mem3d.runs.memorize import memorize
 from mem3d.study import worker
 from mem3d.study.report import collect, spread, told, write_table
-from mem3d.study.scoring import BLEND_VIEWS, HIDE_SEED
+from mem3d.study.scoring import HIDE_SEED
 from mem3d.study.study import (
     MEMORIZED_VIEWS,
     Study,
@@ -149,12 +148,9 @@ def test_what_stands_for_another_is_told(finished):
         "no-fuse",
         "no-lift",
         "vector-only",
-        "stretch",
         "no-stretch",
         "no-pose-epochs",
-        "gate",
         "no-gate",
-        "no-contrastive",
     }  # tiny has none of these
     assert set(rows) == {"base", "no-memory"} | own
 
@@ -271,30 +267,6 @@ def test_unseen_shapes_are_memorized_by_a_copy(finished, sets, no_training, tmp_
         replace(study, unseen=replace(unseen, to_memorize=Subset(sets["test"], [])))
 
 
-def test_answers_are_blended_as_validation_says(finished, sets, no_training, tmp_path):
-    folder = shutil.copytree(finished.folder, tmp_path / "copy")
-    shutil.rmtree(folder / "results")
-    study = replace(finished, folder=folder, blend=True, shares=(0.0,), test=sets["test"])
-    todo = parts(study, ("base", "no-memory"), range(1))
-    work(study, todo)
-    model, memory, _ = checkpoint.load(run_folder(study, todo[0]), "best")
-    chosen = choose_blend(model, memory, sets["validation"], views=BLEND_VIEWS)
-    found = read_result(study, todo[0])
-    assert found["blend"] == asdict(chosen) and chosen.after > chosen.before
-    model.config = replace(model.config, blend=chosen.share, shift=chosen.shift)
-    scores = score(model, memory, sets["test"], batch=4)
-    assert found["test"]["0"]["network"] == pytest.approx(macro(scores, NETWORK, 0.3))
-    assert read_result(study, todo[1])["blend"]["share"] == 0
-    rows = {row["variant"]: row for row in write_table(study, names=("base", "mse"))["rows"]}
-    assert set(rows) == {"base", "no-memory", "mse"}  # what stands for another too
-    assert rows["base"]["blend"]["mean"] == chosen.share
-    assert rows["base"]["shifted"]["mean"] == chosen.shifted
-    assert f"| {chosen.share:.2f} | {chosen.shift:+.2f} |" in (folder / "table.md").read_text()
-    for other in (replace(study, blend=False), replace(finished, blend=True)):
-        with pytest.raises(ValueError, match="of other settings"):
-            read_result(other, todo[0])
-
-
 def test_scores_are_means_over_views(finished, sets, no_training, tmp_path):
     folder = shutil.copytree(finished.folder, tmp_path / "copy")
     with pytest.raises(ValueError, match="for other views"):
@@ -330,7 +302,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path)
     assert run_status(study, todo[0]) == "new"
     with pytest.raises(KeyboardInterrupt):
         work(study, todo, on_step=stop)
-    assert run_status(study, todo[0]) == "start_or_resume"
+    assert run_status(study, todo[0]) == "begun"
     with Memory.open(run_folder(study, todo[0]) / "memory", mode="r+"):
         assert set(work(study, todo)) == {"base-s0"}  # another writer has it
     assert work(study, todo) == {}
@@ -343,9 +315,9 @@ def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path)
 @pytest.mark.parametrize(
     ("changes", "step", "stands"),
     [
-        ({"accumulate": 2}, 1, "start_or_resume"),
+        ({"accumulate": 2}, 1, "begun"),
         ({"accumulate": 2}, 2, "to score"),  # 2 epochs of 2 batches
-        ({"epochs": 9, "patience": 2}, 4, "start_or_resume"),
+        ({"epochs": 9, "patience": 2}, 4, "begun"),
         ({"epochs": 9, "patience": 2}, 6, "to score"),  # nothing better since epoch 1
     ],
 )
@@ -426,28 +398,20 @@ CHANGED = {
     "no-memory": {"model.shape_encoder", "train.triplet_weight", "train.contrast_weight"},
     "fc": {"model.shape_encoder", "train.triplet_weight", "train.contrast_weight"},
     "box": {"model.shape_encoder", "train.triplet_weight", "train.contrast_weight"},
-    "mean": {"model.shape_encoder"},
-    "attention": {"model.shape_encoder"},
     "mse": {"memory.value_similarity", "memory.delta"},
     "iou": {"memory.value_similarity", "memory.delta"},
     "no-triplet": {"train.triplet_weight"},
-    "contrastive": {"train.contrast_weight"},
-    "exclude-on": {"train.exclude_self"},
     "exclude-off": {"train.exclude_self"},
     "no-fuse": {"model.fuse", "model.gate", "model.stretch"},
-    "stretch": {"model.stretch"},
     "no-stretch": {"model.stretch"},
     "no-pose-epochs": {"train.pose_epochs"},
     "no-gate": {"model.gate"},
-    "no-contrastive": {"train.contrast_weight"},
     "no-lift": {"model.lift"},
-    "gate": {"model.gate"},
-    "second-pass": {"model.passes"},
     "vector-only": {
         *("model.fuse", "model.gate", "model.stretch", "model.lift", "model.refiner"),
         *("model.pose", "train.pose_epochs"),
     },
-    **{name: {"model.priors"} for name in ("k1", "k4", "k8", "k-all")},
+    **{name: {"model.priors"} for name in ("k1", "k4", "k-all")},
     **{name: {"memory.capacity"} for name in ("memory-50", "memory-200", "memory-all")},
 }
 
@@ -488,13 +452,8 @@ def test_without_a_memory_nothing_is_pulled_to_it():
 
 def test_the_small_preset_stands_for_some():
     same = {name: first for name, first in twins(SMALL, 402).items() if name != first}
-    absent = {
-        "no-stretch",
-        "no-pose-epochs",
-        "no-gate",
-        "no-contrastive",
-    }  # small has none of these
-    twins_of_base = dict.fromkeys({"k4", "iou", "exclude-on"} | absent, "base")
+    absent = {"no-stretch", "no-pose-epochs", "no-gate"}  # small has none of these
+    twins_of_base = dict.fromkeys({"k4", "iou"} | absent, "base")
     assert same == {"box": "no-memory"} | twins_of_base  # it stretches nothing
 
 
