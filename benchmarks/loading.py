@@ -47,8 +47,8 @@ class PlainFiles(Dataset):
     """The baseline: a file per view, PIL and torchvision, one step after the other."""
 
     def __init__(self, data: R2N2):
-        self.views = [sorted(model.rendering.glob("*.png")) for model in data.models]
-        self.grids = [model.binvox for model in data.models]
+        self.views = [sorted(model.rendering.glob("*.png")) for model in data.shapes]
+        self.grids = [model.binvox for model in data.shapes]
         self.jitter = transforms.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)
         self.to_tensor = transforms.Compose([
             transforms.ToTensor(),
@@ -123,7 +123,7 @@ def steps(root: Path) -> dict[str, Callable[[], float]]:
         start = perf_counter()
         for batch in batches:
             train_step(run, batch, data, SMALL.train, "cpu")
-        return sum(len(batch.models) for batch in batches) / (perf_counter() - start)
+        return sum(len(batch.shapes) for batch in batches) / (perf_counter() - start)
 
     return {
         "training step, pictures": lambda: rate(pictures[:6]),

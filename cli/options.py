@@ -153,7 +153,7 @@ def open_data(
         data = open_dataset(root, subset, split).check(views, show)
     if data.skipped:
         typer.echo(f"{printable(root)}: missing or broken: {len(data.skipped)}", err=True)
-        print_skipped((skip.source, skip.reason) for skip in data.skipped)
+        print_skipped((skip.shape_id, skip.reason) for skip in data.skipped)
     return data
 
 
@@ -339,5 +339,5 @@ def guarded(
         return test, guard
     if len(found) == len(test):
         raise ValueError(f"{test.root}: {told(found, len(test))}; none is left to {purpose}")
-    left_out = {one.model for one in found}
+    left_out = {one.shape for one in found}
     return Subset(test, [i for i in range(len(test)) if i not in left_out]), guard

@@ -39,8 +39,8 @@ def augment(
         float, typer.Option(help="Color noise; Pix2Vox has 0.1, the presets none.", min=0, max=10)
     ] = 0.0,
     size: Annotated[int, typer.Option(help="Pixels per side.", min=32, max=1024)] = 128,
-    count: Annotated[int, typer.Option(help="Most models to show.", min=1)] = 3,
-    view: Annotated[int, typer.Option(help="View of each model.", min=0)] = 0,
+    count: Annotated[int, typer.Option(help="Most shapes to show.", min=1)] = 3,
+    view: Annotated[int, typer.Option(help="View of each shape.", min=0)] = 0,
     seed: Annotated[int, typer.Option(help="Another seed, other samples.", min=0)] = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -73,7 +73,7 @@ def synth(
     models: Annotated[
         int, typer.Option(help="Models per category; from 6 on, some are for validation.", min=3)
     ] = 40,
-    views: Annotated[int, typer.Option(help="Pictures per model.", min=1, max=24)] = 24,
+    views: Annotated[int, typer.Option(help="Pictures per shape.", min=1, max=24)] = 24,
     seed: Annotated[int, typer.Option(help="Another seed, other shapes.", min=0)] = 0,
     processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
     as_json: AsJson = False,
@@ -87,7 +87,7 @@ def synth(
     """
     from mem3d.data.procedural.writer import synthesize
 
-    with resumable(folder), progress_bar(quiet, "models") as show:
+    with resumable(folder), progress_bar(quiet, "shapes") as show:
         made = synthesize(
             folder,
             models,
@@ -99,16 +99,16 @@ def synth(
     if as_json:
         print_json({"path": str(folder), "made": made})
     else:
-        typer.echo(f"{printable(folder)}: made {counted(made, 'model')}")
+        typer.echo(f"{printable(folder)}: made {counted(made, 'shape')}")
 
 
 def show(
     data: DataFolder,
     out: SheetOut = Path("data.png"),
-    count: Annotated[int, typer.Option(help="Most models to show.", min=1)] = 8,
-    view: Annotated[int, typer.Option(help="View of each model.", min=0)] = 0,
+    count: Annotated[int, typer.Option(help="Most shapes to show.", min=1)] = 8,
+    view: Annotated[int, typer.Option(help="View of each shape.", min=0)] = 0,
     views: Annotated[
-        int, typer.Option(help="So many views of each model in a row, from --view on.", min=1)
+        int, typer.Option(help="So many views of each shape in a row, from --view on.", min=1)
     ] = 1,
     category: Annotated[
         list[str] | None, typer.Option(metavar="<str>", help="Only this one; may be repeated.")
@@ -121,7 +121,7 @@ def show(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Picture models beside their voxels, projected into the same view.
+    """Picture shapes beside their voxels, projected into the same view.
 
     Where the axes are right, the projection falls on the object. Library:
     mem3d.data.figures.axes_sheet.
@@ -135,13 +135,13 @@ def show(
 
     shapes = open_dataset(data, None if subset is None else subset.value, split, category)
     if models is not None:
-        chosen = named([shapes.source(i) for i in range(len(shapes))], models.split(","))
+        chosen = named([shapes.shape_id(i) for i in range(len(shapes))], models.split(","))
     else:
         chosen = spread([shapes.category(i) for i in range(len(shapes))], count)
     most = max((shapes.views(i) for i in chosen), default=view + 1)
     if view >= most:
         raise ValueError(f"--view: got {view}, want less than {most}: so many views are there")
-    with progress_bar(quiet, "models") as tell:
+    with progress_bar(quiet, "shapes") as tell:
         picture = axes_sheet(shapes, chosen, range(view, view + views), progress=tell)
     save_png(out, picture)
     print_picture(out, len(chosen), as_json)

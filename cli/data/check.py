@@ -16,14 +16,14 @@ from mem3d_cli.options import (
     progress_bar,
 )
 
-_SHOWN = 10  # models named on the screen; all of them in --json and --report
+_SHOWN = 10  # shapes named on the screen; all of them in --json and --report
 
 
 def check(
     data: DataFolder,
     split: Annotated[Path | None, typer.Option(help="Split file; default: the data's own.")] = None,
     views: Annotated[
-        int | None, typer.Option(help="Look at so many views of each model; default: all.", min=1)
+        int | None, typer.Option(help="Look at so many views of each shape; default: all.", min=1)
     ] = None,
     sample: Annotated[
         int, typer.Option(help="Models of the axis test; 0 leaves it out.", min=0)
@@ -77,12 +77,12 @@ def _print(found: dict[str, Any]) -> None:
     low, high = found["views"] or (0, 0)
     pictures = ", ".join(f"{count:,} of {size}" for size, count in found["pictures"].items())
     views = counted(low, "view") if low == high else f"{low} to {high} views"
-    models = counted(found["models"], "model")
-    typer.echo(f"{models}, {views} each; pictures: {pictures or 'none'}")
+    shapes = counted(found["models"], "shape")
+    typer.echo(f"{shapes}, {views} each; pictures: {pictures or 'none'}")
     axes = found["axes"]
     if axes["shapes"]:
         typer.echo(
-            f"axes: silhouette IoU {axes['iou']:.3f} over {counted(axes['shapes'], 'model')}; the "
+            f"axes: silhouette IoU {axes['iou']:.3f} over {counted(axes['shapes'], 'shape')}; the "
             f"best other frame ({axes['best_other']}) reaches {axes['best_other_iou']:.3f}"
         )
     reasons = {skip["source"]: skip["reason"] for skip in found["skipped"]}

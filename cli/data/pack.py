@@ -61,7 +61,7 @@ def index(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """List a data folder's models and files in one file.
+    """List a data folder's shapes and files in one file.
 
     Every command that takes a data folder takes the index as well, and need not look into each
     folder. Library: mem3d.data.readers.r2n2_index.write_index.
@@ -76,8 +76,8 @@ def index(
     shapes = open_dataset(data, None, split, category)
     if not isinstance(shapes, R2N2):
         got = "Pix3D" if isinstance(shapes, Pix3D) else "a pack"
-        raise ValueError(f"{data}: got {got}, which lists its own models, want the R2N2 layout")
-    with progress_bar(quiet, "models") as show:
+        raise ValueError(f"{data}: got {got}, which lists its own shapes, want the R2N2 layout")
+    with progress_bar(quiet, "shapes") as show:
         write_index(shapes, out, occupancy=occupancy, progress=show)
     _tell(out, open_index(out), as_json)
 
@@ -85,9 +85,9 @@ def index(
 def _tell(out: Path, made: "ShapeDataset", as_json: bool) -> None:
     """What was made, and on stderr what was left out."""
     views = sum(made.views(i) for i in range(len(made)))
-    print_skipped((skip.source, skip.reason) for skip in made.skipped)
+    print_skipped((skip.shape_id, skip.reason) for skip in made.skipped)
     if as_json:
         skipped = len(made.skipped)
         print_json({"path": str(out), "models": len(made), "views": views, "skipped": skipped})
     else:
-        typer.echo(f"{printable(out)}: {counted(len(made), 'model')}, {counted(views, 'view')}")
+        typer.echo(f"{printable(out)}: {counted(len(made), 'shape')}, {counted(views, 'view')}")

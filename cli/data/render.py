@@ -13,7 +13,7 @@ from mem3d_cli.options import AsJson, Quiet, print_json, print_skipped, progress
 def render(
     folder: Annotated[Path, typer.Argument(help="Meshes, in one folder per category.")],
     out: Annotated[Path, typer.Argument(help="Folder to write, in the R2N2 layout.")],
-    views: Annotated[int, typer.Option(help="Pictures per model.", min=1, max=100)] = 24,
+    views: Annotated[int, typer.Option(help="Pictures per shape.", min=1, max=100)] = 24,
     size: Annotated[int, typer.Option(help="Pixels per side.", min=8, max=1024)] = 137,
     up: Annotated[str, typer.Option(help="Up in the files: x, y, z, -x, -y or -z.")] = "y",
     front: Annotated[str, typer.Option(help="Where fronts look in the files.")] = "x",
@@ -59,9 +59,9 @@ def render(
         typer.echo(f"all of them: {printable(out / REPORT)}", err=True)
     if as_json:
         skipped = [{"file": broken.file, "reason": broken.reason} for broken in found.skipped]
-        print_json({"path": str(out), "models": found.models, "made": found.made,
+        print_json({"path": str(out), "models": found.shapes, "made": found.made,
                     "skipped": skipped})  # fmt: skip
     else:
-        models, files = counted(found.models, "model"), counted(len(found.skipped), "file")
-        told = f"{models} ({found.made:,} made now), {files} skipped"
+        shapes, files = counted(found.shapes, "shape"), counted(len(found.skipped), "file")
+        told = f"{shapes} ({found.made:,} made now), {files} skipped"
         typer.echo(f"{printable(out)}: {told}")

@@ -45,7 +45,7 @@ def split(
     """
     from mem3d.data.curation.near_duplicates import split_dataset
 
-    with progress_bar(quiet, "models") as show:
+    with progress_bar(quiet, "shapes") as show:
         made = asdict(
             split_dataset(
                 data,
@@ -58,6 +58,7 @@ def split(
                 progress=show,
             )
         )
+    made["models"] = made.pop("shapes")
     print_json(made) if as_json else _print(made)
 
 
@@ -86,7 +87,7 @@ def _print(made: dict[str, Any]) -> None:
     table.add_row("all", *map(str, total))
     print_table(table)
     typer.echo(
-        f"{counted(made['models'], 'model')} in {counted(made['groups'], 'group')}; "
+        f"{counted(made['models'], 'shape')} in {counted(made['groups'], 'group')}; "
         f"near-duplicates: {made['near_duplicates']:,}"
     )
     if len(made["largest"]) > 1:

@@ -154,7 +154,7 @@ def _news(memory: "Memory", models: "ShapeDataset", known: Known) -> tuple["Shap
             f"{models.root}: {told(found, len(models))}; nothing was written. --known drop leaves "
             "them out if there are others, --known keep writes them again"
         )
-    left_out = {one.model for one in found}
+    left_out = {one.shape for one in found}
     return Subset(models, [i for i in range(len(models)) if i not in left_out]), len(found)
 
 
@@ -167,7 +167,7 @@ def _models(
     quiet: bool,
 ) -> "Write":
     """What writes the models of a data set."""
-    from mem3d.data.meshes.transforms import family
+    from mem3d.data.meshes.transforms import shape_family
     from mem3d.runs.memorize import memorize as write
 
     record: Record = {
@@ -175,7 +175,9 @@ def _models(
         "split": None if models.split is None else str(models.split.resolve()),
         "subset": subset,
         "views": views,
-        "sources": list(dict.fromkeys(family(models.source(i)) for i in range(len(models)))),
+        "sources": list(
+            dict.fromkeys(shape_family(models.shape_id(i)) for i in range(len(models)))
+        ),
     }
 
     def written(copy: "Memory") -> "tuple[Memorized, Record]":

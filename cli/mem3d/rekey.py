@@ -90,15 +90,15 @@ def _of_memory(
 ) -> "ShapeDataset":
     """The models whose families the memory names, each read once, for a data set may be large."""
     from mem3d.data.dataset import ConcatDataset, Subset
-    from mem3d.data.meshes.transforms import family
+    from mem3d.data.meshes.transforms import shape_family
     from mem3d.data.open import open_dataset
 
     whole = ConcatDataset([open_dataset(root, None, split) for root, split in places])
-    names = {family(name) for name in memory.sources}
-    named = [i for i in range(len(whole)) if family(whole.source(i)) in names]
+    names = {shape_family(name) for name in memory.sources}
+    named = [i for i in range(len(whole)) if shape_family(whole.shape_id(i)) in names]
     with progress_bar(quiet, "checking") as show:
         models = Subset(whole, named, ()).check(views, show)
-    print_skipped((skip.source, skip.reason) for skip in models.skipped)
+    print_skipped((skip.shape_id, skip.reason) for skip in models.skipped)
     return models
 
 

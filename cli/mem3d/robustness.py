@@ -111,16 +111,16 @@ def _unknown(
     from mem3d.network.checkpoint import check_run, read_state
     from memstore import Memory
 
-    guards, unknown = {}, {test.source(i) for i in range(len(test))}
+    guards, unknown = {}, {test.shape_id(i) for i in range(len(test))}
     for run in folders:
         check_run(run)
         state = read_state(run / f"{which.value}.safetensors")
         with Memory.open(run / "memory", mode="r", at=state.snapshot) as memory:
             left, guards[str(run)] = guarded(memory, test, learned_by(run), known)
-        unknown &= {left.source(i) for i in range(len(left))}
+        unknown &= {left.shape_id(i) for i in range(len(left))}
     if not unknown:
         raise ValueError(f"{test.root}: got no model that is known to none of the runs, want some")
-    return Subset(test, [i for i in range(len(test)) if test.source(i) in unknown]), guards
+    return Subset(test, [i for i in range(len(test)) if test.shape_id(i) in unknown]), guards
 
 
 def _curves(

@@ -1,4 +1,4 @@
-"""The list of models that a pack and an index carry, and choosing from it."""
+"""The list of shapes that a pack and an index carry, and choosing from it."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -9,15 +9,15 @@ from mem3d.data.splits import Entry, SplitName, keep_categories, read_json, read
 
 
 class Listed(NamedTuple):
-    """What is known of one model without looking at its files."""
+    """What is known of one shape without looking at its files."""
 
-    source: str
+    shape_id: str
     category: str
     subset: SplitName | None
 
 
 def subsets(data: ShapeDataset) -> dict[str, SplitName]:
-    """Subset of each model by source; empty where there is no split.
+    """Subset of each shape by id; empty where there is no split.
 
     Data from a pack or an index bring their own, others a split file.
     """
@@ -27,15 +27,15 @@ def subsets(data: ShapeDataset) -> dict[str, SplitName]:
     if data.split is None:
         return {}
     return {
-        f"{entry.synset}/{entry.model}": subset
+        f"{entry.synset}/{entry.name}": subset
         for subset in get_args(SplitName)
         for entry in read_split(data.split, subset)
     }
 
 
 def subset_of(listed: Sequence[Listed]) -> dict[str, SplitName]:
-    """Subset of each model by source, of those that have one."""
-    return {model.source: model.subset for model in listed if model.subset is not None}
+    """Subset of each shape by id, of those that have one."""
+    return {shape.shape_id: shape.subset for shape in listed if shape.subset is not None}
 
 
 def choose(
@@ -45,10 +45,10 @@ def choose(
     split: str | Path | None,
     categories: Collection[str] | None,
 ) -> tuple[list[int], list[Skipped]]:
-    """Choose models as `open_dataset` is asked to.
+    """Choose shapes as `open_dataset` is asked to.
 
     Args:
-        listed: all models.
+        listed: all shapes.
         root: what an error is to name.
         subset: which list to take; None takes all.
         split: a split file that counts instead of the subsets in `listed`.
@@ -63,20 +63,20 @@ def choose(
     """
     if subset is not None and subset not in get_args(SplitName):
         raise ValueError(f"subset: got {subset!r}, want one of {get_args(SplitName)}")
-    entries = [_entry(model) for model in listed]
+    entries = [_entry(shape) for shape in listed]
     if split is None:
-        if subset is not None and all(model.subset is None for model in listed):
+        if subset is not None and all(shape.subset is None for shape in listed):
             raise ValueError(f"{root}: got no split in it, want one to choose subset {subset!r}")
         kept = set(keep_categories(entries, categories))
-        chosen = [i for i, model in enumerate(listed) if subset in (None, model.subset)]
+        chosen = [i for i, shape in enumerate(listed) if subset in (None, shape.subset)]
         return [i for i in chosen if entries[i] in kept], []
-    place = {(entry.synset, entry.model): i for i, entry in enumerate(entries)}
+    place = {(entry.synset, entry.name): i for i, entry in enumerate(entries)}
     wanted = keep_categories(read_split(split, subset), categories)
-    found = [(entry, place.get((entry.synset, entry.model))) for entry in wanted]
+    found = [(entry, place.get((entry.synset, entry.name))) for entry in wanted]
     return (
         [i for _, i in found if i is not None],
         [
-            Skipped(f"{entry.synset}/{entry.model}", f"not in {root}")
+            Skipped(f"{entry.synset}/{entry.name}", f"not in {root}")
             for entry, i in found
             if i is None
         ],
@@ -84,21 +84,21 @@ def choose(
 
 
 def check_listed(rows: Any, name: str) -> list[Listed]:
-    """Models from (source, category, subset) rows of a file.
+    """Shapes from (id, category, subset) rows of a file.
 
     Raises:
-        ValueError: a row is not two texts and a subset or None, or a source comes twice.
+        ValueError: a row is not two texts and a subset or None, or an id comes twice.
     """
     listed = []
     for row in rows:
-        source, category, subset = row
-        if not (isinstance(source, str) and isinstance(category, str) and source):
-            raise ValueError(f"{name}: got {str(row)[:80]} for a model, want its source, category")
+        shape_id, category, subset = row
+        if not (isinstance(shape_id, str) and isinstance(category, str) and shape_id):
+            raise ValueError(f"{name}: got {str(row)[:80]} for a shape, want its id and category")
         if subset is not None and subset not in get_args(SplitName):
             raise ValueError(f"{name}: got subset {str(subset)[:40]!r}, want {get_args(SplitName)}")
-        listed.append(Listed(source, category, subset))
-    if len({model.source for model in listed}) != len(listed):
-        raise ValueError(f"{name}: got a model twice, want each once")
+        listed.append(Listed(shape_id, category, subset))
+    if len({shape.shape_id for shape in listed}) != len(listed):
+        raise ValueError(f"{name}: got a shape twice, want each once")
     return listed
 
 
@@ -110,6 +110,6 @@ def read_object(path: Path, most: int) -> dict[str, Any]:
     return found
 
 
-def _entry(model: Listed) -> Entry:
-    synset, _, name = model.source.partition("/")
-    return Entry(synset, model.category, name)
+def _entry(shape: Listed) -> Entry:
+    synset, _, name = shape.shape_id.partition("/")
+    return Entry(synset, shape.category, name)

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Skipped:
-    """A model that was asked for and cannot be used."""
+    """A shape that was asked for and cannot be used."""
 
-    source: str
+    shape_id: str
     reason: str
 
 
 class ShapeDataset(Protocol):
-    """Models in a fixed order, each with a category, a grid and one or more views.
+    """Shapes in a fixed order, each with a category, a grid and one or more views.
 
     A broken file is a ValueError that names it; `check` finds them all beforehand.
     """
@@ -36,29 +36,29 @@ class ShapeDataset(Protocol):
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        """Models that were asked for and cannot be used, with reasons."""
+        """Shapes that were asked for and cannot be used, with reasons."""
 
     def __len__(self) -> int:
-        """Number of models."""
+        """Number of shapes."""
 
-    def source(self, i: int) -> str:
-        """Name of model i's shape; what a memory writes down beside its grid.
+    def shape_id(self, i: int) -> str:
+        """Name of shape i's shape; what a memory writes down beside its grid.
 
         At most 128 bytes. Entries that show the same shape in different photos share its name, so
         that leaving a shape out leaves out all of them.
         """
 
     def category(self, i: int) -> str:
-        """Category of model i, by name."""
+        """Category of shape i, by name."""
 
     def views(self, i: int) -> int:
-        """Number of views of model i, at least 1."""
+        """Number of views of shape i, at least 1."""
 
     def grid(self, i: int) -> NDArray[np.bool_]:
-        """Voxels of model i, (R, R, R) indexed [x, y, z]: y up, front +x."""
+        """Voxels of shape i, (R, R, R) indexed [x, y, z]: y up, front +x."""
 
     def image(self, i: int, view: int) -> NDArray[np.uint8]:
-        """View of model i, (S, S, 4) RGBA framed as R2N2's renders are; alpha is the mask."""
+        """View of shape i, (S, S, 4) RGBA framed as R2N2's renders are; alpha is the mask."""
 
     def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
         """Camera of a view, (5,) as in R2N2.cameras; None if that is unknown."""
@@ -69,16 +69,16 @@ class ShapeDataset(Protocol):
     def check(
         self, views: int | None = None, progress: Callable[[int, int], None] | None = None
     ) -> "ShapeDataset":
-        """Read every file once; models with a broken one move to `skipped`.
+        """Read every file once; shapes with a broken one move to `skipped`.
 
         Args:
-            views: read only so many views of each model.
-            progress: called with (models read, models in all).
+            views: read only so many views of each shape.
+            progress: called with (shapes read, shapes in all).
         """
 
 
 class Subset:
-    """The models at some positions of another data set, in the order given."""
+    """The shapes at some positions of another data set, in the order given."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Subset:
         """Choose.
 
         Args:
-            data: whose models.
+            data: whose shapes.
             positions: in data.
             skipped: None takes those of the whole.
         """
@@ -101,38 +101,38 @@ class Subset:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def source(self, i: int) -> str:
-        """Name of the shape of chosen model i."""
-        return self.data.source(self.positions[i])
+    def shape_id(self, i: int) -> str:
+        """Name of the shape of chosen shape i."""
+        return self.data.shape_id(self.positions[i])
 
     def category(self, i: int) -> str:
-        """Category of chosen model i."""
+        """Category of chosen shape i."""
         return self.data.category(self.positions[i])
 
     def views(self, i: int) -> int:
-        """Number of views of chosen model i."""
+        """Number of views of chosen shape i."""
         return self.data.views(self.positions[i])
 
     def grid(self, i: int) -> NDArray[np.bool_]:
-        """Voxels of chosen model i."""
+        """Voxels of chosen shape i."""
         return self.data.grid(self.positions[i])
 
     def image(self, i: int, view: int) -> NDArray[np.uint8]:
-        """View of chosen model i."""
+        """View of chosen shape i."""
         return self.data.image(self.positions[i], view)
 
     def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
-        """Camera of a view of chosen model i."""
+        """Camera of a view of chosen shape i."""
         return self.data.camera(self.positions[i], view)
 
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-        """Silhouette of any grid from the camera of a view of chosen model i."""
+        """Silhouette of any grid from the camera of a view of chosen shape i."""
         return self.data.projection(self.positions[i], view, grid)
 
     def check(
         self, views: int | None = None, progress: Callable[[int, int], None] | None = None
     ) -> "Subset":
-        """Read every file once; models with a broken one are no longer chosen."""
+        """Read every file once; shapes with a broken one are no longer chosen."""
         good, broken = [], []
         for done, i in enumerate(self.positions, start=1):
             try:
@@ -142,14 +142,14 @@ class Subset:
                     self.data.image(i, view)
                 good.append(i)
             except ValueError as error:
-                broken.append(Skipped(self.data.source(i), str(error)))
+                broken.append(Skipped(self.data.shape_id(i), str(error)))
             if progress is not None:
                 progress(done, len(self))
         return Subset(self.data, good, (*self.skipped, *broken))
 
 
 class ConcatDataset:
-    """The models of several data sets, one set after the other."""
+    """The shapes of several data sets, one set after the other."""
 
     def __init__(self, sets: Sequence[ShapeDataset]) -> None:
         """Join.
@@ -171,44 +171,44 @@ class ConcatDataset:
         return self._ends[-1]
 
     def _of(self, i: int) -> tuple[ShapeDataset, int]:
-        """The set that model i is in, and its position there."""
+        """The set that shape i is in, and its position there."""
         if not 0 <= i < len(self):
-            raise IndexError(f"model: got {i}, want 0..{len(self) - 1}")
+            raise IndexError(f"shape: got {i}, want 0..{len(self) - 1}")
         number = bisect_right(self._ends, i)
         return self.sets[number], i - (self._ends[number - 1] if number else 0)
 
-    def source(self, i: int) -> str:
-        """Name of the shape of model i."""
+    def shape_id(self, i: int) -> str:
+        """Name of the shape of shape i."""
         data, at = self._of(i)
-        return data.source(at)
+        return data.shape_id(at)
 
     def category(self, i: int) -> str:
-        """Category of model i."""
+        """Category of shape i."""
         data, at = self._of(i)
         return data.category(at)
 
     def views(self, i: int) -> int:
-        """Number of views of model i."""
+        """Number of views of shape i."""
         data, at = self._of(i)
         return data.views(at)
 
     def grid(self, i: int) -> NDArray[np.bool_]:
-        """Voxels of model i."""
+        """Voxels of shape i."""
         data, at = self._of(i)
         return data.grid(at)
 
     def image(self, i: int, view: int) -> NDArray[np.uint8]:
-        """View of model i."""
+        """View of shape i."""
         data, at = self._of(i)
         return data.image(at, view)
 
     def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
-        """Camera of a view of model i."""
+        """Camera of a view of shape i."""
         data, at = self._of(i)
         return data.camera(at, view)
 
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-        """Silhouette of any grid in a view of model i."""
+        """Silhouette of any grid in a view of shape i."""
         data, at = self._of(i)
         return data.projection(at, view, grid)
 
@@ -243,10 +243,10 @@ Paint = Callable[[Rgba, np.random.Generator], Rgba]
 
 
 class TransformDataset:
-    """The models of another data set, with each picture changed at random.
+    """The shapes of another data set, with each picture changed at random.
 
     What chance says of a picture depends on the seed, the shape's name and the view only: it is
-    changed the same way in every run, in every selection of the models, and whatever else is done
+    changed the same way in every run, in every selection of the shapes, and whatever else is done
     to it.
     """
 
@@ -254,7 +254,7 @@ class TransformDataset:
         """Use `behind_occluders` or `before_photos`.
 
         Args:
-            data: whose models; it must keep the protocol `ShapeDataset`.
+            data: whose shapes; it must keep the protocol `ShapeDataset`.
             paint: takes a picture (H, W, 4) and the source of randomness.
             seed: >= 0.
 
@@ -269,37 +269,37 @@ class TransformDataset:
     def __len__(self) -> int:
         return len(self.data)
 
-    def source(self, i: int) -> str:
-        """Name of the shape of model i."""
-        return self.data.source(i)
+    def shape_id(self, i: int) -> str:
+        """Name of the shape of shape i."""
+        return self.data.shape_id(i)
 
     def category(self, i: int) -> str:
-        """Category of model i."""
+        """Category of shape i."""
         return self.data.category(i)
 
     def views(self, i: int) -> int:
-        """Number of views of model i."""
+        """Number of views of shape i."""
         return self.data.views(i)
 
     def grid(self, i: int) -> NDArray[np.bool_]:
-        """Voxels of model i, whole."""
+        """Voxels of shape i, whole."""
         return self.data.grid(i)
 
     def image(self, i: int, view: int) -> Rgba:
-        """View of model i, changed."""
-        name = zlib.crc32(self.source(i).encode())
+        """View of shape i, changed."""
+        name = zlib.crc32(self.shape_id(i).encode())
         return self.paint(self.data.image(i, view), np.random.default_rng([self.seed, name, view]))
 
     def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
-        """Camera of a view of model i."""
+        """Camera of a view of shape i."""
         return self.data.camera(i, view)
 
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-        """Silhouette of any grid from the camera of a view of model i, not hidden."""
+        """Silhouette of any grid from the camera of a view of shape i, not hidden."""
         return self.data.projection(i, view, grid)
 
     def check(
         self, views: int | None = None, progress: Callable[[int, int], None] | None = None
     ) -> "TransformDataset":
-        """Read every file once; models with a broken one move to `skipped`."""
+        """Read every file once; shapes with a broken one move to `skipped`."""
         return TransformDataset(self.data.check(views, progress), self.paint, self.seed)

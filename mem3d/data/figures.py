@@ -15,7 +15,7 @@ from mem3d.data.rendering.renderer import SIZE
 from memstore.voxels.contact_sheet import Rgb, Tile, sheet
 
 AZIMUTH = 35.0  # degrees, from where grids are seen
-TOGETHER = 4  # samples of all transforms together, per model
+TOGETHER = 4  # samples of all transforms together, per shape
 
 
 def augmentation_sheet(
@@ -28,25 +28,25 @@ def augmentation_sheet(
     view: int = 0,
     seed: int = 0,
 ) -> Rgb:
-    """Two rows per model: the view, its grid, each transform alone; then all of them, with grids.
+    """Two rows per shape: the view, its grid, each transform alone; then all of them, with grids.
 
     Args:
-        data: models to choose from, evenly over the set.
+        data: shapes to choose from, evenly over the set.
         how: settings to show.
         backgrounds: photos for some of the views.
         size: pixels per side of what the network sees.
-        count: most models.
-        view: which view; a model with fewer views shows its last.
+        count: most shapes.
+        view: which view; a shape with fewer views shows its last.
         seed: another seed, other samples.
 
     Returns:
         (height, width, 3).
 
     Raises:
-        ValueError: there is no model.
+        ValueError: there is no shape.
     """
     if not len(data):
-        raise ValueError(f"{data.root}: got no models, want at least one")
+        raise ValueError(f"{data.root}: got no shapes, want at least one")
     chosen = np.unique(np.linspace(0, len(data) - 1, count).astype(int)).tolist()
     rows = []
     for i in chosen:
@@ -69,7 +69,7 @@ def augmentation_sheet(
             name = "all, mirrored" if is_mirrored else "all"
             together += [Tile(image.transpose(1, 2, 0), name), _grid_tile(shape, is_mirrored)]
         rows.append(together)
-    return sheet(rows, f"augmentation, {len(chosen)} of {len(data)} models, seed {seed}")
+    return sheet(rows, f"augmentation, {len(chosen)} of {len(data)} shapes, seed {seed}")
 
 
 def _alone(
@@ -112,12 +112,12 @@ def _grid_tile(grid: Grid, is_mirrored: bool) -> Tile:
 
 def axes_sheet(
     data: ShapeDataset,
-    models: Sequence[int],
+    shapes: Sequence[int],
     views: Sequence[int] = (0,),
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rgb:
-    """Show whether grids and cameras agree: for each model, its voxels projected over its photo.
+    """Show whether grids and cameras agree: for each shape, its voxels projected over its photo.
 
     A row for one view: photo; photo with the projected voxels in red and the IoU of the two
     silhouettes; the projection; the grid from its front right. For several views: the grid, then
@@ -126,24 +126,24 @@ def axes_sheet(
 
     Args:
         data: any data set; a camera that is not known leaves the projection out.
-        models: positions in it, a row each; a broken model has its fault for a caption.
-        views: which views; those that a model has not are left out.
-        progress: called with the models drawn, and how many there are.
+        shapes: positions in it, a row each; a broken shape has its fault for a caption.
+        views: which views; those that a shape has not are left out.
+        progress: called with the shapes drawn, and how many there are.
     """
-    if not len(models):
-        raise ValueError(f"{data.root}: got no models, want at least one")
+    if not len(shapes):
+        raise ValueError(f"{data.root}: got no shapes, want at least one")
     rows = []
-    for i in models:
+    for i in shapes:
         rows.append(_model_row(data, i, views))
         if progress is not None:
-            progress(len(rows), len(models))
+            progress(len(rows), len(shapes))
     shown = f"view {views[0]:02d}" if len(views) == 1 else f"{len(views)} views"
-    return sheet(rows, f"{len(rows)} of {len(data)} models, {shown}")
+    return sheet(rows, f"{len(rows)} of {len(data)} shapes, {shown}")
 
 
 def _model_row(data: ShapeDataset, i: int, views: Sequence[int]) -> list[Tile]:
     """One row of the axes sheet."""
-    name = f"{data.category(i)}\n{data.source(i).removesuffix('/voxel').split('/')[-1]}"
+    name = f"{data.category(i)}\n{data.shape_id(i).removesuffix('/voxel').split('/')[-1]}"
     try:
         grid = data.grid(i)
         front = Tile(grid_picture(grid), "grid, front right")

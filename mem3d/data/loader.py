@@ -1,4 +1,4 @@
-"""R2N2 models as the samples that training and evaluation draw."""
+"""R2N2 shapes as the samples that training and evaluation draw."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -26,14 +26,14 @@ class Batch:
     Attributes:
         images: (B, 3, S, S) float32; None where a stem cache has only the stem's maps of them.
         grids: (B, R, R, R) bool, the true shapes.
-        models: positions in the data set.
+        shapes: positions in the data set.
         viewpoints: (B, 5) float32, see `viewpoints.Viewpoint`; nan where not known
         stem_maps: (B, 512, S/8, S/8) float32 from a stem cache.
     """
 
     images: Tensor | None
     grids: Tensor
-    models: list[int]
+    shapes: list[int]
     viewpoints: Tensor
     stem_maps: Tensor | None = None
 
@@ -45,13 +45,13 @@ class Batch:
         return self.images
 
 
-# (3, S, S) uint8, (R, R, R) bool, model, (5,) float32
+# (3, S, S) uint8, (R, R, R) bool, shape, (5,) float32
 Sample = tuple[Tensor, Tensor, int, NDArray[np.float32]]
 _VIEWPOINT_BYTES = 4 * len(UNKNOWN)
 
 
 class TrainingViews(Dataset[Sample]):
-    """One random, augmented view of a model; the sample depends on (seed, epoch, model) only."""
+    """One random, augmented view of a shape; the sample depends on (seed, epoch, shape) only."""
 
     def __init__(
         self,
@@ -73,64 +73,64 @@ class TrainingViews(Dataset[Sample]):
         self.with_viewpoints = with_viewpoints
 
     def __getitem__(self, index: tuple[int, int]) -> Sample:
-        """Sample of (epoch, model); ValueError if none of its views, or its grid, can be read."""
-        epoch, model = index
-        rng = np.random.default_rng([self.seed, 1, epoch, model])
-        rgba, view = self._view(model, int(rng.integers(self.data.views(model))))
-        grid = self.data.grid(model)
+        """Sample of (epoch, shape); ValueError if none of its views, or its grid, can be read."""
+        epoch, shape = index
+        rng = np.random.default_rng([self.seed, 1, epoch, shape])
+        rgba, view = self._view(shape, int(rng.integers(self.data.views(shape))))
+        grid = self.data.grid(shape)
         if self.augment:
             seen = train_view(rgba, grid, self.image_size, rng, self.augmentation, self.backgrounds)
         else:
             seen = View(test_pixels(rgba, self.image_size), grid, TEST_WINDOW)
         where = UNKNOWN
         if self.with_viewpoints:
-            where = viewpoint(self.data.camera(model, view), seen.grid, seen.window)
+            where = viewpoint(self.data.camera(shape, view), seen.grid, seen.window)
         shown = torch.from_numpy(seen.pixels), torch.from_numpy(seen.grid)
-        return *shown, model, np.array(where, np.float32)
+        return *shown, shape, np.array(where, np.float32)
 
-    def _view(self, model: int, drawn: int) -> tuple[NDArray[np.uint8], int]:
+    def _view(self, shape: int, drawn: int) -> tuple[NDArray[np.uint8], int]:
         """The view drawn, and its number; where it is broken, the next that can be read."""
-        views = self.data.views(model)
+        views = self.data.views(shape)
         try:
-            return self.data.image(model, drawn), drawn
+            return self.data.image(shape, drawn), drawn
         except ValueError:
             for step in range(1, views):
                 with suppress(ValueError):
                     other = (drawn + step) % views
-                    return self.data.image(model, other), other
+                    return self.data.image(shape, other), other
             raise
 
 
 class TestViews(Dataset[Sample]):
-    """One view of every model: 00, as the field tests (Pix2Vox), or another."""
+    """One view of every shape: 00, as the field tests (Pix2Vox), or another."""
 
     __test__ = False  # no test class, whatever pytest thinks of the name
 
     def __init__(self, data: ShapeDataset, image_size: int, view: int = 0) -> None:
         self.data = data
         self.image_size = image_size
-        self.view = view  # of a model with fewer, counted round
+        self.view = view  # of a shape with fewer, counted round
 
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, model: int) -> Sample:
-        """Sample of a model."""
-        view = self.view % self.data.views(model)
-        image = test_pixels(self.data.image(model, view), self.image_size)
-        grid = torch.from_numpy(self.data.grid(model))
-        return torch.from_numpy(image), grid, model, np.array(UNKNOWN, np.float32)
+    def __getitem__(self, shape: int) -> Sample:
+        """Sample of a shape."""
+        view = self.view % self.data.views(shape)
+        image = test_pixels(self.data.image(shape, view), self.image_size)
+        grid = torch.from_numpy(self.data.grid(shape))
+        return torch.from_numpy(image), grid, shape, np.array(UNKNOWN, np.float32)
 
 
 class Schedule:
-    """Which models make up each batch of a run, from any step on.
+    """Which shapes make up each batch of a run, from any step on.
 
-    Each epoch shows every model once, in an order that depends on (seed, epoch) only.
+    Each epoch shows every shape once, in an order that depends on (seed, epoch) only.
     """
 
     def __init__(
         self,
-        models: int,
+        shapes: int,
         batch: int,
         epochs: int,
         *,
@@ -138,27 +138,27 @@ class Schedule:
         start: int = 0,
         shuffle: bool = True,
     ) -> None:
-        self.models = models
+        self.shapes = shapes
         self.batch = batch
         self.epochs = epochs
         self.seed = seed
         self.start = start
         self.shuffle = shuffle
-        self.steps_per_epoch = -(-models // batch)
+        self.steps_per_epoch = -(-shapes // batch)
         self.steps = self.steps_per_epoch * epochs
 
     def __len__(self) -> int:
         return self.steps - self.start
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        """Lists of (epoch, model), one list per step."""
-        order = np.arange(self.models)
+        """Lists of (epoch, shape), one list per step."""
+        order = np.arange(self.shapes)
         for step in range(self.start, self.steps):
             epoch, within = divmod(step, self.steps_per_epoch)
             if self.shuffle and (within == 0 or step == self.start):
-                order = np.random.default_rng([self.seed, 0, epoch]).permutation(self.models)
+                order = np.random.default_rng([self.seed, 0, epoch]).permutation(self.shapes)
             chosen = order[within * self.batch : (within + 1) * self.batch]
-            yield [(epoch, int(model)) for model in chosen]
+            yield [(epoch, int(shape)) for shape in chosen]
 
 
 def loader(
@@ -189,13 +189,13 @@ class PackedBatch:
         rows: (B, 20 + 3 * S * S + R**3 / 8) uint8, viewpoint, pixels and packed voxels of each.
         size: S.
         resolution: R.
-        models: positions in the data set.
+        shapes: positions in the data set.
     """
 
     rows: Tensor
     size: int
     resolution: int
-    models: list[int]
+    shapes: list[int]
 
     @staticmethod
     def of(samples: list[Sample]) -> "PackedBatch":
@@ -211,8 +211,8 @@ class PackedBatch:
             for pixels, grid, _, where in samples
         ]
         pixels, grid, *_ = samples[0]
-        models = [model for _, _, model, _ in samples]
-        return PackedBatch(default_collate(rows), pixels.shape[-1], len(grid), models)
+        shapes = [shape for _, _, shape, _ in samples]
+        return PackedBatch(default_collate(rows), pixels.shape[-1], len(grid), shapes)
 
     def opened(self, device: str = "cpu") -> Batch:
         """What the network takes, on a device."""
@@ -221,7 +221,7 @@ class PackedBatch:
         return Batch(
             images=normalize(pixels.reshape(-1, 3, self.size, self.size)),
             grids=unpacked(bits, self.resolution),
-            models=self.models,
+            shapes=self.shapes,
             viewpoints=where.clone().view(torch.float32),
         )
 

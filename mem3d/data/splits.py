@@ -1,8 +1,8 @@
-"""Which models are for training, validation and testing.
+"""Which shapes are for training, validation and testing.
 
 A split file is a JSON list with one object per category:
 
-    {"taxonomy_id": synset, "taxonomy_name": name, "train": [model], "val": [...], "test": [...]}
+    {"taxonomy_id": synset, "taxonomy_name": name, "train": [name], "val": [...], "test": [...]}
 
 Source: Pix2Vox (Xie et al., ICCV 2019), datasets/ShapeNet.json.
 """
@@ -20,16 +20,16 @@ from memstore.files import open_regular, write_atomic
 
 SplitName = Literal["train", "val", "test"]
 
-MAX_BYTES = 64 << 20  # Pix2Vox's file, with 43,784 models, has 2 MB
+MAX_BYTES = 64 << 20  # Pix2Vox's file, with 43,784 shapes, has 2 MB
 _NAME = re.compile(r"[\w-][\w.-]{0,199}", re.ASCII)  # names become paths: no "/", no ".."
 
 
 class Entry(NamedTuple):
-    """A model that a list names; it may be missing on disk."""
+    """A shape that a list names; it may be missing on disk."""
 
     synset: str
     category: str
-    model: str
+    name: str
 
 
 def read_split(path: str | Path, subset: SplitName | None = None) -> list[Entry]:
@@ -44,7 +44,7 @@ def read_split(path: str | Path, subset: SplitName | None = None) -> list[Entry]
         "airplane" in one file and "aeroplane" in another are one category.
 
     Raises:
-        ValueError: the file is missing, is damaged, or names a model twice.
+        ValueError: the file is missing, is damaged, or names a shape twice.
     """
     path = Path(path)
     categories = read_json(path)
@@ -56,12 +56,12 @@ def read_split(path: str | Path, subset: SplitName | None = None) -> list[Entry]
         for part in get_args(SplitName)
         for entry in _entries(category, part, path)
     ]
-    # All three lists are compared even if one is wanted: a model in two would be a leak.
+    # All three lists are compared even if one is wanted: a shape in two would be a leak.
     seen: set[tuple[str, str]] = set()
     for entry, _ in entries:
-        if (entry.synset, entry.model) in seen:
-            raise ValueError(f"{path}: got {entry.synset}/{entry.model} twice, want it once")
-        seen.add((entry.synset, entry.model))
+        if (entry.synset, entry.name) in seen:
+            raise ValueError(f"{path}: got {entry.synset}/{entry.name} twice, want it once")
+        seen.add((entry.synset, entry.name))
     return [entry for entry, part in entries if subset in (None, part)]
 
 
@@ -81,8 +81,8 @@ def read_json(path: Path, most: int = MAX_BYTES) -> Any:
     raise ValueError(f"{path}: got over {most} bytes, want at most so many")
 
 
-def models_on_disk(root: str | Path) -> list[Entry]:
-    """Every model with a folder under <root>/ShapeNetRendering, by name."""
+def shapes_on_disk(root: str | Path) -> list[Entry]:
+    """Every shape with a folder under <root>/ShapeNetRendering, by name."""
     folders = sorted(Path(root).glob("ShapeNetRendering/*/*/"))
     return [
         Entry(folder.parent.name, SYNSETS.get(folder.parent.name, folder.parent.name), folder.name)
@@ -105,7 +105,7 @@ def keep_categories(entries: list[Entry], wanted: Collection[str] | None) -> lis
 
 def write_split(
     path: str | Path,
-    sources: Sequence[str],
+    shape_ids: Sequence[str],
     categories: Sequence[str],
     subsets: Sequence[SplitName],
     *,
@@ -115,24 +115,24 @@ def write_split(
 
     Args:
         path: file to make.
-        sources: "synset/model" of each model; in each list they come sorted.
-        categories: name of each model's category.
-        subsets: where each model goes.
+        shape_ids: "synset/model" of each shape; in each list they come sorted.
+        categories: name of each shape's category.
+        subsets: where each shape goes.
         replace: whether a file that is there may be replaced.
 
     Raises:
-        ValueError: there is a file, or a source is no "synset/model".
+        ValueError: there is a file, or an id is no "synset/model".
     """
     if not replace:
         check_new(path)
     by_synset: dict[str, dict[str, Any]] = {}
-    for source, category, subset in sorted(zip(sources, categories, subsets, strict=True)):
-        synset, _, model = source.partition("/")
-        if not _NAME.fullmatch(synset) or not _NAME.fullmatch(model):
-            raise ValueError(f"source: got {source!r}, want 'synset/model' as in the R2N2 layout")
+    for shape_id, category, subset in sorted(zip(shape_ids, categories, subsets, strict=True)):
+        synset, _, shape = shape_id.partition("/")
+        if not _NAME.fullmatch(synset) or not _NAME.fullmatch(shape):
+            raise ValueError(f"source: got {shape_id!r}, want 'synset/model' as in the R2N2 layout")
         empty: dict[str, list[str]] = {part: [] for part in get_args(SplitName)}
         entry = {"taxonomy_id": synset, "taxonomy_name": category, **empty}
-        by_synset.setdefault(synset, entry)[subset].append(model)
+        by_synset.setdefault(synset, entry)[subset].append(shape)
     write_atomic(path, json.dumps(list(by_synset.values()), indent=1).encode())
 
 
@@ -147,13 +147,13 @@ def _entries(category: Any, part: str, path: Path) -> list[Entry]:
     if not isinstance(category, dict) or not isinstance(category.get(part, []), list):
         raise ValueError(f"{path}: got {repr(category)[:60]}, want a category with a list {part!r}")
     synset: Any = category.get("taxonomy_id")
-    models = category.get(part, [])
-    for name in [synset, *models]:
+    shapes = category.get(part, [])
+    for name in [synset, *shapes]:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             got = repr(name)[:60]
             raise ValueError(f"{path}: got {got} in a list {part!r}, want a folder's name")
     human = SYNSETS.get(synset, str(category.get("taxonomy_name") or synset))
-    return [Entry(synset, human, name) for name in models]
+    return [Entry(synset, human, name) for name in shapes]
 
 
 def spread(categories: Sequence[str], count: int) -> list[int]:
@@ -169,7 +169,7 @@ def spread(categories: Sequence[str], count: int) -> list[int]:
     if left < len(by_size):  # not even one of each: some of the categories, small and large
         by_size = [by_size[(2 * k + 1) * len(by_size) // (2 * left)] for k in range(left)]
     for number, among in enumerate(by_size):
-        # A category with fewer models leaves its part to the larger ones that follow.
+        # A category with fewer shapes leaves its part to the larger ones that follow.
         part = min(len(among), -(-left // (len(by_size) - number)))
         part = min(part, left)
         chosen += [among[(2 * k + 1) * len(among) // (2 * part)] for k in range(part)]
@@ -177,17 +177,19 @@ def spread(categories: Sequence[str], count: int) -> list[int]:
     return sorted(chosen)
 
 
-def named(sources: Sequence[str], names: Sequence[str]) -> list[int]:
-    """Places of the models called so, in full or by what follows the last "/".
+def named(shape_ids: Sequence[str], names: Sequence[str]) -> list[int]:
+    """Places of the shapes called so, in full or by what follows the last "/".
 
     Raises:
-        ValueError: a name that no model has, or several have.
+        ValueError: a name that no shape has, or several have.
     """
     found = []
     for name in names:
-        places = [i for i, source in enumerate(sources) if name in (source, source.split("/")[-1])]
+        places = [
+            i for i, shape_id in enumerate(shape_ids) if name in (shape_id, shape_id.split("/")[-1])
+        ]
         if len(places) != 1:
-            got = f"{name!r}, the name of {len(places)} models"
-            raise ValueError(f"models: got {got}, want that of one")
+            got = f"{name!r}, the name of {len(places)} shapes"
+            raise ValueError(f"shapes: got {got}, want that of one")
         found += places
     return found

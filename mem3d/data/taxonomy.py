@@ -33,21 +33,21 @@ _NAMES = SYNSETS | {"02818832": "bed", "02871439": "bookshelf"}  # beyond the us
 LONGEST = 15  # characters per line below a drawn shape
 
 
-def category_of(source: str) -> str | None:
-    """Name of the category that a source "synset/model" begins with; None if it names none."""
-    synset, _, model = source.partition("/")
-    return _NAMES.get(synset) if model else None
+def category_of(shape_id: str) -> str | None:
+    """Name of the category that an id "synset/model" begins with; None if it names none."""
+    synset, _, shape = shape_id.partition("/")
+    return _NAMES.get(synset) if shape else None
 
 
-def titled(source: str) -> str:
-    """A source that fits below a picture: its category by name, a long name cut in its middle."""
-    category = category_of(source)
-    lines = [source or "no source"]
+def titled(shape_id: str) -> str:
+    """A shape's id below a picture: its category by name, a long name cut in its middle."""
+    category = category_of(shape_id)
+    lines = [shape_id or "no source"]
     if category is not None:
-        lines = [category, source.partition("/")[2]]
+        lines = [category, shape_id.partition("/")[2]]
     return "\n".join(line if len(line) <= LONGEST else _cut(line) for line in lines)
 
 
 def _cut(text: str) -> str:
-    """Both ends of a model's name tell it apart."""
+    """Both ends of a shape's name tell it apart."""
     return f"{text[: LONGEST - 6]}…{text[-5:]}"

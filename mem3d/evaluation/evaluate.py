@@ -114,7 +114,7 @@ def score(
         occupancy, output = predict(
             model, images, memory, flip=flip, projections=projections, others=others
         )
-        names = [data.category(i) for i in samples.models]
+        names = [data.category(i) for i in samples.shapes]
         occupancies = {
             NETWORK: occupancy.cpu(),
             **_quick(model, memory, output, names, means),
@@ -126,17 +126,17 @@ def score(
             if with_f_score:
                 f_scores.setdefault(method, []).append(_f_scores(occupancy, samples.grids))
             if pix3d_truth is not None:
-                pairs = zip(occupancy.numpy(), map(pix3d_truth, samples.models), strict=True)
+                pairs = zip(occupancy.numpy(), map(pix3d_truth, samples.shapes), strict=True)
                 found = [pix3d_protocol.sweep(one, true) for one, true in pairs]
                 pix3d.setdefault(method, []).extend(found)
         priors.append(output.recalled.counts.cpu().numpy())
         if progress:
-            progress(samples.models[-1] + 1, len(data))
+            progress(samples.shapes[-1] + 1, len(data))
     return Scores(
         iou={method: np.concatenate(parts) for method, parts in ious.items()},
         f_score={method: np.concatenate(parts) for method, parts in f_scores.items()},
         categories=[data.category(i) for i in range(len(data))],
-        sources=[data.source(i) for i in range(len(data))],
+        sources=[data.shape_id(i) for i in range(len(data))],
         priors=np.concatenate(priors),
         pix3d={method: np.stack(rows) for method, rows in pix3d.items()},
     )

@@ -4,7 +4,7 @@ A memory network that has stored a test shape need only look it up. Names alone 
 sets hold the same shape under several names, also across their own splits. Nor does the memory
 alone: a shape that was learned may have been merged into another one's slot, or evicted.
 
-Names are compared as `data.deforming.family` gives them: the variants of a mesh are one shape.
+Names are compared as `shape_family` gives them: the variants of a mesh are one shape.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.data.dataset import ShapeDataset, Subset
-from mem3d.data.meshes.transforms import family
+from mem3d.data.meshes.transforms import shape_family
 from memstore import Memory
 
 _AT_ONCE = 256  # grids unpacked at a time: 8 MiB at 32^3
@@ -31,18 +31,18 @@ _MEANS: dict[By, str] = {
 
 @dataclass(frozen=True)
 class Known:
-    """A model whose shape is no news.
+    """A shape that the memory knows.
 
     Attributes:
-        model: its position in the data set.
-        source: its name.
+        shape: its position in the data set.
+        shape_id: its name.
         by: "name", the memory holds a grid of its family; "grid", an identical or mirrored grid of
             another name; "training", neither, but the name is among those learned.
         stored: the name in the memory, "" if it was not told; or the name learned.
     """
 
-    model: int
-    source: str
+    shape: int
+    shape_id: str
     by: By
     stored: str
 
@@ -63,20 +63,20 @@ def known_shapes(
     Raises:
         ValueError: a grid of the data set cannot be read; names its file.
     """
-    names, learned = ({family(one) for one in some} for some in (memory.sources, learned))
+    names, learned = ({shape_family(one) for one in some} for some in (memory.sources, learned))
     grids = _stored_grids(memory)
     found = []
     for i in range(len(data)):
-        source = data.source(i)
-        if (name := family(source)) in names:
-            found.append(Known(i, source, "name", name))
+        shape_id = data.shape_id(i)
+        if (name := shape_family(shape_id)) in names:
+            found.append(Known(i, shape_id, "name", name))
             continue
         grid = data.grid(i)
         stored = grids.get(_bits(grid), grids.get(_bits(grid[:, :, ::-1])))
         if stored is not None:
-            found.append(Known(i, source, "grid", stored))
+            found.append(Known(i, shape_id, "grid", stored))
         elif name in learned:
-            found.append(Known(i, source, "training", name))
+            found.append(Known(i, shape_id, "training", name))
     return tuple(found)
 
 
@@ -89,13 +89,13 @@ def unlearned(data: ShapeDataset, learning: ShapeDataset) -> Subset:
     Raises:
         ValueError: a grid of either cannot be read; names its file.
     """
-    names = {family(learning.source(i)) for i in range(len(learning))}
+    names = {shape_family(learning.shape_id(i)) for i in range(len(learning))}
     grids = {_bits(learning.grid(i)) for i in range(len(learning))}
     new = []
     for i in range(len(data)):
         grid = data.grid(i)
         is_known = _bits(grid) in grids or _bits(grid[:, :, ::-1]) in grids
-        if family(data.source(i)) not in names and not is_known:
+        if shape_family(data.shape_id(i)) not in names and not is_known:
             new.append(i)
     return Subset(data, new)
 
@@ -107,7 +107,7 @@ def told(known: tuple[Known, ...], total: int) -> str:
         some = [one for one in known if one.by == by]
         if some:
             also = f" is {some[0].stored or 'an unnamed slot'}" if by == "grid" else ""
-            parts.append(f"{len(some)} {means} ({some[0].source}{also})")
+            parts.append(f"{len(some)} {means} ({some[0].shape_id}{also})")
     return f"{len(known)} of {total} models are known: {', '.join(parts)}"
 
 

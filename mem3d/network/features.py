@@ -16,14 +16,14 @@ from mem3d.network.model import Mem3D
 class View(NamedTuple):
     """One picture of a data set, maybe mirrored left to right."""
 
-    model: int
+    shape: int  # its position in the data set
     view: int
     mirrored: bool = False
 
 
-def first_views(data: ShapeDataset, model: int, most: int) -> list[View]:
-    """Views 00 and on of a model, at most so many."""
-    return [View(model, view) for view in range(min(most, data.views(model)))]
+def first_views(data: ShapeDataset, shape: int, most: int) -> list[View]:
+    """Views 00 and on of a shape, at most so many."""
+    return [View(shape, view) for view in range(min(most, data.views(shape)))]
 
 
 def view_features(
@@ -67,5 +67,5 @@ def encode(model: Mem3D, pictures: Sequence[Pixels], device: str = "cpu") -> Fea
 
 
 def _pixels(model: Mem3D, data: ShapeDataset, view: View) -> Pixels:
-    pixels = test_pixels(data.image(view.model, view.view), model.config.image_size)
+    pixels = test_pixels(data.image(view.shape, view.view), model.config.image_size)
     return np.ascontiguousarray(pixels[:, :, ::-1]) if view.mirrored else pixels

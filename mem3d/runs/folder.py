@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mem3d.data.meshes.transforms import family
+from mem3d.data.meshes.transforms import shape_family
 from mem3d.network.checkpoint import check_run
 
 Record = dict[str, Any]
@@ -24,7 +24,7 @@ def memorized_sources(run: str | Path) -> set[str]:
     """
     try:
         return {
-            family(source)
+            shape_family(source)
             for record in _changes(run, _description(run))
             for source in record.get("sources", ())
             if record["kind"] == MEMORIZED
@@ -69,7 +69,7 @@ class Learned(NamedTuple):
 
 def learned_by(run: Path) -> Learned:
     """Names of the shapes that a run knows, as far as its data are still there."""
-    from mem3d.data.meshes.transforms import family
+    from mem3d.data.meshes.transforms import shape_family
     from mem3d.data.open import learning_subset, open_dataset
 
     names, root = memorized_sources(run), Path(run) / "run.json"
@@ -77,7 +77,7 @@ def learned_by(run: Path) -> Learned:
         listed = [run_data(run), *run_extras(run)]
         for root, split in listed:
             data = open_dataset(root, learning_subset(root, split), split)
-            names |= {family(data.source(i)) for i in range(len(data))}
+            names |= {shape_family(data.shape_id(i)) for i in range(len(data))}
     except ValueError as error:
         return Learned(names, (root, str(error)))
     return Learned(names)

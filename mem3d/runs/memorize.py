@@ -14,7 +14,7 @@ import torch
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.framing import Background
 from mem3d.data.images.preprocess import Rgba, test_pixels
-from mem3d.data.meshes.transforms import family
+from mem3d.data.meshes.transforms import shape_family
 from mem3d.memory.host import remember
 from mem3d.memory.interface import Features, Grids
 from mem3d.network.config import Preset
@@ -138,9 +138,9 @@ def usual_background(preset: Preset) -> Background | None:
 
 def _shapes(data: ShapeDataset, views: Sequence[View]) -> tuple[Grids, list[str]]:
     """(B, R, R, R) and the family names of the views' shapes; each grid is read once."""
-    grids = {view.model: data.grid(view.model) for view in views}
-    names = [family(data.source(view.model)) for view in views]
-    return np.stack([grids[view.model] for view in views]), names
+    grids = {view.shape: data.grid(view.shape) for view in views}
+    names = [shape_family(data.shape_id(view.shape)) for view in views]
+    return np.stack([grids[view.shape] for view in views]), names
 
 
 def _write(memory: Memory, features: Features, grids: Grids, names: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Keys as the present encoder would write them.
 
 A fresh key is the mean of unit features over the test views of the slot's own shape. Training
-names a shape after its family (see `data.deforming.family`), so one name may stand for several
+names a shape after its family (see `shape_family`), so one name may stand for several
 shapes: the grid tells which of them a slot holds.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.data.dataset import ShapeDataset
-from mem3d.data.meshes.transforms import family
+from mem3d.data.meshes.transforms import shape_family
 from mem3d.memory.interface import Features, Grids
 from mem3d.network.features import View, first_views, view_features
 from mem3d.network.model import Mem3D
@@ -50,7 +50,7 @@ def families(data: ShapeDataset) -> Families:
     """Positions of a data set's models by the name of their family; no file is read."""
     found: dict[str, list[int]] = {}
     for i in range(len(data)):
-        found.setdefault(family(data.source(i)), []).append(i)
+        found.setdefault(shape_family(data.shape_id(i)), []).append(i)
     return found
 
 
@@ -120,7 +120,7 @@ def _holders(
     grids: dict[str, dict[bytes, tuple[int, ...]]] = {}  # of the families met so far
     for slot in slots.tolist():
         [value] = memory.values([slot])
-        name = family(names[slot])
+        name = shape_family(names[slot])
         if not name or name not in members:
             kept[NO_DATA] += 1
             continue

@@ -99,7 +99,7 @@ def _learn(
         with torch.autocast(kind, torch.bfloat16, short):
             loss = _loss(model, batch, job.device)
         optimizer.zero_grad(set_to_none=True)
-        (loss * len(batch.models) / len(samples)).backward()  # type: ignore[no-untyped-call]
+        (loss * len(batch.shapes) / len(samples)).backward()  # type: ignore[no-untyped-call]
         replicas.add_gradients(weights)
         optimizer.step()
         losses.append(loss.item())

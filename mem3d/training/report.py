@@ -277,7 +277,7 @@ class Description:
             "training_models": len(data),
             "validation_models": 0 if validation is None else len(validation),
             "fingerprint": job.fingerprint(),
-            "skipped": [f"{skip.source}: {skip.reason}" for skip in data.skipped],
+            "skipped": [f"{skip.shape_id}: {skip.reason}" for skip in data.skipped],
             "device": job.device,
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),

@@ -58,7 +58,7 @@ class TrainingJob:
     def fingerprint(self) -> str:
         """Of the models, in their order; 16 hexadecimal digits."""
         sets = [self.data] if self.validation is None else [self.data, self.validation]
-        listed = "\n\n".join("\n".join(one.source(i) for i in range(len(one))) for one in sets)
+        listed = "\n\n".join("\n".join(one.shape_id(i) for i in range(len(one))) for one in sets)
         return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 

@@ -215,7 +215,7 @@ def fingerprint(
     Models count by name and number of views: a file that changed under its name goes unseen.
     """
     data, found = views.data, hashlib.sha256()
-    models = [(data.source(i), data.views(i)) for i in range(len(data))]
+    models = [(data.shape_id(i), data.views(i)) for i in range(len(data))]
     settings = [views.image_size, views.seed, views.augment, asdict(views.augmentation), variants]
     if uses_bfloat16(precision, str(next(encoder.parameters()).device)):
         settings.append(precision)
@@ -260,7 +260,7 @@ def _fill(
     order = Schedule(models, batch, variants, seed=0, shuffle=False)
     done = 0
     for samples, listed in zip(loader(views, order, workers, str(device)), order, strict=True):
-        variant, which = [variant for variant, _ in listed], samples.models
+        variant, which = [variant for variant, _ in listed], samples.shapes
         with torch.autocast(device.type, torch.bfloat16, uses_bfloat16(precision, str(device))):
             found = encoder.stem(samples.pictures)
         maps[which, variant] = found.half().cpu()

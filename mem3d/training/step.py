@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.loader import Batch
-from mem3d.data.meshes.transforms import family
+from mem3d.data.meshes.transforms import shape_family
 from mem3d.memory.contrastive import contrastive_loss
 from mem3d.memory.device import DeviceMemory
 from mem3d.memory.host import HostMemory, StepMemory
@@ -191,7 +191,7 @@ def train_step(
     """
     began = perf_counter()
     memory = TimedMemory(HostMemory(run.memory) if resident is None else resident, device)
-    sources = [family(data.source(model)) for model in batch.models]
+    sources = [shape_family(data.shape_id(model)) for model in batch.shapes]
     passes = None if run.step % 2 else 1  # what each pass recalls has to be learned from
     run.model.train()
     with finite(run.step):
@@ -208,8 +208,10 @@ def train_step(
 
     features = replicas.gather(done.output.features.detach(), device)
     grids = replicas.gather(batch.grids.to(device, non_blocking=True), device)
-    models = replicas.gather(torch.tensor(batch.models), device).tolist()
-    written = memory.remember(features, grids, [family(data.source(model)) for model in models])
+    models = replicas.gather(torch.tensor(batch.shapes), device).tolist()
+    written = memory.remember(
+        features, grids, [shape_family(data.shape_id(model)) for model in models]
+    )
     kinds = list(written.kinds)
     return {
         **done.figures,

@@ -31,7 +31,7 @@ class MadeUpShapes:
     def __len__(self):
         return len(self.grids)
 
-    def source(self, i):
+    def shape_id(self, i):
         return f"{self.names[i]}/{i}"
 
     def category(self, i):

@@ -20,7 +20,7 @@ class Finding:
     Attributes:
         text: one line, with what to do.
         bad: whether the set is unusable as it is; else it may be as it should.
-        sources: the models it is about, all of them.
+        sources: the shapes it is about, all of them.
     """
 
     text: str
@@ -32,9 +32,9 @@ def findings(report: DataReport) -> list[Finding]:
     """Problems first, then warnings."""
     shapes, found = report.shapes, _axes(report)
     if not shapes:
-        found.append(Finding(text="no model can be used", bad=True))
+        found.append(Finding(text="no shape can be used", bad=True))
     if report.skipped:
-        names = tuple(skip.source for skip in report.skipped)
+        names = tuple(skip.shape_id for skip in report.skipped)
         found.append(_about(names, "missing or broken: they are left out in training too"))
     empty, full = ([f for f in shapes if f.occupancy == share] for share in (0, 1))
     shells = [f for f in shapes if f.enclosed > HOLLOW]
@@ -52,11 +52,11 @@ def findings(report: DataReport) -> list[Finding]:
     ):
         if group:
             bad = group is not short and len(group) == len(shapes) and group is not opaque
-            found.append(_about([f.source for f in group], text, bad and group is not shells))
+            found.append(_about([f.shape_id for f in group], text, bad and group is not shells))
     if report.copies:
         subsets = Counter(frozenset(f.subset for f in group) for group in report.copies)
         where = ", ".join(f"{n} in {' and '.join(sorted(s))}" for s, n in subsets.items())
-        names = tuple(f.source for group in report.copies for f in group)
+        names = tuple(f.shape_id for group in report.copies for f in group)
         text = f"equal grids in different subsets ({where}): what is tested was learned; data split"
         found.append(_about(names, text))
     if any(width != height for width, height in _sizes(report)):
@@ -65,7 +65,7 @@ def findings(report: DataReport) -> list[Finding]:
 
 
 def table(report: DataReport) -> list[dict[str, Any]]:
-    """One row per category: models of each subset, occupancy, hollow share, silhouette IoU."""
+    """One row per category: shapes of each subset, occupancy, hollow share, silhouette IoU."""
     by_name: dict[str, list[ShapeFacts]] = defaultdict(list)
     for facts in report.shapes:
         by_name[facts.category].append(facts)
@@ -102,8 +102,8 @@ def as_dict(report: DataReport) -> dict[str, Any]:
         "findings": [
             {"text": f.text, "bad": f.bad, "sources": list(f.sources)} for f in found
         ],
-        "skipped": [{"source": skip.source, "reason": skip.reason} for skip in report.skipped],
-        "copies": [[[f.subset, f.source] for f in group] for group in report.copies],
+        "skipped": [{"source": skip.shape_id, "reason": skip.reason} for skip in report.skipped],
+        "copies": [[[f.subset, f.shape_id] for f in group] for group in report.copies],
     }  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def _axes(report: DataReport) -> list[Finding]:
     if test.iou < FITS:
         text = (
             f"axes: voxels and pictures match poorly (silhouette IoU {test.iou:.2f}, want {FITS}) "
-            "in every frame: thin shapes, or cameras or models mixed up? mem3d-cli data show"
+            "in every frame: thin shapes, or cameras or shapes mixed up? mem3d-cli data show"
         )
         found.append(Finding(text=text, bad=test.iou < UNFIT))
     return found + [
@@ -140,7 +140,7 @@ def _wrong(test: AxisTest) -> str:
 
 
 def _about(sources: Sequence[str], text: str, bad: bool = False) -> Finding:
-    count = f"{len(sources):,} model{'s' * (len(sources) != 1)}"
+    count = f"{len(sources):,} shape{'s' * (len(sources) != 1)}"
     return Finding(text=f"{count}: {text}", bad=bad, sources=tuple(sources))
 
 

@@ -109,11 +109,11 @@ class AxisTest:
 
 
 def frame_ious(data: ShapeDataset, i: int, seed: int = 0) -> NDArray[np.float64]:
-    """Compare model i with its picture, in every frame, in one view drawn at random.
+    """Compare shape i with its picture, in every frame, in one view drawn at random.
 
     Args:
         data: any data set.
-        i: which model.
+        i: which shape.
         seed: of the view.
 
     Returns:

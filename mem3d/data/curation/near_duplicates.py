@@ -35,7 +35,7 @@ def packed_grids(
     for i in range(len(data)):
         grid = data.grid(i)
         if i and len(grid) != side:
-            raise ValueError(f"{data.source(i)}: got {len(grid)} voxels a side, want {side}")
+            raise ValueError(f"{data.shape_id(i)}: got {len(grid)} voxels a side, want {side}")
         side = len(grid)
         rows.append(np.packbits(grid))
         if progress is not None:
@@ -183,12 +183,12 @@ class Division:
     """What is told of a new split."""
 
     path: str
-    models: int
+    shapes: int
     skipped: int
     groups: int
-    near_duplicates: int  # models in a group of more than one
+    near_duplicates: int  # shapes in a group of more than one
     largest: list[str]
-    counts: dict[str, dict[str, int]]  # category: subset: models
+    counts: dict[str, dict[str, int]]  # category: subset: shapes
 
 
 def split_dataset(
@@ -208,7 +208,7 @@ def split_dataset(
         data: any data set but Pix3D.
         out: file to write, in Pix2Vox's schema.
         shares: of train, val and test.
-        iou: models with a higher voxel IoU, directly or through others, stay on one side.
+        iou: shapes with a higher voxel IoU, directly or through others, stay on one side.
         mirrored: also compare with mirror images.
         seed: another one, another split.
         replace: also where the file is there.
@@ -222,7 +222,7 @@ def split_dataset(
     shapes = open_dataset(data)
     if isinstance(shapes, Pix3D):
         raise ValueError(
-            f"{data}: got Pix3D, want models in folders of their own; its photos are divided by "
+            f"{data}: got Pix3D, want shapes in folders of their own; its photos are divided by "
             'split files of its own: pix3d_s1 or pix3d_s2, or {"train": ["img/chair/0001.png"], '
             '"val": [...], "test": [...]} (docs/pix3d.md)'
         )
@@ -234,19 +234,19 @@ def split_dataset(
         also=mirror_images(shapes) if mirrored else None,
         progress=lambda done, total: show(done, total, "comparing"),
     )
-    sources = [shapes.source(i) for i in range(len(shapes))]
+    shape_ids = [shapes.shape_id(i) for i in range(len(shapes))]
     categories = [shapes.category(i) for i in range(len(shapes))]
     subsets = plan_split(groups, categories, shares, seed)
-    write_split(Path(out), sources, categories, subsets, replace=replace)
+    write_split(Path(out), shape_ids, categories, subsets, replace=replace)
     sizes = np.bincount(groups) if len(groups) else np.zeros(1, np.int64)
     counts = Counter(zip(categories, subsets, strict=True))
     return Division(
         path=str(out),
-        models=len(shapes),
+        shapes=len(shapes),
         skipped=len(shapes.skipped),
         groups=int(np.count_nonzero(sizes)),
         near_duplicates=int(sizes[sizes > 1].sum()),
-        largest=[sources[i] for i in np.flatnonzero(groups == sizes.argmax())],
+        largest=[shape_ids[i] for i in np.flatnonzero(groups == sizes.argmax())],
         counts={
             name: {part: counts[name, part] for part in get_args(SplitName)}
             for name in sorted(set(categories))

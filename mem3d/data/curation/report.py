@@ -29,9 +29,9 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeFacts:
-    """One model, once its files were read."""
+    """One shape, once its files were read."""
 
-    source: str
+    shape_id: str
     category: str
     subset: str
     views: int
@@ -50,12 +50,12 @@ class DataReport:
 
     Attributes:
         root: the data.
-        shapes: the models that can be used.
+        shapes: the shapes that can be used.
         skipped: those that cannot, with reasons.
-        sampled: models drawn for the axis test.
+        sampled: shapes drawn for the axis test.
         axes: axis test of the whole set.
         categories: axis test of each category.
-        copies: models of different subsets with equal grids, in groups.
+        copies: shapes of different subsets with equal grids, in groups.
     """
 
     root: Path
@@ -93,7 +93,7 @@ def examine(
 
     Args:
         sets: its subsets, as from `open_subsets`; at least one.
-        views: look at only so many views of each model.
+        views: look at only so many views of each shape.
         sample: shapes of the axis test, spread over the categories; 0 leaves it out.
         seed: chooses the views of the axis test.
         progress: called with (done, total, what is being done).
@@ -104,10 +104,10 @@ def examine(
     skipped: dict[str, Skipped] = {}
     for subset, asked in sets.items():
         data = asked.check(views, partial(_note, show, f"{subset}: reading"))
-        skipped |= {skip.source: skip for skip in data.skipped}
+        skipped |= {skip.shape_id: skip for skip in data.skipped}
         for i, found in enumerate(_all_facts(data, subset, views)):
             if isinstance(found, Skipped):
-                skipped[found.source] = found
+                skipped[found.shape_id] = found
             else:
                 shapes.append(found)
                 usable.append((data, i))
@@ -134,22 +134,22 @@ def examine(
 def _all_facts(
     data: ShapeDataset, subset: str, views: int | None
 ) -> Iterator[ShapeFacts | Skipped]:
-    """Look at every model, in several threads: most of the time goes into decoding pictures."""
+    """Look at every shape, in several threads: most of the time goes into decoding pictures."""
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         yield from pool.map(lambda i: _facts(data, i, subset, views), range(len(data)))
 
 
 def _facts(data: ShapeDataset, i: int, subset: str, views: int | None) -> ShapeFacts | Skipped:
-    """Look at one model."""
+    """Look at one shape."""
     count = data.views(i) if views is None else min(views, data.views(i))
     try:
         grid = data.grid(i)
         pictures = [_picture(data.image(i, view)) for view in range(count)]
     except ValueError as error:  # a file that broke since `check`
-        return Skipped(data.source(i), str(error))
+        return Skipped(data.shape_id(i), str(error))
     longest = max((np.ptp(where) + 1 for where in np.nonzero(grid) if len(where)), default=0)
     return ShapeFacts(
-        source=data.source(i),
+        shape_id=data.shape_id(i),
         category=data.category(i),
         subset=subset,
         views=data.views(i),
@@ -182,7 +182,7 @@ def enclosed_share(grid: NDArray[np.bool_]) -> float:
 
 
 def _copies(shapes: Sequence[ShapeFacts]) -> tuple[tuple[ShapeFacts, ...], ...]:
-    """Groups of models with equal grids that lie in more than one subset."""
+    """Groups of shapes with equal grids that lie in more than one subset."""
     same: dict[str, list[ShapeFacts]] = defaultdict(list)
     for facts in shapes:
         if facts.occupancy:

@@ -17,7 +17,7 @@ def behind_occluders(data: ShapeDataset, share: float, seed: int) -> TransformDa
     """One opaque occluder before each picture, which belongs to the mask; see `occlude`.
 
     Args:
-        data: whose models.
+        data: whose shapes.
         share: of the object's pixels to hide in each picture, in [0, 1]; 0 leaves it as it is.
         seed: of shape, place and color of the occluders, >= 0.
 
@@ -33,7 +33,7 @@ def before_photos(data: ShapeDataset, backgrounds: Backgrounds, seed: int) -> Tr
     """A piece of a photo behind each picture, opaque all over: the mask is lost.
 
     Args:
-        data: whose models.
+        data: whose shapes.
         backgrounds: photos to take pieces of.
         seed: of the pieces, >= 0.
 

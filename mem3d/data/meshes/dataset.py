@@ -20,7 +20,7 @@ from mem3d.data.readers.r2n2_writer import (
     draw_cameras,
     drop_partial,
     rendering_folder,
-    write_model,
+    write_shape,
 )
 from mem3d.data.rendering.renderer import SIZE, Scene
 from mem3d.data.taxonomy import SYNSETS
@@ -43,9 +43,9 @@ _MAX_NAME = 120
 
 @dataclass(frozen=True, kw_only=True)
 class RenderConfig:
-    """How meshes are made into models; what is made depends on nothing else."""
+    """How meshes are made into shapes; what is made depends on nothing else."""
 
-    views: int = 24  # per model, 1..100; cameras are drawn as in R2N2
+    views: int = 24  # per shape, 1..100; cameras are drawn as in R2N2
     size: int = SIZE  # pixels per side of a view
     up: str = "y"  # directions in the mesh files, see transforms.py
     front: str = "x"
@@ -70,7 +70,7 @@ class RenderConfig:
 
 @dataclass(frozen=True)
 class Broken:
-    """A mesh file that gave no model."""
+    """A mesh file that gave no shape."""
 
     file: str
     reason: str
@@ -80,19 +80,19 @@ class Broken:
 class Rendered:
     """What became of a folder of meshes."""
 
-    models: int  # in the data set now
+    shapes: int  # in the data set now
     made: int  # by this run
     skipped: tuple[Broken, ...]  # by path
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One mesh to make a model of."""
+    """One mesh to make a shape of."""
 
     root: Path
     path: Path
     file: str  # path within the folder of meshes
-    source: str  # "synset/name"
+    shape_id: str  # "synset/name"
     config: RenderConfig
     variant: int = 0  # 0: the mesh as it is
 
@@ -104,9 +104,9 @@ def render_meshes(
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rendered:
-    """Make a model of each mesh; an interrupted run is taken up where it stopped.
+    """Make a shape of each mesh; an interrupted run is taken up where it stopped.
 
-    A model depends on its mesh, its name and the settings alone, not on `processes` or the other
+    A shape depends on its mesh, its name and the settings alone, not on `processes` or the other
     meshes. Files that cannot be used are named in the result and in <root>/skipped.json.
 
     Args:
@@ -126,7 +126,7 @@ def render_meshes(
     check_limits({"processes": (processes, 1, 256)})
     tasks, skipped = _listed(folder, root, config)
     claim(root, MANIFEST, _settings(config))
-    waiting = [task for task in tasks if not rendering_folder(root, task.source).is_dir()]
+    waiting = [task for task in tasks if not rendering_folder(root, task.shape_id).is_dir()]
     done = len(tasks) - len(waiting)
     made = 0
     with results(_make, waiting, processes) as outcomes:
@@ -173,27 +173,27 @@ def _listed(folder: Path, root: Path, config: RenderConfig) -> tuple[list[_Task]
             category, rest = config.category, [category, *rest]
         if not rest:
             raise ValueError(f"{path}: got no folder of a category around it; give --category")
-        source = (
+        shape_id = (
             f"{_folder_name(_SYNSET_OF.get(category, category))}/{_folder_name('-'.join(rest))}"
         )
-        if source in tasks:
-            skipped.append(Broken(file, f"same name {source} as {tasks[source].file}"))
+        if shape_id in tasks:
+            skipped.append(Broken(file, f"same name {shape_id} as {tasks[shape_id].file}"))
         else:
-            tasks[source] = _Task(root, path, file, source, config)
+            tasks[shape_id] = _Task(root, path, file, shape_id, config)
     return _with_variants(list(tasks.values()), config), skipped
 
 
 def _with_variants(tasks: list[_Task], config: RenderConfig) -> list[_Task]:
     """Each task, followed by those of its mesh's variants."""
-    meshes = Counter(task.source.split("/")[0] for task in tasks)
+    meshes = Counter(task.shape_id.split("/")[0] for task in tasks)
     found = []
     for task in tasks:
         count = config.variants
         if config.per_category:
-            shapes = round(config.per_category / meshes[task.source.split("/")[0]])
+            shapes = round(config.per_category / meshes[task.shape_id.split("/")[0]])
             count = min(max(shapes - 1, 0), MOST_VARIANTS)
         found += [
-            replace(task, source=variant_name(task.source, number), variant=number)
+            replace(task, shape_id=variant_name(task.shape_id, number), variant=number)
             for number in range(count + 1)
         ]
     return found
@@ -205,20 +205,20 @@ def _folder_name(text: str) -> str:
 
 
 def _make(task: _Task) -> Broken | None:
-    """Make one model, or say why not."""
+    """Make one shape, or say why not."""
     config = task.config
     try:
         found = read_mesh(task.path, config.up, config.front)
         mesh = found.mesh
         if task.variant:
             mesh = deform(
-                mesh, np.random.default_rng([config.seed, 1, crc32(task.source.encode())])
+                mesh, np.random.default_rng([config.seed, 1, crc32(task.shape_id.encode())])
             )
         grid = voxelize_mesh(mesh)
     except ValueError as error:
         return Broken(task.file, str(error).removeprefix(f"{task.path}: "))
-    rng = np.random.default_rng([config.seed, crc32(task.source.encode())])
+    rng = np.random.default_rng([config.seed, crc32(task.shape_id.encode())])
     cameras = draw_cameras(config.views, rng)
     scene = Scene(mesh, paint=found.paint)
-    write_model(task.root, task.source, grid, scene, cameras, config.size)
+    write_shape(task.root, task.shape_id, grid, scene, cameras, config.size)
     return None

@@ -64,9 +64,9 @@ def variant_name(name: str, variant: int) -> str:
     return name if variant == 0 else f"{name}-v{variant:02d}"
 
 
-def family(source: str) -> str:
+def shape_family(shape_id: str) -> str:
     """Name of the mesh that a shape is a variant of; that of any other shape, as it is."""
-    return _VARIANT.sub("", source)
+    return _VARIANT.sub("", shape_id)
 
 
 def deform(mesh: Mesh, rng: np.random.Generator) -> Mesh:

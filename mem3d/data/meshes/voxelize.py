@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 _SPACING = 0.25  # voxels between the points that stand for a surface
 _SHRINK = 1e-4  # a side that lies just between two voxels belongs to the inner one
 _MERGE = 2**20  # corners in the same cell of so many per side of the grid are one
-_MAX_POINTS = 200_000_000  # some ten seconds; a model of a million faces has three million
+_MAX_POINTS = 200_000_000  # some ten seconds; a mesh of a million faces has three million
 _BLOCK = 1 << 20  # points or pairs handled at once: bounds the memory of any mesh
 # Lines run beside the middles of voxels, where the edges of tidy meshes would be met too often.
 _ASIDE = (0.5 + 0.0137, 0.5 - 0.0093)

@@ -17,7 +17,7 @@ from mem3d.data.readers.r2n2_writer import (
     draw_cameras,
     drop_partial,
     rendering_folder,
-    write_model,
+    write_shape,
 )
 from mem3d.data.rendering.renderer import SIZE, Scene
 from mem3d.data.taxonomy import SYNSETS
@@ -25,23 +25,23 @@ from memstore.files import write_atomic
 
 VERSION = 2  # raise it when a seed starts to give other shapes or pictures
 MANIFEST = "synthetic.json"
-MAX_MODELS = 1_000_000  # per category; a model's name is seed * MAX_MODELS + number
+MAX_MODELS = 1_000_000  # per category; a shape's name is seed * MAX_MODELS + number
 
 _SYNSET_OF = {name: synset for synset, name in SYNSETS.items()}
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One model to make."""
+    """One shape to make."""
 
     root: Path
     category: str
-    seed: int  # of the shape; the model's name
+    seed: int  # of the shape; the shape's name
     views: int
     size: int
 
     @property
-    def source(self) -> str:
+    def shape_id(self) -> str:
         """ "synset/name"."""
         return f"{_SYNSET_OF[self.category]}/{_name(self.seed)}"
 
@@ -58,21 +58,21 @@ def synthesize(
 ) -> int:
     """Make a data set of procedural shapes; an interrupted run is taken up where it stopped.
 
-    The folder depends on the settings alone, not on `processes`. A model called 3000007 is
+    The folder depends on the settings alone, not on `processes`. A shape called 3000007 is
     make_shape(category, 3000007). Split: 70 % train, 10 % val, 20 % test of each category.
 
     Args:
         root: folder to make, or one that was begun with the same settings.
         models_per_category: 1..MAX_MODELS.
-        seed: >= 0; data sets of different seeds share no model.
-        views: per model, 1..100; cameras are drawn as in R2N2.
+        seed: >= 0; data sets of different seeds share no shape.
+        views: per shape, 1..100; cameras are drawn as in R2N2.
         categories: names from CATEGORIES; None takes all 13.
         processes: more than 1 starts others (by "spawn": guard a script's main part).
-        progress: called with (models finished, models in all).
+        progress: called with (shapes finished, shapes in all).
         size: pixels per side of a view.
 
     Returns:
-        How many models were made now.
+        How many shapes were made now.
 
     Raises:
         ValueError: a setting is out of range, or the folder holds something else.
@@ -90,7 +90,7 @@ def synthesize(
         for number in range(models_per_category)
         for category in names
     ]
-    waiting = [task for task in tasks if not rendering_folder(root, task.source).is_dir()]
+    waiting = [task for task in tasks if not rendering_folder(root, task.shape_id).is_dir()]
     done = len(tasks) - len(waiting)
     with results(_make, waiting, processes) as made:
         for _ in made:
@@ -108,7 +108,7 @@ def _name(seed: int) -> str:
 
 
 def _check_settings(
-    models: int, seed: int, views: int, categories: list[str], processes: int, size: int
+    shapes: int, seed: int, views: int, categories: list[str], processes: int, size: int
 ) -> None:
     """ValueError naming the setting that is out of range."""
     if unknown := sorted(set(categories) - set(CATEGORIES)):
@@ -116,7 +116,7 @@ def _check_settings(
     if not categories:
         raise ValueError("categories: got none, want at least one")
     check_limits({
-        "models_per_category": (models, 1, MAX_MODELS),
+        "models_per_category": (shapes, 1, MAX_MODELS),
         "seed": (seed, 0, 10**9),
         "views": (views, 1, 100),
         "processes": (processes, 1, 256),
@@ -125,18 +125,18 @@ def _check_settings(
 
 
 def _make(task: _Task) -> None:
-    """Make one model."""
+    """Make one shape."""
     shape = make_shape(task.category, task.seed)
     rng = np.random.default_rng([task.seed, crc32(task.category.encode()), 1])
     cameras = draw_cameras(task.views, rng)
-    write_model(task.root, task.source, shape.grid(), Scene(shape.mesh()), cameras, task.size)
+    write_shape(task.root, task.shape_id, shape.grid(), Scene(shape.mesh()), cameras, task.size)
 
 
-def _split(category: str, models: int, seed: int) -> dict[str, Any]:
+def _split(category: str, shapes: int, seed: int) -> dict[str, Any]:
     """An entry of split.json."""
     rng = np.random.default_rng([seed, crc32(category.encode()), 2])
-    names = [_name(seed * MAX_MODELS + int(number)) for number in rng.permutation(models)]
-    val, test = round(0.1 * models), round(0.2 * models)
+    names = [_name(seed * MAX_MODELS + int(number)) for number in rng.permutation(shapes)]
+    val, test = round(0.1 * shapes), round(0.2 * shapes)
     return {
         "taxonomy_id": _SYNSET_OF[category],
         "taxonomy_name": category,

@@ -99,9 +99,9 @@ class Pix3D:
     def __len__(self) -> int:
         return len(self.photos)
 
-    def source(self, i: int) -> str:
+    def shape_id(self, i: int) -> str:
         """Name of the shape on photo i: "pix3d/chair/IKEA_BERNHARD/voxel"."""
-        return self.photos[i].source
+        return self.photos[i].shape_id
 
     def category(self, i: int) -> str:
         """Category of photo i, by name."""
@@ -235,7 +235,7 @@ FINE = 128  # voxels a side of Pix3D's own grids
 
 
 def read_voxels(path: Path) -> NDArray[np.bool_]:
-    """Voxels of a Pix3D model in our axes.
+    """Voxels of a Pix3D shape in our axes.
 
     Args:
         path: a voxel.mat with a variable "voxel", 128^3, 0 or 1.

@@ -47,7 +47,7 @@ def silhouette(
     """Which pixels of a square in a photo a grid covers.
 
     Args:
-        grid: (R, R, R), placed as the photo's own model is: its bounding box centered, its farthest
+        grid: (R, R, R), placed as the photo's own shape is: its bounding box centered, its farthest
             voxel .5 away.
         pose: of the object.
         size: width and height of the photo in pixels.
@@ -100,7 +100,7 @@ class Photo:
     pose: Pose | None
 
     @property
-    def source(self) -> str:
+    def shape_id(self) -> str:
         """Name of the shape: "pix3d/chair/IKEA_BERNHARD/voxel"."""
         return "pix3d/" + self.voxel.removeprefix("model/").removesuffix(".mat")
 
@@ -167,7 +167,7 @@ def _listed(split: Path, subset: SplitName | None) -> list[str]:
     """Names in a split file: paths of images, or "chair/0001"."""
     found = read_json(split)
     if isinstance(found, list):
-        return [f"{entry.synset}/{entry.model}" for entry in read_split(split, subset)]
+        return [f"{entry.synset}/{entry.name}" for entry in read_split(split, subset)]
     if isinstance(found, dict) and "images" in found:
         lists = _mesh_rcnn(split)
     elif isinstance(found, dict):

@@ -4,10 +4,10 @@
     <root>/ShapeNetVox32/<synset>/<model>/model.binvox
     <root>/split.json (optional; see data/splits.py)
 
-Downloads of this layout are rarely whole, so a model that is incomplete is skipped and named,
+Downloads of this layout are rarely whole, so a shape that is incomplete is skipped and named,
 never a crash.
 
-Over 250 lines: how a model is found, checked and read stays together.
+Over 250 lines: how a shape is found, checked and read stays together.
 
 Source: Choy et al., 3D-R2N2, ECCV 2016.
 """
@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from mem3d.data.dataset import Skipped
 from mem3d.data.images.io import photo
 from mem3d.data.rendering.renderer import project
-from mem3d.data.splits import Entry, SplitName, keep_categories, models_on_disk, read_split
+from mem3d.data.splits import Entry, SplitName, keep_categories, read_split, shapes_on_disk
 from mem3d.data.taxonomy import SYNSETS
 from memstore import PathError
 from memstore.files import open_regular, write_atomic
 from memstore.voxels.binvox import read_binvox
 
-__all__ = ["R2N2", "RESOLUTION", "SYNSETS", "Model", "Skipped", "SplitName"]
+__all__ = ["R2N2", "RESOLUTION", "SYNSETS", "ShapeFiles", "Skipped", "SplitName"]
 
 RESOLUTION = 32  # voxels per side
 MAX_IMAGE_PIXELS = 4096 * 4096  # the real views have 137 x 137
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Model:
+class ShapeFiles:
     """One object: its views and its grid on disk."""
 
     synset: str
@@ -54,24 +54,24 @@ class Model:
     views: int  # files 00.png, 01.png, ... without a gap
 
     @property
-    def source(self) -> str:
+    def shape_id(self) -> str:
         """What a memory writes down about where a grid came from: "synset/name"."""
         return f"{self.synset}/{self.name}"
 
 
 class R2N2:
-    """Models of one data folder, in a fixed order; grids are kept in memory once read."""
+    """Shapes of one data folder, in a fixed order; grids are kept in memory once read."""
 
     def __init__(
         self,
         root: Path,
-        models: tuple[Model, ...],
+        shapes: tuple[ShapeFiles, ...],
         skipped: tuple[Skipped, ...],
         split: Path | None = None,
     ) -> None:
-        """Use `open`; this takes models that are known to be there."""
+        """Use `open`; this takes shapes that are known to be there."""
         self.root = self.folder = root  # files are in `folder`; an index may lie elsewhere
-        self.models = models
+        self.shapes = shapes
         self.skipped = skipped
         self.split = split
         self._packed: dict[int, NDArray[np.uint8]] = {}  # 4 KiB a grid, where bool takes 32
@@ -84,12 +84,12 @@ class R2N2:
         split: str | Path | None = None,
         categories: Collection[str] | None = None,
     ) -> "R2N2":
-        """List the models of a data folder, looking at names only.
+        """List the shapes of a data folder, looking at names only.
 
         Args:
             root: folder that holds ShapeNetRendering and ShapeNetVox32.
             subset: which list of the split file; None takes all three.
-            split: split file; None takes <root>/split.json, or, where there is none, every model
+            split: split file; None takes <root>/split.json, or, where there is none, every shape
                 found on disk.
             categories: names or synsets to keep; None keeps all.
 
@@ -109,34 +109,34 @@ class R2N2:
                 f"{root}: got no split.json, want one to choose subset {subset!r}; make one: "
                 f"mem3d-cli data split {root} --out {root / 'split.json'}"
             )
-        listed = models_on_disk(root) if split is None else read_split(split, subset)
+        listed = shapes_on_disk(root) if split is None else read_split(split, subset)
         found = [_find(root, entry) for entry in keep_categories(listed, categories)]
         return cls(
             root,
-            tuple(one for one in found if isinstance(one, Model)),
+            tuple(one for one in found if isinstance(one, ShapeFiles)),
             tuple(one for one in found if isinstance(one, Skipped)),
             None if split is None else Path(split),
         )
 
     def __len__(self) -> int:
-        return len(self.models)
+        return len(self.shapes)
 
-    def source(self, i: int) -> str:
-        """ "synset/name" of model i."""
-        return self.models[i].source
+    def shape_id(self, i: int) -> str:
+        """ "synset/name" of shape i."""
+        return self.shapes[i].shape_id
 
     def category(self, i: int) -> str:
-        """Category of model i, by name."""
-        return self.models[i].category
+        """Category of shape i, by name."""
+        return self.shapes[i].category
 
     def views(self, i: int) -> int:
-        """Number of views of model i, at least 1."""
-        return self.models[i].views
+        """Number of views of shape i, at least 1."""
+        return self.shapes[i].views
 
     def grid(self, i: int) -> NDArray[np.bool_]:
-        """Voxels of model i, (32, 32, 32) indexed [x, y, z]; ValueError names a broken file."""
+        """Voxels of shape i, (32, 32, 32) indexed [x, y, z]; ValueError names a broken file."""
         if i not in self._packed:
-            path = self.models[i].binvox
+            path = self.shapes[i].binvox
             grid = _opened(read_binvox, path)
             if grid.shape[0] != RESOLUTION:
                 raise ValueError(f"{path}: got {grid.shape[0]} voxels a side, want {RESOLUTION}")
@@ -144,15 +144,15 @@ class R2N2:
         return np.unpackbits(self._packed[i]).view(np.bool_).reshape((RESOLUTION,) * 3)
 
     def image(self, i: int, view: int) -> NDArray[np.uint8]:
-        """View of model i, (H, W, 4) RGBA in [0, 255]; ValueError names a broken file."""
-        model = self.models[i]
-        if not 0 <= view < model.views:
-            raise ValueError(f"view: got {view}, want 0..{model.views - 1} ({model.source})")
-        path = model.rendering / view_name(view)
+        """View of shape i, (H, W, 4) RGBA in [0, 255]; ValueError names a broken file."""
+        shape = self.shapes[i]
+        if not 0 <= view < shape.views:
+            raise ValueError(f"view: got {view}, want 0..{shape.views - 1} ({shape.shape_id})")
+        path = shape.rendering / view_name(view)
         return _opened(lambda path: photo(path, MAX_IMAGE_PIXELS), path)
 
     def cameras(self, i: int) -> NDArray[np.float64]:
-        """Cameras of model i.
+        """Cameras of shape i.
 
         Returns:
             (views, 5): azimuth and elevation in degrees, in-plane rotation (0), distance as a
@@ -161,16 +161,16 @@ class R2N2:
         Raises:
             ValueError: the file is missing, or is not one line of five numbers per view.
         """
-        model = self.models[i]
-        path = model.rendering / "rendering_metadata.txt"
+        shape = self.shapes[i]
+        path = shape.rendering / "rendering_metadata.txt"
         lines = _opened(_read_text, path).splitlines()
         try:
             rows = np.array([[float(word) for word in line.split()] for line in lines if line])
         except ValueError as error:
             raise ValueError(f"{path}: got a line that is not five numbers ({error})") from error
-        if rows.shape[:1] < (model.views,) or rows.shape[1:] != (5,) or not np.isfinite(rows).all():
-            raise ValueError(f"{path}: got numbers {rows.shape}, want finite ({model.views}, 5)")
-        return rows[: model.views]
+        if rows.shape[:1] < (shape.views,) or rows.shape[1:] != (5,) or not np.isfinite(rows).all():
+            raise ValueError(f"{path}: got numbers {rows.shape}, want finite ({shape.views}, 5)")
+        return rows[: shape.views]
 
     def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
         """Camera of a view, (5,); None where its file cannot be read."""
@@ -189,40 +189,40 @@ class R2N2:
     ) -> "R2N2":
         """As Shapes.check, in several threads; a large set is not read again (r2n2.py)."""
         known = read_checked(self.folder)
-        good: list[Model] = []
+        good: list[ShapeFiles] = []
         skipped, whole, read = list(self.skipped), dict(known), 0
         with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
             found = pool.map(lambda i: self._verdict(i, views, known), range(len(self)))
-            for i, (model, (mark, fault)) in enumerate(zip(self.models, found, strict=True)):
+            for i, (shape, (mark, fault)) in enumerate(zip(self.shapes, found, strict=True)):
                 if fault is None:
-                    good.append(model)
+                    good.append(shape)
                 else:
-                    skipped.append(Skipped(model.source, fault))
+                    skipped.append(Skipped(shape.shape_id, fault))
                 if mark is not None:
-                    whole[model.source] = mark
-                    read += model.views
+                    whole[shape.shape_id] = mark
+                    read += shape.views
                 if progress is not None:
                     progress(i + 1, len(self))
         if read >= WORTH_IT:
             write_checked(self.folder, whole)
         return self._with(tuple(good), tuple(skipped))
 
-    def _with(self, models: tuple[Model, ...], skipped: tuple[Skipped, ...]) -> "R2N2":
-        return R2N2(self.root, models, skipped, self.split)
+    def _with(self, shapes: tuple[ShapeFiles, ...], skipped: tuple[Skipped, ...]) -> "R2N2":
+        return R2N2(self.root, shapes, skipped, self.split)
 
     def _verdict(
         self, i: int, views: int | None, known: dict[str, str]
     ) -> tuple[str | None, str | None]:
-        """Read model i unless it is known: its fingerprint if it was read whole, or its fault."""
-        model = self.models[i]
+        """Read shape i unless it is known: its fingerprint if it was read whole, or its fault."""
+        shape = self.shapes[i]
         # Taken before the files are read: one that changes meanwhile does not count as read.
-        mark = fingerprint(model.rendering, model.binvox) if views is None or known else None
-        if mark is not None and known.get(model.source) == mark:
+        mark = fingerprint(shape.rendering, shape.binvox) if views is None or known else None
+        if mark is not None and known.get(shape.shape_id) == mark:
             return None, None
         try:
             self.grid(i)
             self.cameras(i)
-            for view in range(model.views if views is None else min(views, model.views)):
+            for view in range(shape.views if views is None else min(views, shape.views)):
                 self.image(i, view)
         except ValueError as error:
             return None, str(error)
@@ -234,24 +234,24 @@ def view_name(view: int) -> str:
     return f"{view:02d}.png"
 
 
-def _find(root: Path, entry: Entry) -> Model | Skipped:
-    """Look which files of a model are there."""
-    source = f"{entry.synset}/{entry.model}"
-    rendering = root / "ShapeNetRendering" / source / "rendering"
-    binvox = root / "ShapeNetVox32" / source / "model.binvox"
+def _find(root: Path, entry: Entry) -> ShapeFiles | Skipped:
+    """Look which files of a shape are there."""
+    shape_id = f"{entry.synset}/{entry.name}"
+    rendering = root / "ShapeNetRendering" / shape_id / "rendering"
+    binvox = root / "ShapeNetVox32" / shape_id / "model.binvox"
     if not os.path.isfile(binvox):
-        return Skipped(source, f"no {binvox.relative_to(root)}")
+        return Skipped(shape_id, f"no {binvox.relative_to(root)}")
     try:
         names = os.listdir(rendering)
     except OSError:
-        return Skipped(source, f"no {rendering.relative_to(root)}")
+        return Skipped(shape_id, f"no {rendering.relative_to(root)}")
     numbered = {name for name in names if name.endswith(".png") and name[:-4].isdecimal()}
     views = 0
     while view_name(views) in numbered:
         views += 1
     if views == 0 or views < len(numbered):
-        return Skipped(source, f"no {(rendering / view_name(views)).relative_to(root)}")
-    return Model(entry.synset, entry.category, entry.model, rendering, binvox, views)
+        return Skipped(shape_id, f"no {(rendering / view_name(views)).relative_to(root)}")
+    return ShapeFiles(entry.synset, entry.category, entry.name, rendering, binvox, views)
 
 
 def _read_text(path: Path) -> str:
@@ -276,7 +276,7 @@ _MAX_BYTES = 64 << 20  # the whole of ShapeNet takes 4 MB
 
 
 def fingerprint(rendering: Path, binvox: Path) -> str | None:
-    """Hash of a model's file names, sizes and times of change; None if a file went missing."""
+    """Hash of a shape's file names, sizes and times of change; None if a file went missing."""
     try:
         with os.scandir(rendering) as entries:
             rows = sorted(((entry.name, entry.stat()) for entry in entries), key=lambda row: row[0])
@@ -288,7 +288,7 @@ def fingerprint(rendering: Path, binvox: Path) -> str | None:
 
 
 def read_checked(root: Path) -> dict[str, str]:
-    """Fingerprint of each source that was found whole; empty if there is no note to be read."""
+    """Fingerprint of each shape that was read whole, by id; empty without a readable note."""
     try:
         with open_regular(root / NAME) as file:
             found = json.loads(file.read(_MAX_BYTES))

@@ -1,6 +1,6 @@
-"""The list of a data folder's models and files as one JSON or Parquet file.
+"""The list of a data folder's shapes and files as one JSON or Parquet file.
 
-Opening by an index looks at no folder: 43,784 models take about a second (docs/pack.md). Paths are
+Opening by an index looks at no folder: 43,784 shapes take about a second (docs/pack.md). Paths are
 relative to the data folder, and that to the index file.
 
     {"mem3d_index": 1, "root": ".", "models": [{"source": "03001627/abc", "category": "chair",
@@ -8,7 +8,7 @@ relative to the data folder, and that to the index file.
       "binvox": "...", "cameras": "...", "height": 137, "width": 137, "occupancy": null}],
       "skipped": [{"source": ..., "reason": ...}]}
 
-A Parquet file has a row per model with the same columns, and `images`, the list of the views'
+A Parquet file has a row per shape with the same columns, and `images`, the list of the views'
 paths; root and skipped are in the schema's metadata.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from mem3d.data.catalog import check_listed, choose, read_object, subset_of, subsets
 from mem3d.data.dataset import Skipped
-from mem3d.data.readers.r2n2 import R2N2, Model, view_name
+from mem3d.data.readers.r2n2 import R2N2, ShapeFiles, view_name
 from mem3d.data.splits import SplitName
 from memstore.files import open_regular, write_atomic
 
@@ -36,24 +36,24 @@ _SOURCE = re.compile(r"[\w-][\w.-]{0,199}/[\w-][\w.-]{0,199}", re.ASCII)  # it b
 
 
 class Indexed(R2N2):
-    """R2N2 models as an index lists them; `root` is the index, `split` a file used instead."""
+    """R2N2 shapes as an index lists them; `root` is the index, `split` a file used instead."""
 
     def __init__(
         self,
         root: Path,
         folder: Path,
-        models: tuple[Model, ...],
+        shapes: tuple[ShapeFiles, ...],
         skipped: tuple[Skipped, ...],
         split: Path | None,
         subset_of: dict[str, SplitName],
     ) -> None:
         """Use `open_index`."""
-        super().__init__(root, models, skipped, split)
+        super().__init__(root, shapes, skipped, split)
         self.folder = folder
         self.subset_of = subset_of
 
-    def _with(self, models: tuple[Model, ...], skipped: tuple[Skipped, ...]) -> "Indexed":
-        return Indexed(self.root, self.folder, models, skipped, self.split, self.subset_of)
+    def _with(self, shapes: tuple[ShapeFiles, ...], skipped: tuple[Skipped, ...]) -> "Indexed":
+        return Indexed(self.root, self.folder, shapes, skipped, self.split, self.subset_of)
 
 
 def write_index(
@@ -63,13 +63,13 @@ def write_index(
     occupancy: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write an index; a model whose first view or grid is broken is left out and named.
+    """Write an index; a shape whose first view or grid is broken is left out and named.
 
     Args:
         data: what to list.
         out: file to make or replace, .json or .parquet.
         occupancy: also read every grid, and note the share of full voxels.
-        progress: called with (models read, models in all).
+        progress: called with (shapes read, shapes in all).
 
     Raises:
         ValueError: another kind of file, or Parquet without pyarrow.
@@ -80,17 +80,17 @@ def write_index(
         raise ValueError(f"{out}: got {out.suffix!r}, want .json or .parquet")
     subset = subsets(data)
     rows, skipped = [], list(data.skipped)
-    for i, model in enumerate(data.models):
+    for i, shape in enumerate(data.shapes):
         try:
-            rows.append(_row(data, i, subset.get(model.source), occupancy))
+            rows.append(_row(data, i, subset.get(shape.shape_id), occupancy))
         except ValueError as error:
-            skipped.append(Skipped(model.source, str(error)))
+            skipped.append(Skipped(shape.shape_id, str(error)))
         if progress is not None:
             progress(i + 1, len(data))
     about = {
         _KEY: VERSION,
         "root": os.path.relpath(data.folder, out.parent),
-        "skipped": [{"source": skip.source, "reason": skip.reason} for skip in skipped],
+        "skipped": [{"source": skip.shape_id, "reason": skip.reason} for skip in skipped],
     }
     if out.suffix == ".json":
         write_atomic(out, json.dumps({**about, "models": rows}).encode())
@@ -127,11 +127,11 @@ def open_index(
     if about.get(_KEY) != VERSION or not isinstance(root, str) or "\0" in root:
         raise ValueError(f"{path}: got no {_KEY!r}: {VERSION}, want an index")
     if not isinstance(rows, list) or not isinstance(skipped, list):
-        raise ValueError(f"{path}: got no lists of models and skipped, want an index")
+        raise ValueError(f"{path}: got no lists of shapes and skipped, want an index")
     folder = path.parent / root
     try:
         fields = [(row["source"], row["category"], row["subset"]) for row in rows]
-        models = [_model(folder, row) for row in rows]
+        shapes = [_model(folder, row) for row in rows]
         skips = [Skipped(str(skip["source"]), str(skip["reason"])) for skip in skipped]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: got a row without {error}, want an index") from error
@@ -139,7 +139,7 @@ def open_index(
         raise ValueError(f"{path}: {error}") from error
     listed = check_listed(fields, str(path))
     chosen, missing = choose(listed, path, subset, split, categories)
-    if models and not (folder / "ShapeNetRendering").is_dir():  # once, not for each model
+    if shapes and not (folder / "ShapeNetRendering").is_dir():  # once, not for each shape
         raise ValueError(
             f"{path}: got root {root!r}, want the data there, but {folder} holds no "
             "ShapeNetRendering; put index and data back as they lay, or make the index anew"
@@ -147,7 +147,7 @@ def open_index(
     return Indexed(
         path,
         folder,
-        tuple(models[i] for i in chosen),
+        tuple(shapes[i] for i in chosen),
         (*skips, *missing),
         None if split is None else Path(split),
         subset_of(listed),
@@ -155,17 +155,17 @@ def open_index(
 
 
 def _row(data: R2N2, i: int, subset: SplitName | None, occupancy: bool) -> dict[str, Any]:
-    """What the index says of one model."""
-    model = data.models[i]
+    """What the index says of one shape."""
+    shape = data.shapes[i]
     image = data.image(i, 0)
-    rendering = f"ShapeNetRendering/{model.source}/rendering"
+    rendering = f"ShapeNetRendering/{shape.shape_id}/rendering"
     return {
-        "source": model.source,
-        "category": model.category,
+        "source": shape.shape_id,
+        "category": shape.category,
         "subset": subset,
         "rendering": rendering,
-        "views": model.views,
-        "binvox": f"ShapeNetVox32/{model.source}/model.binvox",
+        "views": shape.views,
+        "binvox": f"ShapeNetVox32/{shape.shape_id}/model.binvox",
         "cameras": f"{rendering}/rendering_metadata.txt",
         "height": image.shape[0],
         "width": image.shape[1],
@@ -173,7 +173,7 @@ def _row(data: R2N2, i: int, subset: SplitName | None, occupancy: bool) -> dict[
     }
 
 
-def _model(folder: Path, row: Any) -> Model:
+def _model(folder: Path, row: Any) -> ShapeFiles:
     """A row as the reader wants it; its paths follow from its source, and so cannot lead away."""
     source, views = row["source"], row["views"]
     if not isinstance(source, str) or not _SOURCE.fullmatch(source):
@@ -187,7 +187,7 @@ def _model(folder: Path, row: Any) -> Model:
     if (row["rendering"], row["binvox"]) != (rendering, binvox):
         raise ValueError(f"got other paths for {source}, want {rendering}, {binvox}")
     synset, _, name = source.partition("/")
-    return Model(synset, row["category"], name, folder / rendering, folder / binvox, views)
+    return ShapeFiles(synset, row["category"], name, folder / rendering, folder / binvox, views)
 
 
 def _write_parquet(out: Path, about: dict[str, Any], rows: list[dict[str, Any]]) -> None:
@@ -216,8 +216,8 @@ def _read_parquet(path: Path) -> dict[str, Any]:
                 raise ValueError(
                     f"{path}: got {rows} rows, {_KEY} {str(about)[:40]}, want an index"
                 )
-            models = file.read(["source", "category", "subset", "rendering", "views", "binvox"])
-            return {**about, "models": models.to_pylist()}
+            shapes = file.read(["source", "category", "subset", "rendering", "views", "binvox"])
+            return {**about, "models": shapes.to_pylist()}
     except (OSError, pa.ArrowException, RecursionError) as error:
         raise ValueError(f"{path}: got no readable Parquet ({error})") from error
 

@@ -1,6 +1,6 @@
-"""Writing data sets in the R2N2 layout: a model at a time, by several processes, taken up again.
+"""Writing data sets in the R2N2 layout: a shape at a time, by several processes, taken up again.
 
-A model is finished when its folder `rendering` is there: its grid is written first, then its
+A shape is finished when its folder `rendering` is there: its grid is written first, then its
 views beside their place, then that folder is renamed.
 """
 
@@ -77,33 +77,33 @@ def check_limits(limits: dict[str, tuple[int, int, int]]) -> None:
             raise ValueError(f"{name}: got {value}, want {low}..{high}")
 
 
-def rendering_folder(root: Path, source: str) -> Path:
-    """Folder of the views of model "synset/name"; it is there once the model is finished."""
-    return root / "ShapeNetRendering" / source / "rendering"
+def rendering_folder(root: Path, shape_id: str) -> Path:
+    """Folder of the views of shape "synset/name"; it is there once the shape is finished."""
+    return root / "ShapeNetRendering" / shape_id / "rendering"
 
 
-def write_model(
+def write_shape(
     root: Path,
-    source: str,
+    shape_id: str,
     grid: NDArray[np.bool_],
     scene: Scene,
     cameras: NDArray[np.float64],
     size: int,
 ) -> None:
-    """Write a model's grid and views.
+    """Write a shape's grid and views.
 
     Args:
         root: the data set.
-        source: "synset/name".
+        shape_id: "synset/name".
         grid: (32, 32, 32).
         scene: what is drawn.
         cameras: (views, 5) as `draw_cameras` gives them.
         size: pixels per side of a view.
     """
-    binvox = root / "ShapeNetVox32" / source / "model.binvox"
+    binvox = root / "ShapeNetVox32" / shape_id / "model.binvox"
     binvox.parent.mkdir(parents=True, exist_ok=True)
     write_binvox(binvox, grid)
-    beside = root / _PARTIAL / source.replace("/", "-")
+    beside = root / _PARTIAL / shape_id.replace("/", "-")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     for view, (azimuth, elevation, _, ratio, _) in enumerate(cameras):
@@ -115,7 +115,7 @@ def write_model(
     (beside / "rendering_metadata.txt").write_text("".join(f"{line}\n" for line in lines))
     listed = "".join(f"{view_name(view)}\n" for view in range(len(cameras)))
     (beside / "renderings.txt").write_text(listed)
-    rendering = rendering_folder(root, source)
+    rendering = rendering_folder(root, shape_id)
     rendering.parent.mkdir(parents=True, exist_ok=True)
     beside.replace(rendering)
 

@@ -63,7 +63,7 @@ class ZarrItems:
 
 
 class ZarrPack:
-    """Models of a pack, in the order in which they were packed or that of a split file."""
+    """Shapes of a pack, in the order in which they were packed or that of a split file."""
 
     def __init__(
         self,
@@ -145,26 +145,26 @@ class ZarrPack:
 
     @property
     def subset_of(self) -> dict[str, SplitName]:
-        """Subset of each model by source, as it was packed."""
+        """Subset of each shape by id, as it was packed."""
         return subset_of(self._contents.listed)
 
     def __len__(self) -> int:
         return len(self._contents.listed)
 
-    def source(self, i: int) -> str:
-        """Name of model i, as in the data that were packed."""
-        return self._contents.listed[i].source
+    def shape_id(self, i: int) -> str:
+        """Name of shape i, as in the data that were packed."""
+        return self._contents.listed[i].shape_id
 
     def category(self, i: int) -> str:
-        """Category of model i, by name."""
+        """Category of shape i, by name."""
         return self._contents.listed[i].category
 
     def views(self, i: int) -> int:
-        """Number of views of model i, at least 1."""
+        """Number of views of shape i, at least 1."""
         return self._contents.views[i]
 
     def grid(self, i: int) -> NDArray[np.bool_]:
-        """Voxels of model i, (R, R, R) indexed [x, y, z]; ValueError names a damaged file."""
+        """Voxels of shape i, (R, R, R) indexed [x, y, z]; ValueError names a damaged file."""
         side = self._contents.resolution
         row = self._contents.rows[i]
         if row not in self._bits:
@@ -172,11 +172,11 @@ class ZarrPack:
         return np.unpackbits(self._bits[row], count=side**3).view(np.bool_).reshape((side,) * 3)
 
     def image(self, i: int, view: int) -> NDArray[np.uint8]:
-        """View of model i, (H, W, 4) RGBA in [0, 255]; ValueError names a damaged file."""
+        """View of shape i, (H, W, 4) RGBA in [0, 255]; ValueError names a damaged file."""
         return self._images.read(self._row(i, view))
 
     def cameras(self, i: int) -> NDArray[np.float64]:
-        """Cameras of model i: (views, 5) as R2N2.cameras, NaN where they are not known."""
+        """Cameras of shape i: (views, 5) as R2N2.cameras, NaN where they are not known."""
         first = self._contents.first_views[i]
         try:
             array = self._group["cameras"]
@@ -206,11 +206,11 @@ class ZarrPack:
         """Read everything once, which compares all checksums.
 
         Args:
-            views: read only so many views of each model.
-            progress: called with (models read, models in all).
+            views: read only so many views of each shape.
+            progress: called with (shapes read, shapes in all).
 
         Returns:
-            The same data without the models that are damaged; those join `skipped`.
+            The same data without the shapes that are damaged; those join `skipped`.
         """
         good: list[int] = []
         broken: list[Skipped] = []
@@ -222,7 +222,7 @@ class ZarrPack:
                     self.image(i, view)
                 good.append(i)
             except ValueError as error:
-                broken.append(Skipped(self.source(i), str(error)))
+                broken.append(Skipped(self.shape_id(i), str(error)))
             if progress is not None:
                 progress(i + 1, len(self))
         contents = _some(self._contents, good, broken, None)
@@ -230,7 +230,7 @@ class ZarrPack:
 
     def _row(self, i: int, view: int) -> int:
         if not 0 <= view < self.views(i):
-            raise ValueError(f"view: got {view}, want 0..{self.views(i) - 1} ({self.source(i)})")
+            raise ValueError(f"view: got {view}, want 0..{self.views(i) - 1} ({self.shape_id(i)})")
         return self._contents.first_views[i] + view
 
 
@@ -244,20 +244,20 @@ def _is_url(root: str | Path) -> bool:
 
 
 def _check_shapes(contents: Contents, shapes: list[tuple[int, ...]], name: str) -> None:
-    """ValueError unless every model's grid and views are inside the arrays."""
+    """ValueError unless every shape's grid and views are inside the arrays."""
     images, grids = shapes
     want = ceil(contents.resolution**3 / 8)
     if len(images) != 4 or images[3] != 4 or grids[1:] != (want,):
         raise ValueError(f"{name}: got images {images}, grids {grids}, want RGBA, {want} bytes")
     for row, first, views in zip(contents.rows, contents.first_views, contents.views, strict=True):
         if row >= grids[0] or views < 1 or first + views > images[0]:
-            raise ValueError(f"{name}: got a model outside the arrays, want row, views inside")
+            raise ValueError(f"{name}: got a shape outside the arrays, want row, views inside")
 
 
 def _some(
     contents: Contents, chosen: list[int], broken: list[Skipped], subset: str | None
 ) -> Contents:
-    """Some of the models; `broken` ones and, of those skipped before, the subset's are named."""
+    """Some of the shapes; `broken` ones and, of those skipped before, the subset's are named."""
     skipped = [(skip, part) for skip, part in contents.skipped if subset in (None, part)]
     return replace(
         contents,

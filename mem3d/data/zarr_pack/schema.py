@@ -1,8 +1,8 @@
 """What a pack says about itself: the zarr.json files of its group and its three arrays.
 
-    zarr.json           group; attribute "mem3d_pack": version, resolution, table of models, skipped
+    zarr.json           group; attribute "mem3d_pack": version, resolution, table of shapes, skipped
     images/c/J/0/0/0    uint8 (views, H, W, 4), RGBA, sharded, one view per inner chunk
-    grids/c/J/0         uint8 (models, ceil(R**3 / 8)), numpy.packbits of a grid [x, y, z], sharded
+    grids/c/J/0         uint8 (shapes, ceil(R**3 / 8)), numpy.packbits of a grid [x, y, z], sharded
     cameras/c/J/0       float64 (views, 5), rows as in rendering_metadata.txt, NaN where unknown
 
 What is missing reads as FILL, which neither a picture nor a grid is made of.
@@ -30,13 +30,13 @@ _COLUMNS = ("source", "category", "subset", "row", "first_view", "views")
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """Which models a pack holds; entry i of each tuple is about model i.
+    """Which shapes a pack holds; entry i of each tuple is about shape i.
 
     Attributes:
         resolution: R.
-        listed: source, category and subset.
+        listed: id, category and subset.
         rows: of the array of grids.
-        first_views: of the array of images; a model's views stand one after the other.
+        first_views: of the array of images; a shape's views stand one after the other.
         views: how many.
         skipped: what was to be packed and could not be, with its subset.
     """
@@ -51,11 +51,11 @@ class Contents:
     def attributes(self) -> dict[str, Any]:
         """As the group's attributes."""
         columns = ("source", "category", "subset")
-        models = {name: [model[n] for model in self.listed] for n, name in enumerate(columns)}
+        shapes = {name: [shape[n] for shape in self.listed] for n, name in enumerate(columns)}
         numbers = {"row": self.rows, "first_view": self.first_views, "views": self.views}
-        skipped = [[skip.source, skip.reason, subset] for skip, subset in self.skipped]
+        skipped = [[skip.shape_id, skip.reason, subset] for skip, subset in self.skipped]
         about = {"version": VERSION, "resolution": self.resolution}
-        return {KEY: {**about, "models": {**models, **numbers}, "skipped": skipped}}
+        return {KEY: {**about, "models": {**shapes, **numbers}, "skipped": skipped}}
 
 
 def read_contents(attributes: Any, name: str) -> Contents:
@@ -64,21 +64,21 @@ def read_contents(attributes: Any, name: str) -> Contents:
     if not isinstance(found, dict) or found.get("version") != VERSION:
         got = found.get("version") if isinstance(found, dict) else None
         raise ValueError(f"{name}: got no {KEY!r} of version {VERSION} ({got=}), want a pack")
-    models, skipped, side = found.get("models"), found.get("skipped"), found.get("resolution")
+    shapes, skipped, side = found.get("models"), found.get("skipped"), found.get("resolution")
     if type(side) is not int or not 1 <= side <= MAX_RESOLUTION:
         raise ValueError(f"{name}: got resolution {side!r}, want 1..{MAX_RESOLUTION}")
-    columns = [models.get(column) if isinstance(models, dict) else None for column in _COLUMNS]
+    columns = [shapes.get(column) if isinstance(shapes, dict) else None for column in _COLUMNS]
     if len({len(c) if isinstance(c, list) else None for c in columns} - {None}) != 1:
         raise ValueError(
-            f"{name}: got a table of models without {_COLUMNS}, want lists of a length"
+            f"{name}: got a table of shapes without {_COLUMNS}, want lists of a length"
         )
     if not isinstance(skipped, list) or not all(
         isinstance(row, list) and len(row) == 3 for row in skipped
     ):
-        raise ValueError(f"{name}: got no list of skipped models, want [source, reason, subset]")
+        raise ValueError(f"{name}: got no list of skipped shapes, want [source, reason, subset]")
     for column in columns[3:]:
         if not all(type(value) is int and 0 <= value < _MAX_COUNT for value in column or []):
-            raise ValueError(f"{name}: got a number out of range in the table of models")
+            raise ValueError(f"{name}: got a number out of range in the table of shapes")
     return Contents(
         resolution=side,
         listed=tuple(check_listed(zip(*(c or [] for c in columns[:3]), strict=True), name)),

@@ -54,7 +54,7 @@ class _Job:
 
     data: ShapeDataset
     folder: Path  # the pack that is being made
-    first_views: tuple[int, ...]  # (models + 1,); views of broken models leave holes
+    first_views: tuple[int, ...]  # (shapes + 1,); views of broken shapes leave holes
     image_shape: tuple[int, ...]
     resolution: int
     per_shard: int
@@ -81,8 +81,8 @@ def pack(
 ) -> ZarrPack:
     """Write a pack; an interrupted run is taken up where it stopped.
 
-    Pictures and grids come out bit for bit. A model with a broken file, or with a view of another
-    size than the first model's, is left out and named in the pack's `skipped`. The pack does not
+    Pictures and grids come out bit for bit. A shape with a broken file, or with a view of another
+    size than the first shape's, is left out and named in the pack's `skipped`. The pack does not
     depend on `processes`.
 
     Args:
@@ -93,7 +93,7 @@ def pack(
         progress: called with (files finished, files in all).
 
     Raises:
-        ValueError: a setting is out of range, no model can be read, two have one name, or the
+        ValueError: a setting is out of range, no shape can be read, two have one name, or the
             unfinished pack beside is of other data.
         memstore.PathError: there is something at `out`, or the disk refuses.
     """
@@ -103,8 +103,8 @@ def pack(
         raise ValueError(f"per_shard: got {per_shard}, want 1..{MAX_PER_SHARD}")
     if not 1 <= processes <= 256:
         raise ValueError(f"processes: got {processes}, want 1..256")
-    if len({data.source(i) for i in range(len(data))}) < len(data):
-        raise ValueError(f"{data.root}: got a model's name twice (as in Pix3D), want each once")
+    if len({data.shape_id(i) for i in range(len(data))}) < len(data):
+        raise ValueError(f"{data.root}: got a shape's name twice (as in Pix3D), want each once")
     image_shape, resolution = _sizes(data)
     views = [data.views(i) for i in range(len(data))]
     first_views = tuple(accumulate(views, initial=0))
@@ -126,8 +126,8 @@ def pack(
 
 
 def _sizes(data: ShapeDataset) -> tuple[tuple[int, ...], int]:
-    """Shape of a view and voxels per side, of the first model that can be read."""
-    reason = "no model"
+    """Shape of a view and voxels per side, of the first shape that can be read."""
+    reason = "no shape"
     for i in range(len(data)):
         try:
             image, side = data.image(i, 0), len(data.grid(i))
@@ -136,22 +136,22 @@ def _sizes(data: ShapeDataset) -> tuple[tuple[int, ...], int]:
             continue
         if image.nbytes > MAX_ITEM or side > MAX_RESOLUTION:
             raise ValueError(
-                f"{data.source(i)}: got a view {image.shape}, {side} voxels, want less"
+                f"{data.shape_id(i)}: got a view {image.shape}, {side} voxels, want less"
             )
         return image.shape, side
-    raise ValueError(f"{data.root}: got no model that can be read, want one ({reason})")
+    raise ValueError(f"{data.root}: got no shape that can be read, want one ({reason})")
 
 
 def _claim(job: _Job) -> None:
     """Write the settings into a new folder, or compare them with those of one begun before."""
-    models = "\n".join(
-        f"{job.data.source(i)} {job.data.category(i)} {job.data.views(i)}"
+    shapes = "\n".join(
+        f"{job.data.shape_id(i)} {job.data.category(i)} {job.data.views(i)}"
         for i in range(len(job.data))
     )
     settings = {
         "version": VERSION, "level": LEVEL, "per_shard": job.per_shard,
         "image": list(job.image_shape), "resolution": job.resolution,
-        "models": hashlib.sha256(models.encode()).hexdigest(),
+        "models": hashlib.sha256(shapes.encode()).hexdigest(),
     }  # fmt: skip
     path = job.folder / _SETTINGS
     if path.exists():
@@ -187,7 +187,7 @@ def _write_here(task: _Task) -> None:
 
 
 def _write(job: _Job, task: _Task) -> None:
-    """Write one shard, then a note that it is there and which models are broken."""
+    """Write one shard, then a note that it is there and which shapes are broken."""
     write = _write_images if task.part == "images" else _write_grids
     broken = write(job, task.number)
     write_atomic(_done(job.folder, task), json.dumps({"broken": broken}).encode())
@@ -200,23 +200,23 @@ def _write_images(job: _Job, number: int) -> dict[int, str]:
     items: list[bytes | None] = [None] * job.per_shard
     cameras = np.full((job.per_shard, CAMERA), np.nan, "<f8")
     broken: dict[int, str] = {}
-    model = bisect_right(job.first_views, first) - 1
-    while job.first_views[model] < last:
-        start = max(first, job.first_views[model])
-        rows = range(start, min(last, job.first_views[model + 1]))
+    shape = bisect_right(job.first_views, first) - 1
+    while job.first_views[shape] < last:
+        start = max(first, job.first_views[shape])
+        rows = range(start, min(last, job.first_views[shape + 1]))
         try:
-            known = _cameras(job.data, model)
+            known = _cameras(job.data, shape)
             for row in rows:
-                view = row - job.first_views[model]
-                image = job.data.image(model, view)
+                view = row - job.first_views[shape]
+                image = job.data.image(shape, view)
                 if image.shape != job.image_shape:
                     raise ValueError(f"view {view}: got {image.shape}, want {job.image_shape}")
                 items[row - first] = pack_item(image, LEVEL)
                 if known is not None:
                     cameras[row - first] = known[view]
         except ValueError as error:
-            broken[model] = str(error)
-        model += 1
+            broken[shape] = str(error)
+        shape += 1
     _save(job.folder / "images" / "c" / f"{number}/0/0/0", pack_shard(items, job.per_shard))
     chunk = pack_item(cameras.view(np.uint8).ravel(), LEVEL)
     _save(job.folder / "cameras" / "c" / f"{number}/0", chunk)
@@ -228,23 +228,23 @@ def _write_grids(job: _Job, number: int) -> dict[int, str]:
     first = number * job.per_shard
     items: list[bytes | None] = []
     broken: dict[int, str] = {}
-    for model in range(first, min(first + job.per_shard, len(job.data))):
+    for shape in range(first, min(first + job.per_shard, len(job.data))):
         try:
-            grid = job.data.grid(model)
+            grid = job.data.grid(shape)
             if grid.shape != (job.resolution,) * 3:
                 raise ValueError(f"grid: got {grid.shape}, want {job.resolution} voxels a side")
             items.append(pack_item(np.packbits(grid), LEVEL))
         except ValueError as error:
-            broken[model] = str(error)
+            broken[shape] = str(error)
             items.append(None)
     _save(job.folder / "grids" / "c" / f"{number}/0", pack_shard(items, job.per_shard))
     return broken
 
 
-def _cameras(data: ShapeDataset, model: int) -> NDArray[np.float64] | None:
+def _cameras(data: ShapeDataset, shape: int) -> NDArray[np.float64] | None:
     """(views, 5), or None for data without such a list."""
     cameras: Callable[[int], NDArray[np.float64]] | None = getattr(data, "cameras", None)
-    return None if cameras is None else cameras(model)
+    return None if cameras is None else cameras(shape)
 
 
 def _finish(job: _Job, subset: Mapping[str, SplitName]) -> None:
@@ -252,19 +252,19 @@ def _finish(job: _Job, subset: Mapping[str, SplitName]) -> None:
     broken: dict[int, str] = {}
     for task in job.tasks:
         found: Any = read_object(_done(job.folder, task), MAX_JSON)["broken"]
-        broken |= {int(model): str(reason) for model, reason in found.items()}
+        broken |= {int(shape): str(reason) for shape, reason in found.items()}
     data = job.data
     kept = [i for i in range(len(data)) if i not in broken]
-    skipped = [*data.skipped, *(Skipped(data.source(i), broken[i]) for i in sorted(broken))]
+    skipped = [*data.skipped, *(Skipped(data.shape_id(i), broken[i]) for i in sorted(broken))]
     contents = Contents(
         resolution=job.resolution,
         listed=tuple(
-            Listed(data.source(i), data.category(i), subset.get(data.source(i))) for i in kept
+            Listed(data.shape_id(i), data.category(i), subset.get(data.shape_id(i))) for i in kept
         ),
         rows=tuple(kept),
         first_views=tuple(job.first_views[i] for i in kept),
         views=tuple(job.first_views[i + 1] - job.first_views[i] for i in kept),
-        skipped=tuple((skip, subset.get(skip.source)) for skip in skipped),
+        skipped=tuple((skip, subset.get(skip.shape_id)) for skip in skipped),
     )
     views, grid_bytes = job.first_views[-1], -(-(job.resolution**3) // 8)
     metadata = {

@@ -26,8 +26,8 @@ def test_check_prints_what_is_there_and_writes_a_report(root, tmp_path):
         (root / "ShapeNetVox32" / "03001627" / f"train{number}" / "model.binvox").write_bytes(b"")
     done = call("check", root, "--sample", 0, "--report", tmp_path / "report.json", "--quiet")
     assert done.exit_code == 0, done.output
-    assert "13 models, 2 views each; pictures: 26 of 137x137" in done.stdout
-    assert "warning: 3 models: missing or broken" in done.stdout
+    assert "13 shapes, 2 views each; pictures: 26 of 137x137" in done.stdout
+    assert "warning: 3 shapes: missing or broken" in done.stdout
     assert "03001627/train2: " in done.stdout
     assert f"{root}: usable, " in done.stdout.splitlines()[-1]
     report = json.loads((tmp_path / "report.json").read_text())
@@ -66,7 +66,7 @@ def test_show_draws_the_models_that_are_named(root, tmp_path):
     assert sheet.read_bytes().startswith(b"\x89PNG")
     chosen = ("--category", "airplane", "--subset", "val", "--count", 1)
     assert call("show", root, "--out", sheet, *chosen).exit_code == 0
-    assert "'absent', the name of 0 models" in str(
+    assert "'absent', the name of 0 shapes" in str(
         call("show", root, "--models", "absent").exception
     )
     assert "--view: got 2, want less than 2" in str(call("show", root, "--view", 2).exception)
@@ -106,13 +106,13 @@ def test_split_keeps_copies_together_and_is_read_again(root, tmp_path):
     subsets = {name: R2N2.open(root, name) for name in ("train", "val", "test")}
     assert sum(map(len, subsets.values())) == 16
     for data in subsets.values():
-        assert len(copies & {data.source(i) for i in range(len(data))}) in (0, 4)
+        assert len(copies & {data.shape_id(i) for i in range(len(data))}) in (0, 4)
 
     kept = out.read_bytes()
     assert isinstance(call("split", root, "--out", out).exception, ValueError)
     assert out.read_bytes() == kept
     again = call("split", root, "--out", out, "--share", ".5,.25,.25", "--force", "--mirrored")
-    assert "models in" in again.stdout
+    assert "shapes in" in again.stdout
     assert isinstance(
         call("split", root, "--out", tmp_path / "a", "--share", "1").exception, ValueError
     )

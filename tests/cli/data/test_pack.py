@@ -33,7 +33,7 @@ def test_help_has_an_example(name):
 def test_pack(root, tmp_path):
     out = tmp_path / "p"
     done = call("data", "pack", root, out, "--per-shard", 5, "--processes", 1, "--quiet")
-    assert (done.exit_code, done.stdout) == (0, f"{out}: 7 models, 14 views\n")
+    assert (done.exit_code, done.stdout) == (0, f"{out}: 7 shapes, 14 views\n")
     assert "skipped 02691156/train0: no ShapeNetVox32" in done.stderr
     assert len(open_dataset(out, "train")) == 3
     assert call("data", "pack", root, out).exit_code != 0
@@ -45,7 +45,7 @@ def test_pack_one_category_and_another_split(root, tmp_path):
     out, wishes = tmp_path / "p", ("--category", "chair", "--split", split)
     done = call("data", "pack", root, out, *wishes, "--json", "--processes", 1)
     assert json.loads(done.stdout) == {"path": str(out), "models": 2, "views": 4, "skipped": 0}
-    assert [open_dataset(out, "test").source(i) for i in (0, 1)] == [
+    assert [open_dataset(out, "test").shape_id(i) for i in (0, 1)] == [
         "03001627/val0",
         "03001627/train1",
     ]

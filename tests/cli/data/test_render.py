@@ -26,7 +26,7 @@ def test_meshes_become_a_data_set_and_broken_ones_are_named(tmp_path):
     command += ("--processes", 1, "--quiet", "--up", "z", "--front", "-y")
     first = call(*command)
     assert first.exit_code == 0, first.output
-    assert first.stdout == f"{tmp_path / 'out'}: 1 model (1 made now), 1 file skipped\n"
+    assert first.stdout == f"{tmp_path / 'out'}: 1 shape (1 made now), 1 file skipped\n"
     assert first.stderr.startswith("  skipped lamp/b.stl: got 84 bytes")
     second = json.loads(call(*command, "--json").stdout)
     assert (second["models"], second["made"]) == (1, 0)

@@ -173,7 +173,7 @@ def test_pix3d_is_told_by_both_protocols_apart(run, pix3d, tmp_path):
 def test_what_is_left_of_pix3d_by_several_runs_keeps_its_own_truth(pix3d):
     data = Pix3D.open(pix3d)
     left, truth = _as_pix3d(Subset(Subset(data, [2, 0, 1]), [2, 0]), background=False)
-    assert [left.source(i) for i in range(2)] == [data.source(1), data.source(2)]
+    assert [left.shape_id(i) for i in range(2)] == [data.shape_id(1), data.shape_id(2)]
     for i, whole in enumerate((1, 2)):
         np.testing.assert_array_equal(truth(i), data.pooled(whole))
 

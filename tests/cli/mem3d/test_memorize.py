@@ -82,7 +82,7 @@ def test_what_the_memory_holds_is_left_out_or_refused(run, data, tmp_path):
     done = told("memorize", run, *options)
     assert (done["dropped"], done["pictures"]) == (len(known), 16 - len(known))
     [change] = json.loads((tmp_path / "more" / "run.json").read_text())["changes"]
-    assert not {one.source for one in known} & set(change["sources"])
+    assert not {one.shape_id for one in known} & set(change["sources"])
 
 
 def test_one_photo_is_recalled_afterwards(run, pair, tmp_path):

@@ -36,7 +36,7 @@ def test_the_object_stays_and_the_rest_is_a_photo(shapes, photos):
         np.testing.assert_array_equal(rgba[inside], plain[inside])
         assert rgba[plain[..., 3] == 0][:, :3].std() > 10
         np.testing.assert_array_equal(shown.grid(i), shapes.grid(i))
-        assert (shown.source(i), shown.category(i), shown.views(i)) == (f"chair/{i}", "chair", 2)
+        assert (shown.shape_id(i), shown.category(i), shown.views(i)) == (f"chair/{i}", "chair", 2)
     assert len(shown) == 3
     assert shown.projection(0, 0, shapes.grid(0)).shape == (48, 48)
 

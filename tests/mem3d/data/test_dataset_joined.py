@@ -16,7 +16,7 @@ def test_models_follow_each_other(sets):
     joined = ConcatDataset(sets)
     assert len(joined) == 3
     assert [joined.category(i) for i in range(3)] == ["chair", "car", "lamp"]
-    assert [joined.source(i) for i in range(3)] == ["chair/0", "car/1", "lamp/0"]
+    assert [joined.shape_id(i) for i in range(3)] == ["chair/0", "car/1", "lamp/0"]
     for i, (data, at) in enumerate([(sets[0], 0), (sets[0], 1), (sets[2], 0)]):
         np.testing.assert_array_equal(joined.grid(i), data.grid(at))
         np.testing.assert_array_equal(joined.image(i, 1), data.image(at, 1))
@@ -29,14 +29,14 @@ def test_models_follow_each_other(sets):
 @pytest.mark.parametrize("i", [-1, 3])
 def test_a_position_outside_is_refused(sets, i):
     with pytest.raises(IndexError, match=r"want 0\.\.2"):
-        ConcatDataset(sets).source(i)
+        ConcatDataset(sets).shape_id(i)
 
 
 def test_root_and_split_are_the_first_ones_and_skipped_are_all(sets):
     broken = Subset(sets[2], [0], (Skipped("lamp/9", "torn"),))
     joined = ConcatDataset([sets[0], broken])
     assert (joined.root, joined.split) == (sets[0].root, None)
-    assert [skip.source for skip in joined.skipped] == ["lamp/9"]
+    assert [skip.shape_id for skip in joined.skipped] == ["lamp/9"]
     assert len(roots(joined)) == 2 and len(roots(sets[0])) == 1
 
 

@@ -12,7 +12,7 @@ def test_chosen_models_in_the_order_given(made_up_data):
     some = Subset(data, [5, 2])
     assert (len(some), some.root, some.split) == (2, data.root, data.split)
     for i, whole in enumerate((5, 2)):
-        assert some.source(i) == data.source(whole)
+        assert some.shape_id(i) == data.shape_id(whole)
         assert (some.category(i), some.views(i)) == (data.category(whole), data.views(whole))
         grid = data.grid(whole)
         assert_array_equal(some.grid(i), grid)
@@ -24,9 +24,9 @@ def test_check_leaves_out_the_broken_among_the_chosen(tmp_path):
     root = make_r2n2(tmp_path)
     data = R2N2.open(root, "train")
     for i in (1, 3):
-        data.models[i].binvox.write_bytes(b"cut")
+        data.shapes[i].binvox.write_bytes(b"cut")
     calls = []
     some = Subset(data, [0, 1, 2]).check(1, lambda done, total: calls.append((done, total)))
     assert some.positions == (0, 2)
-    assert [one.source for one in some.skipped] == [data.source(1)]
+    assert [one.shape_id for one in some.skipped] == [data.shape_id(1)]
     assert calls == [(1, 3), (2, 3), (3, 3)]

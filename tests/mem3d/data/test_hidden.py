@@ -47,7 +47,7 @@ def test_all_but_the_pictures_is_as_it_was(data):
     assert (len(hidden), hidden.root, hidden.split) == (3, data.root, data.split)
     assert hidden.skipped == data.skipped
     for i in range(3):
-        assert hidden.source(i) == data.source(i)
+        assert hidden.shape_id(i) == data.shape_id(i)
         assert hidden.category(i) == data.category(i)
         assert hidden.views(i) == data.views(i)
         assert hidden.grid(i) is data.grid(i)

@@ -86,7 +86,7 @@ def test_tests_use_the_first_view(made_up_data):
     data = R2N2.open(made_up_data, "test")
     [batch] = loader(TestViews(data, 64), [list(range(len(data)))], 0)
     assert batch.images.shape == (4, 3, 64, 64)
-    assert batch.models == [0, 1, 2, 3]
+    assert batch.shapes == [0, 1, 2, 3]
     np.testing.assert_array_equal(batch.grids[2].numpy(), data.grid(2))
 
 
@@ -109,7 +109,7 @@ def test_workers_change_nothing(made_up_data):
     for here, there in zip(loader(views, order, 0), loader(views, order, 2), strict=True):
         assert torch.equal(here.images, there.images)
         assert torch.equal(here.grids, there.grids)
-        assert here.models == there.models
+        assert here.shapes == there.shapes
 
 
 def test_a_batch_is_normalized_as_a_picture_is(made_up_data):

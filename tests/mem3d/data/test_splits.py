@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mem3d.data.splits import Entry, keep_categories, models_on_disk, read_split, write_split
+from mem3d.data.splits import Entry, keep_categories, read_split, shapes_on_disk, write_split
 
 CHAIRS = {"taxonomy_id": "03001627", "taxonomy_name": "seat", "train": ["a", "b"], "test": ["c"]}
 BEDS = {"taxonomy_id": "02818832", "taxonomy_name": "bed", "val": ["d"], "baseline": {"1-view": 1}}
@@ -22,8 +22,8 @@ def split(tmp_path):
 
 def test_subsets_in_the_order_of_the_file(split):
     path = split([CHAIRS, BEDS])
-    assert [entry.model for entry in read_split(path)] == ["a", "b", "c", "d"]
-    assert [entry.model for entry in read_split(path, "train")] == ["a", "b"]
+    assert [entry.name for entry in read_split(path)] == ["a", "b", "c", "d"]
+    assert [entry.name for entry in read_split(path, "train")] == ["a", "b"]
 
 
 def test_files_that_cannot_be_read_are_told_without_a_number(tmp_path):
@@ -87,7 +87,7 @@ def test_folders_on_disk(tmp_path):
     (tmp_path / "ShapeNetRendering" / "03001627" / "b").mkdir(parents=True)
     (tmp_path / "ShapeNetRendering" / "03001627" / "a").mkdir()
     (tmp_path / "ShapeNetRendering" / "03001627.tgz").touch()
-    found = models_on_disk(tmp_path)
+    found = shapes_on_disk(tmp_path)
     assert found == [Entry("03001627", "chair", "a"), Entry("03001627", "chair", "b")]
 
 

@@ -29,7 +29,7 @@ def test_fewer_models_than_categories():
 def test_models_by_name():
     sources = ["x/1", "x/2", "y/2", "plain"]
     assert named(sources, ["1", "y/2", "plain"]) == [0, 2, 3]
-    with pytest.raises(ValueError, match="'2', the name of 2 models, want that of one"):
+    with pytest.raises(ValueError, match="'2', the name of 2 shapes, want that of one"):
         named(sources, ["2"])
-    with pytest.raises(ValueError, match="of 0 models"):
+    with pytest.raises(ValueError, match="of 0 shapes"):
         named(sources, ["z"])

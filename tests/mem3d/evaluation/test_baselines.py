@@ -31,7 +31,7 @@ def sets(made_up_data):
 def test_category_means_are_means(sets):
     data = sets["train"]
     means = category_means(data)
-    chairs = [data.grid(i) for i in range(len(data)) if data.models[i].category == "chair"]
+    chairs = [data.grid(i) for i in range(len(data)) if data.shapes[i].category == "chair"]
     np.testing.assert_allclose(means["chair"], np.mean(chairs, axis=0))
 
 

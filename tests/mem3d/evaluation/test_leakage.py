@@ -34,17 +34,19 @@ def remembering(grids, sources):
 
 def test_names_and_grids_of_other_names(data):
     other = box((0, 0, 0), (32, 3, 3))
-    memory = remembering([other, data.grid(2), other | data.grid(0)], [data.source(3), "x/y", "z"])
+    memory = remembering(
+        [other, data.grid(2), other | data.grid(0)], [data.shape_id(3), "x/y", "z"]
+    )
     found = known_shapes(memory, data)
-    assert [(one.model, one.by, one.stored) for one in found] == [
+    assert [(one.shape, one.by, one.stored) for one in found] == [
         (2, "grid", "x/y"),
-        (3, "name", data.source(3)),
+        (3, "name", data.shape_id(3)),
     ]
 
 
 def test_a_mirrored_grid_is_the_same_shape(data):
     memory = remembering([data.grid(1)[:, :, ::-1], data.grid(2)[::-1]], ["a", "b"])
-    assert [one.model for one in known_shapes(memory, data)] == [1]
+    assert [one.shape for one in known_shapes(memory, data)] == [1]
 
 
 def test_one_voxel_apart_is_another_shape(data):
@@ -55,8 +57,10 @@ def test_one_voxel_apart_is_another_shape(data):
 
 
 def test_what_was_learned_and_is_no_longer_held(data):
-    found = known_shapes(remembering([data.grid(0)], ["a"]), data, [data.source(0), data.source(3)])
-    assert [(one.model, one.by) for one in found] == [(0, "grid"), (3, "training")]
+    found = known_shapes(
+        remembering([data.grid(0)], ["a"]), data, [data.shape_id(0), data.shape_id(3)]
+    )
+    assert [(one.shape, one.by) for one in found] == [(0, "grid"), (3, "training")]
 
 
 def test_models_that_are_learned_from_under_any_name_are_left_out(data):
@@ -66,8 +70,8 @@ def test_models_that_are_learned_from_under_any_name_are_left_out(data):
         def __len__(self):
             return 2
 
-        def source(self, i):
-            return (data.source(1), "copy")[i]
+        def shape_id(self, i):
+            return (data.shape_id(1), "copy")[i]
 
         def grid(self, i):
             return (box((0, 0, 0), (32, 3, 3)), data.grid(2)[:, :, ::-1])[i]
@@ -77,10 +81,10 @@ def test_models_that_are_learned_from_under_any_name_are_left_out(data):
 
 def test_a_variant_of_a_known_mesh_is_known(data, monkeypatch):
     names = ["a/m", "a/m-v01", "a/n-v02", "a/o"]
-    monkeypatch.setattr(data, "source", lambda i: names[i])
+    monkeypatch.setattr(data, "shape_id", lambda i: names[i])
     other = box((0, 0, 0), (32, 3, 3))
     found = known_shapes(remembering([other], ["a/m-v03"]), data, ["a/n"])
-    assert [(one.model, one.by) for one in found] == [(0, "name"), (1, "name"), (2, "training")]
+    assert [(one.shape, one.by) for one in found] == [(0, "name"), (1, "name"), (2, "training")]
     assert unlearned(Subset(data, [0, 1, 2]), Subset(data, [3])).positions == (0, 1, 2)
     assert unlearned(data, Subset(data, [1])).positions == (2, 3)
 
@@ -97,11 +101,11 @@ def test_all_pairs_are_found(data):
         for i in range(len(data))
         if any((data.grid(i)[:, :, ::s] == g).all() for g in stored for s in (1, -1))
     ]
-    assert [one.model for one in known_shapes(memory, data)] == want == [0, 3]
+    assert [one.shape for one in known_shapes(memory, data)] == want == [0, 3]
 
 
 def test_what_is_told(data):
-    memory = remembering([data.grid(1), data.grid(2)], ["", data.source(2)])
+    memory = remembering([data.grid(1), data.grid(2)], ["", data.shape_id(2)])
     text = told(known_shapes(memory, data), len(data))
     assert text.startswith("2 of 4 models are known: 1 in the memory by name (")
-    assert f"({data.source(1)} is an unnamed slot)" in text
+    assert f"({data.shape_id(1)} is an unnamed slot)" in text

@@ -50,7 +50,7 @@ def one_by_one(model, data, views):
     for i in range(len(data)):
         for view in range(min(views, data.views(i))):
             [features] = view_features(model, data, [View(i, view)])
-            memory.write(features, data.grid(i)[None], [data.source(i)])
+            memory.write(features, data.grid(i)[None], [data.shape_id(i)])
     return memory
 
 
@@ -73,12 +73,12 @@ def test_batches_write_what_one_by_one_writes(model, whole, views):
 
 def test_variants_of_a_mesh_are_written_under_its_name(model, data, tmp_path, monkeypatch):
     names = ["a/m", "a/m-v01", "a/m-v02", "a/n-v03"]
-    monkeypatch.setattr(data, "source", lambda i: (names * 2)[i])
+    monkeypatch.setattr(data, "shape_id", lambda i: (names * 2)[i])
     memory = Memory(LARGE)
     memorize(model, memory, Subset(data, [0, 1, 2]))
     assert memory.sources == ["a/m"] * 3
     known = known_shapes(memory, Subset(data, [1, 3]), ["a/n-v01"])
-    assert [(one.source, one.by, one.stored) for one in known] == [
+    assert [(one.shape_id, one.by, one.stored) for one in known] == [
         ("a/m-v01", "name", "a/m"),
         ("a/n-v03", "training", "a/n"),
     ]
@@ -102,10 +102,10 @@ def test_what_was_memorized_is_recalled_and_scores(model, data, made_up_data):
     photo = new.image(1, 0)
     photo[..., :3] = (photo[..., :3] * 0.95).astype(np.uint8)
     [without] = reconstruct(model, memory, [photo], framed=True)
-    assert new.source(1) not in [prior.source for prior in without.priors]
+    assert new.shape_id(1) not in [prior.source for prior in without.priors]
     memorize(model, memory, new)
     [found] = reconstruct(model, memory, [photo], framed=True)
-    assert found.priors[0].source == new.source(1)
+    assert found.priors[0].source == new.shape_id(1)
     np.testing.assert_array_equal(found.priors[0].grid, new.grid(1))
     assert score(model, memory, new).iou[NEAREST].mean() == 1 > before
 
@@ -199,7 +199,7 @@ def files(folder):
 def memorizing(model, data, positions):
     def change(memory):
         done = memorize(model, memory, Subset(data, positions))
-        names = [data.source(i) for i in positions]
+        names = [data.shape_id(i) for i in positions]
         return {"kind": "memorised", **asdict(done), "sources": names}
 
     return change
@@ -213,7 +213,7 @@ def test_a_copied_run_knows_more_and_the_first_stays_as_it_was(run, data, tmp_pa
     copied, larger, read = checkpoint.load(tmp_path / "more")
     assert (read.snapshot, larger.snapshot) == (made.snapshot, made.snapshot)
     assert np.isnan(read.validation_iou)
-    assert larger.sources == [data.source(i) for i in (0, 1, 2)]
+    assert larger.sources == [data.shape_id(i) for i in (0, 1, 2)]
     assert larger.verify(every=True).problems == ()
     for name, weight in model.state_dict().items():
         assert torch.equal(weight, copied.state_dict()[name])
@@ -229,8 +229,8 @@ def test_merged_and_evicted_shapes_are_still_known(run, data, tmp_path):
     copy_run(tmp_path / "a", tmp_path / "b", model, memory, state, change)
     memory = checkpoint.load(tmp_path / "b")[1]
     learned = memorized_sources(tmp_path / "b")
-    assert learned == {data.source(i) for i in range(2, 7)}
-    assert set(memory.sources) == {data.source(i) for i in (4, 5, 6)}  # three slots
+    assert learned == {data.shape_id(i) for i in range(2, 7)}
+    assert set(memory.sources) == {data.shape_id(i) for i in (4, 5, 6)}  # three slots
     assert [one.by for one in known_shapes(memory, data, learned)] == ["training"] * 2 + [
         "name"
     ] * 3
@@ -241,7 +241,7 @@ def test_a_larger_copy_evicts_nothing(run, data, tmp_path):
     change = memorizing(model, data, [2, 3, 4])
     copy_run(run, tmp_path / "more", model, memory, state, change, capacity=5)
     _, memory, state = checkpoint.load(tmp_path / "more")
-    assert memory.sources == [data.source(i) for i in range(5)]
+    assert memory.sources == [data.shape_id(i) for i in range(5)]
     assert memory.config == state.preset.memory == replace(LARGE, capacity=5)
 
 

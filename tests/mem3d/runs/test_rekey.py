@@ -58,7 +58,7 @@ def memory(data):
     asymmetric[0, 0, 0] = True
     grids = np.array([asymmetric, data.grid(1)])
     keys = rng.random((2, LARGE.key_dim))
-    memory.write(keys, grids, [data.source(2), "elsewhere/1"])
+    memory.write(keys, grids, [data.shape_id(2), "elsewhere/1"])
     return memory
 
 
@@ -98,7 +98,7 @@ def test_a_mirrored_value_is_keyed_by_mirrored_pictures(data, monkeypatch):
     monkeypatch.setattr(data, "grid", lambda i: grid)
     keys = np.eye(3, LARGE.key_dim)
     grids = np.array([grid, ~grid, grid[:, :, ::-1]])
-    memory.write(keys, grids, [data.source(3), "x", data.source(3)])
+    memory.write(keys, grids, [data.shape_id(3), "x", data.shape_id(3)])
     fresh = fresh_keys(model, memory, data, views=2)
     assert (fresh.slots.tolist(), fresh.shapes.tolist()) == ([0, 2], [0, 1])
     for row, mirrored in enumerate((False, True)):
@@ -121,7 +121,7 @@ class Renamed(Subset):
         super().__init__(data, positions)
         self.names, self.mirrored = names, mirrored
 
-    def source(self, i):
+    def shape_id(self, i):
         return self.names[i]
 
     def grid(self, i):
@@ -147,7 +147,7 @@ def test_a_slot_is_found_among_the_variants_of_its_mesh(data):
 
 def test_one_name_may_be_of_several_shapes(data):
     """As where two data sets are joined that have the same model in other voxels."""
-    both = ConcatDataset([Subset(data, [0]), Renamed(data, [1], [data.source(0)])])
+    both = ConcatDataset([Subset(data, [0]), Renamed(data, [1], [data.shape_id(0)])])
     memory = Memory(LARGE)
     memorize(network(1), memory, both)
     fresh = fresh_keys(network(0), memory, both, views=1, members=families(both))
@@ -161,7 +161,7 @@ def test_only_shapes_that_are_asked_for_are_read(memory, data, monkeypatch):
     read, members = [], families(data)
     grid = data.grid
     monkeypatch.setattr(data, "grid", lambda i: read.append(i) or grid(i))
-    monkeypatch.setattr(data, "source", None)
+    monkeypatch.setattr(data, "shape_id", None)
     found = staleness(network(0), memory, data, sample=3, members=members)
     assert len(read) <= 3 and len(found.slots) + sum(found.kept.values()) == 3
 

@@ -196,7 +196,7 @@ def test_without_a_slot_or_a_picture_there_is_no_cosine(sets, tmp_path, monkeypa
         raise ValueError("00.png: broken")
 
     grid = sets[0].grid(0)
-    run.memory.write(np.ones((1, 32), np.float32), grid[None], [sets[0].source(0)])
+    run.memory.write(np.ones((1, 32), np.float32), grid[None], [sets[0].shape_id(0)])
     assert trainer._key_cosine(run, job, families(sets[0])) is not None
     monkeypatch.setattr(sets[0], "image", broken)
     assert trainer._key_cosine(run, job, families(sets[0])) is None  # and the run goes on
@@ -641,5 +641,5 @@ class Renamed(Subset):
         super().__init__(data, range(len(data)))
         self.names = names
 
-    def source(self, i):
+    def shape_id(self, i):
         return self.names[i]

@@ -23,8 +23,8 @@ def test_every_model_is_dealt_out_once_and_copies_together(data, tmp_path):
     parts = {
         name: R2N2.open(data, name, tmp_path / "new.json") for name in ("train", "val", "test")
     }
-    sources = {name: {one.source(i) for i in range(len(one))} for name, one in parts.items()}
-    assert sum(len(one) for one in sources.values()) == made.models == 16
+    sources = {name: {one.shape_id(i) for i in range(len(one))} for name, one in parts.items()}
+    assert sum(len(one) for one in sources.values()) == made.shapes == 16
     pair = {"03001627/train0", "03001627/test1"}
     assert sum(bool(pair & one) for one in sources.values()) == 1
     assert made.near_duplicates >= 2

@@ -125,7 +125,7 @@ def test_an_r2n2_folder_with_a_broken_model(tmp_path):
     assert [skip["source"] for skip in found["skipped"]] == ["03001627/test1"]
     assert found["categories"][1]["models"] == {"train": 4, "val": 2, "test": 1}
     (root / "split.json").write_text("[]")
-    assert findings(examine(open_subsets(root)))[0].text == "no model can be used"
+    assert findings(examine(open_subsets(root)))[0].text == "no shape can be used"
     (root / "split.json").unlink()
     assert list(open_subsets(root)) == ["all"]
 

@@ -41,7 +41,7 @@ def made(meshes, tmp_path_factory):
     calls = []
     found = render_meshes(meshes, root, CONFIG, progress=lambda *call: calls.append(call))
     assert calls == [(done, 5) for done in range(1, 6)]
-    assert (found.models, found.made) == (4, 4)
+    assert (found.shapes, found.made) == (4, 4)
     assert [broken.file for broken in found.skipped] == ["chair/a.stl", "chair/empty.obj"]
     return root
 
@@ -57,7 +57,7 @@ def files(root):
 def test_the_reader_reads_it(made):
     data = R2N2.open(made).check()
     assert data.skipped == ()
-    assert {data.source(i): data.category(i) for i in range(len(data))} == {
+    assert {data.shape_id(i): data.category(i) for i in range(len(data))} == {
         "02691156/one-models-model": "aeroplane",
         "03001627/a": "chair",
         "03001627/b_c": "chair",
@@ -93,7 +93,7 @@ def test_an_interrupted_run_is_taken_up(meshes, made, tmp_path):
     shutil.rmtree(root / "ShapeNetRendering" / "03001627" / "a" / "rendering")
     (root / ".partial" / "03001627-a").mkdir(parents=True)
     found = render_meshes(meshes, root, CONFIG)
-    assert (found.models, found.made) == (4, 1)
+    assert (found.shapes, found.made) == (4, 1)
     assert files(root) == files(made)
 
 
@@ -127,7 +127,7 @@ def test_a_flat_folder_needs_a_category(tmp_path):
     config = RenderConfig(views=1, size=8, category="loudspeaker")
     render_meshes(tmp_path / "in", tmp_path / "out", config)
     assert SYNSETS["03691459"] == "speaker"
-    assert R2N2.open(tmp_path / "out").source(0) == "03691459/a"
+    assert R2N2.open(tmp_path / "out").shape_id(0) == "03691459/a"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mem3d.data.meshes.dataset import RenderConfig, render_meshes
-from mem3d.data.meshes.transforms import PIECE, WHOLE, deform, family, variant_name
+from mem3d.data.meshes.transforms import PIECE, WHOLE, deform, shape_family, variant_name
 from mem3d.data.open import open_dataset
 from memstore.voxels.mesh import Mesh, blocky, write_mesh
 
@@ -46,9 +46,9 @@ def test_a_mesh_without_vertices_is_given_back():
 def test_a_variant_names_its_family():
     assert variant_name("02958343/abc", 0) == "02958343/abc"
     assert variant_name("02958343/abc", 7) == "02958343/abc-v07"
-    assert family("02958343/abc-v07") == family("02958343/abc-v100") == "02958343/abc"
+    assert shape_family("02958343/abc-v07") == shape_family("02958343/abc-v100") == "02958343/abc"
     for whole in ("02958343/abc", "02958343/abc-v1", "02958343/a-v07b"):
-        assert family(whole) == whole
+        assert shape_family(whole) == whole
 
 
 def test_variants_are_shapes_of_their_own(mesh, tmp_path):
@@ -57,9 +57,9 @@ def test_variants_are_shapes_of_their_own(mesh, tmp_path):
     config = RenderConfig(views=2, size=32, variants=3)
     for out in ("first", "second"):
         found = render_meshes(tmp_path / "meshes", tmp_path / out, config)
-        assert (found.models, found.skipped) == (4, ())
+        assert (found.shapes, found.skipped) == (4, ())
     first, second = (open_dataset(tmp_path / out) for out in ("first", "second"))
-    assert {family(first.source(i)) for i in range(4)} == {"03001627/one"}
+    assert {shape_family(first.shape_id(i)) for i in range(4)} == {"03001627/one"}
     grids = {first.grid(i).tobytes() for i in range(4)}
     assert len(grids) == 4
     for i in range(4):
@@ -74,10 +74,10 @@ def test_small_categories_get_more_variants(mesh, tmp_path):
     config = RenderConfig(views=1, size=16, per_category=6)
     render_meshes(tmp_path / "meshes", tmp_path / "out", config)
     shapes = open_dataset(tmp_path / "out")
-    names = [shapes.source(i) for i in range(len(shapes))]
+    names = [shapes.shape_id(i) for i in range(len(shapes))]
     assert sum(name.startswith("03001627") for name in names) == 6  # 2 of each of three chairs
     assert sum(name.startswith("03636649") for name in names) == 6  # 6 of the one lamp
-    assert len({family(name) for name in names}) == 4
+    assert len({shape_family(name) for name in names}) == 4
 
 
 def test_variants_are_asked_for_in_one_way(tmp_path):

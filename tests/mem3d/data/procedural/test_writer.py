@@ -34,9 +34,9 @@ def files(root):
 def test_the_reader_reads_it(made):
     data = R2N2.open(made).check()
     assert (len(data), data.skipped) == (6, ())
-    assert {model.category for model in data.models} == {"table", "sofa"}
+    assert {shape.category for shape in data.shapes} == {"table", "sofa"}
     assert data.image(0, 1).shape == (24, 24, 4)
-    model = data.models[0]
+    model = data.shapes[0]
     assert_array_equal(data.grid(0), make_shape(model.category, int(model.name)).grid())
 
 

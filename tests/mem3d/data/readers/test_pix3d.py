@@ -51,7 +51,7 @@ def test_everything_about_a_photo(folder):
     assert isinstance(data, Pix3D)
     assert (len(data), data.skipped) == (6, ())
     names = ["A", "B 2", "A", "B 2", "B 2"]
-    assert [data.source(i) for i in range(5)] == [f"pix3d/chair/IKEA_{n}/voxel" for n in names]
+    assert [data.shape_id(i) for i in range(5)] == [f"pix3d/chair/IKEA_{n}/voxel" for n in names]
     assert (data.category(5), data.views(5)) == ("table", 1)
     assert data.image(0, 0).shape == (240, 240, 4)
     assert data.grid(0).shape == data.pooled(0).shape == (32, 32, 32)
@@ -77,7 +77,7 @@ def test_a_split_file(folder, tmp_path):
     )
     data = Pix3D.open(folder, "train", split)
     assert ([data.category(0)], data.split) == (["table"], split)
-    assert [one.source for one in data.skipped] == ["lost/1"]
+    assert [one.shape_id for one in data.skipped] == ["lost/1"]
     assert len(Pix3D.open(folder, "test", split)) == 1  # truncated, but asked for by name
 
 

@@ -36,7 +36,7 @@ def images(found):
 def test_an_entry(photos):
     first, second, third = photos
     assert (first.image, first.mask) == ("img/chair/0001.png", "mask/chair/0001.png")
-    assert (first.source, third.source) == ("pix3d/chair/IKEA_A/voxel", "pix3d/sofa/S/voxel")
+    assert (first.shape_id, third.shape_id) == ("pix3d/chair/IKEA_A/voxel", "pix3d/sofa/S/voxel")
     assert (first.short, first.is_clear, second.is_clear) == ("chair/0001", True, False)
     assert first.pose.focal == 35 / 32
     assert first.pose.translation.tolist() == [0, 0, 2]
@@ -62,7 +62,7 @@ def test_a_bad_entry_is_skipped_and_named(change, says, tmp_path):
     entries = [entry("0.png", VOXEL, (5, 4)), entry("1.png", VOXEL, (5, 4)) | change, "text"]
     found, skipped = read_photos(write(tmp_path / "pix3d.json", entries))
     assert len(found) == 1
-    assert [one.source for one in skipped] == ["pix3d.json entry 1", "pix3d.json entry 2"]
+    assert [one.shape_id for one in skipped] == ["pix3d.json entry 1", "pix3d.json entry 2"]
     assert says in skipped[0].reason
 
 
@@ -105,7 +105,7 @@ def test_pix2vox_names_photos_without_their_ending(photos, tmp_path):
     split = write(tmp_path / "Pix3D.json", found)
     listed, missing = chosen(photos, "test", split)
     assert [one.image for one in listed] == ["img/chair/0002.jpg", "img/chair/0001.png"]
-    assert [one.source for one in missing] == ["chair/0009"]
+    assert [one.shape_id for one in missing] == ["chair/0009"]
 
 
 def test_mesh_rcnn_has_a_file_for_each_list(photos, tmp_path):
@@ -157,4 +157,4 @@ def test_pix2voxs_own_list(real_data):
     assert len(listed) == 2894
     assert {entry.synset for entry in listed} == {"chair"}
     assert not read_split(real_data / "splits" / "pix2vox_Pix3D.json", "train")
-    assert np.unique([entry.model for entry in listed]).size == 2894
+    assert np.unique([entry.name for entry in listed]).size == 2894

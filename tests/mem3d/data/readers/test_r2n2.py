@@ -36,10 +36,10 @@ def root(tmp_path):
 
 def test_everything_about_a_model(root):
     data = R2N2.open(root)
-    assert [model.name for model in data.models] == ["a", "b"]
+    assert [model.name for model in data.shapes] == ["a", "b"]
     assert (len(data), data.skipped) == (2, ())
-    assert data.source(1) == f"{CHAIR}/b"
-    assert (data.models[1].category, data.views(1)) == ("chair", 2)
+    assert data.shape_id(1) == f"{CHAIR}/b"
+    assert (data.shapes[1].category, data.views(1)) == ("chair", 2)
     assert data.image(1, 1).shape == (4, 5, 4)
     assert data.image(1, 1)[0, 0].tolist() == [1, 0, 0, 128]
     assert_allclose(data.cameras(1), [[0, 26.5, 0, 0.8, 25], [10, 26.5, 0, 0.8, 25]])
@@ -64,8 +64,8 @@ def test_a_split_file_sets_the_order_and_the_missing_are_named(root):
 
     data = R2N2.open(root, "train")
 
-    assert [model.name for model in data.models] == ["b"]
-    assert [skipped.source.split("/")[1] for skipped in data.skipped] == ["lost", "a", "gap"]
+    assert [model.name for model in data.shapes] == ["b"]
+    assert [skipped.shape_id.split("/")[1] for skipped in data.skipped] == ["lost", "a", "gap"]
     reasons = " ".join(skipped.reason for skipped in data.skipped)
     assert reasons.count("model.binvox") == 2
     assert "01.png" in reasons
@@ -80,8 +80,8 @@ def test_check_skips_what_cannot_be_read(root):
 
     checked = R2N2.open(root).check(progress=lambda done, total: calls.append((done, total)))
 
-    assert [model.name for model in checked.models] == ["b"]
-    assert [skipped.source for skipped in checked.skipped] == [f"{CHAIR}/a", f"{CHAIR}/cut"]
+    assert [model.name for model in checked.shapes] == ["b"]
+    assert [skipped.shape_id for skipped in checked.skipped] == [f"{CHAIR}/a", f"{CHAIR}/cut"]
     assert "01.png" in checked.skipped[1].reason
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
@@ -128,7 +128,7 @@ def test_stray_files_beside_the_models_are_ignored(root):
     (root / "ShapeNetVox32" / "ShapeNetVox32.tgz").write_bytes(b"stray")
     (root / "ShapeNetRendering" / CHAIR / "a" / "rendering" / "renderings.txt").write_text("00.png")
     data = R2N2.open(root).check()
-    assert [data.source(i) for i in range(len(data))] == [f"{CHAIR}/a", f"{CHAIR}/b"]
+    assert [data.shape_id(i) for i in range(len(data))] == [f"{CHAIR}/a", f"{CHAIR}/b"]
     assert data.skipped == ()
 
 
@@ -155,7 +155,7 @@ def test_a_large_set_is_read_from_end_to_end_once(root, monkeypatch):
     picture = root / "ShapeNetRendering" / CHAIR / "b" / "rendering" / "01.png"
     picture.write_bytes(picture.read_bytes()[:30])  # cut short since
     checked = R2N2.open(root).check()
-    assert [skipped.source for skipped in checked.skipped] == [f"{CHAIR}/b"]
+    assert [skipped.shape_id for skipped in checked.skipped] == [f"{CHAIR}/b"]
     assert {i for i, _ in read} == {1}
     assert len(R2N2.open(root).check()) == 1  # what is broken is read, and named, each time
 
@@ -187,14 +187,14 @@ def test_the_list_of_shapenet_with_few_folders(real_data, tmp_path):
     assert (len(train), len(train.skipped)) == (2, 30643 - 2)
     assert (len(test), len(test.skipped)) == (1, 8770 - 1)
     assert {train.category(0), test.category(0)} == {"aeroplane", "watercraft"}
-    assert "02958343/f9c1d7748c15499c6f2bd1c4e9adb41" in {one.source for one in train.skipped}
+    assert "02958343/f9c1d7748c15499c6f2bd1c4e9adb41" in {one.shape_id for one in train.skipped}
     assert len(train.check()) == 2
 
 
 def test_real_models(real_data):
     data = R2N2.open(real_data / "r2n2_real").check()
     assert (len(data), data.skipped) == (7, ())
-    assert sorted(model.category for model in data.models) == sorted(
+    assert sorted(model.category for model in data.shapes) == sorted(
         ["aeroplane", "car", "chair", "chair", "chair", "chair", "lamp"]
     )
     for i in range(7):

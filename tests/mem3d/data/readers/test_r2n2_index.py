@@ -30,10 +30,10 @@ def test_an_index_opens_what_the_folder_does(root, tmp_path, kind):
     write_index(files, tmp_path / f"index.{kind}")
     for subset in (None, "train", "val", "test"):
         ours, theirs = open_dataset(tmp_path / f"index.{kind}", subset), R2N2.open(root, subset)
-        good = [model for model in theirs.models if model.source != "03001627/val0"]
-        assert [model.source for model in ours.models] == [model.source for model in good]
-        assert [model.views for model in ours.models] == [2] * len(good)
-        assert {skip.source for skip in ours.skipped} == {"02691156/train0", "03001627/val0"}
+        good = [model for model in theirs.shapes if model.shape_id != "03001627/val0"]
+        assert [model.shape_id for model in ours.shapes] == [model.shape_id for model in good]
+        assert [model.views for model in ours.shapes] == [2] * len(good)
+        assert {skip.shape_id for skip in ours.skipped} == {"02691156/train0", "03001627/val0"}
     ours = open_dataset(tmp_path / f"index.{kind}", "test", categories=["chair"])
     assert_array_equal(ours.image(0, 1), R2N2.open(root, "test").image(1, 1))
     assert_array_equal(ours.grid(0), R2N2.open(root, "test").grid(1))
@@ -80,7 +80,7 @@ def test_where_it_says_it_lies_opens_it_again(root, tmp_path, kind):
     write_index(R2N2.open(root), tmp_path / f"index.{kind}")
     ours = open_dataset(tmp_path / f"index.{kind}", "train").check()
     again = open_dataset(ours.root, "test", ours.split)
-    assert [again.source(i) for i in range(len(again))] == ["02691156/test0", "03001627/test0"]
+    assert [again.shape_id(i) for i in range(len(again))] == ["02691156/test0", "03001627/test0"]
 
 
 @KINDS
@@ -107,7 +107,7 @@ def test_packing_from_an_index_keeps_the_subsets(root, tmp_path):
         open_dataset(tmp_path / "p", "train"),
         open_dataset(tmp_path / "index.json", "train"),
     )
-    assert [got.source(i) for i in range(len(got))] == [model.source for model in want.models]
+    assert [got.shape_id(i) for i in range(len(got))] == [model.shape_id for model in want.shapes]
     assert len(got) == 3
 
 

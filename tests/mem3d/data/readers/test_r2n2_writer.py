@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 
 from mem3d.data.parallel import results
 from mem3d.data.readers.r2n2 import R2N2
-from mem3d.data.readers.r2n2_writer import claim, draw_cameras, write_model
+from mem3d.data.readers.r2n2_writer import claim, draw_cameras, write_shape
 from mem3d.data.rendering.renderer import Scene
 from memstore.voxels.mesh import blocky
 
@@ -28,9 +28,9 @@ def test_a_model_reads_back(tmp_path):
     grid[:, 8:24, 3:9] = True
     cameras = draw_cameras(3, np.random.default_rng(1))
     scene = Scene(blocky(grid))
-    write_model(tmp_path, "03001627/a", grid, scene, cameras, 20)
+    write_shape(tmp_path, "03001627/a", grid, scene, cameras, 20)
     data = R2N2.open(tmp_path)
-    assert [model.source for model in data.models] == ["03001627/a"]
+    assert [model.shape_id for model in data.shapes] == ["03001627/a"]
     assert_array_equal(data.grid(0), grid)
     np.testing.assert_allclose(data.cameras(0), cameras, rtol=1e-11)
     azimuth, elevation, _, ratio, _ = cameras[2]

@@ -85,7 +85,7 @@ def test_axes_sheet_of_any_kind_of_data():
     assert axes_sheet(data, [1], range(2)).shape == (8 + 15 + 8 + ROW, 8 + 3 * 145, 3)
     data.projection = lambda i, view, grid: None  # no camera: photo twice, and the grid
     assert axes_sheet(data, [0]).shape[1] == 8 + 3 * 145
-    with pytest.raises(ValueError, match="no models"):
+    with pytest.raises(ValueError, match="no shapes"):
         axes_sheet(data, [])
 
 

@@ -39,7 +39,7 @@ def own(packed_data, tmp_path):
 
 
 def sources(data):
-    return [data.source(i) for i in range(len(data))]
+    return [data.shape_id(i) for i in range(len(data))]
 
 
 def test_fast_equals_slow(packed_data):
@@ -86,7 +86,7 @@ def test_choosing(packed_data, made_up_data, tmp_path):
     split.write_text(json.dumps([{"taxonomy_id": "03001627", "test": ["val1", "lost", "train0"]}]))
     data = open_dataset(packed_data, "test", split)
     assert sources(data) == ["03001627/val1", "03001627/train0"]
-    assert [skip.source for skip in data.skipped] == ["03001627/lost"]
+    assert [skip.shape_id for skip in data.skipped] == ["03001627/lost"]
     assert data.split == split
     for wish in ({"subset": "training"}, {"categories": ["dog"]}):
         with pytest.raises(ValueError, match=next(iter(wish))):
@@ -115,7 +115,7 @@ class NoCameras:
 
     def __init__(self, data):
         self.root, self.split, self.skipped = data.root, None, ()
-        self.source, self.category, self.views = data.source, data.category, data.views
+        self.shape_id, self.category, self.views = data.shape_id, data.category, data.views
         self.grid, self.image = data.grid, data.image
 
     def __len__(self):
@@ -143,7 +143,7 @@ def test_workers_read_the_same(packed_data, start):
     )
     for batch, indices in zip(loader, order, strict=True):
         want = PackedBatch.of([views[index] for index in indices])
-        assert batch.models == want.models
+        assert batch.shapes == want.shapes
         assert_array_equal(batch.rows, want.rows)
 
 

@@ -29,7 +29,7 @@ def assert_same(ours, theirs):
     """Everything that training and evaluation ask of two data sets."""
     assert len(ours) == len(theirs)
     for i in range(len(ours)):
-        assert (ours.source(i), ours.category(i)) == (theirs.source(i), theirs.category(i))
+        assert (ours.shape_id(i), ours.category(i)) == (theirs.shape_id(i), theirs.category(i))
         assert ours.views(i) == theirs.views(i)
         assert_array_equal(ours.grid(i), theirs.grid(i))
         assert_array_equal(ours.cameras(i), theirs.cameras(i))
@@ -103,17 +103,17 @@ def test_broken_models_are_left_out_and_named(broken_data, tmp_path, per_shard):
     packed = pack(open_dataset(broken_data), tmp_path / "p", per_shard=per_shard)
 
     assert len(packed) == 5
-    reasons = {skip.source: skip.reason for skip in packed.skipped}
+    reasons = {skip.shape_id: skip.reason for skip in packed.skipped}
     assert "model.binvox" in reasons.pop("02691156/train0")
     assert "01.png" in reasons.pop("03001627/train1")
     assert "got (64, 64, 4), want (137, 137, 4)" in reasons.pop("03001627/val0")
     assert not reasons
     good = open_dataset(broken_data).check()
-    assert [packed.source(i) for i in range(5)] == [
-        good.source(i) for i in range(len(good)) if good.source(i) != "03001627/val0"
+    assert [packed.shape_id(i) for i in range(5)] == [
+        good.shape_id(i) for i in range(len(good)) if good.shape_id(i) != "03001627/val0"
     ]
     val = open_dataset(tmp_path / "p", "val")
-    assert [skip.source for skip in val.skipped] == ["03001627/val0"]
+    assert [skip.shape_id for skip in val.skipped] == ["03001627/val0"]
 
 
 def test_an_interrupted_run_goes_on(made_up_data, tmp_path, monkeypatch):
@@ -151,7 +151,7 @@ def test_mistakes(made_up_data, tmp_path):
             pack(files, tmp_path / "p", **setting)
     lost = shutil.copytree(made_up_data, tmp_path / "lost")
     (lost / "split.json").write_text(json.dumps([]))
-    with pytest.raises(ValueError, match="no model that can be read"):
+    with pytest.raises(ValueError, match="no shape that can be read"):
         pack(open_dataset(lost), tmp_path / "p")
     assert not (tmp_path / "p").exists()
 
