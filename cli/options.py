@@ -242,7 +242,7 @@ def chosen_preset(
     given = {field: value for field, value in wishes.items() if value is not None}
     train = replace(preset.train, **given)
     if is_random:
-        train = replace(train, freeze_stem=False, variants=0, pose_epochs=0)
+        train = replace(train, freeze_stem=False, cached_views=0, pose_epochs=0)
     preset = changed(replace(preset, train=train), settings)
     if (side := preset.model.resolution) != RESOLUTION:
         layers = len(preset.model.decoder)

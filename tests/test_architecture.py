@@ -30,12 +30,16 @@ def test_the_memstore_command_needs_no_torch():
 
 def test_help_needs_neither_torch_nor_faiss():
     loaded = loaded_after("import mem3d_cli.mem3d.app")
-    assert not {"torch", "faiss", "zarr", "matplotlib", "mem3d.network.config"} & set(loaded)
+    assert not {"torch", "faiss", "zarr", "matplotlib", "pydantic", "mem3d.network.config"} & set(
+        loaded
+    )
 
 
-@pytest.mark.parametrize(
-    "module", ["mem3d.network.config", "mem3d.training.trainer", "mem3d.inference.reconstruct"]
-)
+def test_settings_and_presets_cost_neither_torch_nor_faiss():
+    assert not {"torch", "faiss", "zarr"} & set(loaded_after("import mem3d.network.presets"))
+
+
+@pytest.mark.parametrize("module", ["mem3d.training.trainer", "mem3d.inference.reconstruct"])
 def test_torch_comes_before_faiss(module):
     loaded = loaded_after(f"import {module}, memstore; memstore.Memory")
     assert loaded.index("torch") < loaded.index("faiss")

@@ -57,7 +57,7 @@ def augment(
     from memstore.voxels.contact_sheet import save_png
 
     photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
-    how = replace(DEFAULT, hides=occluders, pca_noise=pca_noise)
+    how = replace(DEFAULT, max_occlusion=occluders, pca_noise=pca_noise)
     data = open_dataset(folder)
     save_png(
         out, augmentation_sheet(data, how, photos, size=size, count=count, view=view, seed=seed)

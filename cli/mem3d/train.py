@@ -212,7 +212,7 @@ def _hiding(preset: "Preset", occluders: float | None) -> "Preset":
     """With another largest share to hide, if one is wanted."""
     if occluders is None:
         return preset
-    augmentation = replace(preset.train.augmentation, hides=occluders)
+    augmentation = replace(preset.train.augmentation, max_occlusion=occluders)
     return replace(preset, train=replace(preset.train, augmentation=augmentation))
 
 

@@ -85,11 +85,11 @@ def _alone(
         "jitter": {"jitter": how.jitter},
         "PCA noise": {"pca_noise": how.pca_noise},
         "channels": {"permute": float(how.permute > 0)},
-        "occluder": {"hides": how.hides, "occluded": 1.0},
+        "occluder": {"max_occlusion": how.max_occlusion, "occlusion_probability": 1.0},
     }
     for name, change in changes.items():
         alone = replace(NONE, **change)  # type: ignore[arg-type]
-        if alone != replace(NONE, occluded=alone.occluded):
+        if alone != replace(NONE, occlusion_probability=alone.occlusion_probability):
             shown[name] = alone, None
     if backgrounds is not None:
         shown["photo behind"] = replace(NONE, photos=1), backgrounds

@@ -90,23 +90,28 @@ def save(
         beside.unlink(missing_ok=True)
 
 
-def read_state(path: Path) -> State:
+def read_state(path: Path, *, resuming: bool = False) -> State:
     """What a checkpoint says of itself, without its tensors.
+
+    Args:
+        path: the file.
+        resuming: whether its run is to go on, see `Preset.from_dict`.
 
     Raises:
         ValueError: no such file, no checkpoint of ours, or one of a newer format.
     """
     with opened(path, _WANT) as file:
-        return _state(path, file)
+        return _state(path, file, resuming)
 
 
-def _state(path: Path, file: Any) -> State:
+def _state(path: Path, file: Any, resuming: bool = False) -> State:
     """What the metadata of an open checkpoint says, checked."""
     try:
         fields: dict[str, Any] = json.loads((file.metadata() or {})["mem3d"])
         if fields.pop("format") != FORMAT:
             raise ValueError(f"got another format, want {FORMAT}; a newer release may read it")
-        state = State(preset=Preset.from_dict(fields.pop("preset")), **fields)
+        preset = Preset.from_dict(fields.pop("preset"), resuming=resuming)
+        state = State(preset=preset, **fields)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: got {error}, want {_WANT}") from error
     numbers = (state.validation_iou, state.best_iou, state.step, state.best_step)

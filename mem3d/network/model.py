@@ -88,11 +88,11 @@ class Mem3D(nn.Module):
         self.decoder = Decoder(config)
         self.refiner = Refiner(config) if config.refiner else None
         self.pose, posed = None, config.feature_dim
-        if config.pose:
-            self.pose = PoseTrunk(STEM_CHANNELS, config.pose)
-            posed = width(config.map_side, config.pose)
-        self.viewpoint = ViewpointHead(posed) if config.lift else None
-        self.extents = ExtentHead(posed) if config.stretch else None
+        if config.pose_channels:
+            self.pose = PoseTrunk(STEM_CHANNELS, config.pose_channels)
+            posed = width(config.map_side, config.pose_channels)
+        self.viewpoint = ViewpointHead(posed) if config.pixel_features else None
+        self.extents = ExtentHead(posed) if config.rescale_priors else None
         for weight in self.parameters():  # channels innermost: up to 1.6 times faster on a CPU
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)

@@ -25,8 +25,8 @@ _SMALL_MODEL = ModelConfig(
     dropout=0.1,
     refiner=32,
     refiner_blocks=1,
-    fuse=True,
-    lift=True,
+    fuse_priors=True,
+    pixel_features=True,
 )
 SMALL = Preset(
     model=_SMALL_MODEL,
@@ -43,8 +43,8 @@ SMALL = Preset(
         viewpoint_weight=0.06,
         exclude_self=True,
         freeze_stem=True,
-        variants=6,
-        augmentation=replace(DEFAULT, hides=0.5, occluded=0.3),
+        cached_views=6,
+        augmentation=replace(DEFAULT, max_occlusion=0.5, occlusion_probability=0.3),
         precision="bfloat16",
     ),
 )
@@ -61,9 +61,9 @@ _BEST_MODEL = replace(
     prior_pool=2,
     refiner=48,
     refiner_blocks=2,
-    gate=True,
-    stretch=True,
-    pose=128,
+    prior_gate=True,
+    rescale_priors=True,
+    pose_channels=128,
 )
 BEST = replace(
     SMALL,
@@ -74,7 +74,7 @@ BEST = replace(
         epochs=15,
         batch=32,
         learning_rate=2.5e-3,
-        variants=4,
+        cached_views=4,
         pose_epochs=25,
         dice_weight=1.0,
         contrast_weight=0.1,

@@ -38,14 +38,14 @@ class Refiner(nn.Module):
         self.resolution = config.resolution
         self.from_decoder = nn.Conv3d(config.decoder[-2], width, 1, bias=False)
         self.from_priors = self.from_cosines = None
-        if config.fuse:
+        if config.fuse_priors:
             self.shown = min(config.priors, SHOWN)
-            grids = (self.shown + 1) * (2 if config.stretch else 1)
+            grids = (self.shown + 1) * (2 if config.rescale_priors else 1)
             self.from_priors = nn.Conv3d(grids, width, 2, stride=2, bias=False)
             self.from_cosines = nn.Linear(self.shown, width, bias=False)
-        self.gate = Gate(width) if config.gate else None
+        self.gate = Gate(width) if config.prior_gate else None
         self.pixels = None
-        if config.lift:
+        if config.pixel_features:
             self.pixels = nn.Sequential(*_conv(3, 16, stride=2), *_conv(16, _PIXELS))
             self.maps = nn.Conv2d(config.head[1], _MAPS, 1)
             self.from_pixels = nn.Conv3d(_PIXELS, width, 2, stride=2, bias=False)

@@ -46,7 +46,7 @@ def scored(study: Study, one: Part, tell: Tell) -> Result:
         ValueError: its run is of other settings or other models, or cannot be read.
     """
     folder = run_folder(study, one)
-    check_own(study, one, read_state(folder / BEST))
+    check_own(study, one, read_state(folder / BEST, resuming=True))
     model, memory, state = load(folder, "best", study.device)
     log = read_log(folder / "log.jsonl", 2**62)
     known = read_result(study, one) or {}

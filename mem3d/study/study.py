@@ -145,7 +145,7 @@ def part(study: Study, name: str, seed: int) -> Part:
     """The run of a variant and a seed."""
     changed = variants(len(study.learning))[name](study.base)
     train = replace(changed.train, seed=seed)
-    if train.variants:  # all runs share one cache of pictures
+    if train.cached_views:  # all runs share one cache of pictures
         train = replace(train, view_seed=study.base.train.seed)
     return Part(name, seed, replace(changed, train=train))
 
@@ -176,7 +176,7 @@ def run_status(study: Study, one: Part) -> RunStatus:
     has_last = result is None and (folder / LAST).exists()  # that of a finished run may be deleted
     if not has_last and not has_best:
         return "new"
-    state = read_state(folder / (LAST if has_last else BEST))
+    state = read_state(folder / (LAST if has_last else BEST), resuming=True)
     check_own(study, one, state)
     pace = Pace(len(study.learning), one.preset.train)
     if has_last and state.step < pace.steps and not pace.is_stale(state.step, state.best_step):
@@ -214,7 +214,7 @@ def read_result(study: Study, one: Part) -> Result | None:
     path = study.folder / RESULTS / f"{one.name}.json"
     try:
         result: Result = json.loads(path.read_text())
-        preset = Preset.from_dict(result["preset"])
+        preset = Preset.from_dict(result["preset"], resuming=True)
         known = {name: result[name] for name in _PRINTS if name in result}
     except FileNotFoundError:
         return None

@@ -25,14 +25,21 @@ def variants(models: int) -> dict[str, Change]:
         WITHOUT: lambda preset: _without(preset, "none"),
         "fc": lambda preset: _without(preset, "fc"),
         "box": _box,
-        "no-fuse": lambda preset: _model(preset, fuse=False, gate=False, stretch=False),
-        "no-lift": lambda preset: _model(preset, lift=False),
-        "vector-only": lambda preset: _model(
-            preset, fuse=False, gate=False, stretch=False, lift=False, refiner=0
+        "no-fuse": lambda preset: _model(
+            preset, fuse_priors=False, prior_gate=False, rescale_priors=False
         ),
-        "no-stretch": lambda preset: _model(preset, stretch=False),
+        "no-lift": lambda preset: _model(preset, pixel_features=False),
+        "vector-only": lambda preset: _model(
+            preset,
+            fuse_priors=False,
+            prior_gate=False,
+            rescale_priors=False,
+            pixel_features=False,
+            refiner=0,
+        ),
+        "no-stretch": lambda preset: _model(preset, rescale_priors=False),
         "no-pose-epochs": lambda preset: _train(preset, pose_epochs=0),
-        "no-gate": lambda preset: _model(preset, gate=False),
+        "no-gate": lambda preset: _model(preset, prior_gate=False),
         "k1": lambda preset: _model(preset, priors=1),
         "k4": lambda preset: _model(preset, priors=4),
         "k-all": lambda preset: _model(preset, priors=MOST_PRIORS),
@@ -102,13 +109,16 @@ def _without(preset: Preset, shape_encoder: str) -> Preset:
 
 def _box(preset: Preset) -> Preset:
     """For a preset that stretches; else it is `no-memory`, as there are no extents."""
-    return _without(preset, "box" if preset.model.stretch else "none")
+    return _without(preset, "box" if preset.model.rescale_priors else "none")
 
 
 def _model(preset: Preset, **fields: Any) -> Preset:
-    """With other settings of the model; where nothing is guessed, `pose` goes too."""
-    if not any(fields.get(name, getattr(preset.model, name)) for name in ("lift", "stretch")):
-        fields["pose"] = 0
+    """With other settings of the model; where nothing is guessed, `pose_channels` goes too."""
+    if not any(
+        fields.get(name, getattr(preset.model, name))
+        for name in ("pixel_features", "rescale_priors")
+    ):
+        fields["pose_channels"] = 0
         preset = _train(preset, pose_epochs=0)
     return replace(preset, model=replace(preset.model, **fields))
 

@@ -90,7 +90,7 @@ def _claimed(study: Study, one: Part) -> Iterator[None]:
 
 def _cache(study: Study, one: Part, tell: Tell) -> StemCache | None:
     """The maps that all runs share, made by whichever process comes first."""
-    if not one.preset.train.variants:
+    if not one.preset.train.cached_views:
         return None
     encoder = Encoder(study.base.model)
     load_stem(encoder.stem, study.stem)
@@ -105,7 +105,7 @@ def _cache(study: Study, one: Part, tell: Tell) -> StemCache | None:
             training_views(
                 study.learning, replace(one.preset, model=study.base.model), study.backgrounds
             ),
-            one.preset.train.variants,
+            one.preset.train.cached_views,
             batch=one.preset.train.batch,
             workers=one.preset.train.workers,
             precision=one.preset.train.precision,

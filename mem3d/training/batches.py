@@ -47,7 +47,7 @@ def training_views(
         augment=config.augment,
         augmentation=config.augmentation,
         backgrounds=backgrounds,
-        with_viewpoints=preset.model.lift,
+        with_viewpoints=preset.model.pixel_features,
     )
 
 
@@ -57,7 +57,7 @@ def prepared(run: Run, job: TrainingJob, supply: Supply) -> Supply:
     Raises:
         ValueError: the cache that it has is of other pictures or another stem.
     """
-    variants = job.preset.train.variants
+    variants = job.preset.train.cached_views
     views = training_views(job.data, job.preset, job.backgrounds)
     if supply.cache is not None:
         supply.cache.check(run.model.encoder, views, variants, job.preset.train.precision)
@@ -79,7 +79,7 @@ def batches(run: Run, job: TrainingJob, supply: Supply) -> Iterator[Batch]:
     start = job.pace.forwards_before(run.step)
     schedule = Schedule(len(job.data), config.batch, config.epochs, seed=config.seed, start=start)
     parts = (list(job.replicas.part(samples)) for samples in schedule)
-    if config.variants and supply.cache is not None:
+    if config.cached_views and supply.cache is not None:
         return supply.cache.batches(parts)
     views = training_views(job.data, job.preset, job.backgrounds)
     return loader(views, parts, config.workers, job.device)
@@ -92,7 +92,7 @@ def _cache(run: Run, job: TrainingJob, views: TrainingViews, supply: Supply) -> 
     cache = StemCache.build(
         run.model.encoder,
         views,
-        job.preset.train.variants,
+        job.preset.train.cached_views,
         batch=job.preset.train.batch if job.device == "cpu" else BATCH_ON_GPU,
         workers=job.preset.train.workers,
         precision=job.preset.train.precision,

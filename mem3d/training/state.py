@@ -135,7 +135,7 @@ def _network(
     """Network and optimizer of a job, which is found to be its folder's."""
     last, train = job.folder / LAST, job.preset.train
     if last.exists():
-        _check_same(job, checkpoint.read_state(last))
+        _check_same(job, checkpoint.read_state(last, resuming=True))
     model = Mem3D(job.preset.model)
     load_stem(model.encoder.stem, stem)
     if weights is not None:

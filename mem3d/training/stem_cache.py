@@ -92,6 +92,7 @@ def read_beside(file: Path, name: str) -> Beside | None:
         return None
 
 
+_FIRST_NAMES = {"max_occlusion": "hides", "occlusion_probability": "occluded"}  # as fingerprinted
 MAX_BYTES = 12 * 2**30  # of maps, or a third of all RAM; 24 variants of 402 models take 2.5 GB
 
 
@@ -216,7 +217,8 @@ def fingerprint(
     """
     data, found = views.data, hashlib.sha256()
     models = [(data.shape_id(i), data.views(i)) for i in range(len(data))]
-    settings = [views.image_size, views.seed, views.augment, asdict(views.augmentation), variants]
+    augmentation = {_FIRST_NAMES.get(k, k): v for k, v in asdict(views.augmentation).items()}
+    settings = [views.image_size, views.seed, views.augment, augmentation, variants]
     if uses_bfloat16(precision, str(next(encoder.parameters()).device)):
         settings.append(precision)
     found.update(json.dumps([models, settings]).encode())
@@ -231,8 +233,8 @@ def _check_size(shape: tuple[int, ...]) -> None:
     most = max(MAX_BYTES, ram() // 3)
     if needed > most:
         raise ValueError(
-            f"variants: got {shape[1]} for {shape[0]} models, {needed / 2**30:.0f} GiB of maps, "
-            f"want at most {most / 2**30:.0f}; use fewer, or keep them in a file, or 0 to "
+            f"cached_views: got {shape[1]} for {shape[0]} models, {needed / 2**30:.0f} GiB of "
+            f"maps, want at most {most / 2**30:.0f}; use fewer, or keep them in a file, or 0 to "
             "compute the stem in every step"
         )
 

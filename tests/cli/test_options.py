@@ -147,7 +147,7 @@ def test_tables_in_pipes_are_not_cut(capsys, monkeypatch):
 @pytest.mark.parametrize("name", ["paper", "best", "small", "demo", "tiny"])
 def test_every_preset_takes_a_stem_of_random_weights(name):
     train = chosen_preset(name, True, {"epochs": 3}, []).train
-    assert (train.freeze_stem, train.variants, train.epochs) == (False, 0, 3)
+    assert (train.freeze_stem, train.cached_views, train.epochs) == (False, 0, 3)
 
 
 def test_flags_show_no_type_and_groups_come_first():

@@ -93,8 +93,15 @@ def steps(data, replicas):
 
 POSES = replace(
     PRESET,
-    model=replace(PRESET.model, refiner=8, fuse=True, stretch=True, lift=True, pose=6),
-    train=replace(PRESET.train, freeze_stem=True, variants=1, pose_epochs=3),
+    model=replace(
+        PRESET.model,
+        refiner=8,
+        fuse_priors=True,
+        rescale_priors=True,
+        pixel_features=True,
+        pose_channels=6,
+    ),
+    train=replace(PRESET.train, freeze_stem=True, cached_views=1, pose_epochs=3),
 )
 
 

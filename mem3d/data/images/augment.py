@@ -7,13 +7,14 @@ Colors are clipped once, after the last of them.
 Source: Pix2Vox, `utils/data_transforms.py`, but for what `PIX2VOX` says.
 """
 
-import re
-from dataclasses import dataclass, fields
 from math import floor
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from mem3d.settings import Share, settings
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # ImageNet, RGB in [0, 1]
 STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -25,72 +26,49 @@ PCA_VECTORS = np.array(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings(occlusion_probability="occluded", max_occlusion="hides")
 class Augmentation:
-    """What training does to a view, and how often; the defaults are those of the presets."""
+    """What training does to a view, and how often; the defaults are those of the presets.
+
+    Raises:
+        ValueError: a field is of another type or out of range.
+    """
 
     scale: tuple[float, float] = (0.85, 1.1)  # side of the crop over that of a test crop
-    shift: float = 0.04  # most, up or down and sideways, over the picture's side
-    flip: float = 0.5  # share of views mirrored; the grid is mirrored with them
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.04  # most, either way, over the picture's side
+    flip: Share = 0.5  # of views mirrored; the grid is mirrored with them
     background: tuple[int, int] = (225, 255)  # range of each channel, both ends included
-    jitter: float = 0.4  # brightness, contrast and saturation by 1 - jitter to 1 + jitter
-    pca_noise: float = 0.0  # deviation, along the principal components of ImageNet's colors
-    permute: float = 0.5  # share of views whose channels change places
-    photos: float = 0.5  # share of views laid over a photo, where there are any
-    backgrounds: str = ""  # fingerprint of the folder of those photos; "" for none
-    occluded: float = 0.5  # share of views that an occluder is put before, where hides > 0
-    hides: float = 0.0  # largest share of the object that an occluder hides
+    jitter: Share = 0.4  # brightness, contrast and saturation by 1 - jitter to 1 + jitter
+    pca_noise: Annotated[float, Field(ge=0, le=10)] = 0.0  # deviation, along PCA_VECTORS
+    permute: Share = 0.5  # of views whose channels change places
+    photos: Share = 0.5  # of views laid over a photo, where there are any
+    backgrounds: Annotated[str, Field(pattern=r"^([0-9a-f]{16})?$")] = ""  # the photos' fingerprint
+    occlusion_probability: Share = 0.5  # of views with an occluder, where max_occlusion > 0
+    max_occlusion: Annotated[float, Field(ge=0, le=0.95)] = 0.0  # share of the object behind it
 
-    def __post_init__(self) -> None:
-        for name in ("flip", "permute", "photos", "occluded"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}, want 0 to 1")
-        for name, most in (("shift", 0.5), ("jitter", 1.0), ("pca_noise", 10.0), ("hides", 0.95)):
-            if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f"{name}: got {getattr(self, name)}, want 0 to {most}")
-        if not 0.1 <= self.scale[0] <= self.scale[1] <= 4:
-            raise ValueError(f"scale: got {self.scale}, want from low to high in 0.1 to 4")
-        if not 0 <= self.background[0] <= self.background[1] <= 255:
-            raise ValueError(
-                f"background: got {self.background}, want from low to high in 0 to 255"
-            )
-        if not re.fullmatch(r"([0-9a-f]{16})?", self.backgrounds):
-            raise ValueError(f"backgrounds: got {self.backgrounds!r}, want a folder's fingerprint")
-
-    @staticmethod
-    def from_dict(values: dict[str, object]) -> "Augmentation":
-        """Rebuild from `asdict`, also after a trip through JSON.
-
-        Raises:
-            TypeError: a field is unknown or not of its type.
-            ValueError: a field is out of range.
-        """
-        given = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-        for field in fields(Augmentation):
-            got, want = given.get(field.name, field.default), field.default
-            if not _alike(got, want):
-                raise TypeError(f"{field.name}: {got!r}")
-        return Augmentation(**given)  # type: ignore[arg-type]  # checked above
-
-
-def _alike(got: object, want: object) -> bool:
-    """Whether a value is of a default's kind: a text, a number, or so many numbers."""
-    if isinstance(want, tuple):
-        return (
-            isinstance(got, tuple)
-            and len(got) == len(want)
-            and all(_alike(a, b) for a, b in zip(got, want, strict=True))
-        )
-    if isinstance(want, str):
-        return isinstance(got, str)
-    return type(got) is int or (type(got) is float and isinstance(want, float))
+    @model_validator(mode="after")
+    def _check_ranges(self) -> "Augmentation":
+        for name, low, high in (("scale", 0.1, 4), ("background", 0, 255)):
+            least, most = getattr(self, name)
+            if not low <= least <= most <= high:
+                raise ValueError(
+                    f"{name}: got {(least, most)}, want from low to high in {low} to {high}"
+                )
+        return self
 
 
 DEFAULT = Augmentation()
 """Pix2Vox's colors, with a random crop, and channels permuted half of the time."""
 
 NONE = Augmentation(
-    scale=(1, 1), shift=0, flip=0, background=(240, 240), jitter=0, permute=0, photos=0, occluded=0
+    scale=(1, 1),
+    shift=0,
+    flip=0,
+    background=(240, 240),
+    jitter=0,
+    permute=0,
+    photos=0,
+    occlusion_probability=0,
 )
 """A training view as a test view."""
 

@@ -105,8 +105,8 @@ def train_view(
     Returns:
         (3, S, S) RGB, (R, R, R), and what was shown.
     """
-    if how.hides and rng.random() < how.occluded:
-        rgba = occlude(rgba, rng.uniform(0, how.hides), rng)
+    if how.max_occlusion and rng.random() < how.occlusion_probability:
+        rgba = occlude(rgba, rng.uniform(0, how.max_occlusion), rng)
     drawn = Draws.of(rng)
     shortest = min(rgba.shape[:2])
     low, high = how.scale

@@ -17,8 +17,8 @@ def test_a_transform_in_use_has_a_tile(made_up_data):
     sheets = [
         augmentation_sheet(data, replace(DEFAULT, flip=0), count=1),
         augmentation_sheet(data, DEFAULT, count=1),  # mirrored, with its grid
-        augmentation_sheet(data, replace(DEFAULT, hides=0.5), count=1),
-        augmentation_sheet(data, replace(DEFAULT, hides=0.5), black, count=1),
+        augmentation_sheet(data, replace(DEFAULT, max_occlusion=0.5), count=1),
+        augmentation_sheet(data, replace(DEFAULT, max_occlusion=0.5), black, count=1),
     ]
     columns = [sheet.shape[1] // TILE for sheet in sheets]
     # The second row, four samples and their grids, is 8 wide.

@@ -1,12 +1,45 @@
 """Presets and what they refuse."""
 
 import json
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
+from pathlib import Path
 
 import pytest
 
+from mem3d.network import config
 from mem3d.network.config import ModelConfig, Preset, TrainConfig
 from mem3d.network.presets import PAPER, PRESETS, SMALL
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "presets-v1.json"  # by the release before renames
+RENAMED = {
+    "model.fuse": "model.fuse_priors",
+    "model.stretch": "model.rescale_priors",
+    "model.gate": "model.prior_gate",
+    "model.lift": "model.pixel_features",
+    "model.pose": "model.pose_channels",
+    "train.variants": "train.cached_views",
+    "train.augmentation.hides": "train.augmentation.max_occlusion",
+    "train.augmentation.occluded": "train.augmentation.occlusion_probability",
+}
+
+
+def flat(values, before=""):
+    """{"train.epochs": 250, "train.augmentation.flip": 0.5, ...}"""
+    leaves = {}
+    for name, value in values.items():
+        path = f"{before}{name}"
+        leaves |= flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return leaves
+
+
+def retired():
+    """Paths of the settings that old files name and that are no more."""
+    kinds = {"model": ModelConfig, "train": TrainConfig}
+    return [
+        (group, name)
+        for group, names in config._RETIRED.items()
+        for name in names.keys() - {field.name for field in fields(kinds[group])}
+    ]
 
 
 @pytest.mark.parametrize(("size", "want"), [(224, 12544), (128, 4096), (137, 4096), (112, 2304)])
@@ -48,20 +81,84 @@ def test_settings_from_before_there_was_a_contrastive_loss_have_none():
 def test_a_damaged_flag_is_refused():
     fields = SMALL.to_dict()
     fields["train"]["augment"] = "False"
-    with pytest.raises(ValueError, match="augment: got 'False', want true or false"):
+    with pytest.raises(ValueError, match=r"^train\.augment: got 'False', want true or false$"):
         Preset.from_dict(fields)
 
 
-@pytest.mark.parametrize("damage", [{"model": {}}, {"train": 1}, {"extra": 1}, {"memory": None}])
-def test_damaged_settings_are_refused(damage):
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ({"model": 1}, "model: got 1, want settings by name"),
+        ({"memory": None}, "memory: got None, want settings by name"),
+        ({"train": {"extra": 1}}, "train.extra: got 1, want no such setting"),
+        ({"train": {"epochs": 1.5}}, "train.epochs: got 1.5, want a whole number"),
+        ({"train": {"seed": True}}, "train.seed: got True, want a whole number"),
+        ({"train": {"margin": float("nan")}}, "train.margin: got nan, want a finite number"),
+        ({"model": {"head": [1, 2]}}, "model.head.2: got nothing, want a value"),
+        ({"model": {"decoder": []}}, "model.decoder: got [], want at least 1 of them"),
+        ({"model": {"hidden": 2**17}}, "model.hidden: got 131072, want <= 65536"),
+        ({"model": {"shape_encoder": "gru"}}, "model.shape_encoder: got 'gru', want 'lstm', "),
+        ({"model": {"prior_gate": True}}, "model.prior_gate: got True, want fuse_priors"),
+        ({"memory": {"beta": 2}}, "memory.beta: got 2.0, want a float in [-1, 1]"),
+        ({"memory": {"key_dim": 3}}, "memory (key_dim, resolution): got (3, 32), want the model's"),
+    ],
+)
+def test_damaged_settings_are_refused(damage, says):
     fields = PAPER.to_dict()
     for name, value in damage.items():
-        if name == "extra":
-            fields["train"]["extra"] = value
-        else:
-            fields[name] = value
-    with pytest.raises(ValueError, match="preset"):
+        fields[name] = fields[name] | value if isinstance(value, dict) else value
+    with pytest.raises(ValueError) as fault:
         Preset.from_dict(fields)
+    assert type(fault.value) is ValueError and str(fault.value).startswith(says)
+
+
+def test_what_is_no_preset_is_refused():
+    with pytest.raises(ValueError, match="settings: got"):
+        Preset.from_dict([])
+
+
+def test_each_fault_is_named():
+    fields = PAPER.to_dict()
+    del fields["memory"]["capacity"]
+    fields["train"] |= {"batch": 0, "schedule": "step"}
+    want = (
+        "memory.capacity: got nothing, want a value; train.batch: got 0, want >= 1; "
+        "train.schedule: got 'step', want 'halve' or 'cosine'"
+    )
+    with pytest.raises(ValueError) as fault:
+        Preset.from_dict(fields)
+    assert str(fault.value) == want
+
+
+@pytest.mark.parametrize("name", ["small", "best"])
+def test_settings_of_an_old_release_are_read_and_written_under_new_names(name):
+    old = json.loads(GOLDEN.read_text())[name]
+    new = flat(json.loads(json.dumps(Preset.from_dict(old).to_dict())))
+    gone = {".".join(path) for path in retired()}
+    want = {RENAMED.get(path, path): v for path, v in flat(old).items() if path not in gone}
+    assert new == want and not RENAMED.keys() & new.keys()
+
+
+def test_an_old_and_a_new_name_together_are_refused():
+    fields = SMALL.to_dict()
+    fields["model"]["lift"] = True
+    with pytest.raises(ValueError, match=r"^model\.lift: got True, want no such setting$"):
+        Preset.from_dict(fields)
+
+
+@pytest.mark.parametrize(("group", "name"), retired())
+def test_a_setting_that_is_no_more_is_dropped_if_it_had_no_effect_else_refused(group, name):
+    fields, plain = SMALL.to_dict(), config._RETIRED[group][name]
+    fields[group][name] = plain
+    assert Preset.from_dict(fields, resuming=True) == SMALL
+    fields[group][name] = plain + 1
+    with pytest.raises(ValueError, match=rf"^{group}\.{name}: got {plain + 1}, want {plain}: "):
+        Preset.from_dict(fields, resuming=True)
+    if group == "train":  # the network answers as it did
+        assert Preset.from_dict(fields) == SMALL
+    else:
+        with pytest.raises(ValueError, match=rf"^{group}\.{name}"):
+            Preset.from_dict(fields)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +169,7 @@ def test_damaged_settings_are_refused(damage):
         {"dropout": 1.0},
         {"hidden": 2047},
         {"shape_encoder": "gru"},
-        {"pose": 8},  # nothing is guessed
+        {"pose_channels": 8},  # nothing is guessed
     ],
 )
 def test_impossible_networks_are_refused(change):
@@ -114,12 +211,14 @@ def test_settings_from_before_there_were_schedules():
     assert Preset.from_dict(fields) == PAPER
 
 
-@pytest.mark.parametrize("damage", [{"flip": "often"}, {"rotate": 1.0}, {"hides": 2.0}, None, 1])
+@pytest.mark.parametrize(
+    "damage", [{"flip": "often"}, {"rotate": 1.0}, {"max_occlusion": 2.0}, None, 1]
+)
 def test_damaged_augmentation_is_refused(damage):
     fields = json.loads(json.dumps(PAPER.to_dict()))
     train = fields["train"]
     train["augmentation"] = train["augmentation"] | damage if isinstance(damage, dict) else damage
-    with pytest.raises(ValueError, match=r"preset|hides"):
+    with pytest.raises(ValueError, match=r"^train\.augmentation"):
         Preset.from_dict(fields)
 
 

@@ -10,14 +10,14 @@ def test_single_settings_are_changed():
     got = changed(
         SMALL,
         [
-            "model.shape_encoder=mean",
+            "model.shape_encoder=fc",
             "train.halve_at=[0.5]",
-            "train.augmentation.hides=0",
+            "train.augmentation.max_occlusion=0",
             "model.image_size=64",
         ],
     )
-    assert got.model.shape_encoder == "mean" and got.train.halve_at == (0.5,)
-    assert got.train.augmentation.hides == 0
+    assert got.model.shape_encoder == "fc" and got.train.halve_at == (0.5,)
+    assert got.train.augmentation.max_occlusion == 0
     assert got.memory.key_dim == got.model.feature_dim == 512
     assert changed(SMALL, []) == SMALL
 
@@ -34,8 +34,8 @@ def test_single_settings_are_changed():
         "model.head=3",
         "train.epochs=0",
         "train.exclude_self=False",
-        "model.lift=no",
-        "model.fuse=1",
+        "model.pixel_features=no",
+        "model.fuse_priors=1",
         "memory.resolution=64",
         "memory.key_dim=7",
     ],
@@ -49,16 +49,16 @@ def test_settings_that_lead_nowhere_are_refused(setting):
     ("setting", "want"),
     [
         ("train.epochs=abc", "train.epochs: got 'abc', want a whole number"),
-        ("train.epochs=3.0", "train.epochs: got '3.0', want a whole number"),
-        ("train.epochs=true", "train.epochs: got 'true', want a whole number"),
-        ("train.learning_rate=NaN", "train.learning_rate: got 'NaN', want a number"),
-        ("model.fuse=1", "model.fuse: got '1', want true or false"),
-        ("model.head=[1,2]", "got '[1,2]', want a list of 3 whole numbers, such as [1,2,3]"),
-        ("model.decoder=8", "model.decoder: got '8', want a list of whole numbers"),
-        ("train.augmentation.scale=1", "want a list of 2 numbers, such as [1,2]"),
-        ("train.view_seed=x", "train.view_seed: got 'x', want a whole number or null"),
-        ("train.schedule=3", "train.schedule: got '3', want one of halve, cosine"),
-        ("train.epochs", "train.epochs: got no value, want train.epochs=, then a whole number"),
+        ("train.epochs=3.0", "train.epochs: got 3.0, want a whole number"),
+        ("train.epochs=true", "train.epochs: got True, want a whole number"),
+        ("train.learning_rate=NaN", "train.learning_rate: got nan, want a finite number"),
+        ("model.fuse_priors=1", "model.fuse_priors: got 1, want true or false"),
+        ("model.head=[1,2]", "model.head.2: got nothing, want a value"),
+        ("model.decoder=8", "model.decoder: got 8, want a list"),
+        ("train.augmentation.scale=1", "train.augmentation.scale: got 1, want a list"),
+        ("train.view_seed=x", "train.view_seed: got 'x', want a whole number"),
+        ("train.schedule=3", "train.schedule: got 3, want 'halve' or 'cosine'"),
+        ("train.epochs", "train.epochs: got no value, want train.epochs=VALUE"),
     ],
 )
 def test_a_value_of_another_kind_is_told_with_its_setting(setting, want):
@@ -72,8 +72,10 @@ def test_a_value_of_another_kind_is_told_with_its_setting(setting, want):
     [
         ("train.epoch", "train.epochs"),
         ("epochs", "train.epochs"),
-        ("modle.passes", "model.passes"),
-        ("model.foo", "model.pool"),
+        ("modle.priors", "model.priors"),
+        ("model.drop", "model.dropout"),
+        ("model.lift", "model.pixel_features"),  # as it was called
+        ("train.augmentation.hides", "train.augmentation.max_occlusion"),
         ("memory", "memory.capacity"),
         ("nonsense", "such as train.epochs"),
     ],
@@ -85,8 +87,8 @@ def test_near_names_are_told(path, near):
 
 
 def test_values_are_taken_as_what_their_setting_is():
-    settings = ["train.learning_rate=1", "train.view_seed=null", 'model.shape_encoder="mean"']
+    settings = ["train.learning_rate=1", "train.view_seed=null", 'model.shape_encoder="fc"']
     got = changed(SMALL, [*settings, f"train.augmentation.backgrounds={'1' * 16}"])
     assert (got.train.learning_rate, got.train.view_seed) == (1, None)
-    assert got.model.shape_encoder == "mean"
+    assert got.model.shape_encoder == "fc"
     assert got.train.augmentation.backgrounds == "1" * 16

@@ -134,7 +134,7 @@ def test_a_box_of_the_guessed_extents_stands_for_what_is_recalled(monkeypatch):
         return real(self, grown, recalled, images, maps, viewpoints, laid)
 
     monkeypatch.setattr(Refiner, "forward", watched)
-    fields = {"refiner": 4, "fuse": True, "stretch": True, "gate": True}
+    fields = {"refiner": 4, "fuse_priors": True, "rescale_priors": True, "prior_gate": True}
     model = Mem3D(replace(TINY.model, shape_encoder="box", **fields)).eval()
     output = model(images(), Memory(TINY.memory))
     [(recalled, laid)] = seen
@@ -142,7 +142,7 @@ def test_a_box_of_the_guessed_extents_stands_for_what_is_recalled(monkeypatch):
     spans = laid.sum((1, 2, 3, 4)) ** (1 / 3) / 32
     torch.testing.assert_close(spans, output.extents.prod(1) ** (1 / 3))
     assert output.recalled.counts.tolist() == [0, 0, 0, 0] and not output.recalled.priors.any()
-    with pytest.raises(ValueError, match="got 'box' without stretch"):
+    with pytest.raises(ValueError, match="got 'box', want rescale_priors"):
         replace(TINY.model, shape_encoder="box")
 
 

@@ -99,7 +99,7 @@ def test_the_head_says_one_for_the_longest_side():
 
 
 def stretching() -> ModelConfig:
-    return replace(TINY.model, refiner=8, fuse=True, stretch=True)
+    return replace(TINY.model, refiner=8, fuse_priors=True, rescale_priors=True)
 
 
 def test_a_network_shows_what_it_laid_over_the_answer_and_learns_extents():
@@ -119,8 +119,8 @@ def test_a_network_shows_what_it_laid_over_the_answer_and_learns_extents():
 
 
 def test_without_recalled_grids_there_is_nothing_to_stretch():
-    with pytest.raises(ValueError, match="stretch: got True without fuse"):
-        replace(TINY.model, stretch=True)
+    with pytest.raises(ValueError, match="rescale_priors: got True, want fuse_priors"):
+        replace(TINY.model, rescale_priors=True)
 
 
 @pytest.mark.parametrize("size", [32, 64, 137, 224])
@@ -132,7 +132,7 @@ def test_the_trunk_is_as_wide_as_it_says(size):
 
 
 def test_guesses_of_a_network_with_a_trunk_do_not_move_its_keys():
-    model = Mem3D(replace(stretching(), lift=True, pose=6)).train()
+    model = Mem3D(replace(stretching(), pixel_features=True, pose_channels=6)).train()
     size = model.config.image_size
     truth = torch.zeros(2, 32, 32, 32)
     truth[:, :, 4:20] = 1

@@ -12,7 +12,9 @@ from mem3d.network.refiner import SHOWN, Gate, Refiner, by_cubes, cosines_of, mo
 from mem3d.training.losses import gate_loss
 from memstore import Memory
 
-CONFIG = replace(TINY.model, refiner=8, refiner_blocks=1, fuse=True, lift=True, priors=6)
+CONFIG = replace(
+    TINY.model, refiner=8, refiner_blocks=1, fuse_priors=True, pixel_features=True, priors=6
+)
 
 
 def recalled(seed, counts, width=6, side=32):
@@ -108,10 +110,10 @@ def test_training_cameras_are_true_or_guessed():
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ({"refiner": 0, "fuse": True}, "want some for fuse"),
-        ({"refiner": 0, "lift": True}, "want some for fuse"),
+        ({"refiner": 0, "fuse_priors": True}, "want channels for fuse_priors"),
+        ({"refiner": 0, "pixel_features": True}, "want channels for fuse_priors"),
         ({"refiner": -1}, "want >= 0"),
-        ({"refiner": 4, "refiner_blocks": 0}, "1 to 64"),
+        ({"refiner": 4, "refiner_blocks": 0}, "refiner_blocks: got 0, want >= 1"),
         ({"refiner": 4, "decoder": (8,)}, "2 layers or more"),
     ],
 )
@@ -168,7 +170,7 @@ def test_the_gate_weighs_by_fit_and_cosine():
 
 def test_a_gated_refiner_shows_nothing_where_nothing_was_recalled():
     torch.manual_seed(0)
-    config = replace(CONFIG, gate=True, lift=False)
+    config = replace(CONFIG, prior_gate=True, pixel_features=False)
     refiner = Refiner(config).eval()
     torch.nn.init.normal_(refiner.last.weight)
     grown, maps = torch.randn(2, CONFIG.decoder[-2], 16, 16, 16), torch.zeros(2, 1, 8, 8)
@@ -201,8 +203,8 @@ def test_the_gate_learns_from_how_good_priors_are():
 
 
 def test_a_gate_wants_fusion():
-    with pytest.raises(ValueError, match="want fuse too"):
-        replace(TINY.model, refiner=4, gate=True)
+    with pytest.raises(ValueError, match="want fuse_priors too"):
+        replace(TINY.model, refiner=4, prior_gate=True)
 
 
 def test_the_product_over_cubes_is_the_convolution():
@@ -215,7 +217,7 @@ def test_the_product_over_cubes_is_the_convolution():
 @pytest.mark.parametrize("stretch", [False, True])
 def test_grids_and_means_meet_one_weight_as_if_side_by_side(stretch):
     torch.manual_seed(0)
-    refiner = Refiner(replace(CONFIG, stretch=stretch, pose=4))
+    refiner = Refiner(replace(CONFIG, rescale_priors=stretch, pose_channels=4))
     found = [(torch.rand(2, SHOWN, 32, 32, 32), torch.rand(2, 32, 32, 32)) for _ in range(2)]
     found = found[: 1 + stretch]
     side_by_side = torch.cat([torch.cat([grids, mean[:, None]], 1) for grids, mean in found], 1)

@@ -351,7 +351,7 @@ def test_the_shared_maps_are_made_where_the_networks_compute(sets, tmp_path, mon
         return next(encoder.parameters()).device.type
 
     monkeypatch.setattr(worker.StemCache, "build", build)
-    preset = replace(TINY, train=replace(TINY.train, freeze_stem=True, variants=1))
+    preset = replace(TINY, train=replace(TINY.train, freeze_stem=True, cached_views=1))
     study = a_study(tmp_path, sets, base=preset, device="meta")
     assert worker._cache(study, part(study, "base", 0), print) == "meta"
 
@@ -402,14 +402,20 @@ CHANGED = {
     "iou": {"memory.value_similarity", "memory.delta"},
     "no-triplet": {"train.triplet_weight"},
     "exclude-off": {"train.exclude_self"},
-    "no-fuse": {"model.fuse", "model.gate", "model.stretch"},
-    "no-stretch": {"model.stretch"},
+    "no-fuse": {"model.fuse_priors", "model.prior_gate", "model.rescale_priors"},
+    "no-stretch": {"model.rescale_priors"},
     "no-pose-epochs": {"train.pose_epochs"},
-    "no-gate": {"model.gate"},
-    "no-lift": {"model.lift"},
+    "no-gate": {"model.prior_gate"},
+    "no-lift": {"model.pixel_features"},
     "vector-only": {
-        *("model.fuse", "model.gate", "model.stretch", "model.lift", "model.refiner"),
-        *("model.pose", "train.pose_epochs"),
+        *(
+            "model.fuse_priors",
+            "model.prior_gate",
+            "model.rescale_priors",
+            "model.pixel_features",
+            "model.refiner",
+        ),
+        *("model.pose_channels", "train.pose_epochs"),
     },
     **{name: {"model.priors"} for name in ("k1", "k4", "k-all")},
     **{name: {"memory.capacity"} for name in ("memory-50", "memory-200", "memory-all")},
@@ -427,15 +433,20 @@ def test_a_variant_changes_what_it_says_and_nothing_else(base):
 
 def test_a_trunk_goes_with_the_last_guess_that_it_is_for():
     found = variants(models=402)
-    assert found["vector-only"](BEST).model.pose == 0
+    assert found["vector-only"](BEST).model.pose_channels == 0
     assert found["vector-only"](BEST).train.pose_epochs == 0
     assert (
-        found["no-lift"](BEST).model.pose == found["no-stretch"](BEST).model.pose == BEST.model.pose
+        found["no-lift"](BEST).model.pose_channels
+        == found["no-stretch"](BEST).model.pose_channels
+        == BEST.model.pose_channels
     )
-    lifting = replace(BEST, model=replace(BEST.model, stretch=False))
-    assert found["no-lift"](lifting).model.pose == 0
-    stretching = replace(BEST, model=replace(BEST.model, lift=False))
-    assert [found[name](stretching).model.pose for name in ("no-fuse", "no-stretch")] == [0, 0]
+    lifting = replace(BEST, model=replace(BEST.model, rescale_priors=False))
+    assert found["no-lift"](lifting).model.pose_channels == 0
+    stretching = replace(BEST, model=replace(BEST.model, pixel_features=False))
+    assert [found[name](stretching).model.pose_channels for name in ("no-fuse", "no-stretch")] == [
+        0,
+        0,
+    ]
 
 
 def test_memory_all_never_evicts():

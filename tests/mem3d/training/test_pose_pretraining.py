@@ -15,8 +15,15 @@ from mem3d.training.stem_cache import StemCache
 
 PRESET = replace(
     TINY,
-    model=replace(TINY.model, refiner=8, fuse=True, stretch=True, lift=True, pose=6),
-    train=replace(TINY.train, freeze_stem=True, variants=2, pose_epochs=12),
+    model=replace(
+        TINY.model,
+        refiner=8,
+        fuse_priors=True,
+        rescale_priors=True,
+        pixel_features=True,
+        pose_channels=6,
+    ),
+    train=replace(TINY.train, freeze_stem=True, cached_views=2, pose_epochs=12),
 )
 
 
@@ -62,7 +69,9 @@ def test_the_same_seed_learns_the_same(data, cache, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize(("part", "fields"), [("model", {"pose": 0}), ("train", {"variants": 0})])
+@pytest.mark.parametrize(
+    ("part", "fields"), [("model", {"pose_channels": 0}), ("train", {"cached_views": 0})]
+)
 def test_it_wants_layers_of_their_own_and_kept_maps(part, fields):
     changed = {part: replace(getattr(PRESET, part), **fields)}
     with pytest.raises(ValueError, match="pose_epochs: got 12, want 0 without"):
@@ -88,7 +97,7 @@ def test_what_one_run_learned_another_finds(data, cache, tmp_path):
 
     another = replace(PRESET, train=replace(PRESET.train, seed=7))
     assert pretrain_pose(fresh(), replace(job, preset=another), cache, kept=kept) is not None
-    small = Mem3D(replace(PRESET.model, pose=9))
+    small = Mem3D(replace(PRESET.model, pose_channels=9))
     assert pretrain_pose(small, job, cache, kept=kept) is not None
     assert len(list(kept.glob("poses-*.safetensors"))) == 3
 

@@ -62,13 +62,13 @@ def test_maps_in_bfloat16_are_near_and_of_another_fingerprint(parts, monkeypatch
 def test_too_much_for_the_memory_is_refused_before_it_is_computed(parts, monkeypatch):
     monkeypatch.setattr(stem_cache, "MAX_BYTES", 1000)
     monkeypatch.setattr(stem_cache, "ram", lambda: 0)
-    with pytest.raises(ValueError, match="variants"):
+    with pytest.raises(ValueError, match="cached_views"):
         StemCache.build(*parts, 2, batch=4, workers=0)
 
 
 def test_variants_need_a_frozen_stem():
-    with pytest.raises(ValueError, match="variants"):
-        replace(TINY.train, variants=2)
+    with pytest.raises(ValueError, match="cached_views"):
+        replace(TINY.train, cached_views=2)
 
 
 def test_maps_kept_in_a_file_equal_those_in_ram_and_are_found_again(parts, tmp_path):

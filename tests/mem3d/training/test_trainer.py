@@ -269,7 +269,7 @@ def test_a_run_on_cached_stem_maps_goes_on_exactly(sets, tmp_path):
 
     torch.manual_seed(3)
     save_file(build_stem().state_dict(), tmp_path / "stem.st")
-    preset = replace(PRESET, train=replace(PRESET.train, freeze_stem=True, variants=2))
+    preset = replace(PRESET, train=replace(PRESET.train, freeze_stem=True, cached_views=2))
 
     def die(step, steps, figures):
         if step == 3:
@@ -577,9 +577,19 @@ def test_patience_without_validation_is_refused(sets, tmp_path):
 FULL = changed(
     PRESET,
     [
-        *("model.refiner=8", "model.refiner_blocks=1", "model.fuse=true", "model.lift=true"),
-        *("model.gate=true", "model.passes=2", "model.stretch=true", "model.pose=6"),
-        *("train.dice_weight=0.2", "train.freeze_stem=true", "train.variants=2"),
+        *(
+            "model.refiner=8",
+            "model.refiner_blocks=1",
+            "model.fuse_priors=true",
+            "model.pixel_features=true",
+        ),
+        *(
+            "model.prior_gate=true",
+            "model.passes=2",
+            "model.rescale_priors=true",
+            "model.pose_channels=6",
+        ),
+        *("train.dice_weight=0.2", "train.freeze_stem=true", "train.cached_views=2"),
         *("train.precision=bfloat16", "train.schedule=cosine", "train.warmup=2"),
         "train.pose_epochs=2",
     ],

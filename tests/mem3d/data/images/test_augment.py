@@ -12,6 +12,7 @@ from mem3d.data.images.augment import DEFAULT, NONE, PIX2VOX, Augmentation, Draw
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.images.preprocess import CROP, train_pixels
 from mem3d.data.images.preprocess import test_pixels as to_pixels
+from mem3d.settings import from_plain
 from tests.helpers.r2n2_folder import blob, picture
 
 SIZE = 64
@@ -113,7 +114,7 @@ def test_without_augmentation_a_training_view_is_a_test_view():
 
 @pytest.mark.parametrize("how", [DEFAULT, NONE, PIX2VOX, Augmentation(backgrounds="ab" * 8)])
 def test_settings_survive_json(how):
-    assert Augmentation.from_dict(json.loads(json.dumps(asdict(how)))) == how
+    assert from_plain(Augmentation, json.loads(json.dumps(asdict(how)))) == how
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_settings_survive_json(how):
         {"scale": (1.2, 1.0)},
         {"background": (-1, 255)},
         {"flip": 1.5},
-        {"hides": 1.0},
+        {"max_occlusion": 1.0},
         {"jitter": float("nan")},
         {"backgrounds": "/home/me/photos"},
     ],
@@ -135,5 +136,5 @@ def test_impossible_settings_are_refused(change):
 
 @pytest.mark.parametrize("damage", [{"flip": "0"}, {"scale": [1]}, {"scale": 1}, {"other": 1}])
 def test_damaged_settings_are_refused(damage):
-    with pytest.raises(TypeError):
-        Augmentation.from_dict(asdict(DEFAULT) | damage)
+    with pytest.raises(ValueError, match=rf"^{next(iter(damage))}\b.*: got"):
+        from_plain(Augmentation, asdict(DEFAULT) | damage)
