@@ -15,7 +15,7 @@ help:
 	@echo "make check  lint and test"
 	@echo "make bench  time the memory against plain FAISS and a naive layout (2 minutes)"
 	@echo "make docs   the documentation as a site, in site/; nothing is fetched but the builder"
-	@echo "make package  sdist and wheel, and a smoke test of the wheel in an environment of its own"
+	@echo "make package  sdist and wheel; memstore alone and mem3d are tried in environments of their own"
 	@echo "make fuzz   spoiled files into every reader, for an hour (SECONDS=3600)"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -59,14 +59,17 @@ docs: $(STAMP)
 	$(BIN)/zensical build --clean --strict
 	@echo "open site/index.html, or, with search: $(BIN)/python -m http.server -b 127.0.0.1 -d site"
 
-# Without any extra: what "pip install mem3d" gives.
+# The wheel alone is memstore; with its extra it is mem3d too.
 package: $(STAMP)
 	rm -rf dist build
 	$(BIN)/pip install --quiet -c constraints.txt build
 	$(BIN)/python -m build --outdir dist .
-	python3 -m venv build/fresh
-	build/fresh/bin/pip install --quiet -c constraints.txt dist/*.whl
-	packaging/smoke.sh build/fresh/bin
+	python3 -m venv build/memstore
+	build/memstore/bin/pip install --quiet -c constraints.txt dist/*.whl
+	packaging/smoke.sh build/memstore/bin memstore
+	python3 -m venv build/mem3d
+	build/mem3d/bin/pip install --quiet -c constraints.txt "$$(echo dist/*.whl)[mem3d]"
+	packaging/smoke.sh build/mem3d/bin mem3d
 
 SECONDS ?= 3600
 fuzz: $(STAMP)

@@ -10,7 +10,11 @@ from importlib import import_module
 
 
 def mem3d() -> None:
-    """The program `mem3d-cli`."""
+    """The program `mem3d-cli`; without torch, one line that says what to install."""
+    try:
+        import_module("mem3d")
+    except ImportError as error:
+        raise SystemExit(f"mem3d-cli: {error}") from None
     _run("mem3d")
 
 

@@ -71,6 +71,20 @@ class TransientError(MemstoreError, RuntimeError):
 class ExtraMissingError(MemstoreError, ImportError):
     """A library that only this needs is not installed."""
 
+    @classmethod
+    def of(cls, subject: object, library: str, extra: str) -> "ExtraMissingError":
+        """Error that tells how to install what is missing.
+
+        Args:
+            subject: what needs it; the message begins with it.
+            library: what is not there.
+            extra: of pyproject.toml, brings it.
+        """
+        return cls(
+            f"{subject}: got no {library}, want the extra {extra!r}; in a checkout: "
+            f"pip install -c constraints.txt -e '.[{extra}]'"
+        )
+
 
 class BusyError(MemstoreError, RuntimeError):
     """The same thread is in the middle of another call of this memory, as in a signal handler."""

@@ -44,8 +44,9 @@ def demo(
 
     RUN is a run's folder, or without --write a published one.
 
-    Needs the extra: pip install 'mem3d[demo]'. Nothing is fetched from elsewhere, and RUN is not
-    changed. Library: mem3d.demo.reconstruct_view, mem3d.demo.memory_view, mem3d.demo.sessions.
+    Needs an extra, in a checkout: pip install -c constraints.txt -e '.[demo]'. Nothing is fetched
+    from elsewhere, and RUN is not changed. Library: mem3d.demo.reconstruct_view,
+    mem3d.demo.memory_view, mem3d.demo.sessions.
 
     Example: mem3d-cli demo runs/first
     """
@@ -94,9 +95,7 @@ def _check_extra() -> None:
     try:
         import gradio  # noqa: F401
     except ImportError as error:
-        raise ExtraMissingError(
-            f"demo: got no gradio ({error}), want the extra: pip install 'mem3d[demo]'"
-        ) from error
+        raise ExtraMissingError.of("demo", "gradio", "demo") from error
 
 
 def _page(

@@ -32,7 +32,7 @@ from mem3d.network.checkpoint import (
 )
 from mem3d.network.config import Preset
 from mem3d.network.model import Mem3D
-from memstore import Memory, export, import_memory
+from memstore import ExtraMissingError, Memory, export, import_memory
 from memstore.files import made_beside, open_regular
 
 CARD, PICTURE = "README.md", "validation.png"
@@ -146,16 +146,14 @@ def _reading(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: got {error}, want the settings of {_WANT}") from error
 
 
-_NEEDED = 'got no huggingface_hub, want it installed: pip install "mem3d[hub]"'
-
-
 def download(repo: str, revision: str | None = None) -> Path:
     """Fetch a published folder into the hub's cache, or find it there.
 
     Only the files that `publishing.load_folder` reads are fetched.
 
     Raises:
-        ValueError: huggingface_hub is not installed, or the repository cannot be had.
+        ExtraMissingError: huggingface_hub is not installed.
+        ValueError: the repository cannot be had.
     """
     hub = _hub(repo)
     try:
@@ -169,7 +167,7 @@ def download(repo: str, revision: str | None = None) -> Path:
 
 
 def check_repo(repo: str) -> None:
-    """Raise ValueError unless `repo` reads owner/name and huggingface_hub is installed."""
+    """Raise an error unless `repo` reads owner/name and huggingface_hub is installed."""
     _hub(repo)
     from huggingface_hub import utils
 
@@ -189,7 +187,8 @@ def upload(folder: Path, repo: str, *, private: bool = False) -> str:
         Address of the commit.
 
     Raises:
-        ValueError: huggingface_hub is not installed, the name is none, or the hub refuses.
+        ExtraMissingError: huggingface_hub is not installed.
+        ValueError: the name is none, or the hub refuses.
     """
     check_repo(repo)
     hub = _hub(repo)
@@ -214,7 +213,7 @@ def _hub(repo: str) -> Any:
     try:
         import huggingface_hub
     except ImportError as error:
-        raise ValueError(f"{repo}: {_NEEDED}") from error
+        raise ExtraMissingError.of(repo, "huggingface_hub", "hub") from error
     return huggingface_hub
 
 

@@ -237,7 +237,8 @@ class Reconstructor:
             Address of the commit.
 
         Raises:
-            ValueError: huggingface_hub is not installed, the hub refuses, or there are others.
+            ExtraMissingError: huggingface_hub is not installed.
+            ValueError: the hub refuses, or there are others.
         """
         from tempfile import TemporaryDirectory
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mem3d.network.config import ModelConfig
+from memstore import ExtraMissingError
 
 # The torchvision wheel on PyPI is built against CUDA. Beside a torch without CUDA its compiled
 # extension cannot be loaded, and `import torchvision` then fails because it registers fake kernels
@@ -30,7 +31,7 @@ def _declare_missing() -> torch.library.Library | None:
     """Declare the two operators if torchvision's extension cannot; the result must stay alive."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
-        raise ImportError("torchvision: got no installation, want one: pip install torchvision")
+        raise ExtraMissingError.of("encoder", "torchvision", "mem3d")
     for extension in sorted(Path(spec.origin).parent.glob("_C*.so")):
         try:
             torch.ops.load_library(str(extension))  # type: ignore[no-untyped-call]

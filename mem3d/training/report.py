@@ -32,7 +32,7 @@ def check_installed() -> None:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
         raise ValueError(
-            f"tensorboard: got {error}, want the package tensorboard; pip install tensorboard"
+            f"tensorboard: got {error}, want the package: pip install tensorboard"
         ) from error
 
 

@@ -73,7 +73,8 @@ def export(
 
     Raises:
         PathExistsError: there is something at the path.
-        ExtraMissingError: "parquet" without pyarrow.
+        ExtraMissingError: "parquet" without pyarrow; "glb", "stl", "ply" without trimesh and
+            scikit-image.
     """
     path = Path(path)
     kind = _kind(path, kind, EXPORT_FORMATS)

@@ -54,7 +54,5 @@ def _pyarrow(path: Path) -> tuple[Any, Any]:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise ExtraMissingError(
-            f"{path}: got kind 'parquet' without pyarrow, want pip install 'mem3d[parquet]'"
-        ) from error
+        raise ExtraMissingError.of(path, "pyarrow", "parquet") from error
     return pyarrow, parquet

@@ -5,13 +5,14 @@ Frame: that of the grids, so y is up and the front is +x. The cube of a grid is
 """
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.errors import ArgumentError, DtypeError, ShapeError
+from memstore.errors import ArgumentError, DtypeError, ExtraMissingError, ShapeError
 from memstore.files import write_atomic
 
 FILE_TYPES = ("glb", "obj", "ply", "stl")
@@ -85,9 +86,8 @@ def smooth(occupancy: NDArray[Any], level: float = 0.5) -> Mesh:
 
     Raises:
         ArgumentError: no voxel is above the level, or the arguments are out of range.
+        ExtraMissingError: scikit-image is not installed.
     """
-    from skimage import measure  # imported late: it brings scipy, which is slow
-
     _check_grid(occupancy)
     values = occupancy.astype(np.float32)
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
@@ -102,7 +102,7 @@ def smooth(occupancy: NDArray[Any], level: float = 0.5) -> Mesh:
             "want a shape to draw"
         )
     # "ascent": full is high. scikit-image's default would turn the mesh inside out.
-    marching_cubes: Any = measure.marching_cubes  # typed in part only
+    marching_cubes = _library("skimage.measure", "scikit-image").marching_cubes
     vertices, faces, _, _ = marching_cubes(
         np.pad(values, 1), level, gradient_direction="ascent", allow_degenerate=False
     )
@@ -120,14 +120,14 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
 
     Raises:
         ArgumentError: an unknown suffix, or a mesh without faces.
+        ExtraMissingError: trimesh is not installed.
     """
     kind = Path(path).suffix.lower().removeprefix(".") or "glb"
     if kind not in FILE_TYPES:
         raise ArgumentError(f"{path}: got suffix {kind!r}, want one of {FILE_TYPES}")
     if not len(mesh.faces):
         raise ArgumentError(f"{path}: got a mesh without faces, want at least one")
-    import trimesh  # imported late: about a second, and only exporting needs it
-
+    trimesh = _library("trimesh", "trimesh")
     # Corners are not shared between faces of different colors, as files color the corners.
     vertices, faces, colors = mesh.vertices, mesh.faces, mesh.vertex_colors
     if mesh.colors is not None and kind != "stl":
@@ -137,6 +137,14 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
     solid = trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False)
     data: Any = solid.export(file_type=kind)
     write_atomic(path, data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def _library(module: str, package: str) -> Any:
+    """A library of the extra `meshes`, imported late: each takes about a second."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ExtraMissingError.of("mesh", package, "meshes") from error
 
 
 def _check_grid(grid: NDArray[Any]) -> None:
@@ -159,20 +167,19 @@ def write_glb(path: Path, mesh: Mesh, *, is_rounded: bool) -> None:
 
     Raises:
         ValueError: the mesh has no face.
+        ExtraMissingError: trimesh is not installed.
     """
     if not len(mesh.faces):
         raise ValueError(f"{path}: got a mesh without faces, want at least one")
-    import trimesh  # imported late: about a second, and only exporting needs it
-
+    trimesh = _library("trimesh", "trimesh")
     vertices, faces = mesh.vertices, mesh.faces
     if not is_rounded:  # corners that are shared would share a normal
         vertices = vertices[faces].reshape(-1, 3)
         faces = np.arange(faces.size, dtype=np.int32).reshape(-1, 3)
-    visual: Any = trimesh.visual  # typed in part only
-    material = visual.material.PBRMaterial(
+    material = trimesh.visual.material.PBRMaterial(
         name="shape", baseColorFactor=COLOR, metallicFactor=0.0, roughnessFactor=ROUGHNESS
     )
-    look = visual.TextureVisuals(material=material)
+    look = trimesh.visual.TextureVisuals(material=material)
     solid = trimesh.Trimesh(vertices, faces, visual=look, process=False)
     data: Any = solid.export(file_type="glb", include_normals=True)
     write_atomic(path, data)

@@ -229,6 +229,6 @@ def _pyarrow(path: Path) -> tuple[Any, Any]:
         from pyarrow import parquet
     except ImportError as error:
         raise ValueError(
-            f"{path}: got a Parquet file without pyarrow, want pip install 'mem3d[parquet]'"
+            f"{path}: got a Parquet file without pyarrow, want the extra 'parquet'"
         ) from error
     return pyarrow, parquet

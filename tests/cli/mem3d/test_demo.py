@@ -27,7 +27,7 @@ def test_without_the_extra_the_pip_command_is_told(trained, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "gradio", None)
     done = call(trained[0])
     assert isinstance(done.exception, ExtraMissingError)
-    assert "pip install 'mem3d[demo]'" in str(done.exception)
+    assert "pip install -c constraints.txt -e '.[demo]'" in str(done.exception)
 
 
 def test_a_run_is_not_written_over(trained):

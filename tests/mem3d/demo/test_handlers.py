@@ -11,7 +11,7 @@ from tests.helpers.r2n2_folder import blob
 from tests.helpers.untrained_run import save_photo
 
 pytestmark = pytest.mark.skipif(
-    find_spec("gradio") is None, reason="not installed: gradio (pip install 'mem3d[demo]')"
+    find_spec("gradio") is None, reason="not installed: gradio (the extra 'demo')"
 )
 VISIT, STATUS, SEEN, GALLERY, NAME, VIEWER, NOTE, GLB = range(8)
 

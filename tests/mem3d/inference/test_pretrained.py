@@ -20,7 +20,7 @@ from mem3d.network import checkpoint
 from mem3d.network.checkpoint import FILES
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from memstore import Memory, MemstoreError, import_memory
+from memstore import ExtraMissingError, Memory, MemstoreError, import_memory
 from tests.helpers.r2n2_folder import blob, picture
 
 PAGE = """# A trained Mem3D
@@ -220,5 +220,5 @@ def test_a_refusal_of_the_hub_is_one_error(folder, monkeypatch):
 
 def test_without_the_extra_it_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
-    with pytest.raises(ValueError, match=r"mem3d\[hub\]"):
+    with pytest.raises(ExtraMissingError, match=r"-e '\.\[hub\]'"):
         mem3d.Reconstructor.from_pretrained("me/chairs")
