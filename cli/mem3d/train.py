@@ -109,9 +109,6 @@ def train(  # long: half of it are the options
         Precision | None,
         typer.Option(help="bfloat16: faster, on a GPU or a CPU that has it; else float32 it is."),
     ] = None,
-    accumulate: Annotated[
-        int | None, typer.Option(help="Batches that make one optimizer step.", min=1)
-    ] = None,
     schedule: Annotated[
         RateSchedule | None, typer.Option(help="Of the learning rate; default: the preset's.")
     ] = None,
@@ -127,7 +124,7 @@ def train(  # long: half of it are the options
         typer.Option(
             "--set",
             metavar="<name=value>",
-            help="Any setting of the preset: --set model.shape_encoder=mean; repeatable.",
+            help="Any setting of the preset: --set model.shape_encoder=fc; repeatable.",
         ),
     ] = None,
     keep_maps: Annotated[
@@ -164,8 +161,8 @@ def train(  # long: half of it are the options
     is_random = stem == "none" and weights is None
     wishes = {
         **{"seed": seed, "epochs": epochs, "batch": batch, "learning_rate": learning_rate},
-        **{"precision": precision and precision.value, "accumulate": accumulate},
-        **{"schedule": schedule and schedule.value, "warmup": warmup, "patience": patience},
+        **{"precision": precision and precision.value, "patience": patience},
+        **{"schedule": schedule and schedule.value, "warmup": warmup},
     }
     chosen = chosen_preset(preset, is_random, wishes, change or [])
     with resumable(run), joined(device) as (replicas, own_device):

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
-from mem3d.memory.contrastive import NEAREST, Candidates
 from mem3d.memory.device_writes import EMPTY, planned
 from mem3d.memory.interface import Recalled, nothing_recalled
 from memstore import FeatureError, Memory, MemoryConfig, Rows, WriteReport
@@ -186,19 +185,6 @@ class DeviceMemory:
         valid = found.is_alive & kinds[0].values.isfinite() & kinds[1].values.isfinite()
         positive, negative = (self._keys[kind.indices] * valid[:, None] for kind in kinds)
         return positive, negative, valid
-
-    def candidates(self, features: Tensor, grids: Tensor, sources: Sequence[str]) -> Candidates:
-        """As `contrastive.candidates`, with all slots' keys, most of which are neither."""
-        found, rows = self.products(features, grids), self._rows
-        named = self._numbered([source or None for source in sources])
-        is_own = (named[:, None] == self._names[:rows]) & (named != _NOBODY)[:, None]
-        positive = is_own & found.cosines.isfinite() & found.is_alive[:, None]
-        near = torch.zeros_like(positive)
-        nearest = found.cosines.topk(min(NEAREST, rows), dim=1).indices
-        near.scatter_(1, nearest, True)
-        negative = near & found.cosines.isfinite() & ~positive
-        negative &= (found.similarities < self.config.delta) & positive.any(1, keepdim=True)
-        return Candidates(self._keys[:rows], positive, negative)
 
     def remember(self, features: Tensor, grids: Tensor, sources: Sequence[str]) -> WriteReport:
         """As `recall.remember`."""

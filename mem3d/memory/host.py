@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mem3d.memory.contrastive import Candidates, candidates
 from mem3d.memory.interface import (
     Features,
     Grids,
@@ -40,10 +39,6 @@ class StepMemory(TensorMemory, Protocol):
         """As the function `recall.contrast_keys`."""
         ...
 
-    def candidates(self, features: Tensor, grids: Tensor, sources: Sequence[str]) -> Candidates:
-        """As the function `contrastive.candidates`."""
-        ...
-
     def remember(self, features: Tensor, grids: Tensor, sources: Sequence[str]) -> WriteReport:
         """As the function `recall.remember`."""
         ...
@@ -64,10 +59,6 @@ class HostMemory:
     def contrast_keys(self, features: Tensor, grids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `StepMemory.contrast_keys`."""
         return contrast_keys(self._memory, features, _on_host(grids))
-
-    def candidates(self, features: Tensor, grids: Tensor, sources: Sequence[str]) -> Candidates:
-        """As `StepMemory.candidates`."""
-        return candidates(self._memory, features, _on_host(grids), sources)
 
     def remember(self, features: Tensor, grids: Tensor, sources: Sequence[str]) -> WriteReport:
         """As `StepMemory.remember`."""

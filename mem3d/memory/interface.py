@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memstore import Contrast, Hits, MemoryConfig, Priors, WriteReport
+from memstore import Contrast, Priors, WriteReport
 
 Features = NDArray[np.float32]
 Grids = NDArray[np.bool_]
@@ -37,37 +37,12 @@ class ReadableMemory(Protocol):
 class WritableMemory(ReadableMemory, Protocol):
     """What training needs besides."""
 
-    @property
-    def config(self) -> MemoryConfig:
-        """As `memstore.Memory.config`."""
-        ...
-
-    @property
-    def slots(self) -> NDArray[np.int64]:
-        """As `memstore.Memory.slots`."""
-        ...
-
-    @property
-    def sources(self) -> list[str]:
-        """As `memstore.Memory.sources`."""
-        ...
-
-    def search(self, features: Features, k: int) -> Hits:
-        """As `memstore.Memory.search`."""
-        ...
-
     def contrast(self, features: Features, grids: Grids) -> Contrast:
         """As `memstore.Memory.contrast`."""
         ...
 
     def keys(self, slots: NDArray[np.int64]) -> Features:
         """As `memstore.Memory.keys`."""
-        ...
-
-    def value_similarities(
-        self, grid: Grids, slots: NDArray[np.int64] | None = None
-    ) -> NDArray[np.float64]:
-        """As `memstore.Memory.value_similarities`."""
         ...
 
     def write(

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from mem3d.memory.contrastive import Candidates
 from mem3d.memory.host import StepMemory
 from mem3d.memory.interface import Recalled
 from memstore import WriteReport
@@ -68,10 +67,6 @@ class TimedMemory:
     def contrast_keys(self, features: Tensor, grids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `StepMemory.contrast_keys`."""
         return self._timed("contrast", lambda: self._memory.contrast_keys(features, grids))
-
-    def candidates(self, features: Tensor, grids: Tensor, sources: Sequence[str]) -> Candidates:
-        """As `StepMemory.candidates`."""
-        return self._timed("contrast", lambda: self._memory.candidates(features, grids, sources))
 
     def remember(self, features: Tensor, grids: Tensor, sources: Sequence[str]) -> WriteReport:
         """As `StepMemory.remember`."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, is_dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -17,7 +17,7 @@ LARGEST = 2**16  # of any size: what a file may claim before it is believed
 Size = Annotated[int, Field(ge=1, le=LARGEST)]
 Channels = Annotated[int, Field(ge=0, le=LARGEST)]
 Layers = Annotated[tuple[Size, ...], Field(min_length=1, max_length=7)]
-ShapeEncoderKind = Literal["lstm", "mean", "attention", "fc", "box", "none"]
+ShapeEncoderKind = Literal["lstm", "fc", "box", "none"]
 Precision = Literal["float32", "bfloat16"]
 RateSchedule = Literal["halve", "cosine"]
 SHAPE_ENCODERS: tuple[ShapeEncoderKind, ...] = get_args(ShapeEncoderKind)
@@ -54,8 +54,6 @@ class ModelConfig:
     prior_gate: bool = False  # and are weighed by how well they fit what the image alone says
     pixel_features: bool = False  # so do image features, by way of a camera predicted from it
     pose_channels: Channels = 0  # of pose.py, for these predictions; 0: from the image feature
-    passes: Annotated[int, Field(ge=1, le=16)] = 1  # from the second on, recall by the last answer
-    pool: Size = 64  # slots nearest by key among which that looks
 
     @model_validator(mode="after")
     def _check_together(self) -> "ModelConfig":
@@ -118,10 +116,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     margin: float = 0.1  # alpha of the voxel triplet loss
     triplet_weight: Weight = 1.0
-    recon_weight: Weight = 1.0
     dice_weight: Weight = 0.0  # of the soft Dice loss, beside the cross-entropy
-    contrast_weight: Weight = 0.0  # of the contrastive loss between a shape's views
-    contrast_temperature: Annotated[float, Field(gt=0)] = 0.1  # its cosines are divided by it
     gate_weight: Weight = 0.05  # of the gate's cross-entropy, with prior_gate
     viewpoint_weight: Weight = 0.03  # of the predicted camera, with pixel_features
     extent_weight: Weight = 0.5  # of the predicted extents, with rescale_priors
@@ -137,7 +132,6 @@ class TrainConfig:
     seed: int = 0
     view_seed: int | None = None  # of the augmented pictures; None: `seed`
     precision: Precision = "float32"  # of the forward pass in training, where the device has it
-    accumulate: AtLeastOne = 1  # batches whose gradients make one optimizer step
     patience: Count = 0  # end after so many validations without a better IoU; 0 = never
     schedule: RateSchedule = "halve"  # of the learning rate: at `halve_at`, or half a cosine to 0
     warmup: Count = 0  # optimizer steps over which the rate grows from nothing
@@ -212,12 +206,11 @@ def _without_retired(values: Any, resuming: bool) -> Any:
     if not isinstance(values, dict):
         return values
     present = dict(values)
-    for group, kind in (("model", ModelConfig), ("train", TrainConfig)):
+    for group in _RETIRED:
         if not isinstance(values.get(group), dict):
             continue
         present[group] = dict(values[group])
-        for name in _RETIRED[group].keys() - {field.name for field in fields(kind)}:
-            want = _RETIRED[group][name]
+        for name, want in _RETIRED[group].items():
             got = present[group].pop(name, want)
             if got != want and (group == "model" or resuming):
                 raise ValueError(f"{group}.{name}: got {got!r}, want {want}: it is no more")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +30,7 @@ from mem3d.network.pose import (
     wanted_in_training,
     width,
 )
-from mem3d.network.refiner import Refiner, moved, soft_iou
+from mem3d.network.refiner import Refiner, moved
 from mem3d.network.shape_encoder import ShapeEncoder
 
 
@@ -127,7 +126,6 @@ class Mem3D(nn.Module):
         exclude: Sequence[str | None] | None = None,
         viewpoints: Tensor | None = None,
         projections: ProjectionCache | None = None,
-        passes: int | None = None,
         grids: Tensor | None = None,
     ) -> Output:
         """The part of `forward` behind the encoder.
@@ -138,7 +136,6 @@ class Mem3D(nn.Module):
             exclude: see `forward`.
             viewpoints: (B, 5) true ones, nan where not known, to train with; else they are guessed.
             projections: see `forward`.
-            passes: how often to recall; None takes config.passes.
             grids: (B, R, R, R) true ones, to train extents with; else those are guessed.
         """
         features, guess, cameras = seen.features, None, None
@@ -162,18 +159,6 @@ class Mem3D(nn.Module):
             logits, *_ = self._logits(seen, shown, memory, at, projections)
             return Output(logits, features, recalled, guess, extents=extents)
         recalled = recall(memory, features, self.config.priors, exclude)
-        for _ in range((passes or self.config.passes) - 1):
-            with torch.no_grad():
-                answers, *_ = self._logits(seen, recalled, memory, at, projections)
-            recalled = recall_again(
-                memory,
-                features,
-                answers.sigmoid(),
-                self.config.priors,
-                self.config.pool,
-                exclude,
-                at.extents,
-            )
         logits, weights, laid = self._logits(seen, recalled, memory, at, projections)
         return Output(logits, features, recalled, guess, weights, extents, laid)
 
@@ -202,55 +187,8 @@ class Mem3D(nn.Module):
         projections: ProjectionCache | None,
     ) -> Tensor:
         """(B, H) from the recalled grids, or from their slots' kept projections."""
-        cosines = torch.from_numpy(recalled.cosines).to(features)
         if projections is None:
-            priors, counts = recalled.priors, recalled.counts
-            return self.shape_encoder(priors, counts, features, cosines)  # type: ignore[no-any-return]
+            return self.shape_encoder(recalled.priors, recalled.counts, features)  # type: ignore[no-any-return]
         projections.check_of(self.shape_encoder, memory)
-        found = projections.of(recalled.slots)
-        return self.shape_encoder.fold(found, recalled.counts, features, cosines)
-
-
-def recall_again(
-    memory: ReadableMemory | TensorMemory,
-    features: Tensor,
-    answers: Tensor,
-    k: int,
-    pool: int,
-    exclude: Sequence[str | None] | None = None,
-    extents: Tensor | None = None,
-) -> Recalled:
-    """Read the priors that fit a first answer, not the image's key alone.
-
-    Of the `pool` slots nearest by key, those are taken whose cosine times soft IoU with the answer
-    is highest. A key tells the kind of object; the answer tells its parts and proportions.
-
-    Args:
-        memory: where to read.
-        features: (B, C).
-        answers: (B, R, R, R) occupancy in [0, 1], what was reconstructed so far.
-        k: most priors per image.
-        pool: slots to choose from, >= k.
-        exclude: as `recall`.
-        extents: (B, 3) those that priors are stretched to before they are laid over the answer, and
-            so before they are compared with it; None where they are laid there as they were read.
-
-    Returns:
-        The priors, as they were read, in the order of that product; `cosines` are of the keys, as
-        ever.
-    """
-    found = recall(memory, features, max(k, pool), exclude)
-    rows = torch.arange(len(features), device=features.device)[:, None]
-    laid = found.priors if extents is None else stretched(found.priors, extents)
-    fit = soft_iou(answers.float(), laid.float())  # stretched in short floats under autocast
-    cosines = torch.from_numpy(found.cosines).to(fit)
-    real = torch.arange(fit.shape[1], device=fit.device) < found.counts[:, None]
-    scores = torch.where(real, fit * cosines, -torch.inf)
-    order = scores.argsort(dim=1, descending=True, stable=True)[:, :k]
-    chosen = order.cpu().numpy()
-    return Recalled(
-        priors=found.priors[rows, order],
-        counts=found.counts.clamp(max=k),
-        slots=np.take_along_axis(found.slots, chosen, axis=1),
-        cosines=np.take_along_axis(found.cosines, chosen, axis=1),
-    )
+        rows = projections.of(recalled.slots)
+        return self.shape_encoder.fold(rows, recalled.counts, features)

@@ -77,7 +77,6 @@ BEST = replace(
         cached_views=4,
         pose_epochs=25,
         dice_weight=1.0,
-        contrast_weight=0.1,
     ),
 )
 """For 12,000 shapes; minutes on a GPU, hours on a CPU: wider, eight recalled grids,

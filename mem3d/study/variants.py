@@ -104,7 +104,7 @@ def _no_eviction(preset: Preset, models: int) -> int:
 def _without(preset: Preset, shape_encoder: str) -> Preset:
     """No memory: the losses that pull features to what it holds go with it."""
     preset = _model(preset, shape_encoder=shape_encoder)
-    return _train(preset, triplet_weight=0.0, contrast_weight=0.0)
+    return _train(preset, triplet_weight=0.0)
 
 
 def _box(preset: Preset) -> Preset:

@@ -68,7 +68,7 @@ def prepared(run: Run, job: TrainingJob, supply: Supply) -> Supply:
 
 
 def batches(run: Run, job: TrainingJob, supply: Supply) -> Iterator[Batch]:
-    """The rest of the run, a batch per forward: this process's part of each.
+    """The rest of the run, a batch per step: this process's part of each.
 
     Args:
         run: where it stands.
@@ -76,8 +76,9 @@ def batches(run: Run, job: TrainingJob, supply: Supply) -> Iterator[Batch]:
         supply: as `prepared` gave it.
     """
     config = job.preset.train
-    start = job.pace.forwards_before(run.step)
-    schedule = Schedule(len(job.data), config.batch, config.epochs, seed=config.seed, start=start)
+    schedule = Schedule(
+        len(job.data), config.batch, config.epochs, seed=config.seed, start=run.step
+    )
     parts = (list(job.replicas.part(samples)) for samples in schedule)
     if config.cached_views and supply.cache is not None:
         return supply.cache.batches(parts)

@@ -1,31 +1,9 @@
-"""How the forwards, optimizer steps and epochs of a run count into each other.
-
-A forward takes one batch. An optimizer step follows after `accumulate` of them, or fewer at the end
-of an epoch: no step spans two epochs, so that every epoch ends where a run can be resumed.
-"""
+"""Learning rate and patience of a run."""
 
 import math
 from dataclasses import dataclass
 
 from mem3d.network.config import TrainConfig
-
-
-@dataclass(frozen=True)
-class Part:
-    """Where a forward stands in its optimizer step.
-
-    Attributes:
-        share: of the step's images, in (0, 1]; its gradient counts so much.
-        is_first: gradients begin anew.
-        is_last: the weights change after it.
-    """
-
-    share: float = 1.0
-    is_first: bool = True
-    is_last: bool = True
-
-
-WHOLE = Part()
 
 
 @dataclass(frozen=True)
@@ -36,33 +14,14 @@ class Pace:
     config: TrainConfig
 
     @property
-    def forwards_per_epoch(self) -> int:
+    def steps_per_epoch(self) -> int:
         """Batches that show every model once; the last may be smaller."""
         return -(-self.models // self.config.batch)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps."""
-        return -(-self.forwards_per_epoch // self.config.accumulate)
 
     @property
     def steps(self) -> int:
         """Optimizer steps of the whole run, unless it ends early."""
         return self.steps_per_epoch * self.config.epochs
-
-    def forwards_before(self, step: int) -> int:
-        """Forwards of the run before an optimizer step begins."""
-        epoch, within = divmod(step, self.steps_per_epoch)
-        return epoch * self.forwards_per_epoch + within * self.config.accumulate
-
-    def part(self, forward: int) -> Part:
-        """Place of a forward, counted from the start of the run, in its optimizer step."""
-        within, batch = forward % self.forwards_per_epoch, self.config.batch
-        first = within - within % self.config.accumulate
-        after = min(first + self.config.accumulate, self.forwards_per_epoch)
-        images = min(batch, self.models - within * batch)
-        all_images = min(after * batch, self.models) - first * batch
-        return Part(images / all_images, within == first, within == after - 1)
 
     def is_stale(self, step: int, best_step: int) -> bool:
         """Whether patience is at an end, after `step` optimizer steps that end an epoch.

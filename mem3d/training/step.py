@@ -12,7 +12,6 @@ from torch import Tensor
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.loader import Batch
 from mem3d.data.meshes.transforms import shape_family
-from mem3d.memory.contrastive import contrastive_loss
 from mem3d.memory.device import DeviceMemory
 from mem3d.memory.host import HostMemory, StepMemory
 from mem3d.memory.timing import TimedMemory
@@ -23,7 +22,6 @@ from mem3d.runs.folder import Row
 from mem3d.system import uses_bfloat16
 from mem3d.training.distributed import ALONE, Replicas
 from mem3d.training.losses import dice_loss, gate_loss, reconstruction_loss, voxel_triplet_loss
-from mem3d.training.schedule import WHOLE, Part
 from mem3d.training.state import Run
 from memstore import FeatureError
 
@@ -86,7 +84,6 @@ def forward_loss(
     config: TrainConfig,
     device: str,
     replicas: Replicas = ALONE,
-    passes: int | None = None,
 ) -> Forward:
     """Recall, reconstruct and compare with the truth; see `train_step`, `Mem3D.reconstruct`."""
     images, stem_maps = (_placed(one, device) for one in (batch.images, batch.stem_maps))
@@ -97,21 +94,16 @@ def forward_loss(
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=short):
         seen = model.encoder.see(images, stem_maps)
         exclude = sources if config.exclude_self else None
-        output = model.reconstruct(seen, memory, exclude, viewpoints, passes=passes, grids=grids)
+        output = model.reconstruct(seen, memory, exclude, viewpoints, grids=grids)
     logits = output.logits.float()
-    recon = reconstruction_loss(logits, grids)
     positive, negative, valid = memory.contrast_keys(output.features, grids)
     triplet = voxel_triplet_loss(output.features, positive, negative, valid, margin=config.margin)
     terms = {
-        "bce": LossTerm(config.recon_weight, recon, len(grids)),
+        "bce": LossTerm(1.0, reconstruction_loss(logits, grids), len(grids)),
         "triplet": LossTerm(config.triplet_weight, triplet, int(valid.sum())),
     }
     if config.dice_weight:
         terms["dice"] = LossTerm(config.dice_weight, dice_loss(logits, grids), len(grids))
-    if config.contrast_weight:
-        others = memory.candidates(output.features, grids, sources)
-        own = contrastive_loss(output.features, others, temperature=config.contrast_temperature)
-        terms["contrastive"] = LossTerm(config.contrast_weight, own, int(others.valid.sum()))
     if output.log_weights is not None:
         recalled = output.recalled
         laid = recalled.priors if output.laid is None else output.laid
@@ -165,19 +157,17 @@ def train_step(
     data: ShapeDataset,
     config: TrainConfig,
     device: str,
-    part: Part = WHOLE,
     replicas: Replicas = ALONE,
     resident: DeviceMemory | None = None,
 ) -> Row:
-    """One forward: recall, reconstruct, learn, remember.
+    """Recall, reconstruct, learn, remember.
 
     Args:
-        run: its weights change if this is the last forward of an optimizer step, its memory always.
+        run: its weights and its memory change.
         batch: this process's part of it.
         data: what the batch is of.
         config: losses and their weights.
         device: where the model is.
-        part: the forward's place in its optimizer step.
         replicas: this process among those that hold the other parts.
         resident: the run's memory on the device, which is written in its place.
 
@@ -192,19 +182,16 @@ def train_step(
     began = perf_counter()
     memory = TimedMemory(HostMemory(run.memory) if resident is None else resident, device)
     sources = [shape_family(data.shape_id(model)) for model in batch.shapes]
-    passes = None if run.step % 2 else 1  # what each pass recalls has to be learned from
     run.model.train()
     with finite(run.step):
-        done = forward_loss(run.model, memory, batch, sources, config, device, replicas, passes)
+        done = forward_loss(run.model, memory, batch, sources, config, device, replicas)
     if not np.isfinite(done.figures["loss"]):
         loss = f"loss: got {done.figures['loss']}, want a finite number"
         raise DivergedError(loss, run.step)
-    if part.is_first:
-        run.optimizer.zero_grad(set_to_none=True)
-    (done.loss * part.share).backward()  # type: ignore[no-untyped-call]
-    if part.is_last:
-        replicas.add_gradients([w for group in run.optimizer.param_groups for w in group["params"]])
-        run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
+    done.loss.backward()  # type: ignore[no-untyped-call]
+    replicas.add_gradients([w for group in run.optimizer.param_groups for w in group["params"]])
+    run.optimizer.step()
 
     features = replicas.gather(done.output.features.detach(), device)
     grids = replicas.gather(batch.grids.to(device, non_blocking=True), device)

@@ -100,8 +100,7 @@ def train(
         tensorboard: whether to write each epoch's row to the folder `tensorboard` in it too.
         on_prepare: called with pictures done and in all while a stem cache is filled.
         on_pose: called with steps done and in all while cameras and extents are learned first.
-        on_step: called after each optimizer step with steps done, steps in all, the figures of its
-            last forward.
+        on_step: called after each optimizer step with steps done, steps in all, its figures.
         on_epoch: called after each epoch with its log row.
 
     Returns:
@@ -151,7 +150,7 @@ def _check_job(job: TrainingJob, is_random: bool) -> None:
         raise ValueError(f"{data.root}: got no usable model, want at least 1 to train on")
     if config.patience and job.validation is None:
         raise ValueError(f"patience: got {config.patience} without validation, want models for it")
-    smallest = len(data) - (job.pace.forwards_per_epoch - 1) * config.batch
+    smallest = len(data) - (job.pace.steps_per_epoch - 1) * config.batch
     if smallest < job.replicas.count:
         raise ValueError(
             f"batch: got {smallest} images in an epoch's last batch for {job.replicas.count} "
@@ -176,18 +175,15 @@ def _loop(
     supply = prepared(run, job, supply)
     if config.pose_epochs and not run.step and supply.cache is not None:
         pretrain_pose(run.model, job, supply.cache, supply.on_pose, supply.kept_poses)
-    means, first, members = Means(), pace.forwards_before(run.step), _members(job)
+    means, members = Means(), _members(job)
     # Several processes write memories of their own, which must be equal bit for bit.
     resident = resident_on(job.device, run.memory) if replicas.count == 1 else None
-    for forward, batch in enumerate(batches(run, job, supply), first):
-        part = pace.part(forward)
+    for batch in batches(run, job, supply):
         set_learning_rate(run.optimizer, learning_rate(config, run.step, pace.steps))
         if replicas.count > 1:  # each drops out other numbers, and a resumed run the same
-            torch.manual_seed((config.seed * _PRIMES[0] + forward) * _PRIMES[1] + replicas.rank)
-        figures = train_step(run, batch, job.data, config, job.device, part, replicas, resident)
+            torch.manual_seed((config.seed * _PRIMES[0] + run.step) * _PRIMES[1] + replicas.rank)
+        figures = train_step(run, batch, job.data, config, job.device, replicas, resident)
         means.add(figures)
-        if not part.is_last:
-            continue
         run.step += 1
         if on_step:
             on_step(run.step, pace.steps, figures)

@@ -15,7 +15,6 @@ from mem3d.network.presets import TINY
 from mem3d.training import trainer
 from mem3d.training.distributed import Replicas, share_norms
 from mem3d.training.pose_pretraining import pretrain_pose
-from mem3d.training.schedule import WHOLE
 from mem3d.training.state import Run, TrainingJob
 from mem3d.training.stem_cache import StemCache
 from mem3d.training.step import train_step
@@ -24,11 +23,9 @@ from memstore import Memory
 PRESET = replace(  # 3 + 3 + 2 images an epoch: parts of one and of two
     TINY,
     model=replace(TINY.model, dropout=0.1),
-    train=replace(
-        TINY.train, batch=3, epochs=2, exclude_self=True, augment=False, contrast_weight=0.1
-    ),
+    train=replace(TINY.train, batch=3, epochs=2, exclude_self=True, augment=False),
 )
-FIGURES = ("loss", "bce", "triplet", "triplet_valid", "hit_rate", "priors", "contrastive")
+FIGURES = ("loss", "bce", "triplet", "triplet_valid", "hit_rate", "priors")
 WRITES = ("merged", "inserted", "evicted")
 
 
@@ -86,7 +83,7 @@ def steps(data, replicas):
     order = [list(replicas.part(batch)) for batch in Schedule(8, 3, 2, seed=0)]
     for batch in loader(views, order, 0):
         batch = replace(batch, images=batch.images.double())
-        rows.append(train_step(run, batch, shapes, PRESET.train, "cpu", WHOLE, replicas))
+        rows.append(train_step(run, batch, shapes, PRESET.train, "cpu", replicas))
     taken = {f"weight {name}": (before[name] - w).numpy() for name, w in model.state_dict().items()}
     return contents(run, rows) | taken
 

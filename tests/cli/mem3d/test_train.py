@@ -16,7 +16,7 @@ def call(*arguments):
 def test_options_reach_the_run_and_its_early_end_is_said(made_up_data, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "_validate", lambda run, *_: {"val_iou": 1 / (1 + run.step)})
     run = tmp_path / "run"
-    options = ("--precision", "bfloat16", "--accumulate", 2, "--schedule", "cosine", "--warmup", 3)
+    options = ("--precision", "bfloat16", "--schedule", "cosine", "--warmup", 3)
     command = ("train", run, "--data", made_up_data, "--preset", "tiny", "--epochs", 9, *options)
     for _ in range(2):
         done = call(*command, "--patience", 1, "--quiet")
@@ -24,11 +24,11 @@ def test_options_reach_the_run_and_its_early_end_is_said(made_up_data, tmp_path,
         assert "ended early: no better IoU in 1 validations since epoch 1" in done.stdout
     train = json.loads((run / "run.json").read_text())["preset"]["train"]
     assert (train["precision"], train["schedule"]) == ("bfloat16", "cosine")
-    assert (train["accumulate"], train["warmup"], train["patience"]) == (2, 3, 1)
+    assert (train["warmup"], train["patience"]) == (3, 1)
     assert len((run / "log.jsonl").read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize("option", [("--precision", "float16"), ("--accumulate", "0")])
+@pytest.mark.parametrize("option", [("--precision", "float16"), ("--warmup", "-1")])
 def test_options_out_of_range_are_refused(made_up_data, tmp_path, option):
     done = call("train", tmp_path / "run", "--data", made_up_data, "--preset", "tiny", *option)
     assert done.exit_code == 2

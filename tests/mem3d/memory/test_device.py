@@ -11,7 +11,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mem3d.data.loader import TrainingViews, loader
 from mem3d.data.readers.r2n2 import R2N2
-from mem3d.memory.contrastive import candidates, contrastive_loss
 from mem3d.memory.device import DeviceMemory
 from mem3d.memory.host import contrast_keys, recall, remember
 from mem3d.network.model import Mem3D
@@ -61,10 +60,6 @@ def assert_close(ours, theirs):
         assert getattr(ours.stats(), name) == getattr(theirs.stats(), name)
 
 
-def as_loss(found, features):
-    return contrastive_loss(features, found, temperature=0.2).item()
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 2**32),
@@ -99,11 +94,6 @@ def test_does_what_the_memory_does(seed, similarity, resolution, capacity):
             strict=True,
         ):
             assert_allclose(mine.numpy(), its.numpy(), atol=2e-6)
-        if resolution in (4, 8):  # candidates takes no other
-            mine = resident.candidates(features, voxels, names)
-            its = candidates(theirs, features, grids, names)
-            assert torch.equal(mine.valid, its.valid)
-            assert as_loss(mine, features) == pytest.approx(as_loss(its, features), abs=1e-5)
 
         report = resident.remember(features, voxels, names)
         wanted = remember(theirs, features, grids, names)
@@ -173,7 +163,7 @@ def test_opposite_keys_are_merged_as_the_memory_merges_them():
 @pytest.mark.parametrize("exclude_self", [False, True])
 def test_a_step_with_it_is_a_step_with_the_memory(made_up_data, exclude_self):
     data = R2N2.open(made_up_data, "train")
-    train = dict(TINY.train.__dict__, contrast_weight=0.1, exclude_self=exclude_self)
+    train = dict(TINY.train.__dict__, exclude_self=exclude_self)
     settings_ = type(TINY.train)(**train)
     found = []
     for is_resident in (False, True):

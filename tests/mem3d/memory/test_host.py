@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 
-from mem3d.memory.contrastive import candidates
 from mem3d.memory.host import HostMemory, contrast_keys, recall, remember
 from mem3d.memory.timing import TimedMemory
 from mem3d.network.presets import TINY
@@ -31,8 +30,6 @@ def test_each_call_is_that_of_the_memory_itself():
     assert_same(timed.remember(features, there, names), remember(theirs, features, grids, names))
     assert_same(timed.recall(features, 2, names), recall(theirs, features, 2, names))
     assert_same(timed.contrast_keys(features, there), contrast_keys(theirs, features, grids))
-    asked = (features, grids, names)
-    assert_same(timed.candidates(features, there, names), candidates(theirs, *asked))
     assert set(timed.seconds) == {"read", "contrast", "write"}
     assert all(spent > 0 for spent in timed.seconds.values())
 

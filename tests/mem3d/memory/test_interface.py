@@ -5,11 +5,9 @@ import pytest
 import torch
 
 from mem3d.memory.host import contrast_keys, recall, remember
-from mem3d.network.model import recall_again
-from mem3d.network.pose import stretched
 from mem3d.network.presets import TINY
 from mem3d.network.refiner import soft_iou
-from memstore import FeatureError, Memory, MemoryConfig
+from memstore import FeatureError, Memory
 from tests.helpers.r2n2_folder import blob
 
 C = TINY.memory.key_dim
@@ -68,68 +66,6 @@ def test_contrast_gives_the_keys_of_the_right_slots(memory):
 def test_an_empty_memory_has_nothing_to_contrast():
     _, _, valid = contrast_keys(Memory(TINY.memory), axis(0), blob(0)[None])
     assert valid.tolist() == [False]
-
-
-def naive_again(memory, feature, answer, k, pool, exclude, extents):
-    """One image at a time, slot by slot."""
-    found = memory.read(feature[None], pool, exclude=exclude)
-    scored = []
-    for place in range(int(found.counts[0])):
-        value = found.values[0, place].astype(np.float64)
-        if extents is not None:
-            laid = stretched(torch.from_numpy(value[None, None]), torch.from_numpy(extents[None]))
-            value = laid[0, 0].numpy()
-        shared = (answer * value).sum()
-        either = answer.sum() + value.sum() - shared
-        fit = shared / max(either, 1e-6)
-        scored.append((fit * found.cosines[0, place], -place, int(found.slots[0, place])))
-    return [slot for *_, slot in sorted(scored, reverse=True)[:k]]
-
-
-@pytest.mark.parametrize("is_stretched", [False, True])
-@pytest.mark.parametrize("pool", [3, 64])
-def test_recalling_again_takes_what_fits_the_answer(pool, is_stretched):
-    rng = np.random.default_rng(0)
-    memory = Memory(MemoryConfig(capacity=40, key_dim=8, resolution=8, beta=0.0, delta=1.0))
-    grids = rng.random((30, 8, 8, 8)) < 0.4
-    keys = rng.normal(size=(30, 8)).astype(np.float32)
-    memory.write(keys, grids, [f"s/{i % 10}" for i in range(30)])
-    features = rng.normal(size=(5, 8)).astype(np.float32)
-    answers = rng.random((5, 8, 8, 8)).astype(np.float32)
-    exclude = ["s/1", None, "s/2", None, "s/3"]
-    extents = rng.uniform(0.3, 1, (5, 3)).astype(np.float32) if is_stretched else None
-    got = recall_again(
-        memory,
-        torch.from_numpy(features),
-        torch.from_numpy(answers),
-        3,
-        pool,
-        exclude,
-        None if extents is None else torch.from_numpy(extents),
-    )
-    for b in range(5):
-        extent = None if extents is None else extents[b]
-        want = naive_again(memory, features[b], answers[b], 3, pool, [exclude[b]], extent)
-        count = int(got.counts[b])
-        assert count == len(want) and got.slots[b, :count].tolist() == want
-        np.testing.assert_array_equal(got.priors[b, :count].numpy(), memory.values(want))
-        for place, slot in enumerate(want):
-            key, feature = memory.keys(np.array([slot]))[0], features[b]
-            cosine = key @ feature / np.linalg.norm(feature)
-            assert got.cosines[b, place] == pytest.approx(cosine, abs=1e-5)
-
-
-def test_recalling_again_works_under_autocast(memory):
-    extents = torch.full((2, 3), 0.7)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = recall_again(memory, axis(0, 1), torch.rand(2, 32, 32, 32), 1, 4, None, extents)
-    assert found.counts.tolist() == [1, 1]
-
-
-def test_recalling_again_from_an_empty_memory_gives_nothing():
-    memory = Memory(MemoryConfig(capacity=4, key_dim=8, resolution=8))
-    got = recall_again(memory, torch.ones(2, 8), torch.ones(2, 8, 8, 8), 3, 64)
-    assert got.counts.tolist() == [0, 0] and got.priors.abs().sum() == 0
 
 
 def test_soft_iou_by_hand():

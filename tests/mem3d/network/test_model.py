@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mem3d.data.images.preprocess import test_input as to_input
-from mem3d.network.model import Mem3D, recall_again
+from mem3d.network.model import Mem3D
 from mem3d.network.presets import PAPER, TINY
 from mem3d.network.refiner import Refiner
 from mem3d.training.losses import reconstruction_loss
@@ -144,46 +144,3 @@ def test_a_box_of_the_guessed_extents_stands_for_what_is_recalled(monkeypatch):
     assert output.recalled.counts.tolist() == [0, 0, 0, 0] and not output.recalled.priors.any()
     with pytest.raises(ValueError, match="got 'box', want rescale_priors"):
         replace(TINY.model, shape_encoder="box")
-
-
-@pytest.mark.parametrize("kind", ("mean", "attention"))
-def test_other_shape_encoders_use_the_memory_too(kind):
-    torch.manual_seed(0)
-    model = Mem3D(replace(TINY.model, shape_encoder=kind))
-    output = model(images(), filled_memory(model.eval()))
-    assert (output.recalled.counts > 0).all()
-    reconstruction_loss(output.logits, grids()).backward()
-    assert all(weight.grad.any() for weight in model.shape_encoder.parameters())
-    without = model(images(), Memory(TINY.memory))
-    assert not torch.allclose(output.logits, without.logits)
-
-
-def test_a_second_pass_recalls_what_fits_the_first_answer(model):
-    config = replace(TINY.model, passes=2, pool=4, priors=1)
-    torch.manual_seed(0)
-    twice = Mem3D(config).eval()
-    memory = filled_memory(twice)
-    with torch.inference_mode():
-        once = replace(config, passes=1)
-        first = Mem3D(once).eval()
-        first.load_state_dict(twice.state_dict())
-        before, after = first(images(), memory), twice(images(), memory)
-        answers = before.logits.sigmoid()
-        want = recall_again(memory, before.features, answers, 1, 4)
-    assert after.recalled.slots.tolist() == want.slots.tolist()
-    assert torch.equal(after.recalled.priors, want.priors)
-
-
-@pytest.mark.parametrize(("passes", "recalls"), [(None, 3), (1, 1), (2, 2)])
-def test_so_many_passes_recall_so_often(model, passes, recalls):
-    thrice = Mem3D(replace(TINY.model, passes=3, priors=1)).eval()
-    memory, reads = filled_memory(thrice), []
-
-    class Counted:
-        def read(self, *args, **kwargs):
-            reads.append(1)
-            return memory.read(*args, **kwargs)
-
-    with torch.inference_mode():
-        thrice.reconstruct(thrice.encoder.see(images()), Counted(), passes=passes)
-    assert len(reads) == recalls

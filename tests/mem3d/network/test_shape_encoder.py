@@ -5,7 +5,7 @@ import torch
 
 from mem3d.network.config import SHAPE_ENCODERS
 from mem3d.network.presets import PAPER
-from mem3d.network.shape_encoder import READING, ShapeEncoder
+from mem3d.network.shape_encoder import ShapeEncoder
 
 
 def encoder(resolution=4, hidden=8, kind="lstm"):
@@ -51,79 +51,56 @@ def test_order_matters():
     assert not torch.allclose(model(priors, counts), model(priors.flip(1), counts))
 
 
-def naive(model, priors, feature, cosines):
+def naive(model, priors, feature):
     """Prior vector (H,) of one image from its own priors (k, R, R, R), one at a time."""
     if model.kind == "fc":
         return torch.tanh(model.fc.weight @ feature + model.fc.bias)
     if model.kind in ("box", "none") or not len(priors):
         return torch.zeros(model.hidden)
-    if model.kind == "lstm":
-        return model.lstm(priors.flatten(1)[None])[0][0, -1]
-    projected = [model.prior.weight @ prior.flatten() + model.prior.bias for prior in priors]
-    if model.kind == "mean":
-        return torch.tanh(sum(projected) / len(projected))
-    query = model.query.weight @ feature
-    scores = [
-        (query @ one) / model.hidden**0.5 + model.cosine_weight * cosine
-        for one, cosine in zip(projected, cosines, strict=True)
-    ]
-    weights = [score.exp() / sum(other.exp() for other in scores) for score in scores]
-    return torch.tanh(sum(w * one for w, one in zip(weights, projected, strict=True)))
+    return model.lstm(priors.flatten(1)[None])[0][0, -1]
 
 
 COUNTS = (0, 1, 3, 2)
 
 
 def made_up_batch():
-    """Priors, features and cosines; what stands from COUNTS on is padding."""
+    """Priors and features; what stands from COUNTS on is padding."""
     random = torch.Generator().manual_seed(2)
-    cosines = torch.rand(4, 3, generator=random)
-    for row, count in enumerate(COUNTS):
-        cosines[row, count:] = -torch.inf  # as a memory pads them
-    return grids(4, 3, 4, 4, 4), torch.randn(4, 5, generator=random), cosines
+    return grids(4, 3, 4, 4, 4), torch.randn(4, 5, generator=random)
 
 
 @pytest.mark.parametrize("kind", SHAPE_ENCODERS)
 def test_each_kind_equals_the_oracle_whatever_the_padding_holds(kind):
     model, counts = encoder(kind=kind), torch.tensor(COUNTS)
-    priors, features, cosines = made_up_batch()
-    spoiled, noise = priors.clone(), cosines.clone()
+    priors, features = made_up_batch()
+    spoiled = priors.clone()
     for row, count in enumerate(COUNTS):
         spoiled[row, count:] = torch.randn(4, 4, 4) * 100
-        noise[row, count:] = torch.randn(1).item() * 100
-    want = [
-        naive(model, priors[row, :count], features[row], cosines[row, :count])
-        for row, count in enumerate(COUNTS)
-    ]
-    for given in ((priors, cosines), (spoiled, noise)):
-        got = model(given[0], counts, features, given[1])
-        torch.testing.assert_close(got, torch.stack(want))
+    want = [naive(model, priors[row, :count], features[row]) for row, count in enumerate(COUNTS)]
+    for batch in (priors, spoiled):
+        torch.testing.assert_close(model(batch, counts, features), torch.stack(want))
 
 
 @pytest.mark.parametrize("kind", SHAPE_ENCODERS)
 def test_kept_projections_give_the_same(kind):
     model, counts = encoder(kind=kind), torch.tensor(COUNTS)
-    priors, features, cosines = made_up_batch()
+    priors, features = made_up_batch()
     each = torch.stack([torch.stack([model.project(one) for one in row]) for row in priors])
-    together = model(priors, counts, features, cosines)
-    torch.testing.assert_close(model.fold(each, counts, features, cosines), together)
+    together = model(priors, counts, features)
+    torch.testing.assert_close(model.fold(each, counts, features), together)
 
 
-@pytest.mark.parametrize("kind", ("lstm", "mean", "attention", "fc"))
+@pytest.mark.parametrize("kind", ("lstm", "fc"))
 def test_gradients_are_finite_and_reach_every_weight(kind):
     model, counts = encoder(kind=kind), torch.tensor(COUNTS)
-    priors, features, cosines = made_up_batch()
-    model(priors, counts, features, cosines).square().sum().backward()
+    priors, features = made_up_batch()
+    model(priors, counts, features).square().sum().backward()
     for name, weight in model.named_parameters():
         assert weight.grad.isfinite().all() and weight.grad.any(), name
 
 
 def test_the_kinds_without_memory_read_nothing():
-    assert [kind for kind in SHAPE_ENCODERS if encoder(kind=kind).reads] == [
-        "lstm",
-        "mean",
-        "attention",
-    ]
+    assert [kind for kind in SHAPE_ENCODERS if encoder(kind=kind).reads] == ["lstm"]
 
 
 def test_the_paper_s_weights_keep_their_names():
@@ -133,19 +110,16 @@ def test_the_paper_s_weights_keep_their_names():
     assert names == [f"lstm.{kind}_l0" for kind in kinds]
 
 
-def test_attention_asks_for_what_it_needs():
+def test_fc_asks_for_what_it_needs():
     with pytest.raises(ValueError, match="features: got none"):
-        encoder(kind="attention")(grids(1, 1, 4, 4, 4), torch.tensor([1]))
+        encoder(kind="fc")(grids(1, 1, 4, 4, 4), torch.tensor([1]))
 
 
-@pytest.mark.parametrize("kind", READING)
-def test_pooled_priors_are_averaged_over_cubes(kind):
+def test_pooled_priors_are_averaged_over_cubes():
     torch.manual_seed(0)
-    pooled = ShapeEncoder(8, 6, kind, feature_dim=5, pool=2)
-    small = ShapeEncoder(4, 6, kind, feature_dim=5)
+    pooled = ShapeEncoder(8, 6, pool=2)
+    small = ShapeEncoder(4, 6)
     small.load_state_dict(pooled.state_dict())
     priors, counts = (torch.rand(2, 3, 8, 8, 8) < 0.4).float(), torch.tensor([3, 1])
-    features, cosines = torch.rand(2, 5), torch.rand(2, 3)
     averaged = priors.view(2, 3, 4, 2, 4, 2, 4, 2).mean((3, 5, 7))
-    got = pooled(priors, counts, features, cosines)
-    torch.testing.assert_close(got, small(averaged, counts, features, cosines))
+    torch.testing.assert_close(pooled(priors, counts), small(averaged, counts))

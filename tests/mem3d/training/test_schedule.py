@@ -7,29 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mem3d.network.presets import TINY
-from mem3d.training.schedule import Pace, Part, learning_rate
+from mem3d.training.schedule import Pace, learning_rate
 
 
-@given(
-    models=st.integers(1, 30),
-    batch=st.integers(1, 9),
-    accumulate=st.integers(1, 5),
-    epochs=st.integers(1, 3),
-)
-def test_every_forward_is_where_a_loop_puts_it(models, batch, accumulate, epochs):
-    pace = Pace(models, replace(TINY.train, batch=batch, accumulate=accumulate, epochs=epochs))
-    step = forward = 0
-    for _ in range(epochs):
-        sizes = [min(batch, models - low) for low in range(0, models, batch)]
-        for low in range(0, len(sizes), accumulate):
-            group = sizes[low : low + accumulate]
-            assert pace.forwards_before(step) == forward
-            for i, size in enumerate(group):
-                want = Part(size / sum(group), i == 0, i == len(group) - 1)
-                assert pace.part(forward) == want
-                forward += 1
-            step += 1
-    assert (pace.steps, pace.forwards_per_epoch * epochs) == (step, forward)
+@given(models=st.integers(1, 30), batch=st.integers(1, 9), epochs=st.integers(1, 3))
+def test_steps_are_those_of_a_loop(models, batch, epochs):
+    pace = Pace(models, replace(TINY.train, batch=batch, epochs=epochs))
+    assert pace.steps_per_epoch == len(range(0, models, batch))
+    assert pace.steps == sum(pace.steps_per_epoch for _ in range(epochs))
 
 
 def test_patience_counts_validations_since_the_best():

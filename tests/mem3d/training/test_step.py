@@ -10,7 +10,6 @@ from mem3d.data.loader import TrainingViews, loader
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from mem3d.training.schedule import Pace
 from mem3d.training.state import Run
 from mem3d.training.step import train_step
 from memstore import Memory
@@ -31,34 +30,6 @@ def fresh(beta=0.85, rate=0.0):
 def batches(data, size):
     views = TrainingViews(data, 64, seed=0, augment=False)
     return loader(views, [[(0, i) for i in range(low, low + size)] for low in range(0, 8, size)], 0)
-
-
-def test_accumulated_gradients_are_those_of_the_larger_batch(data):
-    """Of the reconstruction loss, without recall, and with BatchNorm as in evaluation."""
-    config = replace(TINY.train, triplet_weight=0.0, batch=4, accumulate=2)
-    found = {}
-    for size in (4, 8):
-        run = fresh(beta=1.0)
-        model = run.model.double()  # roundings hide no mistake
-        model.train = lambda mode=True, model=model: Mem3D.train(model, False)
-        pace = Pace(8, replace(config, batch=size, accumulate=8 // size))
-        for forward, batch in enumerate(batches(data, size)):
-            batch = replace(batch, images=batch.images.double())
-            figures = train_step(run, batch, data, config, "cpu", pace.part(forward))
-            assert figures["hit_rate"] == 0
-        found[size] = {name: p.grad for name, p in model.named_parameters()}
-        assert run.memory.clock == 8
-    for name, grad in found[8].items():
-        bound = 1e-4 * float(grad.abs().max())
-        torch.testing.assert_close(found[4][name], grad, rtol=0, atol=bound)
-
-
-def test_weights_change_with_the_last_part_only(data):
-    run, pace = fresh(rate=0.1), Pace(8, replace(TINY.train, batch=4, accumulate=2))
-    before = run.model.decoder.layers[0].weight.clone()
-    for forward, batch in enumerate(batches(data, 4)):
-        train_step(run, batch, data, TINY.train, "cpu", pace.part(forward))
-        assert torch.equal(run.model.decoder.layers[0].weight, before) == (forward == 0)
 
 
 def test_bfloat16_computes_so_and_keeps_float32(data, monkeypatch):

@@ -505,7 +505,7 @@ def test_backgrounds_other_than_the_presets_are_refused(sets, tmp_path):
         train(*sets, tmp_path, preset)
 
 
-OPTIONS = {"batch": 3, "accumulate": 2, "schedule": "cosine", "warmup": 3}
+OPTIONS = {"batch": 3, "schedule": "cosine", "warmup": 3}
 EVERY = replace(PRESET, train=replace(PRESET.train, precision="bfloat16", **OPTIONS))
 
 
@@ -515,12 +515,12 @@ def every_option(sets, no_curves, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("at", [3, 5])
+@pytest.mark.parametrize("at", [4, 8])
 def test_every_option_goes_on_exactly(sets, every_option, tmp_path, at):
-    """Accumulation over batches of 3 + 3, 2; a cosine with warmup; short floats."""
+    """Batches of 3, 3, 2; a cosine with warmup; short floats."""
 
     def die(step, steps, figures):
-        assert steps == 6
+        assert steps == 9
         if step == at:
             raise DiedError
 
@@ -585,7 +585,6 @@ FULL = changed(
         ),
         *(
             "model.prior_gate=true",
-            "model.passes=2",
             "model.rescale_priors=true",
             "model.pose_channels=6",
         ),
