@@ -4,12 +4,15 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from memstore.errors import PathError, PathExistsError
+
+Progress = Callable[[int, int], object]
+"""Called with how much is finished, and how much there is in all."""
 
 
 def open_regular(path: str | Path) -> BinaryIO:

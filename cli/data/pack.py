@@ -54,7 +54,7 @@ def pack(
 
 def index(
     data: Data,
-    out: Annotated[Path, typer.Option(help="File to write, .json or .parquet.")],
+    out: Annotated[Path, typer.Option(help="File to write, .json.")],
     split: Split = None,
     category: Category = None,
     occupancy: Annotated[bool, typer.Option(help="Also read every grid.")] = False,

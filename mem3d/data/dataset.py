@@ -1,15 +1,18 @@
-"""What training, evaluation and pictures ask of a data set, whatever its files look like."""
+"""A data set of shapes with views: one base class, and the data sets made from other ones."""
 
 import zlib
+from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mem3d.data.rendering.renderer import project
+from memstore.files import Progress
 
 
 @dataclass(frozen=True)
@@ -20,64 +23,158 @@ class Skipped:
     reason: str
 
 
-class ShapeDataset(Protocol):
+class ShapeDataset(ABC):
     """Shapes in a fixed order, each with a category, a grid and one or more views.
 
     A broken file is a ValueError that names it; `check` finds them all beforehand.
+
+    Attributes:
+        root: folder or file the data came from.
+        split: the split file that was used, if any.
+        skipped: shapes that were asked for and cannot be used, with reasons.
     """
 
-    @property
-    def root(self) -> Path:
-        """Folder or file the data came from."""
+    root: Path
+    split: Path | None
+    skipped: tuple[Skipped, ...]
 
-    @property
-    def split(self) -> Path | None:
-        """The split file that was used, if any."""
-
-    @property
-    def skipped(self) -> tuple[Skipped, ...]:
-        """Shapes that were asked for and cannot be used, with reasons."""
-
+    @abstractmethod
     def __len__(self) -> int:
         """Number of shapes."""
 
+    @abstractmethod
     def shape_id(self, i: int) -> str:
-        """Name of shape i's shape; what a memory writes down beside its grid.
+        """Name of shape i; what a memory writes down beside its grid.
 
         At most 128 bytes. Entries that show the same shape in different photos share its name, so
         that leaving a shape out leaves out all of them.
         """
 
+    @abstractmethod
     def category(self, i: int) -> str:
         """Category of shape i, by name."""
 
+    @abstractmethod
     def views(self, i: int) -> int:
         """Number of views of shape i, at least 1."""
 
+    @abstractmethod
     def grid(self, i: int) -> NDArray[np.bool_]:
         """Voxels of shape i, (R, R, R) indexed [x, y, z]: y up, front +x."""
 
+    @abstractmethod
     def image(self, i: int, view: int) -> NDArray[np.uint8]:
         """View of shape i, (S, S, 4) RGBA framed as R2N2's renders are; alpha is the mask."""
 
+    def cameras(self, i: int) -> NDArray[np.float64] | None:
+        """Cameras of shape i; None if the data have none of R2N2's kind.
+
+        Returns:
+            (views, 5): azimuth and elevation in degrees, in-plane rotation (0), distance as a
+            fraction of the largest, field of view in degrees (25); NaN where they are not known.
+        """
+        return None
+
     def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
-        """Camera of a view, (5,) as in R2N2.cameras; None if that is unknown."""
+        """Camera of a view, (5,) as in `cameras`; None if that is unknown or cannot be read."""
+        try:
+            return self._camera(i, view)
+        except ValueError:
+            return None
 
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Silhouette (S, S) of any grid from the camera of a view; None if that is unknown."""
+        camera = self._camera(i, view)
+        return None if camera is None else project(grid, camera, len(self.image(i, view)))
 
-    def check(
-        self, views: int | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> "ShapeDataset":
-        """Read every file once; shapes with a broken one move to `skipped`.
+    def check(self, views: int | None = None, progress: Progress | None = None) -> "ShapeDataset":
+        """Read every file once.
 
         Args:
             views: read only so many views of each shape.
             progress: called with (shapes read, shapes in all).
+
+        Returns:
+            The same data without the shapes that have a broken file; those join `skipped`.
         """
+        good, broken = [], []
+        for i, fault in enumerate(self._faults(views)):
+            if fault is None:
+                good.append(i)
+            else:
+                broken.append(Skipped(self._name(i), fault))
+            if progress is not None:
+                progress(i + 1, len(self))
+        return self._select(good, (*self.skipped, *broken))
+
+    def _camera(self, i: int, view: int) -> NDArray[np.float64] | None:
+        cameras = self.cameras(i)
+        if cameras is None or not np.isfinite(cameras[view]).all():
+            return None
+        row: NDArray[np.float64] = cameras[view]
+        return row
+
+    def _faults(self, views: int | None) -> Iterator[str | None]:
+        """What is wrong with each shape, in order; None for one that can be read."""
+        return (self._fault(i, views) for i in range(len(self)))
+
+    def _fault(self, i: int, views: int | None) -> str | None:
+        try:
+            self.grid(i)
+            self.cameras(i)
+            count = self.views(i)
+            for view in range(count if views is None else min(views, count)):
+                self.image(i, view)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def _name(self, i: int) -> str:
+        """What `skipped` calls shape i."""
+        return self.shape_id(i)
+
+    def _select(self, positions: Sequence[int], skipped: tuple[Skipped, ...]) -> "ShapeDataset":
+        """The same data with these shapes alone."""
+        return Subset(self, positions, skipped)
 
 
-class Subset:
+class _Derived(ShapeDataset):
+    """Shapes that are those of other data sets: every question goes on to one of them."""
+
+    @abstractmethod
+    def _place(self, i: int) -> tuple[ShapeDataset, int]:
+        """The data set that shape i is in, and its position there."""
+
+    def shape_id(self, i: int) -> str:
+        data, at = self._place(i)
+        return data.shape_id(at)
+
+    def category(self, i: int) -> str:
+        data, at = self._place(i)
+        return data.category(at)
+
+    def views(self, i: int) -> int:
+        data, at = self._place(i)
+        return data.views(at)
+
+    def grid(self, i: int) -> NDArray[np.bool_]:
+        data, at = self._place(i)
+        return data.grid(at)
+
+    def image(self, i: int, view: int) -> NDArray[np.uint8]:
+        data, at = self._place(i)
+        return data.image(at, view)
+
+    def cameras(self, i: int) -> NDArray[np.float64] | None:
+        data, at = self._place(i)
+        return data.cameras(at)
+
+    def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        data, at = self._place(i)
+        return data.projection(at, view, grid)
+
+
+class Subset(_Derived):
     """The shapes at some positions of another data set, in the order given."""
 
     def __init__(
@@ -101,54 +198,14 @@ class Subset:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def shape_id(self, i: int) -> str:
-        """Name of the shape of chosen shape i."""
-        return self.data.shape_id(self.positions[i])
+    def _place(self, i: int) -> tuple[ShapeDataset, int]:
+        return self.data, self.positions[i]
 
-    def category(self, i: int) -> str:
-        """Category of chosen shape i."""
-        return self.data.category(self.positions[i])
-
-    def views(self, i: int) -> int:
-        """Number of views of chosen shape i."""
-        return self.data.views(self.positions[i])
-
-    def grid(self, i: int) -> NDArray[np.bool_]:
-        """Voxels of chosen shape i."""
-        return self.data.grid(self.positions[i])
-
-    def image(self, i: int, view: int) -> NDArray[np.uint8]:
-        """View of chosen shape i."""
-        return self.data.image(self.positions[i], view)
-
-    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
-        """Camera of a view of chosen shape i."""
-        return self.data.camera(self.positions[i], view)
-
-    def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-        """Silhouette of any grid from the camera of a view of chosen shape i."""
-        return self.data.projection(self.positions[i], view, grid)
-
-    def check(
-        self, views: int | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> "Subset":
-        """Read every file once; shapes with a broken one are no longer chosen."""
-        good, broken = [], []
-        for done, i in enumerate(self.positions, start=1):
-            try:
-                self.data.grid(i)
-                known = self.data.views(i)
-                for view in range(known if views is None else min(views, known)):
-                    self.data.image(i, view)
-                good.append(i)
-            except ValueError as error:
-                broken.append(Skipped(self.data.shape_id(i), str(error)))
-            if progress is not None:
-                progress(done, len(self))
-        return Subset(self.data, good, (*self.skipped, *broken))
+    def _select(self, positions: Sequence[int], skipped: tuple[Skipped, ...]) -> "Subset":
+        return Subset(self.data, [self.positions[i] for i in positions], skipped)
 
 
-class ConcatDataset:
+class ConcatDataset(_Derived):
     """The shapes of several data sets, one set after the other."""
 
     def __init__(self, sets: Sequence[ShapeDataset]) -> None:
@@ -164,85 +221,41 @@ class ConcatDataset:
             raise ValueError("sets: got none, want at least 1")
         self.sets = tuple(sets)
         self.root, self.split = sets[0].root, sets[0].split
-        self.skipped: tuple[Skipped, ...] = tuple(skip for one in sets for skip in one.skipped)
-        self._ends = list(accumulate(len(one) for one in sets))
+        self.skipped = tuple(skip for data in sets for skip in data.skipped)
+        self._ends = list(accumulate(len(data) for data in sets))
 
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def _of(self, i: int) -> tuple[ShapeDataset, int]:
-        """The set that shape i is in, and its position there."""
+    def _place(self, i: int) -> tuple[ShapeDataset, int]:
         if not 0 <= i < len(self):
             raise IndexError(f"shape: got {i}, want 0..{len(self) - 1}")
         number = bisect_right(self._ends, i)
         return self.sets[number], i - (self._ends[number - 1] if number else 0)
 
-    def shape_id(self, i: int) -> str:
-        """Name of the shape of shape i."""
-        data, at = self._of(i)
-        return data.shape_id(at)
-
-    def category(self, i: int) -> str:
-        """Category of shape i."""
-        data, at = self._of(i)
-        return data.category(at)
-
-    def views(self, i: int) -> int:
-        """Number of views of shape i."""
-        data, at = self._of(i)
-        return data.views(at)
-
-    def grid(self, i: int) -> NDArray[np.bool_]:
-        """Voxels of shape i."""
-        data, at = self._of(i)
-        return data.grid(at)
-
-    def image(self, i: int, view: int) -> NDArray[np.uint8]:
-        """View of shape i."""
-        data, at = self._of(i)
-        return data.image(at, view)
-
-    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
-        """Camera of a view of shape i."""
-        data, at = self._of(i)
-        return data.camera(at, view)
-
-    def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-        """Silhouette of any grid in a view of shape i."""
-        data, at = self._of(i)
-        return data.projection(at, view, grid)
-
-    def check(
-        self, views: int | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> "ConcatDataset":
-        """As Shapes.check, one set after the other."""
-        checked: list[ShapeDataset] = []
-        for one in self.sets:
-            before = sum(len(each) for each in self.sets[: len(checked)])
-            told = None
-            if progress is not None:
-                told = _shifted(progress, before, len(self))
-            checked.append(one.check(views, told))
-        return ConcatDataset(checked)
+    def check(self, views: int | None = None, progress: Progress | None = None) -> "ConcatDataset":
+        """As ShapeDataset.check, one set after the other."""
+        sets = []
+        for data, end in zip(self.sets, self._ends, strict=True):
+            sets.append(data.check(views, progress and _shifted(progress, end - len(data), self)))
+        return ConcatDataset(sets)
 
 
-def _shifted(
-    progress: Callable[[int, int], None], before: int, total: int
-) -> Callable[[int, int], None]:
-    return lambda done, _: progress(before + done, total)
+def _shifted(progress: Progress, before: int, data: ShapeDataset) -> Progress:
+    return lambda count, _: progress(before + count, len(data))
 
 
 def roots(data: ShapeDataset) -> list[tuple[Path, Path | None]]:
     """Root and split file of each set that a data set was joined from."""
     sets = data.sets if isinstance(data, ConcatDataset) else (data,)
-    return [(one.root, one.split) for one in sets]
+    return [(part.root, part.split) for part in sets]
 
 
 Rgba = NDArray[np.uint8]
 Paint = Callable[[Rgba, np.random.Generator], Rgba]
 
 
-class TransformDataset:
+class TransformDataset(_Derived):
     """The shapes of another data set, with each picture changed at random.
 
     What chance says of a picture depends on the seed, the shape's name and the view only: it is
@@ -254,7 +267,7 @@ class TransformDataset:
         """Use `behind_occluders` or `before_photos`.
 
         Args:
-            data: whose shapes; it must keep the protocol `ShapeDataset`.
+            data: whose shapes.
             paint: takes a picture (H, W, 4) and the source of randomness.
             seed: >= 0.
 
@@ -269,37 +282,16 @@ class TransformDataset:
     def __len__(self) -> int:
         return len(self.data)
 
-    def shape_id(self, i: int) -> str:
-        """Name of the shape of shape i."""
-        return self.data.shape_id(i)
-
-    def category(self, i: int) -> str:
-        """Category of shape i."""
-        return self.data.category(i)
-
-    def views(self, i: int) -> int:
-        """Number of views of shape i."""
-        return self.data.views(i)
-
-    def grid(self, i: int) -> NDArray[np.bool_]:
-        """Voxels of shape i, whole."""
-        return self.data.grid(i)
+    def _place(self, i: int) -> tuple[ShapeDataset, int]:
+        return self.data, i
 
     def image(self, i: int, view: int) -> Rgba:
-        """View of shape i, changed."""
+        """View of shape i, changed; its grid and its projection are whole."""
         name = zlib.crc32(self.shape_id(i).encode())
         return self.paint(self.data.image(i, view), np.random.default_rng([self.seed, name, view]))
 
-    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
-        """Camera of a view of shape i."""
-        return self.data.camera(i, view)
-
-    def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-        """Silhouette of any grid from the camera of a view of shape i, not hidden."""
-        return self.data.projection(i, view, grid)
-
     def check(
-        self, views: int | None = None, progress: Callable[[int, int], None] | None = None
+        self, views: int | None = None, progress: Progress | None = None
     ) -> "TransformDataset":
-        """Read every file once; shapes with a broken one move to `skipped`."""
+        """As ShapeDataset.check, of the pictures as they were."""
         return TransformDataset(self.data.check(views, progress), self.paint, self.seed)

@@ -1,6 +1,6 @@
 """Contact sheet of what augmentation does: each transform alone, then all together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.images.preprocess import Grid, train_pixels
 from mem3d.data.rendering.figures import grid_picture, overlay
 from mem3d.data.rendering.renderer import SIZE
+from memstore.files import Progress
 from memstore.voxels.contact_sheet import Rgb, Tile, sheet
 
 AZIMUTH = 35.0  # degrees, from where grids are seen
@@ -115,7 +116,7 @@ def axes_sheet(
     shapes: Sequence[int],
     views: Sequence[int] = (0,),
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Rgb:
     """Show whether grids and cameras agree: for each shape, its voxels projected over its photo.
 

@@ -1,14 +1,15 @@
-"""A made-up data set in memory that keeps the protocol Shapes."""
+"""A procedural data set in memory."""
 
 from pathlib import Path
 
 import numpy as np
 
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.rendering.renderer import Scene, project
 from memstore.voxels.mesh import blocky
 
 
-class MadeUpShapes:
+class MadeUpShapes(ShapeDataset):
     """Grids with views rendered from them; whatever a test sets afterwards is a fault."""
 
     root, split = Path("made-up"), None
@@ -18,12 +19,12 @@ class MadeUpShapes:
         self.size, self.skipped = size, ()
         self.grids = list(grids)
         self.names = list(names or ["chair"] * len(self.grids))
-        self.known = {}
-        self.cameras, self.images = [], []
+        self.silhouettes = {}
+        self.rows, self.images = [], []
         for grid in self.grids:
             rows = [(a, e, 0, 0.8, 25) for a, e in rng.uniform((0, 25), (360, 30), (views, 2))]
             scene = Scene(blocky(grid))
-            self.cameras.append(rows)
+            self.rows.append(rows)
             self.images.append(
                 [scene.render(azimuth=a, elevation=e, ratio=0.8, size=size) for a, e, *_ in rows]
             )
@@ -46,14 +47,14 @@ class MadeUpShapes:
     def image(self, i, view):
         return self.images[i][view]
 
-    def camera(self, i, view):
-        return np.array(self.cameras[i][view])
+    def cameras(self, i):
+        return np.array(self.rows[i])
 
     def projection(self, i, view, grid):
         key = (i, view, np.packbits(grid).tobytes())
-        if key not in self.known:
-            self.known[key] = project(grid, self.cameras[i][view], self.size)
-        return self.known[key]
+        if key not in self.silhouettes:
+            self.silhouettes[key] = project(grid, self.rows[i][view], self.size)
+        return self.silhouettes[key]
 
     def check(self, views=None, progress=None):
         if progress is not None:

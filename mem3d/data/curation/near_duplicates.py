@@ -5,7 +5,7 @@ copy is learned and the other is tested, a memory wins by looking it up.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -13,10 +13,12 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from mem3d.data.curation.report import NotedProgress
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.open import open_dataset
 from mem3d.data.readers.pix3d import Pix3D
 from mem3d.data.splits import SplitName, check_new, write_split
+from memstore.files import Progress
 
 NEAR = 0.85  # two shapes with a higher IoU are one group
 SHARES = (0.7, 0.1, 0.2)  # train, val, test: those of Pix2Vox's split
@@ -27,9 +29,7 @@ Words = NDArray[np.uint64]
 Counts = NDArray[np.int32]
 
 
-def packed_grids(
-    data: ShapeDataset, progress: Callable[[int, int], None] | None = None
-) -> NDArray[np.uint8]:
+def packed_grids(data: ShapeDataset, progress: Progress | None = None) -> NDArray[np.uint8]:
     """All grids of a data set as bits, (n, bytes); ValueError if they differ in size."""
     rows, side = [], 0
     for i in range(len(data)):
@@ -54,7 +54,7 @@ def near_duplicate_groups(
     above: float = NEAR,
     *,
     also: NDArray[np.uint8] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> NDArray[np.int64]:
     """Number the groups of shapes that pairs of near-duplicates link, also indirectly.
 
@@ -200,7 +200,7 @@ def split_dataset(
     mirrored: bool = False,
     seed: int = 0,
     replace: bool = False,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: NotedProgress | None = None,
 ) -> Division:
     """Write a split file; the same data, shares and seed give the same one.
 

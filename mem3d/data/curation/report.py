@@ -24,7 +24,7 @@ from mem3d.data.splits import SplitName, spread
 WHOLE = "all"  # the one subset of a set without a split
 SAMPLE = 32  # shapes of the axis test: about half a second each
 
-Progress = Callable[[int, int, str], None]
+NotedProgress = Callable[[int, int, str], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def examine(
     views: int | None = None,
     sample: int = SAMPLE,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: NotedProgress | None = None,
 ) -> DataReport:
     """Read a data set and look for what usually goes wrong.
 
@@ -192,5 +192,5 @@ def _copies(shapes: Sequence[ShapeFacts]) -> tuple[tuple[ShapeFacts, ...], ...]:
     )
 
 
-def _note(show: Progress, note: str, done: int, total: int) -> None:
+def _note(show: NotedProgress, note: str, done: int, total: int) -> None:
     show(done, total, note)

@@ -1,7 +1,6 @@
 """A folder of photos to lay training views over."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mem3d.data.images.io import photo, pictures_in
+from memstore.files import Progress
 
 SIDE = 256  # pixels per side, as photos are kept
 MOST = 1000  # photos kept: 197 MB
@@ -31,9 +31,7 @@ class Backgrounds:
     skipped: tuple[tuple[str, str], ...] = ()
 
     @staticmethod
-    def open(
-        folder: str | Path, progress: Callable[[int, int], None] | None = None
-    ) -> "Backgrounds":
+    def open(folder: str | Path, progress: Progress | None = None) -> "Backgrounds":
         """Read a folder's photos; of more than MOST, so many, evenly over their names.
 
         Args:

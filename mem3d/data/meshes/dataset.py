@@ -3,7 +3,6 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from zlib import crc32
@@ -24,7 +23,7 @@ from mem3d.data.readers.r2n2_writer import (
 )
 from mem3d.data.rendering.renderer import SIZE, Scene
 from mem3d.data.taxonomy import SYNSETS
-from memstore.files import write_atomic
+from memstore.files import Progress, write_atomic
 
 VERSION = 1  # raise it when a mesh starts to give other voxels or pictures
 MANIFEST = "rendered.json"
@@ -102,7 +101,7 @@ def render_meshes(
     root: str | Path,
     config: RenderConfig | None = None,
     processes: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Rendered:
     """Make a shape of each mesh; an interrupted run is taken up where it stopped.
 

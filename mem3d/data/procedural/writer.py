@@ -1,7 +1,7 @@
 """Writing procedural shapes as a data set in the R2N2 layout."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from mem3d.data.readers.r2n2_writer import (
 )
 from mem3d.data.rendering.renderer import SIZE, Scene
 from mem3d.data.taxonomy import SYNSETS
-from memstore.files import write_atomic
+from memstore.files import Progress, write_atomic
 
 VERSION = 2  # raise it when a seed starts to give other shapes or pictures
 MANIFEST = "synthetic.json"
@@ -53,7 +53,7 @@ def synthesize(
     views: int = 24,
     categories: Collection[str] | None = None,
     processes: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     size: int = SIZE,
 ) -> int:
     """Make a data set of procedural shapes; an interrupted run is taken up where it stopped.

@@ -10,7 +10,7 @@ Axes: pix3d.py; camera: pix3d_annotations.py; what the list says: pix3d_annotati
 Source: README of Pix3D (Sun et al., CVPR 2018).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_fill_holes
 
-from mem3d.data.dataset import Skipped
+from mem3d.data.dataset import ShapeDataset, Skipped
 from mem3d.data.images.framing import LONGEST, OBJECT_SHARE
 from mem3d.data.images.io import photo
 from mem3d.data.images.preprocess import CROP
@@ -32,7 +32,7 @@ MAX_IMAGE_PIXELS = 40_000_000
 TEST_CATEGORY = "chair"
 
 
-class Pix3D:
+class Pix3D(ShapeDataset):
     """Photos of one Pix3D folder, in a fixed order; grids are kept in memory once read."""
 
     def __init__(
@@ -94,7 +94,7 @@ class Pix3D:
 
     def unmasked(self) -> "Pix3D":
         """The same photos with their background, framed alike; their alpha is no mask."""
-        return self._with(self.photos, self.skipped, masked=False)
+        return self._with(range(len(self)), self.skipped, masked=False)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -127,10 +127,6 @@ class Pix3D:
         square = Image.fromarray(rgba).crop((left, top, left + side, top + side))
         return np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
-    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
-        """None: Pix3D's poses are no cameras of R2N2's kind."""
-        return None
-
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Silhouette of any grid in photo i, (240, 240); None if its pose is not given."""
         pose = self.photos[i].pose
@@ -139,36 +135,17 @@ class Pix3D:
         rgba, box = self._read(i)
         return silhouette(grid, pose, (rgba.shape[1], rgba.shape[0]), box, SIDE)
 
-    def check(
-        self, views: int | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> "Pix3D":
-        """Read every file once.
+    def _name(self, i: int) -> str:
+        return self.photos[i].image
 
-        Args:
-            views: 0 reads no photos, only voxels.
-            progress: called with (photos read, photos in all).
-
-        Returns:
-            The same data without the photos that have a broken file; those join `skipped`.
-        """
-        good: list[Photo] = []
-        skipped = list(self.skipped)
-        for i, one in enumerate(self.photos):
-            try:
-                self.grid(i)
-                if views != 0:
-                    self._read(i)
-                good.append(one)
-            except ValueError as error:
-                skipped.append(Skipped(one.image, str(error)))
-            if progress is not None:
-                progress(i + 1, len(self))
-        return self._with(tuple(good), tuple(skipped), self.masked)
+    def _select(self, positions: Sequence[int], skipped: tuple[Skipped, ...]) -> "Pix3D":
+        return self._with(positions, skipped, self.masked)
 
     def _with(
-        self, photos: tuple[Photo, ...], skipped: tuple[Skipped, ...], masked: bool
+        self, positions: Sequence[int], skipped: tuple[Skipped, ...], masked: bool
     ) -> "Pix3D":
-        """Other photos of the same folder; the grids in memory are shared."""
+        """Some photos of the same folder; the grids in memory are shared."""
+        photos = tuple(self.photos[i] for i in positions)
         other = Pix3D(self.root, photos, skipped, self.split, masked)
         other._packed = self._packed
         return other

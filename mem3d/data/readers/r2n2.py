@@ -7,15 +7,13 @@
 Downloads of this layout are rarely whole, so a shape that is incomplete is skipped and named,
 never a crash.
 
-Over 250 lines: how a shape is found, checked and read stays together.
-
 Source: Choy et al., 3D-R2N2, ECCV 2016.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,9 +23,8 @@ from typing import TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.dataset import Skipped
+from mem3d.data.dataset import ShapeDataset, Skipped
 from mem3d.data.images.io import photo
-from mem3d.data.rendering.renderer import project
 from mem3d.data.splits import Entry, SplitName, keep_categories, read_split, shapes_on_disk
 from mem3d.data.taxonomy import SYNSETS
 from memstore import PathError
@@ -59,7 +56,7 @@ class ShapeFiles:
         return f"{self.synset}/{self.name}"
 
 
-class R2N2:
+class R2N2(ShapeDataset):
     """Shapes of one data folder, in a fixed order; grids are kept in memory once read."""
 
     def __init__(
@@ -122,15 +119,12 @@ class R2N2:
         return len(self.shapes)
 
     def shape_id(self, i: int) -> str:
-        """ "synset/name" of shape i."""
         return self.shapes[i].shape_id
 
     def category(self, i: int) -> str:
-        """Category of shape i, by name."""
         return self.shapes[i].category
 
     def views(self, i: int) -> int:
-        """Number of views of shape i, at least 1."""
         return self.shapes[i].views
 
     def grid(self, i: int) -> NDArray[np.bool_]:
@@ -152,15 +146,7 @@ class R2N2:
         return _opened(lambda path: photo(path, MAX_IMAGE_PIXELS), path)
 
     def cameras(self, i: int) -> NDArray[np.float64]:
-        """Cameras of shape i.
-
-        Returns:
-            (views, 5): azimuth and elevation in degrees, in-plane rotation (0), distance as a
-            fraction of the largest, field of view in degrees (25).
-
-        Raises:
-            ValueError: the file is missing, or is not one line of five numbers per view.
-        """
+        """Cameras of shape i, (views, 5); ValueError if their file is broken."""
         shape = self.shapes[i]
         path = shape.rendering / "rendering_metadata.txt"
         lines = _opened(_read_text, path).splitlines()
@@ -172,43 +158,22 @@ class R2N2:
             raise ValueError(f"{path}: got numbers {rows.shape}, want finite ({shape.views}, 5)")
         return rows[: shape.views]
 
-    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
-        """Camera of a view, (5,); None where its file cannot be read."""
-        try:
-            row: NDArray[np.float64] = self.cameras(i)[view]
-            return row
-        except ValueError:
-            return None
-
-    def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Silhouette of any grid from the camera of a view, as large as that view's picture."""
-        return project(grid, self.cameras(i)[view], len(self.image(i, view)))
-
-    def check(
-        self, views: int | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> "R2N2":
-        """As Shapes.check, in several threads; a large set is not read again (r2n2.py)."""
+    def _faults(self, views: int | None) -> Iterator[str | None]:
+        """In several threads; shapes of a large set that were read before are not read again."""
         known = read_checked(self.folder)
-        good: list[ShapeFiles] = []
-        skipped, whole, read = list(self.skipped), dict(known), 0
+        whole, pictures = dict(known), 0
         with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-            found = pool.map(lambda i: self._verdict(i, views, known), range(len(self)))
-            for i, (shape, (mark, fault)) in enumerate(zip(self.shapes, found, strict=True)):
-                if fault is None:
-                    good.append(shape)
-                else:
-                    skipped.append(Skipped(shape.shape_id, fault))
+            verdicts = pool.map(lambda i: self._verdict(i, views, known), range(len(self)))
+            for shape, (mark, fault) in zip(self.shapes, verdicts, strict=True):
                 if mark is not None:
                     whole[shape.shape_id] = mark
-                    read += shape.views
-                if progress is not None:
-                    progress(i + 1, len(self))
-        if read >= WORTH_IT:
+                    pictures += shape.views
+                yield fault
+        if pictures >= WORTH_IT:
             write_checked(self.folder, whole)
-        return self._with(tuple(good), tuple(skipped))
 
-    def _with(self, shapes: tuple[ShapeFiles, ...], skipped: tuple[Skipped, ...]) -> "R2N2":
-        return R2N2(self.root, shapes, skipped, self.split)
+    def _select(self, positions: Sequence[int], skipped: tuple[Skipped, ...]) -> "R2N2":
+        return R2N2(self.root, tuple(self.shapes[i] for i in positions), skipped, self.split)
 
     def _verdict(
         self, i: int, views: int | None, known: dict[str, str]
@@ -219,14 +184,8 @@ class R2N2:
         mark = fingerprint(shape.rendering, shape.binvox) if views is None or known else None
         if mark is not None and known.get(shape.shape_id) == mark:
             return None, None
-        try:
-            self.grid(i)
-            self.cameras(i)
-            for view in range(shape.views if views is None else min(views, shape.views)):
-                self.image(i, view)
-        except ValueError as error:
-            return None, str(error)
-        return mark if views is None else None, None
+        fault = self._fault(i, views)
+        return (mark if views is None and fault is None else None), fault
 
 
 def view_name(view: int) -> str:

@@ -1,4 +1,4 @@
-"""The list of a data folder's shapes and files as one JSON or Parquet file.
+"""The list of a data folder's shapes and files as one JSON file.
 
 Opening by an index looks at no folder: 43,784 shapes take about a second (docs/pack.md). Paths are
 relative to the data folder, and that to the index file.
@@ -7,15 +7,12 @@ relative to the data folder, and that to the index file.
       "subset": "train", "rendering": "ShapeNetRendering/.../rendering", "views": 24,
       "binvox": "...", "cameras": "...", "height": 137, "width": 137, "occupancy": null}],
       "skipped": [{"source": ..., "reason": ...}]}
-
-A Parquet file has a row per shape with the same columns, and `images`, the list of the views'
-paths; root and skipped are in the schema's metadata.
 """
 
 import json
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +20,13 @@ import numpy as np
 
 from mem3d.data.catalog import check_listed, choose, read_object, subset_of, subsets
 from mem3d.data.dataset import Skipped
-from mem3d.data.readers.r2n2 import R2N2, ShapeFiles, view_name
+from mem3d.data.readers.r2n2 import R2N2, ShapeFiles
 from mem3d.data.splits import SplitName
-from memstore.files import open_regular, write_atomic
+from memstore.files import Progress, write_atomic
 
 VERSION = 1
 _KEY = "mem3d_index"
 _MAX_BYTES = 256 << 20  # the whole of R2N2 takes 19 MB as JSON
-_MAX_ROWS = 10_000_000
 _MAX_VIEWS = 100  # two digits name a view
 _SOURCE = re.compile(r"[\w-][\w.-]{0,199}/[\w-][\w.-]{0,199}", re.ASCII)  # it becomes a path
 
@@ -52,7 +48,8 @@ class Indexed(R2N2):
         self.folder = folder
         self.subset_of = subset_of
 
-    def _with(self, shapes: tuple[ShapeFiles, ...], skipped: tuple[Skipped, ...]) -> "Indexed":
+    def _select(self, positions: Sequence[int], skipped: tuple[Skipped, ...]) -> "Indexed":
+        shapes = tuple(self.shapes[i] for i in positions)
         return Indexed(self.root, self.folder, shapes, skipped, self.split, self.subset_of)
 
 
@@ -61,23 +58,23 @@ def write_index(
     out: str | Path,
     *,
     occupancy: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Write an index; a shape whose first view or grid is broken is left out and named.
 
     Args:
         data: what to list.
-        out: file to make or replace, .json or .parquet.
+        out: file to make or replace, .json.
         occupancy: also read every grid, and note the share of full voxels.
         progress: called with (shapes read, shapes in all).
 
     Raises:
-        ValueError: another kind of file, or Parquet without pyarrow.
+        ValueError: another kind of file.
         memstore.PathError: the disk refuses.
     """
     out = Path(out)
-    if out.suffix not in (".json", ".parquet"):
-        raise ValueError(f"{out}: got {out.suffix!r}, want .json or .parquet")
+    if out.suffix != ".json":
+        raise ValueError(f"{out}: got {out.suffix!r}, want .json")
     subset = subsets(data)
     rows, skipped = [], list(data.skipped)
     for i, shape in enumerate(data.shapes):
@@ -87,20 +84,18 @@ def write_index(
             skipped.append(Skipped(shape.shape_id, str(error)))
         if progress is not None:
             progress(i + 1, len(data))
-    about = {
+    index = {
         _KEY: VERSION,
         "root": os.path.relpath(data.folder, out.parent),
         "skipped": [{"source": skip.shape_id, "reason": skip.reason} for skip in skipped],
+        "models": rows,
     }
-    if out.suffix == ".json":
-        write_atomic(out, json.dumps({**about, "models": rows}).encode())
-    else:
-        _write_parquet(out, about, rows)
+    write_atomic(out, json.dumps(index).encode())
 
 
 def is_index(path: str | Path) -> bool:
     """Whether a path is a file of a kind that an index can be."""
-    return Path(path).suffix in (".json", ".parquet") and Path(path).is_file()
+    return Path(path).suffix == ".json" and Path(path).is_file()
 
 
 def open_index(
@@ -122,7 +117,7 @@ def open_index(
             cannot meet.
     """
     path = Path(path)
-    about = _read_parquet(path) if path.suffix == ".parquet" else read_object(path, _MAX_BYTES)
+    about = read_object(path, _MAX_BYTES)
     rows, skipped, root = about.get("models"), about.get("skipped"), about.get("root")
     if about.get(_KEY) != VERSION or not isinstance(root, str) or "\0" in root:
         raise ValueError(f"{path}: got no {_KEY!r}: {VERSION}, want an index")
@@ -188,47 +183,3 @@ def _model(folder: Path, row: Any) -> ShapeFiles:
         raise ValueError(f"got other paths for {source}, want {rendering}, {binvox}")
     synset, _, name = source.partition("/")
     return ShapeFiles(synset, row["category"], name, folder / rendering, folder / binvox, views)
-
-
-def _write_parquet(out: Path, about: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    pa, parquet = _pyarrow(out)
-    texts = ("source", "category", "subset", "rendering", "binvox", "cameras")
-    columns = {name: pa.array([row[name] for row in rows], pa.string()) for name in texts}
-    for name in ("views", "height", "width"):
-        columns[name] = pa.array([row[name] for row in rows], pa.int32())
-    columns["occupancy"] = pa.array([row["occupancy"] for row in rows], pa.float64())
-    views = [[f"{row['rendering']}/{view_name(v)}" for v in range(row["views"])] for row in rows]
-    columns["images"] = pa.array(views, pa.list_(pa.string()))
-    table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about)})
-    sink = pa.BufferOutputStream()
-    parquet.write_table(table, sink, compression="zstd")
-    write_atomic(out, sink.getvalue().to_pybytes())
-
-
-def _read_parquet(path: Path) -> dict[str, Any]:
-    """As the JSON file would be, without the columns that opening does not need."""
-    pa, parquet = _pyarrow(path)
-    try:
-        with open_regular(path) as source, parquet.ParquetFile(source) as file:
-            rows = file.metadata.num_rows
-            about = json.loads((file.schema_arrow.metadata or {}).get(_KEY.encode(), b"null"))
-            if rows > _MAX_ROWS or not isinstance(about, dict):
-                raise ValueError(
-                    f"{path}: got {rows} rows, {_KEY} {str(about)[:40]}, want an index"
-                )
-            shapes = file.read(["source", "category", "subset", "rendering", "views", "binvox"])
-            return {**about, "models": shapes.to_pylist()}
-    except (OSError, pa.ArrowException, RecursionError) as error:
-        raise ValueError(f"{path}: got no readable Parquet ({error})") from error
-
-
-def _pyarrow(path: Path) -> tuple[Any, Any]:
-    """The library, imported late: an extra, and slow."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ValueError(
-            f"{path}: got a Parquet file without pyarrow, want the extra 'parquet'"
-        ) from error
-    return pyarrow, parquet

@@ -1,9 +1,6 @@
-"""A pack: a data set in one Zarr store, read at random (written by writer.py).
+"""A pack: a data set in one Zarr store, read at random (written by writer.py)."""
 
-Over 250 lines: what is believed of a pack is checked beside where it is opened.
-"""
-
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -14,8 +11,7 @@ import zarr
 from numpy.typing import NDArray
 
 from mem3d.data.catalog import choose, read_object, subset_of
-from mem3d.data.dataset import Skipped
-from mem3d.data.rendering.renderer import project
+from mem3d.data.dataset import ShapeDataset, Skipped
 from mem3d.data.splits import SplitName
 from mem3d.data.zarr_pack.schema import (
     CAMERA,
@@ -62,7 +58,7 @@ class ZarrItems:
         return item
 
 
-class ZarrPack:
+class ZarrPack(ShapeDataset):
     """Shapes of a pack, in the order in which they were packed or that of a split file."""
 
     def __init__(
@@ -78,6 +74,7 @@ class ZarrPack:
         self.split = split
         self._group = group
         self._contents = contents
+        self.skipped = tuple(skip for skip, _ in contents.skipped)
         self._images, self._grids = items
         self._bits: dict[int, Bytes] = {}  # of grids read before: 4 KiB each
 
@@ -139,11 +136,6 @@ class ZarrPack:
         return {**self.__dict__, "_bits": {}}
 
     @property
-    def skipped(self) -> tuple[Skipped, ...]:
-        """What was asked for and is not in the pack, or broken."""
-        return tuple(skip for skip, _ in self._contents.skipped)
-
-    @property
     def subset_of(self) -> dict[str, SplitName]:
         """Subset of each shape by id, as it was packed."""
         return subset_of(self._contents.listed)
@@ -188,44 +180,9 @@ class ZarrPack:
             raise ValueError(f"{self.root}/cameras: got {error}, want (views, 5)") from error
         return rows
 
-    def camera(self, i: int, view: int) -> NDArray[np.float64] | None:
-        """Camera of a view, (5,); None if that is unknown."""
-        row = self.cameras(i)[view]
-        return row if np.isfinite(row).all() else None
-
-    def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-        """Silhouette (H, H) of any grid from the camera of a view; None if that is unknown."""
-        camera = self.camera(i, view)
-        if camera is None:
-            return None
-        return project(grid, camera, len(self.image(i, view)))
-
-    def check(
-        self, views: int | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> "ZarrPack":
-        """Read everything once, which compares all checksums.
-
-        Args:
-            views: read only so many views of each shape.
-            progress: called with (shapes read, shapes in all).
-
-        Returns:
-            The same data without the shapes that are damaged; those join `skipped`.
-        """
-        good: list[int] = []
-        broken: list[Skipped] = []
-        for i in range(len(self)):
-            try:
-                self.grid(i)
-                self.cameras(i)
-                for view in range(min(self.views(i), views or self.views(i))):
-                    self.image(i, view)
-                good.append(i)
-            except ValueError as error:
-                broken.append(Skipped(self.shape_id(i), str(error)))
-            if progress is not None:
-                progress(i + 1, len(self))
-        contents = _some(self._contents, good, broken, None)
+    def _select(self, positions: Sequence[int], skipped: tuple[Skipped, ...]) -> "ZarrPack":
+        broken = skipped[len(self.skipped) :]
+        contents = _some(self._contents, positions, broken, None)
         return ZarrPack(self.root, self._group, contents, (self._images, self._grids), self.split)
 
     def _row(self, i: int, view: int) -> int:
@@ -255,15 +212,15 @@ def _check_shapes(contents: Contents, shapes: list[tuple[int, ...]], name: str) 
 
 
 def _some(
-    contents: Contents, chosen: list[int], broken: list[Skipped], subset: str | None
+    contents: Contents, positions: Sequence[int], broken: Sequence[Skipped], subset: str | None
 ) -> Contents:
     """Some of the shapes; `broken` ones and, of those skipped before, the subset's are named."""
     skipped = [(skip, part) for skip, part in contents.skipped if subset in (None, part)]
     return replace(
         contents,
-        listed=tuple(contents.listed[i] for i in chosen),
-        rows=tuple(contents.rows[i] for i in chosen),
-        first_views=tuple(contents.first_views[i] for i in chosen),
-        views=tuple(contents.views[i] for i in chosen),
+        listed=tuple(contents.listed[i] for i in positions),
+        rows=tuple(contents.rows[i] for i in positions),
+        first_views=tuple(contents.first_views[i] for i in positions),
+        views=tuple(contents.views[i] for i in positions),
         skipped=(*skipped, *((skip, None) for skip in broken)),
     )

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mem3d.data.catalog import Listed, read_object, subsets
 from mem3d.data.dataset import ShapeDataset, Skipped
@@ -36,7 +35,7 @@ from mem3d.data.zarr_pack.schema import (
     items_metadata,
 )
 from mem3d.data.zarr_pack.shards import MAX_ITEM, MAX_PER_SHARD, pack_item, pack_shard
-from memstore.files import check_free, write_atomic
+from memstore.files import Progress, check_free, write_atomic
 
 _SETTINGS, _DONE = "settings.json", "done"  # inside a pack that is being made
 
@@ -77,7 +76,7 @@ def pack(
     *,
     per_shard: int = 2048,
     processes: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ZarrPack:
     """Write a pack; an interrupted run is taken up where it stopped.
 
@@ -205,7 +204,7 @@ def _write_images(job: _Job, number: int) -> dict[int, str]:
         start = max(first, job.first_views[shape])
         rows = range(start, min(last, job.first_views[shape + 1]))
         try:
-            known = _cameras(job.data, shape)
+            known = job.data.cameras(shape)
             for row in rows:
                 view = row - job.first_views[shape]
                 image = job.data.image(shape, view)
@@ -239,12 +238,6 @@ def _write_grids(job: _Job, number: int) -> dict[int, str]:
             items.append(None)
     _save(job.folder / "grids" / "c" / f"{number}/0", pack_shard(items, job.per_shard))
     return broken
-
-
-def _cameras(data: ShapeDataset, shape: int) -> NDArray[np.float64] | None:
-    """(views, 5), or None for data without such a list."""
-    cameras: Callable[[int], NDArray[np.float64]] | None = getattr(data, "cameras", None)
-    return None if cameras is None else cameras(shape)
 
 
 def _finish(job: _Job, subset: Mapping[str, SplitName]) -> None:

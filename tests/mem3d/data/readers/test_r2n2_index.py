@@ -12,8 +12,6 @@ from mem3d.data.readers.r2n2_index import write_index
 from mem3d.data.zarr_pack.writer import pack
 from tests.helpers.r2n2_folder import make_r2n2
 
-KINDS = pytest.mark.parametrize("kind", ["json", "parquet"])
-
 
 @pytest.fixture
 def root(tmp_path):
@@ -24,17 +22,16 @@ def root(tmp_path):
     return root
 
 
-@KINDS
-def test_an_index_opens_what_the_folder_does(root, tmp_path, kind):
+def test_an_index_opens_what_the_folder_does(root, tmp_path):
     files = R2N2.open(root)
-    write_index(files, tmp_path / f"index.{kind}")
+    write_index(files, tmp_path / "index.json")
     for subset in (None, "train", "val", "test"):
-        ours, theirs = open_dataset(tmp_path / f"index.{kind}", subset), R2N2.open(root, subset)
+        ours, theirs = open_dataset(tmp_path / "index.json", subset), R2N2.open(root, subset)
         good = [model for model in theirs.shapes if model.shape_id != "03001627/val0"]
         assert [model.shape_id for model in ours.shapes] == [model.shape_id for model in good]
         assert [model.views for model in ours.shapes] == [2] * len(good)
         assert {skip.shape_id for skip in ours.skipped} == {"02691156/train0", "03001627/val0"}
-    ours = open_dataset(tmp_path / f"index.{kind}", "test", categories=["chair"])
+    ours = open_dataset(tmp_path / "index.json", "test", categories=["chair"])
     assert_array_equal(ours.image(0, 1), R2N2.open(root, "test").image(1, 1))
     assert_array_equal(ours.grid(0), R2N2.open(root, "test").grid(1))
 
@@ -59,35 +56,24 @@ def test_what_it_says(root):
     assert all((root / row[name]).exists() for name in ("rendering", "binvox", "cameras"))
 
 
-def test_parquet_has_every_views_path(root):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    write_index(R2N2.open(root), root / "index.parquet")
-    table = parquet.read_table(root / "index.parquet")
-    paths = [path for row in table["images"].to_pylist() for path in row]
-    assert len(paths) == 12
-    assert all((root / path).is_file() for path in paths)
-
-
 def test_it_moves_with_its_folder(root, tmp_path):
     write_index(R2N2.open(root), root / "index.json")
     root.rename(tmp_path / "moved")
     assert open_dataset(tmp_path / "moved" / "index.json").image(0, 0).shape == (137, 137, 4)
 
 
-@KINDS
-def test_where_it_says_it_lies_opens_it_again(root, tmp_path, kind):
+def test_where_it_says_it_lies_opens_it_again(root, tmp_path):
     """A run writes down root and split, and is tested on what these two open."""
-    write_index(R2N2.open(root), tmp_path / f"index.{kind}")
-    ours = open_dataset(tmp_path / f"index.{kind}", "train").check()
+    write_index(R2N2.open(root), tmp_path / "index.json")
+    ours = open_dataset(tmp_path / "index.json", "train").check()
     again = open_dataset(ours.root, "test", ours.split)
     assert [again.shape_id(i) for i in range(len(again))] == ["02691156/test0", "03001627/test0"]
 
 
-@KINDS
-def test_an_index_that_has_left_its_data_says_so_once(root, tmp_path, kind):
-    write_index(R2N2.open(root), root / f"index.{kind}")
-    moved = (root / f"index.{kind}").rename(tmp_path / f"index.{kind}")
-    with pytest.raises(ValueError, match=rf"index\.{kind}: got root '\.', want the data there"):
+def test_an_index_that_has_left_its_data_says_so_once(root, tmp_path):
+    write_index(R2N2.open(root), root / "index.json")
+    moved = (root / "index.json").rename(tmp_path / "index.json")
+    with pytest.raises(ValueError, match=r"index\.json: got root '\.', want the data there"):
         open_dataset(moved, "train")
 
 
@@ -111,11 +97,10 @@ def test_packing_from_an_index_keeps_the_subsets(root, tmp_path):
     assert len(got) == 3
 
 
-@KINDS
-def test_an_empty_list(root, kind):
+def test_an_empty_list(root):
     (root / "split.json").write_text("[]")
-    write_index(R2N2.open(root), root / f"index.{kind}")
-    assert len(open_dataset(root / f"index.{kind}")) == 0
+    write_index(R2N2.open(root), root / "index.json")
+    assert len(open_dataset(root / "index.json")) == 0
 
 
 def broken_rows():
@@ -139,24 +124,18 @@ def test_a_damaged_row_is_refused(root, damage):
         open_dataset(path)
 
 
-@KINDS
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", "[" * 100_000, '{"mem3d_index": 1, "root": ".", "models": [1]}']
 )
-def test_what_is_no_index(tmp_path, kind, text):
-    path = tmp_path / f"index.{kind}"
+def test_what_is_no_index(tmp_path, text):
+    path = tmp_path / "index.json"
     path.write_text(text)
     with pytest.raises(ValueError, match="index"):
         open_dataset(path)
 
 
-def test_a_cut_parquet_file_and_another_kind(root):
-    path = root / "index.parquet"
-    write_index(R2N2.open(root), path)
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"index\.parquet"):
-        open_dataset(path)
-    with pytest.raises(ValueError, match=r"want \.json or \.parquet"):
+def test_another_kind_of_file_is_refused(root):
+    with pytest.raises(ValueError, match=r"want \.json"):
         write_index(R2N2.open(root), root / "index.csv")
 
 
