@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from mem3d.data.dataset import ShapeDataset
-from mem3d.data.images.augment import DEFAULT, MEAN, STD, Augmentation
+from mem3d.data.images.augment import DEFAULT, Augmentation
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.images.preprocess import TEST_WINDOW, View, test_pixels, train_view
 from mem3d.data.images.viewpoint import UNKNOWN, viewpoint
@@ -24,25 +24,18 @@ class Batch:
     """B samples.
 
     Attributes:
-        images: (B, 3, S, S) float32; None where a stem cache has only the stem's maps of them.
+        images: (B, 3, S, S) uint8 RGB; S is 0 where a stem cache has only the stem's maps of them.
         grids: (B, R, R, R) bool, the true shapes.
         shapes: positions in the data set.
         viewpoints: (B, 5) float32, see `viewpoints.Viewpoint`; nan where not known
         stem_maps: (B, 512, S/8, S/8) float32 from a stem cache.
     """
 
-    images: Tensor | None
+    images: Tensor
     grids: Tensor
     shapes: list[int]
     viewpoints: Tensor
     stem_maps: Tensor | None = None
-
-    @property
-    def pictures(self) -> Tensor:
-        """The images of a batch that has them, as all but a stem cache's have."""
-        if self.images is None:
-            raise ValueError("images: got none, want a batch from `loader`")
-        return self.images
 
 
 # (3, S, S) uint8, (R, R, R) bool, shape, (5,) float32
@@ -219,7 +212,7 @@ class PackedBatch:
         ends = [_VIEWPOINT_BYTES, _VIEWPOINT_BYTES + 3 * self.size**2]
         where, pixels, bits = self.rows.to(device).tensor_split(ends, dim=1)
         return Batch(
-            images=normalize(pixels.reshape(-1, 3, self.size, self.size)),
+            images=pixels.reshape(-1, 3, self.size, self.size),
             grids=unpacked(bits, self.resolution),
             shapes=self.shapes,
             viewpoints=where.clone().view(torch.float32),
@@ -235,15 +228,3 @@ def unpacked(bits: Tensor, resolution: int) -> Tensor:
         masks = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=bits.device)
         voxels = (bits[:, :, None] & masks).flatten(1)[:, :count] > 0
     return voxels.reshape(-1, resolution, resolution, resolution)
-
-
-def normalize(pixels: Tensor) -> Tensor:
-    """`transforms.normalize` of (B, 3, S, S), equal to the last bit on a CPU."""
-    mean, std = (torch.from_numpy(one)[:, None, None].to(pixels.device) for one in (MEAN, STD))
-    return pixels.float().div_(255).sub_(mean).div_(std)
-
-
-def to_pixels(images: Tensor) -> Tensor:
-    """What was normalized: (B, 3, S, S) uint8."""
-    mean, std = (torch.from_numpy(one)[:, None, None].to(images.device) for one in (MEAN, STD))
-    return images.mul(std).add_(mean).mul_(255).round_().to(torch.uint8)

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from mem3d.data.dataset import ShapeDataset
-from mem3d.data.images.preprocess import test_input
+from mem3d.data.images.preprocess import test_pixels
 from mem3d.data.loader import Batch
 from mem3d.memory.interface import Grids, Recalled, WritableMemory, to_numpy
-from mem3d.network.encoder import Encoder
+from mem3d.network.encoder import Encoder, normalize
 from mem3d.network.model import Mem3D, Output
 from memstore import Memory
 
@@ -193,7 +193,7 @@ class StemFeatures:
         parts = []
         for start in range(0, len(pairs), batch):
             part = pairs[start : start + batch]
-            inputs = [test_input(data.image(i, view), encoder.image_size) for i, view in part]
+            inputs = [test_pixels(data.image(i, view), encoder.image_size) for i, view in part]
             parts.append(stem_features(encoder, torch.from_numpy(np.stack(inputs)).to(device)))
             if progress:
                 progress(start + len(part), len(pairs))
@@ -208,7 +208,7 @@ class StemFeatures:
 
 def stem_features(encoder: Encoder, images: Tensor) -> Tensor:
     """(B, 512 * CELLS**2) unit vectors of images: the stem's maps, averaged in CELLS^2 places."""
-    maps = functional.adaptive_avg_pool2d(encoder.stem(images), CELLS)
+    maps = functional.adaptive_avg_pool2d(encoder.stem(normalize(images)), CELLS)
     return functional.normalize(maps.flatten(1).float().cpu())
 
 
@@ -234,7 +234,7 @@ def costly(
         seen = StemFeatures.of(model.encoder, learned, stored.resolution, progress=progress)
         device = next(model.parameters()).device
         found[STEM] = lambda samples, names, output: seen.nearest(
-            model.encoder, samples.pictures.to(device)
+            model.encoder, samples.images.to(device)
         )
         found[CATEGORY_ORACLE] = lambda samples, names, output: _chosen(
             seen.library, best_of(seen.library, samples.grids, names)

@@ -110,7 +110,7 @@ def score(
     views = TestViews(data, model.config.image_size, view)
     order = [list(range(i, min(i + batch, len(data)))) for i in range(0, len(data), batch)]
     for samples in loader(views, order, workers=0):
-        images = samples.pictures.to(device)
+        images = samples.images.to(device)
         occupancy, output = predict(
             model, images, memory, flip=flip, projections=projections, others=others
         )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mem3d.data.images.framing import Done, frame_object
-from mem3d.data.images.preprocess import Rgba, denormalize, test_input
+from mem3d.data.images.preprocess import Rgba, test_pixels
 from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.metrics import FIXED_THRESHOLD
 from mem3d.network.model import Mem3D
@@ -142,7 +142,7 @@ def reconstruct(
         return []
     size = model.config.image_size
     cut = photos if framed else [frame_object(rgba) for rgba in photos]
-    inputs = np.stack([test_input(rgba, size) for rgba in cut])
+    inputs = np.stack([test_pixels(rgba, size) for rgba in cut])
     device = next(model.parameters()).device
     images = torch.from_numpy(inputs).to(device)
     occupancy, output = predict(
@@ -159,5 +159,5 @@ def reconstruct(
             Prior(grid, float(cosine), names[int(slot)], int(slot))
             for grid, cosine, slot in zip(grids, recalled.cosines[row], slots, strict=False)
         )
-        results.append(Reconstruction(occupancy, threshold, denormalize(inputs[row]), priors))
+        results.append(Reconstruction(occupancy, threshold, inputs[row].transpose(1, 2, 0), priors))
     return results

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mem3d.data.images.augment import MEAN, STD
 from mem3d.network.config import ModelConfig
 from memstore import ExtraMissingError
 
@@ -58,7 +59,7 @@ class EncoderOutput(NamedTuple):
 
     Attributes:
         features: (B, C) >= 0; query and key of the memory.
-        images: (B, 3, S, S) as they came; None if only the stem's maps did.
+        images: (B, 3, S, S) normalized; None if only the stem's maps did.
         maps: (B, F, S/8, S/8), F = config.head[1], of the head before it pools.
         stem_maps: (B, 512, S/8, S/8).
     """
@@ -106,7 +107,7 @@ class Encoder(nn.Module):
         """Encode images.
 
         Args:
-            images: (B, 3, S, S) RGB, normalized as in `mem3d.data.images.preprocess`.
+            images: (B, 3, S, S) uint8 RGB; or float, which counts as normalized already.
 
         Returns:
             (B, C) features, >= 0; query and key of the memory.
@@ -126,6 +127,8 @@ class Encoder(nn.Module):
         Raises:
             ValueError: the images are of another shape, or there are neither images nor maps.
         """
+        if images is not None:
+            images = normalize(images)
         if stem_maps is None:
             want = (3, self.image_size, self.image_size)
             if images is None or images.ndim != 4 or tuple(images.shape[1:]) != want:
@@ -134,6 +137,22 @@ class Encoder(nn.Module):
             stem_maps = self.stem(images)
         maps = self.head[:_FIRST_POOLING](stem_maps)
         return EncoderOutput(self.head[_FIRST_POOLING:](maps).flatten(1), images, maps, stem_maps)
+
+
+def normalize(images: Tensor) -> Tensor:
+    """Images with ImageNet's mean and deviation taken out, which the stem was trained with.
+
+    Args:
+        images: (B, 3, S, S) RGB: uint8, or float that is normalized already.
+
+    Returns:
+        (B, 3, S, S) float32, where the images are; what is float comes back as it is.
+    """
+    if images.is_floating_point():
+        return images
+    mean, std = (torch.from_numpy(part)[:, None, None].to(images.device) for part in (MEAN, STD))
+    white = torch.tensor(255.0, device=images.device)  # a GPU multiplies by 1/255 for a plain 255
+    return images.float().div_(white).sub_(mean).div_(std)
 
 
 def _conv(inputs: int, outputs: int) -> list[nn.Module]:

@@ -8,7 +8,6 @@ import torch
 
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.preprocess import Pixels, test_pixels
-from mem3d.data.loader import normalize
 from mem3d.memory.interface import Features, to_numpy
 from mem3d.network.model import Mem3D
 
@@ -56,7 +55,7 @@ def view_features(
 
 def encode(model: Mem3D, pictures: Sequence[Pixels], device: str = "cpu") -> Features:
     """(B, C) features of pictures (3, S, S) uint8."""
-    images = normalize(torch.from_numpy(np.stack(pictures)))
+    images = torch.from_numpy(np.stack(pictures))
     was_training = model.training
     model.eval()
     try:

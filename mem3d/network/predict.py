@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from mem3d.memory.interface import ReadableMemory
 from mem3d.memory.projection_cache import ProjectionCache
+from mem3d.network.encoder import normalize
 from mem3d.network.model import Mem3D, Output
 
 
@@ -53,7 +54,7 @@ def sized_for(model: Mem3D, images: Tensor) -> Tensor:
     if images.shape[-1] == size:
         return images
     return functional.interpolate(
-        images, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+        normalize(images), size=(size, size), mode="bilinear", antialias=True, align_corners=False
     )
 
 
@@ -72,7 +73,7 @@ def predict(
 
     Args:
         model: in evaluation mode.
-        images: (B, 3, S, S) normalized, of the network's size; those that take another size get
+        images: (B, 3, S, S) uint8 RGB, of the network's size; those that take another size get
             them scaled, so let the one with the largest images be the first.
         memory: where it recalls.
         flip: average with the mirror image, whose shape is mirrored in z; takes twice as long.

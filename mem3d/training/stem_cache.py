@@ -33,13 +33,11 @@ from mem3d.data.loader import (
     Schedule,
     TrainingViews,
     loader,
-    normalize,
-    to_pixels,
     unpacked,
 )
 from mem3d.data.readers.r2n2 import RESOLUTION
 from mem3d.network.config import Precision
-from mem3d.network.encoder import STEM_CHANNELS, Encoder
+from mem3d.network.encoder import STEM_CHANNELS, Encoder, normalize
 from mem3d.system import ram, uses_bfloat16
 from memstore.files import write_atomic
 
@@ -198,9 +196,8 @@ class StemCache:
             models = [model for _, model in samples]
             chosen = [epoch % variants for epoch, _ in samples]
             rows, columns = torch.tensor([models, chosen]).to(self.maps.device)
-            pixels = self._pixels[rows, columns]
             yield Batch(
-                normalize(pixels) if pixels.numel() else None,
+                self._pixels[rows, columns],
                 unpacked(self._grids[rows, columns], self._resolution),
                 models,
                 self._viewpoints[rows, columns],
@@ -264,13 +261,13 @@ def _fill(
     for samples, listed in zip(loader(views, order, workers, str(device)), order, strict=True):
         variant, which = [variant for variant, _ in listed], samples.shapes
         with torch.autocast(device.type, torch.bfloat16, uses_bfloat16(precision, str(device))):
-            found = encoder.stem(samples.pictures)
+            found = encoder.stem(normalize(samples.images))
         maps[which, variant] = found.half().cpu()
         flat = samples.grids.cpu().numpy().reshape(len(which), -1)
         kept.grids[which, variant] = np.packbits(flat, axis=1)
         kept.viewpoints[which, variant] = samples.viewpoints.cpu().numpy()
         if size:
-            kept.pixels[which, variant] = to_pixels(samples.pictures).cpu().numpy()
+            kept.pixels[which, variant] = samples.images.cpu().numpy()
         done += len(which)
         if progress:
             progress(done, models * variants)

@@ -10,6 +10,7 @@ from torch import distributed
 
 from mem3d.data.loader import Schedule, TrainingViews, loader
 from mem3d.data.readers.r2n2 import R2N2
+from mem3d.network.encoder import normalize
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from mem3d.training import trainer
@@ -82,7 +83,7 @@ def steps(data, replicas):
     views = TrainingViews(shapes, 64, seed=0, augment=False)
     order = [list(replicas.part(batch)) for batch in Schedule(8, 3, 2, seed=0)]
     for batch in loader(views, order, 0):
-        batch = replace(batch, images=batch.images.double())
+        batch = replace(batch, images=normalize(batch.images).double())
         rows.append(train_step(run, batch, shapes, PRESET.train, "cpu", replicas))
     taken = {f"weight {name}": (before[name] - w).numpy() for name, w in model.state_dict().items()}
     return contents(run, rows) | taken

@@ -1,7 +1,7 @@
 """RGBA pictures to network input, and the augmentation used in training.
 
-The network sees RGB on a plain light background, normalized with ImageNet's statistics (the stem's
-own). All randomness comes from the generator that is passed in: a sample depends on its seed only.
+The network sees RGB on a plain light background, as bytes: its encoder normalizes them. All
+randomness comes from the generator that is passed in: a sample depends on its seed only.
 
 Source: Pix2Vox (crop, background, color jitter, channel permutation); here a mirrored image comes
 with a mirrored grid.
@@ -14,23 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mem3d.data.images.augment import DEFAULT, MEAN, STD, Augmentation, Draws, color_map
+from mem3d.data.images.augment import DEFAULT, Augmentation, Draws, color_map
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.images.occluders import occlude
 
 Rgba = NDArray[np.uint8]
 Pixels = NDArray[np.uint8]  # (3, S, S) RGB
-NetworkInput = NDArray[np.float32]  # (3, S, S), normalized
 Grid = NDArray[np.bool_]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 CROP = 128 / 137  # share of a render's side that the network sees
 BACKGROUND = 240  # gray behind the object outside training
-
-
-def test_input(rgba: Rgba, size: int) -> NetworkInput:
-    """Center crop on a gray background, normalized: see `test_pixels`."""
-    return normalize(test_pixels(rgba, size))
 
 
 def test_pixels(rgba: Rgba, size: int) -> Pixels:
@@ -199,18 +193,6 @@ def _scaled(planes: NDArray[np.integer], shape: tuple[int, int]) -> NDArray[np.u
     scaled = torch.nn.functional.interpolate(batch, shape, mode="bilinear", antialias=True)
     result: NDArray[np.uint8] = scaled[0].numpy()
     return result
-
-
-def normalize(pixels: Pixels) -> NetworkInput:
-    """(3, H, W) RGB to float32 with ImageNet's mean and deviation taken out."""
-    levels = pixels.astype(np.float32) / np.float32(255)
-    return (levels - MEAN[:, None, None]) / STD[:, None, None]
-
-
-def denormalize(image: NetworkInput) -> Rgba:
-    """What the network saw, (3, S, S) back to (S, S, 3) uint8."""
-    pixels = image.transpose(1, 2, 0) * STD + MEAN
-    return (pixels * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def _crop(

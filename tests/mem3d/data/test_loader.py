@@ -9,8 +9,8 @@ from PIL import Image
 
 from mem3d.data.images.augment import NONE
 from mem3d.data.images.backgrounds import Backgrounds
-from mem3d.data.images.preprocess import test_input as to_input
 from mem3d.data.images.preprocess import test_pixels as pixels_of
+from mem3d.data.images.preprocess import test_pixels as to_pixels
 from mem3d.data.loader import Schedule, TestViews, TrainingViews, loader
 from mem3d.data.readers.r2n2 import R2N2
 from tests.helpers.r2n2_folder import make_r2n2, picture
@@ -112,8 +112,8 @@ def test_workers_change_nothing(made_up_data):
         assert here.shapes == there.shapes
 
 
-def test_a_batch_is_normalized_as_a_picture_is(made_up_data):
+def test_a_batch_has_the_pixels_of_its_pictures(made_up_data):
     data = R2N2.open(made_up_data, "test")
     [batch] = loader(TestViews(data, 64), [[1, 3]], 0)
-    want = [to_input(data.image(i, 0), 64) for i in (1, 3)]
+    want = [to_pixels(data.image(i, 0), 64) for i in (1, 3)]
     np.testing.assert_array_equal(batch.images.numpy(), want)

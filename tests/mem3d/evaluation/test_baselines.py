@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.data.images.preprocess import test_input as to_input
+from mem3d.data.images.preprocess import test_pixels as to_pixels
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.evaluation.baselines import (
     Library,
@@ -123,7 +123,7 @@ def test_a_training_picture_is_nearest_to_itself(sets):
     assert library.models.tolist() == [i for i in range(8) for _ in range(2)]  # it has two views
     assert seen[-1] == (16, 16)
     torch.testing.assert_close(library.features.norm(dim=1), torch.ones(16))
-    inputs = np.stack([to_input(sets["train"].image(i, 1), 64) for i in (5, 2)])
+    inputs = np.stack([to_pixels(sets["train"].image(i, 1), 64) for i in (5, 2)])
     with torch.inference_mode():
         grids = library.nearest(encoder, torch.from_numpy(inputs))
         assert stem_features(encoder, torch.from_numpy(inputs)).shape == (2, 512 * 16)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mem3d.data.images.framing import frame_object
-from mem3d.data.images.preprocess import test_input as to_input
+from mem3d.data.images.preprocess import test_pixels as to_pixels
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.inference import figures
 from mem3d.inference.figures import comparison, picture
@@ -26,7 +26,7 @@ def trained():
     model = Mem3D(TINY.model).eval()
     memory = Memory(replace(TINY.memory, beta=0.99))
     with torch.inference_mode():
-        image = torch.from_numpy(to_input(frame_object(photo(0)), 64))[None]
+        image = torch.from_numpy(to_pixels(frame_object(photo(0)), 64))[None]
         memory.write(model.encoder(image).numpy(), blob(0)[None], ["made/0"])
     return model, memory
 

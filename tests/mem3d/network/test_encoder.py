@@ -1,10 +1,12 @@
 """Stem and head: sizes, loading, freezing."""
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from mem3d.network.encoder import Encoder, build_stem, load_stem
+from mem3d.data.images.augment import MEAN, STD
+from mem3d.network.encoder import Encoder, build_stem, load_stem, normalize
 from mem3d.network.presets import PAPER, TINY
 from mem3d.training.losses import reconstruction_loss  # noqa: F401  (imports without torchvision trouble)
 
@@ -96,3 +98,22 @@ def test_the_real_stem_loads(real_data):
     load_stem(stem, path)
     # A trained first BatchNorm is no longer the identity it starts as.
     assert not torch.equal(stem.bn1.running_var, torch.ones(64))
+
+
+def test_bytes_are_normalized_to_the_last_bit():
+    """Against numpy, all 256 levels of each channel: level / 255, less mean, over deviation."""
+    levels = np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16), (2, 3, 16, 16))
+    mean, std = (part[:, None, None] for part in (MEAN, STD))
+    want = (levels.astype(np.float32) / np.float32(255) - mean) / std
+    got = normalize(torch.from_numpy(levels.copy()))
+    assert got.dtype == torch.float32 and got.numpy().tobytes() == want.tobytes()
+    assert normalize(got) is got
+
+
+def test_bytes_and_what_they_are_normalized_to_encode_alike():
+    encoder = Encoder(TINY.model).eval()
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        bytewise, floats = encoder.see(images), encoder.see(normalize(images))
+    assert torch.equal(bytewise.features, floats.features)
+    assert torch.equal(bytewise.images, floats.images)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.data.images.preprocess import test_input as to_input
+from mem3d.data.images.preprocess import test_pixels as to_pixels
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import PAPER, TINY
 from mem3d.network.refiner import Refiner
@@ -18,7 +18,7 @@ SEEDS = (0, 1, 2, 3)
 
 
 def images(size=64):
-    return torch.from_numpy(np.stack([to_input(picture(seed), size) for seed in SEEDS]))
+    return torch.from_numpy(np.stack([to_pixels(picture(seed), size) for seed in SEEDS]))
 
 
 def grids():

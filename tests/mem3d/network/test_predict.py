@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mem3d.data.images.preprocess import test_input as to_input
+from mem3d.data.images.preprocess import test_pixels as to_pixels
+from mem3d.network.encoder import normalize
 from mem3d.network.model import Mem3D
 from mem3d.network.predict import EnsembleMember, predict, sized_for
 from mem3d.network.presets import TINY
@@ -17,7 +18,7 @@ from tests.helpers.r2n2_folder import picture
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.from_numpy(np.stack([to_input(picture(seed), 64) for seed in range(2)]))
+    return torch.from_numpy(np.stack([to_pixels(picture(seed), 64) for seed in range(2)]))
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +85,10 @@ def test_networks_that_take_other_pictures_get_them_scaled(model, images):
     keys = np.eye(2, small.config.feature_dim, dtype=np.float32) + 0.1
     own.write(keys, np.random.default_rng(0).random((2, 32, 32, 32)) < 0.3)
     assert (small(sized_for(small, images), own).recalled.counts == 2).all()
-    shown = images.new_zeros(len(images), 3, 48, 48)
-    for row, image in enumerate(images):  # PIL's filter, in float: the same picture, made smaller
+    shown = torch.zeros(len(images), 3, 48, 48)
+    for row, image in enumerate(
+        normalize(images)
+    ):  # PIL's filter, in float: the same picture, made smaller
         for channel, plane in enumerate(image):
             smaller = Image.fromarray(plane.numpy()).resize((48, 48), Image.Resampling.BILINEAR)
             shown[row, channel] = torch.from_numpy(np.array(smaller))

@@ -9,7 +9,7 @@ import zarr
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from mem3d.data.images.preprocess import test_input as plain_input
+from mem3d.data.images.preprocess import test_pixels as plain_pixels
 from mem3d.data.images.preprocess import train_pixels
 from mem3d.data.open import open_dataset
 from mem3d.data.zarr_pack import writer as module
@@ -50,7 +50,7 @@ def test_the_network_sees_the_same(made_up_data, tmp_path):
     packed = pack(files, tmp_path / "p")
     for i in range(len(files)):
         ours, theirs = packed.image(i, 1), files.image(i, 1)
-        assert plain_input(ours, 64).tobytes() == plain_input(theirs, 64).tobytes()
+        assert plain_pixels(ours, 64).tobytes() == plain_pixels(theirs, 64).tobytes()
         first, second = (
             train_pixels(image, data.grid(i), 64, np.random.default_rng(i))
             for image, data in ((ours, packed), (theirs, files))
