@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mem3d.data.splits import SplitName
 from mem3d_cli.app import Command, add_command, counted, printable
 from mem3d_cli.data.check import check
 from mem3d_cli.data.pack import index, pack
@@ -17,53 +18,12 @@ from mem3d_cli.options import (
     DataFolder,
     Quiet,
     SheetOut,
-    SplitName,
     open_backgrounds,
     print_json,
     print_picture,
     progress_bar,
     resumable,
 )
-
-
-def augment(
-    folder: DataFolder,
-    out: SheetOut = Path("augment.png"),
-    backgrounds: Annotated[
-        Path | None, typer.Option(help="Folder of photos to lay half of the views over.")
-    ] = None,
-    occluders: Annotated[
-        float, typer.Option(help="Hide up to this share of the object.", min=0, max=0.95)
-    ] = 0.0,
-    pca_noise: Annotated[
-        float, typer.Option(help="Color noise; Pix2Vox has 0.1, the presets none.", min=0, max=10)
-    ] = 0.0,
-    size: Annotated[int, typer.Option(help="Pixels per side.", min=32, max=1024)] = 128,
-    count: Annotated[int, typer.Option(help="Most shapes to show.", min=1)] = 3,
-    view: Annotated[int, typer.Option(help="View of each shape.", min=0)] = 0,
-    seed: Annotated[int, typer.Option(help="Another seed, other samples.", min=0)] = 0,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Picture what training does to views: each transform alone, then all of them.
-
-    Library: mem3d.data.figures.augmentation_sheet.
-
-    Example: mem3d-cli data augment shapes --out augment.png --occluders 0.5
-    """
-    from mem3d.data.figures import augmentation_sheet
-    from mem3d.data.images.augment import DEFAULT
-    from mem3d.data.open import open_dataset
-    from memstore.voxels.contact_sheet import save_png
-
-    photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
-    how = replace(DEFAULT, max_occlusion=occluders, pca_noise=pca_noise)
-    data = open_dataset(folder)
-    save_png(
-        out, augmentation_sheet(data, how, photos, size=size, count=count, view=view, seed=seed)
-    )
-    print_picture(out, min(count, len(data)), as_json)
-
 
 data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
 
@@ -113,40 +73,59 @@ def show(
     category: Annotated[
         list[str] | None, typer.Option(metavar="<str>", help="Only this one; may be repeated.")
     ] = None,
-    subset: Annotated[SplitName | None, typer.Option(help="train, val or test.")] = None,
+    subset: Annotated[SplitName | None, typer.Option(help="Default: all of them.")] = None,
     split: Annotated[Path | None, typer.Option(help="Split file; default: the data's own.")] = None,
     models: Annotated[
         str | None, typer.Option(help="Names, with commas; default: spread over the categories.")
     ] = None,
+    augmented: Annotated[
+        bool, typer.Option("--augmented", help="Instead: what training does to that view.")
+    ] = False,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Augmented: a folder of photos behind half of the views.")
+    ] = None,
+    occluders: Annotated[
+        float, typer.Option(help="Augmented: hide up to this share.", min=0, max=0.95)
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Augmented: other samples.", min=0)] = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Picture shapes beside their voxels, projected into the same view.
 
-    Where the axes are right, the projection falls on the object. Library:
-    mem3d.data.figures.axes_sheet.
+    Where the axes are right, the projection falls on the object. With --augmented: each transform
+    of training alone, then all of them, with their grids. Library: mem3d.data.figures.axes_sheet,
+    augmentation_sheet.
 
     Example: mem3d-cli data show shapes --category chair --views 4 --out chairs.png
     """
-    from mem3d.data.figures import axes_sheet
+    from mem3d.data.figures import augmentation_sheet, axes_sheet
+    from mem3d.data.images.augment import DEFAULT
     from mem3d.data.open import open_dataset
     from mem3d.data.splits import named, spread
     from memstore.voxels.contact_sheet import save_png
 
-    shapes = open_dataset(data, None if subset is None else subset.value, split, category)
+    shapes = open_dataset(data, subset, split, category)
     if models is not None:
-        chosen = named([shapes.shape_id(i) for i in range(len(shapes))], models.split(","))
+        positions = named([shapes.shape_id(i) for i in range(len(shapes))], models.split(","))
     else:
-        chosen = spread([shapes.category(i) for i in range(len(shapes))], count)
-    most = max((shapes.views(i) for i in chosen), default=view + 1)
+        positions = spread([shapes.category(i) for i in range(len(shapes))], count)
+    most = max((shapes.views(i) for i in positions), default=view + 1)
     if view >= most:
         raise ValueError(f"--view: got {view}, want less than {most}: so many views are there")
-    with progress_bar(quiet, "shapes") as tell:
-        picture = axes_sheet(shapes, chosen, range(view, view + views), progress=tell)
+    if not augmented and (backgrounds is not None or occluders or seed):
+        raise ValueError("--backgrounds, --occluders, --seed: got one, want --augmented with it")
+    if augmented:
+        photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
+        how = replace(DEFAULT, max_occlusion=occluders)
+        picture = augmentation_sheet(shapes, positions, how, photos, view=view, seed=seed)
+    else:
+        with progress_bar(quiet, "shapes") as tell:
+            picture = axes_sheet(shapes, positions, range(view, view + views), progress=tell)
     save_png(out, picture)
-    print_picture(out, len(chosen), as_json)
+    print_picture(out, len(positions), as_json)
 
 
 command: Command
-for command in (synth, render, check, show, split, pack, index, augment):
+for command in (synth, render, check, show, split, pack, index):
     add_command(data_app, command)

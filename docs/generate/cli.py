@@ -89,7 +89,7 @@ def _parameters(function: Any) -> Iterator[Parameter]:
 
 def _bare(annotation: Any) -> tuple[Any, bool]:
     """Without "or None" and without the list; whether it was one."""
-    if isinstance(annotation, UnionType):
+    if typing.get_origin(annotation) in (UnionType, typing.Union):
         [annotation] = [one for one in typing.get_args(annotation) if one is not type(None)]
     if typing.get_origin(annotation) is list:
         return typing.get_args(annotation)[0], True
@@ -99,6 +99,8 @@ def _bare(annotation: Any) -> tuple[Any, bool]:
 def _kind(annotation: Any, info: Any) -> str:
     if annotation is bool:
         return ""
+    if typing.get_origin(annotation) is typing.Literal:
+        return "|".join(typing.get_args(annotation))
     if issubclass(annotation, Enum):
         return "|".join(str(one.value) for one in annotation)
     name = {"str": "text", "Path": "path"}.get(annotation.__name__, annotation.__name__)

@@ -21,22 +21,22 @@ TOGETHER = 4  # samples of all transforms together, per shape
 
 def augmentation_sheet(
     data: ShapeDataset,
+    shapes: Sequence[int],
     how: Augmentation,
     backgrounds: Backgrounds | None = None,
     *,
     size: int = 128,
-    count: int = 3,
     view: int = 0,
     seed: int = 0,
 ) -> Rgb:
     """Two rows per shape: the view, its grid, each transform alone; then all of them, with grids.
 
     Args:
-        data: shapes to choose from, evenly over the set.
+        data: any data set.
+        shapes: positions in it.
         how: settings to show.
         backgrounds: photos for some of the views.
         size: pixels per side of what the network sees.
-        count: most shapes.
         view: which view; a shape with fewer views shows its last.
         seed: another seed, other samples.
 
@@ -46,11 +46,10 @@ def augmentation_sheet(
     Raises:
         ValueError: there is no shape.
     """
-    if not len(data):
+    if not len(shapes):
         raise ValueError(f"{data.root}: got no shapes, want at least one")
-    chosen = np.unique(np.linspace(0, len(data) - 1, count).astype(int)).tolist()
     rows = []
-    for i in chosen:
+    for i in shapes:
         rgba, grid = data.image(i, min(view, data.views(i) - 1)), data.grid(i)
         tiles = []
         for name, (alone, photos) in _alone(how, backgrounds).items():
@@ -70,7 +69,7 @@ def augmentation_sheet(
             name = "all, mirrored" if is_mirrored else "all"
             together += [Tile(image.transpose(1, 2, 0), name), _grid_tile(shape, is_mirrored)]
         rows.append(together)
-    return sheet(rows, f"augmentation, {len(chosen)} of {len(data)} shapes, seed {seed}")
+    return sheet(rows, f"augmentation, {len(shapes)} of {len(data)} shapes, seed {seed}")
 
 
 def _alone(

@@ -1,4 +1,4 @@
-"""mem3d/data/parallel.py."""
+"""Tasks over processes, which leave Ctrl-C to the one that started them."""
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -6,25 +6,21 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
-T = TypeVar("T")
-
-
-R = TypeVar("R")
-
-
-def leave_ctrl_c() -> None:
-    """In a worker: finish the task in hand; the process that started it takes the interrupt."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @contextmanager
-def results(make: Callable[[T], R], tasks: Sequence[T], processes: int) -> Iterator[Iterator[R]]:
+def results(
+    make: Callable[[Task], Result], tasks: Sequence[Task], processes: int
+) -> Iterator[Iterator[Result]]:
     """make(task) of each task, in any order.
 
     Args:
-        make: a function of a module, as other processes import it.
+        make: what can be pickled, as a module's function or a `partial` of one; it is sent to each
+            process once.
         tasks: what to make.
         processes: 1 makes them here.
 
@@ -34,14 +30,31 @@ def results(make: Callable[[T], R], tasks: Sequence[T], processes: int) -> Itera
     if processes == 1 or len(tasks) < 2:
         yield map(make, tasks)
         return
-    # Not "fork": a forked child hangs if the parent has used OpenMP threads.
-    pool = ProcessPoolExecutor(min(processes, len(tasks)), get_context("spawn"), leave_ctrl_c)
+    pool = ProcessPoolExecutor(
+        min(processes, len(tasks)),
+        get_context("spawn"),  # a forked child hangs if the parent has used OpenMP threads
+        initializer=_start_worker,
+        initargs=(make,),
+    )
     try:
-        waiting = [pool.submit(make, task) for task in tasks]
-        yield (done.result() for done in as_completed(waiting))
+        waiting = [pool.submit(_run, task) for task in tasks]
+        yield (future.result() for future in as_completed(waiting))
     except BrokenProcessPool as error:
         raise ValueError(
             "processes: got one that was killed, perhaps for want of memory; run again with fewer"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+_worker_make: list[Callable[[Any], Any]] = []
+
+
+def _start_worker(make: Callable[[Any], Any]) -> None:
+    """Finish the task in hand at Ctrl-C: the process that started this one takes the interrupt."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _worker_make[:] = [make]
+
+
+def _run(task: Any) -> Any:
+    return _worker_make[0](task)

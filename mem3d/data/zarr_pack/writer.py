@@ -1,18 +1,13 @@
-"""Writing a data set as one Zarr store: few large files, not one per view (read by reader.py).
-
-Over 250 lines: a job, its shards and how it is taken up again are read together.
-"""
+"""Writing a data set as one Zarr store: few large files, not one per view (read by reader.py)."""
 
 import hashlib
 import json
 import shutil
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,7 +15,7 @@ import numpy as np
 
 from mem3d.data.catalog import Listed, read_object, subsets
 from mem3d.data.dataset import ShapeDataset, Skipped
-from mem3d.data.parallel import leave_ctrl_c
+from mem3d.data.parallel import results
 from mem3d.data.splits import SplitName
 from mem3d.data.zarr_pack.reader import ZarrPack
 from mem3d.data.zarr_pack.schema import (
@@ -113,12 +108,11 @@ def pack(
     _claim(job)
     tasks = job.tasks
     waiting = [task for task in tasks if not _done(beside, task).exists()]
-    done = len(tasks) - len(waiting)
-    with _results(job, waiting, processes) as results:
-        for _ in results:
-            done += 1
+    before = len(tasks) - len(waiting)
+    with results(partial(_write, job), waiting, processes) as shards:
+        for count, _ in enumerate(shards, before + 1):
             if progress is not None:
-                progress(done, len(tasks))
+                progress(count, len(tasks))
     _finish(job, subset)
     beside.rename(out)
     return ZarrPack.open(out)
@@ -159,30 +153,6 @@ def _claim(job: _Job) -> None:
         return
     (job.folder / _DONE).mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps(settings).encode())
-
-
-@contextmanager
-def _results(job: _Job, tasks: list[_Task], processes: int) -> Iterator[Iterator[None]]:
-    """One item for each finished task, in any order."""
-    if processes == 1 or len(tasks) < 2:
-        yield map(partial(_write, job), tasks)
-        return
-    # Not "fork": a forked child hangs if the parent has used OpenMP threads.
-    workers = min(processes, len(tasks))
-    with get_context("spawn").Pool(workers, _start_worker, (job,)) as pool:
-        yield pool.imap_unordered(_write_here, tasks)
-
-
-_worker_job: list[_Job] = []  # set once per worker: sent with each task, it would cost more
-
-
-def _start_worker(job: _Job) -> None:
-    leave_ctrl_c()
-    _worker_job[:] = [job]
-
-
-def _write_here(task: _Task) -> None:
-    _write(_worker_job[0], task)
 
 
 def _write(job: _Job, task: _Task) -> None:

@@ -72,16 +72,18 @@ def test_show_draws_the_models_that_are_named(root, tmp_path):
     assert "--view: got 2, want less than 2" in str(call("show", root, "--view", 2).exception)
 
 
-@pytest.mark.parametrize("command", ["show", "augment"])
-def test_pictures_are_told_as_json(command, root, tmp_path):
-    done = call(command, root, "--out", tmp_path / "x.png", "--count", 2, "--json", "--quiet")
+@pytest.mark.parametrize("options", [(), ("--augmented",)])
+def test_pictures_are_told_as_json(options, root, tmp_path):
+    done = call(
+        "show", root, *options, "--out", tmp_path / "x.png", "--count", 2, "--json", "--quiet"
+    )
     assert (done.exit_code, done.stderr) == (0, ""), done.output
     assert json.loads(done.stdout) == {"path": str(tmp_path / "x.png"), "models": 2}
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("show", "--out"), ("augment", "--out"), ("split", "--out"), ("check", "--report")],
+    [("show", "--out"), ("split", "--out"), ("check", "--report")],
 )
 def test_a_missing_folder_is_told_before_the_work(arguments, tmp_path):
     command, option = arguments
@@ -138,9 +140,8 @@ def test_what_is_out_of_range_is_named_as_it_was_given(root, tmp_path):
     assert "--iou" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["show", "augment"])
-def test_a_picture_of_another_kind_is_refused(command, root, tmp_path):
-    done = call(command, root, "--out", tmp_path / "x.jpg")
+def test_a_picture_of_another_kind_is_refused(root, tmp_path):
+    done = call("show", root, "--out", tmp_path / "x.jpg")
     assert done.exit_code == 2
     assert "--out" in done.stderr
     assert not (tmp_path / "x.jpg").exists()

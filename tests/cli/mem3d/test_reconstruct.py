@@ -290,9 +290,11 @@ def test_augmentation_is_pictured(made_up_data, tmp_path):
     save(tmp_path / "grounds" / "x.png", np.full((20, 20), 90, np.uint8))
     out = tmp_path / "augment.png"
     options = ("--backgrounds", tmp_path / "grounds", "--occluders", "0.5", "--count", "1")
-    done = call("data", "augment", made_up_data, "--out", out, *options)
+    done = call("data", "show", made_up_data, "--augmented", "--out", out, *options)
     assert done.exit_code == 0, done.output
     assert out.read_bytes().startswith(b"\x89PNG")
-    refused = call("data", "augment", made_up_data, "--occluders", "2")
+    refused = call("data", "show", made_up_data, "--occluders", "2")
     assert refused.exit_code == 2
     assert "--occluders" in refused.stderr
+    alone = call("data", "show", made_up_data, "--occluders", "0.5")
+    assert "want --augmented with it" in str(alone.exception)

@@ -15,19 +15,19 @@ def test_a_transform_in_use_has_a_tile(made_up_data):
     data = R2N2.open(made_up_data)
     black = Backgrounds(np.zeros((1, 256, 256, 3), np.uint8), "0" * 16)
     sheets = [
-        augmentation_sheet(data, replace(DEFAULT, flip=0), count=1),
-        augmentation_sheet(data, DEFAULT, count=1),  # mirrored, with its grid
-        augmentation_sheet(data, replace(DEFAULT, max_occlusion=0.5), count=1),
-        augmentation_sheet(data, replace(DEFAULT, max_occlusion=0.5), black, count=1),
+        augmentation_sheet(data, [0], replace(DEFAULT, flip=0)),
+        augmentation_sheet(data, [0], DEFAULT),  # mirrored, with its grid
+        augmentation_sheet(data, [0], replace(DEFAULT, max_occlusion=0.5)),
+        augmentation_sheet(data, [0], replace(DEFAULT, max_occlusion=0.5), black),
     ]
     columns = [sheet.shape[1] // TILE for sheet in sheets]
     # The second row, four samples and their grids, is 8 wide.
     assert columns == [8, 8, 9, 10]
-    assert augmentation_sheet(data, NONE, count=2).shape[0] > 1.8 * sheets[0].shape[0]
+    assert augmentation_sheet(data, [0, 5], NONE).shape[0] > 1.8 * sheets[0].shape[0]
 
 
 def test_one_seed_gives_one_sheet(made_up_data):
     data = R2N2.open(made_up_data)
-    one, same, other = (augmentation_sheet(data, DEFAULT, count=1, seed=s) for s in (0, 0, 1))
+    one, same, other = (augmentation_sheet(data, [0], DEFAULT, seed=s) for s in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
