@@ -18,7 +18,7 @@ from PIL import Image
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.corruptions import laid_over
 from mem3d.data.images.framing import frame_photo
-from mem3d.data.images.io import photo, pictures_in
+from mem3d.data.images.io import list_images, read_image
 from mem3d.data.images.segmentation import object_mask
 from mem3d.data.open import open_dataset
 from mem3d.inference.reconstruct import reconstruct
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     given = parser.parse_args()
     data = open_dataset(given.data, "test")
-    photos = [photo(path)[..., :3] for path in pictures_in(given.photos)[0]]
+    photos = [read_image(path)[..., :3] for path in list_images(given.photos)[0]]
     masks(data, photos)
     shapes(given.run, data, photos)
 

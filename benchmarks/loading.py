@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from mem3d.data.loader import Schedule, TrainingViews, loader
+from mem3d.data.loader import BatchSampler, TrainingViews, loader
 from mem3d.data.open import open_dataset
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.data.zarr_pack.writer import pack
@@ -90,7 +90,7 @@ def ours(root: Path) -> Iterator[object]:
     """Batches of our loader."""
     data = open_dataset(root, "train")
     views = TrainingViews(data, SIZE, seed=0, augment=True)
-    return iter(loader(views, Schedule(len(data), BATCH, 10_000, seed=0), WORKERS))
+    return iter(loader(views, BatchSampler(len(data), BATCH, 10_000, seed=0), WORKERS))
 
 
 def loaded(batches: Callable[[], Iterator[object]]) -> float:
@@ -112,7 +112,7 @@ def steps(root: Path) -> dict[str, Callable[[], float]]:
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     run = Run(model, torch.optim.AdamW(learning, 1e-3, fused=True), Memory(SMALL.memory))
     views = TrainingViews(data, SIZE, seed=0, augment=True)
-    order = Schedule(len(data), BATCH, 10_000, seed=0)
+    order = BatchSampler(len(data), BATCH, 10_000, seed=0)
     pictures = list(islice(loader(views, order, 0), 16))
     cache = StemCache.build(model.encoder, views, 1, batch=BATCH, workers=0)
     maps = list(islice(cache.batches(order), 16))

@@ -145,15 +145,15 @@ def batches(
 
 def read_mask(path: Path, mask: Path | None) -> "Rgba | None":
     """Of a photo: the picture given, or the one in the folder given that is named as it is."""
-    from mem3d.data.images.io import photo, pictures_in
+    from mem3d.data.images.io import list_images, read_image
 
     if mask is None:
         return None
     if not mask.is_dir():
-        return photo(mask)
-    for found in pictures_in(mask)[0]:
+        return read_image(mask)
+    for found in list_images(mask)[0]:
         if found.stem == path.stem:
-            return photo(found)
+            return read_image(found)
     raise ValueError(f"{mask}: got no mask for {path.name}, want {path.stem}.png")
 
 
@@ -172,9 +172,9 @@ def parsed_box(text: str | None) -> "Box | None":
 
 def _open(path: Path, name: str, frame: "Callable[[Path, Rgba], Framed]") -> Opened:
     from mem3d.data.images.framing import shrunk
-    from mem3d.data.images.io import photo
+    from mem3d.data.images.io import read_image
 
-    rgba = photo(path)
+    rgba = read_image(path)
     return Opened(path, name, shrunk(rgba)[0], frame(path, rgba))
 
 

@@ -115,7 +115,7 @@ class TestViews(Dataset[Sample]):
         return torch.from_numpy(image), grid, shape, np.array(UNKNOWN, np.float32)
 
 
-class Schedule:
+class BatchSampler:
     """Which shapes make up each batch of a run, from any step on.
 
     Each epoch shows every shape once, in an order that depends on (seed, epoch) only.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.data.images.framing import Background, Done, frame_photo
-from mem3d.data.images.io import photo
+from mem3d.data.images.io import read_image
 from mem3d.data.images.preprocess import Rgba, test_pixels
 from mem3d.data.rendering.figures import grid_picture
 from mem3d.data.taxonomy import titled
@@ -81,7 +81,7 @@ def show(
     path = Path(path)
     check_size(path)
     try:
-        framed = frame_photo(photo(path, MAX_PIXELS), background=background)
+        framed = frame_photo(read_image(path, MAX_PIXELS), background=background)
     except ValueError as error:
         raise ValueError(_named(error, path)) from error
     [result] = reconstruct(model, memory, [framed.rgba], framed=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mem3d.data.images.framing import Background, Framed, frame_photo
-from mem3d.data.images.io import as_photo
+from mem3d.data.images.io import to_rgba
 from mem3d.data.images.preprocess import Box
 from mem3d.inference import pretrained
 from mem3d.inference.reconstruct import Reconstruction, reconstruct
@@ -166,8 +166,8 @@ class Reconstructor:
     ) -> Framed:
         """The square around a photo's object that the network is to see; see `reconstruct`."""
         return frame_photo(
-            as_photo(image),
-            mask=None if mask is None else as_photo(mask),
+            to_rgba(image),
+            mask=None if mask is None else to_rgba(mask),
             box=box,
             background=background or self.background,
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
-from mem3d.data.loader import Batch, Schedule, TrainingViews, loader
+from mem3d.data.loader import Batch, BatchSampler, TrainingViews, loader
 from mem3d.network.config import Preset
 from mem3d.training.state import Run, TrainingJob
 from mem3d.training.stem_cache import StemCache
@@ -76,10 +76,10 @@ def batches(run: Run, job: TrainingJob, supply: Supply) -> Iterator[Batch]:
         supply: as `prepared` gave it.
     """
     config = job.preset.train
-    schedule = Schedule(
+    sampler = BatchSampler(
         len(job.data), config.batch, config.epochs, seed=config.seed, start=run.step
     )
-    parts = (list(job.replicas.part(samples)) for samples in schedule)
+    parts = (list(job.replicas.part(samples)) for samples in sampler)
     if config.cached_views and supply.cache is not None:
         return supply.cache.batches(parts)
     views = training_views(job.data, job.preset, job.backgrounds)

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from mem3d.data.loader import Batch, Schedule
+from mem3d.data.loader import Batch, BatchSampler
 from mem3d.network.model import Mem3D
 from mem3d.network.pose import extent_loss, viewpoint_loss
 from mem3d.system import uses_bfloat16
@@ -86,7 +86,7 @@ def _learn(
     optimizer = torch.optim.AdamW(
         weights, config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-    schedule = Schedule(len(job.data), BATCH, config.pose_epochs, seed=config.seed)
+    schedule = BatchSampler(len(job.data), BATCH, config.pose_epochs, seed=config.seed)
     whole = [samples for samples in schedule if len(samples) >= replicas.count]  # one for each
     parts.train()
     kind, short = torch.device(job.device).type, uses_bfloat16(config.precision, job.device)

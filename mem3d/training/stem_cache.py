@@ -30,7 +30,7 @@ from torch import Tensor
 
 from mem3d.data.loader import (
     Batch,
-    Schedule,
+    BatchSampler,
     TrainingViews,
     loader,
     unpacked,
@@ -256,7 +256,7 @@ def _fill(
         np.empty((models, variants, 5), np.float32),
         np.empty((models, variants, 3, size, size), np.uint8),
     )
-    order = Schedule(models, batch, variants, seed=0, shuffle=False)
+    order = BatchSampler(models, batch, variants, seed=0, shuffle=False)
     done = 0
     for samples, listed in zip(loader(views, order, workers, str(device)), order, strict=True):
         variant, which = [variant for variant, _ in listed], samples.shapes

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from mem3d.data.loader import Schedule, TrainingViews, loader
+from mem3d.data.loader import BatchSampler, TrainingViews, loader
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.network.encoder import normalize
 from mem3d.network.model import Mem3D
@@ -81,7 +81,7 @@ def steps(data, replicas):
     run = Run(model, torch.optim.SGD(model.parameters(), 1e-3), memory)
     shapes, rows = R2N2.open(data, "train"), []
     views = TrainingViews(shapes, 64, seed=0, augment=False)
-    order = [list(replicas.part(batch)) for batch in Schedule(8, 3, 2, seed=0)]
+    order = [list(replicas.part(batch)) for batch in BatchSampler(8, 3, 2, seed=0)]
     for batch in loader(views, order, 0):
         batch = replace(batch, images=normalize(batch.images).double())
         rows.append(train_step(run, batch, shapes, PRESET.train, "cpu", replicas))

@@ -17,7 +17,7 @@ import trimesh
 from PIL import Image
 from scipy.io import savemat
 
-from mem3d.data.images.io import photo
+from mem3d.data.images.io import read_image
 from mem3d.data.meshes.reader import read_mesh
 from mem3d.data.readers.matlab import read_mat
 from mem3d.data.readers.pix3d_annotations import read_photos
@@ -194,14 +194,14 @@ def _read_shard(path: Path) -> object:
 
 FORMATS = (
     Format(name="binvox", suffix=".binvox", read=read_binvox, examples=_binvox),
-    Format(name="png", suffix=".png", read=photo,
+    Format(name="png", suffix=".png", read=read_image,
            examples=_pictures("PNG", ("RGB", "RGBA", "P", "1", "L"))),
-    Format(name="jpeg", suffix=".jpg", read=photo,
+    Format(name="jpeg", suffix=".jpg", read=read_image,
            examples=_pictures("JPEG", ("RGB", "L", "CMYK"))),
-    Format(name="tiff", suffix=".tif", read=photo,
+    Format(name="tiff", suffix=".tif", read=read_image,
            examples=_pictures("TIFF", ("RGB", "CMYK", "I", "F", "1"))),
-    Format(name="gif", suffix=".gif", read=photo, examples=_pictures("GIF", ("P",))),
-    Format(name="webp", suffix=".webp", read=photo, examples=_pictures("WEBP", ("RGBA",))),
+    Format(name="gif", suffix=".gif", read=read_image, examples=_pictures("GIF", ("P",))),
+    Format(name="webp", suffix=".webp", read=read_image, examples=_pictures("WEBP", ("RGBA",))),
     Format(name="split", suffix=".json", read=read_split, examples=_split),
     Format(name="npy", suffix=".npy", read=read_features, examples=_npy),
     Format(name="mat", suffix=".mat", read=lambda path: read_mat(path, "voxel"), examples=_mat),

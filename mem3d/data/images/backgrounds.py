@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mem3d.data.images.io import photo, pictures_in
+from mem3d.data.images.io import list_images, read_image
 from memstore.files import Progress
 
 SIDE = 256  # pixels per side, as photos are kept
@@ -41,14 +41,14 @@ class Backgrounds:
         Raises:
             ValueError: no photo there can be read.
         """
-        files, _ = pictures_in(Path(folder))
+        files, _ = list_images(Path(folder))
         listed = "\n".join(file.name for file in files)
         chosen = np.unique(np.linspace(0, len(files) - 1, min(len(files), MOST)).astype(int))
         squares: list[NDArray[np.uint8]] = []
         skipped: list[tuple[str, str]] = []
         for done, i in enumerate(chosen.tolist(), start=1):
             try:
-                squares.append(_square(photo(files[i])))
+                squares.append(_square(read_image(files[i])))
             except (ValueError, OSError) as error:
                 skipped.append((files[i].name, str(error)))
             if progress:

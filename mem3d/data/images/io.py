@@ -38,7 +38,7 @@ _DECODE_ERRORS = (
 )
 
 
-def photo(
+def read_image(
     path: str | Path, max_pixels: int = MAX_PIXELS, *, upright: bool = True
 ) -> NDArray[np.uint8]:
     """Read a picture as RGBA.
@@ -75,8 +75,8 @@ def photo(
     raise ValueError(f"{path}: got {width}x{height} pixels, want at most {max_pixels}")
 
 
-def as_photo(image: str | Path | Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture in any form as `photo` gives it.
+def to_rgba(image: str | Path | Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture in any form as `read_image` gives it.
 
     Args:
         image: a file; a PIL image, turned as its EXIF says; or (H, W, 3 or 4) uint8.
@@ -89,7 +89,7 @@ def as_photo(image: str | Path | Image.Image | NDArray[np.uint8]) -> NDArray[np.
         OSError: the file cannot be opened.
     """
     if isinstance(image, str | Path):
-        return photo(image)
+        return read_image(image)
     if isinstance(image, Image.Image):
         try:
             return _rgba(ImageOps.exif_transpose(image))
@@ -106,7 +106,7 @@ def as_photo(image: str | Path | Image.Image | NDArray[np.uint8]) -> NDArray[np.
     return np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
 
 
-def pictures_in(folder: Path) -> tuple[list[Path], list[Path]]:
+def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
     """What a folder holds: pictures, by their names' endings, and other files; each sorted.
 
     Raises:
@@ -229,7 +229,7 @@ def _numbered(name: str, taken: set[str]) -> str:
 
 
 def _add_folder(found: Found, folder: Path) -> None:
-    pictures, others = pictures_in(folder)
+    pictures, others = list_images(folder)
     if not pictures:
         raise ValueError(f"{folder}: got no picture in it, want at least one")
     found.photos += pictures

@@ -4,8 +4,8 @@ A field says how it is drawn:
 
     @dataclass(frozen=True, kw_only=True)
     class Stool(Design):
-        height: float = between(8, 14)
-        feet: str = one_of("round", "square")
+        height: float = uniform(8, 14)
+        feet: str = choice("round", "square")
 
     Stool.draw(rng)
 
@@ -63,16 +63,16 @@ class Design:
         raise NotImplementedError
 
 
-def between(low: float, high: float) -> float:
+def uniform(low: float, high: float) -> float:
     """A field: uniform in [low, high)."""
     number: float = _drawn(lambda rng: float(rng.uniform(low, high)))
     return number
 
 
-def one_of(*values: T) -> T:
+def choice(*values: T) -> T:
     """A field: one of the values; one that is given twice comes twice as often."""
-    choice: T = _drawn(lambda rng: values[rng.integers(len(values))])
-    return choice
+    value: T = _drawn(lambda rng: values[rng.integers(len(values))])
+    return value
 
 
 def _drawn(how: Callable[[Rng], Any]) -> Any:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mem3d.data.procedural.design import Design, between, one_of
+from mem3d.data.procedural.design import Design, choice, uniform
 from mem3d.data.procedural.solids import (
     Color,
     Part,
@@ -23,13 +23,13 @@ from mem3d.data.procedural.solids import (
 class Stand(Design):
     """Kinds of variation of everything that stands under a seat or a top."""
 
-    base: str = one_of("legs", "legs", "legs", "star", "disc", "cone", "sled", "panels", "block")
-    leg: float = between(1.1, 3.2)  # width of a leg
-    leg_taper: float = between(0.8, 1.8)  # its top over its foot
-    leg_sides: int = one_of(4, 4, 12)
-    splay: float = between(-1.5, 2.5)  # how far feet stand out
-    rails: str = one_of("none", "none", "h", "ring", "plate")  # between the legs
-    rail_height: float = between(0.15, 0.6)  # share of the stand's height
+    base: str = choice("legs", "legs", "legs", "star", "disc", "cone", "sled", "panels", "block")
+    leg: float = uniform(1.1, 3.2)  # width of a leg
+    leg_taper: float = uniform(0.8, 1.8)  # its top over its foot
+    leg_sides: int = choice(4, 4, 12)
+    splay: float = uniform(-1.5, 2.5)  # how far feet stand out
+    rails: str = choice("none", "none", "h", "ring", "plate")  # between the legs
+    rail_height: float = uniform(0.15, 0.6)  # share of the stand's height
 
     def stand(self, x: Span, z: Span, high: float, tint: Color) -> list[Part]:
         """Parts from the floor to `high` under a rectangle centered on the y axis."""

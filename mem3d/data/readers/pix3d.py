@@ -21,7 +21,7 @@ from scipy.ndimage import binary_fill_holes
 
 from mem3d.data.dataset import ShapeDataset, Skipped
 from mem3d.data.images.framing import LONGEST, OBJECT_SHARE
-from mem3d.data.images.io import photo
+from mem3d.data.images.io import read_image
 from mem3d.data.images.preprocess import CROP
 from mem3d.data.readers.matlab import read_mat
 from mem3d.data.readers.pix3d_annotations import Box, Photo, chosen, read_photos, silhouette
@@ -193,7 +193,7 @@ def _unpacked(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def _pixels(path: Path) -> Image.Image:
     """A picture of any kind, pixels as stored."""
     try:
-        return Image.fromarray(photo(path, MAX_IMAGE_PIXELS, upright=False))
+        return Image.fromarray(read_image(path, MAX_IMAGE_PIXELS, upright=False))
     except OSError as error:
         raise ValueError(f"{path}: got {error.strerror or error}, want a readable file") from error
 

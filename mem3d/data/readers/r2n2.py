@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.data.dataset import ShapeDataset, Skipped
-from mem3d.data.images.io import photo
+from mem3d.data.images.io import read_image
 from mem3d.data.splits import Entry, SplitName, keep_categories, read_split, shapes_on_disk
 from mem3d.data.taxonomy import SYNSETS
 from memstore import PathError
@@ -143,7 +143,7 @@ class R2N2(ShapeDataset):
         if not 0 <= view < shape.views:
             raise ValueError(f"view: got {view}, want 0..{shape.views - 1} ({shape.shape_id})")
         path = shape.rendering / view_name(view)
-        return _opened(lambda path: photo(path, MAX_IMAGE_PIXELS), path)
+        return _opened(lambda path: read_image(path, MAX_IMAGE_PIXELS), path)
 
     def cameras(self, i: int) -> NDArray[np.float64]:
         """Cameras of shape i, (views, 5); ValueError if their file is broken."""

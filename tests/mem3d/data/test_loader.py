@@ -11,13 +11,13 @@ from mem3d.data.images.augment import NONE
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.images.preprocess import test_pixels as pixels_of
 from mem3d.data.images.preprocess import test_pixels as to_pixels
-from mem3d.data.loader import Schedule, TestViews, TrainingViews, loader
+from mem3d.data.loader import BatchSampler, TestViews, TrainingViews, loader
 from mem3d.data.readers.r2n2 import R2N2
 from tests.helpers.r2n2_folder import make_r2n2, picture
 
 
 def test_every_epoch_shows_every_model_once():
-    steps = list(Schedule(models=10, batch=4, epochs=3, seed=0))
+    steps = list(BatchSampler(shapes=10, batch=4, epochs=3, seed=0))
     assert [len(step) for step in steps] == [4, 4, 2] * 3
     for epoch in range(3):
         shown = [sample for step in steps for sample in step if sample[0] == epoch]
@@ -25,15 +25,15 @@ def test_every_epoch_shows_every_model_once():
 
 
 def test_a_later_start_gives_the_rest_of_the_same_run():
-    whole = list(Schedule(models=10, batch=4, epochs=3, seed=5))
-    rest = Schedule(models=10, batch=4, epochs=3, seed=5, start=4)
+    whole = list(BatchSampler(shapes=10, batch=4, epochs=3, seed=5))
+    rest = BatchSampler(shapes=10, batch=4, epochs=3, seed=5, start=4)
     assert list(rest) == whole[4:]
     assert len(rest) == 5
 
 
 def test_orders_differ_between_epochs_and_seeds():
     def order(seed, epoch):
-        steps = Schedule(models=50, batch=50, epochs=2, seed=seed)
+        steps = BatchSampler(shapes=50, batch=50, epochs=2, seed=seed)
         return [model for _, model in list(steps)[epoch]]
 
     assert order(0, 0) != order(0, 1)
@@ -91,7 +91,7 @@ def test_tests_use_the_first_view(made_up_data):
 
 
 def test_an_order_is_drawn_anew_for_each_epoch_wherever_a_run_starts():
-    """By the definition in Schedule's docstring, without its shortcut."""
+    """By the definition in BatchSampler's docstring, without its shortcut."""
 
     def naive(start):
         for step in range(start, 9):
@@ -100,12 +100,12 @@ def test_an_order_is_drawn_anew_for_each_epoch_wherever_a_run_starts():
             yield [(step // 3, int(model)) for model in some]
 
     for start in range(10):
-        assert list(Schedule(10, 4, 3, seed=7, start=start)) == list(naive(start))
+        assert list(BatchSampler(10, 4, 3, seed=7, start=start)) == list(naive(start))
 
 
 def test_workers_change_nothing(made_up_data):
     views = TrainingViews(R2N2.open(made_up_data, "train"), 64, seed=0, augment=True)
-    order = Schedule(len(views.data), 3, 1, seed=0)
+    order = BatchSampler(len(views.data), 3, 1, seed=0)
     for here, there in zip(loader(views, order, 0), loader(views, order, 2), strict=True):
         assert torch.equal(here.images, there.images)
         assert torch.equal(here.grids, there.grids)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mem3d.data.images.io import photo
+from mem3d.data.images.io import read_image
 from mem3d.demo.examples import example_photos
 from tests.helpers.r2n2_folder import make_r2n2
 
@@ -21,8 +21,10 @@ def test_validation_models_of_each_category_are_taken(tmp_path):
     names = [path.name for path in files]
     assert len(set(names)) == 4
     assert {name.split("-")[0] for name in names[:2]} == {"aeroplane", "chair"}
-    shown = [photo(path) for path in files]
-    models = [photo(path) for path in (data / "ShapeNetRendering").rglob("val*/rendering/00.png")]
+    shown = [read_image(path) for path in files]
+    models = [
+        read_image(path) for path in (data / "ShapeNetRendering").rglob("val*/rendering/00.png")
+    ]
     assert all(any(np.array_equal(one, other) for other in models) for one in shown)
 
 
@@ -32,4 +34,4 @@ def test_without_the_data_procedural_shapes_are_drawn(data, tmp_path):
     describe(tmp_path, tmp_path / data)
     files = example_photos(tmp_path, tmp_path, count=3)
     assert len(files) == 3
-    assert all(0.05 < (photo(path)[..., 3] > 127).mean() < 0.9 for path in files)
+    assert all(0.05 < (read_image(path)[..., 3] > 127).mean() < 0.9 for path in files)

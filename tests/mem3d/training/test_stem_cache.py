@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mem3d.data.loader import Schedule, TrainingViews, loader
+from mem3d.data.loader import BatchSampler, TrainingViews, loader
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.network.encoder import Encoder, normalize
 from mem3d.network.presets import TINY
@@ -30,7 +30,7 @@ def test_every_batch_equals_the_stem_run_on_its_pictures(parts):
         encoder, views, 2, batch=3, workers=0, progress=lambda *done: seen.append(done)
     )
     assert seen[-1] == (16, 16)
-    schedule = Schedule(8, 3, 4, seed=1)  # four epochs: each variant is shown twice
+    schedule = BatchSampler(8, 3, 4, seed=1)  # four epochs: each variant is shown twice
     for batch, samples in zip(cache.batches(schedule), schedule, strict=True):
         [want] = loader(views, [[(epoch % 2, model) for epoch, model in samples]], 0)
         assert batch.shapes == want.shapes

@@ -6,7 +6,7 @@ along x and z are halves.
 
 from dataclasses import dataclass
 
-from mem3d.data.procedural.design import BLACK, GLASS, Design, Rng, between, color, one_of
+from mem3d.data.procedural.design import BLACK, GLASS, Design, Rng, choice, color, uniform
 from mem3d.data.procedural.solids import Color, Part, ball, both, box, placed, rod, shear, slab
 
 
@@ -14,29 +14,29 @@ from mem3d.data.procedural.solids import Color, Part, ball, both, box, placed, r
 class Aeroplane(Design):
     """A fuselage, wings, a tail and engines, from glider to jet; sizes are for an airliner."""
 
-    length: float = between(14, 16)
-    thick: float = between(1.3, 2.3)
-    nose: float = between(0.15, 0.4)  # share of the half length
-    tail_cone: float = between(0.15, 0.5)  # its end over its start
-    place: float = between(0.2, 0.34)  # where the wing starts, in half lengths
-    level: float = one_of(-0.6, -0.6, -0.5, -0.4, 0.0, 0.7)  # height of the wing, in radii
-    span: float = between(13, 16)
-    root: float = between(4.6, 7.8)  # chord
-    tip: float = between(0.2, 0.7)  # chord over that at the root
-    sweep: float = one_of(1.0, 6.5, 7.0, 7.5, 8.0, 9.0)
-    dihedral: float = between(0.02, 0.11)
-    second: str = one_of(
+    length: float = uniform(14, 16)
+    thick: float = uniform(1.3, 2.3)
+    nose: float = uniform(0.15, 0.4)  # share of the half length
+    tail_cone: float = uniform(0.15, 0.5)  # its end over its start
+    place: float = uniform(0.2, 0.34)  # where the wing starts, in half lengths
+    level: float = choice(-0.6, -0.6, -0.5, -0.4, 0.0, 0.7)  # height of the wing, in radii
+    span: float = uniform(13, 16)
+    root: float = uniform(4.6, 7.8)  # chord
+    tip: float = uniform(0.2, 0.7)  # chord over that at the root
+    sweep: float = choice(1.0, 6.5, 7.0, 7.5, 8.0, 9.0)
+    dihedral: float = uniform(0.02, 0.11)
+    second: str = choice(
         "none", "none", "none", "none", "none", "none", "none", "biplane", "canard"
     )
-    fin: float = between(4, 5.8)
-    fin_sweep: float = between(0.2, 4)
-    tail: str = one_of("low", "low", "low", "t", "cross", "twin")
-    tail_span: float = between(4, 6.8)
-    engines: str = one_of("two", "two", "two", "four", "rear", "nose", "props")
-    engine: float = between(0.9, 1.6)  # radius
-    engine_place: float = between(0.28, 0.5)  # share of the span
-    winglets: float = one_of(0.0, 0.0, 1.3, 2.4)
-    gear: str = one_of(*["none"] * 8, "wheels", "floats")
+    fin: float = uniform(4, 5.8)
+    fin_sweep: float = uniform(0.2, 4)
+    tail: str = choice("low", "low", "low", "t", "cross", "twin")
+    tail_span: float = uniform(4, 6.8)
+    engines: str = choice("two", "two", "two", "four", "rear", "nose", "props")
+    engine: float = uniform(0.9, 1.6)  # radius
+    engine_place: float = uniform(0.28, 0.5)  # share of the span
+    winglets: float = choice(0.0, 0.0, 1.3, 2.4)
+    gear: str = choice(*["none"] * 8, "wheels", "floats")
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: the body, wings, tail and engines."""

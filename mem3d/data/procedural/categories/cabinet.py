@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mem3d.data.procedural.design import GLASS, Design, Rng, between, color, one_of
+from mem3d.data.procedural.design import GLASS, Design, Rng, choice, color, uniform
 from mem3d.data.procedural.solids import Color, Part, Span, both, box, placed, rod, slab
 
 _BOW = np.linspace(-1, 1, 9)
@@ -19,23 +19,23 @@ _BOW = np.linspace(-1, 1, 9)
 class Cabinet(Design):
     """A wardrobe, sideboard, chest, open shelf or cupboard in two parts."""
 
-    width: float = between(4, 18)
-    depth: float = between(3, 12)
-    height: float = between(7, 34)
-    layout: str = one_of("closed", "closed", "closed", "shelf", "shelf", "two", "half", "island")
-    split: float = between(0.3, 0.7)  # share of the height, or width, where parts meet
-    step: float = between(0.35, 0.95)  # depth of the upper part over that of the lower
-    lift: float = between(0.8, 5.5)  # height of what it stands on
-    foot: str = one_of("legs", "plinth", "plinth", "runners", "splayed", "none")
-    rows: int = one_of(1, 2, 3, 4, 5)
-    columns: int = one_of(1, 2, 3)
-    relief: float = between(0.55, 1.5)  # how far fronts stand out
-    handles: str = one_of("knobs", "bars", "rails", "none")
-    board: float = between(0.9, 1.8)  # thickness
-    over: float = between(0, 2.2)  # overhang of the top board
-    crown: str = one_of("none", "none", "arch", "rim", "steps")
-    open_back: bool = one_of(True, False)
-    bow: float = one_of(0.0, 0.0, 1.0, 2.0)  # the top board's front edge
+    width: float = uniform(4, 18)
+    depth: float = uniform(3, 12)
+    height: float = uniform(7, 34)
+    layout: str = choice("closed", "closed", "closed", "shelf", "shelf", "two", "half", "island")
+    split: float = uniform(0.3, 0.7)  # share of the height, or width, where parts meet
+    step: float = uniform(0.35, 0.95)  # depth of the upper part over that of the lower
+    lift: float = uniform(0.8, 5.5)  # height of what it stands on
+    foot: str = choice("legs", "plinth", "plinth", "runners", "splayed", "none")
+    rows: int = choice(1, 2, 3, 4, 5)
+    columns: int = choice(1, 2, 3)
+    relief: float = uniform(0.55, 1.5)  # how far fronts stand out
+    handles: str = choice("knobs", "bars", "rails", "none")
+    board: float = uniform(0.9, 1.8)  # thickness
+    over: float = uniform(0, 2.2)  # overhang of the top board
+    crown: str = choice("none", "none", "arch", "rim", "steps")
+    open_back: bool = choice(True, False)
+    bow: float = choice(0.0, 0.0, 1.0, 2.0)  # the top board's front edge
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: the body, fronts, boards and feet."""

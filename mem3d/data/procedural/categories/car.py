@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mem3d.data.procedural.design import BLACK, GLASS, Design, Rng, between, color, one_of
+from mem3d.data.procedural.design import BLACK, GLASS, Design, Rng, choice, color, uniform
 from mem3d.data.procedural.solids import Color, Part, both, box, rod, slab
 
 # Where a cabin's foot and roof begin, where the roof and the foot end, in half lengths.
@@ -29,7 +29,7 @@ _CABINS = {
 class Car(Design):
     """A body, a cabin and four wheels: from sports car to bus and lorry."""
 
-    style: str = one_of(
+    style: str = choice(
         "saloon",
         "saloon",
         "hatch",
@@ -41,24 +41,24 @@ class Car(Design):
         "lorry",
         "open",
     )
-    width: float = between(5.2, 8)
-    ground: float = between(0.9, 2.6)
-    belt: float = between(4.6, 7.4)  # height of the body's side
-    roof: float = between(2.8, 6)  # of the cabin over the body
-    nose: float = between(0, 1.8)  # how far the bonnet falls
-    boot: float = between(0, 1.4)
-    chamfer: float = between(0.3, 2.2)  # of bonnet and boot
-    rake: float = between(-0.08, 0.12)  # of the windscreen
-    shift: float = between(-0.08, 0.06)  # of the cabin
-    inset: float = between(0.72, 0.97)  # width of the roof
-    front_axle: float = between(0.5, 0.74)
-    rear_axle: float = between(0.48, 0.72)
-    wheel: float = between(1.9, 3.3)  # radius
-    track: float = between(-0.5, 0.7)  # how far wheels stand out
-    bumpers: float = one_of(0.0, 0.7, 1.4)
-    roof_load: str = one_of("none", "none", "none", "rack", "box", "light")
-    tail: str = one_of("none", "none", "spoiler", "wheel", "hitch")
-    mirrors: bool = one_of(True, False)
+    width: float = uniform(5.2, 8)
+    ground: float = uniform(0.9, 2.6)
+    belt: float = uniform(4.6, 7.4)  # height of the body's side
+    roof: float = uniform(2.8, 6)  # of the cabin over the body
+    nose: float = uniform(0, 1.8)  # how far the bonnet falls
+    boot: float = uniform(0, 1.4)
+    chamfer: float = uniform(0.3, 2.2)  # of bonnet and boot
+    rake: float = uniform(-0.08, 0.12)  # of the windscreen
+    shift: float = uniform(-0.08, 0.06)  # of the cabin
+    inset: float = uniform(0.72, 0.97)  # width of the roof
+    front_axle: float = uniform(0.5, 0.74)
+    rear_axle: float = uniform(0.48, 0.72)
+    wheel: float = uniform(1.9, 3.3)  # radius
+    track: float = uniform(-0.5, 0.7)  # how far wheels stand out
+    bumpers: float = choice(0.0, 0.7, 1.4)
+    roof_load: str = choice("none", "none", "none", "rack", "box", "light")
+    tail: str = choice("none", "none", "spoiler", "wheel", "hitch")
+    mirrors: bool = choice(True, False)
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: the body, perhaps another for the roof, cargo; glass and rubber."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mem3d.data.procedural.design import BLACK, GLASS, Design, Rng, between, color, one_of
+from mem3d.data.procedural.design import BLACK, GLASS, Design, Rng, choice, color, uniform
 from mem3d.data.procedural.solids import (
     Color,
     Part,
@@ -29,26 +29,26 @@ from mem3d.data.procedural.solids import (
 class Display(Design):
     """A flat screen or tube set on a foot, feet or a wall, a laptop, or several screens."""
 
-    body: str = one_of("flat", "flat", "tube", "tube", "laptop", "curved")
-    panels: int = one_of(1, 1, 1, 1, 2, 3)
-    aspect: float = between(0.45, 0.9)  # height over width
-    thick: float = between(1, 4)
-    frame: float = between(0.8, 2.4)  # width of the rim
-    rim: float = between(0.5, 1.3)  # how far it stands out
-    chin: float = one_of(0.0, 0.0, 1.5, 3.0)  # height of a panel below the screen
-    bulge: float = between(0.8, 4.5)  # depth of the electronics behind
-    bulge_width: float = between(0.35, 0.85)
-    bulge_height: float = between(0.3, 0.8)
-    tube: float = between(7, 20)  # depth of a tube
-    tube_taper: float = between(0.35, 0.85)
-    foot: str = one_of("plate", "plate", "oval", "feet", "bow", "none")
-    foot_width: float = between(4, 12)
-    foot_depth: float = between(3.5, 8)
-    lift: float = between(1.8, 8)  # of the screen
-    neck: float = between(0.9, 3.5)
-    lean: float = between(-0.05, 0.28)
-    swing: float = one_of(0.0, 0.0, -12.0, 12.0, 25.0)  # degrees by which it is turned
-    boxes: str = one_of("none", "none", "none", "both", "bar")  # loudspeakers
+    body: str = choice("flat", "flat", "tube", "tube", "laptop", "curved")
+    panels: int = choice(1, 1, 1, 1, 2, 3)
+    aspect: float = uniform(0.45, 0.9)  # height over width
+    thick: float = uniform(1, 4)
+    frame: float = uniform(0.8, 2.4)  # width of the rim
+    rim: float = uniform(0.5, 1.3)  # how far it stands out
+    chin: float = choice(0.0, 0.0, 1.5, 3.0)  # height of a panel below the screen
+    bulge: float = uniform(0.8, 4.5)  # depth of the electronics behind
+    bulge_width: float = uniform(0.35, 0.85)
+    bulge_height: float = uniform(0.3, 0.8)
+    tube: float = uniform(7, 20)  # depth of a tube
+    tube_taper: float = uniform(0.35, 0.85)
+    foot: str = choice("plate", "plate", "oval", "feet", "bow", "none")
+    foot_width: float = uniform(4, 12)
+    foot_depth: float = uniform(3.5, 8)
+    lift: float = uniform(1.8, 8)  # of the screen
+    neck: float = uniform(0.9, 3.5)
+    lean: float = uniform(-0.05, 0.28)
+    swing: float = choice(0.0, 0.0, -12.0, 12.0, 25.0)  # degrees by which it is turned
+    boxes: str = choice("none", "none", "none", "both", "bar")  # loudspeakers
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: the case, the foot, the screens."""
@@ -125,23 +125,23 @@ class Display(Design):
 class Speaker(Design):
     """A tower, shelf box, ball, bar, horn or stage wedge, alone or as a pair."""
 
-    case: str = one_of("box", "box", "box", "round", "tapered", "wedge", "hexagon", "ball", "drum")
-    width: float = between(5, 13)
-    depth: float = between(5, 12)
-    height: float = between(11, 32)
-    taper: float = between(0.5, 0.9)
-    drivers: int = one_of(1, 2, 2, 3)
-    driver_size: float = between(0.55, 0.95)
-    cone: float = between(-0.5, 1.8)  # how far a membrane stands out
-    rim: float = between(0.6, 1.4)  # of the front panel
-    panel: str = one_of("none", "frame", "plate", "bars")
-    port: str = one_of("none", "slot", "round", "two")
-    feet: str = one_of("none", "spikes", "plinth", "runners", "stand", "tripod")
-    feet_height: float = between(1, 3)
-    top: str = one_of("none", "none", "handle", "horn", "knobs", "antenna")
-    tilt: float = between(-0.02, 0.2)
-    count: int = one_of(1, 1, 1, 1, 2)
-    wings: str = one_of("none", "none", "none", "both", "left")  # small boxes beside it
+    case: str = choice("box", "box", "box", "round", "tapered", "wedge", "hexagon", "ball", "drum")
+    width: float = uniform(5, 13)
+    depth: float = uniform(5, 12)
+    height: float = uniform(11, 32)
+    taper: float = uniform(0.5, 0.9)
+    drivers: int = choice(1, 2, 2, 3)
+    driver_size: float = uniform(0.55, 0.95)
+    cone: float = uniform(-0.5, 1.8)  # how far a membrane stands out
+    rim: float = uniform(0.6, 1.4)  # of the front panel
+    panel: str = choice("none", "frame", "plate", "bars")
+    port: str = choice("none", "slot", "round", "two")
+    feet: str = choice("none", "spikes", "plinth", "runners", "stand", "tripod")
+    feet_height: float = uniform(1, 3)
+    top: str = choice("none", "none", "handle", "horn", "knobs", "antenna")
+    tilt: float = uniform(-0.02, 0.2)
+    count: int = choice(1, 1, 1, 1, 2)
+    wings: str = choice("none", "none", "none", "both", "left")  # small boxes beside it
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: the case, the panel, membranes, the feet."""

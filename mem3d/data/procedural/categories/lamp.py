@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mem3d.data.procedural.design import LIGHT, Design, Rng, between, color, one_of
+from mem3d.data.procedural.design import LIGHT, Design, Rng, choice, color, uniform
 from mem3d.data.procedural.solids import (
     Color,
     Part,
@@ -26,7 +26,7 @@ from mem3d.data.procedural.solids import (
 class Lamp(Design):
     """A shade on a body: table, floor, desk, wall, tripod or street lamp, pendant, chandelier."""
 
-    mount: str = one_of(
+    mount: str = choice(
         "table",
         "table",
         "table",
@@ -42,21 +42,21 @@ class Lamp(Design):
         "chandelier",
         "street",
     )
-    shade: str = one_of("cone", "cone", "cone", "drum", "box", "ball", "bowl", "tiers", "hexagon")
-    shade_height: float = between(0.5, 1.25)  # times what the mount calls for, as all measures are
-    shade_width: float = between(0.5, 1.25)
-    shade_taper: float = between(0.3, 0.8)
-    tilt: float = between(-0.35, 0.35)  # of the shade
-    base: str = one_of("disc", "square", "dome", "oval", "feet")
-    base_width: float = between(0.55, 1.4)
-    base_height: float = between(0.8, 2.6)
-    body: str = one_of("stick", "stick", "vase", "balls", "column", "twin", "bottle")
-    body_width: float = between(0.5, 1.4)
-    height: float = between(0.7, 1.3)  # of the body
-    reach: float = between(0.6, 1.3)  # of arms
-    arms: int = one_of(1, 2, 3, 4, 5)
-    top: str = one_of("none", "spike", "ball", "hook")
-    collar: float = between(0, 1.8)  # a ring or knot where the shade begins
+    shade: str = choice("cone", "cone", "cone", "drum", "box", "ball", "bowl", "tiers", "hexagon")
+    shade_height: float = uniform(0.5, 1.25)  # times what the mount calls for, as all measures are
+    shade_width: float = uniform(0.5, 1.25)
+    shade_taper: float = uniform(0.3, 0.8)
+    tilt: float = uniform(-0.35, 0.35)  # of the shade
+    base: str = choice("disc", "square", "dome", "oval", "feet")
+    base_width: float = uniform(0.55, 1.4)
+    base_height: float = uniform(0.8, 2.6)
+    body: str = choice("stick", "stick", "vase", "balls", "column", "twin", "bottle")
+    body_width: float = uniform(0.5, 1.4)
+    height: float = uniform(0.7, 1.3)  # of the body
+    reach: float = uniform(0.6, 1.3)  # of arms
+    arms: int = choice(1, 2, 3, 4, 5)
+    top: str = choice("none", "spike", "ball", "hook")
+    collar: float = uniform(0, 1.8)  # a ring or knot where the shade begins
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: the frame, the body, the shade."""

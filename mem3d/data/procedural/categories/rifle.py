@@ -5,7 +5,7 @@ In units of about one voxel of a 32^3 grid; y up, muzzle at +x, left and right a
 
 from dataclasses import dataclass
 
-from mem3d.data.procedural.design import BLACK, Design, Rng, between, color, one_of
+from mem3d.data.procedural.design import BLACK, Design, Rng, choice, color, uniform
 from mem3d.data.procedural.solids import Color, Part, both, box, placed, rod, shear, slab
 
 
@@ -13,27 +13,27 @@ from mem3d.data.procedural.solids import Color, Part, both, box, placed, rod, sh
 class Rifle(Design):
     """A rifle, shotgun, submachine gun or machine gun; the bore is near y = 0."""
 
-    receiver: float = between(7, 12)  # length
-    tall: float = between(2, 3.8)  # height of the receiver
-    thick: float = between(0.8, 1.5)  # half its width
-    barrel: float = between(5, 17)  # length
-    bore: float = between(0.55, 1)  # radius of the barrel
-    muzzle: str = one_of("bare", "bare", "brake", "silencer", "bayonet")
-    guard: float = between(0.3, 0.95)  # share of the barrel under wood
-    guard_depth: float = between(0.2, 1)
-    second: str = one_of("none", "none", "tube", "rail")  # below the barrel
-    stock: str = one_of("whole", "whole", "whole", "thumbhole", "frame", "none")
-    stock_length: float = between(5, 13)
-    butt: float = between(2.6, 5.5)
-    drop: float = between(0.2, 3.2)  # of the stock's end
-    grip: float = one_of(0.0, 3.5, 4.5, 5.5)  # length
-    rake: float = between(0, 0.6)  # of the grip
-    magazine: str = one_of("none", "straight", "curved", "curved", "drum", "box")
-    depth: float = between(2.5, 8.5)  # of the magazine
-    feed: float = between(0.1, 0.9)  # where on the receiver the magazine sits
-    sight: str = one_of("iron", "iron", "scope", "scope", "handle", "none")
-    scope: float = between(4, 10)  # length of the scope
-    bipod: str = one_of("none", "none", "none", "down", "folded")
+    receiver: float = uniform(7, 12)  # length
+    tall: float = uniform(2, 3.8)  # height of the receiver
+    thick: float = uniform(0.8, 1.5)  # half its width
+    barrel: float = uniform(5, 17)  # length
+    bore: float = uniform(0.55, 1)  # radius of the barrel
+    muzzle: str = choice("bare", "bare", "brake", "silencer", "bayonet")
+    guard: float = uniform(0.3, 0.95)  # share of the barrel under wood
+    guard_depth: float = uniform(0.2, 1)
+    second: str = choice("none", "none", "tube", "rail")  # below the barrel
+    stock: str = choice("whole", "whole", "whole", "thumbhole", "frame", "none")
+    stock_length: float = uniform(5, 13)
+    butt: float = uniform(2.6, 5.5)
+    drop: float = uniform(0.2, 3.2)  # of the stock's end
+    grip: float = choice(0.0, 3.5, 4.5, 5.5)  # length
+    rake: float = uniform(0, 0.6)  # of the grip
+    magazine: str = choice("none", "straight", "curved", "curved", "drum", "box")
+    depth: float = uniform(2.5, 8.5)  # of the magazine
+    feed: float = uniform(0.1, 0.9)  # where on the receiver the magazine sits
+    sight: str = choice("iron", "iron", "scope", "scope", "handle", "none")
+    scope: float = uniform(4, 10)  # length of the scope
+    bipod: str = choice("none", "none", "none", "down", "folded")
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: steel, furniture, black."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mem3d.data.procedural.design import Design, Rng, between, color, one_of
+from mem3d.data.procedural.design import Design, Rng, choice, color, uniform
 from mem3d.data.procedural.solids import Color, Part, both, box, placed, rod, rounded, shear, slab
 from mem3d.data.procedural.stands import Stand, backrest
 
@@ -18,21 +18,21 @@ from mem3d.data.procedural.stands import Stand, backrest
 class Chair(Stand):
     """A seat on a stand; a backrest; perhaps arms, a cushion and a headrest."""
 
-    width: float = between(5.5, 11)
-    depth: float = between(5.5, 10.5)
-    height: float = between(6.5, 17)  # of the seat
-    thick: float = between(1.3, 4.5)
-    seat: str = one_of("square", "square", "round", "narrow", "wedge")
-    cushion: float = one_of(0, 0, 1.2, 2.2)
-    back: str = one_of("solid", "solid", "round", "ladder", "slats", "frame", "split")
-    back_height: float = between(6, 19)
-    back_thick: float = between(1, 3.2)
-    flare: float = between(0.65, 1.15)  # the back's width at the top
-    bars: int = one_of(2, 3, 4)
-    recline: float = between(0, 0.4)
-    headrest: str = one_of("none", "none", "none", "pad", "wings")
-    arms: str = one_of("none", "none", "rails", "sides", "loops")
-    arm_height: float = between(3, 7.5)
+    width: float = uniform(5.5, 11)
+    depth: float = uniform(5.5, 10.5)
+    height: float = uniform(6.5, 17)  # of the seat
+    thick: float = uniform(1.3, 4.5)
+    seat: str = choice("square", "square", "round", "narrow", "wedge")
+    cushion: float = choice(0, 0, 1.2, 2.2)
+    back: str = choice("solid", "solid", "round", "ladder", "slats", "frame", "split")
+    back_height: float = uniform(6, 19)
+    back_thick: float = uniform(1, 3.2)
+    flare: float = uniform(0.65, 1.15)  # the back's width at the top
+    bars: int = choice(2, 3, 4)
+    recline: float = uniform(0, 0.4)
+    headrest: str = choice("none", "none", "none", "pad", "wings")
+    arms: str = choice("none", "none", "rails", "sides", "loops")
+    arm_height: float = uniform(3, 7.5)
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: one of the frame, one of seat and back, one of cushions."""
@@ -97,20 +97,20 @@ class Chair(Stand):
 class Bench(Stand):
     """A long seat, whole or of slats, on a stand; perhaps a back and arms."""
 
-    base: str = one_of("legs", "legs", "legs", "sled", "panels", "ends", "middle")
-    width: float = between(11, 16)
-    depth: float = between(2.8, 8)
-    height: float = between(4, 9.5)
-    thick: float = between(0.9, 2.4)
-    slats: int = one_of(1, 1, 3, 4)
-    inset: float = between(0.6, 1)  # where the stand ends
-    sag: float = between(-2.5, 2.5)  # how far the middle of the front edge juts out
-    back: str = one_of("none", "none", "solid", "planks", "planks", "slats", "frame", "split")
-    back_height: float = between(4, 9)
-    back_thick: float = between(0.8, 1.8)
-    bars: int = one_of(2, 3, 4, 5)
-    recline: float = between(0, 0.5)
-    arms: str = one_of("none", "none", "rails", "sides")
+    base: str = choice("legs", "legs", "legs", "sled", "panels", "ends", "middle")
+    width: float = uniform(11, 16)
+    depth: float = uniform(2.8, 8)
+    height: float = uniform(4, 9.5)
+    thick: float = uniform(0.9, 2.4)
+    slats: int = choice(1, 1, 3, 4)
+    inset: float = uniform(0.6, 1)  # where the stand ends
+    sag: float = uniform(-2.5, 2.5)  # how far the middle of the front edge juts out
+    back: str = choice("none", "none", "solid", "planks", "planks", "slats", "frame", "split")
+    back_height: float = uniform(4, 9)
+    back_thick: float = uniform(0.8, 1.8)
+    bars: int = choice(2, 3, 4, 5)
+    recline: float = uniform(0, 0.5)
+    arms: str = choice("none", "none", "rails", "sides")
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: one of the planks, one of the frame."""
@@ -165,23 +165,23 @@ class Bench(Stand):
 class Sofa(Design):
     """Base, backrest, arms and cushions; straight or with a corner."""
 
-    width: float = one_of(7.0, 9.0, 12.0, 14.0, 16.0, 18.0)
-    stretch: float = between(0.92, 1.08)  # of the width
-    depth: float = between(5.5, 10.5)
-    seat: float = between(4, 8.5)  # height
-    lift: float = one_of(0, 0, 1.2, 2.2, 3.2)  # height of the feet
-    feet: str = one_of("round", "square", "sled", "plinth")
-    back: str = one_of("straight", "straight", "round", "wings", "none")
-    back_height: float = between(3, 12)
-    back_thick: float = between(1.8, 4.8)
-    recline: float = between(0, 0.4)
-    arms: str = one_of("box", "box", "rolled", "sloped", "none", "left", "right")
-    arm_width: float = between(1.3, 4.6)
-    arm_height: float = between(1.5, 6)
-    chaise: str = one_of("none", "none", "none", "left", "right", "both")
-    chaise_reach: float = between(3, 11)
-    cushions: int = one_of(0, 1, 2, 3)
-    pillows: int = one_of(0, 0, 1, 2, 3)
+    width: float = choice(7.0, 9.0, 12.0, 14.0, 16.0, 18.0)
+    stretch: float = uniform(0.92, 1.08)  # of the width
+    depth: float = uniform(5.5, 10.5)
+    seat: float = uniform(4, 8.5)  # height
+    lift: float = choice(0, 0, 1.2, 2.2, 3.2)  # height of the feet
+    feet: str = choice("round", "square", "sled", "plinth")
+    back: str = choice("straight", "straight", "round", "wings", "none")
+    back_height: float = uniform(3, 12)
+    back_thick: float = uniform(1.8, 4.8)
+    recline: float = uniform(0, 0.4)
+    arms: str = choice("box", "box", "rolled", "sloped", "none", "left", "right")
+    arm_width: float = uniform(1.3, 4.6)
+    arm_height: float = uniform(1.5, 6)
+    chaise: str = choice("none", "none", "none", "left", "right", "both")
+    chaise_reach: float = uniform(3, 11)
+    cushions: int = choice(0, 1, 2, 3)
+    pillows: int = choice(0, 0, 1, 2, 3)
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: cloth, cushions, pillows, feet."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mem3d.data.procedural.design import Rng, between, color, one_of
+from mem3d.data.procedural.design import Rng, choice, color, uniform
 from mem3d.data.procedural.solids import Color, Part, Span, both, box, placed, rod, rounded, slab
 from mem3d.data.procedural.stands import Stand
 
@@ -17,7 +17,7 @@ from mem3d.data.procedural.stands import Stand
 class Table(Stand):
     """A top of any outline on a stand, perhaps with an apron, a shelf, drawers or a gallery."""
 
-    base: str = one_of(
+    base: str = choice(
         "legs",
         "legs",
         "legs",
@@ -30,19 +30,19 @@ class Table(Stand):
         "trestle",
         "twin",
     )
-    width: float = between(8, 16)
-    depth: float = between(5.5, 14)
-    height: float = between(5.5, 21)
-    thick: float = between(0.8, 2.6)
-    outline: str = one_of("square", "square", "square", "oval", "rounded", "octagon", "bow", "l")
-    inset: float = between(0.65, 1)  # where the stand ends
-    apron: float = one_of(0.0, 1.4, 2.2, 3.2)  # height of the frame below the top
-    apron_inset: float = between(0.65, 1)
-    shelf: float = one_of(0.0, 0.0, 0.25, 0.45, 0.65)  # share of the height
-    shelf_size: float = between(0.7, 1)
-    drawers: str = one_of("none", "none", "none", "left", "right", "both", "wide")
-    drawers_depth: float = between(0.35, 0.95)  # share of the height they hang down
-    gallery: str = one_of("none", "none", "none", "none", "back", "hutch")
+    width: float = uniform(8, 16)
+    depth: float = uniform(5.5, 14)
+    height: float = uniform(5.5, 21)
+    thick: float = uniform(0.8, 2.6)
+    outline: str = choice("square", "square", "square", "oval", "rounded", "octagon", "bow", "l")
+    inset: float = uniform(0.65, 1)  # where the stand ends
+    apron: float = choice(0.0, 1.4, 2.2, 3.2)  # height of the frame below the top
+    apron_inset: float = uniform(0.65, 1)
+    shelf: float = choice(0.0, 0.0, 0.25, 0.45, 0.65)  # share of the height
+    shelf_size: float = uniform(0.7, 1)
+    drawers: str = choice("none", "none", "none", "left", "right", "both", "wide")
+    drawers_depth: float = uniform(0.35, 0.95)  # share of the height they hang down
+    gallery: str = choice("none", "none", "none", "none", "back", "hutch")
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: the top, the stand, drawers and shelf."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mem3d.data.procedural.design import BLACK, GLASS, Design, Rng, between, color, one_of
+from mem3d.data.procedural.design import BLACK, GLASS, Design, Rng, choice, color, uniform
 from mem3d.data.procedural.solids import (
     Color,
     Part,
@@ -28,29 +28,29 @@ SIDES: dict[str, tuple[int, ...]] = {"none": (), "left": (1,), "right": (-1,), "
 class Telephone(Design):
     """A mobile phone that stands, or a desk or wall phone with a handset."""
 
-    body: str = one_of("bar", "bar", "bar", "clam", "slider", "brick", "desk", "desk", "wall")
-    width: float = between(4.5, 9.5)
-    thick: float = between(0.9, 3.2)
-    corner: float = between(0.05, 0.45)
-    waist: float = between(0.75, 1.2)  # width of the lower end over that of the upper
-    rows: int = one_of(3, 4, 5)  # of keys
-    columns: int = one_of(2, 3, 4)
-    relief: float = between(0.6, 1.6)  # of keys, rim and buttons
-    key_size: float = between(0.25, 0.42)  # share of their distance
-    screen: float = between(0.25, 0.6)  # share of the front
-    rim: str = one_of("frame", "frame", "plate", "lip")  # around the screen
-    aerial: str = one_of("none", "none", "stub", "left", "right", "loop")
-    aerial_length: float = between(2, 9)
-    camera: str = one_of("none", "left", "middle", "bar", "two")  # on the back
-    camera_place: float = between(0.35, 0.85)
-    buttons: str = one_of("none", "left", "right", "both")  # at the sides
-    button_place: float = between(-0.3, 0.75)
-    tilt: float = between(-3, 22)  # degrees by which it leans back
-    open: float = between(0, 1)  # of a clam or slider
-    handset: float = between(1.2, 2.6)  # radius
-    ends: float = between(2, 3.6)  # half width of the ear piece
-    across: bool = one_of(True, False)  # the handset lies left to right
-    dock: str = one_of("none", "none", "block", "foot")
+    body: str = choice("bar", "bar", "bar", "clam", "slider", "brick", "desk", "desk", "wall")
+    width: float = uniform(4.5, 9.5)
+    thick: float = uniform(0.9, 3.2)
+    corner: float = uniform(0.05, 0.45)
+    waist: float = uniform(0.75, 1.2)  # width of the lower end over that of the upper
+    rows: int = choice(3, 4, 5)  # of keys
+    columns: int = choice(2, 3, 4)
+    relief: float = uniform(0.6, 1.6)  # of keys, rim and buttons
+    key_size: float = uniform(0.25, 0.42)  # share of their distance
+    screen: float = uniform(0.25, 0.6)  # share of the front
+    rim: str = choice("frame", "frame", "plate", "lip")  # around the screen
+    aerial: str = choice("none", "none", "stub", "left", "right", "loop")
+    aerial_length: float = uniform(2, 9)
+    camera: str = choice("none", "left", "middle", "bar", "two")  # on the back
+    camera_place: float = uniform(0.35, 0.85)
+    buttons: str = choice("none", "left", "right", "both")  # at the sides
+    button_place: float = uniform(-0.3, 0.75)
+    tilt: float = uniform(-3, 22)  # degrees by which it leans back
+    open: float = uniform(0, 1)  # of a clam or slider
+    handset: float = uniform(1.2, 2.6)  # radius
+    ends: float = uniform(2, 3.6)  # half width of the ear piece
+    across: bool = choice(True, False)  # the handset lies left to right
+    dock: str = choice("none", "none", "block", "foot")
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: the case, the other case, keys."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mem3d.data.procedural.design import GLASS, Design, Rng, between, color, one_of
+from mem3d.data.procedural.design import GLASS, Design, Rng, choice, color, uniform
 from mem3d.data.procedural.solids import Color, Part, both, box, placed, rod, shear, slab
 
 
@@ -17,30 +17,30 @@ from mem3d.data.procedural.solids import Color, Part, both, box, placed, rod, sh
 class Watercraft(Design):
     """One or two hulls under sails, a cabin, decks, cargo, or nothing."""
 
-    use: str = one_of(
+    use: str = choice(
         "sail", "sail", "sail", "motor", "motor", "ferry", "freighter", "rowing", "warship"
     )
-    length: float = between(11, 16)
-    width: float = between(2.6, 7)
-    tall: float = between(2.2, 6.5)
-    bow: float = between(0.1, 0.7)  # where it begins to narrow
-    stern: float = between(0.4, 1)  # width
-    flare: float = between(1.1, 1.9)  # size of the deck over that of the bottom
-    sheer: float = between(-0.08, 0.22)  # how far the bow rises
-    hulls: str = one_of("one", "one", "one", "one", "two", "outrigger")
-    keel: str = one_of("none", "none", "fin", "long")
-    bulwark: float = one_of(0.0, 0.0, 1.2, 2.0)  # height of the rim
-    spar: float = one_of(0.0, 0.0, 2.5, 5.0)  # length of a bowsprit
-    cabin: float = between(0.2, 0.6)  # length, a share of the hull's
-    cabin_place: float = between(-0.6, 0.25)
-    cabin_height: float = between(1.6, 4.5)
-    decks: int = one_of(1, 2, 3)
-    funnels: int = one_of(0, 1, 2)
-    masts: int = one_of(1, 1, 1, 2, 2, 3)
-    mast: float = between(9, 26)
-    sails: str = one_of("jib", "jib", "jib", "main", "square", "furled")
-    stack: float = between(1, 5.5)  # height of cargo
-    stern_gear: str = one_of("none", "outboard", "rudder", "ramp")
+    length: float = uniform(11, 16)
+    width: float = uniform(2.6, 7)
+    tall: float = uniform(2.2, 6.5)
+    bow: float = uniform(0.1, 0.7)  # where it begins to narrow
+    stern: float = uniform(0.4, 1)  # width
+    flare: float = uniform(1.1, 1.9)  # size of the deck over that of the bottom
+    sheer: float = uniform(-0.08, 0.22)  # how far the bow rises
+    hulls: str = choice("one", "one", "one", "one", "two", "outrigger")
+    keel: str = choice("none", "none", "fin", "long")
+    bulwark: float = choice(0.0, 0.0, 1.2, 2.0)  # height of the rim
+    spar: float = choice(0.0, 0.0, 2.5, 5.0)  # length of a bowsprit
+    cabin: float = uniform(0.2, 0.6)  # length, a share of the hull's
+    cabin_place: float = uniform(-0.6, 0.25)
+    cabin_height: float = uniform(1.6, 4.5)
+    decks: int = choice(1, 2, 3)
+    funnels: int = choice(0, 1, 2)
+    masts: int = choice(1, 1, 1, 2, 2, 3)
+    mast: float = uniform(9, 26)
+    sails: str = choice("jib", "jib", "jib", "main", "square", "furled")
+    stack: float = uniform(1, 5.5)  # height of cargo
+    stern_gear: str = choice("none", "outboard", "rudder", "ramp")
 
     def parts(self, paint: Rng) -> list[Part]:
         """Colors: the hull, the deck, cabins, sails, cargo."""

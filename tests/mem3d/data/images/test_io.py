@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mem3d.data.images.io import photo, pictures_in
+from mem3d.data.images.io import list_images, read_image
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 def saved(path, image, **options):
     image.save(path, **options)
-    return photo(path)
+    return read_image(path)
 
 
 def test_rgba_is_kept(tmp_path):
@@ -60,26 +60,26 @@ def test_exif_rotation_is_applied(tmp_path):
 def test_a_large_picture_is_refused_before_decoding(tmp_path):
     with pytest.raises(ValueError, match=r"a\.png: got 10x10 pixels, want at most 99"):
         Image.new("L", (10, 10)).save(tmp_path / "a.png")
-        photo(tmp_path / "a.png", max_pixels=99)
+        read_image(tmp_path / "a.png", max_pixels=99)
 
 
 def test_a_picture_beyond_pils_own_limit_is_a_valueerror(tmp_path):
     (tmp_path / "bomb.ppm").write_bytes(b"P6\n60000 60000\n255\n")
     with pytest.raises(ValueError, match=r"bomb\.ppm"):
-        photo(tmp_path / "bomb.ppm")
+        read_image(tmp_path / "bomb.ppm")
 
 
 def test_postscript_is_not_run(tmp_path):
     (tmp_path / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     with pytest.raises(ValueError, match="known kind"):
-        photo(tmp_path / "a.eps")
+        read_image(tmp_path / "a.eps")
 
 
 def test_of_an_animation_the_first_frame(tmp_path):
     frames = [Image.new("RGB", (4, 3), color) for color in (RED, BLUE)]
     for name in ("a.gif", "a.webp", "a.tif"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-        pixels = photo(tmp_path / name)
+        pixels = read_image(tmp_path / name)
         assert pixels.shape == (3, 4, 4)
         assert pixels[0, 0, 0] > 240 > 15 > pixels[0, 0, 2]
 
@@ -106,11 +106,11 @@ def test_a_folders_pictures_are_told_from_its_other_files(tmp_path):
     for name in ("b.JPG", "a.png", ".hidden.png", "notes.txt", "model.glb"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
-    pictures, others = pictures_in(tmp_path)
+    pictures, others = list_images(tmp_path)
     assert [path.name for path in pictures] == ["a.png", "b.JPG"]
     assert [path.name for path in others] == ["model.glb", "notes.txt"]
     with pytest.raises(ValueError, match="absent"):
-        pictures_in(tmp_path / "absent")
+        list_images(tmp_path / "absent")
 
 
 @pytest.mark.filterwarnings("ignore")  # PIL's own, about damaged metadata
@@ -125,6 +125,6 @@ def test_a_damaged_picture_gives_pixels_or_a_valueerror(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "damaged"
     path.write_bytes(bytes(whole[: data.draw(st.integers(0, len(whole)))]))
     try:
-        assert photo(path, max_pixels=10_000).shape[2] == 4
+        assert read_image(path, max_pixels=10_000).shape[2] == 4
     except ValueError as error:
         assert "damaged" in str(error)

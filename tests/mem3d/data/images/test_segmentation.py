@@ -72,8 +72,8 @@ def test_noise_is_no_crash():
 
 
 def test_real_photo_on_a_plain_ground(real_data):
-    from mem3d.data.images.io import photo
+    from mem3d.data.images.io import read_image
 
-    car = photo(real_data / "photos_masked" / "car.png")
-    mask = photo(real_data / "photos_masked" / "car2.png")[..., 3] > 127  # made by hand
+    car = read_image(real_data / "photos_masked" / "car.png")
+    mask = read_image(real_data / "photos_masked" / "car2.png")[..., 3] > 127  # made by hand
     assert overlap(object_mask(car[..., :3]), mask) > 0.8

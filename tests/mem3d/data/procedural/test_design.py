@@ -5,19 +5,19 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pytest
 
-from mem3d.data.procedural.design import Design, between, one_of
+from mem3d.data.procedural.design import Design, choice, uniform
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stool(Design):
-    height: float = between(8, 14)
-    feet: str = one_of("round", "round", "round", "square")
+    height: float = uniform(8, 14)
+    feet: str = choice("round", "round", "round", "square")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BarStool(Stool):
-    height: float = between(20, 21)
-    footrest: bool = one_of(True, False)
+    height: float = uniform(20, 21)
+    footrest: bool = choice(True, False)
 
 
 def test_draws_stay_in_range_and_come_as_often_as_listed():

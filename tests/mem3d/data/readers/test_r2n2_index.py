@@ -5,7 +5,7 @@ import json
 import pytest
 from numpy.testing import assert_array_equal
 
-from mem3d.data.loader import Schedule
+from mem3d.data.loader import BatchSampler
 from mem3d.data.open import open_dataset
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.data.readers.r2n2_index import write_index
@@ -158,5 +158,5 @@ def test_the_whole_of_r2n2_opens(tmp_path):
     (tmp_path / "ShapeNetRendering").mkdir()
     data = open_dataset(tmp_path / "index.json", "train")
     assert len(data) == 14_595
-    shown = [model for step in Schedule(len(data), 32, 1, seed=0) for _, model in step]
+    shown = [model for step in BatchSampler(len(data), 32, 1, seed=0) for _, model in step]
     assert sorted(shown) == list(range(len(data)))

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from torch.utils.data import DataLoader
 
 from mem3d.data.dataset import Subset
-from mem3d.data.loader import PackedBatch, Schedule, TrainingViews
+from mem3d.data.loader import BatchSampler, PackedBatch, TrainingViews
 from mem3d.data.open import open_dataset
 from mem3d.data.rendering.renderer import project
 from mem3d.data.zarr_pack.reader import ZarrPack
@@ -129,7 +129,7 @@ def test_data_without_cameras(made_up_data, tmp_path):
 def test_workers_read_the_same(packed_data, start):
     views = TrainingViews(open_dataset(packed_data, "train"), 64, seed=0, augment=True)
     views.data.image(0, 0)
-    order = Schedule(len(views.data), 4, 1, seed=0)
+    order = BatchSampler(len(views.data), 4, 1, seed=0)
     loader = DataLoader(
         views,
         batch_sampler=order,
