@@ -27,7 +27,7 @@ from mem3d.data.readers.r2n2 import R2N2
 from mem3d.data.zarr_pack.writer import pack
 from mem3d.network import encoder  # noqa: F401
 from mem3d.network.presets import SMALL
-from mem3d.training.state import Run
+from mem3d.training.state import TrainingState
 from mem3d.training.stem_cache import StemCache
 from mem3d.training.trainer import train_step
 from memstore.voxels.binvox import read_binvox
@@ -110,7 +110,7 @@ def steps(root: Path) -> dict[str, Callable[[], float]]:
     model = Mem3D(SMALL.model)
     model.encoder.freeze_stem()
     learning = [weight for weight in model.parameters() if weight.requires_grad]
-    run = Run(model, torch.optim.AdamW(learning, 1e-3, fused=True), Memory(SMALL.memory))
+    run = TrainingState(model, torch.optim.AdamW(learning, 1e-3, fused=True), Memory(SMALL.memory))
     views = TrainingViews(data, SIZE, seed=0, augment=True)
     order = BatchSampler(len(data), BATCH, 10_000, seed=0)
     pictures = list(islice(loader(views, order, 0), 16))

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mem3d.memory.host import recall
+from mem3d.memory.host import HostMemory
 from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.network import decoder
 from mem3d.network.config import Preset
@@ -120,10 +120,10 @@ def measured(preset: Preset, slots: int, rounds: int) -> Found:
 def compared(model: Mem3D, memory: Memory, rounds: int) -> Found:
     """Of one network and memory; see `measured`."""
     kept, size = ProjectionCache(model.shape_encoder, memory), model.config.image_size
-    photo = torch.rand(1, 3, size, size)
+    photo, host = torch.rand(1, 3, size, size), HostMemory(memory)
 
     def shown(projections: ProjectionCache | None) -> Tensor:
-        return model(photo, memory, projections=projections).logits.sigmoid()
+        return model(photo, host, projections=projections).logits.sigmoid()
 
     def plain() -> None:
         with slow_decoder():
@@ -159,8 +159,9 @@ def compared(model: Mem3D, memory: Memory, rounds: int) -> Found:
 def parts(model: Mem3D, memory: Memory, photo: Tensor, rounds: int) -> dict[str, float]:
     """Milliseconds of each part of a photo's way."""
     maps = model.encoder.stem(photo)
-    features = model.encoder.see(None, maps).features
-    found = recall(memory, features, model.config.priors)
+    features = model.encoder.encode(None, maps).features
+    host = HostMemory(memory)
+    found = host.recall(features, model.config.priors)
     projected = model.shape_encoder.project(found.priors)
     vector = model.shape_encoder.fold(projected, found.counts)
 
@@ -171,8 +172,8 @@ def parts(model: Mem3D, memory: Memory, photo: Tensor, rounds: int) -> dict[str,
     return in_turns(
         {
             "encoder: stem": lambda: model.encoder.stem(photo),
-            "encoder: head": lambda: model.encoder.see(None, maps),
-            "recall": lambda: recall(memory, features, model.config.priors),
+            "encoder: head": lambda: model.encoder.encode(None, maps),
+            "recall": lambda: host.recall(features, model.config.priors),
             "shape encoder: projections": lambda: model.shape_encoder.project(found.priors),
             "shape encoder: the rest": lambda: model.shape_encoder.fold(projected, found.counts),
             "decoder": lambda: model.decoder(features, vector),

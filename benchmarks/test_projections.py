@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks.projections import filled, main, measured
+from mem3d.memory.host import HostMemory
 from mem3d.memory.projection_cache import projections_of
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
@@ -33,5 +34,7 @@ def test_one_photo(benchmark, is_kept):
     kept = projections_of(model, memory) if is_kept else None
     photo = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        found = benchmark(lambda: model(photo, memory, projections=kept).logits)
-        torch.testing.assert_close(found, model(photo, memory).logits, rtol=0, atol=1e-4)
+        found = benchmark(lambda: model(photo, HostMemory(memory), projections=kept).logits)
+        torch.testing.assert_close(
+            found, model(photo, HostMemory(memory)).logits, rtol=0, atol=1e-4
+        )

@@ -14,7 +14,7 @@ from torch.nn import functional
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.preprocess import test_pixels
 from mem3d.data.loader import Batch
-from mem3d.memory.interface import Grids, Recalled, WritableMemory, to_numpy
+from mem3d.memory.interface import Grids, Recalled, to_numpy
 from mem3d.network.encoder import Encoder, normalize
 from mem3d.network.model import Mem3D, Output
 from memstore import Memory
@@ -42,7 +42,7 @@ def category_means(data: ShapeDataset) -> dict[str, NDArray[np.float32]]:
     return {category: (total / np.float32(counts[category])) for category, total in sums.items()}
 
 
-def nearest_recalled(memory: WritableMemory, features: Tensor, resolution: int) -> Tensor:
+def nearest_recalled(memory: Memory, features: Tensor, resolution: int) -> Tensor:
     """The value under the most similar key of each feature, whatever its cosine.
 
     Args:

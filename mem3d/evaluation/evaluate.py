@@ -22,11 +22,11 @@ from mem3d.data.dataset import ShapeDataset
 from mem3d.data.loader import TestViews, loader
 from mem3d.evaluation import pix3d as pix3d_protocol
 from mem3d.evaluation.baselines import Baseline, mean_of_recalled, nearest_recalled
-from mem3d.memory.interface import WritableMemory
 from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.metrics import FIXED_THRESHOLD, f_score, threshold_sweep
 from mem3d.network.model import Mem3D, Output
 from mem3d.network.predict import EnsembleMember, predict
+from memstore import Memory
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5)  # the field's (Pix2Vox)
 PROTOCOL = "Pix2Vox: 32^3 in the R2N2 frame, IoU at fixed thresholds"
@@ -60,7 +60,7 @@ class Scores:
 @torch.inference_mode()
 def score(
     model: Mem3D,
-    memory: WritableMemory,
+    memory: Memory,
     data: ShapeDataset,
     *,
     means: Means | None = None,
@@ -143,7 +143,7 @@ def score(
 
 
 def _quick(
-    model: Mem3D, memory: WritableMemory, output: Output, names: list[str], means: Means | None
+    model: Mem3D, memory: Memory, output: Output, names: list[str], means: Means | None
 ) -> dict[str, Tensor]:
     """Occupancies (B, R, R, R) of the baselines that cost next to nothing."""
     resolution = model.config.resolution

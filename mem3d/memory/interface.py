@@ -1,55 +1,24 @@
-"""The bridge between tensors and memstore: what is recalled, contrasted and remembered.
+"""The one door to a memory: what a network and its training ask of it, in tensors.
 
-Over 250 lines, a third of them what a memory must have to be read and written.
+`HostMemory` (host.py) answers from a `memstore.Memory` on the CPU, `DeviceMemory` (device.py) from
+a working copy on a GPU.
 """
 
 # B = batch, K = priors per image (padded), C = channels of a feature, R = voxels per side
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memstore import Contrast, Priors, WriteReport
+from memstore import WriteReport
 
 Features = NDArray[np.float32]
 Grids = NDArray[np.bool_]
-
-
-class ReadableMemory(Protocol):
-    """What the network needs of a memory; `memstore.Memory` has it, and so can a fake."""
-
-    def read(
-        self,
-        features: Features,
-        k: int,
-        beta: float | None = None,
-        exclude: Sequence[str | None] | None = None,
-    ) -> Priors:
-        """As `memstore.Memory.read`."""
-        ...
-
-
-class WritableMemory(ReadableMemory, Protocol):
-    """What training needs besides."""
-
-    def contrast(self, features: Features, grids: Grids) -> Contrast:
-        """As `memstore.Memory.contrast`."""
-        ...
-
-    def keys(self, slots: NDArray[np.int64]) -> Features:
-        """As `memstore.Memory.keys`."""
-        ...
-
-    def write(
-        self, features: Features, grids: Grids, sources: Sequence[str] | None = None
-    ) -> WriteReport:
-        """As `memstore.Memory.write`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -69,14 +38,46 @@ class Recalled:
     cosines: NDArray[np.float32]
 
 
-@runtime_checkable
-class TensorMemory(Protocol):
-    """One that recalls tensors by itself, as `resident.DeviceMemory` does."""
+class TrainingMemory(Protocol):
+    """Features are (B, C), grids (B, R, R, R) bool, both on the device that trains.
+
+    Of several processes `write` is given what all of them gathered, on the CPU.
+    """
 
     def recall(
         self, features: Tensor, k: int, exclude: Sequence[str | None] | None = None
     ) -> Recalled:
-        """As the function `recall`."""
+        """Read up to k priors per image.
+
+        Args:
+            features: (B, C); a row of zeros recalls nothing.
+            k: most priors per image.
+            exclude: per image, a source whose slots are passed over.
+
+        Raises:
+            memstore.FeatureError: a feature is not finite (the network diverged).
+        """
+        ...
+
+    def contrast_keys(self, features: Tensor, grids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys of each image's nearest positive and negative slot, for the voxel triplet loss.
+
+        Args:
+            features: (B, C).
+            grids: (B, R, R, R) bool, the true shapes.
+
+        Returns:
+            positive keys (B, C), negative keys (B, C), and valid (B,) bool: images that have both.
+            Rows that are not valid hold zeros. Keys carry no gradient.
+        """
+        ...
+
+    def write(self, features: Tensor, grids: Tensor, sources: Sequence[str]) -> WriteReport:
+        """Write true shapes under their images' features; an all-zero feature is not written."""
+        ...
+
+    def flush(self) -> None:
+        """Bring what was written to the `memstore.Memory` behind, if it is not there yet."""
         ...
 
 
@@ -96,8 +97,8 @@ def nothing_recalled(features: Tensor, resolution: int) -> Recalled:
     )
 
 
-def whole_block(features: Tensor, resolution: int) -> Recalled:
-    """A full grid for each image, as if one had been recalled: stretched, it is a box.
+def full_grid(features: Tensor, resolution: int) -> Recalled:
+    """A full grid for each image, as if one had been recalled: rescaled, it is a box.
 
     It is of no slot: `slots` are -1, though it counts.
     """

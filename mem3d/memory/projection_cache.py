@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mem3d.memory.host import HostMemory
+from mem3d.memory.interface import TrainingMemory
 from memstore import Memory
 
 LEAST = 8  # grids per product: with fewer than four, BLAS was seen to add up in another order
@@ -55,9 +57,10 @@ class ProjectionCache:
         """Number of slots whose projections are kept."""
         return len(self._rows) - (PADDING in self._rows)
 
-    def check_of(self, shape_encoder: nn.Module, memory: object) -> None:
+    def check_of(self, shape_encoder: nn.Module, memory: TrainingMemory) -> None:
         """Raise ValueError unless the rows are of this encoder and this memory."""
-        if shape_encoder is not self.shape_encoder or memory is not self.memory:
+        is_same = isinstance(memory, HostMemory) and memory.memory is self.memory
+        if shape_encoder is not self.shape_encoder or not is_same:
             raise ValueError("projections: got those of another network or memory, want this one's")
 
     @torch.no_grad()
@@ -107,10 +110,10 @@ class ProjectionCache:
         grids = np.zeros((max(len(slots), least), side, side, side), np.bool_)
         grids[: len(slots)][is_real] = self.memory.values(slots[is_real])
         weight = next(self.shape_encoder.parameters())
-        found = self.shape_encoder.project(  # type: ignore[operator]  # checked in __init__
+        rows = self.shape_encoder.project(  # type: ignore[operator]  # checked in __init__
             torch.from_numpy(grids).to(weight.device, weight.dtype)
         )
-        for slot, row in zip(slots.tolist(), found, strict=False):
+        for slot, row in zip(slots.tolist(), rows, strict=False):
             self._rows[slot] = row.clone()  # not a view, which would keep the others
 
 

@@ -115,14 +115,14 @@ class Encoder(nn.Module):
         Raises:
             ValueError: the images are of another shape.
         """
-        return self.see(images).features
+        return self.encode(images).features
 
-    def see(self, images: Tensor | None, stem_maps: Tensor | None = None) -> EncoderOutput:
-        """Encode images, keeping what is known of each place.
+    def encode(self, images: Tensor | None, stem_maps: Tensor | None = None) -> EncoderOutput:
+        """Encode images to features, and to the maps that these are made of.
 
         Args:
             images: (B, 3, S, S), see `forward`.
-            stem_maps: the stem's output for them, (B, 512, S/8, S/8), if it is known already.
+            stem_maps: the stem's output for them, (B, 512, S/8, S/8); None computes it.
 
         Raises:
             ValueError: the images are of another shape, or there are neither images nor maps.
@@ -196,8 +196,8 @@ def load_stem(stem: nn.Module, source: str | Path) -> None:
             ) from error
     else:
         state = _read_safetensors(Path(source))
-    wanted = stem.state_dict()
-    for name, weight in wanted.items():
+    weights = stem.state_dict()
+    for name, weight in weights.items():
         if name.endswith("num_batches_tracked"):
             state.setdefault(name, weight)
         if name not in state:
@@ -207,7 +207,7 @@ def load_stem(stem: nn.Module, source: str | Path) -> None:
                 f"stem {source}: {name}: got shape {tuple(state[name].shape)}, "
                 f"want {tuple(weight.shape)}"
             )
-    stem.load_state_dict({name: state[name] for name in wanted})
+    stem.load_state_dict({name: state[name] for name in weights})
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:

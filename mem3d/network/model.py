@@ -1,22 +1,15 @@
 """Mem3D: encoder, recall, shape encoder and decoder wired together."""
 
-from collections.abc import Sequence
-
 # B = batch, K = priors per image (padded), C = channels of a feature, R = voxels per side
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mem3d.memory.host import recall
-from mem3d.memory.interface import (
-    ReadableMemory,
-    Recalled,
-    TensorMemory,
-    nothing_recalled,
-    whole_block,
-)
+from mem3d.memory.interface import Recalled, TrainingMemory, full_grid, nothing_recalled
 from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.network.config import ModelConfig
 from mem3d.network.decoder import Decoder
@@ -26,12 +19,19 @@ from mem3d.network.pose import (
     PoseTrunk,
     ViewpointHead,
     decode,
-    stretched,
-    wanted_in_training,
+    rescale_to_extents,
+    training_extents,
     width,
 )
-from mem3d.network.refiner import Refiner, moved
+from mem3d.network.refiner import Refiner, jitter_cameras
 from mem3d.network.shape_encoder import ShapeEncoder
+
+
+class Pose(NamedTuple):
+    """Cameras (B, 5) and extents (B, 3) to reconstruct with, as far as the network uses them."""
+
+    cameras: Tensor | None
+    extents: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -42,26 +42,19 @@ class Output:
         logits: (B, R, R, R); their sigmoid is the occupancy.
         features: (B, C) image features, with gradient.
         recalled: the priors that were used.
-        guess: (B, A + 4) of the viewpoint head; None where nothing is lifted.
+        pose_logits: (B, A + 4) of the viewpoint head; None without pixel features.
         log_weights: (B, K) of the gate; None without one.
-        extents: (B, 3) of the extent head; None where nothing is stretched.
-        laid: (B, K, R, R, R) priors as they were laid over the answer; None if as they were read.
+        extents: (B, 3) of the extent head; None where no prior is rescaled.
+        aligned_priors: (B, K, R, R, R) as they were laid over the answer; None if as they are.
     """
 
     logits: Tensor
     features: Tensor
     recalled: Recalled
-    guess: Tensor | None = None
+    pose_logits: Tensor | None = None
     log_weights: Tensor | None = None
     extents: Tensor | None = None
-    laid: Tensor | None = None
-
-
-class _Places(NamedTuple):
-    """Where the answer lies: cameras (B, 5) and extents (B, 3), as far as they are wanted."""
-
-    cameras: Tensor | None
-    extents: Tensor | None
+    aligned_priors: Tensor | None = None
 
 
 class Mem3D(nn.Module):
@@ -86,12 +79,12 @@ class Mem3D(nn.Module):
         )
         self.decoder = Decoder(config)
         self.refiner = Refiner(config) if config.refiner else None
-        self.pose, posed = None, config.feature_dim
+        self.pose, pose_features = None, config.feature_dim
         if config.pose_channels:
             self.pose = PoseTrunk(STEM_CHANNELS, config.pose_channels)
-            posed = width(config.map_side, config.pose_channels)
-        self.viewpoint = ViewpointHead(posed) if config.pixel_features else None
-        self.extents = ExtentHead(posed) if config.rescale_priors else None
+            pose_features = width(config.map_side, config.pose_channels)
+        self.viewpoint = ViewpointHead(pose_features) if config.pixel_features else None
+        self.extents = ExtentHead(pose_features) if config.rescale_priors else None
         for weight in self.parameters():  # channels innermost: up to 1.6 times faster on a CPU
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -101,7 +94,7 @@ class Mem3D(nn.Module):
     def forward(
         self,
         images: Tensor,
-        memory: ReadableMemory | TensorMemory,
+        memory: TrainingMemory,
         exclude: Sequence[str | None] | None = None,
         projections: ProjectionCache | None = None,
     ) -> Output:
@@ -109,86 +102,85 @@ class Mem3D(nn.Module):
 
         Args:
             images: (B, 3, S, S), see `Encoder.forward`.
-            memory: where priors are recalled; never written here.
+            memory: where priors are recalled; never written here. `HostMemory` makes one of a
+                `memstore.Memory`.
             exclude: per image, a source that must not be recalled (its own, in training).
             projections: of this network and memory; without gradients, so for inference only.
 
         Raises:
             ValueError: the projections are of another memory or network.
         """
-        seen = self.encoder.see(images)
-        return self.reconstruct(seen, memory, exclude, projections=projections)
+        if projections is not None:
+            projections.check_of(self.shape_encoder, memory)
+        encoded = self.encoder.encode(images)
+        recalled = self.recall(encoded.features, memory, exclude)
+        return self.forward_features(encoded, recalled, projections=projections)
 
-    def reconstruct(
-        self,
-        seen: EncoderOutput,
-        memory: ReadableMemory | TensorMemory,
-        exclude: Sequence[str | None] | None = None,
-        viewpoints: Tensor | None = None,
-        projections: ProjectionCache | None = None,
-        grids: Tensor | None = None,
-    ) -> Output:
-        """The part of `forward` behind the encoder.
-
-        Args:
-            seen: from `Encoder.see`.
-            memory: where priors are recalled.
-            exclude: see `forward`.
-            viewpoints: (B, 5) true ones, nan where not known, to train with; else they are guessed.
-            projections: see `forward`.
-            grids: (B, R, R, R) true ones, to train extents with; else those are guessed.
-        """
-        features, guess, cameras = seen.features, None, None
-        wanted = extents = None
-        posed = features if self.pose is None else self.pose(seen.stem_maps)
-        if self.viewpoint is not None:
-            guess = self.viewpoint(posed)
-            cameras = decode(guess).detach()
-            if viewpoints is not None:
-                cameras = moved(viewpoints, cameras)
-        if self.extents is not None:
-            extents = self.extents(posed)
-            wanted = extents.detach()
-            if grids is not None:
-                wanted = wanted_in_training(wanted, grids)
-        at = _Places(cameras, wanted)
-        if not self.shape_encoder.reads:
-            recalled = nothing_recalled(features, self.config.resolution)
-            is_box = self.config.shape_encoder == "box"
-            shown = whole_block(features, self.config.resolution) if is_box else recalled
-            logits, *_ = self._logits(seen, shown, memory, at, projections)
-            return Output(logits, features, recalled, guess, extents=extents)
-        recalled = recall(memory, features, self.config.priors, exclude)
-        logits, weights, laid = self._logits(seen, recalled, memory, at, projections)
-        return Output(logits, features, recalled, guess, weights, extents, laid)
-
-    def _logits(
-        self,
-        seen: EncoderOutput,
-        recalled: Recalled,
-        memory: ReadableMemory | TensorMemory,
-        at: "_Places",
-        projections: ProjectionCache | None,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """(B, R, R, R) from the image and what was recalled; the gate's weights; priors as laid."""
-        prior_vectors = self._prior_vectors(seen.features, recalled, memory, projections)
-        if self.refiner is None:
-            return self.decoder(seen.features, prior_vectors), None, None
-        grown = self.decoder.grow(seen.features, prior_vectors)
-        laid = None if at.extents is None else stretched(recalled.priors, at.extents)
-        logits, weights = self.refiner(grown, recalled, seen.images, seen.maps, at.cameras, laid)
-        return logits, weights, laid
-
-    def _prior_vectors(
+    def recall(
         self,
         features: Tensor,
+        memory: TrainingMemory,
+        exclude: Sequence[str | None] | None = None,
+    ) -> Recalled:
+        """Priors of features (B, C); none, for a network that reads no memory."""
+        if not self.shape_encoder.reads:
+            return nothing_recalled(features, self.config.resolution)
+        return memory.recall(features, self.config.priors, exclude)
+
+    def forward_features(
+        self,
+        encoded: EncoderOutput,
         recalled: Recalled,
-        memory: ReadableMemory | TensorMemory,
-        projections: ProjectionCache | None,
-    ) -> Tensor:
-        """(B, H) from the recalled grids, or from their slots' kept projections."""
+        viewpoints: Tensor | None = None,
+        grids: Tensor | None = None,
+        projections: ProjectionCache | None = None,
+    ) -> Output:
+        """The part of `forward` behind encoder and memory.
+
+        Args:
+            encoded: from `Encoder.encode`.
+            recalled: from `recall`.
+            viewpoints: (B, 5) true ones, nan where unknown, to train with; else they are predicted.
+            grids: (B, R, R, R) true ones, to train extents with; else those are predicted.
+            projections: see `forward`.
+        """
+        pose_logits, extents, pose = self._predict_pose(encoded, viewpoints, grids)
+        features, priors = encoded.features, recalled
+        if self.config.shape_encoder == "box":
+            priors = full_grid(features, self.config.resolution)
         if projections is None:
-            return self.shape_encoder(recalled.priors, recalled.counts, features)  # type: ignore[no-any-return]
-        projections.check_of(self.shape_encoder, memory)
-        rows = projections.of(recalled.slots)
-        return self.shape_encoder.fold(rows, recalled.counts, features)
+            prior_vectors = self.shape_encoder(priors.priors, priors.counts, features)
+        else:
+            rows = projections.of(priors.slots)
+            prior_vectors = self.shape_encoder.fold(rows, priors.counts, features)
+        if self.refiner is None:
+            logits = self.decoder(features, prior_vectors)
+            return Output(logits, features, recalled, pose_logits, None, extents)
+        grown = self.decoder.grow(features, prior_vectors)
+        aligned = None
+        if pose.extents is not None:
+            aligned = rescale_to_extents(priors.priors, pose.extents)
+        logits, log_weights = self.refiner(
+            grown, priors, encoded.images, encoded.maps, pose.cameras, aligned
+        )
+        if not self.shape_encoder.reads:
+            log_weights = aligned = None
+        return Output(logits, features, recalled, pose_logits, log_weights, extents, aligned)
+
+    def _predict_pose(
+        self, encoded: EncoderOutput, viewpoints: Tensor | None, grids: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None, Pose]:
+        """What both heads say, and the pose to reconstruct with: in training partly the true."""
+        pose_logits = cameras = extents = used = None
+        pose_features = encoded.features if self.pose is None else self.pose(encoded.stem_maps)
+        if self.viewpoint is not None:
+            pose_logits = self.viewpoint(pose_features)
+            cameras = decode(pose_logits).detach()
+            if viewpoints is not None:
+                cameras = jitter_cameras(viewpoints, cameras)
+        if self.extents is not None:
+            extents = self.extents(pose_features)
+            used = extents.detach()
+            if grids is not None:
+                used = training_extents(used, grids)
+        return pose_logits, extents, Pose(cameras, used)

@@ -1,8 +1,8 @@
-"""Image features at the voxels: each voxel looks up the pixel that it is seen at.
+"""Image features at the voxels: each voxel looks up the pixel that shows it.
 
 A network that only sees a flat feature vector has to learn how shapes turn. Here the camera is
-estimated from that vector, or from the stem's maps (pose.py, pose.py), every
-voxel's center is projected with it, and the feature maps are read there. What is behind reads the
+estimated from that vector, or from the stem's maps (pose.py), every voxel's
+center is projected with it, and the feature maps are read there. What is behind reads the
 same pixel as what is before it; the depth, which goes along, and the recalled shapes tell them
 apart.
 
@@ -23,28 +23,28 @@ NEAREST = 0.2  # grid sides; points closer to the camera are taken to be as far 
 
 
 @cache
-def centers(side: int, device: torch.device | None = None) -> Tensor:
+def voxel_centers(side: int, device: torch.device | None = None) -> Tensor:
     """(side**3, 3) voxel centers x, y, z in [-.5, .5], in the order of a flattened grid.
 
-    Kept, since they are wanted in every step; not to be changed.
+    Cached, since every step needs them; not to be changed.
     """
     along = (torch.arange(side, device=device) + 0.5) / side - 0.5
     return torch.stack(torch.meshgrid(along, along, along, indexing="ij"), dim=-1).reshape(-1, 3)
 
 
 @cache
-def in_eights(side: int, device: torch.device | None = None) -> Tensor:
-    """`centers`, sorted by which corner of its 2^3 cube each voxel is in: (8 * (side / 2)**3, 3).
+def voxel_centers_blocked(side: int, device: torch.device | None = None) -> Tensor:
+    """(8 * (side / 2)**3, 3) `voxel_centers`, sorted by the corner of its 2^3 cube a voxel is in.
 
     So what a convolution of kernel and stride 2 sums over lies side by side.
     """
     half = side // 2
-    cubes = centers(side, device).view(half, 2, half, 2, half, 2, 3)
+    cubes = voxel_centers(side, device).view(half, 2, half, 2, half, 2, 3)
     return cubes.permute(1, 3, 5, 0, 2, 4, 6).reshape(-1, 3)
 
 
 def project(viewpoints: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Where points are seen.
+    """Where a picture shows points.
 
     Args:
         viewpoints: (B, 5), see `mem3d.data.images.viewpoint.Viewpoint`.
@@ -61,14 +61,14 @@ def project(viewpoints: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     up_B3 = torch.linalg.cross(back_B3, right_B3)
     axes_B33 = torch.stack([right_B3, up_B3, back_B3], dim=2)
     with torch.autocast(points.device.type, enabled=False):  # else places of 8 bits
-        seen = torch.einsum("pc,bck->bpk", points, axes_B33)
-    depth = (log_distance.exp()[:, None] - seen[..., 2]).clamp(min=NEAREST)
-    x = FOCAL_IN_CROP * seen[..., 0] / depth + right[:, None]
-    y = -FOCAL_IN_CROP * seen[..., 1] / depth + down[:, None]
-    return torch.stack([2 * x, 2 * y], dim=-1), seen[..., 2]
+        axes_coords = torch.einsum("pc,bck->bpk", points, axes_B33)
+    depth = (log_distance.exp()[:, None] - axes_coords[..., 2]).clamp(min=NEAREST)
+    x = FOCAL_IN_CROP * axes_coords[..., 0] / depth + right[:, None]
+    y = -FOCAL_IN_CROP * axes_coords[..., 1] / depth + down[:, None]
+    return torch.stack([2 * x, 2 * y], dim=-1), axes_coords[..., 2]
 
 
-def lift(maps: Tensor, places: Tensor, side: int) -> Tensor:
+def unproject(maps: Tensor, places: Tensor, side: int) -> Tensor:
     """Features at voxels.
 
     Args:
@@ -79,9 +79,9 @@ def lift(maps: Tensor, places: Tensor, side: int) -> Tensor:
     Returns:
         (B, F, N, N, N).
     """
-    return look_up(maps, places[:, None]).view(*maps.shape[:2], side, side, side)
+    return sample_features(maps, places[:, None]).view(*maps.shape[:2], side, side, side)
 
 
-def look_up(maps: Tensor, places: Tensor) -> Tensor:
-    """(B, F, M, N) features of maps (B, F, H, W) at places (B, M, N, 2); see `lift`."""
+def sample_features(maps: Tensor, places: Tensor) -> Tensor:
+    """(B, F, M, N) features of maps (B, F, H, W) at places (B, M, N, 2); see `unproject`."""
     return functional.grid_sample(maps, places, align_corners=False)

@@ -1,12 +1,11 @@
-"""What the pose heads look at: maps of the stem by a way of their own.
+"""Camera and extents predicted from an image, and recalled grids rescaled to those extents.
 
 The image feature is a key, and a good key is the same for all views of a shape. Where the camera
-stood and how long, high and wide the object is are just what such a key leaves out. So the heads
-that guess them (pose.py, pose.py) have four convolutions to themselves.
+stood and how long, high and wide the object is are just what such a key leaves out. So the two
+heads may look at the stem's maps, through four convolutions of their own (`PoseTrunk`).
 """
 
-
-# B = batch, A = azimuth bins
+# B = batch, A = azimuth bins, K = priors per image (padded), R = voxels per side, F = channels
 
 from math import pi
 
@@ -14,17 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# B = batch, K = priors per image (padded), C = channels of a feature, R = voxels per side
-
-
-# B = batch, F = channels
-
-
 BINS = 36
 _SHARPNESS = 48.0  # of the true azimuth's bump over the bins: a deviation of about 8 degrees
 # What elevation, log distance, right and down are centered on and scaled by.
 _MEAN = (0.48, 0.60, 0.0, 0.0)
 _SCALE = (0.10, 0.30, 0.05, 0.05)
+_NOISE = 0.1  # deviation of a training extent's logarithm from the true one
+_LEAST = 1 / 32  # of a side: no extent is predicted smaller
 
 
 class ViewpointHead(nn.Module):
@@ -32,43 +27,43 @@ class ViewpointHead(nn.Module):
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.layers = guess_layers(features, BINS + 4)
+        self.layers = head_layers(features, BINS + 4)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, A + 4): scores of the azimuth's bins, then elevation and the rest, scaled."""
         return self.layers(features).float()  # type: ignore[no-any-return]
 
 
-def decode(guess: Tensor) -> Tensor:
+def decode(logits: Tensor) -> Tensor:
     """(B, 5) viewpoints from (B, A + 4): the best bin, refined by its two neighbors."""
-    share = guess[:, :BINS].softmax(1)
+    share = logits[:, :BINS].softmax(1)
     best = (share + share.roll(1, 1) + share.roll(-1, 1)).argmax(1)
-    steps = torch.tensor([-1, 0, 1], device=guess.device)
+    steps = torch.tensor([-1, 0, 1], device=logits.device)
     near = share.gather(1, (best[:, None] + steps) % BINS)
     offset = (near * steps).sum(1) / near.sum(1)
     azimuth = (best + 0.5 + offset) * (2 * pi / BINS)
-    rest = guess.new_tensor(_MEAN) + guess[:, BINS:] * guess.new_tensor(_SCALE)
+    rest = logits.new_tensor(_MEAN) + logits[:, BINS:] * logits.new_tensor(_SCALE)
     return torch.cat([azimuth[:, None], rest], dim=1)
 
 
-def viewpoint_loss(guess: Tensor, true: Tensor) -> Tensor:
-    """How wrong guesses are.
+def viewpoint_loss(logits: Tensor, true: Tensor) -> Tensor:
+    """How wrong predicted cameras are.
 
     Args:
-        guess: (B, A + 4) from `ViewpointHead`.
+        logits: (B, A + 4) from `ViewpointHead`.
         true: (B, 5) viewpoints; rows with nan are not known and do not count.
 
     Returns:
         Scalar >= 0, mean over the known ones; 0 if none is.
     """
-    known = true.isfinite().all(1)
-    true = torch.where(known[:, None], true, 0.0)
-    middles = (torch.arange(BINS, device=guess.device) + 0.5) * (2 * pi / BINS)
-    wanted = (_SHARPNESS * ((true[:, :1] - middles).cos() - 1)).softmax(1)
-    wrong_side = -(wanted * guess[:, :BINS].log_softmax(1)).sum(1)
-    rest = (true[:, 1:] - guess.new_tensor(_MEAN)) / guess.new_tensor(_SCALE)
-    off = functional.smooth_l1_loss(guess[:, BINS:], rest, reduction="none").mean(1)
-    return ((wrong_side + 0.5 * off) * known).sum() / known.sum().clamp(min=1)
+    is_known = true.isfinite().all(1)
+    true = torch.where(is_known[:, None], true, 0.0)
+    middles = (torch.arange(BINS, device=logits.device) + 0.5) * (2 * pi / BINS)
+    bump = (_SHARPNESS * ((true[:, :1] - middles).cos() - 1)).softmax(1)
+    wrong_side = -(bump * logits[:, :BINS].log_softmax(1)).sum(1)
+    rest = (true[:, 1:] - logits.new_tensor(_MEAN)) / logits.new_tensor(_SCALE)
+    off = functional.smooth_l1_loss(logits[:, BINS:], rest, reduction="none").mean(1)
+    return ((wrong_side + 0.5 * off) * is_known).sum() / is_known.sum().clamp(min=1)
 
 
 def azimuth_error(viewpoints: Tensor, true: Tensor) -> Tensor:
@@ -76,16 +71,12 @@ def azimuth_error(viewpoints: Tensor, true: Tensor) -> Tensor:
     return ((viewpoints[:, 0] - true[:, 0] + pi) % (2 * pi) - pi).abs()
 
 
-_NOISE = 0.1  # deviation of a training extent's logarithm from the true one
-_LEAST = 1 / 32  # of a side: no extent is guessed smaller
-
-
 class ExtentHead(nn.Module):
     """Two layers from one vector per image, as the camera's, to the extents along x, y and z."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.layers = guess_layers(features, 3)
+        self.layers = head_layers(features, 3)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, 3) in [1/32, 1], shares of the grid's side along x, y, z; the largest is 1."""
@@ -114,22 +105,22 @@ def extents(grids: Tensor) -> tuple[Tensor, Tensor]:
     return first.masked_fill(empty, 0.0), last.masked_fill(empty, float(side))
 
 
-def stretched(priors: Tensor, wanted: Tensor) -> Tensor:
-    """Grids with the extents that are wanted, centered.
+def rescale_to_extents(priors: Tensor, shares: Tensor) -> Tensor:
+    """Grids with other extents, centered.
 
     Along each axis a new voxel is the mean of the old one's piece that it covers, so that what was
     full stays full and the ends of a side of no whole number of voxels are filled in part.
 
     Args:
         priors: (B, K, R, R, R) in [0, 1].
-        wanted: (B, 3) in (0, 1], shares of the side along x, y, z.
+        shares: (B, 3) in (0, 1], extents as shares of the side along x, y, z.
 
     Returns:
         (B, K, R, R, R) in [0, 1]; an empty grid stays empty.
     """
     batch, count, side = priors.shape[:3]
     low, high = extents(priors)
-    x, y, z = _maps(low, high, wanted[:, None] * side, side).to(priors).unbind(2)
+    x, y, z = _maps(low, high, shares[:, None] * side, side).to(priors).unbind(2)
     flat = (batch * count,)
     out = x.reshape(*flat, side, side) @ priors.reshape(*flat, side, side * side)
     out = y.reshape(*flat, 1, side, side) @ out.view(*flat, side, side, side)
@@ -149,17 +140,17 @@ def _maps(low: Tensor, high: Tensor, lengths: Tensor, side: int) -> Tensor:
     return shared.clamp(min=0) / scale[..., None]
 
 
-def wanted_in_training(guessed: Tensor, grids: Tensor) -> Tensor:
-    """Extents to train with: true ones, slightly off, for half of the images, guessed elsewhere.
+def training_extents(predicted: Tensor, grids: Tensor) -> Tensor:
+    """Extents to train with: true ones, slightly off, for half of the images, else predicted.
 
     Args:
-        guessed: (B, 3).
+        predicted: (B, 3).
         grids: (B, R, R, R) true shapes.
     """
-    off = (torch.randn_like(guessed) * _NOISE).exp()
-    take_true = torch.rand(len(guessed), 1, device=guessed.device) < 0.5
+    off = (torch.randn_like(predicted) * _NOISE).exp()
+    take_true = torch.rand(len(predicted), 1, device=predicted.device) < 0.5
     true = (true_extents(grids) * off).clamp(_LEAST, 1)
-    return torch.where(take_true, true, guessed)
+    return torch.where(take_true, true, predicted)
 
 
 def true_extents(grids: Tensor) -> Tensor:
@@ -169,17 +160,17 @@ def true_extents(grids: Tensor) -> Tensor:
     return spans / spans.amax(1, keepdim=True)
 
 
-def extent_loss(guessed: Tensor, grids: Tensor) -> Tensor:
-    """How far guessed extents are off: mean smooth L1 of their logarithms, quadratic below .1.
+def extent_loss(predicted: Tensor, grids: Tensor) -> Tensor:
+    """How far predicted extents are off: mean smooth L1 of their logarithms, quadratic below .1.
 
     Args:
-        guessed: (B, 3) from `ExtentHead`.
+        predicted: (B, 3) from `ExtentHead`.
         grids: (B, R, R, R) true shapes.
 
     Returns:
         Scalar >= 0.
     """
-    return functional.smooth_l1_loss(guessed.log(), true_extents(grids).log(), beta=0.1)
+    return functional.smooth_l1_loss(predicted.log(), true_extents(grids).log(), beta=0.1)
 
 
 class PoseTrunk(nn.Module):
@@ -208,7 +199,7 @@ def width(side: int, channels: int) -> int:
     return channels * 4 // 3 * side**2
 
 
-def guess_layers(
+def head_layers(
     inputs: int, outputs: int, hidden: int = 256, dropout: float = 0.2
 ) -> nn.Sequential:
     """What both heads are: two layers, normalized by image since a batch may be a single one."""

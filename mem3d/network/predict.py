@@ -12,10 +12,11 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn import functional
 
-from mem3d.memory.interface import ReadableMemory
+from mem3d.memory.host import HostMemory
 from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.network.encoder import normalize
 from mem3d.network.model import Mem3D, Output
+from memstore import Memory
 
 
 class EnsembleMember(NamedTuple):
@@ -28,7 +29,7 @@ class EnsembleMember(NamedTuple):
     """
 
     model: Mem3D
-    memory: ReadableMemory
+    memory: Memory
     projections: ProjectionCache | None = None
 
 
@@ -61,7 +62,7 @@ def sized_for(model: Mem3D, images: Tensor) -> Tensor:
 def predict(
     model: Mem3D,
     images: Tensor,
-    memory: ReadableMemory,
+    memory: Memory,
     *,
     flip: bool = False,
     projections: ProjectionCache | None = None,
@@ -89,7 +90,7 @@ def predict(
     """
     check_alike(model, others)
     first = EnsembleMember(model, memory, projections)
-    output: Output = model(images, memory, projections=projections)
+    output: Output = model(images, HostMemory(memory), projections=projections)
     total = output.logits.float()
     for member in others:
         total = total + _logits(member, images)
@@ -103,7 +104,6 @@ def predict(
 
 def _logits(member: EnsembleMember, images: Tensor) -> Tensor:
     """(B, R, R, R) float32 of one network."""
-    output: Output = member.model(
-        sized_for(member.model, images), member.memory, projections=member.projections
-    )
+    images, memory = sized_for(member.model, images), HostMemory(member.memory)
+    output: Output = member.model(images, memory, projections=member.projections)
     return output.logits.float()

@@ -2,15 +2,12 @@
 
 What the decoder grew from the feature and the prior vector, the recalled grids themselves, and the
 image features at each voxel are brought to half the grid's side, summed, and refined. A recalled
-grid is laid in the same frame as the answer: copied where it fits, corrected where it does not.
+grid lies in the same frame as the answer: copied where it fits, corrected where it does not.
 
 Not in the paper, whose decoder sees the priors through one vector alone.
 """
 
-
 # B = batch, K = priors per image (padded), R = voxels per side, N = R / 2, F = channels
-
-# B = batch, K = priors per image (padded), C = channels of a feature, R = voxels per side
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +15,21 @@ from torch.nn import functional
 
 from mem3d.memory.interface import Recalled
 from mem3d.network.config import ModelConfig
-from mem3d.network.pixel_aligned import centers, in_eights, lift, look_up, project
+from mem3d.network.pixel_aligned import (
+    project,
+    sample_features,
+    unproject,
+    voxel_centers,
+    voxel_centers_blocked,
+)
 
-SHOWN = 4  # recalled grids that are seen each by itself; of the others, only their mean
+SINGLES = 4  # recalled grids that go in each by itself; of the rest, only their mean
 _PIXELS = 8  # channels of the picture's own features
 _MAPS = 24  # channels of the stem's features
 _LOWEST = -1e4  # a score that stands for no prior
 _RARE = -2.0  # logit of a voxel before training: few are filled
-# How far a training camera is moved, so that one that is guessed slightly wrong does not surprise.
-_MOVED = (0.1, 0.02, 0.05, 0.01, 0.01)
+# By how much a training camera is moved, so that a slightly wrong one does not surprise.
+_JITTER = (0.1, 0.02, 0.05, 0.01, 0.01)
 
 
 class Refiner(nn.Module):
@@ -39,10 +42,10 @@ class Refiner(nn.Module):
         self.from_decoder = nn.Conv3d(config.decoder[-2], width, 1, bias=False)
         self.from_priors = self.from_cosines = None
         if config.fuse_priors:
-            self.shown = min(config.priors, SHOWN)
-            grids = (self.shown + 1) * (2 if config.rescale_priors else 1)
+            self.singles = min(config.priors, SINGLES)
+            grids = (self.singles + 1) * (2 if config.rescale_priors else 1)
             self.from_priors = nn.Conv3d(grids, width, 2, stride=2, bias=False)
-            self.from_cosines = nn.Linear(self.shown, width, bias=False)
+            self.from_cosines = nn.Linear(self.singles, width, bias=False)
         self.gate = Gate(width) if config.prior_gate else None
         self.pixels = None
         if config.pixel_features:
@@ -63,7 +66,7 @@ class Refiner(nn.Module):
         images: Tensor | None,
         maps: Tensor,
         viewpoints: Tensor | None,
-        laid: Tensor | None = None,
+        aligned: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Logits of the voxels.
 
@@ -73,8 +76,8 @@ class Refiner(nn.Module):
             images: (B, 3, S, S) as the encoder takes them.
             maps: (B, F, S/8, S/8) of the encoder, before it pools.
             viewpoints: (B, 5); they and the images are needed to look voxels up in the picture.
-            laid: (B, K, R, R, R) recalled grids stretched, which are looked at beside them; None if
-                the network stretches none.
+            aligned: (B, K, R, R, R) recalled grids rescaled, which go in beside them; None if the
+                network rescales none.
 
         Returns:
             (B, R, R, R); and (B, K) logarithms of the gate's weights, None without a gate.
@@ -83,54 +86,58 @@ class Refiner(nn.Module):
         if self.pixels is not None:
             if images is None or viewpoints is None:
                 raise ValueError("images, viewpoints: got None, want both to look voxels up")
-            total = total + self._lifted(images, maps, viewpoints)
+            total = total + self._pixel_features(images, maps, viewpoints)
         if self.from_priors is not None and self.from_cosines is not None:
             weights = cosines_of(recalled)
             if self.gate is not None:
-                log_weights = self.gate(total, recalled, laid)
+                log_weights = self.gate(total, recalled, aligned)
                 weights = log_weights.exp() * (weights != 0)
-            looks = [recalled.priors] if laid is None else [recalled.priors, laid]
-            found = [shown(priors, weights, self.shown) for priors in looks]
-            total = total + self.from_grids([(grids, mean) for grids, mean, _ in found])
-            total = total + self.from_cosines(found[0][2])[:, :, None, None, None]
+            sets = [recalled.priors] if aligned is None else [recalled.priors, aligned]
+            tops = [top_priors(priors, weights, self.singles) for priors in sets]
+            total = total + self.from_grids([(grids, mean) for grids, mean, _ in tops])
+            total = total + self.from_cosines(tops[0][2])[:, :, None, None, None]
         logits = self.last(self.blocks(self.first(total)))
         return logits.squeeze(1), log_weights
 
-    def from_grids(self, found: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def from_grids(self, sets: list[tuple[Tensor, Tensor]]) -> Tensor:
         """What `from_priors` makes of grids side by side, each set with its mean at the end.
 
         Only means have a gradient, by the gate; single grids are kept apart, to be spared theirs.
 
         Args:
-            found: (B, shown, R, R, R) and (B, R, R, R) of the recalled grids as they were read,
-                then, if any are, as they were laid.
+            sets: (B, singles, R, R, R) and (B, R, R, R) of the recalled grids as they were read,
+                then, if any are, as they were rescaled.
 
         Returns:
             (B, width, N, N, N).
         """
         assert self.from_priors is not None
-        weight = self.from_priors.weight.unflatten(1, (len(found), -1))  # type: ignore[no-untyped-call]
-        singles = by_cubes(weight[:, :, :-1].flatten(1, 2), torch.cat([one for one, _ in found], 1))
-        means = by_cubes(weight[:, :, -1], torch.stack([mean for _, mean in found], 1))
+        weight = self.from_priors.weight.unflatten(1, (len(sets), -1))  # type: ignore[no-untyped-call]
+        singles = by_cubes(
+            weight[:, :, :-1].flatten(1, 2), torch.cat([grids for grids, _ in sets], 1)
+        )
+        means = by_cubes(weight[:, :, -1], torch.stack([mean for _, mean in sets], 1))
         return singles + means
 
-    def _lifted(self, images: Tensor, maps: Tensor, viewpoints: Tensor) -> Tensor:
+    def _pixel_features(self, images: Tensor, maps: Tensor, viewpoints: Tensor) -> Tensor:
         """(B, width, N, N, N) from the picture and the stem's maps."""
         assert self.pixels is not None
         side, device = self.resolution // 2, viewpoints.device
-        coarse = centers(side, device)
-        places, _ = project(viewpoints, in_eights(self.resolution, device))
-        pixels = look_up(self.pixels(images).float(), places.view(places.shape[0], 8, -1, 2))
+        coarse = voxel_centers(side, device)
+        places, _ = project(viewpoints, voxel_centers_blocked(self.resolution, device))
+        pixels = sample_features(
+            self.pixels(images).float(), places.view(places.shape[0], 8, -1, 2)
+        )
         places, nearness = project(viewpoints, coarse)
         depth = nearness.view(-1, 1, side, side, side)
-        # As from_pixels(lift(...)), with a product over eights instead of copies of all voxels.
+        # As from_pixels(unproject(...)), with a product over blocks, not copies of all voxels.
         weight_BFV = self.from_pixels.weight.flatten(1).expand(depth.shape[0], -1, -1)
         from_pixels = (weight_BFV @ pixels.flatten(1, 2)).view(depth.shape[0], -1, side, side, side)
-        looked_up = lift(self.maps(maps).float(), places, side)
+        from_maps = unproject(self.maps(maps).float(), places, side)
         where = 2 * coarse.T.abs().reshape(1, 3, side, side, side).expand(
             depth.shape[0], -1, -1, -1, -1
         )
-        local = torch.cat([looked_up, depth, where], dim=1)
+        local = torch.cat([from_maps, depth, where], dim=1)
         return from_pixels + self.from_maps(local)  # type: ignore[no-any-return]
 
 
@@ -146,9 +153,9 @@ class Gate(nn.Module):
         self.coarse = nn.Sequential(nn.BatchNorm3d(width), nn.ReLU(True), nn.Conv3d(width, 1, 1))
         self.scale = nn.Parameter(torch.tensor([10.0, 5.0]))  # of the fit, of the cosine
 
-    def forward(self, total: Tensor, recalled: Recalled, laid: Tensor | None = None) -> Tensor:
+    def forward(self, total: Tensor, recalled: Recalled, aligned: Tensor | None = None) -> Tensor:
         """(B, K) logarithms of weights that sum to 1; very low where there is no prior."""
-        priors = recalled.priors if laid is None else laid
+        priors = recalled.priors if aligned is None else aligned
         occupancy = self.coarse(total).squeeze(1).float().sigmoid()
         priors_BKNNN = functional.avg_pool3d(priors.float(), 2)
         fit_BK = soft_iou(occupancy, priors_BKNNN)
@@ -164,13 +171,13 @@ def cosines_of(recalled: Recalled) -> Tensor:
     return torch.where(positions < recalled.counts[:, None], cosines_BK, 0.0)
 
 
-def shown(priors: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def top_priors(priors: Tensor, weights: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """The priors of most weight, each by itself, and the mean of all.
 
     Args:
         priors: (B, K, R, R, R).
         weights: (B, K) >= 0, 0 where there is no prior.
-        count: priors to show.
+        count: priors to give.
 
     Returns:
         (B, count, R, R, R), the best first; (B, R, R, R) weighted mean; and (B, count) weights;
@@ -194,16 +201,18 @@ def mean_of(priors: Tensor, weights: Tensor) -> Tensor:
     return torch.einsum("bk,bkxyz->bxyz", shares, priors)
 
 
-def moved(viewpoints: Tensor, guessed: Tensor) -> Tensor:
-    """Cameras to train with: true ones, slightly moved, in half of the images, guessed elsewhere.
+def jitter_cameras(viewpoints: Tensor, predicted: Tensor) -> Tensor:
+    """Cameras to train with: true ones, slightly moved, in half of the images, else predicted.
 
     Args:
         viewpoints: (B, 5) true ones; nan where not known.
-        guessed: (B, 5).
+        predicted: (B, 5).
     """
-    noise = torch.randn_like(guessed) * guessed.new_tensor(_MOVED)
-    take_true = (torch.rand(len(guessed), 1, device=guessed.device) < 0.5) & viewpoints.isfinite()
-    return torch.where(take_true.all(1, keepdim=True), viewpoints + noise, guessed)
+    noise = torch.randn_like(predicted) * predicted.new_tensor(_JITTER)
+    take_true = (
+        torch.rand(len(predicted), 1, device=predicted.device) < 0.5
+    ) & viewpoints.isfinite()
+    return torch.where(take_true.all(1, keepdim=True), viewpoints + noise, predicted)
 
 
 def by_cubes(weight: Tensor, grids: Tensor) -> Tensor:

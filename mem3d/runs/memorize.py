@@ -15,7 +15,7 @@ from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.framing import Background
 from mem3d.data.images.preprocess import Rgba, test_pixels
 from mem3d.data.meshes.transforms import shape_family
-from mem3d.memory.host import remember
+from mem3d.memory.host import HostMemory
 from mem3d.memory.interface import Features, Grids
 from mem3d.network.config import Preset
 from mem3d.network.features import View, encode, first_views, view_features
@@ -145,7 +145,8 @@ def _shapes(data: ShapeDataset, views: Sequence[View]) -> tuple[Grids, list[str]
 
 def _write(memory: Memory, features: Features, grids: Grids, names: Sequence[str]) -> list[str]:
     """Kinds of the writes; shorter than the features where some are all zeros."""
-    kinds: list[str] = remember(memory, torch.from_numpy(features), grids, names).kinds.tolist()
+    pairs = torch.from_numpy(features), torch.from_numpy(grids)
+    kinds: list[str] = HostMemory(memory).write(*pairs, names).kinds.tolist()
     return kinds
 
 

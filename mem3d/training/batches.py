@@ -8,7 +8,7 @@ from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.loader import Batch, BatchSampler, TrainingViews, loader
 from mem3d.network.config import Preset
-from mem3d.training.state import Run, TrainingJob
+from mem3d.training.state import TrainingJob, TrainingState
 from mem3d.training.stem_cache import StemCache
 
 MAPS = "stem_maps.npy"
@@ -51,7 +51,7 @@ def training_views(
     )
 
 
-def prepared(run: Run, job: TrainingJob, supply: Supply) -> Supply:
+def prepared(run: TrainingState, job: TrainingJob, supply: Supply) -> Supply:
     """The supply with its stem cache made, if the run has one and is not over.
 
     Raises:
@@ -67,7 +67,7 @@ def prepared(run: Run, job: TrainingJob, supply: Supply) -> Supply:
     return replace(supply, cache=cache.on(job.device))
 
 
-def batches(run: Run, job: TrainingJob, supply: Supply) -> Iterator[Batch]:
+def batches(run: TrainingState, job: TrainingJob, supply: Supply) -> Iterator[Batch]:
     """The rest of the run, a batch per step: this process's part of each.
 
     Args:
@@ -86,7 +86,7 @@ def batches(run: Run, job: TrainingJob, supply: Supply) -> Iterator[Batch]:
     return loader(views, parts, config.workers, job.device)
 
 
-def _cache(run: Run, job: TrainingJob, views: TrainingViews, supply: Supply) -> StemCache:
+def _cache(run: TrainingState, job: TrainingJob, views: TrainingViews, supply: Supply) -> StemCache:
     """A stem cache of the run; if it is kept, the first process makes it and the others find it."""
     if supply.keep_maps and not job.replicas.is_first:
         job.replicas.wait()

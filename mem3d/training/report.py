@@ -21,7 +21,7 @@ from mem3d.markdown import code
 from mem3d.network import checkpoint
 from mem3d.network.checkpoint import PAGE, PICTURE
 from mem3d.runs.folder import Row
-from mem3d.training.state import Run, TrainingJob
+from mem3d.training.state import TrainingJob, TrainingState
 from memstore.files import write_atomic
 from memstore.voxels.contact_sheet import save_png
 
@@ -87,7 +87,7 @@ _FILES = {
 }
 
 
-def write_page(run: Run, job: TrainingJob, log: list[Row]) -> None:
+def write_page(run: TrainingState, job: TrainingJob, log: list[Row]) -> None:
     """Write README.md and, where there is validation data, validation.png.
 
     The weights validated are those of the best checkpoint, with its snapshot of the memory; run and
@@ -112,7 +112,7 @@ def _validated(job: TrainingJob, validation: ShapeDataset) -> Row:
     return summarise(scores)
 
 
-def page(run: Run, job: TrainingJob, log: list[Row], found: Row | None = None) -> str:
+def page(run: TrainingState, job: TrainingJob, log: list[Row], found: Row | None = None) -> str:
     """Markdown text of the page.
 
     Args:
@@ -155,7 +155,7 @@ def page(run: Run, job: TrainingJob, log: list[Row], found: Row | None = None) -
     return "\n".join(lines)
 
 
-def _best(run: Run, job: TrainingJob) -> str:
+def _best(run: TrainingState, job: TrainingJob) -> str:
     """The line on the best epoch."""
     if run.best_step < 0:
         return "Nothing was validated: the best weights are the last."

@@ -63,7 +63,7 @@ class TrainingJob:
 
 
 @dataclass
-class Run:
+class TrainingState:
     """Everything that changes while training."""
 
     model: Mem3D
@@ -104,7 +104,7 @@ def _is_described(folder: Path) -> bool:
 @contextmanager
 def start_or_resume(
     job: TrainingJob, stem: str | Path, weights: Path | None = None
-) -> Iterator[Run]:
+) -> Iterator[TrainingState]:
     """Build a run, fresh (from the weights of another run, if given) or from its own last.
 
     The first process writes the checkpoint that the others begin with, each with a memory of its
@@ -115,13 +115,15 @@ def start_or_resume(
     is_fresh = not (job.folder / LAST).exists()
     model, optimizer = _network(job, stem if is_fresh else "none", weights if is_fresh else None)
     if is_fresh:
-        run = Run(model, optimizer, _empty_memory(job.folder / "memory", job.preset))
+        run = TrainingState(model, optimizer, _empty_memory(job.folder / "memory", job.preset))
         _write_checkpoint(run, job, LAST, math.nan)  # a death in the first epoch loses no run
     with tempfile.TemporaryDirectory() as scratch:
         if not is_fresh:
             state = checkpoint.restore_run(job.folder / LAST, model, optimizer)
             memory = _memory_at(job, state.snapshot, Path(scratch))
-            run = Run(model, optimizer, memory, state.step, state.best_iou, state.best_step)
+            run = TrainingState(
+                model, optimizer, memory, state.step, state.best_iou, state.best_step
+            )
         with run.memory:
             if job.replicas.is_first:
                 job.replicas.wait()
@@ -202,7 +204,7 @@ def _empty_memory(path: Path, preset: Preset) -> Memory:
     return memory
 
 
-def note_best(run: Run, row: dict[str, Any]) -> bool:
+def note_best(run: TrainingState, row: dict[str, Any]) -> bool:
     """Whether the row's validation is the best so far; the run then knows it."""
     value = row.get("val_iou", math.nan)
     improved = not math.isnan(value) and not value <= run.best_iou
@@ -212,7 +214,7 @@ def note_best(run: Run, row: dict[str, Any]) -> bool:
 
 
 def save_due(
-    run: Run, job: TrainingJob, row: dict[str, Any], improved: bool, is_last: bool
+    run: TrainingState, job: TrainingJob, row: dict[str, Any], improved: bool, is_last: bool
 ) -> None:
     """Write the checkpoints that are due."""
     value = row.get("val_iou", math.nan)
@@ -225,7 +227,7 @@ def save_due(
         _forget_snapshots(run, job)
 
 
-def _forget_snapshots(run: Run, job: TrainingJob) -> None:
+def _forget_snapshots(run: TrainingState, job: TrainingJob) -> None:
     """Keep of the memory's history what the checkpoints name, and what others have tagged."""
     files = [job.folder / name for name in (BEST, LAST)]
     named = {checkpoint.read_state(file).snapshot for file in files if file.exists()}
@@ -235,7 +237,9 @@ def _forget_snapshots(run: Run, job: TrainingJob) -> None:
     run.memory.expire(keep=1)
 
 
-def _write_checkpoint(run: Run, job: TrainingJob, name: str, validation_iou: float) -> None:
+def _write_checkpoint(
+    run: TrainingState, job: TrainingJob, name: str, validation_iou: float
+) -> None:
     """Commit the memory and tag the snapshot, then write the file that names it."""
     snapshot = run.memory.commit(f"step {run.step}")
     if snapshot not in run.memory.tags().values():

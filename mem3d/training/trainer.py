@@ -1,11 +1,9 @@
 """One training run, read from top to bottom.
 
-Each step recalls, reconstructs, learns and then remembers: the batch's true shapes are written to
-the memory under the features they were seen with. A run that died goes on exactly from its last
+Each step recalls, reconstructs, learns and then writes the batch's true shapes to the memory, under
+the features of their images. A run that died goes on exactly from its last
 checkpoint: on a CPU with the same number of threads, weights and memory come out as if it had never
 stopped. (On a GPU some sums run in no fixed order, so there they come out close, not equal.)
-
-Over 250 lines, a quarter of them what `train` takes and gives.
 """
 
 from collections.abc import Callable
@@ -17,7 +15,9 @@ import torch
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.evaluation.evaluate import macro, score
-from mem3d.memory.device import DeviceMemory, resident_on
+from mem3d.memory.device import memory_on
+from mem3d.memory.host import HostMemory
+from mem3d.memory.interface import TrainingMemory
 from mem3d.metrics import FIXED_THRESHOLD
 from mem3d.network.checkpoint import LAST, PAGE, check_device
 from mem3d.network.config import Preset, TrainConfig
@@ -38,8 +38,8 @@ from mem3d.training.report import (
 )
 from mem3d.training.schedule import learning_rate
 from mem3d.training.state import (
-    Run,
     TrainingJob,
+    TrainingState,
     check_folder,
     note_best,
     save_due,
@@ -100,7 +100,7 @@ def train(
         tensorboard: whether to write each epoch's row to the folder `tensorboard` in it too.
         on_prepare: called with pictures done and in all while a stem cache is filled.
         on_pose: called with steps done and in all while cameras and extents are learned first.
-        on_step: called after each optimizer step with steps done, steps in all, its figures.
+        on_step: called after each optimizer step with steps done, steps in all, its metrics.
         on_epoch: called after each epoch with its log row.
 
     Returns:
@@ -159,7 +159,7 @@ def _check_job(job: TrainingJob, is_random: bool) -> None:
 
 
 def _loop(
-    run: Run,
+    run: TrainingState,
     job: TrainingJob,
     supply: Supply,
     on_step: Callable[[int, int, Row], None] | None,
@@ -177,20 +177,21 @@ def _loop(
         pretrain_pose(run.model, job, supply.cache, supply.on_pose, supply.kept_poses)
     means, members = Means(), _members(job)
     # Several processes write memories of their own, which must be equal bit for bit.
-    resident = resident_on(job.device, run.memory) if replicas.count == 1 else None
+    is_alone = replicas.count == 1
+    memory = memory_on(job.device, run.memory) if is_alone else HostMemory(run.memory)
     for batch in batches(run, job, supply):
         set_learning_rate(run.optimizer, learning_rate(config, run.step, pace.steps))
         if replicas.count > 1:  # each drops out other numbers, and a resumed run the same
             torch.manual_seed((config.seed * _PRIMES[0] + run.step) * _PRIMES[1] + replicas.rank)
-        figures = train_step(run, batch, job.data, config, job.device, replicas, resident)
-        means.add(figures)
+        metrics = train_step(run, batch, job.data, config, job.device, replicas, memory)
+        means.add(metrics)
         run.step += 1
         if on_step:
-            on_step(run.step, pace.steps, figures)
+            on_step(run.step, pace.steps, metrics)
         if run.step % pace.steps_per_epoch == 0:
             epoch = run.step // pace.steps_per_epoch
             log.append({"epoch": epoch, "step": run.step, **means.take()})
-            is_over = _end_epoch(run, job, log, members, resident)
+            is_over = _end_epoch(run, job, log, members, memory)
             if on_epoch:
                 on_epoch(log[-1])
             if is_over:
@@ -202,11 +203,11 @@ def _loop(
 
 
 def _end_epoch(
-    run: Run,
+    run: TrainingState,
     job: TrainingJob,
     log: list[Row],
     members: Families | None,
-    resident: DeviceMemory | None,
+    memory: TrainingMemory,
 ) -> bool:
     """Validate, log, save, and tell whether it was the last.
 
@@ -215,8 +216,7 @@ def _end_epoch(
     row, config, pace = log[-1], job.preset.train, job.pace
     is_last = run.step == pace.steps
     row["learning_rate"] = run.optimizer.param_groups[0]["lr"]
-    if resident is not None:
-        resident.flush()
+    memory.flush()
     row["memory_slots"] = len(run.memory)
     if torch.device(job.device).type == "cuda":
         row["gpu_peak_gb"] = torch.cuda.max_memory_allocated(job.device) / 1e9
@@ -239,7 +239,7 @@ def _end_epoch(
     return job.replicas.total({"last": is_last and job.replicas.is_first}, job.device)["last"] > 0
 
 
-def _explain(run: Run, job: TrainingJob, log: list[Row]) -> None:
+def _explain(run: TrainingState, job: TrainingJob, log: list[Row]) -> None:
     """Write the page of a run that is over, if it was stopped before it had written its own."""
     if job.replicas.is_first and log and not (job.folder / PAGE).exists():
         write_page(run, job, log)
@@ -251,7 +251,7 @@ def _members(job: TrainingJob) -> Families | None:
     return families(job.data) if is_asked and job.replicas.is_first else None
 
 
-def _key_cosine(run: Run, job: TrainingJob, members: Families) -> float | None:
+def _key_cosine(run: TrainingState, job: TrainingJob, members: Families) -> float | None:
     """Mean cosine of stored and fresh keys; None where nothing, or no longer, can be compared."""
     sample, device = job.preset.train.staleness_sample, job.device
     try:
@@ -263,12 +263,14 @@ def _key_cosine(run: Run, job: TrainingJob, members: Families) -> float | None:
     return found.mean if len(found.slots) else None
 
 
-def _reason(run: Run, job: TrainingJob) -> str:
+def _reason(run: TrainingState, job: TrainingJob) -> str:
     best = run.best_step // job.pace.steps_per_epoch
     return f"no better IoU in {job.preset.train.patience} validations since epoch {best}"
 
 
-def _validate(run: Run, validation: ShapeDataset, config: TrainConfig, device: str) -> Row:
+def _validate(
+    run: TrainingState, validation: ShapeDataset, config: TrainConfig, device: str
+) -> Row:
     scores = score(run.model, run.memory, validation, batch=config.batch, device=device)
     value = macro(scores, "network", FIXED_THRESHOLD)
     return {

@@ -16,7 +16,7 @@ from mem3d.network.presets import TINY
 from mem3d.training import trainer
 from mem3d.training.distributed import Replicas, share_norms
 from mem3d.training.pose_pretraining import pretrain_pose
-from mem3d.training.state import Run, TrainingJob
+from mem3d.training.state import TrainingJob, TrainingState
 from mem3d.training.stem_cache import StemCache
 from mem3d.training.step import train_step
 from memstore import Memory
@@ -78,7 +78,7 @@ def steps(data, replicas):
         share_norms(model, "cpu")
     before = {name: w.clone() for name, w in model.state_dict().items()}
     memory = Memory(replace(PRESET.memory, capacity=5, beta=0.5, delta=0.8))
-    run = Run(model, torch.optim.SGD(model.parameters(), 1e-3), memory)
+    run = TrainingState(model, torch.optim.SGD(model.parameters(), 1e-3), memory)
     shapes, rows = R2N2.open(data, "train"), []
     views = TrainingViews(shapes, 64, seed=0, augment=False)
     order = [list(replicas.part(batch)) for batch in BatchSampler(8, 3, 2, seed=0)]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from mem3d.memory.host import HostMemory
 from mem3d.memory.projection_cache import projections_of
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import PAPER
@@ -58,16 +59,16 @@ def fill(model):
 def test_one_photo_at_the_papers_sizes(model):
     assert round(sum(weight.numel() for weight in model.parameters()) / 1e6) == 355
     rng = np.random.default_rng(0)
-    memory, empty = Memory(SMALL_MEMORY), Memory(SMALL_MEMORY)
+    memory, empty = Memory(SMALL_MEMORY), HostMemory(Memory(SMALL_MEMORY))
     with torch.inference_mode():
         image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
         [feature] = model.encoder(image).numpy()
         noise = 0.1 * np.linalg.norm(feature) * np.eye(1, len(feature), dtype=np.float32)[0]
         keys = np.stack([feature, feature + noise, -feature])  # two of them above beta
         memory.write(keys, rng.random((3, 32, 32, 32)) < 0.2)
-        plain, without = model(image, memory), model(image, empty)
+        plain, without = model(image, HostMemory(memory)), model(image, empty)
         kept = projections_of(model, memory)
-        fast = model(image, memory, projections=kept)
+        fast = model(image, HostMemory(memory), projections=kept)
     assert plain.logits.shape == (1, 32, 32, 32) and plain.features.shape == (1, 12544)
     assert plain.logits.isfinite().all()
     assert (plain.recalled.counts.item(), without.recalled.counts.item()) == (2, 0)

@@ -15,7 +15,7 @@ from mem3d.evaluation.baselines import (
     nearest_recalled,
     stem_features,
 )
-from mem3d.memory.host import recall
+from mem3d.memory.host import HostMemory
 from mem3d.metrics import iou
 from mem3d.network.encoder import Encoder
 from mem3d.network.presets import TINY
@@ -55,7 +55,7 @@ def test_the_mean_of_what_was_recalled_by_hand():
     near = keys[0] + 0.1 * keys[1]
     memory.write(np.stack([keys[0], near, keys[2]]), np.stack([blob(0), ~blob(0), blob(2)]))
     queries = torch.from_numpy(np.stack([keys[0], keys[2], keys[3]]))
-    means = mean_of_recalled(recall(memory, queries, 3))
+    means = mean_of_recalled(HostMemory(memory).recall(queries, 3))
     np.testing.assert_array_equal(means[0], np.full((32,) * 3, 0.5))
     np.testing.assert_array_equal(means[1], blob(2))
     assert not means[2].any()

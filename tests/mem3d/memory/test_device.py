@@ -12,10 +12,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from mem3d.data.loader import TrainingViews, loader
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.memory.device import DeviceMemory
-from mem3d.memory.host import contrast_keys, recall, remember
+from mem3d.memory.host import HostMemory
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from mem3d.training.state import Run
+from mem3d.training.state import TrainingState
 from mem3d.training.step import train_step
 from memstore import FeatureError, Memory, MemoryConfig
 from tests.helpers.random_memories import assert_same
@@ -46,6 +46,10 @@ def pairs(rng, count, resolution, kinds=4):
     return torch.tensor(features, dtype=torch.float32), grids, names
 
 
+def write(memory, features, grids, names):
+    return HostMemory(memory).write(features, torch.from_numpy(grids), names)
+
+
 def assert_close(ours, theirs):
     """Two memories whose keys may differ in the last digits, and in nothing else."""
     assert_array_equal(ours.slots, theirs.slots)
@@ -71,16 +75,16 @@ def test_does_what_the_memory_does(seed, similarity, resolution, capacity):
     rng = np.random.default_rng(seed)
     ours, theirs = (Memory(config(similarity, resolution, capacity)) for _ in range(2))
     for memory in (ours, theirs):
-        remember(memory, *pairs(np.random.default_rng(seed), 3, resolution))
+        write(memory, *pairs(np.random.default_rng(seed), 3, resolution))
     if len(ours) and rng.random() < 0.5:
         for memory in (ours, theirs):
             memory.remove(memory.slots[:1])
-    resident = DeviceMemory(ours, "cpu")
-    assert len(resident) == len(ours)
+    device = DeviceMemory(ours, "cpu")
+    assert len(device) == len(ours)
     for _ in range(4):
         features, grids, names = pairs(rng, int(rng.integers(1, 7)), resolution)
         exclude = [name if rng.random() < 0.5 else None for name in names]
-        want, got = (recall(memory, features, 3, exclude) for memory in (theirs, resident))
+        want, got = (each.recall(features, 3, exclude) for each in (HostMemory(theirs), device))
         assert torch.equal(got.counts, want.counts)
         assert_array_equal(got.slots, want.slots)
         assert_allclose(got.cosines, want.cosines, atol=1e-5)
@@ -89,21 +93,21 @@ def test_does_what_the_memory_does(seed, similarity, resolution, capacity):
 
         voxels = torch.from_numpy(grids)
         for mine, its in zip(
-            resident.contrast_keys(features, voxels),
-            contrast_keys(theirs, features, grids),
+            device.contrast_keys(features, voxels),
+            HostMemory(theirs).contrast_keys(features, voxels),
             strict=True,
         ):
             assert_allclose(mine.numpy(), its.numpy(), atol=2e-6)
 
-        report = resident.remember(features, voxels, names)
-        wanted = remember(theirs, features, grids, names)
-        assert_array_equal(report.slots, wanted.slots)
-        assert_array_equal(report.kinds, wanted.kinds)
-        assert_allclose(report.value_similarities, wanted.value_similarities, rtol=1e-12)
+        report = device.write(features, voxels, names)
+        expected = write(theirs, features, grids, names)
+        assert_array_equal(report.slots, expected.slots)
+        assert_array_equal(report.kinds, expected.kinds)
+        assert_allclose(report.value_similarities, expected.value_similarities, rtol=1e-12)
         if rng.random() < 0.5:
-            resident.flush()
+            device.flush()
             assert_close(ours, theirs)
-    resident.flush()
+    device.flush()
     assert_close(ours, theirs)
     assert_close(DeviceMemory(ours, "cpu").memory, theirs)
 
@@ -111,40 +115,40 @@ def test_does_what_the_memory_does(seed, similarity, resolution, capacity):
 def test_a_flush_is_committed_like_any_change(tmp_path):
     rng = np.random.default_rng(0)
     with Memory.create(tmp_path / "m", config()) as memory:
-        resident = DeviceMemory(memory, "cpu")
+        device = DeviceMemory(memory, "cpu")
         features, grids, names = pairs(rng, 8, 4)
-        resident.remember(features, torch.from_numpy(grids), names)
+        device.write(features, torch.from_numpy(grids), names)
         assert len(memory) == 0  # not yet
-        resident.flush()
+        device.flush()
         memory.commit("flushed")
         with Memory.open(tmp_path / "m") as opened:
             assert_same(opened, memory)
         assert not memory.verify(every=True).problems
         before = memory.snapshot
-        resident.flush()  # nothing new
+        device.flush()  # nothing new
         assert memory.commit("again") == before
 
 
 def test_its_bytes_are_told_before_they_are_taken():
-    resident = DeviceMemory(Memory(config(capacity=50)), "cpu")
-    taken = sum(one.nbytes for one in vars(resident).values() if isinstance(one, torch.Tensor))
-    told = DeviceMemory.bytes_for(resident.config)
+    device = DeviceMemory(Memory(config(capacity=50)), "cpu")
+    taken = sum(one.nbytes for one in vars(device).values() if isinstance(one, torch.Tensor))
+    told = DeviceMemory.bytes_for(device.config)
     assert told <= taken <= told + 50 * 32  # numbers beside the rows
 
 
 def test_a_feature_that_is_not_finite_is_refused():
     memory = Memory(config())
-    resident = DeviceMemory(memory, "cpu")
+    device = DeviceMemory(memory, "cpu")
     features, grids, names = pairs(np.random.default_rng(0), 4, 4)
     bad = features.clone()
     bad[1, 2] = torch.nan
     with pytest.raises(FeatureError):
-        resident.remember(bad, torch.from_numpy(grids), names)
-    resident.remember(features, torch.from_numpy(grids), names)
+        device.write(bad, torch.from_numpy(grids), names)
+    device.write(features, torch.from_numpy(grids), names)
     with pytest.raises(FeatureError):
-        resident.recall(bad, 2)
+        device.recall(bad, 2)
     with pytest.raises(FeatureError):
-        resident.recall(bad * torch.inf, 2)
+        device.recall(bad * torch.inf, 2)
 
 
 def test_opposite_keys_are_merged_as_the_memory_merges_them():
@@ -152,11 +156,11 @@ def test_opposite_keys_are_merged_as_the_memory_merges_them():
     grid = np.ones((1, 4, 4, 4), bool)
     feature = torch.zeros(1, C)
     feature[0, 0] = 1
-    resident = DeviceMemory(ours, "cpu")
+    device = DeviceMemory(ours, "cpu")
     for sign in (1, -1):
-        resident.remember(sign * feature, torch.from_numpy(grid), ["a"])
-        remember(theirs, sign * feature, grid, ["a"])
-    resident.flush()
+        device.write(sign * feature, torch.from_numpy(grid), ["a"])
+        write(theirs, sign * feature, grid, ["a"])
+    device.flush()
     assert_close(ours, theirs)
 
 
@@ -166,21 +170,21 @@ def test_a_step_with_it_is_a_step_with_the_memory(made_up_data, exclude_self):
     train = dict(TINY.train.__dict__, exclude_self=exclude_self)
     settings_ = type(TINY.train)(**train)
     found = []
-    for is_resident in (False, True):
+    for on_device in (False, True):
         torch.manual_seed(0)
         model = Mem3D(TINY.model)
-        run = Run(model, torch.optim.SGD(model.parameters(), 1e-3), Memory(TINY.memory))
-        resident = DeviceMemory(run.memory, "cpu") if is_resident else None
+        run = TrainingState(model, torch.optim.SGD(model.parameters(), 1e-3), Memory(TINY.memory))
+        device = DeviceMemory(run.memory, "cpu") if on_device else None
         views = TrainingViews(data, TINY.model.image_size, seed=0, augment=True)
         rows = []
         for epoch in range(2):  # from the third on, what a last digit decides decides more
             order = [[(epoch, model) for model in range(len(data))]]
             for batch in loader(views, order, 0):
-                row = train_step(run, batch, data, settings_, "cpu", resident=resident)
+                row = train_step(run, batch, data, settings_, "cpu", memory=device)
                 rows.append({k: v for k, v in row.items() if not k.endswith("_ms")})
                 assert all(row[f"{phase}_ms"] > 0 for phase in ("read", "contrast", "write"))
-        if resident:
-            resident.flush()
+        if device:
+            device.flush()
         found.append((rows, run))
     for mine, its in itertools.zip_longest(found[1][0], found[0][0]):
         assert mine == pytest.approx(its, abs=1e-5)

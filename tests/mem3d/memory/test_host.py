@@ -1,45 +1,71 @@
-"""A memory on the CPU answers a step as the functions over it do, and its time is told."""
+"""A memory on the CPU, asked and written in tensors."""
 
 import numpy as np
+import pytest
 import torch
 
-from mem3d.memory.host import HostMemory, contrast_keys, recall, remember
-from mem3d.memory.timing import TimedMemory
+from mem3d.memory.host import HostMemory
 from mem3d.network.presets import TINY
-from memstore import Memory
+from memstore import FeatureError, Memory
 from tests.helpers.r2n2_folder import blob
 
-
-def pairs(count):
-    generator = torch.Generator().manual_seed(0)
-    features = torch.rand(count, TINY.memory.key_dim, generator=generator)
-    grids = np.stack([blob(i % 3) for i in range(count)])
-    return features, grids, [f"s{i}" for i in range(count)]
+C = TINY.memory.key_dim
 
 
-def assert_same(got, want):
-    rows = [one if isinstance(one, tuple) else tuple(vars(one).values()) for one in (got, want)]
-    for ours, theirs in zip(*rows, strict=True):
-        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))  # nan is nan
+def axis(*which):
+    """Unit features along given axes, (B, C)."""
+    return torch.eye(C)[list(which)]
 
 
-def test_each_call_is_that_of_the_memory_itself():
-    features, grids, names = pairs(6)
-    ours, theirs = Memory(TINY.memory), Memory(TINY.memory)
-    timed, there = TimedMemory(HostMemory(ours), "cpu"), torch.from_numpy(grids)
-    assert_same(timed.remember(features, there, names), remember(theirs, features, grids, names))
-    assert_same(timed.recall(features, 2, names), recall(theirs, features, 2, names))
-    assert_same(timed.contrast_keys(features, there), contrast_keys(theirs, features, grids))
-    assert set(timed.seconds) == {"read", "contrast", "write"}
-    assert all(spent > 0 for spent in timed.seconds.values())
+@pytest.fixture
+def memory():
+    memory = Memory(TINY.memory)
+    grids = np.stack([blob(0), blob(1)])
+    memory.write(axis(0, 1).numpy(), grids, ["a/0", "a/1"])
+    return memory
 
 
-def test_time_adds_up_by_phase():
-    features, grids, names = pairs(4)
-    timed = TimedMemory(HostMemory(Memory(TINY.memory)), "cpu")
-    timed.remember(features, torch.from_numpy(grids), names)
-    assert timed.seconds["write"] > 0 == timed.seconds["read"] == timed.seconds["contrast"]
-    timed.recall(features, 2)
-    once = timed.seconds["read"]
-    timed.recall(features, 2)
-    assert timed.seconds["read"] > once > 0
+def test_recalls_what_was_written(memory):
+    found = HostMemory(memory).recall(axis(1, 0, 2), 2)
+    assert found.counts.tolist() == [1, 1, 0]
+    assert found.priors.shape == (3, 1, 32, 32, 32)  # no wider than needed
+    np.testing.assert_array_equal(found.priors[0, 0].numpy(), blob(1))
+    assert not found.priors[2].any()
+
+
+def test_own_shape_can_be_passed_over(memory):
+    assert HostMemory(memory).recall(axis(0), 2, ["a/0"]).counts.tolist() == [0]
+
+
+def test_a_dead_feature_recalls_nothing_and_is_not_written(memory):
+    features = torch.cat([torch.zeros(1, C), axis(0)])
+    found = HostMemory(memory).recall(features, 2)
+    assert found.counts.tolist() == [0, 1]
+    assert not found.priors[0].any()
+    assert not features[0].any()  # the caller's tensor is left alone
+    before = len(memory)
+    report = HostMemory(memory).write(features[:1], torch.from_numpy(blob(5)[None]), ["b/0"])
+    assert (len(report.slots), len(memory)) == (0, before)
+
+
+def test_a_diverged_feature_is_an_error(memory):
+    with pytest.raises(FeatureError):
+        HostMemory(memory).recall(torch.full((1, C), float("nan")), 2)
+
+
+def test_contrast_gives_the_keys_of_the_right_slots(memory):
+    positive, negative, valid = HostMemory(memory).contrast_keys(
+        axis(0, 2), torch.from_numpy(np.stack([blob(0), ~blob(0)]))
+    )
+    assert valid.tolist() == [True, False]  # nothing there resembles the inverse of blob 0
+    torch.testing.assert_close(positive[0], axis(0)[0])
+    torch.testing.assert_close(negative[0], axis(1)[0])
+    assert not positive[1].any()
+    assert not positive.requires_grad
+
+
+def test_an_empty_memory_has_nothing_to_contrast():
+    _, _, valid = HostMemory(Memory(TINY.memory)).contrast_keys(
+        axis(0), torch.from_numpy(blob(0)[None])
+    )
+    assert valid.tolist() == [False]

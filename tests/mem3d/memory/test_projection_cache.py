@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mem3d.inference.reconstruct import reconstruct
+from mem3d.memory.host import HostMemory
 from mem3d.memory.projection_cache import ProjectionCache, can_project, projections_of
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
@@ -70,8 +71,8 @@ def test_an_empty_memory_is_all_padding(model):
     memory = Memory(TINY.memory)
     image = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
-        plain = model(image, memory).logits
-        fast = model(image, memory, projections=projections_of(model, memory)).logits
+        plain = model(image, HostMemory(memory)).logits
+        fast = model(image, HostMemory(memory), projections=projections_of(model, memory)).logits
     assert torch.equal(plain, fast)
 
 
@@ -95,7 +96,7 @@ def test_those_of_another_memory_or_network_are_refused(model):
     kept = projections_of(model, filled())
     for one, memory in ((model, filled()), (Mem3D(TINY.model).eval(), kept.memory)):
         with pytest.raises(ValueError, match="another network or memory"):
-            one(torch.rand(1, 3, 64, 64), memory, projections=kept)
+            one(torch.rand(1, 3, 64, 64), HostMemory(memory), projections=kept)
 
 
 def test_an_encoder_that_projects_nothing_has_none(model):

@@ -114,6 +114,6 @@ def test_bytes_and_what_they_are_normalized_to_encode_alike():
     encoder = Encoder(TINY.model).eval()
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
-        bytewise, floats = encoder.see(images), encoder.see(normalize(images))
+        bytewise, floats = encoder.encode(images), encoder.encode(normalize(images))
     assert torch.equal(bytewise.features, floats.features)
     assert torch.equal(bytewise.images, floats.images)

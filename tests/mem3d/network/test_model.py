@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from mem3d.data.images.preprocess import test_pixels as to_pixels
+from mem3d.memory.host import HostMemory
+from mem3d.memory.interface import nothing_recalled
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import PAPER, TINY
 from mem3d.network.refiner import Refiner
@@ -31,7 +33,7 @@ def filled_memory(model):
     with torch.inference_mode():
         features = model.encoder(images()).numpy()
     memory.write(features, grids().numpy(), [f"made/{seed}" for seed in SEEDS])
-    return memory
+    return HostMemory(memory)
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def test_the_paper_network_has_355_million_weights():
 
 
 def test_an_empty_memory_is_no_obstacle(model):
-    output = model(images(), Memory(TINY.memory))
+    output = model(images(), HostMemory(Memory(TINY.memory)))
     assert output.logits.shape == (4, 32, 32, 32)
     assert output.recalled.counts.tolist() == [0, 0, 0, 0]
 
@@ -57,16 +59,15 @@ def test_the_memory_changes_the_output(model):
     model.eval()
     with torch.inference_mode():
         with_priors = model(images(), filled_memory(model))
-        without = model(images(), Memory(TINY.memory))
+        without = model(images(), HostMemory(Memory(TINY.memory)))
     assert (with_priors.recalled.counts > 0).all()
     assert not torch.allclose(with_priors.logits, without.logits)
 
 
 def test_any_memory_will_do(model):
     class Fake:
-        def read(self, features, k, beta=None, exclude=None):
-            empty = Memory(TINY.memory)
-            return empty.read(features, k, beta, exclude)
+        def recall(self, features, k, exclude=None):
+            return nothing_recalled(features, 32)
 
     assert model(images(), Fake()).logits.shape == (4, 32, 32, 32)
 
@@ -115,7 +116,7 @@ def test_the_number_of_priors_is_a_setting():
 @pytest.mark.parametrize("kind", ("fc", "none"))
 def test_a_network_without_a_memory_recalls_nothing(kind):
     class Unreadable:
-        def read(self, features, k, beta=None, exclude=None):
+        def recall(self, features, k, exclude=None):
             raise AssertionError("it was read")
 
     model = Mem3D(replace(TINY.model, shape_encoder=kind))
@@ -127,19 +128,19 @@ def test_a_network_without_a_memory_recalls_nothing(kind):
 
 
 def test_a_box_of_the_guessed_extents_stands_for_what_is_recalled(monkeypatch):
-    seen, real = [], Refiner.forward
+    calls, real = [], Refiner.forward
 
-    def watched(self, grown, recalled, images, maps, viewpoints, laid=None):
-        seen.append((recalled, laid))
-        return real(self, grown, recalled, images, maps, viewpoints, laid)
+    def watched(self, grown, recalled, images, maps, viewpoints, aligned=None):
+        calls.append((recalled, aligned))
+        return real(self, grown, recalled, images, maps, viewpoints, aligned)
 
     monkeypatch.setattr(Refiner, "forward", watched)
     fields = {"refiner": 4, "fuse_priors": True, "rescale_priors": True, "prior_gate": True}
     model = Mem3D(replace(TINY.model, shape_encoder="box", **fields)).eval()
-    output = model(images(), Memory(TINY.memory))
-    [(recalled, laid)] = seen
+    output = model(images(), HostMemory(Memory(TINY.memory)))
+    [(recalled, aligned)] = calls
     assert recalled.priors.all() and recalled.counts.tolist() == [1, 1, 1, 1]
-    spans = laid.sum((1, 2, 3, 4)) ** (1 / 3) / 32
+    spans = aligned.sum((1, 2, 3, 4)) ** (1 / 3) / 32
     torch.testing.assert_close(spans, output.extents.prod(1) ** (1 / 3))
     assert output.recalled.counts.tolist() == [0, 0, 0, 0] and not output.recalled.priors.any()
     with pytest.raises(ValueError, match="got 'box', want rescale_priors"):

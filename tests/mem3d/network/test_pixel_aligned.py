@@ -8,7 +8,13 @@ from mem3d.data.images import preprocess
 from mem3d.data.images.preprocess import CROP, TEST_WINDOW, Window, train_view
 from mem3d.data.images.viewpoint import UNKNOWN, viewpoint
 from mem3d.data.rendering.renderer import FOCAL, MAX_DISTANCE, Scene, camera
-from mem3d.network.pixel_aligned import centers, in_eights, lift, look_up, project
+from mem3d.network.pixel_aligned import (
+    project,
+    sample_features,
+    unproject,
+    voxel_centers,
+    voxel_centers_blocked,
+)
 from mem3d.network.pose import BINS, ViewpointHead, azimuth_error, decode, viewpoint_loss
 from memstore.voxels.mesh import blocky
 from tests.helpers.memory_dataset import lopsided
@@ -67,7 +73,7 @@ def test_voxels_are_seen_on_the_object_in_training_pictures_too():
     rgba = Scene(blocky(grid)).render(azimuth=130, elevation=28, ratio=0.75, size=137)
     for seed in range(6):
         view = train_view(rgba, grid, 64, np.random.default_rng(seed))
-        places, _ = project(torch.tensor([viewpoint(row, grid, view.window)]), centers(16))
+        places, _ = project(torch.tensor([viewpoint(row, grid, view.window)]), voxel_centers(16))
         columns, rows = ((places[0].T + 1) / 2 * 64).long().clamp(0, 63)
         ground = torch.from_numpy(view.pixels[:, :1, :1].astype(int))
         mask = (torch.from_numpy(view.pixels.astype(int)) - ground).abs().sum(0) > 12
@@ -87,16 +93,16 @@ def test_what_is_nearer_the_camera_is_told():
 def test_lifting_reads_the_map_where_a_voxel_is_seen():
     ramp = torch.linspace(-1, 1, 65)[None, None, None].expand(1, 1, 65, 65).contiguous()
     guess = torch.tensor([[0.3, 0.4, 0.6, 0.0, 0.0]])
-    places, _ = project(guess, centers(4))
-    got = lift(ramp, places, 4)
+    places, _ = project(guess, voxel_centers(4))
+    got = unproject(ramp, places, 4)
     inside = (places.abs() < 0.98).all(2)[0]
     want = places[0, :, 0] * 65 / 64  # pixels' middles span a little less than the picture
     torch.testing.assert_close(got.flatten()[inside], want[inside], atol=1e-4, rtol=0)
-    assert lift(ramp, places + 10, 4).abs().max() == 0  # past the edge: nothing
+    assert unproject(ramp, places + 10, 4).abs().max() == 0  # past the edge: nothing
 
 
 def test_centers_are_in_a_grids_order():
-    points = centers(4).reshape(4, 4, 4, 3)
+    points = voxel_centers(4).reshape(4, 4, 4, 3)
     assert points[3, 0, 1].tolist() == [0.375, -0.375, -0.125]
 
 
@@ -139,7 +145,7 @@ def test_unknown_viewpoints_do_not_count_and_give_no_gradient():
 def test_test_pictures_and_test_windows_agree():
     rgba = Scene(blocky(box(16, 8, 12))).render(azimuth=40, elevation=28, ratio=0.75, size=137)
     places, _ = project(
-        torch.tensor([viewpoint((40, 28, 0, 0.75, 25), box(16, 8, 12))]), centers(16)
+        torch.tensor([viewpoint((40, 28, 0, 0.75, 25), box(16, 8, 12))]), voxel_centers(16)
     )
     filled = torch.from_numpy(box(16, 8, 12).reshape(-1))
     columns, rows = ((places[0, filled].T + 1) / 2 * 64).long().clamp(0, 63)
@@ -151,9 +157,9 @@ def test_voxels_in_eights_are_what_a_convolution_of_stride_2_sums_over():
     torch.manual_seed(0)
     conv = torch.nn.Conv3d(3, 5, 2, stride=2, bias=False)
     maps, places = torch.randn(2, 3, 6, 6), torch.rand(2, 8**3, 2) * 2 - 1
-    want = conv(lift(maps, places, 8))
-    order = (in_eights(8) + 0.5) * 8 - 0.5
+    want = conv(unproject(maps, places, 8))
+    order = (voxel_centers_blocked(8) + 0.5) * 8 - 0.5
     at = (order @ torch.tensor([64.0, 8.0, 1.0])).round().long()  # place of each in a flat grid
-    found = look_up(maps, places[:, at].unflatten(1, (8, -1)))
+    found = sample_features(maps, places[:, at].unflatten(1, (8, -1)))
     got = (conv.weight.flatten(1) @ found.flatten(1, 2)).unflatten(2, (4, 4, 4))
     torch.testing.assert_close(got, want)

@@ -1,4 +1,4 @@
-"""Recalled shapes stretched to the extents that the image tells."""
+"""Recalled shapes rescale_to_extents to the extents that the image tells."""
 
 from dataclasses import replace
 from math import log
@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mem3d.memory.host import HostMemory
 from mem3d.network.config import ModelConfig
 from mem3d.network.model import Mem3D
 from mem3d.network.pose import (
@@ -16,7 +17,7 @@ from mem3d.network.pose import (
     PoseTrunk,
     extent_loss,
     extents,
-    stretched,
+    rescale_to_extents,
     true_extents,
     width,
 )
@@ -60,7 +61,7 @@ def test_extents_of_nothing_are_the_whole_side():
 @given(box, st.tuples(*[st.integers(1, SIDE)] * 3))
 def test_a_full_box_becomes_a_centered_one_of_the_volume_wanted(ends, wanted):
     share = torch.tensor([wanted]) / SIDE
-    found = stretched(filled(ends)[None, None], share)
+    found = rescale_to_extents(filled(ends)[None, None], share)
     assert found.sum().item() == pytest.approx(np.prod(wanted), rel=1e-4)
     assert torch.allclose(found, found.flip(-1).flip(-2).flip(-3), atol=1e-4)
     assert found.max() <= 1 + 1e-4
@@ -73,7 +74,7 @@ def test_each_axis_is_what_sums_over_points_say(seed, wanted):
     low, high = extents(grid)
     x, y, z = (pieces(*pair) for pair in zip(low.tolist(), high.tolist(), wanted, strict=True))
     want = np.einsum("ax,by,cz,xyz->abc", x, y, z, grid.numpy())
-    found = stretched(grid[None, None], torch.tensor([wanted]) / SIDE)[0, 0]
+    found = rescale_to_extents(grid[None, None], torch.tensor([wanted]) / SIDE)[0, 0]
     # a point stands for a hundredth of a voxel along each of the three axes
     np.testing.assert_allclose(found, want, atol=0.08)
 
@@ -81,7 +82,9 @@ def test_each_axis_is_what_sums_over_points_say(seed, wanted):
 def test_a_grid_that_has_the_extents_stays_as_it_is():
     grid = torch.from_numpy(np.random.default_rng(0).random((SIDE,) * 3) < 0.3).float()
     grid[0], grid[-1], grid[:, 0], grid[:, -1], grid[..., 0], grid[..., -1] = (1.0,) * 6
-    assert torch.allclose(stretched(grid[None, None], torch.ones(1, 3))[0, 0], grid, atol=1e-6)
+    assert torch.allclose(
+        rescale_to_extents(grid[None, None], torch.ones(1, 3))[0, 0], grid, atol=1e-6
+    )
 
 
 def test_loss_is_that_of_the_logarithms():
@@ -110,9 +113,14 @@ def test_a_network_shows_what_it_laid_over_the_answer_and_learns_extents():
     model = Mem3D(config).train()
     truth = torch.from_numpy(rng.random((2, *side)) < 0.1)
     images = torch.randn(2, 3, config.image_size, config.image_size)
-    output = model.reconstruct(model.encoder.see(images), memory, grids=truth)
+    encoded = model.encoder.encode(images)
+    recalled = model.recall(encoded.features, HostMemory(memory))
+    output = model.forward_features(encoded, recalled, grids=truth)
 
-    assert output.laid is not None and output.laid.shape == output.recalled.priors.shape
+    assert (
+        output.aligned_priors is not None
+        and output.aligned_priors.shape == output.recalled.priors.shape
+    )
     assert output.extents is not None
     extent_loss(output.extents, truth).backward()
     assert all(weight.grad is not None for weight in model.extents.parameters())
@@ -136,8 +144,9 @@ def test_guesses_of_a_network_with_a_trunk_do_not_move_its_keys():
     size = model.config.image_size
     truth = torch.zeros(2, 32, 32, 32)
     truth[:, :, 4:20] = 1
-    seen = model.encoder.see(torch.randn(2, 3, size, size))
-    output = model.reconstruct(seen, Memory(TINY.memory), grids=truth)
+    encoded = model.encoder.encode(torch.randn(2, 3, size, size))
+    recalled = model.recall(encoded.features, HostMemory(Memory(TINY.memory)))
+    output = model.forward_features(encoded, recalled, grids=truth)
     extent_loss(output.extents, truth).backward()
     assert model.pose is not None
     assert all(weight.grad is not None for weight in model.pose.parameters())

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from mem3d.data.images.preprocess import test_pixels as to_pixels
+from mem3d.memory.host import HostMemory
 from mem3d.network.encoder import normalize
 from mem3d.network.model import Mem3D
 from mem3d.network.predict import EnsembleMember, predict, sized_for
@@ -45,7 +46,7 @@ def test_a_mirrored_photo_gives_the_mirrored_shape(model, images):
 @torch.inference_mode()
 def test_logits_are_averaged_by_hand(model, images):
     memory = Memory(TINY.memory)
-    plain, flipped = (model(seen, memory).logits for seen in (images, images.flip(-1)))
+    plain, flipped = (model(seen, HostMemory(memory)).logits for seen in (images, images.flip(-1)))
     mirrored = torch.from_numpy(flipped.numpy()[:, :, :, ::-1].copy())
     want = ((plain + mirrored) / 2).sigmoid()
     torch.testing.assert_close(predict(model, images, memory, flip=True)[0], want)
@@ -57,7 +58,7 @@ def test_several_networks_are_averaged_by_hand_each_with_its_memory(model, image
     other = Mem3D(replace(TINY.model, refiner=4)).eval()  # begins with few voxels filled
     memory, full = Memory(TINY.memory), Memory(TINY.memory)
     full.write(np.eye(1, TINY.memory.key_dim, dtype=np.float32), np.ones((1, 32, 32, 32), bool))
-    looks = [one(images, its).logits for one, its in ((model, memory), (other, full))]
+    looks = [one(images, HostMemory(its)).logits for one, its in ((model, memory), (other, full))]
     assert not torch.allclose(*looks, atol=1e-2)
     occupancy, output = predict(model, images, memory, others=[EnsembleMember(other, full)])
     torch.testing.assert_close(occupancy, ((looks[0] + looks[1]) / 2).sigmoid())
@@ -84,7 +85,7 @@ def test_networks_that_take_other_pictures_get_them_scaled(model, images):
     own = Memory(replace(TINY.memory, key_dim=small.config.feature_dim, beta=0.0))
     keys = np.eye(2, small.config.feature_dim, dtype=np.float32) + 0.1
     own.write(keys, np.random.default_rng(0).random((2, 32, 32, 32)) < 0.3)
-    assert (small(sized_for(small, images), own).recalled.counts == 2).all()
+    assert (small(sized_for(small, images), HostMemory(own)).recalled.counts == 2).all()
     shown = torch.zeros(len(images), 3, 48, 48)
     for row, image in enumerate(
         normalize(images)
@@ -95,7 +96,7 @@ def test_networks_that_take_other_pictures_get_them_scaled(model, images):
     torch.testing.assert_close(sized_for(small, images), shown, atol=1e-4, rtol=0)
     assert sized_for(model, images) is images
     occupancy, _ = predict(model, images, memory, others=[EnsembleMember(small, own)])
-    want = (model(images, memory).logits + small(shown, own).logits) / 2
+    want = (model(images, HostMemory(memory)).logits + small(shown, HostMemory(own)).logits) / 2
     torch.testing.assert_close(occupancy, want.sigmoid(), atol=1e-4, rtol=0)
     mirrored, _ = predict(
         model, images.flip(-1), memory, flip=True, others=[EnsembleMember(small, own)]

@@ -4,11 +4,21 @@ import numpy as np
 import pytest
 import torch
 
+from mem3d.memory.host import HostMemory
 from mem3d.memory.interface import Recalled, nothing_recalled
 from mem3d.network.config import ModelConfig
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from mem3d.network.refiner import SHOWN, Gate, Refiner, by_cubes, cosines_of, moved, shown
+from mem3d.network.refiner import (
+    SINGLES,
+    Gate,
+    Refiner,
+    by_cubes,
+    cosines_of,
+    jitter_cameras,
+    soft_iou,
+    top_priors,
+)
 from mem3d.training.losses import gate_loss
 from memstore import Memory
 
@@ -32,24 +42,24 @@ def recalled(seed, counts, width=6, side=32):
     )
 
 
-def naive_shown(one, shown):
+def naive_shown(one, top_priors):
     grids, weights = [], []
     for b, count in enumerate(one.counts.tolist()):
         cosines = one.cosines[b, :count]
         mean = np.zeros(one.priors.shape[2:], np.float32)
         for k in range(count):
             mean += one.priors[b, k].numpy() * cosines[k] / cosines.sum()
-        best = [one.priors[b, k].numpy() if k < count else 0 * mean for k in range(shown)]
+        best = [one.priors[b, k].numpy() if k < count else 0 * mean for k in range(top_priors)]
         grids.append(np.stack([*best, mean]))
-        weights.append([cosines[k] if k < count else 0.0 for k in range(shown)])
+        weights.append([cosines[k] if k < count else 0.0 for k in range(top_priors)])
     return np.stack(grids), np.array(weights, np.float32)
 
 
 @pytest.mark.parametrize("counts", [(0, 3), (6, 1), (0, 0)])
 def test_the_best_priors_and_the_mean_of_all_are_shown(counts):
     one = recalled(1, counts)
-    grids, mean, weights = shown(one.priors, cosines_of(one), SHOWN)
-    want_grids, want_weights = naive_shown(one, SHOWN)
+    grids, mean, weights = top_priors(one.priors, cosines_of(one), SINGLES)
+    want_grids, want_weights = naive_shown(one, SINGLES)
     np.testing.assert_allclose(grids.numpy(), want_grids[:, :-1], atol=1e-6)
     np.testing.assert_allclose(mean.numpy(), want_grids[:, -1], atol=1e-6)
     np.testing.assert_allclose(weights.numpy(), want_weights, atol=1e-6)
@@ -99,7 +109,7 @@ def test_training_cameras_are_true_or_guessed():
     torch.manual_seed(0)
     true, guessed = torch.full((400, 5), 5.0), torch.zeros(400, 5)
     true[:100] = torch.nan
-    found = moved(true, guessed)
+    found = jitter_cameras(true, guessed)
     assert (found[:100] == 0).all()  # unknown: always guessed
     near = (found[100:] - 5).abs().max(1).values < 0.6
     assert 0.35 < near.float().mean() < 0.65
@@ -134,7 +144,7 @@ def test_what_is_loaded_sees_what_was_saved():
     for buffer in loaded.buffers():
         buffer.fill_(7)
     loaded.load_state_dict(model.state_dict())
-    image, memory = torch.randn(1, 3, 64, 64), Memory(TINY.memory)
+    image, memory = torch.randn(1, 3, 64, 64), HostMemory(Memory(TINY.memory))
     with torch.inference_mode():
         assert torch.equal(model(image, memory).logits, loaded(image, memory).logits)
 
@@ -218,7 +228,7 @@ def test_the_product_over_cubes_is_the_convolution():
 def test_grids_and_means_meet_one_weight_as_if_side_by_side(stretch):
     torch.manual_seed(0)
     refiner = Refiner(replace(CONFIG, rescale_priors=stretch, pose_channels=4))
-    found = [(torch.rand(2, SHOWN, 32, 32, 32), torch.rand(2, 32, 32, 32)) for _ in range(2)]
+    found = [(torch.rand(2, SINGLES, 32, 32, 32), torch.rand(2, 32, 32, 32)) for _ in range(2)]
     found = found[: 1 + stretch]
     side_by_side = torch.cat([torch.cat([grids, mean[:, None]], 1) for grids, mean in found], 1)
     want = refiner.from_priors(side_by_side)
@@ -227,5 +237,16 @@ def test_grids_and_means_meet_one_weight_as_if_side_by_side(stretch):
 
 def test_only_means_have_a_gradient_by_the_weights():
     weights = torch.rand(2, 6, requires_grad=True)
-    grids, mean, best = shown(recalled(1, (6, 6)).priors, weights, SHOWN)
+    grids, mean, best = top_priors(recalled(1, (6, 6)).priors, weights, SINGLES)
     assert (grids.requires_grad, mean.requires_grad, best.requires_grad) == (False, True, True)
+
+
+def test_soft_iou_by_hand():
+    answers = torch.tensor([0.5, 1.0, 0, 0, 0, 0, 0, 0]).view(1, 2, 2, 2)
+    priors = torch.tensor([[1.0, 1, 0, 0, 0, 0, 0, 0], [0.0] * 8]).view(1, 2, 2, 2, 2)
+    assert soft_iou(answers, priors).tolist() == [[0.75, 0.0]]
+    assert soft_iou(torch.zeros(1, 2, 2, 2), priors)[0, 1] == 0
+    with torch.autocast("cpu", torch.bfloat16):  # as many voxels as bfloat16 cannot count
+        assert soft_iou(torch.ones(1, 8, 8, 8), torch.ones(1, 1, 8, 8, 8)) == 1
+        third = torch.full((1, 2, 2, 2), 1 / 3)
+        assert soft_iou(third, priors)[0, 0].item() == pytest.approx(1 / 6)  # 2 / 3 of 4

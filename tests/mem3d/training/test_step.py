@@ -10,7 +10,7 @@ from mem3d.data.loader import TrainingViews, loader
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from mem3d.training.state import Run
+from mem3d.training.state import TrainingState
 from mem3d.training.step import train_step
 from memstore import Memory
 
@@ -24,7 +24,7 @@ def fresh(beta=0.85, rate=0.0):
     torch.manual_seed(0)
     model = Mem3D(TINY.model)
     memory = Memory(replace(TINY.memory, beta=beta))
-    return Run(model, torch.optim.SGD(model.parameters(), rate), memory)
+    return TrainingState(model, torch.optim.SGD(model.parameters(), rate), memory)
 
 
 def batches(data, size):

@@ -28,7 +28,7 @@ from mem3d.network.presets import TINY
 from mem3d.runs.folder import read_log, run_data, run_extras
 from mem3d.runs.rekey import families, staleness
 from mem3d.training import report
-from mem3d.training.state import Run, TrainingJob, check_folder
+from mem3d.training.state import TrainingJob, TrainingState, check_folder
 from mem3d.training.stem_cache import StemCache
 from mem3d.training.step import DivergedError, train_step
 from mem3d.training.trainer import train
@@ -188,7 +188,7 @@ def test_without_a_slot_or_a_picture_there_is_no_cosine(sets, tmp_path, monkeypa
     from mem3d.training import trainer
 
     model = Mem3D(TINY.model)
-    run = Run(model, torch.optim.SGD(model.parameters(), 0.0), Memory(TINY.memory))
+    run = TrainingState(model, torch.optim.SGD(model.parameters(), 0.0), Memory(TINY.memory))
     job = TrainingJob(*sets, tmp_path, PRESET, "cpu")
     assert trainer._key_cosine(run, job, families(sets[0])) is None
 
@@ -432,7 +432,7 @@ def test_own_shape_is_recalled_only_if_allowed(sets):
 
         model = Mem3D(TINY.model)
         memory = Memory(replace(TINY.memory, delta=1.0, beta=0.99))
-        run = Run(model, torch.optim.SGD(model.parameters(), 0.0), memory)
+        run = TrainingState(model, torch.optim.SGD(model.parameters(), 0.0), memory)
         views = TrainingViews(data, 64, seed=0, augment=False)
         [batch] = loader(views, [[(0, i) for i in range(4)]], 0)
         config = replace(TINY.train, exclude_self=exclude)
