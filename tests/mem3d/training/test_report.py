@@ -50,6 +50,6 @@ def test_without_the_package_its_name_is_said(made_up_data, tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     data = R2N2.open(made_up_data, "train")
     preset = replace(TINY, train=replace(TINY.train, epochs=1))
-    with pytest.raises(ValueError, match="want the package tensorboard"):
+    with pytest.raises(ValueError, match="want the package: pip install tensorboard"):
         train(data, None, tmp_path / "run", preset, tensorboard=True)
     assert not (tmp_path / "run").exists()
