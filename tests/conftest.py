@@ -44,5 +44,5 @@ def made_up_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def no_curves() -> Iterator[None]:
     """Runs draw no curves, which takes as long as all the rest of a tiny one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mem3d.training.trainer.curves", lambda *_: None)
+        patch.setattr("mem3d.training.report.curves", lambda *_: None)
         yield

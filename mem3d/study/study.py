@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
+from mem3d.data.loader import BatchSampler
 from mem3d.network.checkpoint import BEST, LAST, State, read_state
 from mem3d.network.config import Preset
 from mem3d.study.variants import twins, variants
-from mem3d.training.schedule import Pace
+from mem3d.training.schedule import is_stale
 from mem3d.training.state import TrainingJob
 from memstore.files import write_atomic
 
@@ -178,8 +179,10 @@ def run_status(study: Study, one: Part) -> RunStatus:
         return "new"
     state = read_state(folder / (LAST if has_last else BEST), resuming=True)
     check_own(study, one, state)
-    pace = Pace(len(study.learning), one.preset.train)
-    if has_last and state.step < pace.steps and not pace.is_stale(state.step, state.best_step):
+    train = one.preset.train
+    sampler = BatchSampler(len(study.learning), train.batch, train.epochs, seed=train.seed)
+    is_over = is_stale(train, sampler.steps_per_epoch, state.step, state.best_step)
+    if has_last and state.step < sampler.steps and not is_over:
         return "begun"
     return "to score"
 

@@ -125,7 +125,7 @@ def _train(study: Study, one: Part, cache: StemCache | None, tell: Tell) -> None
         device=study.device,
         backgrounds=study.backgrounds,
         cache=cache,
-        kept_poses=study.folder,
+        pose_cache=study.folder,
         on_pose=lambda done, total: tell(f"step {done}/{total} on cameras and extents"),
         on_step=lambda done, total, row: tell(f"step {done}/{total}, bce {row['bce']:.3f}"),
     )

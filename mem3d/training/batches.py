@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
-from mem3d.data.loader import Batch, BatchSampler, TrainingViews, loader
+from mem3d.data.loader import Batch, TrainingViews, loader
 from mem3d.network.config import Preset
 from mem3d.training.state import TrainingJob, TrainingState
 from mem3d.training.stem_cache import StemCache
@@ -22,17 +22,17 @@ class Supply:
 
     Attributes:
         on_prepare: called with pictures done and in all while a stem cache is filled.
-        on_pose: called with steps done and in all while guesses are learned by themselves.
+        on_pose: called with steps done and in all while camera and extents are trained first.
         cache: a stem cache that is ready.
         keep_maps: whether the maps of a stem cache are kept in the run's folder.
-        kept_poses: see `pose_training.pretrain_pose`.
+        pose_cache: see `pretrain_pose`.
     """
 
     on_prepare: Progress | None = None
     cache: StemCache | None = None
     keep_maps: bool = False
     on_pose: Progress | None = None
-    kept_poses: Path | None = None
+    pose_cache: Path | None = None
 
 
 def training_views(
@@ -51,7 +51,7 @@ def training_views(
     )
 
 
-def prepared(run: TrainingState, job: TrainingJob, supply: Supply) -> Supply:
+def prepare(state: TrainingState, job: TrainingJob, supply: Supply) -> Supply:
     """The supply with its stem cache made, if the run has one and is not over.
 
     Raises:
@@ -60,38 +60,37 @@ def prepared(run: TrainingState, job: TrainingJob, supply: Supply) -> Supply:
     variants = job.preset.train.cached_views
     views = training_views(job.data, job.preset, job.backgrounds)
     if supply.cache is not None:
-        supply.cache.check(run.model.encoder, views, variants, job.preset.train.precision)
-    if not variants or run.step >= job.pace.steps:
+        supply.cache.check(state.model.encoder, views, variants, job.preset.train.precision)
+    if not variants or state.step >= job.sampler().steps:
         return supply
-    cache = supply.cache or _cache(run, job, views, supply)
+    cache = supply.cache or _cache(state, job, views, supply)
     return replace(supply, cache=cache.on(job.device))
 
 
-def batches(run: TrainingState, job: TrainingJob, supply: Supply) -> Iterator[Batch]:
+def batches(state: TrainingState, job: TrainingJob, supply: Supply) -> Iterator[Batch]:
     """The rest of the run, a batch per step: this process's part of each.
 
     Args:
-        run: where it stands.
+        state: where the run stands.
         job: what is learned.
-        supply: as `prepared` gave it.
+        supply: as `prepare` gave it.
     """
     config = job.preset.train
-    sampler = BatchSampler(
-        len(job.data), config.batch, config.epochs, seed=config.seed, start=run.step
-    )
-    parts = (list(job.replicas.part(samples)) for samples in sampler)
+    parts = (list(job.replicas.part(samples)) for samples in job.sampler(state.step))
     if config.cached_views and supply.cache is not None:
         return supply.cache.batches(parts)
     views = training_views(job.data, job.preset, job.backgrounds)
     return loader(views, parts, config.workers, job.device)
 
 
-def _cache(run: TrainingState, job: TrainingJob, views: TrainingViews, supply: Supply) -> StemCache:
+def _cache(
+    state: TrainingState, job: TrainingJob, views: TrainingViews, supply: Supply
+) -> StemCache:
     """A stem cache of the run; if it is kept, the first process makes it and the others find it."""
     if supply.keep_maps and not job.replicas.is_first:
         job.replicas.wait()
     cache = StemCache.build(
-        run.model.encoder,
+        state.model.encoder,
         views,
         job.preset.train.cached_views,
         batch=job.preset.train.batch if job.device == "cpu" else BATCH_ON_GPU,

@@ -1,10 +1,10 @@
-"""README.md of a finished run's folder: what it is, how good, and what to do with it."""
+"""What a run writes to be read: run.json, the log and its curves, and a README at its end."""
 
 import io
 import json
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from mem3d import system
 from mem3d.data.dataset import ShapeDataset, Subset, roots
 from mem3d.data.splits import spread
-from mem3d.evaluation.evaluate import NEAREST, NETWORK, score, summarise
+from mem3d.evaluation.evaluate import NEAREST, NETWORK, Scores, score, summarise
 from mem3d.inference.figures import comparison
 from mem3d.markdown import code
 from mem3d.network import checkpoint
@@ -25,54 +25,8 @@ from mem3d.training.state import TrainingJob, TrainingState
 from memstore.files import write_atomic
 from memstore.voxels.contact_sheet import save_png
 
-
-def check_installed() -> None:
-    """Raise ValueError unless the package tensorboard is there."""
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError as error:
-        raise ValueError(
-            f"tensorboard: got {error}, want the package: pip install tensorboard"
-        ) from error
-
-
-class Scalars:
-    """A writer of the numbers in log rows."""
-
-    def __init__(self, folder: Path, epoch: int) -> None:
-        """Write to a folder; rows after `epoch` that lie there are dropped."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer: Any = SummaryWriter(str(folder), purge_step=epoch + 1)
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Write the numbers of an epoch's row."""
-        for name, value in row.items():
-            if isinstance(value, int | float) and name not in ("epoch", "step"):
-                kind = "validation" if name.startswith("val_") else "training"
-                self._writer.add_scalar(f"{kind}/{name}", value, row["epoch"])
-        self._writer.flush()
-
-    def close(self) -> None:
-        """End the file."""
-        self._writer.close()
-
-
-def both(
-    first: Callable[[dict[str, Any]], None], second: Callable[[dict[str, Any]], None] | None
-) -> Callable[[dict[str, Any]], None]:
-    """One function that calls the first, then the second if there is one."""
-
-    def call(row: dict[str, Any]) -> None:
-        first(row)
-        if second:
-            second(row)
-
-    return call
-
-
-SHOWN = 8  # most models on the picture
-
+MOST_SHAPES = 8  # on the picture
+_SUMMED = ("merged", "inserted", "evicted")  # over an epoch; of all else the mean is taken
 _FILES = {
     "best.safetensors": "weights of the best epoch; names its snapshot of the memory",
     "last.safetensors": "weights, optimizer and random state of the last epoch, to resume from",
@@ -85,109 +39,6 @@ _FILES = {
     "stem_maps.safetensors": "their grids and fingerprint",
     "tensorboard": "the same figures for TensorBoard",
 }
-
-
-def write_page(run: TrainingState, job: TrainingJob, log: list[Row]) -> None:
-    """Write README.md and, where there is validation data, validation.png.
-
-    The weights validated are those of the best checkpoint, with its snapshot of the memory; run and
-    random state stay as they are.
-
-    Raises:
-        ValueError: a validation model cannot be read.
-    """
-    found = None if job.validation is None else _validated(job, job.validation)
-    write_atomic(job.folder / PAGE, page(run, job, log, found).encode())
-
-
-def _validated(job: TrainingJob, validation: ShapeDataset) -> Row:
-    """Draw the picture; see `evaluation.summarise`."""
-    model, memory, _ = checkpoint.load(job.folder, "best", job.device)
-    with memory:
-        batch = job.preset.train.batch
-        scores = score(model, memory, validation, batch=batch, device=job.device)
-        chosen = spread(scores.categories, SHOWN)
-        sheet = comparison(model, memory, Subset(validation, chosen), len(chosen))
-    save_png(job.folder / PICTURE, sheet)
-    return summarise(scores)
-
-
-def page(run: TrainingState, job: TrainingJob, log: list[Row], found: Row | None = None) -> str:
-    """Markdown text of the page.
-
-    Args:
-        run: as its last epoch left it.
-        job: what it was to do.
-        log: rows of its epochs; some may be lost.
-        found: on validation, from `evaluation.summarise`.
-    """
-    model, train, last = job.preset.model, job.preset.train, log[-1]
-    folder, data = shlex.quote(str(job.folder)), code(job.data.root)
-    validated = 0 if job.validation is None else len(job.validation)
-    files = [f"- `{name}`: {text}" for name, text in _FILES.items() if (job.folder / name).exists()]
-    ended = f", ended early: {last['stopped']}" if "stopped" in last else ""
-    lines = [
-        "# A trained Mem3D",
-        "",
-        f"Trained on {len(job.data):,} models of {data}, validated on {validated:,} "
-        f"(fingerprint {job.fingerprint()}).",
-        f"{last['epoch']} of {train.epochs} epochs, {run.step:,} steps{ended}.",
-        f"Images of {model.image_size} pixels, grids of {model.resolution}^3 voxels; the memory "
-        f"has {len(run.memory):,} of {job.preset.memory.capacity:,} slots in use.",
-        _best(run, job),
-        "",
-        *(() if found is None else _table(found)),
-        "## Files",
-        "",
-        *files,
-        "",
-        "## Commands",
-        "",
-        "```sh",
-        f"mem3d-cli evaluate {folder}",
-        f"mem3d-cli reconstruct {folder} photo.png --out reconstructions",
-        f"memstore inspect {folder}/memory",
-        "```",
-        "",
-        "The command that trained it, in `run.json`, resumes it if it was interrupted.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _best(run: TrainingState, job: TrainingJob) -> str:
-    """The line on the best epoch."""
-    if run.best_step < 0:
-        return "Nothing was validated: the best weights are the last."
-    epoch = run.best_step // job.pace.steps_per_epoch
-    return (
-        f"Best epoch: {epoch}, with a validation IoU of {run.best_iou:.3f} (mean over "
-        "categories, threshold .3)."
-    )
-
-
-def _table(found: Row) -> list[str]:
-    """IoU on validation, per category and on average."""
-    columns = [found["methods"][name]["fixed"] for name in (NETWORK, NEAREST)]
-    counts, total = found["categories"], found["samples"]
-    rows = [(code(name), n, [c["categories"][name] for c in columns]) for name, n in counts.items()]
-    for name, key in (("mean over categories", "macro"), ("mean over models", "weighted")):
-        rows.append((name, total, [column[key] for column in columns]))
-    return [
-        "## Validation",
-        "",
-        "IoU of the best weights and their memory, view 00 of each model, threshold .3.",
-        "",
-        f"| category | models | {NETWORK} | {NEAREST} |",
-        "|---|---:|---:|---:|",
-        *(
-            f"| {name} | {n:,} | " + " | ".join(f"{v:.3f}" for v in ious) + " |"
-            for name, n, ious in rows
-        ),
-        "",
-    ]
-
-
 _PANELS = {
     "loss": ("loss", "bce", "triplet"),
     "IoU (validation)": ("val_iou", "val_iou_nearest"),
@@ -197,64 +48,6 @@ _PANELS = {
     ),
     "memory": ("memory_slots", "merged", "inserted", "evicted"),
 }
-
-
-def curves(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
-    """Draw a training run: losses, validation IoU, recall, what the memory did.
-
-    Args:
-        rows: one per epoch, as in the run's log; fields may be missing, None or not finite.
-        path: PNG file to make or replace.
-    """
-    from matplotlib.figure import Figure  # imported late: it is slow, and only training draws
-
-    figure = Figure(figsize=(10, 6.4), layout="constrained")  # no pyplot: it keeps global state
-    for axes, (name, fields) in zip(figure.subplots(2, 2).flat, _PANELS.items(), strict=True):
-        for field in fields:
-            points = [(_x(row, i), row.get(field)) for i, row in enumerate(rows)]
-            known = [(x, y) for x, y in points if y is not None and np.isfinite(y)]
-            if known:
-                axes.plot(*zip(*known, strict=True), label=field, marker="." * (len(known) < 30))
-        axes.set_title(name)
-        axes.set_xlabel("epoch")
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(fontsize="small")
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=110)
-    write_atomic(path, data.getvalue())
-
-
-def _x(row: Mapping[str, Any], number: int) -> float:
-    """Epoch of a row, else its number."""
-    return float(row.get("epoch", number + 1))
-
-
-class Means:
-    """Means of the forwards' figures over an epoch; counts of writes are summed."""
-
-    _SUMMED = ("merged", "inserted", "evicted")
-
-    def __init__(self) -> None:
-        self._rows: list[Row] = []
-        self._since = time.monotonic()
-
-    def add(self, row: Row) -> None:
-        self._rows.append(row)
-
-    def take(self) -> Row:
-        means: Row = {}
-        for name in self._rows[0]:
-            values = [row[name] for row in self._rows if row[name] is not None]
-            total = sum(values)
-            mean = total / len(values) if values else None
-            means[name] = total if name in self._SUMMED else mean
-        if means.get("step_ms"):
-            memory = sum(means[f"{phase}_ms"] for phase in ("read", "contrast", "write"))
-            means["memory_share"] = memory / means["step_ms"]  # of the steps' time
-        means["seconds"] = round(time.monotonic() - self._since, 2)
-        self._rows, self._since = [], time.monotonic()
-        return means
 
 
 class Description:
@@ -269,7 +62,7 @@ class Description:
             **{"started": _now(), "ended": None, "seconds": None, "first_step": step},
             **{"processes": job.replicas.count, "device": job.device, **system.described()},
         }
-        self._described = {
+        self._description = {
             "preset": job.preset.to_dict(),
             "data": str(data.root.resolve()),
             "split": None if data.split is None else str(data.split.resolve()),
@@ -291,7 +84,7 @@ class Description:
         self._write()
 
     def _write(self) -> None:
-        write_atomic(self._path, json.dumps(self._described, indent=2).encode())
+        write_atomic(self._path, json.dumps(self._description, indent=2).encode())
 
 
 def _starts(path: Path) -> list[Row]:
@@ -307,6 +100,201 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+class EpochMeans:
+    """Means of the steps' metrics over an epoch; counts of writes are summed."""
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        self._since = time.monotonic()
+
+    def add(self, row: Row) -> None:
+        """Count a step's metrics."""
+        self._rows.append(row)
+
+    def take(self) -> Row:
+        """The epoch's metrics; begins the next epoch."""
+        means: Row = {}
+        for name in self._rows[0]:
+            values = [row[name] for row in self._rows if row[name] is not None]
+            total = sum(values)
+            mean = total / len(values) if values else None
+            means[name] = total if name in _SUMMED else mean
+        if means.get("step_ms"):
+            memory = sum(means[f"{phase}_ms"] for phase in ("read", "contrast", "write"))
+            means["memory_share"] = memory / means["step_ms"]  # of the steps' time
+        means["seconds"] = round(time.monotonic() - self._since, 2)
+        self._rows, self._since = [], time.monotonic()
+        return means
+
+
 def write_log(path: Path, rows: list[Row]) -> None:
     """One JSON object per line."""
     write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+class TensorBoard:
+    """A writer of the numbers in log rows, for TensorBoard.
+
+    Args:
+        folder: where to; rows after `epoch` that lie there are dropped.
+        epoch: the last one before.
+    """
+
+    def __init__(self, folder: Path, epoch: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer: Any = SummaryWriter(str(folder), purge_step=epoch + 1)
+
+    @staticmethod
+    def check_installed() -> None:
+        """Raise ValueError unless the package tensorboard is there."""
+        try:
+            import torch.utils.tensorboard  # noqa: F401
+        except ImportError as error:
+            raise ValueError(
+                f"tensorboard: got {error}, want the package: pip install tensorboard"
+            ) from error
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Write the numbers of an epoch's row."""
+        for name, value in row.items():
+            if isinstance(value, int | float) and name not in ("epoch", "step"):
+                kind = "validation" if name.startswith("val_") else "training"
+                self._writer.add_scalar(f"{kind}/{name}", value, row["epoch"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """End the file."""
+        self._writer.close()
+
+
+def curves(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Draw a training run: losses, validation IoU, recall, what the memory did.
+
+    Args:
+        rows: one per epoch, as in the run's log; fields may be missing, None or not finite.
+        path: PNG file to make or replace.
+    """
+    from matplotlib.figure import Figure  # imported late: it is slow, and only training draws
+
+    figure = Figure(figsize=(10, 6.4), layout="constrained")  # no pyplot: it keeps global state
+    for axes, (name, fields) in zip(figure.subplots(2, 2).flat, _PANELS.items(), strict=True):
+        for field in fields:
+            values = [(row.get("epoch", i), row.get(field)) for i, row in enumerate(rows, 1)]
+            points = [(x, y) for x, y in values if y is not None and np.isfinite(y)]
+            if points:
+                marker = "." * (len(points) < 30)
+                axes.plot(*zip(*points, strict=True), label=field, marker=marker)
+        axes.set_title(name)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend(fontsize="small")
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=110)
+    write_atomic(path, data.getvalue())
+
+
+def write(job: TrainingJob, state: TrainingState, log: list[Row]) -> None:
+    """Write README.md and, where there is validation data, validation.png.
+
+    The picture is by the best checkpoint, with its snapshot of the memory; so are the scores, which
+    the state has from when they were best. A run that was resumed since has them no more: they are
+    computed again, and are the same. Run and random state stay as they are.
+
+    Args:
+        job: what the run was to do.
+        state: as its last epoch left it.
+        log: rows of its epochs; some may be lost.
+
+    Raises:
+        ValueError: a validation model cannot be read.
+    """
+    scores = None
+    if job.validation is not None:
+        scores = _draw(job, job.validation, state.best_scores)
+    write_atomic(job.folder / PAGE, page(job, state, log, scores).encode())
+
+
+def _draw(job: TrainingJob, validation: ShapeDataset, scores: Scores | None) -> Scores:
+    """Draw the picture; the scores of the best checkpoint, computed if there are none."""
+    model, memory, _ = checkpoint.load(job.folder, "best", job.device)
+    with memory:
+        if scores is None:
+            batch = job.preset.train.batch
+            scores = score(model, memory, validation, batch=batch, device=job.device)
+        shapes = spread(scores.categories, MOST_SHAPES)
+        sheet = comparison(model, memory, Subset(validation, shapes), len(shapes))
+    save_png(job.folder / PICTURE, sheet)
+    return scores
+
+
+def page(
+    job: TrainingJob, state: TrainingState, log: list[Row], scores: Scores | None = None
+) -> str:
+    """Markdown text of README.md; see `write`."""
+    model, train, last = job.preset.model, job.preset.train, log[-1]
+    folder, data = shlex.quote(str(job.folder)), code(job.data.root)
+    validation_shapes = 0 if job.validation is None else len(job.validation)
+    files = [f"- `{name}`: {text}" for name, text in _FILES.items() if (job.folder / name).exists()]
+    early = f", ended early: {last['stopped']}" if "stopped" in last else ""
+    lines = [
+        "# A trained Mem3D",
+        "",
+        f"Trained on {len(job.data):,} models of {data}, validated on {validation_shapes:,} "
+        f"(fingerprint {job.fingerprint()}).",
+        f"{last['epoch']} of {train.epochs} epochs, {state.step:,} steps{early}.",
+        f"Images of {model.image_size} pixels, grids of {model.resolution}^3 voxels; the memory "
+        f"has {len(state.memory):,} of {job.preset.memory.capacity:,} slots in use.",
+        _best(job, state),
+        "",
+        *(() if scores is None else _table(summarise(scores))),
+        "## Files",
+        "",
+        *files,
+        "",
+        "## Commands",
+        "",
+        "```sh",
+        f"mem3d-cli evaluate {folder}",
+        f"mem3d-cli reconstruct {folder} photo.png --out reconstructions",
+        f"memstore inspect {folder}/memory",
+        "```",
+        "",
+        "The command that trained it, in `run.json`, resumes it if it was interrupted.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _best(job: TrainingJob, state: TrainingState) -> str:
+    """The line on the best epoch."""
+    if state.best_step < 0:
+        return "Nothing was validated: the best weights are the last."
+    epoch = state.best_step // job.sampler().steps_per_epoch
+    return (
+        f"Best epoch: {epoch}, with a validation IoU of {state.best_iou:.3f} (mean over "
+        "categories, threshold .3)."
+    )
+
+
+def _table(summary: Row) -> list[str]:
+    """IoU on validation, per category and on average."""
+    columns = [summary["methods"][name]["fixed"] for name in (NETWORK, NEAREST)]
+    counts, total = summary["categories"], summary["samples"]
+    rows = [(code(name), n, [c["categories"][name] for c in columns]) for name, n in counts.items()]
+    for name, key in (("mean over categories", "macro"), ("mean over models", "weighted")):
+        rows.append((name, total, [column[key] for column in columns]))
+    return [
+        "## Validation",
+        "",
+        "IoU of the best weights and their memory, view 00 of each model, threshold .3.",
+        "",
+        f"| category | models | {NETWORK} | {NEAREST} |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {name} | {n:,} | " + " | ".join(f"{v:.3f}" for v in ious) + " |"
+            for name, n, ious in rows
+        ),
+        "",
+    ]

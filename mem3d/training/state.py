@@ -14,13 +14,14 @@ import torch
 
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
+from mem3d.data.loader import BatchSampler
+from mem3d.evaluation.evaluate import Scores
 from mem3d.network import checkpoint
 from mem3d.network.checkpoint import BEST, LAST, check_run
 from mem3d.network.config import Preset
 from mem3d.network.encoder import load_stem
 from mem3d.network.model import Mem3D
 from mem3d.training.distributed import ALONE, Replicas, share_norms
-from mem3d.training.schedule import Pace
 from memstore import Memory
 
 TAG = "step-"  # how tags of snapshots that checkpoints name begin
@@ -33,8 +34,8 @@ class TrainingJob:
     """What a run is to do; a resumed run must be given the same.
 
     Attributes:
-        data: models to learn from.
-        validation: models that choose the best epoch.
+        data: shapes to learn from.
+        validation: shapes that choose the best epoch.
         folder: where the run lives.
         preset: network, memory and run.
         device: where the network computes.
@@ -50,15 +51,15 @@ class TrainingJob:
     backgrounds: Backgrounds | None = None
     replicas: Replicas = ALONE
 
-    @property
-    def pace(self) -> Pace:
-        """How forwards, steps and epochs count into each other."""
-        return Pace(len(self.data), self.preset.train)
+    def sampler(self, start: int = 0) -> BatchSampler:
+        """Which shapes make up each batch, from a step on; it counts the steps of an epoch."""
+        train = self.preset.train
+        return BatchSampler(len(self.data), train.batch, train.epochs, seed=train.seed, start=start)
 
     def fingerprint(self) -> str:
-        """Of the models, in their order; 16 hexadecimal digits."""
+        """Of the shapes, in their order; 16 hexadecimal digits."""
         sets = [self.data] if self.validation is None else [self.data, self.validation]
-        listed = "\n\n".join("\n".join(one.shape_id(i) for i in range(len(one))) for one in sets)
+        listed = "\n\n".join("\n".join(data.shape_id(i) for i in range(len(data))) for data in sets)
         return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 
@@ -72,6 +73,7 @@ class TrainingState:
     step: int = 0  # optimizer steps done
     best_iou: float = math.nan
     best_step: int = -1
+    best_scores: Scores | None = None  # on validation; None also after a resume
 
 
 def check_folder(folder: Path) -> None:
@@ -115,20 +117,20 @@ def start_or_resume(
     is_fresh = not (job.folder / LAST).exists()
     model, optimizer = _network(job, stem if is_fresh else "none", weights if is_fresh else None)
     if is_fresh:
-        run = TrainingState(model, optimizer, _empty_memory(job.folder / "memory", job.preset))
-        _write_checkpoint(run, job, LAST, math.nan)  # a death in the first epoch loses no run
+        state = TrainingState(model, optimizer, _empty_memory(job.folder / "memory", job.preset))
+        _write_checkpoint(state, job, LAST, math.nan)  # a death in the first epoch loses no run
     with tempfile.TemporaryDirectory() as scratch:
         if not is_fresh:
-            state = checkpoint.restore_run(job.folder / LAST, model, optimizer)
-            memory = _memory_at(job, state.snapshot, Path(scratch))
-            run = TrainingState(
-                model, optimizer, memory, state.step, state.best_iou, state.best_step
+            saved = checkpoint.restore_run(job.folder / LAST, model, optimizer)
+            memory = _memory_at(job, saved.snapshot, Path(scratch))
+            state = TrainingState(
+                model, optimizer, memory, saved.step, saved.best_iou, saved.best_step
             )
-        with run.memory:
+        with state.memory:
             if job.replicas.is_first:
                 job.replicas.wait()
             job.replicas.wait()  # from here on the first may commit: all have read the snapshot
-            yield run
+            yield state
 
 
 def _network(
@@ -204,54 +206,55 @@ def _empty_memory(path: Path, preset: Preset) -> Memory:
     return memory
 
 
-def note_best(run: TrainingState, row: dict[str, Any]) -> bool:
-    """Whether the row's validation is the best so far; the run then knows it."""
+def note_best(state: TrainingState, row: dict[str, Any], scores: Scores | None = None) -> bool:
+    """Whether the row's validation is the best so far; the state then has it."""
     value = row.get("val_iou", math.nan)
-    improved = not math.isnan(value) and not value <= run.best_iou
+    improved = not math.isnan(value) and not value <= state.best_iou
     if improved:
-        run.best_iou, run.best_step = value, run.step
+        state.best_iou, state.best_step, state.best_scores = value, state.step, scores
     return improved
 
 
 def save_due(
-    run: TrainingState, job: TrainingJob, row: dict[str, Any], improved: bool, is_last: bool
+    state: TrainingState, job: TrainingJob, row: dict[str, Any], improved: bool, is_last: bool
 ) -> None:
     """Write the checkpoints that are due."""
     value = row.get("val_iou", math.nan)
     is_due = is_last or row["epoch"] % job.preset.train.checkpoint_every == 0
-    if improved or (is_due and run.best_step < 0):
-        _write_checkpoint(run, job, BEST, value)
+    if improved or (is_due and state.best_step < 0):
+        _write_checkpoint(state, job, BEST, value)
     if is_due:
-        _write_checkpoint(run, job, LAST, value)
+        _write_checkpoint(state, job, LAST, value)
     if improved or is_due:
-        _forget_snapshots(run, job)
+        _forget_snapshots(state, job)
 
 
-def _forget_snapshots(run: TrainingState, job: TrainingJob) -> None:
+def _forget_snapshots(state: TrainingState, job: TrainingJob) -> None:
     """Keep of the memory's history what the checkpoints name, and what others have tagged."""
     files = [job.folder / name for name in (BEST, LAST)]
     named = {checkpoint.read_state(file).snapshot for file in files if file.exists()}
-    for tag, snapshot in run.memory.tags().items():
+    for tag, snapshot in state.memory.tags().items():
         if tag.startswith(TAG) and snapshot not in named:
-            run.memory.untag(tag)
-    run.memory.expire(keep=1)
+            state.memory.untag(tag)
+    state.memory.expire(keep=1)
 
 
 def _write_checkpoint(
-    run: TrainingState, job: TrainingJob, name: str, validation_iou: float
+    state: TrainingState, job: TrainingJob, name: str, validation_iou: float
 ) -> None:
     """Commit the memory and tag the snapshot, then write the file that names it."""
-    snapshot = run.memory.commit(f"step {run.step}")
-    if snapshot not in run.memory.tags().values():
-        run.memory.tag(f"{TAG}{run.step}-{snapshot}")  # a tag's name is used once, a step may recur
-    state = checkpoint.State(
+    snapshot = state.memory.commit(f"step {state.step}")
+    if snapshot not in state.memory.tags().values():
+        # a tag's name is used once, a step may recur
+        state.memory.tag(f"{TAG}{state.step}-{snapshot}")
+    saved = checkpoint.State(
         preset=job.preset,
-        step=run.step,
+        step=state.step,
         snapshot=snapshot,
         validation_iou=validation_iou,
-        best_iou=run.best_iou,
-        best_step=run.best_step,
+        best_iou=state.best_iou,
+        best_step=state.best_step,
         data=job.fingerprint(),
     )
-    optimizer = run.optimizer if name == LAST else None
-    checkpoint.save(job.folder / name, state, run.model, optimizer)
+    optimizer = state.optimizer if name == LAST else None
+    checkpoint.save(job.folder / name, saved, state.model, optimizer)

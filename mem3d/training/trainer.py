@@ -1,42 +1,33 @@
 """One training run, read from top to bottom.
 
 Each step recalls, reconstructs, learns and then writes the batch's true shapes to the memory, under
-the features of their images. A run that died goes on exactly from its last
-checkpoint: on a CPU with the same number of threads, weights and memory come out as if it had never
-stopped. (On a GPU some sums run in no fixed order, so there they come out close, not equal.)
+the features of their images. A run that died goes on exactly from its last checkpoint: on a CPU
+with the same number of threads, weights and memory come out as if it had never stopped. (On a GPU
+some sums run in no fixed order, so there they come out close, not equal.)
 """
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import torch
 
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
-from mem3d.evaluation.evaluate import macro, score
+from mem3d.evaluation.evaluate import NEAREST, NETWORK, Scores, macro, score
 from mem3d.memory.device import memory_on
 from mem3d.memory.host import HostMemory
 from mem3d.memory.interface import TrainingMemory
 from mem3d.metrics import FIXED_THRESHOLD
 from mem3d.network.checkpoint import LAST, PAGE, check_device
-from mem3d.network.config import Preset, TrainConfig
+from mem3d.network.config import Preset
 from mem3d.runs.folder import Row, read_log
 from mem3d.runs.rekey import Families, families, staleness
-from mem3d.training.batches import Progress, Supply, batches, prepared
+from mem3d.training import report
+from mem3d.training.batches import Progress, Supply, batches, prepare
 from mem3d.training.distributed import ALONE, Replicas
 from mem3d.training.pose_pretraining import pretrain_pose
-from mem3d.training.report import (
-    Description,
-    Means,
-    Scalars,
-    both,
-    check_installed,
-    curves,
-    write_log,
-    write_page,
-)
-from mem3d.training.schedule import learning_rate
+from mem3d.training.schedule import is_stale, learning_rate
 from mem3d.training.state import (
     TrainingJob,
     TrainingState,
@@ -65,7 +56,7 @@ def train(
     replicas: Replicas = ALONE,
     cache: StemCache | None = None,
     keep_maps: bool = False,
-    kept_poses: Path | None = None,
+    pose_cache: Path | None = None,
     tensorboard: bool = False,
     on_prepare: Progress | None = None,
     on_pose: Progress | None = None,
@@ -79,8 +70,8 @@ def train(
     it is validated, `validation.png`.
 
     Args:
-        data: models to learn from.
-        validation: models that choose the best epoch; None keeps the last.
+        data: shapes to learn from.
+        validation: shapes that choose the best epoch; None keeps the last.
         folder: of the run; made if missing. One that holds a checkpoint is resumed, one with files
             that are no run's is refused.
         preset: network, memory and run; a resumed run must have been started with the same one.
@@ -95,11 +86,11 @@ def train(
         cache: a stem cache for just these data, settings and stem, so that several runs share one;
             None lets the run make its own, if its preset has variants.
         keep_maps: whether the run's own stem cache stays in its folder, as `stem_maps.npy`.
-        kept_poses: folder where runs on the same pictures share what cameras and extents look like,
-            learned first (`pose_training.pretrain_pose`).
+        pose_cache: folder where runs on the same pictures share camera and extent heads, trained
+            first (see `pretrain_pose`).
         tensorboard: whether to write each epoch's row to the folder `tensorboard` in it too.
         on_prepare: called with pictures done and in all while a stem cache is filled.
-        on_pose: called with steps done and in all while cameras and extents are learned first.
+        on_pose: called with steps done and in all while camera and extents are trained first.
         on_step: called after each optimizer step with steps done, steps in all, its metrics.
         on_epoch: called after each epoch with its log row.
 
@@ -119,27 +110,31 @@ def train(
     )
     _check_job(job, is_random=stem == "none" and weights is None)
     if tensorboard:
-        check_installed()
+        report.TensorBoard.check_installed()
     job.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(preset.train.seed)
-    supply = Supply(on_prepare, cache, keep_maps, on_pose, kept_poses)
-    with start_or_resume(job, stem, None if weights is None else Path(weights)) as run:
-        if not (tensorboard and replicas.is_first):
-            return _loop(run, job, supply, on_step, on_epoch)
-        done = run.step // job.pace.steps_per_epoch
-        with closing(Scalars(job.folder / "tensorboard", done)) as scalars:
-            return _loop(run, job, supply, on_step, both(scalars.add, on_epoch))
+    supply = Supply(on_prepare, cache, keep_maps, on_pose, pose_cache)
+    with ExitStack() as stack:
+        start = start_or_resume(job, stem, None if weights is None else Path(weights))
+        state = stack.enter_context(start)
+        listeners = [] if on_epoch is None else [on_epoch]
+        if tensorboard and replicas.is_first:
+            epoch = state.step // job.sampler().steps_per_epoch
+            board = report.TensorBoard(job.folder / "tensorboard", epoch)
+            listeners.insert(0, stack.enter_context(closing(board)).add)
+        return _loop(state, job, supply, on_step, listeners)
 
 
 def _check_job(job: TrainingJob, is_random: bool) -> None:
     """Raise ValueError for what cannot be trained."""
     check_folder(job.folder)
-    data, config, named = job.data, job.preset.train, job.preset.train.augmentation.backgrounds
-    given = "" if job.backgrounds is None else job.backgrounds.fingerprint
-    if given != named:
+    data, config = job.data, job.preset.train
+    want = config.augmentation.backgrounds
+    got = "" if job.backgrounds is None else job.backgrounds.fingerprint
+    if got != want:
         raise ValueError(
-            f"backgrounds: got photos of fingerprint {given or 'none'}, want the preset's "
-            f"({named or 'none'}); name the folder that the run began with"
+            f"backgrounds: got photos of fingerprint {got or 'none'}, want the preset's "
+            f"({want or 'none'}); name the folder that the run began with"
         )
     if config.freeze_stem and is_random and not (job.folder / LAST).exists():
         raise ValueError(
@@ -150,7 +145,7 @@ def _check_job(job: TrainingJob, is_random: bool) -> None:
         raise ValueError(f"{data.root}: got no usable model, want at least 1 to train on")
     if config.patience and job.validation is None:
         raise ValueError(f"patience: got {config.patience} without validation, want models for it")
-    smallest = len(data) - (job.pace.steps_per_epoch - 1) * config.batch
+    smallest = len(data) - (job.sampler().steps_per_epoch - 1) * config.batch
     if smallest < job.replicas.count:
         raise ValueError(
             f"batch: got {smallest} images in an epoch's last batch for {job.replicas.count} "
@@ -159,51 +154,53 @@ def _check_job(job: TrainingJob, is_random: bool) -> None:
 
 
 def _loop(
-    run: TrainingState,
+    state: TrainingState,
     job: TrainingJob,
     supply: Supply,
     on_step: Callable[[int, int, Row], None] | None,
-    on_epoch: Callable[[Row], None] | None,
+    listeners: list[Callable[[Row], None]],
 ) -> Row:
-    config, pace, replicas = job.preset.train, job.pace, job.replicas
-    log = read_log(job.folder / "log.jsonl", run.step)
-    if pace.is_stale(run.step, run.best_step):
-        last = log[-1] if log else {"epoch": run.step // pace.steps_per_epoch, "step": run.step}
-        _explain(run, job, log)
-        return {**last, STOPPED: _reason(run, job)}
-    description = Description(job, run.step) if replicas.is_first else None
-    supply = prepared(run, job, supply)
-    if config.pose_epochs and not run.step and supply.cache is not None:
-        pretrain_pose(run.model, job, supply.cache, supply.on_pose, supply.kept_poses)
-    means, members = Means(), _members(job)
+    """All steps that are left; the last log row."""
+    config, sampler, replicas = job.preset.train, job.sampler(), job.replicas
+    log = read_log(job.folder / "log.jsonl", state.step)
+    if is_stale(config, sampler.steps_per_epoch, state.step, state.best_step):
+        epoch = state.step // sampler.steps_per_epoch
+        last = log[-1] if log else {"epoch": epoch, "step": state.step}
+        _write_missing_report(state, job, log)
+        return {**last, STOPPED: _reason(state, job)}
+    description = report.Description(job, state.step) if replicas.is_first else None
+    supply = prepare(state, job, supply)
+    if config.pose_epochs and not state.step and supply.cache is not None:
+        pretrain_pose(state.model, job, supply.cache, supply.on_pose, supply.pose_cache)
+    means, members = report.EpochMeans(), _members(job)
     # Several processes write memories of their own, which must be equal bit for bit.
     is_alone = replicas.count == 1
-    memory = memory_on(job.device, run.memory) if is_alone else HostMemory(run.memory)
-    for batch in batches(run, job, supply):
-        set_learning_rate(run.optimizer, learning_rate(config, run.step, pace.steps))
-        if replicas.count > 1:  # each drops out other numbers, and a resumed run the same
-            torch.manual_seed((config.seed * _PRIMES[0] + run.step) * _PRIMES[1] + replicas.rank)
-        metrics = train_step(run, batch, job.data, config, job.device, replicas, memory)
+    memory = memory_on(job.device, state.memory) if is_alone else HostMemory(state.memory)
+    for batch in batches(state, job, supply):
+        set_learning_rate(state.optimizer, learning_rate(config, state.step, sampler.steps))
+        if not is_alone:  # each drops out other numbers, and a resumed run the same
+            torch.manual_seed((config.seed * _PRIMES[0] + state.step) * _PRIMES[1] + replicas.rank)
+        metrics = train_step(state, batch, job.data, config, job.device, replicas, memory)
         means.add(metrics)
-        run.step += 1
+        state.step += 1
         if on_step:
-            on_step(run.step, pace.steps, metrics)
-        if run.step % pace.steps_per_epoch == 0:
-            epoch = run.step // pace.steps_per_epoch
-            log.append({"epoch": epoch, "step": run.step, **means.take()})
-            is_over = _end_epoch(run, job, log, members, memory)
-            if on_epoch:
-                on_epoch(log[-1])
+            on_step(state.step, sampler.steps, metrics)
+        if state.step % sampler.steps_per_epoch == 0:
+            epoch = state.step // sampler.steps_per_epoch
+            log.append({"epoch": epoch, "step": state.step, **means.take()})
+            is_over = _end_epoch(state, job, log, members, memory)
+            for listener in listeners:
+                listener(log[-1])
             if is_over:
                 break
-    _explain(run, job, log)
+    _write_missing_report(state, job, log)
     if description:
         description.end()
-    return log[-1] if log else {"epoch": config.epochs, "step": run.step}
+    return log[-1] if log else {"epoch": config.epochs, "step": state.step}
 
 
 def _end_epoch(
-    run: TrainingState,
+    state: TrainingState,
     job: TrainingJob,
     log: list[Row],
     members: Families | None,
@@ -213,36 +210,54 @@ def _end_epoch(
 
     The log goes first, as a resumed run drops rows of steps to come.
     """
-    row, config, pace = log[-1], job.preset.train, job.pace
-    is_last = run.step == pace.steps
-    row["learning_rate"] = run.optimizer.param_groups[0]["lr"]
+    row, config, sampler = log[-1], job.preset.train, job.sampler()
+    is_last = state.step == sampler.steps
+    row["learning_rate"] = state.optimizer.param_groups[0]["lr"]
     memory.flush()
-    row["memory_slots"] = len(run.memory)
+    row["memory_slots"] = len(state.memory)
     if torch.device(job.device).type == "cuda":
         row["gpu_peak_gb"] = torch.cuda.max_memory_allocated(job.device) / 1e9
     if job.replicas.is_first:
+        scores = None
         if job.validation is not None and (is_last or row["epoch"] % config.validate_every == 0):
-            with finite(run.step):
-                row |= _validate(run, job.validation, config, job.device)
-            if members is not None:
-                row["key_cosine"] = _key_cosine(run, job, members)
-        improved = note_best(run, row)
-        if not is_last and pace.is_stale(run.step, run.best_step):
-            is_last, row[STOPPED] = True, _reason(run, job)
-        write_log(job.folder / "log.jsonl", log)
-        save_due(run, job, row, improved, is_last)
+            scores = _validate(state, job, job.validation, row, members)
+        improved = note_best(state, row, scores)
+        if not is_last and is_stale(config, sampler.steps_per_epoch, state.step, state.best_step):
+            is_last, row[STOPPED] = True, _reason(state, job)
+        report.write_log(job.folder / "log.jsonl", log)
+        save_due(state, job, row, improved, is_last)
         if is_last or row["epoch"] % 10 == 0:
-            curves(log, job.folder / "curves.png")
+            report.curves(log, job.folder / "curves.png")
         if is_last:
-            write_page(run, job, log)
+            report.write(job, state, log)
     # what the first alone knows; the others wait for it here
     return job.replicas.total({"last": is_last and job.replicas.is_first}, job.device)["last"] > 0
 
 
-def _explain(run: TrainingState, job: TrainingJob, log: list[Row]) -> None:
-    """Write the page of a run that is over, if it was stopped before it had written its own."""
-    if job.replicas.is_first and log and not (job.folder / PAGE).exists():
-        write_page(run, job, log)
+def _validate(
+    state: TrainingState,
+    job: TrainingJob,
+    validation: ShapeDataset,
+    row: Row,
+    members: Families | None,
+) -> Scores:
+    """Score the weights as they are; the epoch's row gets what they come to."""
+    with finite(state.step):
+        scores = score(
+            state.model,
+            state.memory,
+            validation,
+            batch=job.preset.train.batch,
+            device=job.device,
+        )
+    row |= {
+        "val_iou": macro(scores, NETWORK, FIXED_THRESHOLD),
+        "val_iou_nearest": macro(scores, NEAREST, FIXED_THRESHOLD),
+        "val_hit_rate": float((scores.priors > 0).mean()),
+    }
+    if members is not None:
+        row["key_cosine"] = _key_cosine(state, job, members)
+    return scores
 
 
 def _members(job: TrainingJob) -> Families | None:
@@ -251,30 +266,24 @@ def _members(job: TrainingJob) -> Families | None:
     return families(job.data) if is_asked and job.replicas.is_first else None
 
 
-def _key_cosine(run: TrainingState, job: TrainingJob, members: Families) -> float | None:
+def _key_cosine(state: TrainingState, job: TrainingJob, members: Families) -> float | None:
     """Mean cosine of stored and fresh keys; None where nothing, or no longer, can be compared."""
     sample, device = job.preset.train.staleness_sample, job.device
     try:
-        found = staleness(
-            run.model, run.memory, job.data, sample=sample, device=device, members=members
+        cosines = staleness(
+            state.model, state.memory, job.data, sample=sample, device=device, members=members
         )
     except ValueError:  # a view 00 broke meanwhile: training takes another, and so goes on
         return None
-    return found.mean if len(found.slots) else None
+    return cosines.mean if len(cosines.slots) else None
 
 
-def _reason(run: TrainingState, job: TrainingJob) -> str:
-    best = run.best_step // job.pace.steps_per_epoch
+def _write_missing_report(state: TrainingState, job: TrainingJob, log: list[Row]) -> None:
+    """The report of a run that is over, if it was stopped before it had written its own."""
+    if job.replicas.is_first and log and not (job.folder / PAGE).exists():
+        report.write(job, state, log)
+
+
+def _reason(state: TrainingState, job: TrainingJob) -> str:
+    best = state.best_step // job.sampler().steps_per_epoch
     return f"no better IoU in {job.preset.train.patience} validations since epoch {best}"
-
-
-def _validate(
-    run: TrainingState, validation: ShapeDataset, config: TrainConfig, device: str
-) -> Row:
-    scores = score(run.model, run.memory, validation, batch=config.batch, device=device)
-    value = macro(scores, "network", FIXED_THRESHOLD)
-    return {
-        "val_iou": value,
-        "val_iou_nearest": macro(scores, "nearest recalled", FIXED_THRESHOLD),
-        "val_hit_rate": float((scores.priors > 0).mean()),
-    }

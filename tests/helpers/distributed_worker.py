@@ -13,7 +13,7 @@ from mem3d.data.readers.r2n2 import R2N2
 from mem3d.network.encoder import normalize
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from mem3d.training import trainer
+from mem3d.training import report, trainer
 from mem3d.training.distributed import Replicas, share_norms
 from mem3d.training.pose_pretraining import pretrain_pose
 from mem3d.training.state import TrainingJob, TrainingState
@@ -48,7 +48,7 @@ def run_of(data, folder, preset, replicas, die_at=0):
         return row
 
     trainer.train_step = watched
-    trainer.curves = lambda *_: None  # takes its time
+    report.curves = lambda *_: None  # takes its time
     try:
         trainer.train(R2N2.open(data, "train"), None, folder, preset, replicas=replicas)
     except DiedError:

@@ -14,7 +14,10 @@ def call(*arguments):
 
 
 def test_options_reach_the_run_and_its_early_end_is_said(made_up_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "_validate", lambda run, *_: {"val_iou": 1 / (1 + run.step)})
+    def validate(state, job, data, row, members):
+        row["val_iou"] = 1 / (1 + state.step)
+
+    monkeypatch.setattr(trainer, "_validate", validate)
     run = tmp_path / "run"
     options = ("--precision", "bfloat16", "--schedule", "cosine", "--warmup", 3)
     command = ("train", run, "--data", made_up_data, "--preset", "tiny", "--epochs", 9, *options)

@@ -1,28 +1,20 @@
-"""Counts of a run equal those of a loop that counts."""
+"""Learning rate and patience, by hand."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mem3d.network.presets import TINY
-from mem3d.training.schedule import Pace, learning_rate
-
-
-@given(models=st.integers(1, 30), batch=st.integers(1, 9), epochs=st.integers(1, 3))
-def test_steps_are_those_of_a_loop(models, batch, epochs):
-    pace = Pace(models, replace(TINY.train, batch=batch, epochs=epochs))
-    assert pace.steps_per_epoch == len(range(0, models, batch))
-    assert pace.steps == sum(pace.steps_per_epoch for _ in range(epochs))
+from mem3d.training.schedule import is_stale, learning_rate
 
 
 def test_patience_counts_validations_since_the_best():
-    config = replace(TINY.train, batch=4, validate_every=2, patience=2)
-    pace = Pace(8, config)  # two steps an epoch, a validation every four
-    assert [pace.is_stale(4 * n, best_step=8) for n in (2, 3, 4, 5)] == [False, False, True, True]
-    assert [pace.is_stale(4 * n, best_step=-1) for n in (1, 2)] == [False, True]
-    assert not Pace(8, replace(config, patience=0)).is_stale(400, 0)
+    config = replace(TINY.train, validate_every=2, patience=2)
+    stale = partial(is_stale, config, 2)  # two steps an epoch, a validation every four
+    assert [stale(4 * n, best_step=8) for n in (2, 3, 4, 5)] == [False, False, True, True]
+    assert [stale(4 * n, best_step=-1) for n in (1, 2)] == [False, True]
+    assert not is_stale(replace(config, patience=0), 2, 400, 0)
 
 
 def test_the_rate_is_halved_at_the_given_shares():

@@ -57,7 +57,7 @@ def finished(sets, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def only_that_draws(finished, monkeypatch):
     """Curves take as long as all the rest of a run."""
-    monkeypatch.setattr("mem3d.training.trainer.curves", lambda *_: None)
+    monkeypatch.setattr("mem3d.training.report.curves", lambda *_: None)
 
 
 def contents(folder, which="last"):
@@ -135,22 +135,37 @@ def test_a_run_killed_over_its_page_writes_it_at_the_next_start(sets, tmp_path, 
 
     def watched(*arguments):
         states.append(random_state())
-        report.write_page(*arguments)
+        real(*arguments)
         states.append(random_state())
 
     preset = replace(PRESET, train=replace(PRESET.train, epochs=1))
     with monkeypatch.context() as patch, pytest.raises(DiedError):
         patch.setattr("mem3d.training.report.comparison", die)
         train(*sets, tmp_path, preset)
-    before, states = contents(tmp_path), []
+    before, states, real = contents(tmp_path), [], report.write
     assert not (tmp_path / "README.md").exists()
-    monkeypatch.setattr("mem3d.training.trainer.write_page", watched)
+    monkeypatch.setattr("mem3d.training.report.write", watched)
     assert train(*sets, tmp_path, preset)["epoch"] == 1
     assert "## Validation" in (tmp_path / "README.md").read_text()
     assert_same(contents(tmp_path), before)
     assert states[0] == states[1]
     train(*sets, tmp_path, preset)
     assert len(states) == 2  # it is there: not written again
+
+
+def test_the_page_has_the_scores_of_the_best_epoch_also_after_a_resume(sets, tmp_path, monkeypatch):
+    def die(*_, **__):
+        raise DiedError
+
+    preset = replace(PRESET, train=replace(PRESET.train, epochs=1))
+    with monkeypatch.context() as patch:
+        patch.setattr("mem3d.training.report.score", die)  # nothing is scored twice
+        train(*sets, tmp_path, preset)
+    page = tmp_path / "README.md"
+    before = page.read_text()
+    page.unlink()
+    train(*sets, tmp_path, preset)
+    assert page.read_text() == before
 
 
 def random_state():
@@ -536,7 +551,11 @@ def hopeless(monkeypatch):
     from mem3d.training import trainer
 
     monkeypatch.setattr(
-        trainer, "_validate", lambda run, *_: {"val_iou": 1 / (1 + run.step), "val_hit_rate": 0.0}
+        trainer,
+        "_validate",
+        lambda state, job, data, row, members: row.update(
+            val_iou=1 / (1 + state.step), val_hit_rate=0.0
+        ),
     )
 
 
