@@ -1,0 +1,5 @@
+"""Tensors to and from a `memstore.Memory`: what a network reads and training writes."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -19,6 +19,7 @@ from mem3d.memory.interface import Features, Grids
 from mem3d.network.features import View, first_views, view_features
 from mem3d.network.model import Mem3D
 from memstore import Memory
+from memstore.voxels.grids import pack
 
 Slots = NDArray[np.int64]
 Families = Mapping[str, Sequence[int]]
@@ -154,7 +155,7 @@ def _found(
 
 
 def _bits(grid: Grids) -> bytes:
-    return np.packbits(grid).tobytes()
+    return pack(grid).tobytes()
 
 
 def _views(data: ShapeDataset, models: Sequence[int], mirrored: bool, most: int) -> list[View]:

@@ -1,7 +1,7 @@
 """Several processes that train one network, as one process would on the same batches.
 
 Each takes its part of every batch. Sums over a batch (BatchNorm's, the losses', the gradients') go
-over all processes, so that all take the same step. What is to be remembered is gathered in batch
+over all processes, so that all take the same step. What is to be written is gathered in batch
 order, and every process writes all of it to a memory of its own: the memories stay equal.
 
 torchrun starts the processes: gloo joins them on CPUs, NCCL on GPUs.
@@ -106,9 +106,9 @@ def joined(device: str) -> Iterator[tuple[Replicas, str]]:
     if device.startswith("cuda"):
         if device != "cuda":
             raise ValueError(f"device: got {device!r} for several processes, want 'cuda'")
-        local, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if local >= found:
-            raise ValueError(f"device: got {found} GPUs, want one per process; start fewer")
+        local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local >= gpus:
+            raise ValueError(f"device: got {gpus} GPUs, want one per process; start fewer")
         device = f"cuda:{local}"
         torch.cuda.set_device(device)
     with _others():
@@ -146,7 +146,7 @@ def _buckets(weights: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     """Runs of weights of BUCKET numbers at most, or of one: fewer, larger messages."""
     some: list[Tensor] = []
     for weight in weights:
-        if some and sum(one.numel() for one in some) + weight.numel() > BUCKET:
+        if some and sum(w.numel() for w in some) + weight.numel() > BUCKET:
             yield some
             some = []
         some.append(weight)

@@ -1,11 +1,11 @@
-"""Cameras and extents learned first, by themselves.
+"""Camera and extents trained first, by themselves.
 
-What recalled shapes are worth depends on how well their extents are guessed (network/pose.py), and
-guesses want many pictures before they are good. No voxel is decoded to learn them, so that an epoch
-over kept stem maps takes seconds. The weights of the guesses alone change; afterwards they go on
-learning with all the others.
+What recalled shapes are worth depends on how well their extents are predicted (network/pose.py),
+which takes many pictures to learn. No voxel is decoded meanwhile, so that an epoch over cached stem
+maps takes seconds. Only the trunk and the heads for these change; afterwards they go on learning
+with all the rest.
 
-Not in the paper, which guesses neither.
+Not in the paper, which predicts neither.
 """
 
 import hashlib
@@ -36,9 +36,9 @@ def pretrain_pose(
     job: TrainingJob,
     cache: StemCache,
     on_pose: Progress | None = None,
-    kept: Path | None = None,
+    folder: Path | None = None,
 ) -> float | None:
-    """Train the parts of a network that guess, for `train.pose_epochs` epochs.
+    """Train the parts of a network that predict camera and extents, for `train.pose_epochs` epochs.
 
     What it draws at random is drawn apart: what follows does not depend on whether it learned here.
 
@@ -47,16 +47,17 @@ def pretrain_pose(
         job: its preset tells epochs, rate, seed; every process takes its part of each batch.
         cache: the stem's maps of all pictures.
         on_pose: called with steps done and in all.
-        kept: folder where runs on the same pictures, with the same settings, find and leave what
-            was learned.
+        folder: where runs on the same pictures, with the same settings, look for what was learned,
+            and leave it.
 
     Returns:
-        mean loss of the last epoch, over this process's parts; None if there is no epoch, or what
-        was kept was taken.
+        mean loss of the last epoch, over this process's parts; None if there is no epoch, or the
+        folder had it.
     """
-    found = {"pose": model.pose, "viewpoint": model.viewpoint, "extents": model.extents}
-    parts = nn.ModuleDict({name: part for name, part in found.items() if part is not None})
-    file = None if kept is None else kept / f"poses-{_fingerprint(parts, job, cache)}.safetensors"
+    heads = {"pose": model.pose, "viewpoint": model.viewpoint, "extents": model.extents}
+    parts = nn.ModuleDict({name: part for name, part in heads.items() if part is not None})
+    name = f"poses-{_fingerprint(parts, job, cache)}.safetensors"
+    file = None if folder is None else folder / name
     if file is not None and file.exists():
         parts.load_state_dict(load_file(file, job.device))
         return None
@@ -74,8 +75,8 @@ def _fingerprint(parts: nn.Module, job: TrainingJob, cache: StemCache) -> str:
     train = job.preset.train
     settings = [train.pose_epochs, train.seed, train.learning_rate, train.weight_decay]
     shapes = {name: [*value.shape] for name, value in parts.state_dict().items()}
-    told = json.dumps([cache.fingerprint, settings, shapes])
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    facts = json.dumps([cache.fingerprint, settings, shapes])
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
 def _learn(
@@ -86,8 +87,8 @@ def _learn(
     optimizer = torch.optim.AdamW(
         weights, config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-    schedule = BatchSampler(len(job.data), BATCH, config.pose_epochs, seed=config.seed)
-    whole = [samples for samples in schedule if len(samples) >= replicas.count]  # one for each
+    sampler = BatchSampler(len(job.data), BATCH, config.pose_epochs, seed=config.seed)
+    whole = [samples for samples in sampler if len(samples) >= replicas.count]  # one for each
     parts.train()
     kind, short = torch.device(job.device).type, uses_bfloat16(config.precision, job.device)
     losses: list[float] = []
@@ -105,7 +106,7 @@ def _learn(
         losses.append(loss.item())
         if on_pose:
             on_pose(step + 1, len(whole))
-    last = losses[-schedule.steps_per_epoch :]
+    last = losses[-sampler.steps_per_epoch :]
     return sum(last) / len(last) if last else None
 
 
@@ -114,10 +115,11 @@ def _loss(model: Mem3D, batch: Batch, device: str) -> torch.Tensor:
     if model.pose is None or batch.stem_maps is None:
         raise ValueError("pose: got none, want a network with a pose trunk, and stem maps")
     maps = batch.stem_maps.to(device, memory_format=torch.channels_last)
-    posed = model.pose(maps)
-    loss: torch.Tensor = posed.new_zeros(())
+    pose_features = model.pose(maps)
+    loss: torch.Tensor = pose_features.new_zeros(())
     if model.viewpoint is not None:
-        loss = loss + _CAMERA * viewpoint_loss(model.viewpoint(posed), batch.viewpoints.to(device))
+        viewpoints = batch.viewpoints.to(device)
+        loss = loss + _CAMERA * viewpoint_loss(model.viewpoint(pose_features), viewpoints)
     if model.extents is not None:
-        loss = loss + extent_loss(model.extents(posed), batch.grids.to(device))
+        loss = loss + extent_loss(model.extents(pose_features), batch.grids.to(device))
     return loss

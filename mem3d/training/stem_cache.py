@@ -1,18 +1,16 @@
 """A frozen stem's outputs, computed once: most of a training step's time on a CPU.
 
-A frozen stem gives the same maps for the same picture in every epoch. So each model gets a fixed
-number of augmented pictures ("variants"), whose maps are kept in RAM as float16; epoch e shows
-variant e modulo their number. The head, the memory and everything behind them train as always.
+A frozen stem gives the same maps for the same picture in every epoch. So each shape gets a fixed
+number of augmented pictures, whose maps stay in RAM as float16; epoch e shows picture e modulo that
+number. The head, the memory and everything behind them train as always.
 
 With a file, the maps lie there instead, mapped into memory: a resumed run, or another process,
-finds them made. The grids and a fingerprint stand in a second file beside it, written last. Pixels
-and viewpoints, which a network needs to look voxels up in the picture, go with the grids.
+need not make them. The grids and a fingerprint stand in a second file beside it, written last.
+Pixels and viewpoints, which a network needs to look voxels up in the picture, go with the grids.
 """
 
+# M = shapes, N = pictures per shape, B = batch, S = side of the stem's maps, or of the pictures
 
-# M = models, N = variants per model, S = side of the pictures
-
-# M = models, N = variants per model, B = batch, S = side of the stem's maps
 import hashlib
 import json
 import os
@@ -28,22 +26,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mem3d.data.loader import (
-    Batch,
-    BatchSampler,
-    TrainingViews,
-    loader,
-    unpacked,
-)
+from mem3d.data.loader import Batch, BatchSampler, TrainingViews, loader, unpacked
 from mem3d.data.readers.r2n2 import RESOLUTION
 from mem3d.network.config import Precision
 from mem3d.network.encoder import STEM_CHANNELS, Encoder, normalize
 from mem3d.system import ram, uses_bfloat16
 from memstore.files import write_atomic
+from memstore.voxels.grids import pack
+
+MAX_BYTES = 12 * 2**30  # of maps, or a third of all RAM; 24 pictures of 402 shapes take 2.5 GB
 
 
-class Beside(NamedTuple):
-    """What is kept of each picture beside its maps."""
+class SideArrays(NamedTuple):
+    """What goes with the maps of each picture."""
 
     grids: NDArray[np.uint8]  # (M, N, R**3 / 8), packed; mirrored as the pictures are
     viewpoints: NDArray[np.float32]  # (M, N, 5)
@@ -74,58 +69,57 @@ def map_file(file: Path) -> Tensor:
     return torch.from_numpy(np.load(file, mmap_mode="c", allow_pickle=False))
 
 
-def beside_path(file: Path) -> Path:
-    """The second file, of what is kept beside the maps."""
+def side_path(file: Path) -> Path:
+    """The second file, of what goes with the maps."""
     return file.with_suffix(".safetensors")
 
 
-def read_beside(file: Path, name: str) -> Beside | None:
+def read_side_arrays(file: Path, name: str) -> SideArrays | None:
     """What stands beside a file of maps; None unless both are there, of that fingerprint."""
     try:
-        with safe_open(beside_path(file), framework="np") as found:
-            if (found.metadata() or {}).get("fingerprint") != name or not file.exists():
+        with safe_open(side_path(file), framework="np") as tensors:
+            if (tensors.metadata() or {}).get("fingerprint") != name or not file.exists():
                 return None
-            return Beside(*(found.get_tensor(key) for key in Beside._fields))
+            return SideArrays(*(tensors.get_tensor(key) for key in SideArrays._fields))
     except (OSError, SafetensorError):
         return None
 
 
 _FIRST_NAMES = {"max_occlusion": "hides", "occlusion_probability": "occluded"}  # as fingerprinted
-MAX_BYTES = 12 * 2**30  # of maps, or a third of all RAM; 24 variants of 402 models take 2.5 GB
 
 
 class StemCache:
-    """Stem maps and grids of every variant of every model.
+    """Stem maps and grids of every cached picture of every shape.
 
     Attributes:
         maps: (M, N, 512, S, S) float16.
         fingerprint: of what they were made from, see `fingerprint`.
     """
 
-    def __init__(self, maps: Tensor, beside: Beside, fingerprint: str) -> None:
+    def __init__(self, maps: Tensor, side: SideArrays, fingerprint: str) -> None:
         self.maps = maps
         self.fingerprint = fingerprint
-        self._beside = beside
-        self._resolution = round((beside.grids.shape[-1] * 8) ** (1 / 3))
-        self._grids, self._viewpoints, self._pixels = map(torch.from_numpy, beside)
+        self._side = side
+        self._resolution = round((side.grids.shape[-1] * 8) ** (1 / 3))
+        self._grids, self._viewpoints, self._pixels = map(torch.from_numpy, side)
 
     def on(self, device: str) -> "StemCache":
         """The same on a GPU, if half of its free memory holds all; else this one."""
         if torch.device(device).type != "cuda":
             return self
-        needed = sum(one.nbytes for one in (self.maps, *self._beside))
+        needed = sum(array.nbytes for array in (self.maps, *self._side))
         if needed > torch.cuda.mem_get_info(torch.device(device))[0] // 2:
             return self
-        moved = StemCache(self.maps.to(device), self._beside, self.fingerprint)
+        copy = StemCache(self.maps.to(device), self._side, self.fingerprint)
         for name in ("_grids", "_viewpoints", "_pixels"):
-            setattr(moved, name, getattr(self, name).to(device))
-        return moved
+            setattr(copy, name, getattr(self, name).to(device))
+        return copy
 
     @staticmethod
     def build(
         encoder: Encoder,
         views: TrainingViews,
-        variants: int,
+        cached_views: int,
         *,
         batch: int,
         workers: int,
@@ -137,8 +131,8 @@ class StemCache:
 
         Args:
             encoder: its stem is used, in evaluation mode.
-            views: of the models.
-            variants: N, pictures per model.
+            views: of the shapes.
+            cached_views: N, pictures per shape.
             batch: pictures at a time.
             workers: loader processes.
             precision: of the stem, where the device has it: that of the steps.
@@ -148,80 +142,80 @@ class StemCache:
         Raises:
             ValueError: the maps would not fit into MAX_BYTES of RAM, or onto the disk.
         """
-        name = fingerprint(encoder, views, variants, precision)
-        found = None if file is None else read_beside(file, name)
-        if file is not None and found is not None and found.serves(views):
-            return StemCache(map_file(file), found, name)
-        side = -(-encoder.image_size // 8)
-        shape = (len(views.data), variants, STEM_CHANNELS, side, side)
+        name = fingerprint(encoder, views, cached_views, precision)
+        side = None if file is None else read_side_arrays(file, name)
+        if file is not None and side is not None and side.serves(views):
+            return StemCache(map_file(file), side, name)
+        map_side = -(-encoder.image_size // 8)
+        shape = (len(views.data), cached_views, STEM_CHANNELS, map_side, map_side)
         if file is None:
             _check_size(shape)
             maps = torch.empty(shape, dtype=torch.float16)
-            kept = _fill(maps, encoder, views, batch, workers, precision, progress)
-            return StemCache(maps, kept, name)
+            side = _fill(maps, encoder, views, batch, workers, precision, progress)
+            return StemCache(maps, side, name)
         partial = file.with_name(f".{file.name}.partial")
         try:
             maps = torch.from_numpy(reserve_file(partial, shape))
-            kept = _fill(maps, encoder, views, batch, workers, precision, progress)
-            beside_path(file).unlink(missing_ok=True)  # tells of the maps that go now
+            side = _fill(maps, encoder, views, batch, workers, precision, progress)
+            side_path(file).unlink(missing_ok=True)  # tells of the maps that go now
             os.replace(partial, file)
         finally:
             partial.unlink(missing_ok=True)
-        arrays = {key: torch.from_numpy(array) for key, array in kept._asdict().items()}
-        write_atomic(beside_path(file), save(arrays, {"fingerprint": name}))
-        return StemCache(map_file(file), kept, name)
+        arrays = {key: torch.from_numpy(array) for key, array in side._asdict().items()}
+        write_atomic(side_path(file), save(arrays, {"fingerprint": name}))
+        return StemCache(map_file(file), side, name)
 
     def check(
         self,
         encoder: Encoder,
         views: TrainingViews,
-        variants: int,
+        cached_views: int,
         precision: Precision = "float32",
     ) -> None:
         """Raise ValueError unless the maps are those that `build` would give."""
-        want = fingerprint(encoder, views, variants, precision)
-        if not self._beside.serves(views):
+        want = fingerprint(encoder, views, cached_views, precision)
+        if not self._side.serves(views):
             raise ValueError("cache: got no pixels, want them too; build one with viewpoints")
         if self.fingerprint != want:
             raise ValueError(
-                f"cache: got maps of fingerprint {self.fingerprint}, want {want}: the same models, "
-                "variants, image size, augmentation, seed and stem, and the precision that the "
+                f"cache: got maps of fingerprint {self.fingerprint}, want {want}: the same shapes, "
+                "cached_views, image size, augmentation, seed and stem, and the precision that the "
                 "device computes in; build one for this run, on its device"
             )
 
     def batches(self, order: Iterable[list[tuple[int, int]]]) -> Iterator[Batch]:
-        """What a loader would give for lists of (epoch, model), maps in the images' place."""
-        variants = self.maps.shape[1]
+        """What a loader would give for lists of (epoch, shape), with maps beside the images."""
+        cached_views = self.maps.shape[1]
         for samples in order:
-            models = [model for _, model in samples]
-            chosen = [epoch % variants for epoch, _ in samples]
-            rows, columns = torch.tensor([models, chosen]).to(self.maps.device)
+            shapes = [shape for _, shape in samples]
+            numbers = [epoch % cached_views for epoch, _ in samples]
+            rows, columns = torch.tensor([shapes, numbers]).to(self.maps.device)
             yield Batch(
                 self._pixels[rows, columns],
                 unpacked(self._grids[rows, columns], self._resolution),
-                models,
+                shapes,
                 self._viewpoints[rows, columns],
                 stem_maps=self.maps[rows, columns].float(),
             )
 
 
 def fingerprint(
-    encoder: Encoder, views: TrainingViews, variants: int, precision: Precision = "float32"
+    encoder: Encoder, views: TrainingViews, cached_views: int, precision: Precision = "float32"
 ) -> str:
     """Of all that decides what the maps are; 16 hexadecimal digits.
 
-    Models count by name and number of views: a file that changed under its name goes unseen.
+    Shapes count by name and number of views: a file that changed under its name goes unseen.
     """
-    data, found = views.data, hashlib.sha256()
-    models = [(data.shape_id(i), data.views(i)) for i in range(len(data))]
+    data, digest = views.data, hashlib.sha256()
+    shapes = [(data.shape_id(i), data.views(i)) for i in range(len(data))]
     augmentation = {_FIRST_NAMES.get(k, k): v for k, v in asdict(views.augmentation).items()}
-    settings = [views.image_size, views.seed, views.augment, augmentation, variants]
+    settings = [views.image_size, views.seed, views.augment, augmentation, cached_views]
     if uses_bfloat16(precision, str(next(encoder.parameters()).device)):
         settings.append(precision)
-    found.update(json.dumps([models, settings]).encode())
+    digest.update(json.dumps([shapes, settings]).encode())
     for name, weight in encoder.stem.state_dict().items():
-        found.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]
+        digest.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _check_size(shape: tuple[int, ...]) -> None:
@@ -230,7 +224,7 @@ def _check_size(shape: tuple[int, ...]) -> None:
     most = max(MAX_BYTES, ram() // 3)
     if needed > most:
         raise ValueError(
-            f"cached_views: got {shape[1]} for {shape[0]} models, {needed / 2**30:.0f} GiB of "
+            f"cached_views: got {shape[1]} for {shape[0]} shapes, {needed / 2**30:.0f} GiB of "
             f"maps, want at most {most / 2**30:.0f}; use fewer, or keep them in a file, or 0 to "
             "compute the stem in every step"
         )
@@ -245,30 +239,29 @@ def _fill(
     workers: int,
     precision: Precision,
     progress: Callable[[int, int], None] | None,
-) -> Beside:
-    """Compute the maps; returns what goes beside them."""
-    models, variants = maps.shape[:2]
+) -> SideArrays:
+    """Compute the maps; returns what goes with them."""
+    shapes, cached_views = maps.shape[:2]
     encoder.stem.eval()
     device = next(encoder.parameters()).device
     size = encoder.image_size if views.with_viewpoints else 0
-    kept = Beside(
-        np.empty((models, variants, RESOLUTION**3 // 8), np.uint8),
-        np.empty((models, variants, 5), np.float32),
-        np.empty((models, variants, 3, size, size), np.uint8),
+    side = SideArrays(
+        np.empty((shapes, cached_views, RESOLUTION**3 // 8), np.uint8),
+        np.empty((shapes, cached_views, 5), np.float32),
+        np.empty((shapes, cached_views, 3, size, size), np.uint8),
     )
-    order = BatchSampler(models, batch, variants, seed=0, shuffle=False)
-    done = 0
-    for samples, listed in zip(loader(views, order, workers, str(device)), order, strict=True):
-        variant, which = [variant for variant, _ in listed], samples.shapes
+    order = BatchSampler(shapes, batch, cached_views, seed=0, shuffle=False)
+    count = 0
+    for samples, pairs in zip(loader(views, order, workers, str(device)), order, strict=True):
+        at = samples.shapes, [number for number, _ in pairs]
         with torch.autocast(device.type, torch.bfloat16, uses_bfloat16(precision, str(device))):
-            found = encoder.stem(normalize(samples.images))
-        maps[which, variant] = found.half().cpu()
-        flat = samples.grids.cpu().numpy().reshape(len(which), -1)
-        kept.grids[which, variant] = np.packbits(flat, axis=1)
-        kept.viewpoints[which, variant] = samples.viewpoints.cpu().numpy()
+            stem_maps = encoder.stem(normalize(samples.images))
+        maps[at] = stem_maps.half().cpu()
+        side.grids[at] = pack(samples.grids.cpu().numpy()).reshape(len(pairs), -1)
+        side.viewpoints[at] = samples.viewpoints.cpu().numpy()
         if size:
-            kept.pixels[which, variant] = samples.images.cpu().numpy()
-        done += len(which)
+            side.pixels[at] = samples.images.cpu().numpy()
+        count += len(pairs)
         if progress:
-            progress(done, models * variants)
-    return kept
+            progress(count, shapes * cached_views)
+    return side

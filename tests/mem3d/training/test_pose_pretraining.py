@@ -84,21 +84,21 @@ def test_what_one_run_learned_another_finds(data, cache, tmp_path):
     kept.mkdir()
     first, second = fresh(), fresh()
     torch.manual_seed(5)
-    assert pretrain_pose(first, job, cache, kept=kept) is not None
+    assert pretrain_pose(first, job, cache, folder=kept) is not None
     after = torch.rand(1)
     with torch.no_grad():
         second.pose.layers[0].weight.zero_()
     torch.manual_seed(5)
-    assert pretrain_pose(second, job, cache, kept=kept) is None
+    assert pretrain_pose(second, job, cache, folder=kept) is None
     assert torch.equal(torch.rand(1), after)  # as if it had learned
     one, other = first.state_dict(), second.state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert len(list(kept.glob("poses-*.safetensors"))) == 1
 
     another = replace(PRESET, train=replace(PRESET.train, seed=7))
-    assert pretrain_pose(fresh(), replace(job, preset=another), cache, kept=kept) is not None
+    assert pretrain_pose(fresh(), replace(job, preset=another), cache, folder=kept) is not None
     small = Mem3D(replace(PRESET.model, pose_channels=9))
-    assert pretrain_pose(small, job, cache, kept=kept) is not None
+    assert pretrain_pose(small, job, cache, folder=kept) is not None
     assert len(list(kept.glob("poses-*.safetensors"))) == 3
 
 
