@@ -29,12 +29,11 @@ from memstore import Memory
 from memstore.files import open_regular
 
 LAST, BEST = "last.safetensors", "best.safetensors"
-
-
 PAGE, PICTURE = "README.md", "validation.png"
-
-
+CONFIG, WEIGHTS, MEMORY = FILES = ("config.json", "model.safetensors", "memory.safetensors")
+"""Files of a published folder."""
 FORMAT = 1
+MAX_HEADER = 16 * 2**20  # bytes; the JSON header of the paper preset takes about 0.1 MB
 _WANT = "a checkpoint written by training"
 Which = Literal["best", "last"]
 
@@ -50,7 +49,7 @@ class State:
         validation_iou: macro IoU at .3 of these weights; nan if there was no validation.
         best_iou: the best so far.
         best_step: when that was.
-        data: fingerprint of the models it learns from and is validated on; "" if unknown.
+        data: fingerprint of the shapes it learns from and is validated on; "" if unknown.
     """
 
     preset: Preset
@@ -197,12 +196,9 @@ def load(
     return model, memory, state
 
 
-MAX_HEADER = 16 * 2**20  # bytes; the JSON header of the paper preset takes about 0.1 MB
-
-
 @contextmanager
 def opened(path: Path, want: str) -> Iterator[Any]:
-    """The file, whose header has been found harmless; what goes wrong inside names the path.
+    """The file, whose header is harmless; what goes wrong inside names the path.
 
     Args:
         path: a safetensors file.
@@ -221,6 +217,15 @@ def opened(path: Path, want: str) -> Iterator[Any]:
         raise ValueError(f"{path}: got {error}, want {want}") from error
 
 
+def _check_header(path: Path) -> None:
+    """Refuse a file whose claimed header would be read into memory whatever its size."""
+    with open_regular(path) as file:
+        start = file.read(8)
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if not 0 < length <= min(MAX_HEADER, path.stat().st_size):
+        raise ValueError(f"{path}: got a header of {length} bytes, want a safetensors file")
+
+
 def tensors_of(file: Any, prefix: str) -> dict[str, Tensor]:
     """Tensors of an open file whose names begin so, by the rest of their names."""
     names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
@@ -229,15 +234,15 @@ def tensors_of(file: Any, prefix: str) -> dict[str, Tensor]:
 
 def check_fit(path: Path, file: Any, model: nn.Module, want: str, prefix: str = "") -> None:
     """Raise ValueError unless the weights have the model's names and shapes."""
-    wanted = {prefix + name: list(weight.shape) for name, weight in model.state_dict().items()}
+    sizes = {prefix + name: list(weight.shape) for name, weight in model.state_dict().items()}
     names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-    got = {name: file.get_slice(name).get_shape() for name in names}
-    odd = [name for name in sorted(wanted.keys() | got.keys()) if wanted.get(name) != got.get(name)]
-    if odd:
-        raise ValueError(
-            f"{path}: got weights that do not fit its settings ({odd[0]}: got {got.get(odd[0])}, "
-            f"want {wanted.get(odd[0])}), want {want}"
-        )
+    shapes = {name: file.get_slice(name).get_shape() for name in names}
+    for name in sorted(sizes.keys() | shapes.keys()):
+        if sizes.get(name) != shapes.get(name):
+            raise ValueError(
+                f"{path}: got weights that do not fit its settings ({name}: got "
+                f"{shapes.get(name)}, want {sizes.get(name)}), want {want}"
+            )
 
 
 def filled(
@@ -248,7 +253,7 @@ def filled(
     Raises:
         ValueError: the weights are of a network of another size.
     """
-    with torch.device("meta"):  # no memory is taken before the file is found to fit
+    with torch.device("meta"):  # no memory is taken before the file is known to fit
         model = Mem3D(config)
     check_fit(path, file, model, want, prefix)
     model.to_empty(device=device)
@@ -276,18 +281,6 @@ def check_device(device: str) -> str:
     return device
 
 
-def _check_header(path: Path) -> None:
-    """Refuse a file whose claimed header would be read into memory whatever its size."""
-    with open_regular(path) as file:
-        start = file.read(8)
-    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-    if not 0 < length <= min(MAX_HEADER, path.stat().st_size):
-        raise ValueError(f"{path}: got a header of {length} bytes, want a safetensors file")
-
-
-CONFIG, WEIGHTS, MEMORY = FILES = ("config.json", "model.safetensors", "memory.safetensors")
-
-
 def is_published(folder: str | Path) -> bool:
     """Whether a folder looks like a published one."""
     return all((Path(folder) / name).is_file() for name in FILES)
@@ -307,5 +300,5 @@ def check_trained(folder: str | Path) -> None:
 
 def _check_folder(path: str | Path, want: str) -> None:
     if not Path(path).is_dir():
-        got = "a file" if Path(path).exists() else "nothing there"
-        raise ValueError(f"{path}: got {got}, want {want}")
+        what = "a file" if Path(path).exists() else "nothing there"
+        raise ValueError(f"{path}: got {what}, want {want}")

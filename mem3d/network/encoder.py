@@ -132,8 +132,8 @@ class Encoder(nn.Module):
         if stem_maps is None:
             want = (3, self.image_size, self.image_size)
             if images is None or images.ndim != 4 or tuple(images.shape[1:]) != want:
-                got = "none" if images is None else f"shape {tuple(images.shape)}"
-                raise ValueError(f"images: got {got}, want (B, {want})")
+                what = "none" if images is None else f"shape {tuple(images.shape)}"
+                raise ValueError(f"images: got {what}, want (B, {want})")
             stem_maps = self.stem(images)
         maps = self.head[:_FIRST_POOLING](stem_maps)
         return EncoderOutput(self.head[_FIRST_POOLING:](maps).flatten(1), images, maps, stem_maps)

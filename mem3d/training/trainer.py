@@ -129,12 +129,12 @@ def _check_job(job: TrainingJob, is_random: bool) -> None:
     """Raise ValueError for what cannot be trained."""
     check_folder(job.folder)
     data, config = job.data, job.preset.train
-    want = config.augmentation.backgrounds
-    got = "" if job.backgrounds is None else job.backgrounds.fingerprint
-    if got != want:
+    named = config.augmentation.backgrounds
+    photos = "" if job.backgrounds is None else job.backgrounds.fingerprint
+    if photos != named:
         raise ValueError(
-            f"backgrounds: got photos of fingerprint {got or 'none'}, want the preset's "
-            f"({want or 'none'}); name the folder that the run began with"
+            f"backgrounds: got photos of fingerprint {photos or 'none'}, want the preset's "
+            f"({named or 'none'}); name the folder that the run began with"
         )
     if config.freeze_stem and is_random and not (job.folder / LAST).exists():
         raise ValueError(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from mem3d.network import checkpoint
+from mem3d.network.checkpoint import FILES, check_device, check_run, check_trained, is_published
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from memstore import Memory, SnapshotError
@@ -141,3 +142,38 @@ def test_optimizer_state_of_other_weights_is_refused(run):
     fewer = torch.optim.AdamW(list(model.parameters())[:3])
     with pytest.raises(ValueError, match="optimizer state"):
         checkpoint.restore_run(folder / "last.safetensors", model, fewer)
+
+
+def test_a_file_and_nothing_are_told(tmp_path):
+    (tmp_path / "best.safetensors").touch()
+    for name, what in (("best.safetensors", "a file"), ("absent", "nothing there")):
+        for check in (check_run, check_trained):
+            with pytest.raises(ValueError, match=f"{name}: got {what}, want a run's folder"):
+                check(tmp_path / name)
+    check_run(tmp_path)
+
+
+def test_a_published_folder_is_no_run(tmp_path):
+    for name in FILES:
+        assert not is_published(tmp_path)
+        (tmp_path / name).touch()
+    assert is_published(tmp_path)
+    check_trained(tmp_path)
+    with pytest.raises(ValueError, match="published folder, want the run that it was made from"):
+        check_run(tmp_path)
+
+
+def test_a_word_that_is_no_device():
+    with pytest.raises(ValueError) as error:
+        check_device("gpu")
+    assert str(error.value) == "device: got 'gpu', want cpu or cuda"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there():
+    with pytest.raises(ValueError, match="want cpu or an available GPU"):
+        check_device("cuda")
+
+
+def test_the_cpu_will_do():
+    assert check_device("cpu") == "cpu"
