@@ -22,6 +22,7 @@ from mem3d.network.model import Mem3D
 from mem3d.network.pose import extent_loss, viewpoint_loss
 from mem3d.system import uses_bfloat16
 from mem3d.training.batches import Progress
+from mem3d.training.schedule import set_learning_rate
 from mem3d.training.state import TrainingJob
 from mem3d.training.stem_cache import StemCache
 from memstore.files import write_atomic
@@ -95,8 +96,7 @@ def _learn(
     batches = cache.batches(list(replicas.part(samples)) for samples in whole)
     for step, (batch, samples) in enumerate(zip(batches, whole, strict=True)):
         factor = min(1, (step + 1) / _WARMUP) * (1 + cos(pi * step / len(whole))) / 2
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * factor
+        set_learning_rate(optimizer, config.learning_rate * factor)
         with torch.autocast(kind, torch.bfloat16, short):
             loss = _loss(model, batch, job.device)
         optimizer.zero_grad(set_to_none=True)

@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from mem3d.network.config import TrainConfig
 
 
@@ -39,3 +41,9 @@ def is_stale(config: TrainConfig, steps_per_epoch: int, step: int, best_step: in
     steps_per_validation = steps_per_epoch * config.validate_every
     validations = step // steps_per_validation - max(0, best_step) // steps_per_validation
     return 0 < config.patience <= validations
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of all weights."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

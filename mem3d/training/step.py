@@ -222,9 +222,3 @@ def _over_all(
         "top_cosine": total["top_cosine"] / total["hits"] if total["hits"] else None,
     }
     return StepOutput(output, loss, metrics)
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate of all weights."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate

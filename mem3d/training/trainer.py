@@ -27,7 +27,7 @@ from mem3d.training import report
 from mem3d.training.batches import Progress, Supply, batches, prepare
 from mem3d.training.distributed import ALONE, Replicas
 from mem3d.training.pose_pretraining import pretrain_pose
-from mem3d.training.schedule import is_stale, learning_rate
+from mem3d.training.schedule import is_stale, learning_rate, set_learning_rate
 from mem3d.training.state import (
     TrainingJob,
     TrainingState,
@@ -37,7 +37,7 @@ from mem3d.training.state import (
     start_or_resume,
 )
 from mem3d.training.stem_cache import StemCache
-from mem3d.training.step import finite, set_learning_rate, train_step
+from mem3d.training.step import finite, train_step
 
 STOPPED = "stopped"  # in the last row of a run that ended early: why
 _PRIMES = (1_000_003, 8_191)  # keep the seeds of steps and processes apart

@@ -84,12 +84,12 @@ def test_does_what_the_memory_does(seed, similarity, resolution, capacity):
     for _ in range(4):
         features, grids, names = pairs(rng, int(rng.integers(1, 7)), resolution)
         exclude = [name if rng.random() < 0.5 else None for name in names]
-        want, got = (each.recall(features, 3, exclude) for each in (HostMemory(theirs), device))
-        assert torch.equal(got.counts, want.counts)
-        assert_array_equal(got.slots, want.slots)
-        assert_allclose(got.cosines, want.cosines, atol=1e-5)
-        assert torch.equal(got.priors, want.priors)
-        assert got.priors.dtype == features.dtype
+        want, actual = (each.recall(features, 3, exclude) for each in (HostMemory(theirs), device))
+        assert torch.equal(actual.counts, want.counts)
+        assert_array_equal(actual.slots, want.slots)
+        assert_allclose(actual.cosines, want.cosines, atol=1e-5)
+        assert torch.equal(actual.priors, want.priors)
+        assert actual.priors.dtype == features.dtype
 
         voxels = torch.from_numpy(grids)
         for mine, its in zip(
@@ -169,7 +169,7 @@ def test_a_step_with_it_is_a_step_with_the_memory(made_up_data, exclude_self):
     data = R2N2.open(made_up_data, "train")
     train = dict(TINY.train.__dict__, exclude_self=exclude_self)
     settings_ = type(TINY.train)(**train)
-    found = []
+    result = []
     for on_device in (False, True):
         torch.manual_seed(0)
         model = Mem3D(TINY.model)
@@ -185,8 +185,8 @@ def test_a_step_with_it_is_a_step_with_the_memory(made_up_data, exclude_self):
                 assert all(row[f"{phase}_ms"] > 0 for phase in ("read", "contrast", "write"))
         if device:
             device.flush()
-        found.append((rows, run))
-    for mine, its in itertools.zip_longest(found[1][0], found[0][0]):
+        result.append((rows, run))
+    for mine, its in itertools.zip_longest(result[1][0], result[0][0]):
         assert mine == pytest.approx(its, abs=1e-5)
-    assert_array_equal(found[0][1].memory.slots, found[1][1].memory.slots)
-    assert found[0][1].memory.sources == found[1][1].memory.sources
+    assert_array_equal(result[0][1].memory.slots, result[1][1].memory.slots)
+    assert result[0][1].memory.sources == result[1][1].memory.sources

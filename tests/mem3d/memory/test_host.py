@@ -26,11 +26,11 @@ def memory():
 
 
 def test_recalls_what_was_written(memory):
-    found = HostMemory(memory).recall(axis(1, 0, 2), 2)
-    assert found.counts.tolist() == [1, 1, 0]
-    assert found.priors.shape == (3, 1, 32, 32, 32)  # no wider than needed
-    np.testing.assert_array_equal(found.priors[0, 0].numpy(), blob(1))
-    assert not found.priors[2].any()
+    result = HostMemory(memory).recall(axis(1, 0, 2), 2)
+    assert result.counts.tolist() == [1, 1, 0]
+    assert result.priors.shape == (3, 1, 32, 32, 32)  # no wider than needed
+    np.testing.assert_array_equal(result.priors[0, 0].numpy(), blob(1))
+    assert not result.priors[2].any()
 
 
 def test_own_shape_can_be_passed_over(memory):
@@ -39,9 +39,9 @@ def test_own_shape_can_be_passed_over(memory):
 
 def test_a_dead_feature_recalls_nothing_and_is_not_written(memory):
     features = torch.cat([torch.zeros(1, C), axis(0)])
-    found = HostMemory(memory).recall(features, 2)
-    assert found.counts.tolist() == [0, 1]
-    assert not found.priors[0].any()
+    result = HostMemory(memory).recall(features, 2)
+    assert result.counts.tolist() == [0, 1]
+    assert not result.priors[0].any()
     assert not features[0].any()  # the caller's tensor is left alone
     before = len(memory)
     report = HostMemory(memory).write(features[:1], torch.from_numpy(blob(5)[None]), ["b/0"])

@@ -32,15 +32,15 @@ def model():
 
 def test_rows_are_the_projections_of_the_values(model):
     memory = filled()
-    kept = ProjectionCache(model.shape_encoder, memory)
+    cache = ProjectionCache(model.shape_encoder, memory)
     slots = np.array([[3, 0, -1], [5, 3, 6]])
-    found = kept.of(slots)
-    assert len(kept) == 4
+    result = cache.of(slots)
+    assert len(cache) == 4
     for row, column in np.ndindex(*slots.shape):
         slot = slots[row, column]
         grid = memory.values([slot])[0] if slot >= 0 else np.zeros((32,) * 3, bool)
         want = model.shape_encoder.project(torch.from_numpy(grid).float()[None])[0]
-        torch.testing.assert_close(found[row, column], want, rtol=0, atol=1e-4)
+        torch.testing.assert_close(result[row, column], want, rtol=0, atol=1e-4)
 
 
 def test_a_row_does_not_depend_on_what_it_is_asked_for_with(model):
@@ -56,15 +56,15 @@ def test_a_row_does_not_depend_on_what_it_is_asked_for_with(model):
 
 def test_reconstruction_is_the_same_with_and_without(model):
     memory = filled()
-    kept = projections_of(model, memory)
+    cache = projections_of(model, memory)
     photos = [picture(seed) for seed in range(3)]
     for photo in [*photos, *photos]:  # the second time, nothing is computed
         [plain], [fast] = (
-            reconstruct(model, memory, [photo], projections=one) for one in (None, kept)
+            reconstruct(model, memory, [photo], projections=one) for one in (None, cache)
         )
         np.testing.assert_allclose(fast.occupancy, plain.occupancy, rtol=0, atol=1e-4)
         assert [prior.slot for prior in fast.priors] == [prior.slot for prior in plain.priors]
-    assert 0 < len(kept) <= 7
+    assert 0 < len(cache) <= 7
 
 
 def test_an_empty_memory_is_all_padding(model):
@@ -78,25 +78,25 @@ def test_an_empty_memory_is_all_padding(model):
 
 def test_changed_values_and_changed_weights_are_noticed(model):
     memory = filled(slots=8)  # full
-    kept = ProjectionCache(model.shape_encoder, memory)
-    first = kept.of(np.array([[2]]))
+    cache = ProjectionCache(model.shape_encoder, memory)
+    first = cache.of(np.array([[2]]))
     memory.write(memory.keys([2]), ~memory.values([2]))
     slot = memory.search(memory.keys([2]), 1).slots.item()
     grid = torch.from_numpy(memory.values([slot])).float()
     want = model.shape_encoder.project(grid)
-    torch.testing.assert_close(kept.of(np.array([[slot]]))[0], want, rtol=0, atol=1e-4)
+    torch.testing.assert_close(cache.of(np.array([[slot]]))[0], want, rtol=0, atol=1e-4)
     with torch.no_grad():
         model.shape_encoder.lstm.bias_ih_l0 += 1
-    later = kept.of(np.array([[slot]]))[0]
+    later = cache.of(np.array([[slot]]))[0]
     torch.testing.assert_close(later, want + 1, rtol=0, atol=1e-4)
     assert not torch.equal(first[0], later)
 
 
 def test_those_of_another_memory_or_network_are_refused(model):
-    kept = projections_of(model, filled())
-    for one, memory in ((model, filled()), (Mem3D(TINY.model).eval(), kept.memory)):
+    cache = projections_of(model, filled())
+    for one, memory in ((model, filled()), (Mem3D(TINY.model).eval(), cache.memory)):
         with pytest.raises(ValueError, match="another network or memory"):
-            one(torch.rand(1, 3, 64, 64), HostMemory(memory), projections=kept)
+            one(torch.rand(1, 3, 64, 64), HostMemory(memory), projections=cache)
 
 
 def test_an_encoder_that_projects_nothing_has_none(model):

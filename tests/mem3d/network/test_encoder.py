@@ -105,9 +105,9 @@ def test_bytes_are_normalized_to_the_last_bit():
     levels = np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16), (2, 3, 16, 16))
     mean, std = (part[:, None, None] for part in (MEAN, STD))
     want = (levels.astype(np.float32) / np.float32(255) - mean) / std
-    got = normalize(torch.from_numpy(levels.copy()))
-    assert got.dtype == torch.float32 and got.numpy().tobytes() == want.tobytes()
-    assert normalize(got) is got
+    actual = normalize(torch.from_numpy(levels.copy()))
+    assert actual.dtype == torch.float32 and actual.numpy().tobytes() == want.tobytes()
+    assert normalize(actual) is actual
 
 
 def test_bytes_and_what_they_are_normalized_to_encode_alike():

@@ -49,12 +49,12 @@ def test_points_are_projected_as_the_definition_says(window):
     row = (200.0, 27.0, 0.0, 0.8, 25.0)
     mirrored = points * [1, 1, -1] if window.is_mirrored else points
     guess = torch.tensor([viewpoint(row, grid, window)])
-    got, _ = project(guess, torch.from_numpy(mirrored.astype(np.float32)))
+    actual, _ = project(guess, torch.from_numpy(mirrored.astype(np.float32)))
     want = [seen_at(row, grid, point, window) for point in points]
-    np.testing.assert_allclose(got[0].numpy(), want, atol=1e-5)
+    np.testing.assert_allclose(actual[0].numpy(), want, atol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
         short, _ = project(guess, torch.from_numpy(mirrored.astype(np.float32)))
-    assert torch.equal(short, got)
+    assert torch.equal(short, actual)
 
 
 def test_a_crop_that_shows_less_counts_as_a_nearer_camera():
@@ -94,10 +94,10 @@ def test_lifting_reads_the_map_where_a_voxel_is_seen():
     ramp = torch.linspace(-1, 1, 65)[None, None, None].expand(1, 1, 65, 65).contiguous()
     guess = torch.tensor([[0.3, 0.4, 0.6, 0.0, 0.0]])
     places, _ = project(guess, voxel_centers(4))
-    got = unproject(ramp, places, 4)
+    actual = unproject(ramp, places, 4)
     inside = (places.abs() < 0.98).all(2)[0]
     want = places[0, :, 0] * 65 / 64  # pixels' middles span a little less than the picture
-    torch.testing.assert_close(got.flatten()[inside], want[inside], atol=1e-4, rtol=0)
+    torch.testing.assert_close(actual.flatten()[inside], want[inside], atol=1e-4, rtol=0)
     assert unproject(ramp, places + 10, 4).abs().max() == 0  # past the edge: nothing
 
 
@@ -118,9 +118,9 @@ def test_a_sure_guess_is_decoded_and_costs_little():
     guess[0, BINS:] = (true[0, 1:] - torch.tensor([0.48, 0.6, 0, 0])) / torch.tensor(
         [0.1, 0.3, 0.05, 0.05]
     )
-    found = decode(guess)
-    assert azimuth_error(found, true).item() < radians(5.1)
-    torch.testing.assert_close(found[:, 1:], true[:, 1:])
+    result = decode(guess)
+    assert azimuth_error(result, true).item() < radians(5.1)
+    torch.testing.assert_close(result[:, 1:], true[:, 1:])
     wrong = guess.roll(18, 1)
     assert viewpoint_loss(guess, true) < viewpoint_loss(wrong, true)
 
@@ -160,6 +160,6 @@ def test_voxels_in_eights_are_what_a_convolution_of_stride_2_sums_over():
     want = conv(unproject(maps, places, 8))
     order = (voxel_centers_blocked(8) + 0.5) * 8 - 0.5
     at = (order @ torch.tensor([64.0, 8.0, 1.0])).round().long()  # place of each in a flat grid
-    found = sample_features(maps, places[:, at].unflatten(1, (8, -1)))
-    got = (conv.weight.flatten(1) @ found.flatten(1, 2)).unflatten(2, (4, 4, 4))
-    torch.testing.assert_close(got, want)
+    result = sample_features(maps, places[:, at].unflatten(1, (8, -1)))
+    actual = (conv.weight.flatten(1) @ result.flatten(1, 2)).unflatten(2, (4, 4, 4))
+    torch.testing.assert_close(actual, want)

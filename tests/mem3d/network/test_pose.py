@@ -37,13 +37,13 @@ def filled(ends) -> torch.Tensor:
 
 def pieces(low: float, high: float, wanted: float) -> np.ndarray:
     """(R, R) the matrix of one axis, by sums over a hundred points in each new voxel."""
-    found = np.zeros((SIDE, SIDE))
+    result = np.zeros((SIDE, SIDE))
     for new in range(SIDE):
         for point in (np.arange(100) + 0.5) / 100:
             along = (new + point - (SIDE - wanted) / 2) / wanted
             if 0 <= along < 1:
-                found[new, int(low + along * (high - low))] += 0.01
-    return found
+                result[new, int(low + along * (high - low))] += 0.01
+    return result
 
 
 @given(box)
@@ -61,10 +61,10 @@ def test_extents_of_nothing_are_the_whole_side():
 @given(box, st.tuples(*[st.integers(1, SIDE)] * 3))
 def test_a_full_box_becomes_a_centered_one_of_the_volume_wanted(ends, wanted):
     share = torch.tensor([wanted]) / SIDE
-    found = rescale_to_extents(filled(ends)[None, None], share)
-    assert found.sum().item() == pytest.approx(np.prod(wanted), rel=1e-4)
-    assert torch.allclose(found, found.flip(-1).flip(-2).flip(-3), atol=1e-4)
-    assert found.max() <= 1 + 1e-4
+    result = rescale_to_extents(filled(ends)[None, None], share)
+    assert result.sum().item() == pytest.approx(np.prod(wanted), rel=1e-4)
+    assert torch.allclose(result, result.flip(-1).flip(-2).flip(-3), atol=1e-4)
+    assert result.max() <= 1 + 1e-4
 
 
 @given(st.integers(0, 2**32 - 1), st.tuples(*[st.integers(1, SIDE)] * 3))
@@ -74,9 +74,9 @@ def test_each_axis_is_what_sums_over_points_say(seed, wanted):
     low, high = extents(grid)
     x, y, z = (pieces(*pair) for pair in zip(low.tolist(), high.tolist(), wanted, strict=True))
     want = np.einsum("ax,by,cz,xyz->abc", x, y, z, grid.numpy())
-    found = rescale_to_extents(grid[None, None], torch.tensor([wanted]) / SIDE)[0, 0]
+    result = rescale_to_extents(grid[None, None], torch.tensor([wanted]) / SIDE)[0, 0]
     # a point stands for a hundredth of a voxel along each of the three axes
-    np.testing.assert_allclose(found, want, atol=0.08)
+    np.testing.assert_allclose(result, want, atol=0.08)
 
 
 def test_a_grid_that_has_the_extents_stays_as_it_is():
@@ -135,8 +135,8 @@ def test_without_recalled_grids_there_is_nothing_to_stretch():
 def test_the_trunk_is_as_wide_as_it_says(size):
     config = replace(TINY.model, image_size=size, hidden=64)
     trunk = PoseTrunk(4, 6).eval()
-    found = trunk(torch.randn(1, 4, config.map_side, config.map_side))
-    assert found.shape == (1, width(config.map_side, 6))
+    result = trunk(torch.randn(1, 4, config.map_side, config.map_side))
+    assert result.shape == (1, width(config.map_side, 6))
 
 
 def test_guesses_of_a_network_with_a_trunk_do_not_move_its_keys():

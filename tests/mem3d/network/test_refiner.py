@@ -109,12 +109,12 @@ def test_training_cameras_are_true_or_guessed():
     torch.manual_seed(0)
     true, guessed = torch.full((400, 5), 5.0), torch.zeros(400, 5)
     true[:100] = torch.nan
-    found = jitter_cameras(true, guessed)
-    assert (found[:100] == 0).all()  # unknown: always guessed
-    near = (found[100:] - 5).abs().max(1).values < 0.6
+    result = jitter_cameras(true, guessed)
+    assert (result[:100] == 0).all()  # unknown: always guessed
+    near = (result[100:] - 5).abs().max(1).values < 0.6
     assert 0.35 < near.float().mean() < 0.65
-    assert (found[100:][~near] == 0).all()
-    assert (found[100:][near] != 5).any(1).all()
+    assert (result[100:][~near] == 0).all()
+    assert (result[100:][near] != 5).any(1).all()
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,13 @@ def test_the_gate_weighs_by_fit_and_cosine():
     torch.manual_seed(0)
     gate, one, total = Gate(8).eval(), recalled(4, (3, 0, 6)), torch.randn(3, 8, 16, 16, 16)
     with torch.no_grad():
-        got = gate(total, one)
+        actual = gate(total, one)
         want = naive_gate(gate, total, one)
     for b, count in enumerate(one.counts.tolist()):
-        np.testing.assert_allclose(got[b, :count].numpy(), want[b, :count], atol=1e-4)
+        np.testing.assert_allclose(actual[b, :count].numpy(), want[b, :count], atol=1e-4)
         if count:
-            assert got[b].exp()[count:].sum() == 0
-            assert got[b].exp().sum().item() == pytest.approx(1, abs=1e-5)
+            assert actual[b].exp()[count:].sum() == 0
+            assert actual[b].exp().sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_a_gated_refiner_shows_nothing_where_nothing_was_recalled():
@@ -207,8 +207,8 @@ def test_the_gate_learns_from_how_good_priors_are():
         share = np.exp(np.array(ious) / 0.05)
         wanted.append(-(share / share.sum() * logs[b, :count].numpy()).sum() if count else None)
     want = np.mean([one for one in wanted if one is not None])
-    got = gate_loss(logs, one.priors, one.counts, grids)
-    assert got.item() == pytest.approx(want, rel=1e-4)
+    actual = gate_loss(logs, one.priors, one.counts, grids)
+    assert actual.item() == pytest.approx(want, rel=1e-4)
     assert gate_loss(logs[1:2], one.priors[1:2], one.counts[1:2], grids[1:2]) == 0
 
 
@@ -228,11 +228,11 @@ def test_the_product_over_cubes_is_the_convolution():
 def test_grids_and_means_meet_one_weight_as_if_side_by_side(stretch):
     torch.manual_seed(0)
     refiner = Refiner(replace(CONFIG, rescale_priors=stretch, pose_channels=4))
-    found = [(torch.rand(2, SINGLES, 32, 32, 32), torch.rand(2, 32, 32, 32)) for _ in range(2)]
-    found = found[: 1 + stretch]
-    side_by_side = torch.cat([torch.cat([grids, mean[:, None]], 1) for grids, mean in found], 1)
+    result = [(torch.rand(2, SINGLES, 32, 32, 32), torch.rand(2, 32, 32, 32)) for _ in range(2)]
+    result = result[: 1 + stretch]
+    side_by_side = torch.cat([torch.cat([grids, mean[:, None]], 1) for grids, mean in result], 1)
     want = refiner.from_priors(side_by_side)
-    torch.testing.assert_close(refiner.from_grids(found), want, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(refiner.from_grids(result), want, atol=1e-4, rtol=1e-4)
 
 
 def test_only_means_have_a_gradient_by_the_weights():

@@ -81,8 +81,10 @@ def test_maps_kept_in_a_file_equal_those_in_ram_and_are_found_again(parts, tmp_p
         assert kept.fingerprint == ram.fingerprint
         assert torch.equal(kept.maps, ram.maps)
         order = [[(0, 1), (1, 5)]]
-        [got], [want] = list(kept.batches(order)), list(ram.batches(order))
-        assert torch.equal(got.stem_maps, want.stem_maps) and torch.equal(got.grids, want.grids)
+        [actual], [want] = list(kept.batches(order)), list(ram.batches(order))
+        assert torch.equal(actual.stem_maps, want.stem_maps) and torch.equal(
+            actual.grids, want.grids
+        )
     assert made == [3, 6, 8, 11, 14, 16]  # once
     assert {path.name for path in tmp_path.iterdir()} == {"maps.npy", "maps.safetensors"}
 

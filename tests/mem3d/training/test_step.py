@@ -36,12 +36,12 @@ def test_bfloat16_computes_so_and_keeps_float32(data, monkeypatch):
     monkeypatch.setattr("mem3d.system.computes_bfloat16", lambda device: True)
     exact, short = fresh(rate=0.1), fresh(rate=0.1)
     seen = []
-    short.model.decoder.register_forward_hook(lambda *found: seen.append(found[-1].dtype))
+    short.model.decoder.register_forward_hook(lambda *result: seen.append(result[-1].dtype))
     for batch in batches(data, 4):
         want = train_step(exact, batch, data, TINY.train, "cpu")
         config = replace(TINY.train, precision="bfloat16")
-        got = train_step(short, batch, data, config, "cpu")
-        assert got["bce"] == pytest.approx(want["bce"], rel=0.05)
+        actual = train_step(short, batch, data, config, "cpu")
+        assert actual["bce"] == pytest.approx(want["bce"], rel=0.05)
     assert seen == [torch.bfloat16] * 2
     assert {p.dtype for p in short.model.parameters()} == {torch.float32}
     assert short.memory.keys(short.memory.slots).dtype == np.float32
@@ -49,11 +49,13 @@ def test_bfloat16_computes_so_and_keeps_float32(data, monkeypatch):
 
 def test_without_bfloat16_in_the_processor_float32_is_computed(data, monkeypatch):
     monkeypatch.setattr("mem3d.system.computes_bfloat16", lambda device: False)
-    found = []
+    result = []
     for precision in ("float32", "bfloat16"):
         run, config = fresh(), replace(TINY.train, precision=precision)
-        found += [train_step(run, batch, data, config, "cpu")["loss"] for batch in batches(data, 8)]
-    assert found[0] == found[1]
+        result += [
+            train_step(run, batch, data, config, "cpu")["loss"] for batch in batches(data, 8)
+        ]
+    assert result[0] == result[1]
 
 
 def test_the_memory_s_time_is_part_of_the_step_s(data):

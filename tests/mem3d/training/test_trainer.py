@@ -116,13 +116,13 @@ def test_a_finished_run_tells_how_good_its_best_weights_are(sets, finished):
     cells = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
     model, memory, state = checkpoint.load(finished)
     scores = score(model, memory, sets[1])
-    found = [scores.iou[name][:, THRESHOLDS.index(0.3)] for name in (NETWORK, NEAREST)]
+    result = [scores.iou[name][:, THRESHOLDS.index(0.3)] for name in (NETWORK, NEAREST)]
     want = [["category", "models", NETWORK, NEAREST], ["mean over categories", "4"]]
     want += [[f"`{name}`", "2"] for name in ("aeroplane", "chair")] + [["mean over models", "4"]]
     assert [row[:2] for row in cells] == [want[i][:2] for i in (0, 2, 3, 1, 4)]
     for n in range(2):
         assert [float(row[2 + n]) for row in cells[1:]] == pytest.approx(
-            [*found[n].reshape(2, 2).mean(1), found[n].mean(), found[n].mean()], abs=6e-4
+            [*result[n].reshape(2, 2).mean(1), result[n].mean(), result[n].mean()], abs=6e-4
         )
     assert float(cells[3][2]) == pytest.approx(state.best_iou, abs=6e-4)
     with Image.open(finished / "validation.png") as picture:
