@@ -107,7 +107,6 @@ def _page(
     from mem3d.demo.sessions import Remembering
     from mem3d.inference.pretrained import load_folder
     from mem3d.network.checkpoint import State, is_published, load
-    from mem3d.runs.memorize import usual_background
 
     state: State | None = None
     if is_published(run):
@@ -126,7 +125,7 @@ def _page(
         model=model,
         name=run.name,
         remembering=Remembering(run, model, memory, state, write=write, device=device),
-        background=usual_background(preset),
+        background=preset.photo_background,
         device=device,
         folder=folder,
         examples=example_photos(run, examples),

@@ -92,7 +92,7 @@ def evaluate(  # long: half of it are the options
     """
     from mem3d.evaluation.baselines import category_means, costly
     from mem3d.evaluation.evaluate import score, summarise
-    from mem3d.inference.figures import comparison
+    from mem3d.inference.reconstruct import comparison
     from mem3d.memory.projection_cache import projections_of
     from mem3d.network.checkpoint import load
     from memstore.voxels.contact_sheet import save_png
@@ -128,7 +128,7 @@ def evaluate(  # long: half of it are the options
         baselines=compared,
         flip=flip,
         projections=kept,
-        others=list(members.values()),
+        ensemble=list(members.values()),
         device=device,
     )
     chosen = None

@@ -199,11 +199,11 @@ def _pair(
     """What writes one photo and its shape; both are read here."""
     from mem3d.data.images.framing import frame_photo
     from mem3d.data.images.io import read_image
-    from mem3d.runs.memorize import memorize_photo, usual_background
+    from mem3d.runs.memorize import memorize_photo
     from memstore.voxels.binvox import read_binvox
 
     light = None if mask is None else read_image(mask)
-    framed = frame_photo(read_image(photo), mask=light, background=usual_background(preset))
+    framed = frame_photo(read_image(photo), mask=light, background=preset.photo_background)
     shape, source = read_binvox(grid), grid.stem if name is None else name
     files = {"photo": str(photo.resolve()), "grid": str(grid.resolve())}
     record: Record = {**files, "background": framed.background, "sources": [source]}

@@ -324,11 +324,12 @@ def reconstruct(  # long: half of it are the options
     """Turn photos into shapes, and into pictures of them and of what was recalled.
 
     RUN, and what --with names, are folders of runs or published ones. What becomes of a background
-    is told per photo; --inputs shows it. Library: mem3d.load(RUN, others=[...]).reconstruct(photo).
+    is told per photo; --inputs shows it.
+
+    Library: mem3d.load(RUN, ensemble=[...]).reconstruct(photo).
 
     Example: mem3d-cli reconstruct runs/first chair.png photos/ --out shapes
     """
-    from mem3d.inference.output import write
     from mem3d.inference.reconstructor import load
     from mem3d.network.checkpoint import check_trained
 
@@ -357,10 +358,9 @@ def reconstruct(  # long: half of it are the options
                     if not result.grid.any():
                         tell_empty(one, result)
                     out.mkdir(parents=True, exist_ok=True)  # not before there is something to write
-                    made = write(
-                        one.rgba,
-                        result,
+                    made = result.save_all(
                         out / one.name,
+                        one.rgba,
                         formats=[kind.value for kind in formats],
                         surface=surface.value,
                         confidence=confidence,
@@ -390,7 +390,7 @@ def _framing(
     def frame(path: Path, rgba: "Rgba") -> "Framed":
         light = read_mask(path, mask)
         try:
-            return reconstructor.framed(rgba, mask=light, box=box, background=background.choice)
+            return reconstructor.frame(rgba, mask=light, box=box, background=background.choice)
         except ValueError as error:
             at_fault = f" ({mask})" if mask is not None and str(error).startswith("mask:") else ""
             raise ValueError(f"{path}: {error}{at_fault}") from error

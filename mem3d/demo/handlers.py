@@ -34,7 +34,7 @@ from mem3d.demo.reconstruct_view import (
     write_files,
 )
 from mem3d.demo.sessions import Remembering
-from mem3d.inference.reconstruct import Surface
+from mem3d.inference.output import Surface
 from mem3d.network.model import Mem3D
 from memstore import Memory, MemstoreError
 

@@ -4,7 +4,6 @@ The network runs once per photo, in `show`. All that follows, another threshold,
 mesh, the files to download, is made of the occupancy that is kept.
 """
 
-import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from mem3d.data.images.preprocess import Rgba, test_pixels
 from mem3d.data.rendering.figures import grid_picture
 from mem3d.data.taxonomy import titled
 from mem3d.inference.figures import VIEWS
-from mem3d.inference.reconstruct import Reconstruction, Surface, reconstruct
+from mem3d.inference.output import Surface
+from mem3d.inference.reconstruct import Reconstruction, reconstruct
 from mem3d.memory.interface import Features
 from mem3d.network.features import encode
 from mem3d.network.model import Mem3D
@@ -129,11 +129,12 @@ def write_files(
     grid = shown.grid(threshold)
     if not grid.any():
         return {}
-    mesh = replace(shown.result, threshold=threshold).mesh(look, confidence=False)
+    result = replace(shown.result, threshold=threshold)
+    mesh = result.mesh(look, confidence=False)
     files = {ending: folder / f"{shown.name}.{ending}" for ending in ("glb", "binvox", "npz")}
     write_glb(files["glb"], mesh, is_rounded=look == "smooth")
     write_binvox(files["binvox"], grid)
-    write_atomic(files["npz"], _npz(shown, threshold))
+    write_atomic(files["npz"], result.npz(feature=shown.feature))
     return files
 
 
@@ -168,25 +169,6 @@ def _recall(shown: Shown) -> str:
         return "Nothing in the memory looks like it: the shape comes from the photo alone."
     count = "One shape was" if len(priors) == 1 else f"{len(priors)} shapes were"
     return f"{count} recalled; the nearest has a cosine of {priors[0].cosine:.2f}."
-
-
-def _npz(shown: Shown, threshold: float) -> bytes:
-    """Occupancy, grid, threshold, and the recalled shapes with slots, cosines and sources."""
-    priors, side = shown.result.priors, len(shown.result.occupancy)
-    grids = [prior.grid for prior in priors] or [np.empty((0, side, side, side), np.bool_)]
-    data = io.BytesIO()
-    np.savez_compressed(
-        data,
-        occupancy=shown.result.occupancy,
-        grid=shown.grid(threshold),
-        threshold=np.float64(threshold),
-        feature=shown.feature,
-        recalled=np.stack(grids) if priors else grids[0],
-        slots=np.array([prior.slot for prior in priors], np.int64),
-        cosines=np.array([prior.cosine for prior in priors], np.float32),
-        sources=np.array([prior.source for prior in priors], np.str_),
-    )
-    return data.getvalue()
 
 
 def _named(error: ValueError, path: Path) -> str:

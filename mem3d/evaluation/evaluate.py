@@ -68,7 +68,7 @@ def score(
     flip: bool = False,
     view: int = 0,
     projections: ProjectionCache | None = None,
-    others: Sequence[EnsembleMember] = (),
+    ensemble: Sequence[EnsembleMember] = (),
     with_f_score: bool = False,
     pix3d_truth: Callable[[int], NDArray[np.bool_]] | None = None,
     batch: int = 32,
@@ -88,8 +88,8 @@ def score(
             alone.
         view: which; the field's protocol is 00. Of a model with fewer, counted round.
         projections: of this network and memory; saves time where slots are recalled again.
-        others: further networks that answer too, see `ensemble`; what is told of recall, and the
-            baselines made of what is recalled, are the first one's.
+        ensemble: further networks that answer too, see `network.predict`; what is said of recall,
+            and the baselines made of what is recalled, are the first one's.
         with_f_score: also compute F-score@1% (about 0.1 s a model and method).
         pix3d_truth: also score by Pix3D's protocol, against this grid of each model.
         batch: models at a time.
@@ -101,7 +101,7 @@ def score(
     """
     if not len(data):
         raise ValueError(f"{data.root}: got no usable model, want at least 1 to test on")
-    for one in (model, *(other.model for other in others)):
+    for one in (model, *(other.model for other in ensemble)):
         one.eval()
     ious: dict[str, list[NDArray[np.float32]]] = {}
     f_scores: dict[str, list[NDArray[np.float64]]] = {}
@@ -112,7 +112,7 @@ def score(
     for samples in loader(views, order, workers=0):
         images = samples.images.to(device)
         occupancy, output = predict(
-            model, images, memory, flip=flip, projections=projections, others=others
+            model, images, memory, flip=flip, projections=projections, ensemble=ensemble
         )
         names = [data.category(i) for i in samples.shapes]
         occupancies = {

@@ -3,23 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.framing import Done, frame_object
 from mem3d.data.images.preprocess import Rgba, test_pixels
+from mem3d.inference import figures
+from mem3d.inference.output import FORMATS, MAKER, Surface, mesh_of, npz_bytes
 from mem3d.memory.projection_cache import ProjectionCache
-from mem3d.metrics import FIXED_THRESHOLD
+from mem3d.metrics import FIXED_THRESHOLD, iou
 from mem3d.network.model import Mem3D
 from mem3d.network.predict import EnsembleMember, predict
 from memstore import Memory
-from memstore.voxels.mesh import Mesh, blocky, smooth
-
-Surface = Literal["smooth", "blocky"]
-SURFACES: tuple[Surface, ...] = get_args(Surface)
+from memstore.files import write_atomic
+from memstore.voxels.binvox import write_binvox
+from memstore.voxels.contact_sheet import Tile, save_png, sheet
+from memstore.voxels.mesh import FILE_TYPES, Mesh, write_mesh
 
 
 @dataclass(frozen=True)
@@ -75,18 +78,51 @@ class Reconstruction:
         Raises:
             ValueError: no voxel is above the threshold, or another surface is asked for.
         """
-        if surface not in SURFACES:
-            raise ValueError(f"surface: got {surface!r}, want one of {', '.join(SURFACES)}")
-        if not self.grid.any():
-            raise ValueError(
-                f"threshold: got {self.threshold}, want less than the largest occupancy "
-                f"({self.occupancy.max():.3f}), or there is no shape"
-            )
-        from mem3d.inference.output import colored  # it knows this class
+        return mesh_of(self.occupancy, self.threshold, surface, confidence=confidence)
 
-        is_blocky = surface == "blocky"
-        mesh = blocky(self.grid) if is_blocky else smooth(self.occupancy, self.threshold)
-        return colored(mesh, self.occupancy, self.threshold) if confidence else mesh
+    def picture(
+        self,
+        photo: Rgba | None = None,
+        *,
+        name: str = "photo",
+        surface: Surface = "smooth",
+        confidence: bool = True,
+    ) -> NDArray[np.uint8]:
+        """Contact sheet: photo, what the network saw, the shape from four sides; the priors.
+
+        Args:
+            photo: (H, W, 4); None leaves it out.
+            name: caption of the photo.
+            surface: see `mesh`.
+            confidence: likewise.
+
+        Returns:
+            (height, width, 3) uint8.
+        """
+        photos = [] if photo is None else [Tile(photo, name)]
+        photos.append(Tile(self.seen, "network input"))
+        grid = self.grid
+        mesh = self.mesh(surface, confidence=confidence) if grid.any() else None
+        note = f"{int(grid.sum()):,} voxels above {self.threshold:g}"
+        if confidence and mesh is not None:
+            note += "; blue: sure, orange: just above that"
+        return figures.picture(photos, grid, mesh, self._prior_tiles(), note)
+
+    def npz(self, **more: NDArray[Any]) -> bytes:
+        """Occupancy, grid, threshold and what was recalled, as an .npz file (docs/reconstruct.md).
+
+        Args:
+            more: further arrays under their names.
+        """
+        return npz_bytes(
+            self.occupancy,
+            self.threshold,
+            grids=[prior.grid for prior in self.priors],
+            slots=[prior.slot for prior in self.priors],
+            cosines=[prior.cosine for prior in self.priors],
+            sources=[prior.source for prior in self.priors],
+            **more,
+        )
 
     def save(
         self, path: str | Path, *, surface: Surface = "smooth", confidence: bool = True
@@ -102,9 +138,56 @@ class Reconstruction:
         Raises:
             ValueError: another ending, or no shape for a mesh.
         """
-        from mem3d.inference.output import save  # it knows this class
+        kind = Path(path).suffix.lower().removeprefix(".")
+        if kind in FILE_TYPES:
+            write_mesh(path, self.mesh(surface, confidence=confidence))
+        elif kind == "binvox":
+            write_binvox(path, self.grid)
+        elif kind == "npz":
+            write_atomic(path, self.npz())
+        elif kind == "png":
+            save_png(path, self.picture(surface=surface, confidence=confidence))
+        else:
+            want = ", ".join((*FORMATS, "png"))
+            raise ValueError(f"{path}: got the ending {kind!r}, want one of {want}")
 
-        save(path, self, surface=surface, confidence=confidence)
+    def save_all(
+        self,
+        stem: Path,
+        photo: Rgba,
+        *,
+        formats: Sequence[str] = ("glb",),
+        surface: Surface = "smooth",
+        confidence: bool = True,
+    ) -> list[Path]:
+        """Write the shape in several formats, and a picture beside them.
+
+        Args:
+            stem: path without ending; its folder must exist.
+            photo: (H, W, 4) for the picture.
+            formats: of `output.FORMATS`.
+            surface: see `mesh`.
+            confidence: likewise.
+
+        Returns:
+            the files: STEM.FORMAT for each format (no mesh if the shape is empty) and STEM.png.
+        """
+        kinds = [
+            kind for kind in dict.fromkeys(formats) if self.grid.any() or kind not in FILE_TYPES
+        ]
+        files = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
+        for file in files:
+            self.save(file, surface=surface, confidence=confidence)
+        files.append(stem.with_name(f"{stem.name}.png"))
+        picture = self.picture(photo, name=stem.name, surface=surface, confidence=confidence)
+        save_png(files[-1], picture, MAKER)
+        return files
+
+    def _prior_tiles(self) -> list[Tile]:
+        return [
+            figures.prior_tile(rank, prior.grid, prior.cosine, prior.source)
+            for rank, prior in enumerate(self.priors, start=1)
+        ]
 
 
 @torch.inference_mode()
@@ -117,7 +200,7 @@ def reconstruct(
     framed: bool = False,
     flip: bool = False,
     projections: ProjectionCache | None = None,
-    others: Sequence[EnsembleMember] = (),
+    ensemble: Sequence[EnsembleMember] = (),
 ) -> list[Reconstruction]:
     """Reconstruct the objects in photos, one batch.
 
@@ -131,7 +214,8 @@ def reconstruct(
         flip: average with each photo's mirror image, see `predict`; what was recalled is of the
             photo itself.
         projections: of this network and memory; pays from the second photo on that recalls a slot.
-        others: further networks that answer too, see `ensemble`; recalled is what the first did.
+        ensemble: further networks that answer too, see `network.predict`; what was recalled is the
+            first one's.
 
     Raises:
         ValueError: a mask is empty, a number is out of range, or networks' grids differ.
@@ -146,13 +230,12 @@ def reconstruct(
     device = next(model.parameters()).device
     images = torch.from_numpy(inputs).to(device)
     occupancy, output = predict(
-        model, images, memory, flip=flip, projections=projections, others=others
+        model, images, memory, flip=flip, projections=projections, ensemble=ensemble
     )
     occupancies = occupancy.cpu().numpy()
     names = dict(zip(memory.slots.tolist(), memory.sources, strict=True))
-    results = []
+    recalled, results = output.recalled, []
     for row, occupancy in enumerate(occupancies):
-        recalled = output.recalled
         slots = recalled.slots[row, : int(recalled.counts[row])]
         grids = memory.values(slots)
         priors = tuple(
@@ -161,3 +244,35 @@ def reconstruct(
         )
         results.append(Reconstruction(occupancy, threshold, inputs[row].transpose(1, 2, 0), priors))
     return results
+
+
+def comparison(
+    model: Mem3D,
+    memory: Memory,
+    data: ShapeDataset,
+    count: int = 12,
+    ensemble: Sequence[EnsembleMember] = (),
+) -> NDArray[np.uint8]:
+    """Contact sheet of shapes: view 00, truth, reconstruction, recalled shapes.
+
+    Args:
+        model: in evaluation mode.
+        memory: where it recalls.
+        data: shapes to choose from, evenly over the set.
+        count: most rows.
+        ensemble: further networks that answer too.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    positions = np.unique(np.linspace(0, len(data) - 1, count).astype(int)).tolist()
+    photos = [data.image(i, 0) for i in positions]
+    results = reconstruct(model, memory, photos, framed=True, ensemble=ensemble)
+    rows = []
+    for i, photo, result in zip(positions, photos, results, strict=True):
+        truth = data.grid(i)
+        pair = torch.from_numpy(result.occupancy[None]), torch.from_numpy(truth[None])
+        score = iou(*pair, threshold=result.threshold).item()
+        tile, priors = Tile(photo, data.category(i)), result._prior_tiles()
+        rows.append(figures.comparison_row(tile, truth, result.grid, score, priors))
+    return sheet(rows)

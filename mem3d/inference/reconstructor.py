@@ -1,12 +1,10 @@
-"""A trained network with its memory, ready to be given photos: what `mem3d.load` returns.
-
-Over 250 lines, half of them docstrings and signatures.
-"""
+"""A trained network with its memory, ready to be given photos: what `mem3d.load` returns."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self, overload
 
 import numpy as np
@@ -33,13 +31,13 @@ Photo = str | Path | Image.Image | NDArray[np.uint8]
 class Reconstructor:
     """A network, its memory and their settings; or several that answer together.
 
-    As a context manager it closes its memory at the end, and those of the others.
+    As a context manager it closes its memory at the end, and those of the ensemble.
 
     Attributes:
         model: in evaluation mode.
         memory: where it recalls; opened to be read, or in RAM.
         preset: settings of both, and of the training.
-        others: further ones, whose answers are averaged with this one's; see `ensemble`.
+        ensemble: further ones, whose answers are averaged with this one's; see `network.predict`.
     """
 
     def __init__(
@@ -47,7 +45,7 @@ class Reconstructor:
         model: Mem3D,
         memory: Memory,
         preset: Preset,
-        others: Sequence["Reconstructor"] = (),
+        ensemble: Sequence["Reconstructor"] = (),
     ) -> None:
         """Put together.
 
@@ -55,18 +53,18 @@ class Reconstructor:
             model: in evaluation mode.
             memory: where it recalls.
             preset: settings of both.
-            others: further networks with their memories, and those beside them; backgrounds,
-                recalled shapes and what is told of them are this one's.
+            ensemble: further networks with their memories, and those beside them; backgrounds,
+                recalled shapes and what is said of them are this one's.
 
         Raises:
             ValueError: the networks make grids of different sizes.
         """
         self.model, self.memory, self.preset = model, memory, preset
-        self.others: tuple[Reconstructor, ...] = ()
-        for one in others:
-            self.others += (one, *one.others)
+        self.ensemble: tuple[Reconstructor, ...] = ()
+        for member in ensemble:
+            self.ensemble += (member, *member.ensemble)
         self._member = EnsembleMember(model, memory, projections_of(model, memory))
-        check_alike(model, [one._member for one in self.others])
+        check_alike(model, [member._member for member in self.ensemble])
 
     def __enter__(self) -> Self:
         return self
@@ -75,19 +73,15 @@ class Reconstructor:
         self.close()
 
     def close(self) -> None:
-        """Close the memory, and those of the others."""
-        with ExitStack() as all_of_them:  # also where one of them fails
-            for one in reversed((self, *self.others)):
-                all_of_them.callback(one.memory.close)
+        """Close the memory, and those of the ensemble."""
+        with ExitStack() as memories:  # all, also where one of them fails
+            for member in reversed((self, *self.ensemble)):
+                memories.callback(member.memory.close)
 
     @property
     def background(self) -> Background | None:
-        """What becomes of backgrounds by default, see `frame_photo`.
-
-        A network that was trained over photos is shown them; for others the object is cut out.
-        """
-        train = self.preset.train
-        return "keep" if train.augment and train.augmentation.backgrounds else None
+        """What becomes of backgrounds by default, see `Preset.photo_background`."""
+        return self.preset.photo_background
 
     @overload  # a str is one photo, not a sequence of them
     def reconstruct(  # type: ignore[overload-overlap]
@@ -146,17 +140,18 @@ class Reconstructor:
         if batch < 1:
             raise ValueError(f"batch: got {batch}, want >= 1")
         if isinstance(image, str) or not isinstance(image, Sequence):
-            framed = self.framed(image, mask=mask, box=box, background=background)
-            return self.reconstruct_framed([framed], threshold=threshold, flip=flip)[0]
+            frame = self.frame(image, mask=mask, box=box, background=background)
+            return self.reconstruct_framed([frame], threshold=threshold, flip=flip)[0]
         if mask is not None or box is not None:
             raise ValueError("mask, box: got one with a list of photos, want it with one photo")
         results = []
         for start in range(0, len(image), batch):
-            part = [self.framed(one, background=background) for one in image[start : start + batch]]
-            results += self.reconstruct_framed(part, threshold=threshold, flip=flip)
+            photos = image[start : start + batch]
+            framed = [self.frame(photo, background=background) for photo in photos]
+            results += self.reconstruct_framed(framed, threshold=threshold, flip=flip)
         return results
 
-    def framed(
+    def frame(
         self,
         image: Photo,
         *,
@@ -173,40 +168,40 @@ class Reconstructor:
         )
 
     def reconstruct_framed(
-        self, framed: Sequence[Framed], *, threshold: float = FIXED_THRESHOLD, flip: bool = False
+        self, frames: Sequence[Framed], *, threshold: float = FIXED_THRESHOLD, flip: bool = False
     ) -> list[Reconstruction]:
         """Reconstruct photos that are framed already, as one batch; see `reconstruct`."""
         results = reconstruct(
             self.model,
             self.memory,
-            [one.rgba for one in framed],
+            [frame.rgba for frame in frames],
             threshold=threshold,
             framed=True,
             flip=flip,
             projections=self._member.projections,
-            others=[one._member for one in self.others],
+            ensemble=[member._member for member in self.ensemble],
         )
         return [
-            replace(result, background=one.background)
-            for result, one in zip(results, framed, strict=True)
+            replace(result, background=frame.background)
+            for result, frame in zip(results, frames, strict=True)
         ]
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write network and memory as a folder of plain files; see `pretrained.save_folder`.
 
         Raises:
-            ValueError: there are others: each is a folder of its own.
+            ValueError: it is an ensemble: each network is a folder of its own.
             memstore.MemstoreError: there is something at the path, or the disk refuses.
         """
-        if self.others:
-            raise ValueError(f"others: got {len(self.others)}, want none: save each by itself")
+        if self.ensemble:
+            raise ValueError(f"ensemble: got {len(self.ensemble)}, want none: save each by itself")
         pretrained.save_folder(folder, self.model, self.memory, self.preset)
 
     @classmethod
     def from_pretrained(
         cls, name: str | Path, *, revision: str | None = None, device: str = "cpu"
     ) -> Self:
-        """Open a published folder, or one of a pretrained.
+        """Open a published folder, or one of the Hugging Face Hub.
 
         Args:
             name: a folder written by `save_pretrained`; else a repository of the Hugging Face Hub,
@@ -217,8 +212,6 @@ class Reconstructor:
         Raises:
             ValueError: neither a folder nor a repository that can be had, or a damaged one.
         """
-        from mem3d.inference import pretrained
-
         folder = Path(name)
         if not folder.is_dir():
             folder = pretrained.download(str(name), revision)
@@ -238,12 +231,8 @@ class Reconstructor:
 
         Raises:
             ExtraMissingError: huggingface_hub is not installed.
-            ValueError: the hub refuses, or there are others.
+            ValueError: the hub refuses, or it is an ensemble.
         """
-        from tempfile import TemporaryDirectory
-
-        from mem3d.inference import pretrained
-
         with TemporaryDirectory() as beside:
             self.save_pretrained(Path(beside) / "model")
             return pretrained.upload(Path(beside) / "model", repo, private=private)
@@ -253,7 +242,7 @@ def load(
     path: str | Path,
     which: Which = "best",
     device: str = "cpu",
-    others: Sequence[str | Path] = (),
+    ensemble: Sequence[str | Path] = (),
 ) -> Reconstructor:
     """Open a trained network with its memory.
 
@@ -261,19 +250,19 @@ def load(
         path: folder of a run, or a published folder.
         which: of a run: the best epoch on validation, or the last.
         device: where the weights go.
-        others: folders of further networks that answer too; see `ensemble`.
+        ensemble: folders of further networks that answer too; see `network.predict`.
 
     Raises:
         ValueError: there is no folder, or it holds neither; or the networks make grids of
             different sizes.
         memstore.MemstoreError: the memory is missing or damaged.
     """
-    if isinstance(others, str | Path):
-        raise ValueError(f"others: got {others!r}, want a list of folders")
-    if others:
+    if isinstance(ensemble, str | Path):
+        raise ValueError(f"ensemble: got {ensemble!r}, want a list of folders")
+    if ensemble:
         with ExitStack() as opened:  # where one fails, the memories of all are closed
             first, *rest = [
-                opened.enter_context(load(one, which, device)) for one in (path, *others)
+                opened.enter_context(load(folder, which, device)) for folder in (path, *ensemble)
             ]
             together = Reconstructor(first.model, first.memory, first.preset, rest)
             opened.pop_all()

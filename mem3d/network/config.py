@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 from pydantic import Field, model_validator
 
 from mem3d.data.images.augment import DEFAULT, Augmentation
+from mem3d.data.images.framing import Background
 from mem3d.settings import AtLeastOne, Count, Weight, from_plain, present_name, settings
 from memstore import MemoryConfig
 
@@ -169,6 +170,14 @@ class Preset:
         if got != want:
             raise ValueError(f"memory (key_dim, resolution): got {got}, want the model's {want}")
         return self
+
+    @property
+    def photo_background(self) -> Background | None:
+        """What becomes of a photo's background by default, see `frame_photo`.
+
+        A network that was trained over photos is shown it; for others the object is cut out.
+        """
+        return "keep" if self.train.augment and self.train.augmentation.backgrounds else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dict, JSON-able."""

@@ -33,10 +33,10 @@ class EnsembleMember(NamedTuple):
     projections: ProjectionCache | None = None
 
 
-def check_alike(first: Mem3D, others: Sequence[EnsembleMember]) -> None:
+def check_alike(first: Mem3D, ensemble: Sequence[EnsembleMember]) -> None:
     """Raise ValueError unless all networks make grids of one size."""
     want = first.config.resolution
-    for member in others:
+    for member in ensemble:
         got = member.model.config.resolution
         if got != want:
             raise ValueError(
@@ -66,7 +66,7 @@ def predict(
     *,
     flip: bool = False,
     projections: ProjectionCache | None = None,
-    others: Sequence[EnsembleMember] = (),
+    ensemble: Sequence[EnsembleMember] = (),
 ) -> tuple[Tensor, Output]:
     """Occupancies of a batch from averaged logits: test-time augmentation, and an ensemble.
 
@@ -79,7 +79,7 @@ def predict(
         memory: where it recalls.
         flip: average with the mirror image, whose shape is mirrored in z; takes twice as long.
         projections: of this network and memory, see `ProjectionCache`.
-        others: further networks and where they recall.
+        ensemble: further networks and where they recall.
 
     Returns:
         (B, R, R, R) occupancy in [0, 1], and the first network's forward pass of the images as
@@ -88,17 +88,17 @@ def predict(
     Raises:
         ValueError: the networks make grids of different sizes.
     """
-    check_alike(model, others)
+    check_alike(model, ensemble)
     first = EnsembleMember(model, memory, projections)
     output: Output = model(images, HostMemory(memory), projections=projections)
     total = output.logits.float()
-    for member in others:
+    for member in ensemble:
         total = total + _logits(member, images)
     if flip:
         mirrored = images.flip(-1)
-        for member in (first, *others):
+        for member in (first, *ensemble):
             total = total + _logits(member, mirrored).flip(-1)
-    passes = (1 + flip) * (1 + len(others))
+    passes = (1 + flip) * (1 + len(ensemble))
     return (total / passes).sigmoid(), output
 
 

@@ -12,12 +12,10 @@ import numpy as np
 import torch
 
 from mem3d.data.dataset import ShapeDataset
-from mem3d.data.images.framing import Background
 from mem3d.data.images.preprocess import Rgba, test_pixels
 from mem3d.data.meshes.transforms import shape_family
 from mem3d.memory.host import HostMemory
 from mem3d.memory.interface import Features, Grids
-from mem3d.network.config import Preset
 from mem3d.network.features import View, encode, first_views, view_features
 from mem3d.network.model import Mem3D
 from memstore import Memory
@@ -128,12 +126,6 @@ def memorize_photo(
         raise ValueError("photo: got a feature of zeros, want a picture that the encoder answers")
     kinds = Counter(_write(memory, features, grid[None], [source]))
     return _report(memory, before, 1, kinds)
-
-
-def usual_background(preset: Preset) -> Background | None:
-    """What becomes of a photo's background unless told: a network that knows them is shown them."""
-    train = preset.train
-    return "keep" if train.augment and train.augmentation.backgrounds else None
 
 
 def _shapes(data: ShapeDataset, views: Sequence[View]) -> tuple[Grids, list[str]]:

@@ -16,7 +16,7 @@ from mem3d import system
 from mem3d.data.dataset import ShapeDataset, Subset, roots
 from mem3d.data.splits import spread
 from mem3d.evaluation.evaluate import NEAREST, NETWORK, Scores, score, summarise
-from mem3d.inference.figures import comparison
+from mem3d.inference.reconstruct import comparison
 from mem3d.markdown import code
 from mem3d.network import checkpoint
 from mem3d.network.checkpoint import PAGE, PICTURE

@@ -123,12 +123,12 @@ def test_nothing_readable_is_an_error_and_an_empty_shape_is_told(run, tmp_path):
 
 
 def test_an_interrupt_leaves_whole_files_and_one_line(run, tmp_path, monkeypatch):
-    from mem3d.inference import output
+    from mem3d.inference import reconstruct
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(output, "save_png", interrupted)
+    monkeypatch.setattr(reconstruct, "save_png", interrupted)
     photo = save(tmp_path / "a.png", picture(0))
     done = call("reconstruct", run, photo, "--out", tmp_path / "out", "-f", "npz")
     assert done.exit_code == 130

@@ -54,8 +54,10 @@ def test_the_files_hold_the_same_shape(shown, look, tmp_path):
     with np.load(files["npz"]) as told:
         np.testing.assert_array_equal(told["grid"], grid)
         np.testing.assert_array_equal(told["occupancy"], shown.result.occupancy)
-        assert told["sources"].tolist() == [prior.source for prior in shown.result.priors]
-        assert len(told["recalled"]) == len(told["slots"]) == len(told["cosines"])
+        assert told["recalled_sources"].tolist() == [prior.source for prior in shown.result.priors]
+        lengths = {len(told[f"recalled_{name}"]) for name in ("grids", "slots", "cosines")}
+        assert lengths == {len(shown.result.priors)}
+        np.testing.assert_array_equal(told["feature"], shown.feature)
     mesh = trimesh.load(files["glb"], force="mesh")
     if look == "blocky":  # by hand: a voxel is 1/32 wide
         assert mesh.volume == pytest.approx(grid.sum() / 32**3, rel=1e-3)

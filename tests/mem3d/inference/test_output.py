@@ -7,7 +7,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from mem3d.inference.output import FORMATS, is_own_picture, write
+from mem3d.inference.output import FORMATS, is_own_picture
 from mem3d.inference.reconstruct import Prior, Reconstruction
 from memstore.voxels.binvox import read_binvox
 from tests.helpers.r2n2_folder import blob, picture
@@ -22,7 +22,7 @@ def result():
 
 
 def test_every_format_holds_the_shape(result, tmp_path):
-    files = write(picture(0), result, tmp_path / "thing", formats=FORMATS)
+    files = result.save_all(tmp_path / "thing", picture(0), formats=FORMATS)
     assert [path.name for path in files] == [f"thing.{kind}" for kind in (*FORMATS, "png")]
     for path in files[:4]:
         mesh = trimesh.load(path, force="mesh")
@@ -34,6 +34,7 @@ def test_every_format_holds_the_shape(result, tmp_path):
         np.testing.assert_array_equal(arrays["occupancy"], result.occupancy)
         assert arrays["recalled_sources"].tolist() == ["chair/a"]
         assert arrays["recalled_slots"].tolist() == [3]
+        np.testing.assert_array_equal(arrays["recalled_grids"], blob(1)[None])
 
 
 def test_blocky_and_plain(result, tmp_path):
@@ -56,7 +57,7 @@ def test_the_ending_picks_the_format(result, tmp_path):
 
 def test_an_empty_shape_is_told(result, tmp_path):
     empty = replace(result, threshold=0.95)
-    files = write(picture(0), empty, tmp_path / "x", formats=("glb", "binvox"))
+    files = empty.save_all(tmp_path / "x", picture(0), formats=("glb", "binvox"))
     assert [path.name for path in files] == ["x.binvox", "x.png"]
     with pytest.raises(ValueError, match=r"got 0.95, want less than the largest .*0.900"):
         empty.save(tmp_path / "x.glb")
@@ -64,7 +65,7 @@ def test_an_empty_shape_is_told(result, tmp_path):
 
 def test_its_own_pictures_are_known(result, tmp_path):
     """Other pictures and other files are not, however short."""
-    write(picture(0), result, tmp_path / "thing")
+    result.save_all(tmp_path / "thing", picture(0))
     Image.open(tmp_path / "thing.png").save(tmp_path / "copied.png")  # by another program
     (tmp_path / "empty.png").touch()
     own = [path.name for path in tmp_path.iterdir() if is_own_picture(path)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mem3d.inference.output import SURE, UNSURE, colored, confidence
+from mem3d.inference.output import SURE, UNSURE, colored, vertex_confidence
 from memstore.voxels.mesh import blocky, smooth
 
 
@@ -19,7 +19,7 @@ def two_beams(sure=1.0, unsure=0.4):
 def test_each_part_has_its_own(make):
     occupancy = two_beams()
     mesh = make(occupancy, 0.3)
-    found = confidence(mesh, occupancy, 0.3)
+    found = vertex_confidence(mesh, occupancy, 0.3)
     left = mesh.vertices[:, 0] < 0
     assert left.any() and not left.all()
     np.testing.assert_allclose(found[left], 1)
@@ -32,7 +32,7 @@ def test_sub_voxel_places_do_not_matter():
     occupancy[2:6, 2:6, 2:6] = 0.35
     occupancy[3:5, 3:5, 3:5] = 1
     mesh = smooth(occupancy, 0.3)
-    np.testing.assert_allclose(confidence(mesh, occupancy, 0.3), 1)
+    np.testing.assert_allclose(vertex_confidence(mesh, occupancy, 0.3), 1)
 
 
 def test_a_grid_filled_to_its_edges_stays_within_it():
@@ -40,7 +40,7 @@ def test_a_grid_filled_to_its_edges_stays_within_it():
     occupancy = np.zeros((4, 4, 4), np.float32)
     occupancy[0], occupancy[3] = 0.5, 0.9
     mesh = blocky(occupancy > 0.3)
-    found = confidence(mesh, occupancy, 0.3)
+    found = vertex_confidence(mesh, occupancy, 0.3)
     np.testing.assert_allclose(found[mesh.vertices[:, 0] < 0], 0.5)
 
 

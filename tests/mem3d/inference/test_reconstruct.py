@@ -10,8 +10,7 @@ from mem3d.data.images.framing import frame_object
 from mem3d.data.images.preprocess import test_pixels as to_pixels
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.inference import figures
-from mem3d.inference.figures import comparison, picture
-from mem3d.inference.reconstruct import reconstruct
+from mem3d.inference.reconstruct import comparison, reconstruct
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from memstore import Memory
@@ -59,7 +58,7 @@ def test_thresholds_out_of_range_are_refused(trained, threshold):
 def test_a_picture_shows_photo_input_four_sides_and_priors(trained):
     [result] = reconstruct(*trained, [photo(0)])
     shape = replace(result, occupancy=blob(0).astype(np.float32))
-    whole, without = picture(photo(0), shape), picture(None, shape)
+    whole, without = shape.picture(photo(0)), shape.picture()
     assert whole.shape[0] > 2 * 137  # the priors are below
     assert whole.shape[1] - without.shape[1] == 137 + 8  # the photo
     assert whole.shape[1] == 6 * (137 + 8) + 8
@@ -72,14 +71,14 @@ def test_recalled_shapes_are_captioned_by_their_category(trained, monkeypatch):
     prior = replace(
         result.priors[0], cosine=0.5, source="04530566/1f6e0fc9ed771d16bf389580f941a993"
     )
-    picture(None, replace(result, priors=(prior,)))
+    replace(result, priors=(prior,)).picture()
     assert [tile.caption for tile in drawn] == ["1: cos 0.500\nwatercraft\n1f6e0fc9e…1a993"]
 
 
 def test_an_empty_shape_has_a_picture(trained):
     [result] = reconstruct(*trained, [photo(0)])
     empty = replace(result, occupancy=np.zeros((32,) * 3, np.float32), priors=())
-    assert picture(photo(0), empty).dtype == np.uint8
+    assert empty.picture(photo(0)).dtype == np.uint8
 
 
 def test_test_models_beside_their_truth(trained, made_up_data):

@@ -105,13 +105,13 @@ def test_several_answer_together_and_tell_of_the_first_ones_memory(run, another,
     for one in (run, another):
         with mem3d.load(one) as reconstructor:
             apart.append(reconstructor.reconstruct(picture(1)))
-    with mem3d.load(run, others=[another]) as both:
+    with mem3d.load(run, ensemble=[another]) as both:
         result = both.reconstruct(picture(1))
         logits = [np.log(one.occupancy / (1 - one.occupancy)) for one in apart]
         want = 1 / (1 + np.exp(-(logits[0] + logits[1]) / 2))
         np.testing.assert_allclose(result.occupancy, want, atol=1e-5)
         assert [prior.source for prior in result.priors] == ["made/0"]
-        with pytest.raises(ValueError, match="others: got 1, want none: save each by itself"):
+        with pytest.raises(ValueError, match="ensemble: got 1, want none: save each by itself"):
             both.save_pretrained(tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
 
@@ -119,22 +119,22 @@ def test_several_answer_together_and_tell_of_the_first_ones_memory(run, another,
 def test_the_memories_of_all_are_closed(run, another, monkeypatch):
     closed = []
     monkeypatch.setattr(Memory, "close", lambda memory: closed.append(memory.path))
-    with mem3d.load(run, others=[another]):
+    with mem3d.load(run, ensemble=[another]):
         assert closed == []
     assert closed == [run / "memory", another / "memory"]
 
 
-def test_others_of_others_answer_too_and_a_text_is_no_list(run, another):
-    with mem3d.load(run, others=[another]) as pair, mem3d.load(another) as single:
+def test_ensembles_of_ensembles_answer_too_and_a_text_is_no_list(run, another):
+    with mem3d.load(run, ensemble=[another]) as pair, mem3d.load(another) as single:
         three = mem3d.Reconstructor(single.model, single.memory, single.preset, [pair])
-        assert three.others == (pair, *pair.others)
+        assert three.ensemble == (pair, *pair.ensemble)
     with pytest.raises(ValueError, match="want a list of folders"):
-        mem3d.load(run, others=str(another))
+        mem3d.load(run, ensemble=str(another))
 
 
 def test_where_one_of_several_cannot_be_opened_none_stays_open(run, tmp_path, monkeypatch):
     closed = []
     monkeypatch.setattr(Memory, "close", lambda memory: closed.append(memory.path))
     with pytest.raises(ValueError, match="nowhere: got nothing there"):
-        mem3d.load(run, others=[tmp_path / "nowhere"])
+        mem3d.load(run, ensemble=[tmp_path / "nowhere"])
     assert closed == [run / "memory"]

@@ -60,13 +60,13 @@ def test_several_networks_are_averaged_by_hand_each_with_its_memory(model, image
     full.write(np.eye(1, TINY.memory.key_dim, dtype=np.float32), np.ones((1, 32, 32, 32), bool))
     looks = [one(images, HostMemory(its)).logits for one, its in ((model, memory), (other, full))]
     assert not torch.allclose(*looks, atol=1e-2)
-    occupancy, output = predict(model, images, memory, others=[EnsembleMember(other, full)])
+    occupancy, output = predict(model, images, memory, ensemble=[EnsembleMember(other, full)])
     torch.testing.assert_close(occupancy, ((looks[0] + looks[1]) / 2).sigmoid())
     assert torch.equal(output.logits, looks[0])  # what is told is the first one's
     mirrored, _ = predict(
-        model, images.flip(-1), memory, flip=True, others=[EnsembleMember(other, full)]
+        model, images.flip(-1), memory, flip=True, ensemble=[EnsembleMember(other, full)]
     )
-    both, _ = predict(model, images, memory, flip=True, others=[EnsembleMember(other, full)])
+    both, _ = predict(model, images, memory, flip=True, ensemble=[EnsembleMember(other, full)])
     torch.testing.assert_close(mirrored, both.flip(-1))
 
 
@@ -74,7 +74,7 @@ def test_networks_with_other_grids_are_refused(model, images):
     fine = Mem3D(replace(TINY.model, decoder=(16, 8, 8, 4, 4), hidden=24)).eval()
     memory = Memory(replace(TINY.memory, resolution=64))
     with pytest.raises(ValueError, match=r"got grids of 64 voxels a side beside 32, want the same"):
-        predict(model, images, Memory(TINY.memory), others=[EnsembleMember(fine, memory)])
+        predict(model, images, Memory(TINY.memory), ensemble=[EnsembleMember(fine, memory)])
 
 
 @torch.inference_mode()
@@ -95,11 +95,11 @@ def test_networks_that_take_other_pictures_get_them_scaled(model, images):
             shown[row, channel] = torch.from_numpy(np.array(smaller))
     torch.testing.assert_close(sized_for(small, images), shown, atol=1e-4, rtol=0)
     assert sized_for(model, images) is images
-    occupancy, _ = predict(model, images, memory, others=[EnsembleMember(small, own)])
+    occupancy, _ = predict(model, images, memory, ensemble=[EnsembleMember(small, own)])
     want = (model(images, HostMemory(memory)).logits + small(shown, HostMemory(own)).logits) / 2
     torch.testing.assert_close(occupancy, want.sigmoid(), atol=1e-4, rtol=0)
     mirrored, _ = predict(
-        model, images.flip(-1), memory, flip=True, others=[EnsembleMember(small, own)]
+        model, images.flip(-1), memory, flip=True, ensemble=[EnsembleMember(small, own)]
     )
-    both, _ = predict(model, images, memory, flip=True, others=[EnsembleMember(small, own)])
+    both, _ = predict(model, images, memory, flip=True, ensemble=[EnsembleMember(small, own)])
     torch.testing.assert_close(mirrored, both.flip(-1), atol=1e-4, rtol=0)

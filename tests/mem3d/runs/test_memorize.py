@@ -19,7 +19,7 @@ from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from mem3d.runs.copy import copy_run
 from mem3d.runs.folder import memorized_sources
-from mem3d.runs.memorize import memorize, memorize_photo, usual_background
+from mem3d.runs.memorize import memorize, memorize_photo
 from memstore import Memory, MemstoreError
 from tests.helpers.r2n2_folder import blob, picture
 
@@ -169,8 +169,8 @@ def test_a_mirrored_view_is_the_mirrored_picture(model, data):
 
 def test_a_photos_background_is_kept_where_training_had_some():
     photos = replace(TINY.train, augmentation=Augmentation(backgrounds="0" * 16))
-    assert usual_background(TINY) is None
-    assert usual_background(replace(TINY, train=photos)) == "keep"
+    assert TINY.photo_background is None
+    assert replace(TINY, train=photos).photo_background == "keep"
 
 
 @pytest.fixture
