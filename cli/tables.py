@@ -204,7 +204,7 @@ def study_table(table: dict[str, Any], subset: str) -> "Table":
     from rich import box
     from rich.table import Table
 
-    from mem3d.study.report import label, told
+    from mem3d.study.report import label, spread_text
 
     models, epochs = table["samples"][subset], table["epochs"]
     title = f"Macro IoU at .3 on {counted(models, f'{subset} model')} after "
@@ -222,8 +222,8 @@ def study_table(table: dict[str, Any], subset: str) -> "Table":
         cells = []
         for share in table["shares"]:
             cell = row[subset][share]
-            told_both = told(cell["network"]), told(cell["gain"], "+.3f")
-            cells += [text.replace(" ", "").replace("0.", ".") for text in told_both]
+            texts = spread_text(cell["network"]), spread_text(cell["gain"], "+.3f")
+            cells += [text.replace(" ", "").replace("0.", ".") for text in texts]
         cells += [f"{row['minutes']['mean']:.0f}", f"{row['hit_rate']['mean']:.2f}"]
         shown.add_row(label(row), *cells)
     return shown

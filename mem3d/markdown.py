@@ -1,7 +1,10 @@
-"""mem3d/markdown.py."""
+"""Markdown, written and read: code spans, tables, sections of a page."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+
+_MAX_PAGE = 2**20  # bytes of a run's page
 
 
 def code(text: object) -> str:
@@ -10,23 +13,43 @@ def code(text: object) -> str:
     return f"`{plain}`"
 
 
-_MAX_PAGE = 2**20  # bytes of a run's page
+def table(rows: Sequence[Sequence[object]], align: str = "") -> str:
+    """A Markdown table.
+
+    Args:
+        rows: the first is the heading.
+        align: a letter per column, "l" or "r"; by default all are left to the viewer.
+    """
+    rules = {"l": "---", "r": "---:"}
+    ruled = [rules[letter] for letter in align] if align else ["---"] * len(rows[0])
+    lines = [rows[0], ruled, *rows[1:]]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def sections(page: Path) -> dict[str, str]:
+def bullets(items: Sequence[object]) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {item}" for item in items)
+
+
+def page(*parts: str) -> str:
+    """Paragraphs, tables and headings with an empty line between them; empty ones are left out."""
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def sections(path: Path) -> dict[str, str]:
     """Text of each second-level section of a Markdown file; "" is what comes before them.
 
     Empty where the file is missing, is no text, or has more than 1 MiB.
     """
     try:
-        if page.stat().st_size > _MAX_PAGE:
+        if path.stat().st_size > _MAX_PAGE:
             return {}
-        text = page.read_text()
+        text = path.read_text()
     except (OSError, UnicodeDecodeError):
         return {}
     first, *others = re.split(r"^## ", text, flags=re.MULTILINE)
-    found = {"": re.sub(r"^# .*\n", "", first).strip()}
+    texts = {"": re.sub(r"^# .*\n", "", first).strip()}
     for other in others:
         title, _, body = other.partition("\n")
-        found[title.strip()] = body.strip()
-    return found
+        texts[title.strip()] = body.strip()
+    return texts

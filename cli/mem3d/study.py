@@ -28,7 +28,7 @@ from mem3d_cli.options import (
 
 if TYPE_CHECKING:
     from mem3d.data.dataset import ShapeDataset
-    from mem3d.study.study import Part, Study, Unseen
+    from mem3d.study.study import Study, StudyRun, Unseen
 
 
 class Kept(StrEnum):
@@ -107,8 +107,8 @@ def study(  # long: half of it are the options
     """
     from mem3d.network.checkpoint import check_device
     from mem3d.study.report import write_table
-    from mem3d.study.study import Study, parts
-    from mem3d.study.worker import work
+    from mem3d.study.study import Study, study_runs
+    from mem3d.study.worker import run_study
     from mem3d.system import keep_freed_memory
     from mem3d_cli.tables import study_table
 
@@ -140,12 +140,12 @@ def study(  # long: half of it are the options
             unseen=_unseen(unseen, unseen_split, learning, quiet, views),
             views=views,
         )
-        todo = parts(found, names, range(seeds_from, seeds_from + seeds))
+        todo = study_runs(found, names, range(seeds_from, seeds_from + seeds))
         if dry_run:
             _print_plan(found, todo, names, as_json)
             return
         with progress_bar(quiet, "runs") as show:
-            passed_over = work(
+            passed_over = run_study(
                 found,
                 todo,
                 on_step=lambda done, note: show(done, len(todo), note),
@@ -210,15 +210,17 @@ def _unseen(
     return Unseen(to_memorize=new, to_score=test)
 
 
-def _print_plan(study: "Study", todo: "list[Part]", names: tuple[str, ...], as_json: bool) -> None:
+def _print_plan(
+    study: "Study", todo: "list[StudyRun]", names: tuple[str, ...], as_json: bool
+) -> None:
     """How far each run is, and which variants need none of their own."""
     from mem3d.study.study import run_status
-    from mem3d.study.variants import twins
+    from mem3d.study.variants import equivalent_variants
 
     stands = {one.name: run_status(study, one) for one in todo}
     same = {
         name: first
-        for name, first in twins(study.base, len(study.learning)).items()
+        for name, first in equivalent_variants(study.base, len(study.learning)).items()
         if name in names and name != first
     }
     if as_json:

@@ -18,9 +18,9 @@ from mem3d.runs.memorize import memorize
 from mem3d.study.study import (
     MEMORIZED,
     MEMORIZED_VIEWS,
-    Part,
     Result,
     Study,
+    StudyRun,
     check_own,
     missing,
     read_result,
@@ -34,53 +34,53 @@ HIDE_SEED = 0  # every run is scored behind the same occluders
 Tell = Callable[[str], None]
 
 
-def scored(study: Study, one: Part, tell: Tell) -> Result:
-    """A part's result, with what it lacked so far; its best epoch is scored.
+def score_run(study: Study, run: StudyRun, tell: Tell) -> Result:
+    """A run's result, with what it lacked so far; its best epoch is scored.
 
     Args:
         study: whose.
-        one: a part that has a checkpoint.
+        run: has a checkpoint.
         tell: called with what is being done.
 
     Raises:
         ValueError: its run is of other settings or other models, or cannot be read.
     """
-    folder = run_folder(study, one)
-    check_own(study, one, read_state(folder / BEST, resuming=True))
+    folder = run_folder(study, run)
+    check_own(study, run, read_state(folder / BEST, resuming=True))
     model, memory, state = load(folder, "best", study.device)
     log = read_log(folder / "log.jsonl", 2**62)
-    known = read_result(study, one) or {}
+    former = read_result(study, run) or {}
     with memory:
-        result = known | {
-            "variant": one.variant,
-            "seed": one.seed,
-            "preset": one.preset.to_dict(),
+        result = former | {
+            "variant": run.variant,
+            "seed": run.seed,
+            "preset": run.preset.to_dict(),
             "best_epoch": next((row["epoch"] for row in log if row["step"] == state.step), None),
             "minutes": sum(row["seconds"] for row in log) / 60,
             "slots": len(memory),
             "views": study.views,
-            "models": known.get("models", {}) | {n: len(s) for n, s in study.subsets().items()},
+            "models": former.get("models", {}) | {n: len(s) for n, s in study.subsets().items()},
             **study.fingerprints(),
         }
-        lacking = missing(study, known)
-        with _grown(study, model, memory, lacking, tell) as more:
+        lacking = missing(study, former)
+        with _enlarged(study, model, memory, lacking, tell) as enlarged:
             for subset, share in lacking:
                 tell(f"scoring {subset}, {share:.0%} hidden")
-                used = more if subset == MEMORIZED else memory
-                found = _scores(study, one, model, used, subset, share)
-                result.setdefault(subset, {})[share_key(share)] = found
+                own = enlarged if subset == MEMORIZED else memory
+                scores = _scores(study, run, model, own, subset, share)
+                result.setdefault(subset, {})[share_key(share)] = scores
     return result
 
 
 def _scores(
-    study: Study, one: Part, model: Mem3D, memory: Memory, subset: str, share: float
+    study: Study, run: StudyRun, model: Mem3D, memory: Memory, subset: str, share: float
 ) -> dict[str, float]:
     """Means over the views; each shows every model, so that they weigh alike."""
-    data, batch = _hidden(study.subsets()[subset], share), one.preset.train.batch
-    found = []
+    data, batch = _hidden(study.subsets()[subset], share), run.preset.train.batch
+    views = []
     for view in range(study.views):
         scores = score(model, memory, data, view=view, batch=batch, device=study.device)
-        found.append(
+        views.append(
             {
                 "network": macro(scores, NETWORK, FIXED_THRESHOLD),
                 "nearest": macro(scores, NEAREST, FIXED_THRESHOLD),
@@ -88,20 +88,19 @@ def _scores(
                 "priors": float(scores.priors.mean()),
             }
         )
-    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+    return {name: float(np.mean([means[name] for means in views])) for name in views[0]}
 
 
 @contextmanager
-def _grown(
+def _enlarged(
     study: Study, model: Mem3D, memory: Memory, lacking: list[tuple[str, float]], tell: Tell
 ) -> Iterator[Memory]:
-    """A copy of a memory that was given the unseen shapes; itself where it is not asked for.
+    """A copy of a memory with the unseen shapes besides; itself where it is not asked for.
 
     It has a slot for each picture, so that nothing learned is evicted. A network that reads nothing
     answers the same with either; what lies nearest to its features does not.
     """
-    wanted = any(subset == MEMORIZED for subset, _ in lacking)
-    if study.unseen is None or not wanted:
+    if study.unseen is None or all(subset != MEMORIZED for subset, _ in lacking):
         yield memory
         return
     shapes = study.unseen.to_memorize

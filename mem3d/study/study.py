@@ -18,7 +18,7 @@ from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.loader import BatchSampler
 from mem3d.network.checkpoint import BEST, LAST, State, read_state
 from mem3d.network.config import Preset
-from mem3d.study.variants import twins, variants
+from mem3d.study.variants import equivalent_variants, variants
 from mem3d.training.schedule import is_stale
 from mem3d.training.state import TrainingJob
 from memstore.files import write_atomic
@@ -32,7 +32,7 @@ MEMORIZED_VIEWS = 4  # pictures of each shape that are memorized
 
 _PRINTS = ("data", "test_data", "unseen_data")  # what `Study.fingerprints` may hold
 
-Keep = Literal["none", "best", "all"]
+Keep = Literal["none", "best", "all"]  # of a finished run
 RunStatus = Literal["new", "begun", "to score", "done"]
 Result = dict[str, Any]
 
@@ -100,29 +100,28 @@ class Study:
 
     def fingerprints(self) -> dict[str, str]:
         """Of the models learned from and chosen on, tested on, and unseen; for the results."""
-        found = {"data": _job(self, self.learning, self.validation).fingerprint()}
+        jobs = {"data": _job(self, self.learning, self.validation)}
         if self.test is not None:
-            found["test_data"] = _job(self, self.test).fingerprint()
+            jobs["test_data"] = _job(self, self.test)
         if self.unseen is not None:
-            job = _job(self, self.unseen.to_memorize, self.unseen.to_score)
-            found["unseen_data"] = job.fingerprint()
-        return found
+            jobs["unseen_data"] = _job(self, self.unseen.to_memorize, self.unseen.to_score)
+        return {name: job.fingerprint() for name, job in jobs.items()}
 
     def subsets(self) -> dict[str, ShapeDataset]:
         """Name -> models that each run is scored on."""
-        found = {"val": self.validation} | ({} if self.test is None else {"test": self.test})
+        subsets = {"val": self.validation} | ({} if self.test is None else {"test": self.test})
         if self.unseen is not None:
-            found |= dict.fromkeys((UNSEEN, MEMORIZED), self.unseen.to_score)
-        return found
+            subsets |= dict.fromkeys((UNSEEN, MEMORIZED), self.unseen.to_score)
+        return subsets
 
     def _everything(self) -> dict[str, ShapeDataset]:
         """Name -> models, none of which may be empty."""
-        found = {"train": self.learning} | self.subsets()
-        return found | ({} if self.unseen is None else {"to memorize": self.unseen.to_memorize})
+        sets = {"train": self.learning} | self.subsets()
+        return sets | ({} if self.unseen is None else {"to memorize": self.unseen.to_memorize})
 
 
 @dataclass(frozen=True)
-class Part:
+class StudyRun:
     """One run of a study: a variant and a seed."""
 
     variant: str
@@ -135,41 +134,41 @@ class Part:
         return f"{self.variant}-s{self.seed}"
 
 
-def parts(study: Study, names: tuple[str, ...], seeds: range) -> list[Part]:
+def study_runs(study: Study, names: tuple[str, ...], seeds: range) -> list[StudyRun]:
     """The runs that some variants need, seed by seed; equal ones once, as the first of them."""
-    stand_ins = twins(study.base, len(study.learning))
-    chosen = dict.fromkeys(stand_ins[name] for name in stand_ins if name in names)
-    return [part(study, name, seed) for seed in seeds for name in chosen]
+    first = equivalent_variants(study.base, len(study.learning))
+    needed = dict.fromkeys(first[name] for name in first if name in names)
+    return [study_run(study, name, seed) for seed in seeds for name in needed]
 
 
-def part(study: Study, name: str, seed: int) -> Part:
+def study_run(study: Study, name: str, seed: int) -> StudyRun:
     """The run of a variant and a seed."""
-    changed = variants(len(study.learning))[name](study.base)
-    train = replace(changed.train, seed=seed)
-    if train.cached_views:  # all runs share one cache of pictures
+    preset = variants(len(study.learning))[name](study.base)
+    train = replace(preset.train, seed=seed)
+    if train.cached_views:  # all runs share run cache of pictures
         train = replace(train, view_seed=study.base.train.seed)
-    return Part(name, seed, replace(changed, train=train))
+    return StudyRun(name, seed, replace(preset, train=train))
 
 
-def run_folder(study: Study, one: Part) -> Path:
-    """Where the run of a part lives."""
-    return study.folder / RUNS / one.name
+def run_folder(study: Study, run: StudyRun) -> Path:
+    """Where a run lives."""
+    return study.folder / RUNS / run.name
 
 
-def run_status(study: Study, one: Part) -> RunStatus:
-    """How far a part is.
+def run_status(study: Study, run: StudyRun) -> RunStatus:
+    """How far a run is.
 
     Raises:
         ValueError: its result or its run is of other settings or other data, or cannot be read; or
             its result lacks something that no checkpoint is left to score.
     """
-    result, folder = read_result(study, one), run_folder(study, one)
+    result, folder = read_result(study, run), run_folder(study, run)
     if result is not None and not missing(study, result):
         return "done"
     has_best = (folder / BEST).exists()
     if result is not None and not has_best:
         lacking = ", ".join(f"{name} {share:.0%} hidden" for name, share in missing(study, result))
-        path = study.folder / RESULTS / f"{one.name}.json"
+        path = study.folder / RESULTS / f"{run.name}.json"
         raise ValueError(
             f"{path}: got no checkpoint to score what it lacks ({lacking}), want {folder / BEST}; "
             "delete the result to train the run again"
@@ -178,8 +177,8 @@ def run_status(study: Study, one: Part) -> RunStatus:
     if not has_last and not has_best:
         return "new"
     state = read_state(folder / (LAST if has_last else BEST), resuming=True)
-    check_own(study, one, state)
-    train = one.preset.train
+    check_own(study, run, state)
+    train = run.preset.train
     sampler = BatchSampler(len(study.learning), train.batch, train.epochs, seed=train.seed)
     is_over = is_stale(train, sampler.steps_per_epoch, state.step, state.best_step)
     if has_last and state.step < sampler.steps and not is_over:
@@ -187,20 +186,24 @@ def run_status(study: Study, one: Part) -> RunStatus:
     return "to score"
 
 
-def check_own(study: Study, one: Part, state: State) -> None:
-    """Raise ValueError unless a checkpoint in a part's run folder is of that part."""
+def check_own(study: Study, run: StudyRun, state: State) -> None:
+    """Raise ValueError unless the checkpoint in a run's folder is of that run."""
     data = study.fingerprints()["data"]
-    if state.preset != one.preset or state.data not in ("", data):
+    if state.preset != run.preset or state.data not in ("", data):
         raise ValueError(
-            f"{run_folder(study, one)}: got a run of other settings or on other models, want this "
+            f"{run_folder(study, run)}: got a run of other settings or on other models, want this "
             "study's; choose another folder for the study, or delete the run"
         )
 
 
 def missing(study: Study, result: Result) -> list[tuple[str, float]]:
     """Subsets and hidden shares that a result lacks."""
-    asked = [(name, share) for name in study.subsets() for share in study.shares]
-    return [(name, share) for name, share in asked if share_key(share) not in result.get(name, {})]
+    return [
+        (name, share)
+        for name in study.subsets()
+        for share in study.shares
+        if share_key(share) not in result.get(name, {})
+    ]
 
 
 def share_key(share: float) -> str:
@@ -208,29 +211,29 @@ def share_key(share: float) -> str:
     return f"{share:g}"
 
 
-def read_result(study: Study, one: Part) -> Result | None:
-    """What a part scored; None if it has not finished.
+def read_result(study: Study, run: StudyRun) -> Result | None:
+    """What a run scored; None if it has not finished.
 
     Raises:
         ValueError: it cannot be read, or is of other settings or other models.
     """
-    path = study.folder / RESULTS / f"{one.name}.json"
+    path = study.folder / RESULTS / f"{run.name}.json"
     try:
         result: Result = json.loads(path.read_text())
         preset = Preset.from_dict(result["preset"], resuming=True)
-        known = {name: result[name] for name in _PRINTS if name in result}
+        prints = {name: result[name] for name in _PRINTS if name in result}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: got {error}, want a study's result; delete it") from error
     is_blended = result.get("blend") is not None  # by an earlier version
-    if preset != one.preset or is_blended or result.get("views", 1) != study.views:
+    if preset != run.preset or is_blended or result.get("views", 1) != study.views:
         raise ValueError(
             f"{path}: got a result of other settings, want those of this study; choose another "
             "folder for another preset or number of epochs, for other views"
         )
-    wanted = study.fingerprints()
-    if any(known[name] != wanted[name] for name in known if name in wanted):
+    want = study.fingerprints()
+    if any(prints[name] != want[name] for name in prints if name in want):
         raise ValueError(
             f"{path}: got a result on other models or another split, want the data of this study, "
             "unchanged; choose another folder for other data"
@@ -238,11 +241,11 @@ def read_result(study: Study, one: Part) -> Result | None:
     return result
 
 
-def write_result(study: Study, one: Part, result: Result) -> None:
-    """Write down what a part scored; from then on it is done."""
+def write_result(study: Study, run: StudyRun, result: Result) -> None:
+    """Write down what a run scored; from then on it is done."""
     folder = study.folder / RESULTS
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / f"{one.name}.json", json.dumps(result, indent=1).encode())
+    write_atomic(folder / f"{run.name}.json", json.dumps(result, indent=1).encode())
 
 
 def _job(study: Study, data: ShapeDataset, validation: ShapeDataset | None = None) -> TrainingJob:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mem3d.network.config import Preset
 
-BASE, WITHOUT = "base", "no-memory"  # what is changed; what a gain is measured from
+BASE, NO_MEMORY = "base", "no-memory"  # what is changed; what a gain is measured from
 MOST_PRIORS = 32  # of "k-all", which would else recall every slot above beta
 MOST_SLOTS = 2**24  # a memory's largest capacity
 
@@ -22,7 +22,7 @@ def variants(models: int) -> dict[str, Change]:
     """
     return {
         BASE: lambda preset: preset,
-        WITHOUT: lambda preset: _without(preset, "none"),
+        NO_MEMORY: lambda preset: _without(preset, "none"),
         "fc": lambda preset: _without(preset, "fc"),
         "box": _box,
         "no-fuse": lambda preset: _model(
@@ -55,9 +55,9 @@ def variants(models: int) -> dict[str, Change]:
 
 WHAT = {
     BASE: "the preset as it is",
-    WITHOUT: "nothing is recalled, the prior vector is zero; no triplet loss",
+    NO_MEMORY: "no-memory baseline: the prior vector is zero; no triplet loss",
     "fc": "nothing is recalled, a layer on the image feature stands in; no triplet loss",
-    "box": "nothing is recalled, a box of the guessed extents is laid there; no triplet loss",
+    "box": "bounding-box baseline: a box of the predicted extents instead; no triplet loss",
     "no-fuse": "recalled grids reach the decoder through the prior vector only",
     "no-lift": "image features reach the decoder through one vector only",
     "vector-only": "the paper's decoder: neither of these, no refiner",
@@ -85,13 +85,13 @@ def check_names(names: tuple[str, ...]) -> None:
         raise ValueError(f"variant: got {', '.join(unknown)}, want some of {', '.join(WHAT)}")
 
 
-def twins(base: Preset, models: int) -> dict[str, str]:
+def equivalent_variants(base: Preset, models: int) -> dict[str, str]:
     """Name -> the first variant with the same settings: itself, or one that stands for it."""
     first: dict[str, str] = {}
     presets: list[tuple[Preset, str]] = []
     for name, change in variants(models).items():
         preset = change(base)
-        first[name] = next((other for known, other in presets if known == preset), name)
+        first[name] = next((other for same, other in presets if same == preset), name)
         presets.append((preset, name))
     return first
 

@@ -17,20 +17,20 @@ from mem3d.network import checkpoint, presets
 from mem3d.network.presets import BEST, PAPER, SMALL
 from mem3d.runs.memorize import memorize
 from mem3d.study import worker
-from mem3d.study.report import collect, spread, told, write_table
+from mem3d.study.report import collect, spread, spread_text, write_table
 from mem3d.study.scoring import HIDE_SEED
 from mem3d.study.study import (
     MEMORIZED_VIEWS,
     Study,
     Unseen,
-    part,
-    parts,
     read_result,
     run_folder,
     run_status,
+    study_run,
+    study_runs,
 )
-from mem3d.study.variants import WHAT, check_names, twins, variants
-from mem3d.study.worker import work
+from mem3d.study.variants import WHAT, check_names, equivalent_variants, variants
+from mem3d.study.worker import run_study
 from mem3d.training.step import DivergedError
 from memstore import Memory
 
@@ -57,7 +57,7 @@ def a_study(folder, sets, **changes):
 @pytest.fixture(scope="module")
 def finished(sets, no_curves, tmp_path_factory):
     study = a_study(tmp_path_factory.mktemp("study"), sets)
-    assert work(study, parts(study, NAMES, SEEDS)) == {}
+    assert run_study(study, study_runs(study, NAMES, SEEDS)) == {}
     write_table(study)
     return study
 
@@ -77,7 +77,7 @@ def results(study, name):
 
 
 def test_equal_variants_run_once_and_seeds_come_first(finished):
-    todo = parts(finished, NAMES, SEEDS)
+    todo = study_runs(finished, NAMES, SEEDS)
     assert [one.name for one in todo] == ["base-s0", "no-memory-s0", "base-s1", "no-memory-s1"]
     assert [one.preset.train.seed for one in todo] == [0, 0, 1, 1]
     made = {path.name for path in (finished.folder / "runs").iterdir() if path.is_dir()}
@@ -85,7 +85,7 @@ def test_equal_variants_run_once_and_seeds_come_first(finished):
 
 
 def test_a_variant_equal_to_the_base_is_asked_for_alone(finished):
-    assert [one.name for one in parts(finished, ("mse",), range(1))] == ["base-s0"]
+    assert [one.name for one in study_runs(finished, ("mse",), range(1))] == ["base-s0"]
 
 
 def test_the_table_equals_a_naive_one(finished):
@@ -118,7 +118,7 @@ def test_gains_are_paired_by_seed(finished, sets, tmp_path):
     for name, values in made_up.items():
         for seed, value in enumerate(values):
             scores = {"network": value, "nearest": 0.1, "hit_rate": 1.0, "priors": 2.0}
-            one = part(study, name, seed)
+            one = study_run(study, name, seed)
             row = {"preset": one.preset.to_dict(), "minutes": 1.0, "slots": 3}
             row |= {"val": {"0": scores}, **study.fingerprints()}
             (tmp_path / "results" / f"{one.name}.json").write_text(json.dumps(row))
@@ -178,9 +178,9 @@ def test_a_result_is_what_scoring_the_run_gives(finished):
 
 
 def test_finished_runs_are_skipped(finished, no_training):
-    todo = parts(finished, NAMES, SEEDS)
+    todo = study_runs(finished, NAMES, SEEDS)
     assert {run_status(finished, one) for one in todo} == {"done"}
-    assert work(replace(finished, keep="none"), todo) == {}
+    assert run_study(replace(finished, keep="none"), todo) == {}
     assert all(run_folder(finished, one).is_dir() for one in todo)  # as they were kept
 
 
@@ -189,18 +189,18 @@ def test_a_result_that_was_deleted_is_scored_again(finished, no_training, tmp_pa
     path = study.folder / "results" / "base-s0.json"
     before = json.loads(path.read_text())
     path.unlink()
-    todo = parts(study, ("base",), range(1))
+    todo = study_runs(study, ("base",), range(1))
     assert run_status(study, todo[0]) == "to score"
     longer = replace(TINY, train=replace(TINY.train, epochs=3))
     fewer = Subset(study.validation, [0, 1])
     for other in (replace(study, base=longer), replace(study, validation=fewer)):
-        for refused in (run_status, lambda *about: work(about[0], [about[1]])):
+        for refused in (run_status, lambda *about: run_study(about[0], [about[1]])):
             with pytest.raises(ValueError, match="a run of other settings or on other models"):
-                refused(other, part(other, "base", 0))
+                refused(other, study_run(other, "base", 0))
     with (study.folder / "runs" / ".base-s0.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # as another process that scores it
-        assert work(study, todo) == {"base-s0": "another process has it in work"}
-    assert work(study, todo) == {}
+        assert run_study(study, todo) == {"base-s0": "another process has it in work"}
+    assert run_study(study, todo) == {}
     assert json.loads(path.read_text()) == before
 
 
@@ -212,17 +212,17 @@ def test_only_the_best_checkpoint_is_kept(finished):
 def test_test_models_are_scored_later_without_training(finished, sets, no_training, tmp_path):
     folder = shutil.copytree(finished.folder, tmp_path / "copy")
     study = replace(finished, folder=folder, test=sets["test"], shares=(0.0, 0.2, 0.4), keep="none")
-    todo = parts(study, ("base",), range(1))
+    todo = study_runs(study, ("base",), range(1))
     before = read_result(study, todo[0])["val"]["0.4"]
     assert run_status(study, todo[0]) == "to score"
-    work(study, todo)
+    run_study(study, todo)
     found = read_result(study, todo[0])
     assert set(found["test"]) == set(found["val"]) == {"0", "0.2", "0.4"}
     assert found["val"]["0.4"] == before
     assert run_folder(study, todo[0]).is_dir()  # kept when it was trained
     rows = {row["variant"]: row for row in write_table(study)["rows"]}
     assert rows["base"]["test"]["0"]["network"]["n"] == 1
-    assert told(rows["no-memory"]["test"]["0"]["network"]) == "-"
+    assert spread_text(rows["no-memory"]["test"]["0"]["network"]) == "-"
     table = collect(replace(finished, folder=folder))  # asks for no test and fewer shares
     assert table == collect(study)
     assert (table["shares"], table["samples"]) == (["0", "0.2", "0.4"], {"val": 4, "test": 4})
@@ -236,9 +236,9 @@ def test_unseen_shapes_are_memorized_by_a_copy(finished, sets, no_training, tmp_
     folder = shutil.copytree(finished.folder, tmp_path / "copy")
     unseen = Unseen(to_memorize=Subset(sets["test"], [0, 1]), to_score=Subset(sets["test"], [2, 3]))
     study = replace(finished, folder=folder, unseen=unseen, shares=(0.0,))
-    todo = parts(study, ("base", "no-memory"), range(1))
+    todo = study_runs(study, ("base", "no-memory"), range(1))
     assert [run_status(study, one) for one in todo] == ["to score"] * 2
-    work(study, todo)
+    run_study(study, todo)
     model, memory, _ = checkpoint.load(run_folder(study, todo[0]), "best")
     before = score(model, memory, unseen.to_score, batch=4)
     slots = len(memory)
@@ -271,12 +271,12 @@ def test_scores_are_means_over_views(finished, sets, no_training, tmp_path):
     folder = shutil.copytree(finished.folder, tmp_path / "copy")
     with pytest.raises(ValueError, match="for other views"):
         run_status(
-            replace(finished, folder=folder, views=2), parts(finished, ("base",), range(1))[0]
+            replace(finished, folder=folder, views=2), study_runs(finished, ("base",), range(1))[0]
         )
     shutil.rmtree(folder / "results")
     study = replace(finished, folder=folder, views=3, shares=(0.0, 0.4))  # there are two, 0 again
-    todo = parts(study, ("base",), range(1))
-    work(study, todo)
+    todo = study_runs(study, ("base",), range(1))
+    run_study(study, todo)
     model, memory, _ = checkpoint.load(run_folder(study, todo[0]), "best")
     for share in (0.0, 0.4):
         data = sets["validation"]
@@ -293,7 +293,7 @@ def test_scores_are_means_over_views(finished, sets, no_training, tmp_path):
 
 def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path):
     study = a_study(tmp_path, sets, keep="none")
-    todo = parts(study, ("base",), range(1))
+    todo = study_runs(study, ("base",), range(1))
 
     def stop(behind, note):
         if "step 3/4" in note:  # the second epoch's first
@@ -301,11 +301,11 @@ def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path)
 
     assert run_status(study, todo[0]) == "new"
     with pytest.raises(KeyboardInterrupt):
-        work(study, todo, on_step=stop)
+        run_study(study, todo, on_step=stop)
     assert run_status(study, todo[0]) == "begun"
     with Memory.open(run_folder(study, todo[0]) / "memory", mode="r+"):
-        assert set(work(study, todo)) == {"base-s0"}  # another writer has it
-    assert work(study, todo) == {}
+        assert set(run_study(study, todo)) == {"base-s0"}  # another writer has it
+    assert run_study(study, todo) == {}
     assert read_result(study, todo[0])["val"] == read_result(finished, todo[0])["val"]
     assert not run_folder(study, todo[0]).exists()  # keep="none"
     with pytest.raises(ValueError, match=r"no checkpoint to score .*\(val 20% hidden\)"):
@@ -323,7 +323,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(finished, sets, tmp_path)
 )
 def test_a_run_that_is_over_is_not_begun(changes, step, stands, sets, tmp_path):
     study = a_study(tmp_path, sets, base=replace(TINY, train=replace(TINY.train, **changes)))
-    one = part(study, "base", 0)
+    one = study_run(study, "base", 0)
     state = checkpoint.State(
         **{"preset": one.preset, "step": step, "snapshot": "", "validation_iou": 0.1},
         **{"best_iou": 0.2, "best_step": 2},
@@ -339,7 +339,7 @@ def test_a_run_that_diverges_is_passed_over_and_told(sets, tmp_path, monkeypatch
 
     monkeypatch.setattr(worker, "train", diverges)
     study = a_study(tmp_path, sets)
-    passed_over = work(study, parts(study, ("base", "no-memory"), range(1)))
+    passed_over = run_study(study, study_runs(study, ("base", "no-memory"), range(1)))
     assert set(passed_over) == {"base-s0", "no-memory-s0"}
     table = write_table(study, passed_over)
     assert table["passed_over"] == passed_over
@@ -353,7 +353,7 @@ def test_the_shared_maps_are_made_where_the_networks_compute(sets, tmp_path, mon
     monkeypatch.setattr(worker.StemCache, "build", build)
     preset = replace(TINY, train=replace(TINY.train, freeze_stem=True, cached_views=1))
     study = a_study(tmp_path, sets, base=preset, device="meta")
-    assert worker._cache(study, part(study, "base", 0), print) == "meta"
+    assert worker._cache(study, study_run(study, "base", 0), print) == "meta"
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"preset": 1}'])
@@ -460,7 +460,7 @@ def test_without_a_memory_nothing_is_pulled_to_it():
 
 
 def test_the_small_preset_stands_for_some():
-    same = {name: first for name, first in twins(SMALL, 402).items() if name != first}
+    same = {name: first for name, first in equivalent_variants(SMALL, 402).items() if name != first}
     absent = {"no-stretch", "no-pose-epochs", "no-gate"}  # small has none of these
     twins_of_base = dict.fromkeys({"k4", "iou"} | absent, "base")
     assert same == {"box": "no-memory"} | twins_of_base  # it stretches nothing
@@ -473,6 +473,6 @@ def test_unknown_variants_are_named():
 
 def test_spreads_by_hand():
     assert spread([1.0, 2.0, 3.0]) == {"mean": 2.0, "std": 1.0, "n": 3}
-    assert told(spread([1.0, 2.0, 3.0])) == "2.000 ± 1.000"
-    assert told(spread([0.25]), "+.2f") == "+0.25"
-    assert told(spread([])) == "-"
+    assert spread_text(spread([1.0, 2.0, 3.0])) == "2.000 ± 1.000"
+    assert spread_text(spread([0.25]), "+.2f") == "+0.25"
+    assert spread_text(spread([])) == "-"
