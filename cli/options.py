@@ -324,20 +324,20 @@ def guarded(
 ) -> tuple["ShapeDataset", dict[str, Any]]:
     """The models to test on, or for another purpose, and how many of them were known."""
     from mem3d.data.dataset import Subset
-    from mem3d.evaluation.leakage import known_shapes, told
+    from mem3d.evaluation.leakage import describe, known_shapes
 
     found = known_shapes(memory, test, learned.names)
     if found and known is Known.refuse:
         raise ValueError(
-            f"{test.root}: {told(found, len(test))}; this would be no test. Data sets do repeat "
-            "shapes across their own splits: --known drop leaves these models out, --known keep "
-            "tests on them and says so"
+            f"{test.root}: {describe(found, len(test))}; this would be no test. "
+            "Data sets do repeat shapes across their own splits: --known drop leaves these models "
+            "out, --known keep tests on them and says so"
         )
     counts = {by: sum(one.by == by for one in found) for by in ("name", "grid", "training")}
     guard = {"models": known.value, **counts, "learned_known": learned.unlisted is None}
     if not found or known is Known.keep:
         return test, guard
     if len(found) == len(test):
-        raise ValueError(f"{test.root}: {told(found, len(test))}; none is left to {purpose}")
+        raise ValueError(f"{test.root}: {describe(found, len(test))}; none is left to {purpose}")
     left_out = {one.shape for one in found}
     return Subset(test, [i for i in range(len(test)) if i not in left_out]), guard

@@ -87,8 +87,8 @@ def commit(root: Path) -> str | None:
         if (folder / name).is_file():
             return (folder / name).read_text().strip()
         packed = (folder / "packed-refs").read_text()
-        found = re.search(rf"^([0-9a-f]{{40}}) {re.escape(name)}$", packed, re.MULTILINE)
-        return found[1] if found else None
+        line = re.search(rf"^([0-9a-f]{{40}}) {re.escape(name)}$", packed, re.MULTILINE)
+        return line[1] if line else None
     except (OSError, UnicodeDecodeError):
         return None
 
@@ -96,7 +96,7 @@ def commit(root: Path) -> str | None:
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
     """Name of the processor's model."""
     try:
-        found = re.search(r"^model name\s*: *(.+)$", cpuinfo.read_text(), re.MULTILINE)
+        line = re.search(r"^model name\s*: *(.+)$", cpuinfo.read_text(), re.MULTILINE)
     except OSError:
-        found = None
-    return found[1] if found else platform.processor() or None
+        line = None
+    return line[1] if line else platform.processor() or None

@@ -63,7 +63,7 @@ def demo(
         try:
             _serve(page, host, port, browser)
         finally:
-            page.remembering.close()
+            page.memories.close()
             if write is not None:
                 typer.echo(f"{printable(write)}: a run with what was remembered", err=True)
 
@@ -104,7 +104,7 @@ def _page(
     """Load the network and its memory, and make the example photos."""
     from mem3d.demo.examples import example_photos
     from mem3d.demo.handlers import DemoPage
-    from mem3d.demo.sessions import Remembering
+    from mem3d.demo.sessions import VisitorMemories
     from mem3d.inference.pretrained import load_folder
     from mem3d.network.checkpoint import State, is_published, load
 
@@ -124,7 +124,7 @@ def _page(
     return DemoPage(
         model=model,
         name=run.name,
-        remembering=Remembering(run, model, memory, state, write=write, device=device),
+        memories=VisitorMemories(run, model, memory, state, write=write, device=device),
         background=preset.photo_background,
         device=device,
         folder=folder,

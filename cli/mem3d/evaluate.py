@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,12 +85,12 @@ def evaluate(  # long: half of it are the options
 
     The best thresholds come from the validation set of the same data, the category means from its
     training set; for Pix3D without a split file, from the data of the run. Library:
-    mem3d.evaluation.evaluate.
+    mem3d.evaluate.
 
     Example: mem3d-cli evaluate runs/first --picture test.png
     """
-    from mem3d.evaluation.baselines import category_means, costly
-    from mem3d.evaluation.evaluate import score, summarise
+    from mem3d.evaluation.baselines import category_means, costly_baselines
+    from mem3d.evaluation.evaluate import evaluate as score_shapes
     from mem3d.inference.reconstruct import comparison
     from mem3d.memory.projection_cache import projections_of
     from mem3d.network.checkpoint import load
@@ -115,39 +114,36 @@ def evaluate(  # long: half of it are the options
     test, truth = _as_pix3d(test, background)
     learned, validation = _references(run, root, split, quiet, own=truth is not None)
     means = category_means(learned) if learned is not None else None
-    compared = {}
+    costly = {}
     if baselines is Baselines.all:
         with progress_bar(quiet, "training pictures") as show:
-            compared = costly(model, memory, learned, show)
-    kept = projections_of(model, memory)
-    beside = partial(
-        score,
-        model,
-        memory,
-        means=means,
-        baselines=compared,
-        flip=flip,
-        projections=kept,
-        ensemble=list(members.values()),
-        device=device,
-    )
-    chosen = None
-    if validation is not None and len(validation):
-        with progress_bar(quiet, "validation") as show:
-            chosen = beside(validation, progress=show)
-    with progress_bar(quiet, subset.value) as show:
-        scores = beside(test, with_f_score=f_score, pix3d_truth=truth, progress=show)
-    told: dict[str, Any] = {
+            costly = costly_baselines(model, memory, learned, show)
+    summary: dict[str, Any] = {
         "subset": subset.value,
         "step": state.step,
         "known": guard,
         "flip": flip,
     }
     if members:
-        told["with"] = guards
+        summary["with"] = guards
     if truth is not None:
-        told["photos"] = "with their background" if background else "masked"
-    summary = {**told, **summarise(scores, chosen)}
+        summary["photos"] = "with their background" if background else "masked"
+    with progress_bar(quiet, subset.value) as show:
+        summary |= score_shapes(
+            model,
+            memory,
+            test,
+            validation=validation,
+            means=means,
+            baselines=costly,
+            flip=flip,
+            projections=projections_of(model, memory),
+            ensemble=list(members.values()),
+            with_f_score=f_score,
+            pix3d_truth=truth,
+            device=device,
+            progress=show,
+        )
     if picture is not None:
         save_png(picture, comparison(model, memory, test, rows, list(members.values())))
     if as_json:

@@ -142,7 +142,7 @@ def _check_none(wanted: str, **options: object) -> None:
 def _news(memory: "Memory", models: "ShapeDataset", known: Known) -> tuple["ShapeDataset", int]:
     """The models to write, and how many were left out, for the memory holds their shapes."""
     from mem3d.data.dataset import Subset
-    from mem3d.evaluation.leakage import known_shapes, told
+    from mem3d.evaluation.leakage import describe, known_shapes
 
     if known is Known.keep:
         return models, 0
@@ -151,8 +151,8 @@ def _news(memory: "Memory", models: "ShapeDataset", known: Known) -> tuple["Shap
         return models, 0
     if known is Known.refuse or len(found) == len(models):
         raise ValueError(
-            f"{models.root}: {told(found, len(models))}; nothing was written. --known drop leaves "
-            "them out if there are others, --known keep writes them again"
+            f"{models.root}: {describe(found, len(models))}; nothing was written. "
+            "--known drop leaves them out if there are others, --known keep writes them again"
         )
     left_out = {one.shape for one in found}
     return Subset(models, [i for i in range(len(models)) if i not in left_out]), len(found)

@@ -195,7 +195,7 @@ def save_input(one: Opened, result: "Reconstruction", out: Path, wanted: bool) -
     if not wanted:
         return []
     path = out / f"{one.name}.input.png"
-    save_png(path, result.seen, MAKER)
+    save_png(path, result.network_input, MAKER)
     return [path]
 
 

@@ -59,8 +59,9 @@ def rekey(
     from mem3d.network.checkpoint import load
     from mem3d.runs.copy import REKEYED, copy_run
     from mem3d.runs.folder import run_extras
-    from mem3d.runs.rekey import agreement, compared, fresh_keys
+    from mem3d.runs.rekey import agreement
     from mem3d.runs.rekey import rekey as put_in
+    from mem3d.runs.staleness import compare_keys, fresh_keys
 
     check_out(out, dry_run)
     set_threads(threads)
@@ -71,7 +72,7 @@ def rekey(
         models = _of_memory(memory, places, views, quiet)
         with progress_bar(quiet, "pictures") as show:
             fresh = fresh_keys(model, memory, models, views=views, device=device, progress=show)
-        told: dict[str, Any] = compared(memory, fresh).to_dict()
+        told: dict[str, Any] = compare_keys(memory, fresh).to_dict()
         told["top1"] = {key: _number(n) for key, n in asdict(agreement(memory, fresh)).items()}
         record = {"kind": REKEYED, "data": str(root.resolve()), "views": views, **told}
 

@@ -32,7 +32,7 @@ from mem3d_cli.tables import robustness_tables
 
 if TYPE_CHECKING:
     from mem3d.data.dataset import ShapeDataset
-    from mem3d.evaluation.robustness import Curve, Pictures
+    from mem3d.evaluation.robustness import Curve, TestSets
 
 Labeled = dict[str, list[Path]]  # label -> its runs
 
@@ -77,7 +77,7 @@ def robustness(  # long: half of it are the options
 
     Example: mem3d-cli robustness runs/first lstm=runs/a,runs/b --backgrounds photos --out curves
     """
-    from mem3d.evaluation.robustness import PLAIN, draw, hiding, pictures, report
+    from mem3d.evaluation.robustness import PLAIN, draw, hiding, occluded_sets, report
     from memstore.files import write_atomic
 
     set_threads(threads)
@@ -87,7 +87,7 @@ def robustness(  # long: half of it are the options
     photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
     test = open_data(root, subset.value, split or listed, quiet, views=1)
     test, guards = _unknown(test, folders, which, known or usual(subset))
-    shown = pictures(test, wanted, photos, seed)
+    shown = occluded_sets(test, wanted, photos, seed)
     reached = hiding(test, shown[PLAIN], wanted)
     curves = _curves(named, shown, which, device, quiet)
     out.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def _unknown(
 
 
 def _curves(
-    named: Labeled, shown: "Pictures", which: Which, device: str, quiet: bool
+    named: Labeled, shown: "TestSets", which: Which, device: str, quiet: bool
 ) -> "list[Curve]":
     """What each run makes of the pictures; one network at a time is in RAM."""
     from mem3d.evaluation.robustness import as_curves, measure

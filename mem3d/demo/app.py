@@ -8,7 +8,7 @@ from mem3d.demo.handlers import FILES, VIEW, WELCOME, DemoPage, Visit
 from mem3d.demo.memory_view import ORDERS
 from mem3d.demo.reconstruct_view import HIGHEST, LOWEST, MAX_BYTES
 
-IDLE = 3600  # seconds until what was kept for a silent visitor is dropped
+IDLE = 3600  # seconds until what is held for a visitor who does nothing is dropped
 VISITORS = 64  # whose state is kept at once
 START = 0.3  # of the threshold, as in the results
 CSS = """
@@ -80,25 +80,26 @@ def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
     """Photo and shape beside each other, what was recalled below them; gives the threshold."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            photo, seen, status = _photo_column(page)
+            photo, network_input, status = _photo_column(page)
         with gr.Column(scale=3, min_width=420):
-            threshold, look, made = _shape_column()
+            threshold, surface, outputs = _shape_column()
     gallery = gr.Gallery(
         label="Recalled shapes, most similar first", columns=8, height="auto", object_fit="contain",
         elem_id="recalled", buttons=[],
     )  # fmt: skip
     name, again = _remember_row(page, visit, threshold)
-    asked, told = [photo, threshold, look, visit], [visit, status, seen, gallery, name, *made]
+    inputs = [photo, threshold, surface, visit]
+    answers = [visit, status, network_input, gallery, name, *outputs]
     # Without preprocess=False gradio would open the photo itself and fail in words of its own.
     for event in (photo.change, again.click):
         event(
-            lambda upload, *rest: page.photo(upload and upload["path"], *rest), asked, told,
+            lambda upload, *rest: page.photo(upload and upload["path"], *rest), inputs, answers,
             trigger_mode="always_last", api_visibility="private", concurrency_id="network",
-            show_progress_on=[made[0], gallery], preprocess=False,
+            show_progress_on=[outputs[0], gallery], preprocess=False,
         )  # fmt: skip
-    for control in (threshold, look):
+    for control in (threshold, surface):
         control.change(
-            page.turned_shape, [threshold, look, visit, made[0]], made,
+            page.turned_shape, [threshold, surface, visit, outputs[0]], outputs,
             trigger_mode="always_last", api_visibility="private", show_progress="hidden",
         )  # fmt: skip
     return threshold
@@ -111,7 +112,7 @@ def _photo_column(page: DemoPage) -> tuple[gr.Image, gr.Image, gr.Markdown]:
         image_mode=None, sources=["upload", "clipboard"], height=300, elem_id="photo", buttons=[],
     )  # fmt: skip
     with gr.Row(equal_height=True):
-        seen = gr.Image(
+        network_input = gr.Image(
             label="What the network saw", interactive=False, height=170, elem_id="seen",
             buttons=[], scale=1, min_width=170,
         )  # fmt: skip
@@ -119,38 +120,38 @@ def _photo_column(page: DemoPage) -> tuple[gr.Image, gr.Image, gr.Markdown]:
             status = gr.Markdown(WELCOME, elem_id="status")
     examples = [[str(path)] for path in page.examples]
     gr.Examples(examples, photo, label="Examples", elem_id="examples")
-    return photo, seen, status
+    return photo, network_input, status
 
 
 def _shape_column() -> tuple[gr.Slider, gr.Radio, list[Any]]:
-    """Threshold and look; and what `DemoPage.shape` answers, in its order."""
+    """Threshold and surface; and what `DemoPage.shape` answers, in its order."""
     viewer = _viewer("Shape: drag to turn it, scroll to come closer", 440, "shape")
     with gr.Row():
         threshold = gr.Slider(
             LOWEST, HIGHEST, START, step=0.01, label="Threshold", scale=3, elem_id="threshold",
             info="A voxel is full above this occupancy. No network runs.",
         )  # fmt: skip
-        look = gr.Radio(["smooth", "blocky"], value="smooth", label="Surface", scale=1)
+        surface = gr.Radio(["smooth", "blocky"], value="smooth", label="Surface", scale=1)
     note = gr.Markdown(elem_id="note")
     with gr.Row():
         buttons = [
             gr.DownloadButton(f"Download {kind}", interactive=False, elem_id=f"get-{kind}")
             for kind in FILES
         ]
-    return threshold, look, [viewer, note, *buttons]
+    return threshold, surface, [viewer, note, *buttons]
 
 
 def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> tuple[Any, Any]:
     """Name, own shape, buttons; gives the name's box and the button "Reconstruct again"."""
-    kept = (
+    place = (
         "It is kept in the run that `--write` names, and every visitor recalls it."
-        if page.remembering.shared
+        if page.memories.shared
         else "It goes into your own copy of the memory, which is dropped when you leave."
     )
     with gr.Accordion("Remember this shape", open=False):
         gr.Markdown(
             f"Writes this photo with the shape above, or with a binvox file (32³, y up, front "
-            f"+x), to the memory. {kept}"
+            f"+x), to the memory. {place}"
         )
         with gr.Row():
             name = gr.Textbox(label="Name", max_lines=1, max_length=128, elem_id="name", scale=2)
@@ -161,9 +162,9 @@ def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> tupl
             with gr.Column(scale=1, min_width=160):
                 button = gr.Button("Remember", variant="primary", elem_id="remember")
                 again = gr.Button("Reconstruct again", elem_id="again")
-        told = gr.Markdown(elem_id="remembered")
+        report = gr.Markdown(elem_id="remembered")
     button.click(
-        page.remember, [name, upload, threshold, visit], [visit, told],
+        page.memorize, [name, upload, threshold, visit], [visit, report],
         api_visibility="private", concurrency_id="network", show_progress="minimal",
     )  # fmt: skip
     return name, again
@@ -193,9 +194,9 @@ def _memory_tab(page: DemoPage, visit: gr.State, threshold: gr.Slider, tab: gr.T
                 show_label=False, interactive=False, elem_id="histograms", buttons=[], height="auto"
             )
     current = gr.State(None)
-    asked, found = [order, number, threshold, visit], [current, gallery, number, where]
-    told: Any = {"api_visibility": "private", "show_progress_on": [gallery]}
-    tab.select(page.overview, [threshold, visit], [facts, drawn], **told)
+    inputs, outputs = [order, number, threshold, visit], [current, gallery, number, where]
+    options: Any = {"api_visibility": "private", "show_progress_on": [gallery]}
+    tab.select(page.overview, [threshold, visit], [facts, drawn], **options)
     for event, turn in (
         (tab.select, page.browse),
         (number.submit, page.browse),
@@ -203,8 +204,8 @@ def _memory_tab(page: DemoPage, visit: gr.State, threshold: gr.Slider, tab: gr.T
         (before.click, lambda order, number, *rest: page.browse(order, number - 1, *rest)),
         (after.click, lambda order, number, *rest: page.browse(order, number + 1, *rest)),
     ):
-        event(turn, asked, found, **told)
-    gallery.select(page.picked, [current, visit], [visit, viewer, named], **told)
+        event(turn, inputs, outputs, **options)
+    gallery.select(page.picked, [current, visit], [visit, viewer, named], **options)
 
 
 def _viewer(label: str, height: int, elem_id: str) -> gr.Model3D:

@@ -50,8 +50,8 @@ def _validation(run: str | Path, count: int) -> list[tuple[str, Rgba]]:
 def _varied(data: ShapeDataset, count: int) -> list[int]:
     """Models of different categories first, then any others, evenly over the set."""
     first = list({data.category(i): i for i in reversed(range(len(data)))}.values())
-    chosen = [first[place] for place in _evenly(len(first), count)]
-    return list(dict.fromkeys([*chosen, *_evenly(len(data), count)]))[:count]
+    varied = [first[place] for place in _evenly(len(first), count)]
+    return list(dict.fromkeys([*varied, *_evenly(len(data), count)]))[:count]
 
 
 def _evenly(length: int, count: int) -> list[int]:

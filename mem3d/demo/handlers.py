@@ -18,22 +18,22 @@ from mem3d.data.images.framing import Background
 from mem3d.demo.memory_view import (
     Order,
     Page,
-    Present,
+    Reference,
     facts,
     histograms,
     page,
-    slot_told,
+    slot_text,
     write_slot,
 )
 from mem3d.demo.reconstruct_view import (
-    Shown,
+    PhotoResult,
     account,
     read_shape,
     recalled_tiles,
-    show,
+    reconstruct_upload,
     write_files,
 )
-from mem3d.demo.sessions import Remembering
+from mem3d.demo.sessions import VisitorMemories
 from mem3d.inference.output import Surface
 from mem3d.network.model import Mem3D
 from memstore import Memory, MemstoreError
@@ -51,11 +51,11 @@ class Visit:
     """What belongs to one visitor, kept on the server; never shared.
 
     Attributes:
-        shown: the photo; None before the first.
-        own: the memory of this visitor; None before anything is remembered, or if all share one.
+        photo: None before the first.
+        own: the memory of this visitor; None before anything is memorized, or if all share one.
     """
 
-    shown: Shown | None = None
+    photo: PhotoResult | None = None
     own: Memory | None = None
     _folder: Path | None = None
 
@@ -70,7 +70,7 @@ class Visit:
         """Drop the files."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-        self.shown = self.own = self._folder = None
+        self.photo = self.own = self._folder = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class DemoPage:
     Attributes:
         model: in evaluation mode.
         name: of the run.
-        remembering: the memories.
+        memories: of the visitors.
         background: of photos without a mask.
         device: where the network is.
         folder: temporary.
@@ -90,47 +90,49 @@ class DemoPage:
 
     model: Mem3D
     name: str
-    remembering: Remembering
+    memories: VisitorMemories
     background: Background | None
     device: str
     folder: Path
     examples: list[Path]
     tell: Callable[[str], None]
 
-    def photo(self, path: str | None, threshold: float, look: Surface, visit: Visit) -> Any:
+    def photo(self, path: str | None, threshold: float, surface: Surface, visit: Visit) -> Any:
         """Run the network on a new photo: visit, status, network input, gallery, and the shape."""
-        shown, told, seen, tiles = None, WELCOME, None, []
+        photo, status, network_input, tiles = None, WELCOME, None, []
         if path:
             try:
-                began = time.perf_counter()
-                shown = self._show(path, visit)
-                told, seen, tiles = account(shown), shown.result.seen, recalled_tiles(shown)
-                took = time.perf_counter() - began
-                self.tell(f"{shown.name}: {len(tiles)} recalled, {took:.2f} s")
+                start = time.perf_counter()
+                photo = self._reconstruct(path, visit)
+                status, tiles = account(photo), recalled_tiles(photo)
+                network_input = photo.result.network_input
+                seconds = time.perf_counter() - start
+                self.tell(f"{photo.name}: {len(tiles)} recalled, {seconds:.2f} s")
             except FORESEEN as error:
-                told = f"⚠️ **That did not work.** {error}"
-        visit.shown = shown
-        name = shown.name if shown else ""
-        return [visit, told, seen, tiles, name, *self.shape(threshold, look, visit, VIEW)]
+                status = f"⚠️ **That did not work.** {error}"
+        visit.photo = photo
+        name = photo.name if photo else ""
+        shape = self.shape(threshold, surface, visit, VIEW)
+        return [visit, status, network_input, tiles, name, *shape]
 
-    def shape(self, threshold: float, look: Surface, visit: Visit, turned: Turned = None) -> Any:
+    def shape(self, threshold: float, surface: Surface, visit: Visit, turned: Turned = None) -> Any:
         """Mesh the kept occupancy anew, no network: viewer, note, and the files to download.
 
         Args:
             threshold: of the slider.
-            look: smooth or blocky.
+            surface: smooth or blocky.
             visit: whose photo.
             turned: camera of the viewer, where the visitor has turned the shape.
         """
         files: dict[str, Path] = {}
         note = ""
-        shown = visit.shown
-        if shown is not None:
-            files = write_files(shown, threshold, visit.folder(self.folder), look)
-            full = int(shown.grid(threshold).sum())
-            note = f"{full:,} of {shown.result.occupancy.size:,} voxels are full."
+        photo = visit.photo
+        if photo is not None:
+            files = write_files(photo, threshold, visit.folder(self.folder), surface)
+            full = int(photo.grid(threshold).sum())
+            note = f"{full:,} of {photo.result.occupancy.size:,} voxels are full."
             if not files:
-                most = shown.result.occupancy.max()
+                most = photo.result.occupancy.max()
                 note = f"No voxel is above {threshold:g} (the fullest has {most:.2f}): lower it."
         view = {"camera_position": turned} if turned else {}
         viewer = gr.Model3D(_text(files.get("glb")), **view)
@@ -140,74 +142,77 @@ class DemoPage:
         return [viewer, note, *buttons]
 
     def turned_shape(
-        self, threshold: float, look: Surface, visit: Visit, viewer: gr.Model3D
+        self, threshold: float, surface: Surface, visit: Visit, viewer: gr.Model3D
     ) -> Any:
         """As `shape`, seen from where the visitor has turned it to."""
-        return self.shape(threshold, look, visit, _camera(viewer))
+        return self.shape(threshold, surface, visit, _camera(viewer))
 
-    def remember(self, name: str, upload: str | None, threshold: float, visit: Visit) -> Any:
+    def memorize(self, name: str, upload: str | None, threshold: float, visit: Visit) -> Any:
         """Write the photo with the shape, or with an uploaded one, to the memory: visit, status."""
-        if visit.shown is None:
+        photo = visit.photo
+        if photo is None:
             return [visit, "⚠️ There is no photo yet."]
         try:
-            grid = read_shape(self._uploaded(upload)) if upload else visit.shown.grid(threshold)
-            visit.own, told = self.remembering.remember(visit.own, visit.shown, grid, name)
+            grid = read_shape(self._uploaded(upload)) if upload else photo.grid(threshold)
+            visit.own, report = self.memories.memorize(visit.own, photo, grid, name)
         except FORESEEN as error:
             return [visit, f"⚠️ **Not remembered.** {error}"]
-        self.tell(f"{visit.shown.name}: {told.kind}, slot {told.slot}")
-        return [visit, f"{told} Reconstruct again to see it recalled."]
+        self.tell(f"{photo.name}: {report.kind}, slot {report.slot}")
+        return [visit, f"{report} Reconstruct again to see it recalled."]
 
     def browse(self, order: Order, number: float, threshold: float, visit: Visit) -> Any:
         """Turn to a page of the memory: page, its pictures, its number, where one is."""
         memory = self._memory(visit)
         try:
-            found = page(memory, order, int(number), _present(visit, threshold))
+            turned = page(memory, order, int(number), _reference(visit, threshold))
         except FORESEEN as error:
             return [None, [], 1, f"⚠️ {error}"]
-        told = f"page {found.number} of {found.pages}" if len(memory) else "The memory is empty."
-        return [found, found.tiles, found.number, told]
+        where = f"page {turned.number} of {turned.pages}" if len(memory) else "The memory is empty."
+        return [turned, turned.tiles, turned.number, where]
 
-    def picked(self, found: Page | None, visit: Visit, event: gr.SelectData) -> Any:
+    def picked(self, current: Page | None, visit: Visit, event: gr.SelectData) -> Any:
         """Show a stored shape: visit, viewer, what is known of it."""
-        if found is None:
+        if current is None:
             return [visit, None, ""]
-        memory, slot = self._memory(visit), int(found.slots[event.index])
+        memory, slot = self._memory(visit), int(current.slots[event.index])
         try:
             path = write_slot(memory, slot, visit.folder(self.folder))
         except FORESEEN as error:
             return [visit, None, f"⚠️ {error}"]
-        return [visit, str(path), slot_told(memory, slot)]
+        return [visit, str(path), slot_text(memory, slot)]
 
     def overview(self, threshold: float, visit: Visit) -> Any:
         """Facts of the memory, and histograms."""
         memory = self._memory(visit)
-        return [facts(memory), histograms(memory, _present(visit, threshold))]
+        return [facts(memory), histograms(memory, _reference(visit, threshold))]
 
     def forget(self, visit: Visit) -> None:
         """Drop what was kept for a visitor who has left."""
-        self.remembering.forget(visit.own)
+        self.memories.forget(visit.own)
         visit.end()
 
-    def _show(self, path: str, visit: Visit) -> Shown:
+    def _reconstruct(self, path: str, visit: Visit) -> PhotoResult:
         memory, photo = self._memory(visit), self._uploaded(path)
-        return show(self.model, memory, photo, background=self.background, device=self.device)
+        return reconstruct_upload(
+            self.model, memory, photo, background=self.background, device=self.device
+        )
 
     def _uploaded(self, path: str) -> Path:
         """The path of an upload; whoever writes requests by hand can name any path."""
-        found = Path(path).resolve()
-        if not found.is_relative_to((self.folder / UPLOADS).resolve()):
-            raise ValueError(f"{found.name}: got a file that was not uploaded, want one that was")
-        return found
+        upload = Path(path).resolve()
+        if not upload.is_relative_to((self.folder / UPLOADS).resolve()):
+            raise ValueError(f"{upload.name}: got a file that was not uploaded, want one that was")
+        return upload
 
     def _memory(self, visit: Visit) -> Memory:
-        return self.remembering.memory(visit.own)
+        return self.memories.memory(visit.own)
 
 
-def _present(visit: Visit, threshold: float) -> Present | None:
+def _reference(visit: Visit, threshold: float) -> Reference | None:
     """What stored shapes are compared with."""
-    if visit.shown is None:
+    if visit.photo is None:
         return None
-    return Present(visit.shown.grid(threshold), visit.shown.feature)
+    return Reference(visit.photo.grid(threshold), visit.photo.feature)
 
 
 def _camera(viewer: Any) -> Turned:

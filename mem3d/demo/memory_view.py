@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mem3d.data.taxonomy import titled
-from mem3d.demo.reconstruct_view import Tiles, drawn
+from mem3d.demo.reconstruct_view import Tiles, draw_grid
 from mem3d.memory.interface import Features
 from memstore import Memory
 from memstore.voxels.contact_sheet import Rgb
@@ -28,7 +28,7 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 
 
 @dataclass(frozen=True, eq=False)
-class Present:
+class Reference:
     """What a visitor is looking at, to compare stored shapes with.
 
     Attributes:
@@ -57,30 +57,30 @@ class Page:
     tiles: Tiles
 
 
-def page(memory: Memory, order: Order, number: int = 1, present: Present | None = None) -> Page:
+def page(memory: Memory, order: Order, number: int = 1, reference: Reference | None = None) -> Page:
     """Draw one page of a memory.
 
     Args:
         memory: to look through.
         order: of the slots; ties go to the lowest.
         number: of the page; the nearest there is, if out of range.
-        present: what "like this shape" (IoU of the voxels) and "like this photo" (cosine of the
+        reference: what "like this shape" (IoU of the voxels) and "like this photo" (cosine of the
             keys) compare with.
 
     Raises:
         ValueError: an unknown order, or one that needs a present shape, or a photo with a feature.
     """
-    ranks, unit = _ranks(memory, order, present)
-    chosen = np.argsort(-ranks, kind="stable")
-    pages = max(1, -(-len(chosen) // PER_PAGE))
+    ranks, unit = _ranks(memory, order, reference)
+    ranking = np.argsort(-ranks, kind="stable")
+    pages = max(1, -(-len(ranking) // PER_PAGE))
     number = min(max(1, number), pages)
-    rows = chosen[(number - 1) * PER_PAGE : number * PER_PAGE]
+    rows = ranking[(number - 1) * PER_PAGE : number * PER_PAGE]
     slots, ages, reads, sources = memory.slots, memory.ages, memory.reads, memory.sources
     tiles = []
     for row, grid in zip(rows.tolist(), memory.values(slots[rows]), strict=True):
-        told = f"{unit} {ranks[row]:.3f}" if unit else _use(ages[row], reads[row], order)
-        caption = f"{slots[row]} · {told}\n{titled(sources[row])}"
-        tiles.append((drawn(grid), caption))
+        use = f"{unit} {ranks[row]:.3f}" if unit else _use(ages[row], reads[row], order)
+        caption = f"{slots[row]} · {use}\n{titled(sources[row])}"
+        tiles.append((draw_grid(grid), caption))
     return Page(number, pages, slots[rows], tiles)
 
 
@@ -90,7 +90,7 @@ def _use(age: np.int64, reads: np.int64, order: Order) -> str:
 
 
 def _ranks(
-    memory: Memory, order: Order, present: Present | None
+    memory: Memory, order: Order, reference: Reference | None
 ) -> tuple[NDArray[np.float64], str]:
     """(n,) what each used slot is ranked by, highest first, and its unit, "" if not to be told."""
     plain = {
@@ -103,11 +103,11 @@ def _ranks(
         return plain[order].astype(np.float64), ""
     if order not in ORDERS:
         raise ValueError(f"order: got {order!r}, want one of {ORDERS}")
-    if present is None:
+    if reference is None:
         raise ValueError(f"order: got {order!r} before any photo, want one to compare with")
     if order == "like this shape":
-        return memory.value_similarities(present.grid, kind="iou"), "IoU"
-    return key_cosines(memory, present.feature), "cosine"
+        return memory.value_similarities(reference.grid, kind="iou"), "IoU"
+    return key_cosines(memory, reference.feature), "cosine"
 
 
 def key_cosines(memory: Memory, feature: Features) -> NDArray[np.float64]:
@@ -134,7 +134,7 @@ def write_slot(memory: Memory, slot: int, folder: Path) -> Path:
     return path
 
 
-def slot_told(memory: Memory, slot: int) -> str:
+def slot_text(memory: Memory, slot: int) -> str:
     """A used slot's source in full, its age and its reads; "" if it has been emptied."""
     rows = np.flatnonzero(memory.slots == slot)
     if not len(rows):
@@ -155,12 +155,12 @@ def facts(memory: Memory) -> str:
     )
 
 
-def histograms(memory: Memory, present: Present | None = None) -> Rgb:
+def histograms(memory: Memory, reference: Reference | None = None) -> Rgb:
     """Draw how old and how often read the slots are, and how like the present photo and shape.
 
     Args:
         memory: at least one slot, or the panels stay empty.
-        present: without it there are two panels, else four.
+        reference: without it there are two panels, else four.
     """
     from matplotlib.figure import Figure  # imported late: it is slow
 
@@ -168,12 +168,12 @@ def histograms(memory: Memory, present: Present | None = None) -> Rgb:
         ("age, in pairs written since", memory.ages, None),
         ("times recalled", memory.reads, None),
     ]
-    if present is not None:
+    if reference is not None:
         panels.append(
-            ("IoU with this shape", memory.value_similarities(present.grid, kind="iou"), None)
+            ("IoU with this shape", memory.value_similarities(reference.grid, kind="iou"), None)
         )
-        if present.feature.any():
-            cosines = key_cosines(memory, present.feature)
+        if reference.feature.any():
+            cosines = key_cosines(memory, reference.feature)
             panels.append(("cosine with this photo", cosines, memory.config.beta))
     rows = -(-len(panels) // 2)
     figure = Figure(figsize=(6.4, 2.3 * rows), layout="constrained")

@@ -1,7 +1,7 @@
 """What the demo page does with a photo, as plain functions: no web library, no printing.
 
-The network runs once per photo, in `show`. All that follows, another threshold, another kind of
-mesh, the files to download, is made of the occupancy that is kept.
+The network runs once per photo, in `reconstruct_upload`. All that follows, another threshold,
+another kind of mesh, the files to download, is made of its occupancy.
 """
 
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ Tiles = list[tuple[Rgb, str]]  # pictures and their captions
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class PhotoResult:
     """One photo, and what the network made of it.
 
     Attributes:
@@ -58,20 +58,20 @@ class Shown:
         return self.result.occupancy > threshold
 
 
-def show(
+def reconstruct_upload(
     model: Mem3D,
     memory: Memory,
     path: str | Path,
     *,
     background: Background | None = None,
     device: str = "cpu",
-) -> Shown:
+) -> PhotoResult:
     """Read an uploaded photo and reconstruct what it shows.
 
     Args:
         model: in evaluation mode.
         memory: where it recalls.
-        path: of the upload; errors tell its name only, for its folder says nothing to a visitor.
+        path: of the upload; errors have its name only, for its folder says nothing to a visitor.
         background: of photos without a mask, as `frame_photo` takes it.
         device: where the network is.
 
@@ -86,7 +86,7 @@ def show(
         raise ValueError(_named(error, path)) from error
     [result] = reconstruct(model, memory, [framed.rgba], framed=True)
     [feature] = encode(model, [test_pixels(framed.rgba, model.config.image_size)], device)
-    return Shown(path.stem, framed.rgba, framed.background, feature, result)
+    return PhotoResult(path.stem, framed.rgba, framed.background, feature, result)
 
 
 def read_shape(path: str | Path) -> NDArray[np.bool_]:
@@ -105,55 +105,55 @@ def read_shape(path: str | Path) -> NDArray[np.bool_]:
 
 def check_size(path: Path) -> None:
     """Raise ValueError if an upload is too large."""
-    got = path.stat().st_size
-    if got > MAX_BYTES:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
         want = f"at most {MAX_BYTES >> 20} MB"
-        raise ValueError(f"{path.name}: got {got / 2**20:.1f} MB, want {want}")
+        raise ValueError(f"{path.name}: got {size / 2**20:.1f} MB, want {want}")
 
 
 def write_files(
-    shown: Shown, threshold: float, folder: Path, look: Surface = "smooth"
+    photo: PhotoResult, threshold: float, folder: Path, surface: Surface = "smooth"
 ) -> dict[str, Path]:
     """Write what can be downloaded, each file whole or not at all.
 
     Args:
-        shown: what to write.
+        photo: what to write.
         threshold: in (0, 1).
         folder: exists; files of the same names are replaced.
-        look: of the mesh: marching cubes, or the voxels as cubes.
+        surface: of the mesh: marching cubes, or the voxels as cubes.
 
     Returns:
         paths by ending: "glb" the mesh, "binvox" the voxels, "npz" all numbers behind them. Empty
         if no voxel is above the threshold.
     """
-    grid = shown.grid(threshold)
+    grid = photo.grid(threshold)
     if not grid.any():
         return {}
-    result = replace(shown.result, threshold=threshold)
-    mesh = result.mesh(look, confidence=False)
-    files = {ending: folder / f"{shown.name}.{ending}" for ending in ("glb", "binvox", "npz")}
-    write_glb(files["glb"], mesh, is_rounded=look == "smooth")
+    result = replace(photo.result, threshold=threshold)
+    mesh = result.mesh(surface, confidence=False)
+    files = {ending: folder / f"{photo.name}.{ending}" for ending in ("glb", "binvox", "npz")}
+    write_glb(files["glb"], mesh, is_rounded=surface == "smooth")
     write_binvox(files["binvox"], grid)
-    write_atomic(files["npz"], result.npz(feature=shown.feature))
+    write_atomic(files["npz"], result.npz(feature=photo.feature))
     return files
 
 
-def recalled_tiles(shown: Shown) -> Tiles:
+def recalled_tiles(photo: PhotoResult) -> Tiles:
     """Pictures of the recalled shapes, most similar first; captions tell cosine and source."""
     return [
-        (drawn(prior.grid), f"{rank} · cosine {prior.cosine:.3f}\n{titled(prior.source)}")
-        for rank, prior in enumerate(shown.result.priors, start=1)
+        (draw_grid(prior.grid), f"{rank} · cosine {prior.cosine:.3f}\n{titled(prior.source)}")
+        for rank, prior in enumerate(photo.result.priors, start=1)
     ]
 
 
-def drawn(grid: NDArray[np.bool_]) -> Rgb:
+def draw_grid(grid: NDArray[np.bool_]) -> Rgb:
     """A grid as the page's galleries show it."""
     return grid_picture(grid, TILE, azimuth=VIEWS[0])
 
 
-def account(shown: Shown) -> str:
+def account(photo: PhotoResult) -> str:
     """A sentence each on what was done to the photo and what was recalled."""
-    return f"{_BACKGROUNDS[shown.background]} {_recall(shown)}"
+    return f"{_BACKGROUNDS[photo.background]} {_recall(photo)}"
 
 
 _BACKGROUNDS: dict[Done, str] = {
@@ -163,8 +163,8 @@ _BACKGROUNDS: dict[Done, str] = {
 }
 
 
-def _recall(shown: Shown) -> str:
-    priors = shown.result.priors
+def _recall(photo: PhotoResult) -> str:
+    priors = photo.result.priors
     if not priors:
         return "Nothing in the memory looks like it: the shape comes from the photo alone."
     count = "One shape was" if len(priors) == 1 else f"{len(priors)} shapes were"
@@ -173,5 +173,5 @@ def _recall(shown: Shown) -> str:
 
 def _named(error: ValueError, path: Path) -> str:
     """An error's words with the file's name in the place of its path, and a name if it has none."""
-    told = str(error).replace(str(path), path.name)
-    return told if path.name in told else f"{path.name}: {told}"
+    text = str(error).replace(str(path), path.name)
+    return text if path.name in text else f"{path.name}: {text}"

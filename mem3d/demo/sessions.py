@@ -1,4 +1,4 @@
-"""Where the demo page's visitors remember shapes: each in a copy of the memory, or all in one run.
+"""Where the demo page's visitors memorize shapes: each in a copy of the memory, or all in one run.
 
 The run that the page was started with is never changed.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.demo.reconstruct_view import Shown
+from mem3d.demo.reconstruct_view import PhotoResult
 from mem3d.network.checkpoint import State
 from mem3d.network.model import Mem3D
 from mem3d.runs.copy import copy_run, keep_change
@@ -20,15 +20,12 @@ from mem3d.runs.folder import MEMORIZED
 from mem3d.runs.memorize import memorize_photo
 from memstore import Memory
 
-MOST_COPIES = (
-    16  # memories of visitors at once, as each takes RAM; the one not written longest goes
-)
-
+MOST_COPIES = 16  # visitors' memories at once, as each takes RAM; that not written longest goes
 KINDS = ("inserted", "merged", "evicted")
 
 
 @dataclass(frozen=True)
-class Remembered:
+class PairReport:
     """What became of a pair.
 
     Attributes:
@@ -46,19 +43,19 @@ class Remembered:
     anew: bool = False
 
     def __str__(self) -> str:
-        told = f"The memory now holds {self.used:,} shapes."
+        text = f"The memory now holds {self.used:,} shapes."
         if self.anew:
-            told += " What you remembered earlier is gone: too many visitors came since."
+            text += " What you remembered earlier is gone: too many visitors came since."
         if self.kind == "merged":
             return (
                 f"Merged into slot {self.slot} ({self.source or 'no source'}), which holds a "
-                f"similar shape: it keeps that shape, and its key moved towards this photo. {told}"
+                f"similar shape: it keeps that shape, and its key moved towards this photo. {text}"
             )
         place = " in the place of the oldest pair" if self.kind == "evicted" else ""
-        return f"Remembered as {self.source!r} in slot {self.slot}{place}. {told}"
+        return f"Remembered as {self.source!r} in slot {self.slot}{place}. {text}"
 
 
-class Remembering:
+class VisitorMemories:
     """Memories to write to: of one visitor each, in a temporary folder, or of one run for all."""
 
     def __init__(
@@ -108,14 +105,14 @@ class Remembering:
         """Where a visitor recalls: in the own memory if there is one, else in everybody's."""
         return own or self._shared or self._memory
 
-    def remember(
-        self, own: Memory | None, shown: Shown, grid: NDArray[np.bool_], source: str
-    ) -> tuple[Memory | None, Remembered]:
+    def memorize(
+        self, own: Memory | None, photo: PhotoResult, grid: NDArray[np.bool_], source: str
+    ) -> tuple[Memory | None, PairReport]:
         """Write a photo and a shape as a pair.
 
         Args:
             own: the visitor's memory; None before the first pair.
-            shown: the photo.
+            photo: of the pair.
             grid: (R, R, R) bool.
             source: the shape's name, 1 to 128 bytes.
 
@@ -137,13 +134,13 @@ class Remembering:
                 self._own[id(own)] = self._own.pop(id(own))  # the last
             memory = self.memory(own)
             device = self._device
-            done = memorize_photo(self._model, memory, shown.rgba, grid, source, device=device)
+            report = memorize_photo(self._model, memory, photo.rgba, grid, source, device=device)
             if self._shared is not None and self._write is not None and self._state is not None:
                 self._state = keep_change(self._write, self._model, memory, self._state, [source])
-            [kind] = [kind for kind in KINDS if getattr(done, kind)]
+            [kind] = [kind for kind in KINDS if getattr(report, kind)]
             row = int(memory.ages.argmin())  # the slot touched last
             slot, there = int(memory.slots[row]), memory.sources[row]
-        return own, Remembered(kind, slot, there, done.slots_after, anew)
+        return own, PairReport(kind, slot, there, report.slots_after, anew)
 
     def forget(self, own: Memory | None) -> None:
         """Drop the memory of a visitor who has left."""

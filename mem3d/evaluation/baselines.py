@@ -18,11 +18,11 @@ from mem3d.memory.interface import Grids, Recalled, to_numpy
 from mem3d.network.encoder import Encoder, normalize
 from mem3d.network.model import Mem3D, Output
 from memstore import Memory
+from memstore.files import Progress
 
 STEM, ORACLE = "nearest by stem", "oracle nearest"
 CATEGORY_ORACLE = "oracle of category"
 
-Progress = Callable[[int, int], None]
 Baseline = Callable[[Batch, list[str], Output], Tensor]
 """From a batch, its true categories and the forward pass, (B, R, R, R) occupancy in [0, 1]."""
 
@@ -57,8 +57,8 @@ def nearest_recalled(memory: Memory, features: Tensor, resolution: int) -> Tenso
     rows = np.flatnonzero(queries.any(axis=1))
     grids = np.zeros((len(queries),) + (resolution,) * 3, np.float32)
     if rows.size:
-        found = memory.read(queries[rows], 1, beta=-1.0)  # features are >= 0: always a hit
-        grids[rows] = found.values[:, 0]
+        hits = memory.read(queries[rows], 1, beta=-1.0)  # features are >= 0: always a hit
+        grids[rows] = hits.values[:, 0]
     return torch.from_numpy(grids)
 
 
@@ -104,11 +104,11 @@ class Library:
         names = np.array([data.category(i) for i in range(len(data))], np.str_)
         return Library(np.concatenate(rows), names, resolution)
 
-    def grids(self, chosen: NDArray[np.int64]) -> Grids:
+    def grids(self, positions: NDArray[np.int64]) -> Grids:
         """(n, R, R, R) grids; empty ones for -1."""
-        bits = np.zeros((len(chosen), self.resolution**3), np.uint8)
-        real = chosen >= 0
-        bits[real] = np.unpackbits(self.packed[chosen[real]], axis=1, count=self.resolution**3)
+        bits = np.zeros((len(positions), self.resolution**3), np.uint8)
+        real = positions >= 0
+        bits[real] = np.unpackbits(self.packed[positions[real]], axis=1, count=self.resolution**3)
         return bits.view(np.bool_).reshape(-1, *(self.resolution,) * 3)
 
 
@@ -130,22 +130,22 @@ def best_of(
     Returns:
         (B,) positions, the lowest among equals; -1 where there is none to choose.
     """
-    wanted = true.flatten(1).float().cpu()
+    target = true.flatten(1).float().cpu()
     best = np.full(len(true), -1, np.int64)
     best_iou = np.full(len(true), -1.0)
     for start in range(0, len(library.packed), AT_ONCE):
         rows = slice(start, start + AT_ONCE)
         bits = np.unpackbits(library.packed[rows], axis=1, count=library.resolution**3)
         stored = torch.from_numpy(bits).float()
-        both = (wanted @ stored.T).numpy()  # whole numbers below 2^24: exact
-        either = wanted.sum(1).numpy()[:, None] + stored.sum(1).numpy() - both
+        both = (target @ stored.T).numpy()  # whole numbers below 2^24: exact
+        either = target.sum(1).numpy()[:, None] + stored.sum(1).numpy() - both
         ious = np.where(either == 0, 1.0, both / np.maximum(either, 1))
         if categories is not None:
             ious[np.array(categories)[:, None] != library.categories[rows]] = -1.0
-        at = ious.argmax(1)
-        found = ious[np.arange(len(true)), at]
-        better = found > best_iou
-        best[better], best_iou[better] = at[better] + start, found[better]
+        rank = ious.argmax(1)
+        highest = ious[np.arange(len(true)), rank]
+        better = highest > best_iou
+        best[better], best_iou[better] = rank[better] + start, highest[better]
     return best
 
 
@@ -203,7 +203,7 @@ class StemFeatures:
     def nearest(self, encoder: Encoder, images: Tensor) -> Tensor:
         """(B, R, R, R) shape of the training picture most like each image (B, 3, S, S)."""
         closest = (stem_features(encoder, images) @ self.features.T).argmax(1).numpy()
-        return _chosen(self.library, self.models[closest])
+        return _occupancy(self.library, self.models[closest])
 
 
 def stem_features(encoder: Encoder, images: Tensor) -> Tensor:
@@ -212,15 +212,15 @@ def stem_features(encoder: Encoder, images: Tensor) -> Tensor:
     return functional.normalize(maps.flatten(1).float().cpu())
 
 
-def costly(
+def costly_baselines(
     model: Mem3D, memory: Memory, learned: ShapeDataset | None, progress: Progress | None = None
 ) -> dict[str, Baseline]:
-    """The baselines that take time, by name, for `evaluation.score`.
+    """The baselines that take time, by name, for `score`.
 
     "oracle nearest" is the best value in the whole memory. With training data, "nearest by stem" is
     the shape of the training picture whose stem maps are most alike (4 views a model), and "oracle
-    of category" the best training shape of the true category. The oracles are told the answer: they
-    show what a perfect look-up would score.
+    of category" the best training shape of the true category. The oracles choose by the true shape:
+    they show what a perfect look-up would score.
 
     Args:
         model: whose stem is used.
@@ -229,19 +229,21 @@ def costly(
         progress: called with training pictures looked at, and in all.
     """
     stored = Library.of_memory(memory)
-    found: dict[str, Baseline] = {}
+    baselines: dict[str, Baseline] = {}
     if learned is not None and len(learned):
-        seen = StemFeatures.of(model.encoder, learned, stored.resolution, progress=progress)
+        stem = StemFeatures.of(model.encoder, learned, stored.resolution, progress=progress)
         device = next(model.parameters()).device
-        found[STEM] = lambda samples, names, output: seen.nearest(
+        baselines[STEM] = lambda samples, names, output: stem.nearest(
             model.encoder, samples.images.to(device)
         )
-        found[CATEGORY_ORACLE] = lambda samples, names, output: _chosen(
-            seen.library, best_of(seen.library, samples.grids, names)
+        baselines[CATEGORY_ORACLE] = lambda samples, names, output: _occupancy(
+            stem.library, best_of(stem.library, samples.grids, names)
         )
-    found[ORACLE] = lambda samples, names, output: _chosen(stored, best_of(stored, samples.grids))
-    return found
+    baselines[ORACLE] = lambda samples, names, output: _occupancy(
+        stored, best_of(stored, samples.grids)
+    )
+    return baselines
 
 
-def _chosen(library: Library, positions: NDArray[np.int64]) -> Tensor:
+def _occupancy(library: Library, positions: NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(library.grids(positions).astype(np.float32))

@@ -10,6 +10,7 @@ besides and kept apart: its numbers and these do not compare.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +28,7 @@ from mem3d.metrics import FIXED_THRESHOLD, f_score, threshold_sweep
 from mem3d.network.model import Mem3D, Output
 from mem3d.network.predict import EnsembleMember, predict
 from memstore import Memory
+from memstore.files import Progress
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5)  # the field's (Pix2Vox)
 PROTOCOL = "Pix2Vox: 32^3 in the R2N2 frame, IoU at fixed thresholds"
@@ -44,7 +46,7 @@ class Scores:
         iou: method -> (N, T) IoU at each of THRESHOLDS.
         f_score: method -> (N,) F-score@1% at FIXED_THRESHOLD; empty unless asked for.
         categories: (N,) names.
-        sources: (N,) names of their shapes.
+        shape_ids: (N,) names of their shapes.
         priors: (N,) how many priors were recalled.
         pix3d: method -> (N, 50) IoU by Pix3D's protocol; empty unless asked for.
     """
@@ -52,9 +54,71 @@ class Scores:
     iou: dict[str, NDArray[np.float32]]
     f_score: dict[str, NDArray[np.float64]]
     categories: list[str]
-    sources: list[str]
+    shape_ids: list[str]
     priors: NDArray[np.int64]
     pix3d: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+def evaluate(
+    model: Mem3D,
+    memory: WritableMemory,
+    data: ShapeDataset,
+    *,
+    validation: ShapeDataset | None = None,
+    means: Means | None = None,
+    baselines: Mapping[str, Baseline] = MappingProxyType({}),
+    flip: bool = False,
+    projections: ProjectionCache | None = None,
+    ensemble: Sequence[EnsembleMember] = (),
+    with_f_score: bool = False,
+    pix3d_truth: Callable[[int], NDArray[np.bool_]] | None = None,
+    batch: int = 32,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """IoU of a network and its baselines on view 00 of a data set: `score` and `summarise` in one.
+
+    Nothing is left out: which test shapes the memory knows already, `known_shapes` says.
+
+    Args:
+        model: put into evaluation mode.
+        memory: where it recalls; read, never written.
+        data: shapes to test on.
+        validation: others, which choose each method's best threshold; None reports .3 alone.
+        means: as all that follow, see `score`; F-score and Pix3D's protocol are of `data` alone.
+
+    Returns:
+        see `summarise`.
+
+    Raises:
+        ValueError: there is no shape to test on, or networks' grids differ.
+
+    Example:
+        data = mem3d.open_dataset("shapes", "test")
+        with mem3d.load("runs/first") as trained:
+            report = mem3d.evaluate(trained.model, trained.memory, data)
+        print(report["methods"]["network"]["fixed"]["macro"])
+    """
+    run = partial(
+        score,
+        model,
+        memory,
+        means=means,
+        baselines=baselines,
+        flip=flip,
+        projections=projections,
+        ensemble=ensemble,
+        batch=batch,
+        device=device,
+    )
+    first = 0 if validation is None else len(validation)
+
+    def count(after: int) -> Progress | None:
+        return progress and (lambda number, _: progress(after + number, first + len(data)))
+
+    validated = run(validation, progress=count(0)) if validation is not None and first else None
+    scores = run(data, with_f_score=with_f_score, pix3d_truth=pix3d_truth, progress=count(first))
+    return summarise(scores, validated)
 
 
 @torch.inference_mode()
@@ -73,7 +137,7 @@ def score(
     pix3d_truth: Callable[[int], NDArray[np.bool_]] | None = None,
     batch: int = 32,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Scores:
     """Reconstruct one view of every model and compare; the memory is read, never written.
 
@@ -83,7 +147,7 @@ def score(
         data: models to test on.
         means: from `baselines.category_means`; adds that baseline. A category it does not know
             scores as an empty grid.
-        baselines: more of them by name, see `baselines.costly`.
+        baselines: more of them by name, see `costly_baselines`.
         flip: average with each photo's mirror image, see `predict`; the baselines see the photo
             alone.
         view: which; the field's protocol is 00. Of a model with fewer, counted round.
@@ -101,8 +165,8 @@ def score(
     """
     if not len(data):
         raise ValueError(f"{data.root}: got no usable model, want at least 1 to test on")
-    for one in (model, *(other.model for other in ensemble)):
-        one.eval()
+    for network in (model, *(member.model for member in ensemble)):
+        network.eval()
     ious: dict[str, list[NDArray[np.float32]]] = {}
     f_scores: dict[str, list[NDArray[np.float64]]] = {}
     pix3d: dict[str, list[NDArray[np.float64]]] = {}
@@ -118,7 +182,7 @@ def score(
         occupancies = {
             NETWORK: occupancy.cpu(),
             **_quick(model, memory, output, names, means),
-            **{name: made(samples, names, output) for name, made in baselines.items()},
+            **{name: baseline(samples, names, output) for name, baseline in baselines.items()},
         }
         for method, occupancy in occupancies.items():
             swept = threshold_sweep(occupancy, samples.grids, THRESHOLDS).numpy()
@@ -127,8 +191,8 @@ def score(
                 f_scores.setdefault(method, []).append(_f_scores(occupancy, samples.grids))
             if pix3d_truth is not None:
                 pairs = zip(occupancy.numpy(), map(pix3d_truth, samples.shapes), strict=True)
-                found = [pix3d_protocol.sweep(one, true) for one, true in pairs]
-                pix3d.setdefault(method, []).extend(found)
+                sweeps = [pix3d_protocol.sweep(grid, true) for grid, true in pairs]
+                pix3d.setdefault(method, []).extend(sweeps)
         priors.append(output.recalled.counts.cpu().numpy())
         if progress:
             progress(samples.shapes[-1] + 1, len(data))
@@ -136,7 +200,7 @@ def score(
         iou={method: np.concatenate(parts) for method, parts in ious.items()},
         f_score={method: np.concatenate(parts) for method, parts in f_scores.items()},
         categories=[data.category(i) for i in range(len(data))],
-        sources=[data.shape_id(i) for i in range(len(data))],
+        shape_ids=[data.shape_id(i) for i in range(len(data))],
         priors=np.concatenate(priors),
         pix3d={method: np.stack(rows) for method, rows in pix3d.items()},
     )
@@ -147,10 +211,10 @@ def _quick(
 ) -> dict[str, Tensor]:
     """Occupancies (B, R, R, R) of the baselines that cost next to nothing."""
     resolution = model.config.resolution
-    found = {NEAREST: nearest_recalled(memory, output.features, resolution)}
+    grids = {NEAREST: nearest_recalled(memory, output.features, resolution)}
     if means is not None:
-        found[MEAN] = _mean_grids(means, names, resolution)
-    return {**found, RECALLED_MEAN: mean_of_recalled(output.recalled)}
+        grids[MEAN] = _mean_grids(means, names, resolution)
+    return {**grids, RECALLED_MEAN: mean_of_recalled(output.recalled)}
 
 
 def _mean_grids(means: Means, names: list[str], resolution: int) -> Tensor:
@@ -162,7 +226,7 @@ def _mean_grids(means: Means, names: list[str], resolution: int) -> Tensor:
 def _f_scores(occupancy: Tensor, grids: Tensor) -> NDArray[np.float64]:
     """(B,) F-score of each grid; see `f_score`."""
     pairs = zip(occupancy.numpy(), grids.numpy(), strict=True)
-    return np.array([f_score(one, true, threshold=FIXED_THRESHOLD) for one, true in pairs])
+    return np.array([f_score(grid, true, threshold=FIXED_THRESHOLD) for grid, true in pairs])
 
 
 def by_category(scores: Scores, values: NDArray[Any]) -> dict[str, float]:

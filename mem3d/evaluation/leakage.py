@@ -30,7 +30,7 @@ _MEANS: dict[By, str] = {
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownShape:
     """A shape that the memory knows.
 
     Attributes:
@@ -49,7 +49,7 @@ class Known:
 
 def known_shapes(
     memory: Memory, data: ShapeDataset, learned: Collection[str] = frozenset()
-) -> tuple[Known, ...]:
+) -> tuple[KnownShape, ...]:
     """Find the models of a data set whose shapes are known, in the order of the data set.
 
     Training writes a shape as its picture shows it, so one mirrored left to right counts as the
@@ -63,21 +63,21 @@ def known_shapes(
     Raises:
         ValueError: a grid of the data set cannot be read; names its file.
     """
-    names, learned = ({shape_family(one) for one in some} for some in (memory.sources, learned))
+    names, learned = ({shape_family(name) for name in some} for some in (memory.sources, learned))
     grids = _stored_grids(memory)
-    found = []
+    matches = []
     for i in range(len(data)):
         shape_id = data.shape_id(i)
         if (name := shape_family(shape_id)) in names:
-            found.append(Known(i, shape_id, "name", name))
+            matches.append(KnownShape(i, shape_id, "name", name))
             continue
         grid = data.grid(i)
         stored = grids.get(_bits(grid), grids.get(_bits(grid[:, :, ::-1])))
         if stored is not None:
-            found.append(Known(i, shape_id, "grid", stored))
+            matches.append(KnownShape(i, shape_id, "grid", stored))
         elif name in learned:
-            found.append(Known(i, shape_id, "training", name))
-    return tuple(found)
+            matches.append(KnownShape(i, shape_id, "training", name))
+    return tuple(matches)
 
 
 def unlearned(data: ShapeDataset, learning: ShapeDataset) -> Subset:
@@ -100,15 +100,15 @@ def unlearned(data: ShapeDataset, learning: ShapeDataset) -> Subset:
     return Subset(data, new)
 
 
-def told(known: tuple[Known, ...], total: int) -> str:
+def describe(shapes: tuple[KnownShape, ...], total: int) -> str:
     """How many models are known, in which ways, and an example of each; one line."""
     parts = []
     for by, means in _MEANS.items():
-        some = [one for one in known if one.by == by]
+        some = [shape for shape in shapes if shape.by == by]
         if some:
             also = f" is {some[0].stored or 'an unnamed slot'}" if by == "grid" else ""
             parts.append(f"{len(some)} {means} ({some[0].shape_id}{also})")
-    return f"{len(known)} of {total} models are known: {', '.join(parts)}"
+    return f"{len(shapes)} of {total} models are known: {', '.join(parts)}"
 
 
 def _stored_grids(memory: Memory) -> dict[bytes, str]:

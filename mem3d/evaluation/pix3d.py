@@ -67,9 +67,9 @@ def sweep(occupancy: NDArray[np.generic], truth: NDArray[np.generic]) -> NDArray
     predicted, true = resampled(occupancy), resampled(truth)
     result = np.zeros(len(THRESHOLDS))
     for number, threshold in enumerate(THRESHOLDS):
-        one, other = predicted > threshold, true > threshold
-        if joint := np.count_nonzero(one | other):
-            result[number] = np.count_nonzero(one & other) / joint
+        full, target = predicted > threshold, true > threshold
+        if joint := np.count_nonzero(full | target):
+            result[number] = np.count_nonzero(full & target) / joint
     return result
 
 

@@ -5,7 +5,7 @@ photos to lay it over, before a piece of one. Every run is shown the same pictur
 """
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,22 @@ from mem3d.memory.projection_cache import projections_of
 from mem3d.metrics import FIXED_THRESHOLD
 from mem3d.network.model import Mem3D
 from memstore import Memory
-from memstore.files import write_atomic
+from memstore.files import Progress, write_atomic
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 PLAIN, PHOTOS = "plain ground", "before photos"
 METHODS = (NETWORK, NEAREST)
-MISSED = 0.01  # of the object: a picture of which so much less than wanted is hidden fell short
+MISSED = 0.01  # of the object: a picture of which so much less than asked is hidden fell short
 
-Pictures = Mapping[str, Sequence[ShapeDataset]]  # ground -> one data set per share
+TestSets = Mapping[str, Sequence[ShapeDataset]]  # ground -> one data set per share
 
 
 @dataclass(frozen=True)
 class Hiding:
-    """How much was hidden where so much was wanted.
+    """How much was hidden where so much was to be.
 
     Attributes:
-        share: wanted, of each object's pixels.
+        share: to hide, of each object's pixels.
         mean: reached, on average over the pictures.
         short: pictures of which less is hidden, by more than MISSED.
     """
@@ -73,13 +73,13 @@ class Curve:
         return np.asarray(np.std(self.iou, axis=0, ddof=1)) if len(self.iou) > 1 else None
 
 
-def pictures(
+def occluded_sets(
     data: ShapeDataset,
     shares: Sequence[float] = SHARES,
     backgrounds: Backgrounds | None = None,
     seed: int = 0,
 ) -> dict[str, list[ShapeDataset]]:
-    """The pictures that every run is shown: per ground, a data set per share.
+    """The images that every run is scored on: per ground, a data set per share.
 
     Args:
         data: models to test on.
@@ -95,27 +95,27 @@ def pictures(
     plain: list[ShapeDataset] = [behind_occluders(data, share, seed) for share in shares]
     if backgrounds is None:
         return {PLAIN: plain}
-    return {PLAIN: plain, PHOTOS: [before_photos(one, backgrounds, seed) for one in plain]}
+    return {PLAIN: plain, PHOTOS: [before_photos(hidden, backgrounds, seed) for hidden in plain]}
 
 
 def hiding(
-    data: ShapeDataset, hidden: Sequence[ShapeDataset], wanted: Sequence[float]
+    data: ShapeDataset, hidden: Sequence[ShapeDataset], shares: Sequence[float]
 ) -> list[Hiding]:
-    """What was reached.
+    """How much of each object is hidden.
 
     Args:
         data: the models as they are.
         hidden: the same, behind occluders.
-        wanted: the share to hide in each.
+        shares: to hide in each.
     """
-    found = []
-    for one, share in zip(hidden, wanted, strict=True):
-        shares = np.array(
-            [hidden_share(data.image(i, 0), one.image(i, 0)) for i in range(len(data))]
+    reached = []
+    for occluded, share in zip(hidden, shares, strict=True):
+        each = np.array(
+            [hidden_share(data.image(i, 0), occluded.image(i, 0)) for i in range(len(data))]
         )
-        short = int((shares < share - MISSED).sum())
-        found.append(Hiding(share, float(shares.mean()), short))
-    return found
+        short = int((each < share - MISSED).sum())
+        reached.append(Hiding(share, float(each.mean()), short))
+    return reached
 
 
 def hidden_share(rgba: NDArray[np.uint8], occluded: NDArray[np.uint8]) -> float:
@@ -128,41 +128,41 @@ def hidden_share(rgba: NDArray[np.uint8], occluded: NDArray[np.uint8]) -> float:
 def measure(
     model: Mem3D,
     memory: Memory,
-    shown: Pictures,
+    sets: TestSets,
     *,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[tuple[str, str], list[float]]:
     """Macro IoU of one run, by ground and method, per share.
 
     Args:
         model: in evaluation mode.
         memory: where it recalls.
-        shown: from `pictures`.
+        sets: from `occluded_sets`.
         device: where the network is.
         progress: called with pictures done and in all.
 
     Raises:
         ValueError: there is no model to test on.
     """
-    kept = projections_of(model, memory)
-    found: dict[tuple[str, str], list[float]] = {}
-    done, total = 0, sum(len(one) for sets in shown.values() for one in sets)
-    for ground, sets in shown.items():
-        for one in sets:
-            scores = score(model, memory, one, device=device, projections=kept)
+    projections = projections_of(model, memory)
+    ious: dict[tuple[str, str], list[float]] = {}
+    number, total = 0, sum(len(data) for by_share in sets.values() for data in by_share)
+    for ground, by_share in sets.items():
+        for data in by_share:
+            scores = score(model, memory, data, device=device, projections=projections)
             for method in METHODS:
                 value = macro(scores, method, FIXED_THRESHOLD)
-                found.setdefault((ground, method), []).append(value)
-            done += len(one)
+                ious.setdefault((ground, method), []).append(value)
+            number += len(data)
             if progress:
-                progress(done, total)
-    return found
+                progress(number, total)
+    return ious
 
 
 def as_curves(label: str, runs: Sequence[dict[tuple[str, str], list[float]]]) -> list[Curve]:
-    """Curves of one label from what `measure` found for each of its runs, at least one."""
-    return [Curve(label, *key, [found[key] for found in runs]) for key in runs[0]]
+    """Curves of one label from what `measure` gives for each of its runs, at least one."""
+    return [Curve(label, *key, [ious[key] for ious in runs]) for key in runs[0]]
 
 
 def report(
@@ -171,7 +171,7 @@ def report(
     """All of it, JSON-able.
 
     Returns:
-        "protocol"; "models"; "hidden": what was wanted and reached per share; "curves": label,
+        "protocol"; "models"; "hidden": what was to be and is hidden, per share; "curves": label,
         ground, method, "iou" per run and share, "mean", and "deviation" (None for one run alone).
     """
     rows = []
@@ -182,7 +182,7 @@ def report(
     return {
         "protocol": f"macro IoU at t={FIXED_THRESHOLD}, view 00, share of the object hidden",
         "models": len(data),
-        "hidden": [asdict(one) for one in reached],
+        "hidden": [asdict(hiding) for hiding in reached],
         "curves": rows,
     }
 
@@ -203,7 +203,7 @@ def draw(curves: Sequence[Curve], shares: Sequence[float], path: str | Path) -> 
     panels = figure.subplots(1, len(grounds), sharey=True, squeeze=False)[0]
     percent = 100 * np.asarray(shares)
     for axes, ground in zip(panels, grounds, strict=True):
-        for curve in (one for one in curves if one.ground == ground):
+        for curve in (curve for curve in curves if curve.ground == ground):
             color, style = f"C{labels.index(curve.label)}", "-" if curve.method == NETWORK else "--"
             name = f"{curve.label}, {curve.method}".replace("$", r"\$")
             axes.plot(percent, curve.mean, style, marker=".", color=color, label=name)
@@ -215,8 +215,8 @@ def draw(curves: Sequence[Curve], shares: Sequence[float], path: str | Path) -> 
         axes.grid(alpha=0.3)
     panels[0].set_ylabel(f"IoU over categories, t={FIXED_THRESHOLD}")
     panels[0].set_ylim(bottom=0)
-    known = panels[0].get_legend_handles_labels()
-    figure.legend(*known, fontsize="small", loc="outside lower center", ncols=2 * len(grounds))
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, fontsize="small", loc="outside lower center", ncols=2 * len(grounds))
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=110)
     write_atomic(path, data.getvalue())

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mem3d.markdown import sections
-from mem3d.network.checkpoint import State
+from mem3d.markdown import page, sections
+from mem3d.network.checkpoint import PAGE, PICTURE, State
 from mem3d.network.config import Preset
 
-_FOLDERS = re.compile(r"`[^`\n]*/([^`/\n]+)/?`")  # code that is a path: only its end is told
+_FOLDERS = re.compile(r"`[^`\n]*/([^`/\n]+)/?`")  # code that is a path: only its end is shown
 
 _HEAD = """\
 ---
@@ -74,20 +74,20 @@ class Card:
 
 
 def card_of_run(run: Path, state: State) -> Card:
-    """What a run's folder tells: its page, where training has ended, and its checkpoint.
+    """What a run's folder says: its page, where training has ended, and its checkpoint.
 
-    The places of its data are left out: of a path, only the last part is told.
+    The places of its data are left out: of a path, only the last part is shown.
     """
     facts: dict[str, Any] = {"steps": state.step}
     if math.isfinite(state.validation_iou):
         facts["validation_iou"] = round(state.validation_iou, 4)
-    found = sections(run / "README.md")
-    picture = run / "validation.png"
-    training = _FOLDERS.sub(r"`\1`", found.get("", ""))
+    texts = sections(run / PAGE)
+    picture = run / PICTURE
+    training = _FOLDERS.sub(r"`\1`", texts.get("", ""))
     return Card(
         facts,
         training or f"{state.step:,} steps of training.",
-        _FOLDERS.sub(r"`\1`", found.get("Validation", "")),
+        _FOLDERS.sub(r"`\1`", texts.get("Validation", "")),
         picture if picture.is_file() else None,
     )
 
@@ -99,12 +99,11 @@ def card_text(preset: Preset, slots: int, card: Card) -> str:
         f"One photo in ({model.image_size} pixels a side), a {model.resolution}^3 voxel shape out, "
         f"with a memory of {slots:,} shapes."
     )
-    parts = [_HEAD + "\n# A trained Mem3D", size, card.training]
+    validation = []
     if card.validation:
-        parts.append("## Validation\n\n" + card.validation)
+        validation = ["## Validation", card.validation]
         if card.picture is not None:
-            parts.append(
-                "![Validation models: photo, truth, answer, recalled shapes](validation.png)"
-            )
-    parts += [_USE, _FILES, _LIMITS]
-    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+            caption = "Validation shapes: photo, truth, reconstruction, recalled shapes"
+            validation.append(f"![{caption}]({PICTURE})")
+    parts = ["# A trained Mem3D", size, card.training, *validation, _USE, _FILES, _LIMITS]
+    return _HEAD + "\n" + page(*parts)

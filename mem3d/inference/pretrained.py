@@ -24,6 +24,7 @@ from mem3d.network.checkpoint import (
     CONFIG,
     FILES,
     MEMORY,
+    PICTURE,
     WEIGHTS,
     Which,
     check_device,
@@ -35,7 +36,7 @@ from mem3d.network.model import Mem3D
 from memstore import ExtraMissingError, Memory, export, import_memory
 from memstore.files import made_beside, open_regular
 
-CARD, PICTURE = "README.md", "validation.png"
+CARD = "README.md"
 FORMAT = 1
 _MAX_CONFIG = 2**20  # bytes of config.json; ours has about 3,000
 _MAX_PICTURE = 2**24  # bytes of a run's picture
@@ -149,7 +150,7 @@ def _reading(path: Path) -> Iterator[None]:
 def download(repo: str, revision: str | None = None) -> Path:
     """Fetch a published folder into the hub's cache, or find it there.
 
-    Only the files that `publishing.load_folder` reads are fetched.
+    Only the files that `load_folder` reads are fetched.
 
     Raises:
         ExtraMissingError: huggingface_hub is not installed.

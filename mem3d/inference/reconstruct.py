@@ -49,7 +49,7 @@ class Reconstruction:
     Attributes:
         occupancy: (R, R, R) float32 in [0, 1].
         threshold: full where occupancy > threshold.
-        seen: (S, S, 3) uint8, what the network was shown.
+        network_input: (S, S, 3) uint8, the image that the network took.
         priors: recalled shapes, most similar first; empty if none was similar enough.
         background: what became of the photo's background, see `framing.Framed`; None if framed by
             someone else.
@@ -59,7 +59,7 @@ class Reconstruction:
 
     occupancy: NDArray[np.float32]
     threshold: float
-    seen: NDArray[np.uint8]
+    network_input: NDArray[np.uint8]
     priors: tuple[Prior, ...]
     background: Done | None = None
 
@@ -100,7 +100,7 @@ class Reconstruction:
             (height, width, 3) uint8.
         """
         photos = [] if photo is None else [Tile(photo, name)]
-        photos.append(Tile(self.seen, "network input"))
+        photos.append(Tile(self.network_input, "network input"))
         grid = self.grid
         mesh = self.mesh(surface, confidence=confidence) if grid.any() else None
         note = f"{int(grid.sum()):,} voxels above {self.threshold:g}"

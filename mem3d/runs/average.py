@@ -28,7 +28,7 @@ def average(
 ) -> Record:
     """Make a new run of the mean weights and a copy of the first one's memory.
 
-    The memory's keys are the first run's; `rekeying` computes them anew with the new network.
+    The memory's keys are the first run's; `rekey` computes them anew with the new network.
 
     Args:
         run: folder, whose settings and memory the new run has.
@@ -58,7 +58,7 @@ def average(
     record: Record = {
         "kind": AVERAGED,
         "checkpoints": [str(file.resolve()) for file in files],
-        "same_data": all(one == state.data for one in data),
+        "same_data": all(fingerprint == state.data for fingerprint in data),
     }
 
     def change(_: Memory) -> Record:

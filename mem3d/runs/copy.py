@@ -14,12 +14,18 @@ from pathlib import Path
 from mem3d.network import checkpoint
 from mem3d.network.checkpoint import BEST, PAGE
 from mem3d.network.model import Mem3D
-from mem3d.runs.folder import MEMORIZED, Record, _changes, _damaged, _description
+from mem3d.runs.folder import (
+    MEMORIZED,
+    Record,
+    changes_of,
+    read_description,
+    unreadable_changes,
+)
 from mem3d.runs.readme import copy_page
 from memstore import Memory
 from memstore.files import made_beside, write_atomic
 
-REKEYED = "rekeyed"  # another
+REKEYED = "rekeyed"  # kind of a record
 
 
 def copy_run(
@@ -51,7 +57,7 @@ def copy_run(
     Raises:
         memstore.MemstoreError: there is something at `out`, or the disk refuses.
     """
-    described = _description(run)
+    description = read_description(run)
     origin = {"run": str(Path(run).resolve()), "snapshot": state.snapshot, "step": state.step}
     with made_beside(Path(out)) as beside:
         beside.mkdir()
@@ -61,13 +67,13 @@ def copy_run(
             snapshot = copy.commit(str(record["kind"]))
             copy.expire(keep=1)  # the first run keeps what was before
             preset = replace(state.preset, memory=copy.config)
-        made = replace(state, snapshot=snapshot, preset=preset, validation_iou=math.nan)
-        checkpoint.save(beside / BEST, made, model)
-        described["preset"] = preset.to_dict()
-        described["changes"] = [*_changes(run, described), {**record, **origin}]
-        write_atomic(beside / "run.json", json.dumps(described, indent=2).encode())
-        write_atomic(beside / PAGE, _page(Path(run), run, described["changes"]).encode())
-    return made
+        copied = replace(state, snapshot=snapshot, preset=preset, validation_iou=math.nan)
+        checkpoint.save(beside / BEST, copied, model)
+        description["preset"] = preset.to_dict()
+        description["changes"] = [*changes_of(run, description), {**record, **origin}]
+        write_atomic(beside / "run.json", json.dumps(description, indent=2).encode())
+        write_atomic(beside / PAGE, _page(Path(run), run, description["changes"]).encode())
+    return copied
 
 
 def keep_change(
@@ -91,20 +97,20 @@ def keep_change(
         ValueError: run.json is not as copy_run left it.
         memstore.MemstoreError: the disk refuses.
     """
-    described = _description(out)
-    changes = _changes(out, described)
+    description = read_description(out)
+    changes = changes_of(out, description)
     try:
         last = changes[-1]
         last["sources"] = list(dict.fromkeys([*last["sources"], *sources]))
         last["pictures"] += len(sources)
     except (LookupError, TypeError) as error:
-        raise _damaged(out, error) from error
-    write_atomic(Path(out) / "run.json", json.dumps(described, indent=2).encode())
+        raise unreadable_changes(out, error) from error
+    write_atomic(Path(out) / "run.json", json.dumps(description, indent=2).encode())
     write_atomic(Path(out) / PAGE, _page(Path(out), out, changes).encode())
-    made = replace(state, snapshot=memory.commit(MEMORIZED))
-    checkpoint.save(Path(out) / BEST, made, model)
+    saved = replace(state, snapshot=memory.commit(MEMORIZED))
+    checkpoint.save(Path(out) / BEST, saved, model)
     memory.expire(keep=1)  # no checkpoint names what was before
-    return made
+    return saved
 
 
 def _page(first: Path, run: str | Path, changes: list[Record]) -> str:
@@ -112,4 +118,4 @@ def _page(first: Path, run: str | Path, changes: list[Record]) -> str:
     try:
         return copy_page(first, changes)
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(run, error) from error
+        raise unreadable_changes(run, error) from error

@@ -1,4 +1,4 @@
-"""What a run writes down about itself: one row per epoch, and what it was made of."""
+"""A run's folder: run.json, log.jsonl, where its data are, which shapes it has learned."""
 
 import json
 from contextlib import suppress
@@ -6,53 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mem3d.data.meshes.transforms import shape_family
+from mem3d.data.open import learning_subset, open_dataset
 from mem3d.network.checkpoint import check_run
 
-Record = dict[str, Any]
-
-
+Row = dict[str, Any]  # of log.jsonl
+Record = dict[str, Any]  # a change to a run, in run.json
 MEMORIZED = "memorised"  # kind of a record
-
-
-def memorized_sources(run: str | Path) -> set[str]:
-    """Families of all shapes that were memorized on the way to a run, also merged and evicted.
-
-    Empty where run.json is missing or no JSON; `run_log.run_data` says so.
-
-    Raises:
-        ValueError: run.json tells of changes in another form than ours.
-    """
-    try:
-        return {
-            shape_family(source)
-            for record in _changes(run, _description(run))
-            for source in record.get("sources", ())
-            if record["kind"] == MEMORIZED
-        }
-    except (KeyError, TypeError) as error:
-        raise _damaged(run, error) from error
-
-
-def _description(run: str | Path) -> dict[str, Any]:
-    """run.json, or nothing where it cannot be read."""
-    try:
-        described = json.loads((Path(run) / "run.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return described if isinstance(described, dict) else {}
-
-
-def _changes(run: str | Path, described: dict[str, Any]) -> list[Record]:
-    """What was changed so far, oldest first."""
-    changes = described.get("changes", [])
-    if not isinstance(changes, list) or not all(isinstance(one, dict) for one in changes):
-        raise _damaged(run, TypeError("no list of objects"))
-    return changes
-
-
-def _damaged(run: str | Path, error: Exception) -> ValueError:
-    path = Path(run) / "run.json"
-    return ValueError(f"{path}: got changes that cannot be read ({error!r}), want a run's own")
 
 
 class Learned(NamedTuple):
@@ -65,25 +24,6 @@ class Learned(NamedTuple):
 
     names: set[str]
     unlisted: tuple[Path, str] | None = None
-
-
-def learned_by(run: Path) -> Learned:
-    """Names of the shapes that a run knows, as far as its data are still there."""
-    from mem3d.data.meshes.transforms import shape_family
-    from mem3d.data.open import learning_subset, open_dataset
-
-    names, root = memorized_sources(run), Path(run) / "run.json"
-    try:
-        listed = [run_data(run), *run_extras(run)]
-        for root, split in listed:
-            data = open_dataset(root, learning_subset(root, split), split)
-            names |= {shape_family(data.shape_id(i)) for i in range(len(data))}
-    except ValueError as error:
-        return Learned(names, (root, str(error)))
-    return Learned(names)
-
-
-Row = dict[str, Any]
 
 
 def read_log(path: Path, step: int) -> list[Row]:
@@ -108,9 +48,9 @@ def run_data(run: str | Path) -> tuple[Path, Path | None]:
     if not path.is_file():
         raise ValueError(f"{path}: got no file, want a run's; or name the data (--data)")
     try:
-        described = json.loads(path.read_text())
-        split = described["split"]
-        return Path(described["data"]), None if split is None else Path(split)
+        description = json.loads(path.read_text())
+        split = description["split"]
+        return Path(description["data"]), None if split is None else Path(split)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: got {error!r}, want what training wrote; or name the data (--data)"
@@ -120,7 +60,61 @@ def run_data(run: str | Path) -> tuple[Path, Path | None]:
 def run_extras(run: str | Path) -> list[tuple[Path, Path | None]]:
     """Folders and split files of what a run learned from besides; none if it does not tell."""
     try:
-        listed = json.loads((Path(run) / "run.json").read_text()).get("extra", [])
-        return [(Path(root), None if split is None else Path(split)) for root, split in listed]
-    except (OSError, ValueError, TypeError, AttributeError):
+        extras = read_description(run).get("extra", [])
+        return [(Path(root), None if split is None else Path(split)) for root, split in extras]
+    except (ValueError, TypeError):
         return []
+
+
+def learned_by(run: Path) -> Learned:
+    """Names of the shapes that a run knows, as far as its data are still there."""
+    names, root = memorized_sources(run), Path(run) / "run.json"
+    try:
+        for root, split in [run_data(run), *run_extras(run)]:
+            data = open_dataset(root, learning_subset(root, split), split)
+            names |= {shape_family(data.shape_id(i)) for i in range(len(data))}
+    except ValueError as error:
+        return Learned(names, (root, str(error)))
+    return Learned(names)
+
+
+def memorized_sources(run: str | Path) -> set[str]:
+    """Families of all shapes that were memorized on the way to a run, also merged and evicted.
+
+    Empty where run.json is missing or no JSON; `run_data` says so.
+
+    Raises:
+        ValueError: run.json tells of changes in another form than ours.
+    """
+    try:
+        return {
+            shape_family(source)
+            for record in changes_of(run, read_description(run))
+            for source in record.get("sources", ())
+            if record["kind"] == MEMORIZED
+        }
+    except (KeyError, TypeError) as error:
+        raise unreadable_changes(run, error) from error
+
+
+def read_description(run: str | Path) -> dict[str, Any]:
+    """What run.json holds, or nothing where it cannot be read."""
+    try:
+        description = json.loads((Path(run) / "run.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return description if isinstance(description, dict) else {}
+
+
+def changes_of(run: str | Path, description: dict[str, Any]) -> list[Record]:
+    """What was changed so far, oldest first."""
+    changes = description.get("changes", [])
+    if not isinstance(changes, list) or not all(isinstance(change, dict) for change in changes):
+        raise unreadable_changes(run, TypeError("no list of objects"))
+    return changes
+
+
+def unreadable_changes(run: str | Path, error: Exception) -> ValueError:
+    """The error of a run.json whose changes are in another form than ours."""
+    path = Path(run) / "run.json"
+    return ValueError(f"{path}: got changes that cannot be read ({error!r}), want a run's own")

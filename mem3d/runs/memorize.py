@@ -5,7 +5,7 @@ where its shape is known, else inserted, or put in the place of the oldest pair.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from mem3d.memory.interface import Features, Grids
 from mem3d.network.features import View, encode, first_views, view_features
 from mem3d.network.model import Mem3D
 from memstore import Memory
+from memstore.files import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ def memorize(
     views: int = 1,
     batch: int = 32,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Memorized:
     """Write the models of a data set to a memory, one after the other.
 
@@ -65,7 +66,7 @@ def memorize(
     Args:
         model: encodes, in evaluation mode.
         memory: is written, not committed.
-        data: what to remember.
+        data: what to memorize.
         views: pictures of each model, from view 00 on, each a pair of its own; fewer where a model
             has fewer.
         batch: pictures at a time.
@@ -79,17 +80,16 @@ def memorize(
     if views < 1:
         raise ValueError(f"views: got {views}, want >= 1")
     if not len(data):
-        raise ValueError(f"{data.root}: got no usable model, want at least 1 to remember")
-    shown = [view for i in range(len(data)) for view in first_views(data, i, views)]
-    before, kinds, done = len(memory), Counter[str](), 0
-    for features in view_features(model, data, shown, batch=batch, device=device):
-        part = shown[done : done + len(features)]
-        grids, names = _shapes(data, part)
+        raise ValueError(f"{data.root}: got no usable model, want at least 1 to memorize")
+    pictures = [view for i in range(len(data)) for view in first_views(data, i, views)]
+    before, kinds, number = len(memory), Counter[str](), 0
+    for features in view_features(model, data, pictures, batch=batch, device=device):
+        grids, names = _shapes(data, pictures[number : number + len(features)])
         kinds.update(_write(memory, features, grids, names))
-        done += len(features)
+        number += len(features)
         if progress:
-            progress(done, len(shown))
-    return _report(memory, before, len(shown), kinds)
+            progress(number, len(pictures))
+    return _report(memory, before, len(pictures), kinds)
 
 
 def memorize_photo(
@@ -118,8 +118,8 @@ def memorize_photo(
     """
     side = memory.config.resolution
     if grid.shape != (side,) * 3 or not grid.any():
-        got = "no full voxel" if grid.shape == (side,) * 3 else f"shape {grid.shape}"
-        raise ValueError(f"grid: got {got}, want a shape of {side}^3 voxels")
+        fault = "no full voxel" if grid.shape == (side,) * 3 else f"shape {grid.shape}"
+        raise ValueError(f"grid: got {fault}, want a shape of {side}^3 voxels")
     before = len(memory)
     features = encode(model, [test_pixels(rgba, model.config.image_size)], device)
     if not features.any():

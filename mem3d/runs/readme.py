@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mem3d.markdown import code, sections
+from mem3d.markdown import bullets, code, page, sections
 from mem3d.network.checkpoint import PAGE
 
 _COUNTS = ("inserted", "merged", "evicted")
@@ -18,31 +18,23 @@ def copy_page(run: Path, changes: Sequence[Mapping[str, Any]]) -> str:
         changes: as in run.json, oldest first, each with a "kind".
     """
     first = sections(run / PAGE).get("", "").split("\nSince then:")[0].strip()
-    lines = [
+    return page(
         "# A trained Mem3D",
-        "",
         first or f"Made from {code(run)}.",
-        "",
         "Since then:",
-        "",
-        *(f"- {_told(change)}" for change in changes),
-        "",
+        bullets([_line(change) for change in changes]),
         "## What is not known",
-        "",
-        "It has not been validated since, but for what is said above: `mem3d-cli evaluate` does",
+        "It has not been validated since, but for what is said above: `mem3d-cli evaluate` does\n"
         "that. `run.json` has the details; training cannot resume it.",
-        "",
-    ]
-    return "\n".join(lines)
+    )
 
 
-def _told(change: Mapping[str, Any]) -> str:
-    """A change in a line."""
+def _line(change: Mapping[str, Any]) -> str:
     kind = str(change.get("kind"))
     if kind == "memorised":
         counts = ", ".join(f"{change[name]:,} {name}" for name in _COUNTS if name in change)
-        told = f"memorized {_many(change, 'picture')}{_from(change)}"
-        return f"{told}: {counts}" if counts else told
+        text = f"memorized {_many(change, 'picture')}{_from(change)}"
+        return f"{text}: {counts}" if counts else text
     if kind == "rekeyed":
         return f"keys computed anew for {_many(change, 'slot')}{_from(change)}"
     if kind == "averaged":

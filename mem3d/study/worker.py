@@ -118,7 +118,7 @@ def _cache(study: Study, run: StudyRun, tell: Tell) -> StemCache | None:
             workers=run.preset.train.workers,
             precision=run.preset.train.precision,
             file=study.folder / "stem_maps.npy",
-            progress=lambda done, total: tell(f"{done}/{total} pictures through the stem"),
+            progress=lambda number, total: tell(f"{number}/{total} pictures through the stem"),
         )
 
 
@@ -134,8 +134,8 @@ def _train(study: Study, run: StudyRun, cache: StemCache | None, tell: Tell) -> 
         backgrounds=study.backgrounds,
         cache=cache,
         pose_cache=study.folder,
-        on_pose=lambda done, total: tell(f"step {done}/{total} on cameras and extents"),
-        on_step=lambda done, total, row: tell(f"step {done}/{total}, bce {row['bce']:.3f}"),
+        on_pose=lambda number, total: tell(f"step {number}/{total} on cameras and extents"),
+        on_step=lambda number, total, row: tell(f"step {number}/{total}, bce {row['bce']:.3f}"),
     )
 
 

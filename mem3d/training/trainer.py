@@ -22,7 +22,7 @@ from mem3d.metrics import FIXED_THRESHOLD
 from mem3d.network.checkpoint import LAST, PAGE, check_device
 from mem3d.network.config import Preset
 from mem3d.runs.folder import Row, read_log
-from mem3d.runs.rekey import Families, families, staleness
+from mem3d.runs.staleness import Families, families, staleness
 from mem3d.training import report
 from mem3d.training.batches import Progress, Supply, batches, prepare
 from mem3d.training.distributed import ALONE, Replicas

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mem3d.demo.reconstruct_view import show
+from mem3d.demo.reconstruct_view import reconstruct_upload
 from memstore.voxels.binvox import read_binvox, write_binvox
 from tests.helpers.r2n2_folder import blob
 from tests.helpers.untrained_run import save_photo
@@ -135,7 +135,7 @@ def downloaded(page, ending, path):
 
 def middle(trained, photo):
     """The occupancy that the page should show, and a threshold within its range."""
-    occupancy = show(*trained[1:3], photo).result.occupancy
+    occupancy = reconstruct_upload(*trained[1:3], photo).result.occupancy
     return occupancy, round(float(np.quantile(occupancy, 0.7)), 2)
 
 

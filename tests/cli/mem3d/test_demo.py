@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from mem3d.demo.reconstruct_view import show
+from mem3d.demo.reconstruct_view import reconstruct_upload
 from mem3d.inference.pretrained import publish
 from mem3d_cli.mem3d.app import app
 from mem3d_cli.mem3d.demo import _page
@@ -48,7 +48,7 @@ def test_a_published_folder_is_shown(published, trained, tmp_path):
     try:
         memory = page.remembering.memory(None)
         assert (page.name, memory.sources) == ("published", trained[2].sources)
-        shown = show(page.model, memory, page.examples[0])
+        shown = reconstruct_upload(page.model, memory, page.examples[0])
         own, told = page.remembering.remember(None, shown, blob(9), "mine")
         assert told.source == "mine" and "mine" in own.sources
     finally:

@@ -6,12 +6,12 @@ import pytest
 from mem3d.demo import memory_view
 from mem3d.demo.memory_view import (
     ORDERS,
-    Present,
+    Reference,
     facts,
     histograms,
     key_cosines,
     page,
-    slot_told,
+    slot_text,
     write_slot,
 )
 from memstore import Memory, MemoryConfig
@@ -35,7 +35,7 @@ def memory():
 
 @pytest.fixture
 def present():
-    return Present(blob(2), np.array([1, 0, 0, 0], np.float32))
+    return Reference(blob(2), np.array([1, 0, 0, 0], np.float32))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_what_has_nothing_to_compare_with_is_refused(memory):
     with pytest.raises(ValueError, match="before any photo"):
         page(memory, "like this shape")
     with pytest.raises(ValueError, match="feature of zeros"):
-        page(memory, "like this photo", 1, Present(blob(0), np.zeros(4, np.float32)))
+        page(memory, "like this photo", 1, Reference(blob(0), np.zeros(4, np.float32)))
     with pytest.raises(ValueError, match="want one of"):
         page(memory, "loudest")
 
@@ -98,7 +98,7 @@ def test_more_is_drawn_once_there_is_a_photo(memory, present):
 
 
 def test_a_slot_is_told_and_written(memory, tmp_path):
-    assert slot_told(memory, 3) == "slot 3: 03001627/3, age 1, read 1 times"
-    assert slot_told(memory, 1) == ""
+    assert slot_text(memory, 3) == "slot 3: 03001627/3, age 1, read 1 times"
+    assert slot_text(memory, 1) == ""
     path = write_slot(memory, 3, tmp_path)
     assert path.read_bytes()[:4] == b"glTF"

@@ -8,7 +8,13 @@ import trimesh
 
 from mem3d.data.taxonomy import titled
 from mem3d.demo import reconstruct_view
-from mem3d.demo.reconstruct_view import account, read_shape, recalled_tiles, show, write_files
+from mem3d.demo.reconstruct_view import (
+    account,
+    read_shape,
+    recalled_tiles,
+    reconstruct_upload,
+    write_files,
+)
 from memstore.voxels.binvox import read_binvox, write_binvox
 from tests.helpers.r2n2_folder import blob
 from tests.helpers.untrained_run import save_photo
@@ -17,7 +23,7 @@ from tests.helpers.untrained_run import save_photo
 @pytest.fixture
 def shown(trained, tmp_path):
     _, model, memory, _ = trained
-    return show(model, memory, save_photo(tmp_path / "thing.png"))
+    return reconstruct_upload(model, memory, save_photo(tmp_path / "thing.png"))
 
 
 def test_a_photo_is_shown_with_what_it_recalls(shown):
@@ -35,7 +41,7 @@ def test_another_threshold_is_meshed_without_the_network(trained, tmp_path):
     _, model, memory, _ = trained
     runs = []
     with model.register_forward_hook(lambda *_: runs.append("network")):
-        shown = show(model, memory, save_photo(tmp_path / "a.png"))
+        shown = reconstruct_upload(model, memory, save_photo(tmp_path / "a.png"))
         volumes = []
         for threshold in np.quantile(shown.result.occupancy, [0.2, 0.8]).tolist():
             files = write_files(shown, threshold, tmp_path)
@@ -79,7 +85,7 @@ def test_what_is_no_photo_is_named_without_its_folder(content, says, trained, tm
     _, model, memory, _ = trained
     (tmp_path / "bad.png").write_bytes(content)
     with pytest.raises(ValueError, match=says) as refused:
-        show(model, memory, tmp_path / "bad.png")
+        reconstruct_upload(model, memory, tmp_path / "bad.png")
     assert str(tmp_path) not in str(refused.value)
 
 
@@ -88,12 +94,12 @@ def test_uploads_are_bounded(trained, tmp_path, monkeypatch):
     large = tmp_path / "large.png"
     large.touch()
     os.truncate(large, reconstruct_view.MAX_BYTES + 2**20)
-    for read in (lambda: show(model, memory, large), lambda: read_shape(large)):
+    for read in (lambda: reconstruct_upload(model, memory, large), lambda: read_shape(large)):
         with pytest.raises(ValueError, match=r"large.png: got 21.0 MB, want at most 20 MB"):
             read()
     monkeypatch.setattr(reconstruct_view, "MAX_PIXELS", 99)
     with pytest.raises(ValueError, match=r"a\.png: got 137x137 pixels, want at most 99"):
-        show(model, memory, save_photo(tmp_path / "a.png"))
+        reconstruct_upload(model, memory, save_photo(tmp_path / "a.png"))
 
 
 def test_a_shape_is_read_or_refused_by_name(tmp_path):

@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from mem3d.data.dataset import Subset
 from mem3d.data.readers.r2n2 import R2N2
-from mem3d.evaluation.baselines import CATEGORY_ORACLE, ORACLE, STEM, category_means, costly
+from mem3d.evaluation.baselines import (
+    CATEGORY_ORACLE,
+    ORACLE,
+    STEM,
+    category_means,
+    costly_baselines,
+)
 from mem3d.evaluation.evaluate import (
     MEAN,
     NEAREST,
@@ -18,6 +25,7 @@ from mem3d.evaluation.evaluate import (
     Scores,
     best_threshold,
     by_category,
+    evaluate,
     macro,
     score,
     summarise,
@@ -34,7 +42,7 @@ def scores(columns, categories):
         iou={"m": np.array(columns, np.float32)},
         f_score={},
         categories=list(categories),
-        sources=[str(i) for i in range(len(categories))],
+        shape_ids=[str(i) for i in range(len(categories))],
         priors=np.array([0, 2, 4][: len(categories)]),
     )
 
@@ -90,6 +98,33 @@ def test_a_whole_evaluation(sets):
     assert len(memory) == 0  # read, never written
 
 
+def test_evaluate_is_scoring_and_summarising(sets):
+    torch.manual_seed(0)
+    model, memory = Mem3D(TINY.model), Memory(TINY.memory)
+    means = category_means(sets["train"])
+    progress = []
+    report = evaluate(
+        model,
+        memory,
+        sets["test"],
+        validation=Subset(sets["train"], [0, 1, 2]),
+        means=means,
+        with_f_score=True,
+        batch=2,
+        progress=lambda number, total: progress.append((number, total)),
+    )
+    scores = score(model, memory, sets["test"], means=means, with_f_score=True)
+    validated = score(model, memory, Subset(sets["train"], [0, 1, 2]), means=means)
+    want = summarise(scores, validated)
+    assert report["methods"].keys() == want["methods"].keys()
+    for method, columns in want["methods"].items():
+        for name, column in columns.items():
+            assert report["methods"][method][name]["macro"] == pytest.approx(column["macro"])
+    assert progress == [(2, 7), (3, 7), (5, 7), (7, 7)]  # validation first
+    without = evaluate(model, memory, sets["test"])
+    assert set(without["methods"]["network"]) == {"fixed"}
+
+
 def test_nothing_to_test_on_is_an_error(sets):
     data = sets["test"]
     empty = R2N2(data.root, (), ())
@@ -114,13 +149,13 @@ def test_costly_baselines_stand_beside_the_network(sets):
     model, memory = Mem3D(TINY.model), Memory(TINY.memory)
     test = sets["test"]
     memory.write(np.eye(4, TINY.memory.key_dim), np.stack([test.grid(i) for i in range(4)]))
-    others = costly(model, memory, sets["train"])
+    others = costly_baselines(model, memory, sets["train"])
     got = score(model, memory, test, baselines=others, with_f_score=True)
     assert set(got.iou) == {NETWORK, NEAREST, RECALLED_MEAN, ORACLE, CATEGORY_ORACLE, STEM}
     assert (got.iou[ORACLE] == 1).all()  # the memory holds the test shapes themselves
     assert 0 < got.iou[STEM].mean() <= 1
     assert set(summarise(got)["methods"]) == set(got.f_score) == set(got.iou)
-    assert set(costly(model, memory, None)) == {ORACLE}
+    assert set(costly_baselines(model, memory, None)) == {ORACLE}
 
 
 def test_mirror_images_change_the_network_alone(sets):

@@ -7,7 +7,7 @@ import pytest
 
 from mem3d.data.dataset import Subset
 from mem3d.data.readers.r2n2 import R2N2
-from mem3d.evaluation.leakage import known_shapes, told, unlearned
+from mem3d.evaluation.leakage import describe, known_shapes, unlearned
 from mem3d.network.presets import TINY
 from memstore import Memory
 from memstore.voxels.binvox import write_binvox
@@ -106,6 +106,6 @@ def test_all_pairs_are_found(data):
 
 def test_what_is_told(data):
     memory = remembering([data.grid(1), data.grid(2)], ["", data.shape_id(2)])
-    text = told(known_shapes(memory, data), len(data))
+    text = describe(known_shapes(memory, data), len(data))
     assert text.startswith("2 of 4 models are known: 1 in the memory by name (")
     assert f"({data.shape_id(1)} is an unnamed slot)" in text

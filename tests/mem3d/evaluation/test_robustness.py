@@ -20,7 +20,7 @@ from mem3d.evaluation.robustness import (
     hidden_share,
     hiding,
     measure,
-    pictures,
+    occluded_sets,
     report,
 )
 from mem3d.network.model import Mem3D
@@ -69,14 +69,14 @@ def test_what_was_hidden_by_hand():
 def test_pictures_that_could_not_be_hidden_are_counted(shapes):
     data = MadeUpShapes([blob(0), blob(1)])
     data.images[1] = [np.zeros((48, 48, 4), np.uint8)] * 2  # nothing there to hide
-    zero, half = hiding(data, pictures(data, (0.0, 0.5))[PLAIN], (0.0, 0.5))
+    zero, half = hiding(data, occluded_sets(data, (0.0, 0.5))[PLAIN], (0.0, 0.5))
     assert (zero.mean, zero.short) == (0, 0)
     assert (half.share, half.short) == (0.5, 1)
     assert half.mean == pytest.approx(0.25, abs=0.01)
 
 
 def test_each_number_is_that_of_an_evaluation(trained, shapes, photos):
-    shown = pictures(shapes, (0.0, 0.4), photos, seed=3)
+    shown = occluded_sets(shapes, (0.0, 0.4), photos, seed=3)
     seen = []
     found = measure(*trained, shown, progress=lambda *at: seen.append(at))
     assert set(found) == {(g, m) for g in (PLAIN, PHOTOS) for m in (NETWORK, NEAREST)}
@@ -84,7 +84,7 @@ def test_each_number_is_that_of_an_evaluation(trained, shapes, photos):
     for share, got in zip((0.0, 0.4), found[PLAIN, NETWORK], strict=True):
         want = macro(score(*trained, behind_occluders(shapes, share, 3)), NETWORK, 0.3)
         assert got == pytest.approx(want, abs=1e-3)
-    assert found == measure(*trained, pictures(shapes, (0.0, 0.4), photos, seed=3))
+    assert found == measure(*trained, occluded_sets(shapes, (0.0, 0.4), photos, seed=3))
     whole = macro(score(*trained, shapes), NEAREST, 0.3)
     assert found[PLAIN, NEAREST][0] == pytest.approx(whole)
 
@@ -92,13 +92,15 @@ def test_each_number_is_that_of_an_evaluation(trained, shapes, photos):
 @pytest.mark.parametrize("shares", [(), (0.3, 0.1), (0.1, 0.1), (0.5, 1.5), (-0.1, 0.2)])
 def test_odd_shares_are_refused(shares, shapes):
     with pytest.raises(ValueError, match="share"):
-        pictures(shapes, shares)
+        occluded_sets(shapes, shares)
 
 
 def test_a_report_goes_through_json_and_a_picture_is_drawn(shapes, tmp_path):
     runs = [{(g, NETWORK): [0.4, v], (g, NEAREST): [0.3, v]} for g, v in ((PLAIN, 0.2),)] * 2
     curves = [*as_curves("two", runs), *as_curves("cost $1", runs[:1])]
-    told = report(shapes, hiding(shapes, pictures(shapes, (0.0, 0.3))[PLAIN], (0.0, 0.3)), curves)
+    told = report(
+        shapes, hiding(shapes, occluded_sets(shapes, (0.0, 0.3))[PLAIN], (0.0, 0.3)), curves
+    )
     assert json.loads(json.dumps(told)) == told
     assert [len(row["iou"]) for row in told["curves"]] == [2, 2, 1, 1]
     assert told["curves"][0]["deviation"] == [0, 0]

@@ -43,7 +43,7 @@ def test_the_recalled_shape_is_told(trained):
 
 def test_photos_of_any_size_go_in_one_batch(trained):
     results = reconstruct(*trained, [photo(0), photo(1, side=50), photo(2, side=301)])
-    assert [result.seen.shape for result in results] == [(64, 64, 3)] * 3
+    assert [result.network_input.shape for result in results] == [(64, 64, 3)] * 3
     alone = reconstruct(*trained, [photo(1, side=50)])[0]
     np.testing.assert_allclose(results[1].occupancy, alone.occupancy, atol=1e-5)
     assert reconstruct(*trained, []) == []

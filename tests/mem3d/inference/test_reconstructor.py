@@ -56,7 +56,7 @@ def test_mask_box_and_background_reach_the_framing(loaded):
     masked = loaded.reconstruct(opaque, mask=np.dstack([picture(1)[..., 3]] * 3))
     kept = loaded.reconstruct(opaque, box=(30, 30, 100, 100), background="keep")
     assert (masked.background, kept.background) == ("masked", "kept")
-    assert (kept.seen != masked.seen).any()
+    assert (kept.network_input != masked.network_input).any()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from mem3d.network.config import changed
 from mem3d.network.encoder import build_stem
 from mem3d.network.presets import TINY
 from mem3d.runs.folder import read_log, run_data, run_extras
-from mem3d.runs.rekey import families, staleness
+from mem3d.runs.staleness import families, staleness
 from mem3d.training import report
 from mem3d.training.state import TrainingJob, TrainingState, check_folder
 from mem3d.training.stem_cache import StemCache

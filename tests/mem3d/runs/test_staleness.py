@@ -13,15 +13,14 @@ from mem3d.network.features import View, view_features
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from mem3d.runs.memorize import memorize
-from mem3d.runs.rekey import (
+from mem3d.runs.rekey import agreement, rekey
+from mem3d.runs.staleness import (
     NO_DATA,
     NO_FEATURE,
     NO_GRID,
-    Fresh,
-    agreement,
+    FreshKeys,
     families,
     fresh_keys,
-    rekey,
     staleness,
 )
 from memstore import Memory, MemstoreError
@@ -81,7 +80,7 @@ def test_fresh_keys_are_means_of_unit_features(memory, data, views):
         model, memory, data, views=views, batch=4, progress=lambda *done: told.append(done)
     )
     assert fresh.slots.tolist() == [0, 1, 2, 3, 4, 5]
-    assert fresh.kept == {NO_GRID: 1, NO_DATA: 1}
+    assert fresh.skipped == {NO_GRID: 1, NO_DATA: 1}
     for slot in range(6):
         want = naive_key(model, data, [slot], views)
         np.testing.assert_allclose(fresh.keys[fresh.shapes[slot]], want, atol=1e-5)
@@ -139,7 +138,7 @@ def test_a_slot_is_found_among_the_variants_of_its_mesh(data):
     grids = np.stack([data.grid(2), data.grid(0), data.grid(1), data.grid(4), asymmetric])
     memory.write(np.eye(5, LARGE.key_dim), grids, ["a/m", "a/m", "a/m-v07", "a/m", "a/o"])
     fresh = fresh_keys(model, memory, variants, views=4)
-    assert (fresh.slots.tolist(), fresh.kept) == ([0, 1, 2], {NO_GRID: 1, NO_DATA: 1})
+    assert (fresh.slots.tolist(), fresh.skipped) == ([0, 1, 2], {NO_GRID: 1, NO_DATA: 1})
     for slot, models, mirrored in ((0, [2, 3], False), (1, [0], True), (2, [1], False)):
         want = naive_key(model, variants, models, 4, mirrored)
         np.testing.assert_allclose(fresh.keys[fresh.shapes[slot]], want, atol=1e-5)
@@ -151,7 +150,7 @@ def test_one_name_may_be_of_several_shapes(data):
     memory = Memory(LARGE)
     memorize(network(1), memory, both)
     fresh = fresh_keys(network(0), memory, both, views=1, members=families(both))
-    assert (fresh.slots.tolist(), fresh.kept) == ([0, 1], {})
+    assert (fresh.slots.tolist(), fresh.skipped) == ([0, 1], {})
     for slot in (0, 1):
         want = naive_key(network(0), both, [slot], 1)
         np.testing.assert_allclose(fresh.keys[fresh.shapes[slot]], want, atol=1e-5)
@@ -163,7 +162,7 @@ def test_only_shapes_that_are_asked_for_are_read(memory, data, monkeypatch):
     monkeypatch.setattr(data, "grid", lambda i: read.append(i) or grid(i))
     monkeypatch.setattr(data, "shape_id", None)
     found = staleness(network(0), memory, data, sample=3, members=members)
-    assert len(read) <= 3 and len(found.slots) + sum(found.kept.values()) == 3
+    assert len(read) <= 3 and len(found.slots) + sum(found.skipped.values()) == 3
 
 
 def test_families_are_named_after_their_mesh(data):
@@ -209,7 +208,7 @@ def test_a_sample_is_drawn_by_its_seed_and_leaves_no_trace(memory, data):
     random, reads = torch.get_rng_state(), memory.reads
     first, again = (staleness(model, memory, data, sample=4, seed=3) for _ in range(2))
     np.testing.assert_array_equal(first.cosines, again.cosines)
-    assert len(first.slots) + sum(first.kept.values()) == 4
+    assert len(first.slots) + sum(first.skipped.values()) == 4
     others = [staleness(model, memory, data, sample=4, seed=seed).slots for seed in range(4)]
     assert any(other.tolist() != first.slots.tolist() for other in others)
     assert model.training and torch.equal(torch.get_rng_state(), random)
@@ -235,7 +234,7 @@ def test_slots_of_one_shape_count_as_one():
     axes, values = np.eye(3, dtype=np.float32), np.array([1, 0, 0])[:, None, None, None] > 0
     memory.write(axes, np.broadcast_to(values, (3, 2, 2, 2)) ^ np.eye(2, dtype=bool))
     slots, shapes = np.arange(3), np.array([0, 0, 1])
-    fresh = Fresh(slots, shapes, keys=axes[[1, 0]], queries=axes[[1, 0]], kept={})
+    fresh = FreshKeys(slots, shapes, keys=axes[[1, 0]], queries=axes[[1, 0]], skipped={})
     found = agreement(memory, fresh)
     # Before: axis 1 lies in slot 1, shape 0, its own; axis 0 in slot 0, shape 0, not its own.
     assert (found.own_before, found.own_after, found.changed) == (0.5, 1, 0.5)
@@ -250,7 +249,7 @@ def test_nothing_to_compare(data):
     for weight in model.encoder.head.parameters():
         torch.nn.init.zeros_(weight)
     memorize(network(1), empty, data)
-    assert fresh_keys(model, empty, data).kept == {NO_FEATURE: 6}
+    assert fresh_keys(model, empty, data).skipped == {NO_FEATURE: 6}
 
 
 def test_numbers_out_of_range(memory, data):
