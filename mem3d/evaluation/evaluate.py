@@ -61,7 +61,7 @@ class Scores:
 
 def evaluate(
     model: Mem3D,
-    memory: WritableMemory,
+    memory: Memory,
     data: ShapeDataset,
     *,
     validation: ShapeDataset | None = None,

@@ -133,7 +133,7 @@ def settings(**changes):
         ("config.json", b"no json", "config.json"),
         ("config.json", b"[]", "no format 1"),
         ("config.json", b'{"format": 2}', "a newer release"),
-        ("config.json", b'{"format": 1, "preset": {}}', "want the fields of Preset"),
+        ("config.json", b'{"format": 1, "preset": {}}', "memory: got nothing"),
         ("config.json", b'{"format": 1}', "config.json"),
         ("config.json", b"[" * 100_000, "config.json"),
         ("config.json", b" " * (2**20 + 1), "more than"),
