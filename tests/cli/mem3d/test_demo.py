@@ -46,13 +46,13 @@ def test_a_published_folder_is_shown(published, trained, tmp_path):
     pytest.importorskip("gradio")
     page = _page(published, "best", "cpu", None, tmp_path, quiet=True)
     try:
-        memory = page.remembering.memory(None)
+        memory = page.memories.memory(None)
         assert (page.name, memory.sources) == ("published", trained[2].sources)
         shown = reconstruct_upload(page.model, memory, page.examples[0])
-        own, told = page.remembering.remember(None, shown, blob(9), "mine")
+        own, told = page.memories.memorize(None, shown, blob(9), "mine")
         assert told.source == "mine" and "mine" in own.sources
     finally:
-        page.remembering.close()
+        page.memories.close()
 
 
 def test_a_published_folder_is_not_written_on(published, tmp_path):

@@ -116,7 +116,7 @@ def test_an_ensemble_is_told_to_be_one(run, another, tmp_path):
     assert together["methods"]["network"] not in others
     picture = tmp_path / "p.png"
     table = printed("evaluate", run, "--with", another, "--flip", "--picture", picture)
-    assert "view 00 and 1 variants of it, 2 networks together" in table
+    assert "view 00 and its mirror image, 2 networks together" in table
     assert picture.is_file()
 
 
