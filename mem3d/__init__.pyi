@@ -1,4 +1,6 @@
-from .data.readers.r2n2 import R2N2 as R2N2
+from .data.dataset import ShapeDataset as ShapeDataset
+from .data.open import open_dataset as open_dataset
+from .evaluation.evaluate import evaluate as evaluate
 from .inference.reconstruct import Reconstruction as Reconstruction
 from .inference.reconstruct import reconstruct as reconstruct
 from .inference.reconstructor import Reconstructor as Reconstructor
@@ -7,7 +9,6 @@ from .network.config import ModelConfig as ModelConfig
 from .network.config import Preset as Preset
 from .network.config import TrainConfig as TrainConfig
 from .network.model import Mem3D as Mem3D
-from .network.model import Output as Output
 from .network.presets import BEST as BEST
 from .network.presets import DEMO as DEMO
 from .network.presets import PAPER as PAPER

@@ -35,9 +35,10 @@ def trained(made_up_data, tmp_path_factory):
 
 
 @pytest.fixture
-def demo(trained, tmp_path, monkeypatch):
+def demo(trained, made_up_data, tmp_path, monkeypatch):
     """What `make demo` leaves, in tiny."""
     shutil.copytree(trained, tmp_path / "demo" / "run")
+    shutil.copytree(made_up_data, tmp_path / "demo" / "shapes")
     chair = tmp_path / "demo/shapes/ShapeNetRendering/03001627/0000005/rendering/00.png"
     chair.parent.mkdir(parents=True)
     Image.fromarray(picture(0)).save(chair)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mem3d.network.config import Preset
     from mem3d.network.model import Mem3D
     from mem3d.runs.folder import Record
-    from mem3d.runs.memorize import Memorized
+    from mem3d.runs.memorization import Memorized
     from memstore import Memory
 
     Write = Callable[[Memory], tuple[Memorized, Record]]
@@ -78,7 +78,7 @@ def memorize(  # long: half of it are the options
     """Add pictures and their shapes to the memory of a trained run, without training.
 
     Writes a new run: the same weights, a memory that knows more. Library:
-    mem3d.runs.memorize.memorize, mem3d.runs.copy.copy_run.
+    mem3d.runs.memorize, mem3d.runs.copy_run.
 
     Example: mem3d-cli memorize runs/first --data new-shapes --out runs/more
     """
@@ -168,7 +168,7 @@ def _models(
 ) -> "Write":
     """What writes the models of a data set."""
     from mem3d.data.meshes.transforms import shape_family
-    from mem3d.runs.memorize import memorize as write
+    from mem3d.runs.memorization import memorize as write
 
     record: Record = {
         "data": str(models.root.resolve()),
@@ -199,7 +199,7 @@ def _pair(
     """What writes one photo and its shape; both are read here."""
     from mem3d.data.images.framing import frame_photo
     from mem3d.data.images.io import read_image
-    from mem3d.runs.memorize import memorize_photo
+    from mem3d.runs.memorization import memorize_photo
     from memstore.voxels.binvox import read_binvox
 
     light = None if mask is None else read_image(mask)

@@ -136,11 +136,11 @@ def average(
     """Average the weights of checkpoints of one training, or of runs with one beginning.
 
     The new run has RUN's settings and a copy of its memory; whether it is better, "evaluate
-    --subset val" tells. Library: mem3d.runs.average.average.
+    --subset val" tells. Library: mem3d.runs.average.
 
     Example: mem3d-cli average runs/first runs/first/last.safetensors --out runs/mean
     """
-    from mem3d.runs.average import average as write
+    from mem3d.runs.averaging import average as write
     from memstore.files import check_free
 
     check_free(out)

@@ -17,7 +17,7 @@ from mem3d.network.checkpoint import State
 from mem3d.network.model import Mem3D
 from mem3d.runs.copy import copy_run, keep_change
 from mem3d.runs.folder import MEMORIZED
-from mem3d.runs.memorize import memorize_photo
+from mem3d.runs.memorization import memorize_photo
 from memstore import Memory
 
 MOST_COPIES = 16  # visitors' memories at once, as each takes RAM; that not written longest goes

@@ -14,7 +14,7 @@ from mem3d.metrics import FIXED_THRESHOLD
 from mem3d.network.checkpoint import BEST, load, read_state
 from mem3d.network.model import Mem3D
 from mem3d.runs.folder import read_log
-from mem3d.runs.memorize import memorize
+from mem3d.runs.memorization import memorize
 from mem3d.study.study import (
     MEMORIZED,
     MEMORIZED_VIEWS,

@@ -17,7 +17,7 @@ from mem3d.data.dataset import ShapeDataset, Subset, roots
 from mem3d.data.splits import spread
 from mem3d.evaluation.evaluate import NEAREST, NETWORK, Scores, score, summarise
 from mem3d.inference.reconstruct import comparison
-from mem3d.markdown import code
+from mem3d.markdown import code, table
 from mem3d.network import checkpoint
 from mem3d.network.checkpoint import PAGE, PICTURE
 from mem3d.runs.folder import Row
@@ -27,6 +27,11 @@ from memstore.voxels.contact_sheet import save_png
 
 MOST_SHAPES = 8  # on the picture
 _SUMMED = ("merged", "inserted", "evicted")  # over an epoch; of all else the mean is taken
+_VALIDATION = """\
+## Validation
+
+IoU of the best weights and their memory, view 00 of each model, threshold .3.
+"""
 _FILES = {
     "best.safetensors": "weights of the best epoch; names its snapshot of the memory",
     "last.safetensors": "weights, optimizer and random state of the last epoch, to resume from",
@@ -248,7 +253,7 @@ def page(
         f"has {len(state.memory):,} of {job.preset.memory.capacity:,} slots in use.",
         _best(job, state),
         "",
-        *(() if scores is None else _table(summarise(scores))),
+        *([] if scores is None else [_VALIDATION, _table(summarise(scores)), ""]),
         "## Files",
         "",
         *files,
@@ -278,23 +283,14 @@ def _best(job: TrainingJob, state: TrainingState) -> str:
     )
 
 
-def _table(summary: Row) -> list[str]:
+def _table(summary: Row) -> str:
     """IoU on validation, per category and on average."""
     columns = [summary["methods"][name]["fixed"] for name in (NETWORK, NEAREST)]
-    counts, total = summary["categories"], summary["samples"]
-    rows = [(code(name), n, [c["categories"][name] for c in columns]) for name, n in counts.items()]
+    rows: list[list[object]] = [["category", "models", NETWORK, NEAREST]]
+    for name, count in summary["categories"].items():
+        ious = [column["categories"][name] for column in columns]
+        rows.append([code(name), f"{count:,}", *(f"{iou:.3f}" for iou in ious)])
     for name, key in (("mean over categories", "macro"), ("mean over models", "weighted")):
-        rows.append((name, total, [column[key] for column in columns]))
-    return [
-        "## Validation",
-        "",
-        "IoU of the best weights and their memory, view 00 of each model, threshold .3.",
-        "",
-        f"| category | models | {NETWORK} | {NEAREST} |",
-        "|---|---:|---:|---:|",
-        *(
-            f"| {name} | {n:,} | " + " | ".join(f"{v:.3f}" for v in ious) + " |"
-            for name, n, ious in rows
-        ),
-        "",
-    ]
+        ious = [column[key] for column in columns]
+        rows.append([name, f"{summary['samples']:,}", *(f"{iou:.3f}" for iou in ious)])
+    return table(rows, align="lrrr")

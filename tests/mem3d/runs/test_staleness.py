@@ -12,7 +12,7 @@ from mem3d.data.readers.r2n2 import R2N2
 from mem3d.network.features import View, view_features
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from mem3d.runs.memorize import memorize
+from mem3d.runs.memorization import memorize
 from mem3d.runs.rekey import agreement, rekey
 from mem3d.runs.staleness import (
     NO_DATA,

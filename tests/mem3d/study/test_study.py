@@ -15,7 +15,7 @@ from mem3d.data.readers.r2n2 import R2N2
 from mem3d.evaluation.evaluate import NEAREST, NETWORK, macro, score
 from mem3d.network import checkpoint, presets
 from mem3d.network.presets import BEST, PAPER, SMALL
-from mem3d.runs.memorize import memorize
+from mem3d.runs.memorization import memorize
 from mem3d.study import worker
 from mem3d.study.report import collect, spread, spread_text, write_table
 from mem3d.study.scoring import HIDE_SEED

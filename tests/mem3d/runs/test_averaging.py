@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mem3d.network import checkpoint
 from mem3d.network.model import Mem3D
-from mem3d.runs.average import average, mean_weights
+from mem3d.runs.averaging import average, mean_weights
 from mem3d.runs.folder import memorized_sources
 from mem3d_cli.mem3d.app import app
 from memstore import PathExistsError

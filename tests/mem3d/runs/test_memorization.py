@@ -19,7 +19,7 @@ from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from mem3d.runs.copy import copy_run
 from mem3d.runs.folder import memorized_sources
-from mem3d.runs.memorize import memorize, memorize_photo
+from mem3d.runs.memorization import memorize, memorize_photo
 from memstore import Memory, MemstoreError
 from tests.helpers.r2n2_folder import blob, picture
 
