@@ -22,8 +22,8 @@ def table(rows: Sequence[Sequence[object]], align: str = "") -> str:
     """
     rules = {"l": "---", "r": "---:"}
     ruled = [rules[letter] for letter in align] if align else ["---"] * len(rows[0])
-    lines = [rows[0], ruled, *rows[1:]]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    heading, *lines = (f"| {' | '.join(map(str, row))} |" for row in rows)
+    return "\n".join([heading, f"|{'|'.join(ruled)}|", *lines])
 
 
 def bullets(items: Sequence[object]) -> str:
