@@ -36,9 +36,8 @@ from .search.index import Hits as Hits
 from .slots.lookup import Contrast as Contrast
 from .slots.lookup import Priors as Priors
 from .slots.policy import WriteReport as WriteReport
+from .slots.policy import plan_writes_from_products as plan_writes_from_products
 from .slots.state import Rows as Rows
-from .slots.stats import Histogram as Histogram
-from .slots.stats import SlotFacts as SlotFacts
 from .slots.stats import Stats as Stats
 from .storage.history import Commit as Commit
 from .storage.repository import Expired as Expired

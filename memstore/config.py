@@ -8,7 +8,9 @@ from memstore.errors import ConfigError
 # Far above what one machine scans exactly; they keep a damaged folder from asking for the moon.
 LARGEST = {"capacity": 2**24, "key_dim": 2**20, "resolution": 1024}
 
-ValueSimilarity = Literal["mse", "iou"]
+ValueSimilarity = Literal[
+    "mse", "iou"
+]  # of values, as voxels/grids.py has it: a config needs no voxels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,8 @@ class MemoryConfig:
             if not is_number or not low <= threshold <= 1:
                 raise ConfigError(f"{name}: got {threshold!r}, want a float in [{low}, 1]")
         if self.value_similarity not in ("mse", "iou"):
-            got = self.value_similarity
-            raise ConfigError(f"value_similarity: got {got!r}, want 'mse' or 'iou'")
+            kind = self.value_similarity
+            raise ConfigError(f"value_similarity: got {kind!r}, want 'mse' or 'iou'")
 
 
 PAPER = MemoryConfig(capacity=4000, key_dim=12544)  # 256 x 7 x 7 features of 224 px images

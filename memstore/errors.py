@@ -3,6 +3,10 @@
 Each class is also the builtin that a caller who has never heard of memstore would catch.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class MemstoreError(Exception):
     """Base class: catches all that memstore raises on purpose."""
@@ -98,8 +102,52 @@ class ForkError(MemstoreError, RuntimeError):
     """A forked child used the disk: the threads of the store stay behind in the parent."""
 
 
-def check_shape(name: str, got: tuple[int, ...], want: tuple[int | None, ...]) -> None:
-    """Raise ShapeError unless `got` fits `want`, where None allows any length."""
-    if len(got) != len(want) or any(w not in (None, g) for g, w in zip(got, want, strict=True)):
+def check_shape(name: str, shape: tuple[int, ...], want: tuple[int | None, ...]) -> None:
+    """Raise ShapeError unless the shape fits `want`, where None allows any length."""
+    if len(shape) != len(want) or any(w not in (None, s) for s, w in zip(shape, want, strict=True)):
         sizes = ", ".join("any" if w is None else str(w) for w in want)
-        raise ShapeError(f"{name}: got shape {got}, want ({sizes})")
+        raise ShapeError(f"{name}: got shape {shape}, want ({sizes})")
+
+
+_DAMAGE: tuple[type[Exception], ...] = (  # what Python itself raises over damaged files
+    *(MemstoreError, OSError, ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, RuntimeError, MemoryError, EOFError),
+)
+_PANICS = ("PanicException", "RustPanic")  # of libraries in Rust; no module exports them
+_LONGEST_LINE = 300  # characters of a message that may quote a file
+
+
+@contextmanager
+def translated(path: str | Path, *foreign: type[Exception]) -> Iterator[None]:
+    """Report whatever a damaged or hostile file makes Python and a library raise as FormatError.
+
+    A PathError, that of a pipe in a file's place say, stays what it is.
+
+    Args:
+        path: named in the message.
+        foreign: what that library raises beside Python's own.
+    """
+    try:
+        yield
+    except PathError:
+        raise
+    except BaseException as error:
+        if not (isinstance(error, _DAMAGE + foreign) or is_panic(error)):
+            raise
+        line = first_line(error).removeprefix(f"{path}: ")
+        if not isinstance(error, MemstoreError):
+            line = f"cannot be read: {line}"
+        if len(line) > _LONGEST_LINE:
+            line = f"{line[:_LONGEST_LINE]}..."
+        raise FormatError(f"{path}: {line}") from error
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust has come upon what it thinks impossible."""
+    return type(error).__name__ in _PANICS
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong, without Icechunk's inner trace; its lines begin with a cross."""
+    lines = [line.strip().removeprefix("x ").strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line), type(error).__name__)

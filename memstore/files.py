@@ -7,12 +7,16 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from memstore.errors import PathError, PathExistsError
 
 Progress = Callable[[int, int], object]
 """Called with how much is finished, and how much there is in all."""
+
+# What `memstore.export` writes and `memstore.import_memory` reads; here, where it costs no import.
+ExportFormat = Literal["npz", "safetensors", "zarr", "parquet", "binvox", "glb", "stl", "ply"]
+ImportFormat = Literal["npz", "safetensors", "zarr", "binvox"]
 
 
 def open_regular(path: str | Path) -> BinaryIO:
@@ -26,9 +30,9 @@ def open_regular(path: str | Path) -> BinaryIO:
     return open(path, "rb", opener=_open_at_once)
 
 
-def check_regular(found: os.stat_result, path: str | Path) -> None:
-    """Raise PathError unless what was found at the path is a regular file."""
-    if not stat.S_ISREG(found.st_mode):
+def check_regular(status: os.stat_result, path: str | Path) -> None:
+    """Raise PathError unless what is at the path, by its status, is a regular file."""
+    if not stat.S_ISREG(status.st_mode):
         raise PathError(f"{path}: got no regular file, want one")
 
 
@@ -92,10 +96,10 @@ def made_beside(path: Path) -> Iterator[Path]:
 def check_free(path: Path) -> None:
     """Raise PathExistsError if there is something, be it a broken link."""
     try:
-        taken = path.exists() or path.is_symlink()
+        is_free = not path.exists() and not path.is_symlink()
     except OSError as error:
         raise PathError(f"{path}: cannot be written: {error.strerror}") from error
-    if taken:
+    if not is_free:
         raise PathExistsError(f"{path}: exists already, want a path where nothing is")
 
 

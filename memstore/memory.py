@@ -1,10 +1,10 @@
-"""Memory: the one class that users meet.
+"""Memory: the one class that users meet. Every method is a few lines that check, lock and call.
 
-Over 250 lines, more than half of them docstrings: every method is a few lines that check, lock and
-call.
+No other file touches the state of a memory but inside `with memory.frozen() as state`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from memstore.config import MemoryConfig, ValueSimilarity
 from memstore.errors import ArgumentError, DtypeError, ReadOnlyError, ShapeError, TransientError
+from memstore.files import Progress
 from memstore.rwlock import ReadWriteLock
 from memstore.search.index import Hits
 from memstore.slots import arguments
@@ -20,7 +21,7 @@ from memstore.slots.lookup import Contrast, Priors, contrast, read, similarities
 from memstore.slots.policy import WriteReport
 from memstore.slots.state import Rows, State
 from memstore.slots.stats import Stats, stats
-from memstore.storage.verify import Progress, Verification, verify
+from memstore.storage.verify import Verification, verify
 from memstore.voxels.grids import unpack
 
 if TYPE_CHECKING:
@@ -49,10 +50,19 @@ class Memory:
     """
 
     def __init__(self, config: MemoryConfig) -> None:
-        self._state = State.empty(config)
-        self._repository: Repository | None = None
-        self._mode: Mode = "r+"
-        self._guard = ReadWriteLock()
+        self._bind(State.empty(config), None, "r+")
+
+    def _bind(self, state: State, repository: "Repository | None", mode: Mode) -> None:
+        """Be the memory of a state, and of the folder that it was read from."""
+        self._state, self._repository, self._mode = state, repository, mode
+        self._lock = ReadWriteLock()
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """A memory in RAM of a state that nobody else holds: for memstore's own modules."""
+        memory = cls.__new__(cls)
+        memory._bind(state, None, "r+")
+        return memory
 
     @classmethod
     def create(cls, path: str | Path, config: MemoryConfig) -> Self:
@@ -64,9 +74,7 @@ class Memory:
         Raises:
             PathExistsError: there is something at the path.
         """
-        from memstore.storage import (
-            repository,  # zarr and icechunk take 0.3 s that RAM users need not pay
-        )
+        from memstore.storage import repository  # zarr takes .3 s that RAM users need not pay
 
         repository.create(Path(path), State.empty(config), "create")
         return cls.open(path, "r+")
@@ -94,20 +102,19 @@ class Memory:
 
         if mode not in ("r", "r+"):
             raise ArgumentError(f"mode: got {mode!r}, want 'r' or 'r+'")
-        memory = cls.__new__(cls)
-        memory._repository = Repository(Path(path), writable=mode == "r+", at=at)
+        repository = Repository(Path(path), writable=mode == "r+", at=at)
         try:
-            memory._state = memory._repository.load()
+            state = repository.load()
         except BaseException:
-            memory._repository.close()
+            repository.close()
             raise
-        memory._mode = mode
-        memory._guard = ReadWriteLock()
+        memory = cls.__new__(cls)
+        memory._bind(state, repository, mode)
         return memory
 
     def close(self) -> None:
         """Let the next writer in. What is in RAM can still be read, and no longer be changed."""
-        with self._guard.writing():
+        with self._lock.writing():
             if self._repository is not None:
                 self._repository.close()
             self._mode = "closed"
@@ -118,9 +125,15 @@ class Memory:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @contextmanager
+    def frozen(self) -> Iterator[State]:
+        """Give the state to look at, which nobody changes meanwhile: for memstore's own modules."""
+        with self._lock.reading():
+            yield self._state
+
     def __len__(self) -> int:
         """Number of used slots."""
-        with self._guard.reading():
+        with self._lock.reading():
             return len(self._state.used)
 
     @property
@@ -151,19 +164,19 @@ class Memory:
     @property
     def slots(self) -> NDArray[np.int64]:
         """(n,) used slots, ascending."""
-        with self._guard.reading():
+        with self._lock.reading():
             return self._state.used
 
     @property
     def ages(self) -> NDArray[np.int64]:
         """(n,) pairs written since each used slot was last touched, in the order of `slots`."""
-        with self._guard.reading():
+        with self._lock.reading():
             return self._state.clock - self._state.touched[self._state.used]
 
     @property
     def sources(self) -> list[str]:
-        """Where each used slot's value came from, in the order of `slots`; "" if not told."""
-        with self._guard.reading():
+        """Where each used slot's value came from, in the order of `slots`; "" if it has none."""
+        with self._lock.reading():
             return [source.decode() for source in self._state.sources[self._state.used].tolist()]
 
     @property
@@ -172,17 +185,17 @@ class Memory:
 
         A statistic, not content: saved with the next commit of a change, never a change by itself.
         """
-        with self._guard.reading():
+        with self._lock.reading():
             return self._state.reads[self._state.used]
 
     def keys(self, slots: ArrayLike) -> NDArray[np.float32]:
         """Copy keys: (n, C) unit vectors."""
-        with self._guard.reading():
+        with self._lock.reading():
             return self._state.index.keys[arguments.as_slots(slots, self._state.touched)]
 
     def values(self, slots: ArrayLike) -> NDArray[np.bool_]:
         """Copy values: (n, R, R, R)."""
-        with self._guard.reading():
+        with self._lock.reading():
             checked = arguments.as_slots(slots, self._state.touched)
             return unpack(self._state.values[checked], self.config.resolution)
 
@@ -193,7 +206,7 @@ class Memory:
         """
         queries = arguments.as_queries(features, self.config.key_dim)
         arguments.check_count("k", k, most=max(MOST, self.config.capacity))
-        with self._guard.reading():
+        with self._lock.reading():
             return self._state.index.search(queries, k, self._state.used_rows)
 
     def read(
@@ -215,14 +228,14 @@ class Memory:
         arguments.check_count("k", k, most=max(MOST, self.config.capacity))
         beta = self.config.beta if beta is None else arguments.as_cosine("beta", beta)
         excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
-        with self._guard.reading():
+        with self._lock.reading():
             return read(self._state, queries, k, beta, excluded)
 
     def contrast(self, features: ArrayLike, grids: ArrayLike) -> Contrast:
         """Find per pair the nearest slot with a similar value, and the nearest without."""
         queries = arguments.as_queries(features, self.config.key_dim)
         packed = arguments.as_packed(grids, len(queries), self.config.resolution)
-        with self._guard.reading():
+        with self._lock.reading():
             return contrast(self._state, queries, packed)
 
     def value_similarities(
@@ -240,7 +253,7 @@ class Memory:
         """
         packed = arguments.as_packed_grid(grid, self.config.resolution)
         kind = arguments.as_kind(kind, self.config.value_similarity)
-        with self._guard.reading():
+        with self._lock.reading():
             used = self._state.used
             checked = used if slots is None else arguments.as_slots(slots, self._state.touched)
             return similarities(self._state, checked, packed, kind)
@@ -257,13 +270,13 @@ class Memory:
         queries = arguments.as_queries(features, self.config.key_dim)
         packed = arguments.as_packed(grids, len(queries), self.config.resolution)
         named = arguments.as_sources("sources", sources, len(queries))
-        with self._guard.writing():
+        with self._lock.writing():
             return self._state.write(queries, packed, named)
 
     def remove(self, slots: ArrayLike) -> None:
         """Empty distinct slots; no time passes, so no slot ages."""
         self._check_writable()
-        with self._guard.writing():
+        with self._lock.writing():
             self._state.remove(arguments.as_distinct_slots(slots, self._state.touched))
 
     def replace_keys(self, slots: ArrayLike, keys: ArrayLike) -> None:
@@ -276,31 +289,27 @@ class Memory:
         """
         self._check_writable()
         units = arguments.as_queries(keys, self.config.key_dim, "keys")
-        with self._guard.writing():
+        with self._lock.writing():
             checked = arguments.as_distinct_slots(slots, self._state.touched)
             if len(units) != len(checked):
                 raise ShapeError(f"keys: got {len(units)}, want one per slot ({len(checked)})")
             self._state.replace_keys(checked, units)
 
-    def adopt(self, rows: Rows, written: Mapping[str, int]) -> None:
+    def replace_rows(self, rows: Rows, writes: Mapping[str, int]) -> None:
         """Set whole rows as a working copy of this memory, on a GPU say, has left them.
 
-        The write rule is the copy's business, which began with the present rows and clock. What it
-        did not change need not be among the rows.
+        The write rule is the copy's business (see `plan_writes_from_products`), which began with
+        the present rows and clock. What it did not change need not be among the rows.
 
         Args:
             rows: of distinct slots; keys of any norm but zero, no slot of them empty.
-            written: pairs that the copy has written since, by kind: "merge", "insert", "evict".
+            writes: pairs that the copy has written since, by kind: "merge", "insert", "evict".
         """
         self._check_writable()
-        with self._guard.writing():
-            checked = arguments.as_rows(rows, self.config)
-            ahead = arguments.as_written(written)
-            if (newest := int(checked.touched.max(initial=0))) > self.clock + ahead:
-                raise ArgumentError(
-                    f"touched: got {newest}, want <= {self.clock + ahead}, the pairs ever written"
-                )
-            self._state.adopt(checked, written)
+        with self._lock.writing():
+            clock = self.clock + arguments.as_writes(writes)
+            checked = arguments.as_rows(rows, self.config, clock)
+            self._state.replace_rows(checked, writes)
 
     def commit(self, message: str) -> str:
         """Save the changes as one snapshot, whole or not at all.
@@ -315,7 +324,7 @@ class Memory:
         if not isinstance(message, str):
             raise DtypeError(f"message: got {type(message).__name__}, want str")
         arguments.check_text("message", message)
-        with self._guard.writing():
+        with self._lock.writing():
             return self._disk().commit(self._state, message)
 
     def history(self) -> list["Commit"]:
@@ -329,7 +338,7 @@ class Memory:
         Args:
             name: letters, digits and ".", "_", "-", at most 100; not used before.
         """
-        with self._guard.writing():
+        with self._lock.writing():
             repository = self._disk()
             repository.past.tag(name, repository.snapshot)
 
@@ -339,7 +348,7 @@ class Memory:
 
     def untag(self, name: str) -> None:
         """Take a tag away, so that its snapshot may expire; the name cannot be used again."""
-        with self._guard.writing():
+        with self._lock.writing():
             self._disk().past.untag(name)
 
     def expire(self, keep: int = 8) -> "Expired":
@@ -352,7 +361,7 @@ class Memory:
             SnapshotError: opened at an earlier snapshot and not committed since.
         """
         arguments.check_count("keep", keep)
-        with self._guard.writing():
+        with self._lock.writing():
             return self._disk().expire(keep)
 
     def copy_to(self, path: str | Path, capacity: int | None = None) -> None:
@@ -375,7 +384,7 @@ class Memory:
             if capacity < self.config.capacity:
                 want = f"the present {self.config.capacity} or more"
                 raise ArgumentError(f"capacity: got {capacity}, want {want}")
-        with self._guard.reading():
+        with self._lock.reading():
             state = self._state if capacity is None else self._state.enlarged(capacity)
             repository.create(Path(path), state, "copy")
 
@@ -388,14 +397,14 @@ class Memory:
 
         Args:
             every: also all other snapshots of the history and all tagged ones.
-            progress: called with the number of snapshots done, and of all.
+            progress: called with snapshots read, and how many in all.
         """
-        with self._guard.reading():
+        with self._lock.reading():
             return verify(self._state, self._repository, every, progress)
 
     def stats(self) -> Stats:
         """How full the memory is, how old its slots are, what it costs."""
-        with self._guard.reading():
+        with self._lock.reading():
             return stats(self._state, self.snapshot, self.path)
 
     def __reduce__(self) -> NoReturn:

@@ -1,10 +1,12 @@
-"""Guard: many readers or one writer, so that threads may share a memory."""
+"""ReadWriteLock: many readers or one writer, so that threads may share a memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition, get_ident, local
 
 from memstore.errors import BusyError
+
+_BUSY = "memory: this thread is in the middle of another call of it; is this a signal handler?"
 
 
 class ReadWriteLock:
@@ -31,7 +33,7 @@ class ReadWriteLock:
         """Begin to read."""
         mine, me = self._mine, get_ident()
         if getattr(mine, "writes", False):
-            raise BusyError(BUSY)
+            raise BusyError(_BUSY)
         if depth := getattr(mine, "depth", 0):
             mine.depth = depth + 1
             return
@@ -59,7 +61,7 @@ class ReadWriteLock:
         """Wait until nobody reads or writes, and keep all others out."""
         mine, me = self._mine, get_ident()
         if getattr(mine, "writes", False) or getattr(mine, "depth", 0):
-            raise BusyError(BUSY)
+            raise BusyError(_BUSY)
         mine.writes = True
         try:
             with self._changed:
@@ -79,16 +81,13 @@ class ReadWriteLock:
 
 
 class _Reading:
-    """What `with guard.reading()` enters: a plain class, for reads are to be quick."""
+    """What `with lock.reading()` enters: a plain class, for reads are to be quick."""
 
-    def __init__(self, guard: ReadWriteLock) -> None:
-        self._guard = guard
+    def __init__(self, lock: ReadWriteLock) -> None:
+        self._lock = lock
 
     def __enter__(self) -> None:
-        self._guard.enter()
+        self._lock.enter()
 
     def __exit__(self, *exception: object) -> None:
-        self._guard.leave()
-
-
-BUSY = "memory: this thread is in the middle of another call of it; is this a signal handler?"
+        self._lock.leave()

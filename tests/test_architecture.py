@@ -52,7 +52,11 @@ def test_pictures_and_shapes_are_made_without_torch():
 
 
 @pytest.mark.parametrize(
-    "module", ["memstore.voxels.binvox", "memstore.files", "memstore.voxels.mesh"]
+    "module",
+    [
+        *("memstore", "memstore.files", "memstore.config"),
+        *("memstore.voxels.binvox", "memstore.voxels.grids", "memstore.voxels.mesh"),
+    ],
 )
 def test_file_formats_cost_neither_faiss_nor_zarr(module):
     heavy = {"faiss", "zarr", "icechunk", "trimesh", "skimage", "scipy", "PIL", "matplotlib"}
@@ -105,3 +109,31 @@ def test_few_files_know_the_libraries_beneath():
             importers["stores"].add(place)
     assert importers["faiss"] == {"search/index.py", "voxels/grids.py"}
     assert importers["stores"] == {"storage/backend.py", "storage/repository.py"}
+
+
+def private_attributes_of_others(path, names):
+    """Lines of a file that reach for an attribute of something that is not `self`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        is_private = isinstance(node, ast.Attribute) and node.attr in names
+        if is_private and ast.unparse(node.value) != "self":
+            yield f"{path}:{node.lineno}"
+
+
+def test_only_memory_touches_its_state():
+    """Others look at it inside `with memory.frozen() as state`."""
+    memory, names = ROOT / "memstore" / "memory.py", {"_state", "_lock", "_repository"}
+    rooms = ("memstore", "mem3d", "cli", "benchmarks")
+    paths = {path for room in rooms for path in (ROOT / room).rglob("*.py")} - {memory}
+    lines = [line for path in paths for line in private_attributes_of_others(path, names)]
+    assert lines == []
+    assert all(f"self.{name}" in memory.read_text() for name in names)  # else they are outdated
+
+
+def test_bits_are_packed_in_one_file_of_memstore():
+    packers = [
+        path.relative_to(ROOT).as_posix()
+        for room in ("memstore", "cli")
+        for path in (ROOT / room).rglob("*.py")
+        if "packbits(" in path.read_text()
+    ]
+    assert packers == ["memstore/voxels/grids.py"]

@@ -93,15 +93,15 @@ def query(
     with Memory.open(path, at=at) as memory:
         k = min(k, max(1, len(memory)))
         queries = memory.keys(slot or []) if features is None else read_features(features)
-        found = _neighbors(memory, queries, k)
+        rows = _neighbors(memory, queries, k)
         if picture:
             save_png(picture, neighbour_sheet(memory, queries, k))
     if as_json:
-        print_json({"queries": found})
+        print_json({"queries": rows})
         return
     from mem3d_cli.tables import print_neighbors
 
-    print_neighbors(found)
+    print_neighbors(rows)
     if picture:
         typer.echo(f"picture: {printable(picture)}")
 
@@ -125,13 +125,13 @@ def diff(
     from memstore import diff as compare
 
     with _snapshot(path, before) as old, _snapshot(path, after) as new:
-        found = asdict(compare(old, new))
+        changes = asdict(compare(old, new))
     if as_json:
-        print_json(found)
+        print_json(changes)
         return
     from mem3d_cli.tables import slots_in_words
 
-    for name, slots in found.items():
+    for name, slots in changes.items():
         counted = slots if isinstance(slots, int) else len(slots)
         typer.echo(f"{name:<10}{counted:>8,}  {'' if counted is slots else slots_in_words(slots)}")
 
@@ -151,19 +151,15 @@ def _snapshot(path: Path, named: str | None) -> "Memory":
 
 
 def _neighbors(memory: "Memory", queries: "NDArray[np.floating]", k: int) -> list[dict[str, Any]]:
-    """Per query its hits, with what is known of each slot."""
-    hits = memory.search(queries, k)
-    slots = memory.slots.tolist()
-    known = dict(
-        zip(slots, zip(memory.sources, memory.ages, memory.reads, strict=True), strict=True)
-    )
+    """Per query its hits, with the facts of each slot."""
+    columns = memory.slots, memory.sources, memory.ages, memory.reads
+    facts = {
+        int(slot): {"source": source, "age": int(age), "reads": int(reads)}
+        for slot, source, age, reads in zip(*columns, strict=True)
+    }
     rows = []
-    for number, (found, cosines) in enumerate(zip(hits.slots, hits.cosines, strict=True)):
-        neighbors = []
-        for slot, cosine in zip(found.tolist(), cosines.tolist(), strict=True):
-            if slot >= 0:
-                source, age, reads = known[slot]
-                facts = {"source": source, "age": int(age), "reads": int(reads)}
-                neighbors.append({"slot": slot, "cosine": cosine, **facts})
+    for number, (slots, cosines) in enumerate(zip(*memory.search(queries, k), strict=True)):
+        pairs = zip(slots.tolist(), cosines.tolist(), strict=True)
+        neighbors = [{"slot": s, "cosine": c, **facts[s]} for s, c in pairs if s >= 0]
         rows.append({"query": number, "neighbors": neighbors})
     return rows

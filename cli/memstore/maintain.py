@@ -13,7 +13,7 @@ from mem3d_cli.options import AsJson, Quiet, print_json, print_made, progress_ba
 def history(path: MemoryFolder, at: At = None, as_json: AsJson = False) -> None:
     """List the snapshots that can be opened, newest first, and their tags.
 
-    Reads none of them; of a damaged memory, all that can be found. Library: memstore.history,
+    Reads none of them; of a damaged memory, all that can be report. Library: memstore.history,
     memstore.tags.
 
     Example: memstore history runs/chairs/memory
@@ -86,16 +86,16 @@ def verify(
     from memstore import verify_folder
 
     with progress_bar(quiet, "reading snapshots") as show:
-        found = verify_folder(path, every=every, progress=show, at=at)
+        report = verify_folder(path, every=every, progress=show, at=at)
     if as_json:
-        print_json(found._asdict())
+        print_json(report._asdict())
     else:
-        for problem in found.problems:
+        for problem in report.problems:
             typer.echo(printable(problem))
-        what = f"{counted(found.snapshots, 'snapshot')}, {counted(found.slots, 'slot')}"
-        many = len(found.problems)
+        what = f"{counted(report.snapshots, 'snapshot')}, {counted(report.slots, 'slot')}"
+        many = len(report.problems)
         typer.echo(f"{what}: {counted(many, 'problem') if many else 'no problems'}")
-    if found.problems:
+    if report.problems:
         raise typer.Exit(1)
 
 

@@ -1,6 +1,5 @@
 """`memstore export` and `import`: memories to and from other programs' files."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,43 +7,16 @@ import typer
 
 from mem3d_cli.memstore.inspect import At, MemoryFolder
 from mem3d_cli.options import AsJson, Quiet, print_made, progress_bar
-
-
-class ExportKind(StrEnum):
-    """As memstore.EXPORT_KINDS."""
-
-    npz = "npz"
-    safetensors = "safetensors"
-    zarr = "zarr"
-    parquet = "parquet"
-    binvox = "binvox"
-    glb = "glb"
-    stl = "stl"
-    ply = "ply"
-
-
-class ImportKind(StrEnum):
-    """As memstore.IMPORT_KINDS."""
-
-    npz = "npz"
-    safetensors = "safetensors"
-    zarr = "zarr"
-    binvox = "binvox"
-
-
-class Similarity(StrEnum):
-    """As MemoryConfig.value_similarity."""
-
-    mse = "mse"
-    iou = "iou"
+from memstore.files import ExportFormat, ImportFormat
+from memstore.voxels.grids import ValueSimilarity
 
 
 def export(
     path: MemoryFolder,
     to: Annotated[Path, typer.Argument(help="File or folder to make.")],
-    kind: Annotated[
-        ExportKind | None,
-        typer.Option("--format", "-f", "--kind", help="Default: the suffix of the file to make."),
+    format: Annotated[
+        ExportFormat | None,
+        typer.Option("--format", "-f", help="Default: the suffix of the file to make."),
     ] = None,
     slot: Annotated[
         list[int] | None, typer.Option(metavar="<int>", help="Only this slot; may be repeated.")
@@ -64,7 +36,7 @@ def export(
     from memstore import export as write
 
     with Memory.open(path, at=at) as memory, progress_bar(quiet, "exporting") as show:
-        write(memory, to, kind.value if kind else None, slot or None, show)
+        write(memory, to, format, slot or None, show)
         count = len(slot) if slot else len(memory)
     print_made(to, count, as_json)
 
@@ -72,9 +44,9 @@ def export(
 def import_(
     source: Annotated[Path, typer.Argument(help="An export, arrays, or a folder of binvox files.")],
     to: Annotated[Path, typer.Argument(help="Folder of the memory to make.")],
-    kind: Annotated[
-        ImportKind | None,
-        typer.Option("--format", "-f", "--kind", help="Default: from the suffix."),
+    format: Annotated[
+        ImportFormat | None,
+        typer.Option("--format", "-f", help="Default: from the suffix."),
     ] = None,
     capacity: Annotated[
         int | None, typer.Option(help="Of pairs from elsewhere: slots; default: one each.", min=1)
@@ -92,7 +64,7 @@ def import_(
         ),
     ] = None,
     similarity: Annotated[
-        Similarity | None,
+        ValueSimilarity | None,
         typer.Option(
             help="Of values, for pairs from elsewhere: mse, the share of voxels that agree, or "
             "iou, the overlap of the full ones; default: mse."
@@ -118,11 +90,11 @@ def import_(
     with progress_bar(quiet, "importing") as show:
         memory = import_memory(
             source,
-            kind.value if kind else None,
+            format,
             capacity=capacity,
             beta=beta,
             delta=delta,
-            value_similarity=similarity.value if similarity else None,
+            value_similarity=similarity,
             policy=policy,
             progress=show,
         )

@@ -3,8 +3,8 @@
 On a GPU a step of the whole network takes less time than its memory on the CPU, and both wait for
 each other. The copy holds keys and values as tensors, 4 (C + R^3) bytes a slot, 180 KB at the
 paper's sizes; one product finds all cosines of a batch, another all value similarities, and the
-rules of `memstore` are applied to these (device_writes.py has the one for writes). What was
-written goes back to the memory with `flush`.
+rules of `memstore` are applied to these (for writes, `memstore.plan_writes_from_products`). What
+was written goes back to the memory with `flush`.
 
 The arithmetic is not memstore's: cosines are float32 products, so that slots as near to the last
 digits may change places.
@@ -23,11 +23,18 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.functional import normalize
 
-from mem3d.memory.device_writes import EMPTY, Plan, planned
 from mem3d.memory.host import HostMemory
 from mem3d.memory.interface import Recalled, TrainingMemory, nothing_recalled
-from memstore import FeatureError, Memory, MemoryConfig, Rows, WriteReport
+from memstore import (
+    FeatureError,
+    Memory,
+    MemoryConfig,
+    Rows,
+    WriteReport,
+    plan_writes_from_products,
+)
 
+EMPTY = -1  # `touched` of an empty slot
 _NOBODY = -2  # no source's number
 _NOT_FINITE = "features: got nan or inf, want finite numbers"
 
@@ -201,41 +208,45 @@ class DeviceMemory:
         if not np.isfinite(own_cosines).all():
             raise FeatureError(_NOT_FINITE)
         cosines, similarities, is_alive = rest
-        plan = planned(
+        plan = plan_writes_from_products(
             cosines,
             similarities,
             own_cosines,
             own_similarities,
             is_alive,
             self._touched,
-            self._clock,
             self.config.delta,
         )
-        self._apply(plan, voxels, units, sources)
-        return WriteReport(plan.slots, plan.kinds, plan.similarities)
-
-    def _apply(self, plan: Plan, voxels: Tensor, units: Tensor, sources: Sequence[str]) -> None:
-        """Change keys, values and names of the slots that a batch (B, R**3), (B, C) goes to."""
-        slots = torch.tensor([*plan.mixtures], dtype=torch.int64)
-        weights = torch.from_numpy(np.array([*plan.mixtures.values()], np.float32))
-        if len(slots):
-            slots, weights = self._to_device(slots), self._to_device(weights)
-            mixed = weights[:, :1] * self._keys[slots] + _product(weights[:, 1:], units.T)
-            self._keys[slots] = normalize(mixed, dim=1)
-            self._is_used[slots] = True
-        if plan.values:
-            pairs = [*plan.values.values()]
-            names = [sources[pair] for pair in pairs]
-            at, rows = self._to_device(torch.tensor([[*plan.values], pairs]))
-            self._values[at] = voxels[rows]
-            self._full[at] = voxels[rows].sum(1)
-            self._reads[at] = 0
-            self._names[at] = self._source_numbers(names)
-            for slot, name in zip(plan.values, names, strict=True):
-                self._sources[slot] = name
+        self._set_keys(plan.mixtures, units)
+        self._set_values(plan.values, voxels, sources)
+        self._touched[plan.slots] = self._clock + 1 + np.arange(len(plan.slots))  # the last counts
         self._clock += len(plan.slots)
         for kind in plan.kinds.tolist():
             self._written[kind] += 1
+        return WriteReport(plan.slots, plan.kinds, plan.similarities)
+
+    def _set_keys(self, mixtures: dict[int, NDArray[np.float64]], units: Tensor) -> None:
+        """Mix each slot's key of its old one and a batch's (B, C)."""
+        if not mixtures:
+            return
+        slots = self._to_device(torch.tensor([*mixtures]))
+        weights = self._to_device(torch.from_numpy(np.array([*mixtures.values()], np.float32)))
+        mixed = weights[:, :1] * self._keys[slots] + _product(weights[:, 1:], units.T)
+        self._keys[slots] = normalize(mixed, dim=1)
+        self._is_used[slots] = True
+
+    def _set_values(self, values: dict[int, int], voxels: Tensor, sources: Sequence[str]) -> None:
+        """Give slots the grid and source of a pair of a batch (B, R**3) each."""
+        if not values:
+            return
+        slots, pairs = self._to_device(torch.tensor([[*values], [*values.values()]]))
+        names = [sources[pair] for pair in values.values()]
+        self._values[slots] = voxels[pairs]
+        self._full[slots] = voxels[pairs].sum(1)
+        self._reads[slots] = 0
+        self._names[slots] = self._source_numbers(names)
+        for slot, name in zip(values, names, strict=True):
+            self._sources[slot] = name
 
     def flush(self) -> None:
         """Bring all rows back to the memory, which is then as if it had been written itself."""
@@ -256,7 +267,7 @@ class DeviceMemory:
             sources=np.array([self._sources[slot].encode() for slot in slots.tolist()]),
             reads=self._reads[at].cpu().numpy(),
         )
-        self.memory.adopt(rows, self._written)
+        self.memory.replace_rows(rows, self._written)
         self._written = dict.fromkeys(self._written, 0)
 
 

@@ -1,6 +1,5 @@
 """diff: what changed between two memories, slot by slot."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +37,8 @@ def diff(before: Memory, after: Memory) -> Diff:
         first, second = getattr(before.config, name), getattr(after.config, name)
         if first != second:
             raise ShapeError(f"{name}: got {first} and {second}, want memories with the same")
-    with ExitStack() as guards:
-        for memory in dict.fromkeys((before, after)):
-            guards.enter_context(memory._guard.reading())
-        return _diff(before._state, after._state)
+    with before.frozen() as old, after.frozen() as new:
+        return _diff(old, new)
 
 
 def _diff(old: State, new: State) -> Diff:

@@ -1,12 +1,12 @@
 """near_duplicates: slots whose values are much alike."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memstore.errors import ArgumentError
+from memstore.files import Progress
 from memstore.memory import Memory
 from memstore.voxels.grids import value_similarity
 
@@ -20,7 +20,7 @@ class Duplicates:
     similarity: float  # from here on, two values count as duplicates
     compared: int  # slots compared with each other
     used: int  # more than `compared` if only a sample was compared
-    total: int  # pairs found
+    total: int  # such pairs
     pairs: tuple[tuple[int, int, float], ...]  # slot, higher slot, similarity; best first
     groups: tuple[tuple[int, ...], ...]  # slots linked by pairs, also indirectly; largest first
 
@@ -28,7 +28,7 @@ class Duplicates:
 def near_duplicates(
     memory: Memory,
     similarity: float | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress | None = None,
     limit: int = 1000,
 ) -> Duplicates:
     """Find used slots whose values are at least so similar, by the memory's value similarity.
@@ -49,22 +49,22 @@ def near_duplicates(
         raise ArgumentError(f"similarity: got {least}, want a number in [0, 1]")
     if limit < 1:
         raise ArgumentError(f"limit: got {limit}, want >= 1")
-    with memory._guard.reading():
-        used, slots = len(memory), _sampled(memory.slots)
-        values, full = memory._state.values[slots], memory._state.full[slots]
+    with memory.frozen() as state:
+        used, slots = len(state.used), _sample(state.used)
+        values, full = state.values[slots], state.full[slots]
     config = memory.config
     groups = np.arange(len(slots))  # of the slots at each place, the lowest place it is linked to
     pairs: list[tuple[float, int, int]] = []  # -similarity, two places
     total = 0
     for i in range(len(slots)):
         rest, kind = values[i + 1 :], config.value_similarity
-        found = value_similarity(rest, values[i], config.resolution, kind, full[i + 1 :])
-        near = np.flatnonzero(found >= least)
+        similarities = value_similarity(rest, values[i], config.resolution, kind, full[i + 1 :])
+        near = np.flatnonzero(similarities >= least)
         if len(near):
             total += len(near)
             linked = np.unique(groups[[i, *(near + i + 1)]])
             groups[np.isin(groups, linked)] = linked[0]
-            pairs += [(-float(found[j]), i, i + 1 + int(j)) for j in near]
+            pairs += [(-float(similarities[j]), i, i + 1 + int(j)) for j in near]
             if len(pairs) > 2 * limit + LARGEST_WHOLE:
                 pairs = sorted(pairs)[:limit]
         if progress is not None:
@@ -79,7 +79,7 @@ def near_duplicates(
     )
 
 
-def _sampled(slots: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sample(slots: NDArray[np.int64]) -> NDArray[np.int64]:
     """The slots (ascending), or a random sample of too many."""
     if len(slots) <= LARGEST_WHOLE:
         return slots
@@ -89,5 +89,5 @@ def _sampled(slots: NDArray[np.int64]) -> NDArray[np.int64]:
 def _groups(slots: NDArray[np.int64], groups: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
     """Slots of each group of at least two, the largest group first."""
     labels, sizes = np.unique(groups, return_counts=True)
-    found = [tuple(slots[groups == label].tolist()) for label in labels[sizes > 1]]
-    return tuple(sorted(found, key=lambda group: (-len(group), group)))
+    members = [tuple(slots[groups == label].tolist()) for label in labels[sizes > 1]]
+    return tuple(sorted(members, key=lambda group: (-len(group), group)))

@@ -36,22 +36,22 @@ def contact_sheet(
     """
     for name, number in (("count", count), ("columns", columns)):
         arguments.check_count(name, number)
-    state = memory._state
-    with memory._guard.reading():
-        used, how = memory.slots, ""
+    with memory.frozen() as state:
+        used, order = state.used, ""
         if slots is None:
-            chosen, how = used[np.argsort(-state.reads[used], kind="stable")], ", most read first"
+            drawn, order = used[np.argsort(-state.reads[used], kind="stable")], ", most read first"
         else:
-            chosen = arguments.as_slots(slots, state.touched)
-        drawn = [facts_of(state, slot) for slot in chosen[:count].tolist()]
-        grids = unpack(state.values[chosen[:count]], state.config.resolution)
+            drawn = arguments.as_slots(slots, state.touched)
+        drawn = drawn[:count]
+        captions = [facts_of(state, slot) for slot in drawn.tolist()]
+        grids = unpack(state.values[drawn], state.config.resolution)
     tiles = []
-    for facts, grid in zip(drawn, grids, strict=True):
+    for facts, grid in zip(captions, grids, strict=True):
         source = facts.source or "no source"
         caption = f"{facts.slot}: {source}\nage {facts.age:,}, {facts.reads:,} reads"
         tiles.append(Tile(drawing(grid), caption))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-    return sheet(rows, f"{len(drawn):,} of {len(used):,} shapes{how}")
+    return sheet(rows, f"{len(drawn):,} of {len(used):,} shapes{order}")
 
 
 def neighbour_sheet(memory: Memory, features: ArrayLike, k: int = 8) -> Rgb:
@@ -64,12 +64,12 @@ def neighbour_sheet(memory: Memory, features: ArrayLike, k: int = 8) -> Rgb:
     Returns:
         (H, W, 3).
     """
-    with memory._guard.reading():  # at once: what was found may be removed
+    with memory.frozen() as state:  # at once: a hit may be removed
         slots, cosines = memory.search(features, k)
-        hits = [found[found >= 0].tolist() for found in slots]
-        grids = [memory.values(found) for found in hits]
-        sources = [[facts_of(memory._state, slot).source for slot in found] for found in hits]
-        used = len(memory)
+        hits = [row[row >= 0].tolist() for row in slots]
+        grids = [memory.values(row) for row in hits]
+        sources = [[facts_of(state, slot).source for slot in row] for row in hits]
+        used = len(state.used)
     rows = []
     for number, row in enumerate(zip(hits, cosines, grids, sources, strict=True)):
         tiles = []
@@ -99,8 +99,8 @@ def drawing(grid: NDArray[np.bool_], size: int = TILE) -> Rgb:
     corners = mesh.vertices[quads].astype(np.float64)  # (F, 4, 3)
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1])
     normals = np.rint(normals * len(grid) ** 2)
-    seen = normals.sum(axis=1) > 0  # +x, +y or +z: the three sides that look at the viewer
-    corners, normals = corners[seen], normals[seen]
+    is_front = normals.sum(axis=1) > 0  # +x, +y or +z: the three sides that look at the viewer
+    corners, normals = corners[is_front], normals[is_front]
     voxels = corners.mean(axis=1) - normals / (2 * len(grid))
     order = np.argsort(voxels @ back, kind="stable")
     scale = _FINE * size / _SPAN

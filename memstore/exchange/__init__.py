@@ -6,50 +6,48 @@ are bounded before anything is allocated, and all contents are checked.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, TypeVar, get_args
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from memstore.config import ValueSimilarity
-from memstore.errors import ArgumentError, PathMissingError, SlotError
+from memstore.errors import ArgumentError, PathMissingError, translated
 from memstore.exchange.npz import open_npz, write_npz
-from memstore.exchange.pairs import Pairs, Progress, checked_pairs, read_pairs, remember
+from memstore.exchange.pairs import Pairs, check_pairs, memory_of, read_pairs
 from memstore.exchange.parquet import write_parquet
 from memstore.exchange.safetensors import open_tensors, write_tensors
 from memstore.exchange.shape_folder import read_shapes, write_shapes
-from memstore.exchange.table import (
-    Archive,
-    Table,
-    check_heads,
-    read_table,
-    reading,
-    restored,
-    table_of,
-)
+from memstore.exchange.table import Archive, Table, check_heads, read_table, restored
 from memstore.exchange.zarr import METADATA, open_zarr, write_zarr
-from memstore.files import check_free, disk_bytes, made_beside
+from memstore.files import (
+    ExportFormat,
+    ImportFormat,
+    Progress,
+    check_free,
+    disk_bytes,
+    made_beside,
+)
 from memstore.memory import Memory
 from memstore.slots import arguments
 
-Kind = Literal["npz", "safetensors", "zarr", "parquet", "binvox", "glb", "stl", "ply"]
-EXPORT_FORMATS: tuple[Kind, ...] = get_args(Kind)
-IMPORT_FORMATS: tuple[Kind, ...] = ("npz", "safetensors", "zarr", "binvox")
+EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+IMPORT_FORMATS: tuple[ImportFormat, ...] = get_args(ImportFormat)
 
-_WRITERS: dict[str, Callable[[Path, Table], None]] = {
+_WRITERS: dict[str, Callable[[Path, Table, Progress], None]] = {
     "npz": write_npz,
     "safetensors": write_tensors,
-}
-_BLOCK_WRITERS: dict[str, Callable[[Path, Table, Progress], None]] = {
     "zarr": write_zarr,
     "parquet": write_parquet,
+    **{format: partial(write_shapes, format=format) for format in ("binvox", "glb", "stl", "ply")},
 }
 _READERS: dict[str, Callable[[Path], AbstractContextManager[Archive]]] = {
     "npz": open_npz,
     "safetensors": open_tensors,
     "zarr": open_zarr,
 }
+_Format = TypeVar("_Format", ExportFormat, ImportFormat)
 _ALWAYS_FINE = 2**29  # bytes in RAM that any file may ask for
 _EXPANSION = 32  # and for each byte on disk
 
@@ -57,7 +55,7 @@ _EXPANSION = 32  # and for each byte on disk
 def export(
     memory: Memory,
     path: str | Path,
-    kind: Kind | None = None,
+    format: ExportFormat | None = None,
     slots: ArrayLike | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -65,7 +63,7 @@ def export(
 
     Args:
         path: where nothing is yet; missing parent folders are made.
-        kind: "npz", "safetensors" (a file), "zarr" (a folder): these lose nothing; "parquet" (a
+        format: "npz", "safetensors" (a file), "zarr" (a folder): these lose nothing; "parquet" (a
             file, with pyarrow); "binvox", "glb", "stl", "ply": a folder with a file per slot, of
             which that of binvox loses nothing. By default the path's suffix.
         slots: (n,) distinct used slots; by default all.
@@ -77,27 +75,20 @@ def export(
             scikit-image.
     """
     path = Path(path)
-    kind = _kind(path, kind, EXPORT_FORMATS)
-    state, show = memory._state, progress or _silent
+    write = _WRITERS[_format(path, format, EXPORT_FORMATS)]
     check_free(path)  # before rows are copied
-    with memory._guard.reading():
-        chosen = state.used if slots is None else arguments.as_slots(slots, state.touched)
-        if len(np.unique(chosen)) < len(chosen):
-            raise SlotError("slots: got a slot twice, want distinct slots")
-        table = table_of(state, chosen)
+    with memory.frozen() as state:
+        rows = state.used
+        if slots is not None:
+            rows = arguments.as_distinct_slots(slots, state.touched)
+        table = Table(state.rows(rows), state.config, state.clock, dict(state.counts))
     with made_beside(path) as beside:
-        if kind in _WRITERS:
-            _WRITERS[kind](beside, table)
-            show(len(chosen), len(chosen))
-        elif kind in _BLOCK_WRITERS:
-            _BLOCK_WRITERS[kind](beside, table, show)
-        else:
-            write_shapes(beside, table, kind, show)
+        write(beside, table, progress or _silent)
 
 
 def import_memory(
     path: str | Path,
-    kind: Kind | None = None,
+    format: ImportFormat | None = None,
     *,
     capacity: int | None = None,
     beta: float | None = None,
@@ -118,7 +109,7 @@ def import_memory(
         path: "npz", "safetensors", "zarr": an export, or `keys` (n, C) of floats and `values`
             (n, R, R, R) of bool or 0 and 1, maybe `sources`. "binvox": a folder of binvox files
             and features.npy (n, C), or an .npy file beside each.
-        kind: by default the path's suffix; a folder without one is "zarr" or "binvox".
+        format: by default the path's suffix; a folder without one is "zarr" or "binvox".
         capacity: for pairs; by default as many as there are.
         beta: for pairs, as the next two: of the new memory, by default as MemoryConfig has it.
         policy: write the pairs by the write policy, so that similar ones merge.
@@ -134,40 +125,38 @@ def import_memory(
     path, show = Path(path), progress or _silent
     if not path.exists():
         raise PathMissingError(f"{path}: nothing there, want a file or folder to import")
-    kind = _kind(path, kind, IMPORT_FORMATS)
+    format = _format(path, format, IMPORT_FORMATS)
     if max_bytes is None:
         max_bytes = max(_ALWAYS_FINE, _EXPANSION * _disk_bytes(path))
     rules: dict[str, Any] = {"beta": beta, "delta": delta, "value_similarity": value_similarity}
     rules = {name: rule for name, rule in rules.items() if rule is not None}
-    found: Table | Pairs
-    if kind == "binvox":
-        found = read_shapes(path, max_bytes, show)
+    content: Table | Pairs
+    if format == "binvox":
+        content = read_shapes(path, max_bytes, show)
     else:
-        with _READERS[kind](path) as archive:
+        with _READERS[format](path) as archive:
             check_heads(archive.heads, max_bytes)
-            found = read_pairs(archive) if archive.facts is None else read_table(archive)
-    if isinstance(found, Pairs):
-        with reading(path):
-            checked_pairs(found)
-        return remember(found, policy, capacity, rules, show)
+            content = read_pairs(archive) if archive.facts is None else read_table(archive)
+    if isinstance(content, Pairs):
+        with translated(path):
+            check_pairs(content)
+        return memory_of(content, policy, capacity, rules, show)
     if rules or policy or capacity is not None:
         raise ArgumentError(f"{path}: got rules for an export of a memory, which brings its own")
-    with reading(path):
-        state = restored(found, max_bytes)
-    memory = Memory(found.config)
-    memory._state = state
+    with translated(path):
+        memory = Memory.from_state(restored(content, max_bytes))
     show(len(memory), len(memory))
     return memory
 
 
-def _kind(path: Path, kind: str | None, known: tuple[Kind, ...]) -> Kind:
-    """The kind, if it is known; from the suffix, else from what a folder holds."""
-    found = kind or path.suffix.lower().removeprefix(".")
-    if not found and path.is_dir():
-        found = "zarr" if (path / METADATA).exists() else "binvox"
-    if found not in known:
-        raise ArgumentError(f"{path}: got kind {found!r}, want one of {', '.join(known)}")
-    return found
+def _format(path: Path, format: str | None, formats: tuple[_Format, ...]) -> _Format:
+    """The format, if it is one of these; from the suffix, else from what a folder holds."""
+    name = format or path.suffix.lower().removeprefix(".")
+    if not name and path.is_dir():
+        name = "zarr" if (path / METADATA).exists() else "binvox"
+    if name not in formats:
+        raise ArgumentError(f"{path}: got format {name!r}, want one of {', '.join(formats)}")
+    return name
 
 
 def _disk_bytes(path: Path) -> int:
@@ -175,5 +164,5 @@ def _disk_bytes(path: Path) -> int:
     return sum(disk_bytes(path).values()) if path.is_dir() else path.stat().st_size
 
 
-def _silent(done: int, total: int) -> None:
-    """Tell nobody."""
+def _silent(count: int, total: int) -> None:
+    """Show no progress."""

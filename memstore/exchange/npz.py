@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.errors import FormatError, PathMissingError
+from memstore.errors import FormatError, PathMissingError, translated
 from memstore.exchange.table import (
     BLOCK_BYTES,
     Head,
@@ -29,9 +29,8 @@ from memstore.exchange.table import (
     check_bytes,
     facts,
     parse_facts,
-    reading,
 )
-from memstore.files import open_regular
+from memstore.files import Progress, open_regular
 from memstore.slots.state import Rows
 
 FACTS = "attributes"  # array of bytes that hold JSON
@@ -45,17 +44,18 @@ _HEADER = re.compile(
 )
 
 
-def write_npz(path: Path, table: Table) -> None:
-    """Write a table as a new file."""
+def write_npz(path: Path, table: Table, progress: Progress) -> None:
+    """Write a table as a new file, at once."""
     text = np.frombuffer(json.dumps(facts(table)).encode(), np.uint8)
     with open(path, "xb") as file:  # given a name, savez would append a suffix
         np.savez(file, allow_pickle=False, **{**arrays(table), FACTS: text})
+    progress(len(table.rows.slots), len(table.rows.slots))
 
 
 @contextmanager
 def open_npz(path: Path) -> Iterator["Npz"]:
     """Open a file to be read; whatever is wrong with it is a FormatError."""
-    with reading(path, *FOREIGN), open_regular(path) as file:
+    with translated(path, *FOREIGN), open_regular(path) as file:
         _check_directory(file)
         with zipfile.ZipFile(file) as opened:
             yield Npz(opened)
@@ -63,7 +63,7 @@ def open_npz(path: Path) -> Iterator["Npz"]:
 
 def read_npy(path: Path, max_bytes: int) -> NDArray[Any]:
     """Read one array, of at least one axis, from an .npy file."""
-    with reading(path), open_regular(path) as file:
+    with translated(path), open_regular(path) as file:
         head = _read_header(file, "array", os.fstat(file.fileno()).st_size)
         check_bytes("array", head.nbytes, max_bytes)
         if not head.shape or not head.nbytes:
@@ -96,7 +96,7 @@ def read_features(path: str | Path, max_bytes: int = 2**30) -> NDArray[np.floati
 
 
 class Npz:
-    """The arrays of a file that mean something to us, as `tables.Archive`."""
+    """The arrays of a file that mean something to us, as `table.Archive`."""
 
     def __init__(self, opened: zipfile.ZipFile) -> None:
         names = [member.filename for member in opened.infolist()]
@@ -128,8 +128,8 @@ class Npz:
     def _open(self, member: zipfile.ZipInfo) -> IO[bytes]:
         """A member's bytes; LZMA and others may ask for gigabytes to unpack."""
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            got = member.compress_type
-            raise FormatError(f"{member.filename}: got compression {got}, want none or deflate")
+            kind = member.compress_type
+            raise FormatError(f"{member.filename}: got compression {kind}, want none or deflate")
         return self._zip.open(member)
 
 

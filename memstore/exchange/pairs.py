@@ -1,6 +1,5 @@
 """Pairs: features and grids from elsewhere, to be made a memory of."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,12 +8,11 @@ from numpy.typing import NDArray
 from memstore.config import MemoryConfig
 from memstore.errors import ArgumentError, FormatError
 from memstore.exchange.table import Archive, read_array
+from memstore.files import Progress
 from memstore.memory import Memory
 from memstore.slots import arguments
 from memstore.slots.state import SOURCE_BYTES, Rows, State
 from memstore.voxels.grids import pack, packed_shape, unpack
-
-Progress = Callable[[int, int], object]  # told what is done and what there is in all
 
 _BATCH = 256  # pairs written at once
 _MOST_NAMES, _LONGEST_NAME = 8, 40  # of a foreign file's arrays, in an error
@@ -44,8 +42,8 @@ def read_pairs(archive: Archive) -> Pairs:
         raise FormatError(f"keys: got {keys.dtype} {keys.shape}, want floats (n, C)")
     n, side = keys.shape[0], grids.shape[-1]
     if grids.dtype not in (np.bool_, np.uint8) or grids.shape != (n, side, side, side):
-        got = f"{grids.dtype} {grids.shape}"
-        raise FormatError(f"values: got {got}, want bool or uint8 ({n}, R, R, R)")
+        want = f"bool or uint8 ({n}, R, R, R)"
+        raise FormatError(f"values: got {grids.dtype} {grids.shape}, want {want}")
     MemoryConfig(capacity=max(n, 1), key_dim=keys.shape[1], resolution=side)
     values = np.empty((n, *packed_shape(side)), np.uint8)
     start = 0
@@ -60,16 +58,15 @@ def read_pairs(archive: Archive) -> Pairs:
     return Pairs(read_array(archive, "keys"), values, _sources(archive, n), side)
 
 
-def checked_pairs(pairs: Pairs) -> Pairs:
-    """The pairs themselves, if every feature has a direction and every source fits."""
+def check_pairs(pairs: Pairs) -> None:
+    """Raise unless every feature has a direction and every source fits."""
     key_dim = pairs.features.shape[1]
     for start in range(0, len(pairs.features), _BATCH):
         arguments.as_queries(pairs.features[start : start + _BATCH], key_dim)
     arguments.as_sources("sources", pairs.sources, len(pairs.features))
-    return pairs
 
 
-def remember(
+def memory_of(
     pairs: Pairs, policy: bool, capacity: int | None, rules: dict[str, Any], progress: Progress
 ) -> Memory:
     """Make a memory of pairs, in their order.
@@ -79,7 +76,7 @@ def remember(
         policy: write them by the write policy; else pair i is inserted into slot i.
         capacity: by default as many as there are pairs.
         rules: further fields of the config.
-        progress: told the pairs written.
+        progress: called with pairs written, and how many in all.
 
     Raises:
         ConfigError: the capacity or a rule is out of range.
@@ -88,8 +85,8 @@ def remember(
     n, key_dim = pairs.features.shape
     capacity = max(n, 1) if capacity is None else capacity
     config = MemoryConfig(capacity=capacity, key_dim=key_dim, resolution=pairs.resolution, **rules)
-    memory = Memory(config)
     if policy:
+        memory = Memory(config)
         for start in range(0, n, _BATCH):
             part = slice(start, start + _BATCH)
             grids = unpack(pairs.values[part], pairs.resolution)
@@ -98,9 +95,8 @@ def remember(
         return memory
     if n > capacity:
         raise ArgumentError(f"capacity: got {capacity} for {n} pairs, want {n}, or policy=True")
-    memory._state = _inserted(config, pairs)
     progress(n, n)
-    return memory
+    return Memory.from_state(_inserted(config, pairs))
 
 
 def _inserted(config: MemoryConfig, pairs: Pairs) -> State:
@@ -125,13 +121,13 @@ def _inserted(config: MemoryConfig, pairs: Pairs) -> State:
 
 
 def _sources(archive: Archive, n: int) -> list[str]:
-    """Text of each pair, from bytes, str or rows of UTF-8 padded with zeros; "" if not told."""
+    """Text of each pair, from bytes, str or rows of UTF-8 padded with zeros; "" without."""
     if "sources" not in archive.heads:
         return [""] * n
     dtype, shape = archive.heads["sources"]
     if dtype == np.uint8 and len(shape) == 2 and shape[0] == n and 1 <= shape[1] <= SOURCE_BYTES:
-        found = np.ascontiguousarray(read_array(archive, "sources"))
-        return [row.decode() for row in found.view(f"S{shape[1]}").reshape(-1).tolist()]
+        rows = np.ascontiguousarray(read_array(archive, "sources"))
+        return [row.decode() for row in rows.view(f"S{shape[1]}").reshape(-1).tolist()]
     if dtype.kind not in "SU" or shape != (n,):
         raise FormatError(f"sources: got {dtype} {shape}, want {n} texts")
     texts = read_array(archive, "sources").tolist()

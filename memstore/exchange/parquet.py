@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from memstore.errors import ExtraMissingError
-from memstore.exchange.pairs import Progress
 from memstore.exchange.table import Table, facts
+from memstore.files import Progress
 
 _ROWS = 512  # per row group
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.errors import FormatError, PathError
-from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts, parse_facts, reading
-from memstore.files import open_regular
+from memstore.errors import FormatError, PathError, translated
+from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts, parse_facts
+from memstore.files import Progress, open_regular
 from memstore.slots.state import Rows
 
 FACTS = "attributes"  # metadata entry that holds JSON
@@ -27,8 +27,8 @@ _DTYPES = {
 }
 
 
-def write_tensors(path: Path, table: Table) -> None:
-    """Write a table as a new file."""
+def write_tensors(path: Path, table: Table, progress: Progress) -> None:
+    """Write a table as a new file, at once."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
@@ -40,6 +40,7 @@ def write_tensors(path: Path, table: Table) -> None:
         )
     except SafetensorError as error:
         raise PathError(f"{path}: cannot be written: {error}") from error
+    progress(len(table.rows.slots), len(table.rows.slots))
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def open_tensors(path: Path) -> Iterator["Tensors"]:
     """Open a file to be read; whatever is wrong with it is a FormatError."""
     from safetensors import SafetensorError, safe_open
 
-    with reading(path, SafetensorError):
+    with translated(path, SafetensorError):
         with open_regular(path) as file:
             header = int.from_bytes(file.read(8), "little")
         if header > _MAX_HEADER:
@@ -57,7 +58,7 @@ def open_tensors(path: Path) -> Iterator["Tensors"]:
 
 
 class Tensors:
-    """The arrays of a file that mean something to us, as `tables.Archive`."""
+    """The arrays of a file that mean something to us, as `table.Archive`."""
 
     def __init__(self, opened: Any) -> None:
         self._file = opened

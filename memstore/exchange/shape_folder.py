@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import LARGEST, MemoryConfig
-from memstore.errors import FormatError, check_shape
+from memstore.errors import FormatError, check_shape, translated
 from memstore.exchange.npz import read_npy
-from memstore.exchange.pairs import Pairs, Progress
+from memstore.exchange.pairs import Pairs
 from memstore.exchange.table import (
     Head,
     Table,
     check_bytes,
     check_version,
-    checked,
+    checked_table,
     facts,
-    reading,
+    parse_facts,
 )
-from memstore.files import open_regular
+from memstore.files import Progress, open_regular
 from memstore.slots import arguments
 from memstore.slots.state import Rows
 from memstore.voxels.binvox import read_binvox, write_binvox
@@ -39,30 +39,30 @@ _INDEX_BYTES, _ENTRY_BYTES = 2**16, 1200  # at most in an index: in all, and per
 _LONGEST_NAME = 80  # characters of a source kept in a file's name
 
 
-def write_shapes(path: Path, table: Table, kind: str, progress: Progress) -> None:
+def write_shapes(path: Path, table: Table, progress: Progress, format: str) -> None:
     """Write a table as a new folder; a mesh is the smooth surface, none for an empty grid."""
     path.mkdir()
     rows, entries = table.rows, []
     for i, slot in enumerate(rows.slots.tolist()):
         source = rows.sources[i].decode()
         grid = unpack(rows.values[i], table.config.resolution)
-        file: str | None = f"{slot:06d}_{_plain(source)}".rstrip("_") + f".{kind}"
-        if kind == "binvox":
-            write_binvox(path / str(file), grid)
+        name: str | None = f"{slot:06d}_{_plain(source)}".rstrip("_") + f".{format}"
+        if format == "binvox":
+            write_binvox(path / str(name), grid)
         elif grid.any():
-            write_mesh(path / str(file), smooth(grid))
+            write_mesh(path / str(name), smooth(grid))
         else:
-            file = None
+            name = None
         touched, reads = int(rows.touched[i]), int(rows.reads[i])
         age = table.clock - touched
         entries.append(
             {"slot": slot, "source": source, "age": age, "touched": touched, "reads": reads}
-            | {"file": file}
+            | {"file": name}
         )
         progress(i + 1, len(rows.slots))
-    if kind == "binvox":
+    if format == "binvox":
         np.save(path / FEATURES, rows.keys, allow_pickle=False)
-    index = {**facts(table), "kind": kind, "slots": entries}
+    index = {**facts(table), "kind": format, "slots": entries}
     (path / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
@@ -85,17 +85,17 @@ def read_shapes(path: Path, max_bytes: int, progress: Progress) -> Table | Pairs
 
 def _read_export(path: Path, max_bytes: int, progress: Progress) -> Table:
     """Read what write_shapes wrote, believing nothing."""
-    with reading(path / INDEX):
+    with translated(path / INDEX):
         # Parsed, JSON may take 30 times its bytes: an index has no more than its files call for.
         largest = min(max_bytes, _INDEX_BYTES + _ENTRY_BYTES * len(os.listdir(path)))
         with open_regular(path / INDEX) as file:
             text = file.read(largest + 1)
         check_bytes("index", len(text), largest)
-        told: Any = json.loads(text)
-        check_version(told)
-        config, entries = MemoryConfig(**told["config"]), told["slots"]
+        index = parse_facts(text)
+        check_version(index)
+        config, entries = MemoryConfig(**index["config"]), index["slots"]
         names = [entry["file"] for entry in entries]
-        if told["kind"] != "binvox" or not all(_is_plain(name) for name in names):
+        if index["kind"] != "binvox" or not all(_is_plain(name) for name in names):
             raise FormatError("got files that are not binvox beside it, want only such")
         sources = arguments.as_sources("sources", [e["source"] for e in entries], len(entries))
         slots, touched, reads = (
@@ -104,11 +104,11 @@ def _read_export(path: Path, max_bytes: int, progress: Progress) -> Table:
         )
     values, _ = _read_values(path, names, config.resolution, max_bytes, progress)
     keys = read_npy(path / FEATURES, max_bytes)
-    with reading(path):
+    with translated(path):
         check_shape("features", keys.shape, (len(names), config.key_dim))
         if keys.dtype != np.float32:
             raise FormatError(f"features: got {keys.dtype}, want float32")
-        return checked(Rows(slots, keys, values, touched, sources, reads), config, told)
+        return checked_table(Rows(slots, keys, values, touched, sources, reads), config, index)
 
 
 def _read_values(
@@ -116,14 +116,14 @@ def _read_values(
 ) -> tuple[NDArray[np.uint8], int]:
     """Packed grids (n, ...) of files, all R voxels a side; R, by default as the first has it."""
     if side is None:
-        with reading(path / names[0]):
+        with translated(path / names[0]):
             side = len(read_binvox(path / names[0]))
     head = Head(np.dtype(np.uint8), (len(names), *packed_shape(side)))
-    with reading(path):
+    with translated(path):
         check_bytes("values", head.nbytes, max_bytes)
     values = np.empty(head.shape, np.uint8)
     for i, name in enumerate(names):
-        with reading(path / name):
+        with translated(path / name):
             grid = read_binvox(path / name)
             check_shape("voxels", grid.shape, (side, side, side))
         values[i] = pack(grid)
@@ -135,7 +135,7 @@ def _read_features(path: Path, names: list[str], max_bytes: int) -> NDArray[np.f
     """Features (n, C) of files, from one array or one beside each."""
     if (path / FEATURES).exists():
         features = read_npy(path / FEATURES, max_bytes)
-        with reading(path / FEATURES):
+        with translated(path / FEATURES):
             check_shape("features", features.shape, (len(names), None))
             return _floats(features)
     rows = []
@@ -147,7 +147,7 @@ def _read_features(path: Path, names: list[str], max_bytes: int) -> NDArray[np.f
                 f"{FEATURES} (n, C) per binvox file, or an .npy file beside each"
             )
         row = read_npy(file, max_bytes // len(names))
-        with reading(file):
+        with translated(file):
             rows.append(_floats(row.reshape(1, -1) if row.ndim < 2 else row))
             check_shape("feature", rows[-1].shape, (1, rows[0].shape[1]))
     return np.concatenate(rows)

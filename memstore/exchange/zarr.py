@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.errors import FormatError
-from memstore.exchange.pairs import Progress
-from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts, reading
-from memstore.files import check_regular
+from memstore.errors import FormatError, translated
+from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts
+from memstore.files import Progress, check_regular
 from memstore.slots.state import Rows
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def write_zarr(path: Path, table: Table, progress: Progress) -> None:
     named, n = arrays(table, True), len(table.rows.slots)
     widest = max(Head(rows.dtype, rows.shape[1:]).nbytes for rows in named.values())
     step = max(1, BLOCK_BYTES // widest)
-    made = {
+    outputs = {
         name: group.create_array(
             name,
             shape=rows.shape,
@@ -49,7 +48,7 @@ def write_zarr(path: Path, table: Table, progress: Progress) -> None:
     }
     for start in range(0, n, step):
         for name, rows in named.items():
-            made[name][start : start + step] = rows[start : start + step]
+            outputs[name][start : start + step] = rows[start : start + step]
         progress(min(start + step, n), n)
 
 
@@ -60,7 +59,7 @@ def open_zarr(path: Path) -> Iterator["ZarrFolder"]:
     from zarr.errors import BaseZarrError
     from zarr.storage import LocalStore
 
-    with reading(path, BaseZarrError):
+    with translated(path, BaseZarrError):
         folders = [path, *(entry for entry in path.iterdir() if entry.is_dir())]
         if len(folders) > _MAX_ARRAYS:
             raise FormatError(f"got more than {_MAX_ARRAYS} arrays")
@@ -73,7 +72,7 @@ def open_zarr(path: Path) -> Iterator["ZarrFolder"]:
 
 
 class ZarrFolder:
-    """The arrays of a folder that mean something to us, as `tables.Archive`."""
+    """The arrays of a folder that mean something to us, as `table.Archive`."""
 
     def __init__(self, group: "zarr.Group", names: list[str], files: int) -> None:
         self._files = files
@@ -87,10 +86,10 @@ class ZarrFolder:
         """An array's rows in order, whole rows, some at a time."""
         array = self._arrays[name]
         if array.nchunks > self._files:  # zarr would make a list of all their names
-            got = f"{array.nchunks} chunks in {self._files} files"
-            raise FormatError(f"{name}: got {got}, want a file for each")
-        if (got := array.nchunks_initialized) != array.nchunks:
-            raise FormatError(f"{name}: got {got} of its {array.nchunks} chunks, want all")
+            chunks = f"{array.nchunks} chunks in {self._files} files"
+            raise FormatError(f"{name}: got {chunks}, want a file for each")
+        if (present := array.nchunks_initialized) != array.nchunks:
+            raise FormatError(f"{name}: got {present} of its {array.nchunks} chunks, want all")
         step: int = array.chunks[0]
         for start in range(0, array.shape[0], step):
             yield np.asarray(array[start : start + step])

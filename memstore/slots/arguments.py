@@ -11,40 +11,41 @@ from memstore.errors import (
     ArgumentError,
     DtypeError,
     FeatureError,
+    FormatError,
     ShapeError,
     SlotError,
     check_shape,
 )
 from memstore.search.cosine import plain_unit, unit
-from memstore.slots.state import EMPTY, SOURCE_BYTES, Rows
-from memstore.voxels.grids import pack, packed_shape
+from memstore.slots.state import EMPTY, KINDS, SOURCE_BYTES, Rows, check_rows, row_types
+from memstore.voxels.grids import pack
 
 NO_SOURCE = b"\xff"  # never UTF-8
 
 
-def check_count(name: str, got: object, most: float = np.inf) -> None:
-    """Raise unless `got` is an int in [1, most]."""
-    if isinstance(got, bool) or not isinstance(got, int | np.integer):
-        raise DtypeError(f"{name}: got {type(got).__name__}, want int")
-    if not 1 <= got <= most:
-        raise ArgumentError(f"{name}: got {got}, want >= 1{f' and <= {most}' * (most < np.inf)}")
+def check_count(name: str, count: object, most: float = np.inf) -> None:
+    """Raise unless the count is an int in [1, most]."""
+    if isinstance(count, bool) or not isinstance(count, int | np.integer):
+        raise DtypeError(f"{name}: got {type(count).__name__}, want int")
+    if not 1 <= count <= most:
+        raise ArgumentError(f"{name}: got {count}, want >= 1{f' and <= {most}' * (most < np.inf)}")
 
 
-def check_text(name: str, got: str) -> bytes:
+def check_text(name: str, text: str) -> bytes:
     """The text as UTF-8."""
     try:
-        return got.encode()
+        return text.encode()
     except UnicodeEncodeError as error:
         raise ArgumentError(f"{name}: got a lone surrogate, want text that has UTF-8") from error
 
 
-def as_cosine(name: str, got: object) -> float:
+def as_cosine(name: str, number: object) -> float:
     """A number in [-1, 1]."""
-    if isinstance(got, bool) or not isinstance(got, int | float | np.integer | np.floating):
-        raise DtypeError(f"{name}: got {type(got).__name__}, want float")
-    if not -1 <= got <= 1:
-        raise ArgumentError(f"{name}: got {got}, want a cosine in [-1, 1]")
-    return float(got)
+    if isinstance(number, bool) or not isinstance(number, int | float | np.integer | np.floating):
+        raise DtypeError(f"{name}: got {type(number).__name__}, want float")
+    if not -1 <= number <= 1:
+        raise ArgumentError(f"{name}: got {number}, want a cosine in [-1, 1]")
+    return float(number)
 
 
 def as_queries(features: ArrayLike, key_dim: int, name: str = "features") -> NDArray[np.float32]:
@@ -121,8 +122,8 @@ def as_slots(slots: ArrayLike, touched: NDArray[np.int64]) -> NDArray[np.int64]:
         raise DtypeError(f"slots: got dtype {array.dtype}, want an integer dtype")
     check_shape("slots", array.shape, (None,))
     if (outside := (array < 0) | (array >= len(touched))).any():
-        got = array[outside.argmax()]
-        raise SlotError(f"slots: got {got}, want a slot in [0, {len(touched)})")
+        slot = array[outside.argmax()]
+        raise SlotError(f"slots: got {slot}, want a slot in [0, {len(touched)})")
     if (empty := touched[array] == EMPTY).any():
         raise SlotError(f"slots: got {array[empty.argmax()]}, which is empty")
     return array.astype(np.int64)
@@ -136,56 +137,41 @@ def as_distinct_slots(slots: ArrayLike, touched: NDArray[np.int64]) -> NDArray[n
     return checked
 
 
-def as_rows(rows: Rows, config: MemoryConfig) -> Rows:
+def as_rows(rows: Rows, config: MemoryConfig, clock: int) -> Rows:
     """Rows of distinct slots of a memory, none of them empty, keys scaled to length one."""
     slots = _as_array("slots", rows.slots)
-    count = len(slots) if slots.ndim else None
-    wanted: dict[str, tuple[str, tuple[int | None, ...]]] = {
-        "slots": ("iu", (count,)),
-        "values": ("u", (count, *packed_shape(config.resolution))),
-        "touched": ("iu", (count,)),
-        "sources": ("S", (count,)),
-        "reads": ("iu", (count,)),
-    }
-    arrays: dict[str, NDArray[Any]] = {}
-    for name, (kinds, shape) in wanted.items():
-        array = arrays[name] = _as_array(name, getattr(rows, name))
-        if array.dtype.kind not in kinds:
-            raise DtypeError(f"{name}: got dtype {array.dtype}, want one of kind {kinds!r}")
+    types = row_types(config, slots.size)
+    arrays: dict[str, NDArray[Any]] = {"keys": as_queries(rows.keys, config.key_dim, "keys")}
+    check_shape("keys", arrays["keys"].shape, types.pop("keys")[1])
+    for name, (dtype, shape) in types.items():
+        array = _as_array(name, getattr(rows, name))
+        kinds = "iu" if dtype.kind == "i" else dtype.kind
+        if array.dtype.kind not in kinds or array.dtype.itemsize > dtype.itemsize:
+            raise DtypeError(f"{name}: got dtype {array.dtype}, want {dtype}")
         check_shape(name, array.shape, shape)
-    outside = (slots < 0) | (slots >= config.capacity)
-    if outside.any() or len(np.unique(slots)) < len(slots):
-        raise SlotError(f"slots: got {slots}, want distinct ones in [0, {config.capacity})")
-    if (arrays["touched"] < 1).any() or (arrays["reads"] < 0).any():
-        raise ArgumentError("touched, reads: got less, want >= 1 and >= 0")
-    if arrays["values"].dtype != np.uint8 or arrays["sources"].dtype.itemsize > SOURCE_BYTES:
-        raise DtypeError(f"values, sources: got others, want uint8 and at most S{SOURCE_BYTES}")
-    padding = (1 << (-config.resolution % 8)) - 1  # the last byte's lowest bits are no voxels
-    if (arrays["values"][..., -1] & padding).any():
-        raise ArgumentError("values: got bits past the last voxel, want 0 there")
-    keys = as_queries(rows.keys, config.key_dim, "keys")
-    if len(keys) != count:
-        raise ShapeError(f"keys: got {len(keys)}, want one per slot ({count})")
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    for name in ("slots", "touched", "reads"):
-        whole[name] = whole[name].astype(np.int64)
-    return Rows(keys=keys, **whole)
+        arrays[name] = np.ascontiguousarray(array, None if dtype.kind == "S" else dtype)
+    checked = Rows(**arrays)
+    try:
+        check_rows(checked, config, clock)
+    except FormatError as error:
+        raise ArgumentError(str(error)) from None
+    return checked
 
 
-def as_written(written: Mapping[str, int]) -> int:
+def as_writes(writes: Mapping[str, int]) -> int:
     """Pairs in all of counts by kind of write."""
-    for kind, count in written.items():
-        if kind not in ("merge", "insert", "evict"):
-            raise ArgumentError(f"written: got {kind!r}, want merge, insert, evict")
+    for kind, count in writes.items():
+        if kind not in KINDS:
+            raise ArgumentError(f"writes: got {kind!r}, want {', '.join(KINDS)}")
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise ArgumentError(f"written: got {count!r} for {kind}, want an int >= 0")
-    return sum(written.values())
+            raise ArgumentError(f"writes: got {count!r} for {kind}, want an int >= 0")
+    return sum(writes.values())
 
 
-def _as_array(name: str, given: ArrayLike) -> NDArray[Any]:
+def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:
     """np.asarray, with ragged lists reported as ShapeError."""
     try:
-        return np.asarray(given)
+        return np.asarray(values)
     except ValueError as error:
         raise ShapeError(f"{name}: got rows of different lengths, want an array") from error
 

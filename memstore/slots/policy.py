@@ -1,5 +1,13 @@
-"""plan_writes: what each pair of a batch does to a memory. Decides, changes nothing."""
+"""What each pair of a batch does to a memory. Decides, changes nothing.
 
+`plan_writes` compares keys itself, one pair after the other. `plan_writes_from_products` has only
+the cosines and value similarities of a whole batch, as a working copy on a GPU has them at once,
+and works out what the pairs change among them.
+"""
+
+# B = batch, N = rows up to the last used slot
+
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +35,24 @@ class Plan(NamedTuple):
     kinds: NDArray[np.str_]
     similarities: NDArray[np.float64]
     keys: NDArray[np.float32]
+
+
+class ProductPlan(NamedTuple):
+    """As `Plan`, for a copy that holds keys and values itself.
+
+    Attributes:
+        slots: (B,) slot that each pair goes to; of fewer pairs if some are not written.
+        kinds: (B,) "merge", "insert" or "evict".
+        similarities: (B,) value similarity to the nearest slot; nan if there was none.
+        mixtures: slot -> (1 + B,) weights of its old key and of the batch's in its new one.
+        values: slot -> pair whose value it holds in the end, where that changed.
+    """
+
+    slots: NDArray[np.int64]
+    kinds: NDArray[np.str_]
+    similarities: NDArray[np.float64]
+    mixtures: dict[int, NDArray[np.float64]]
+    values: dict[int, int]
 
 
 class WriteReport(NamedTuple):
@@ -82,6 +108,70 @@ def plan_writes(
         ahead.put_key(b, slot, key)
         slots[b] = slot
     return Plan(slots, kinds, similarities, ahead.new)
+
+
+def plan_writes_from_products(
+    cosines: NDArray[np.float32],
+    similarities: NDArray[np.float64],
+    own_cosines: NDArray[np.float32],
+    own_similarities: NDArray[np.float64],
+    is_written: NDArray[np.bool_],
+    touched: NDArray[np.int64],
+    delta: float,
+) -> ProductPlan:
+    """Decide where each pair of a batch goes, as if one by one, from products alone.
+
+    A merged key is a mixture of others, so its cosine with any query is one of their cosines.
+
+    Args:
+        cosines: (B, N) of pairs and rows, -inf at empty slots.
+        similarities: (B, N) value similarities.
+        own_cosines: (B, B) among the pairs.
+        own_similarities: (B, B).
+        is_written: (B,) pairs that are written at all.
+        touched: (capacity,) clock value of each slot's last write; -1 if empty.
+        delta: of the memory's config.
+
+    Returns:
+        That of the written pairs; after it, `touched` of their slots is the clock + 1, 2, ...
+
+    Source: as `plan_writes`, whose rule this is; cosines here are what the caller computes.
+    """
+    batch, pairs = len(is_written), np.flatnonzero(is_written).tolist()
+    rows, touched, newest = cosines.shape[1], touched.copy(), int(touched.max(initial=0))
+    columns = min(len(touched), rows + len(pairs))
+    near, alike = np.full((batch, columns), -np.inf), np.zeros((batch, columns))
+    near[:, :rows], alike[:, :rows] = cosines, similarities
+    slots, kinds, nearest_similarities = [], [], []
+    mixtures: dict[int, NDArray[np.float64]] = {}
+    values: dict[int, int] = {}
+    weights = np.eye(1 + batch)  # row 0: of a slot's old key; the others: of a pair's
+    for tick, pair in enumerate(pairs, 1):
+        slot = int(near[pair].argmax())
+        cosine = near[pair, slot]
+        similarity = alike[pair, slot] if cosine > -np.inf else np.nan
+        if similarity >= delta:  # False for nan: to an empty memory all is new
+            kind, norm = "merge", sqrt(max(0.0, 2 + 2 * cosine))
+        else:
+            slot = int(touched.argmin())  # empty ones are -1; the lowest slot among equals
+            kind, norm = "insert" if touched[slot] < 0 else "evict", 0.0
+            values[slot], alike[:, slot] = pair, own_similarities[:, pair]
+        if norm > 1e-6:
+            mixtures[slot] = (mixtures.get(slot, weights[0]) + weights[1 + pair]) / norm
+            near[:, slot] = (near[:, slot] + own_cosines[:, pair]) / norm
+        else:  # a new key, or a merge whose sum is zero: the query itself
+            mixtures[slot], near[:, slot] = weights[1 + pair], own_cosines[:, pair]
+        touched[slot] = newest + tick
+        slots.append(slot)
+        kinds.append(kind)
+        nearest_similarities.append(similarity)
+    return ProductPlan(
+        np.array(slots, np.int64),
+        np.array(kinds, "<U6"),
+        np.array(nearest_similarities),
+        mixtures,
+        values,
+    )
 
 
 def _similarity(value: NDArray[np.uint8], grid: NDArray[np.uint8], config: MemoryConfig) -> float:

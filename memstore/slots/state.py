@@ -1,14 +1,15 @@
-"""State: what a memory holds in RAM, and the three changes there are."""
+"""State: what a memory holds in RAM, what it must satisfy, and the changes there are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
+from memstore.errors import FormatError, SlotError
 from memstore.search.index import BATCH, KeyIndex
 from memstore.slots.policy import Plan, WriteReport, plan_writes
 from memstore.voxels.grids import block_voxels, full_voxels, packed_shape
@@ -16,6 +17,9 @@ from memstore.voxels.grids import block_voxels, full_voxels, packed_shape
 SOURCE_BYTES = 128  # UTF-8 bytes of a source
 COUNTED = 1024  # values whose blocks are counted at a time: 4 MiB at 32^3
 EMPTY = -1  # `touched` of an empty slot
+KINDS = ("merge", "insert", "evict")  # of writes
+COUNTS = (*KINDS, "remove")  # what a memory counts from its creation on
+LATEST = 2**62  # no clock or count comes near; clock - touched must fit int64
 
 
 class Rows(NamedTuple):
@@ -51,7 +55,7 @@ class State:
     full: NDArray[np.int32]  # (capacity,) full voxels of the value; follows from `values`
     clock: int = 0  # pairs written since creation; age = clock - touched
     counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("merge", "insert", "evict", "remove"), 0)
+        default_factory=lambda: dict.fromkeys(COUNTS, 0)
     )  # since creation
     dirty: set[int] = field(default_factory=set)  # slots changed since the last commit
     _counting: Lock = field(default_factory=Lock)  # readers in threads count one at a time
@@ -185,13 +189,13 @@ class State:
         self.dirty.update(slots.tolist())
         self.torn = False
 
-    def adopt(self, rows: Rows, written: Mapping[str, int]) -> None:
-        """Set rows that a working copy has written, and count how."""
+    def replace_rows(self, rows: Rows, writes: Mapping[str, int]) -> None:
+        """Set rows that a working copy has written, and count its writes by kind."""
         self.torn = True
         self.put(rows)
-        for kind, count in written.items():
+        for kind, count in writes.items():
             self.counts[kind] += count
-        self.clock += sum(written.values())
+        self.clock += sum(writes.values())
         self.torn = False
 
     def replace_keys(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
@@ -217,6 +221,76 @@ class State:
         self.reads[slots] = 0
         self.touched[slots] = EMPTY
         self._used_rows = None
+
+
+def row_types(config: MemoryConfig, n: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Dtype and shape of each of the arrays of n rows."""
+    return {
+        "slots": (np.dtype(np.int64), (n,)),
+        "keys": (np.dtype(np.float32), (n, config.key_dim)),
+        "values": (np.dtype(np.uint8), (n, *packed_shape(config.resolution))),
+        "touched": (np.dtype(np.int64), (n,)),
+        "sources": (np.dtype(f"S{SOURCE_BYTES}"), (n,)),
+        "reads": (np.dtype(np.int64), (n,)),
+    }
+
+
+def check_state(state: State) -> None:
+    """Raise FormatError unless a memory can be in that state; copies no row."""
+    n = state.index.rows
+    if (state.touched[n:] != EMPTY).any():
+        raise FormatError("touched: got a used slot without a key")
+    rows = Rows(
+        np.arange(n),
+        state.index.keys,
+        state.values[:n],
+        state.touched[:n],
+        state.sources[:n],
+        state.reads[:n],
+    )
+    check_rows(rows, state.config, state.clock, with_empty=True)
+
+
+def check_rows(rows: Rows, config: MemoryConfig, clock: int, with_empty: bool = False) -> None:
+    """Raise unless rows, of the right dtypes and shapes, are such as a memory can hold.
+
+    Args:
+        rows: of distinct slots.
+        config: of the memory.
+        clock: of the memory: pairs written since its creation.
+        with_empty: some slots may be empty; their keys, values and sources are passed over.
+
+    Raises:
+        SlotError: a slot is out of range, or occurs twice.
+        FormatError: anything else.
+    """
+    outside = (rows.slots < 0) | (rows.slots >= config.capacity)
+    if outside.any():
+        slot = rows.slots[outside.argmax()]
+        raise SlotError(f"slots: got {slot}, want numbers in [0, {config.capacity - 1}]")
+    if len(np.unique(rows.slots)) < len(rows.slots):
+        raise SlotError("slots: got a slot twice, want distinct slots")
+    lowest = EMPTY if with_empty else 1
+    for name, low, high in (("touched", lowest, clock), ("reads", 0, LATEST)):
+        numbers = getattr(rows, name)
+        if (outside := (numbers < low) | (numbers > high)).any():
+            number = numbers[outside.argmax()]
+            raise FormatError(f"{name}: got {number}, want numbers in [{low}, {high}]")
+    used = rows.touched != EMPTY
+    with np.errstate(all="ignore"):
+        squares = np.einsum("sc,sc->s", rows.keys, rows.keys, dtype=np.float64)[used]
+    if not (np.abs(squares - 1) < 2e-5).all():  # norms off by 1e-5: cosine.error_bound counts on it
+        raise FormatError("keys: got a key that is no unit vector")
+    padding = 2 ** (-config.resolution % 8) - 1  # mask of the bits past the last voxel
+    if padding and (rows.values[..., -1][used] & padding).any():
+        raise FormatError("values: got padding bits that are set")
+    for source in rows.sources[used].tolist():
+        if b"\0" in source:
+            raise FormatError(f"sources: got {source!r}, want UTF-8 without NUL")
+        try:
+            source.decode()
+        except UnicodeDecodeError as error:
+            raise FormatError(f"sources: got no UTF-8 ({error})") from error
 
 
 def _last(slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -10,10 +10,9 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.slots.state import EMPTY, Rows, State
+from memstore.slots.state import COUNTS, EMPTY, Rows, State
 
 CHECK_BYTES = 16
-_COUNTS = ("merge", "insert", "evict", "remove")
 
 
 def checks(rows: Rows) -> NDArray[np.uint8]:
@@ -21,15 +20,15 @@ def checks(rows: Rows) -> NDArray[np.uint8]:
 
     `reads` is left out: it may change without a write, and the seal covers it.
     """
-    found = np.zeros((len(rows.slots), CHECK_BYTES), np.uint8)
+    digests = np.zeros((len(rows.slots), CHECK_BYTES), np.uint8)
     for i in np.flatnonzero(rows.touched != EMPTY).tolist():
         digest = blake2b(digest_size=CHECK_BYTES)
         digest.update(struct.pack("<qq", rows.slots[i], rows.touched[i]))
         digest.update(rows.sources[i : i + 1].tobytes())
         digest.update(rows.keys[i].astype("<f4", copy=False).tobytes())
         digest.update(rows.values[i].tobytes())
-        found[i] = np.frombuffer(digest.digest(), np.uint8)
-    return found
+        digests[i] = np.frombuffer(digest.digest(), np.uint8)
+    return digests
 
 
 def seal(
@@ -44,7 +43,7 @@ def seal(
         message: of the commit.
         time: of the commit, microseconds since 1970 (UTC).
     """
-    config, counts = state.config, [state.counts[name] for name in _COUNTS]
+    config, counts = state.config, [state.counts[name] for name in COUNTS]
     sizes = (config.capacity, config.key_dim, config.resolution)
     digest = blake2b(digest_size=CHECK_BYTES)
     digest.update(struct.pack("<3q2d", *sizes, config.beta, config.delta))

@@ -24,7 +24,7 @@ class Commit(NamedTuple):
 
 
 class Past:
-    """What an Icechunk repository tells of its commits, without reading what they hold."""
+    """What an Icechunk repository says of its commits, without reading what they hold."""
 
     def __init__(self, path: Path, repo: "icechunk.Repository") -> None:
         self._path, self._repo = path, repo
@@ -70,7 +70,7 @@ class Past:
         except FormatError:
             return False
 
-    def found(self) -> list[Commit]:
+    def readable(self) -> list[Commit]:
         """All commits that can be opened by id, newest first; damage hides no more than its own."""
         commits: list[Commit] = []
         for file in (self._path / "snapshots").iterdir():
@@ -101,11 +101,11 @@ class Past:
     def tags(self) -> dict[str, str]:
         """Snapshot id by tag."""
         with reading(self._path):
-            known = {name: self._repo.lookup_tag(name) for name in sorted(self._repo.list_tags())}
+            tags = {name: self._repo.lookup_tag(name) for name in sorted(self._repo.list_tags())}
             # Icechunk takes a tag whose file is damaged for a deleted one.
             for folder in (self._path / "refs").glob("tag.*"):
                 is_deleted = (folder / "ref.json.deleted").exists()
-                is_known = folder.name.removeprefix("tag.") in known
-                if (folder / "ref.json").exists() and not is_deleted and not is_known:
+                is_listed = folder.name.removeprefix("tag.") in tags
+                if (folder / "ref.json").exists() and not is_deleted and not is_listed:
                     raise FormatError(f"{folder.name}: got a damaged tag")
-        return known
+        return tags

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
 from memstore.errors import FormatError, NotAMemoryError
-from memstore.slots.state import EMPTY, State
+from memstore.slots.state import State, check_state
 from memstore.storage.checksums import seal
 from memstore.storage.schema import FORMAT, NO_ROW, Ledger, arrays, get_array, log_dtype, parts
 from memstore.voxels.grids import packed_shape
@@ -127,28 +127,6 @@ def _count(name: str, number: object, most: float = np.inf) -> int:
 
 def _check_size(config: MemoryConfig, rows: int, disk_bytes: Callable[[], int]) -> None:
     """Refuse a small folder that asks for a huge memory."""
-    needed = rows * (4 * config.key_dim + int(np.prod(packed_shape(config.resolution))))
-    if needed > GENEROUS and needed > GENEROUS + LENIENCE * disk_bytes():
-        raise FormatError(f"got {disk_bytes():,} bytes on disk that ask for {needed:,} in RAM")
-
-
-def check_state(state: State) -> None:
-    """Raise FormatError unless the state is one that a memory can be in."""
-    if (state.touched[state.index.rows :] != EMPTY).any():
-        raise FormatError("touched: got a used slot without a key")
-    if (state.touched < EMPTY).any() or (state.touched > state.clock).any():
-        raise FormatError(f"touched: got a clock value outside [{EMPTY}, clock]")
-    if (state.reads < 0).any():
-        raise FormatError("reads: got a negative count")
-    keys = state.index.keys
-    with np.errstate(all="ignore"):
-        squares = np.einsum("sc,sc->s", keys, keys, dtype=np.float64)[state.used]
-    if not (np.abs(squares - 1) < 2e-5).all():  # norms off by 1e-5: cosine.error_bound counts on it
-        raise FormatError("keys: got a key that is no unit vector")
-    padding = 2 ** (-state.config.resolution % 8) - 1  # mask of the bits past the last voxel
-    if (state.values[: state.index.rows, ..., -1] & padding).any():
-        raise FormatError("values: got padding bits that are set")
-    for source in state.sources[state.used].tolist():
-        if b"\0" in source:
-            raise FormatError(f"source: got {source!r}, want UTF-8 without NUL")
-        source.decode()
+    size = rows * (4 * config.key_dim + int(np.prod(packed_shape(config.resolution))))
+    if size > GENEROUS and size > GENEROUS + LENIENCE * disk_bytes():
+        raise FormatError(f"got {disk_bytes():,} bytes on disk that ask for {size:,} in RAM")

@@ -15,6 +15,7 @@ import icechunk
 import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.errors import GroupNotFoundError
 
 from memstore.errors import (
     FormatError,
@@ -25,11 +26,12 @@ from memstore.errors import (
     PathMissingError,
     SnapshotError,
     TornError,
+    first_line,
 )
 from memstore.files import disk_bytes
 from memstore.slots.state import State
 from memstore.storage import reader, schema
-from memstore.storage.backend import check_process, first_line, reading, wait_at_exit, writing
+from memstore.storage.backend import check_process, reading, wait_at_exit, writing
 from memstore.storage.checksums import seal
 from memstore.storage.history import MAIN, Commit, Past
 from memstore.storage.lock import WriterLock
@@ -103,7 +105,7 @@ def history(path: str | Path, at: str | None = None) -> list[Commit]:
     try:
         return repository.past.of(repository.snapshot)
     except FormatError:
-        return repository.past.found()
+        return repository.past.readable()
 
 
 def tags(path: str | Path) -> dict[str, str]:
@@ -190,8 +192,8 @@ class Repository:
         except BaseException as error:
             # An interrupt, or a late failure: the commit may have arrived all the same.
             tip = self.past.last()
-            wanted = seal(state, ledger.checks, ledger.log_rows, message, ledger.time)
-            if tip == self.snapshot or self._group(tip).attrs["seal"] != wanted:
+            ours = seal(state, ledger.checks, ledger.log_rows, message, ledger.time)
+            if tip == self.snapshot or self._group(tip).attrs["seal"] != ours:
                 raise
             self._follow(tip, state, ledger)
             if not isinstance(error, icechunk.IcechunkError):
@@ -239,8 +241,12 @@ class Repository:
         """The arrays and attributes at a snapshot, once they say that they are a memory."""
         self._repo.lookup_snapshot(snapshot)  # zarr would take a damaged one for an empty one
         session = self._repo.readonly_session(snapshot_id=snapshot)
-        group = zarr.open_group(session.store, mode="r", zarr_format=3)
-        reader.check_format(group)
+        try:
+            group = zarr.open_group(session.store, mode="r", zarr_format=3)
+            reader.check_format(group)
+        except (NotAMemoryError, GroupNotFoundError) as error:
+            what = "an Icechunk repository, but not of a memory"
+            raise NotAMemoryError(f"{self.path}: {what}") from error
         return group
 
 

@@ -196,8 +196,3 @@ def _runs(slots: NDArray[np.int64], chunk: int) -> Iterator[tuple[int, int]]:
 def _up(number: int, step: int) -> int:
     """The next multiple of step."""
     return -(-number // step) * step
-
-
-def getget_array(group: "zarr.Group", name: str) -> Any:
-    """An array of the group; zarr types it as a group or an array."""
-    return group[name]

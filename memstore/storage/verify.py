@@ -1,16 +1,16 @@
 """verify: is a memory whole, in RAM and on disk?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from memstore.errors import ForkError, MemstoreError
+from memstore.files import Progress
 from memstore.search import cosine
-from memstore.slots.state import State
+from memstore.slots.state import State, check_state
 from memstore.storage.checksums import checks
-from memstore.storage.reader import check_state
 from memstore.voxels.grids import full_voxels
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 ROWS = 1024  # slots checked at once
 SLACK = 600  # seconds that the store's and our own time of a commit may lie apart
 SEARCHES = 8  # slots whose own keys are searched for
-
-Progress = Callable[[int, int], None]
 
 
 class Verification(NamedTuple):
@@ -50,7 +48,7 @@ def verify_folder(
     Args:
         path: of the folder.
         every: all snapshots of the history and all tagged ones; else one alone.
-        progress: called with the number of snapshots done, and of all.
+        progress: called with snapshots read, and how many in all.
         at: which one, a snapshot id or tag; by default the last commit.
 
     Raises:
@@ -74,9 +72,9 @@ def verify(
         problems += [f"in RAM: {problem}" for problem in _state_problems(state)]
         slots += len(state.used)
     snapshots = _snapshots(repository, every, problems) if repository else {}
-    for done, (snapshot, commit) in enumerate(snapshots.items()):
+    for number, (snapshot, commit) in enumerate(snapshots.items()):
         if progress:
-            progress(done, len(snapshots))
+            progress(number, len(snapshots))
         assert repository
         try:
             stored, ledger = repository.read(snapshot)
@@ -87,12 +85,12 @@ def verify(
                 problems.append(f"snapshot {snapshot}: {error}")
             continue
         read, slots = read + 1, slots + len(stored.used)
-        found = [*_row_problems(stored, ledger)]
+        faults = [*_row_problems(stored, ledger)]
         if commit and not _same_commit(commit, ledger):
-            found.append("the history's message or time is not what was written")
+            faults.append("the history's message or time is not what was written")
         if state and snapshot == repository.snapshot:
-            found += _differences(state, stored)
-        problems += [f"snapshot {snapshot}: {problem}" for problem in found]
+            faults += _differences(state, stored)
+        problems += [f"snapshot {snapshot}: {fault}" for fault in faults]
     if progress:
         progress(len(snapshots), len(snapshots))
     return Verification(read, slots, tuple(problems))
@@ -102,21 +100,21 @@ def _snapshots(
     repository: "Repository", every: bool, problems: list[str]
 ) -> dict[str, "Commit | None"]:
     """Ids to read, the present one first, and what the history says of each."""
-    found: dict[str, Commit | None] = {repository.snapshot: None}
+    snapshots: dict[str, Commit | None] = {repository.snapshot: None}
     try:
         history = repository.past.of(repository.snapshot)
-        found |= {commit.id: commit for commit in history[: None if every else 1]}
+        snapshots |= {commit.id: commit for commit in history[: None if every else 1]}
         if every:
             for tip in (repository.tip, *repository.past.tags().values()):
-                found |= {commit.id: commit for commit in repository.past.of(tip)}
+                snapshots |= {commit.id: commit for commit in repository.past.of(tip)}
     except ForkError:
         raise
     except MemstoreError as error:
         if not repository.past.has_lost(repository.snapshot):
             problems.append(f"history: {error}")
         if every:  # what can be found all the same
-            found |= {commit.id: commit for commit in repository.past.found()}
-    return found
+            snapshots |= {commit.id: commit for commit in repository.past.readable()}
+    return snapshots
 
 
 def _same_commit(commit: "Commit", ledger: "Ledger") -> bool:
@@ -140,11 +138,11 @@ def _state_problems(state: State) -> Iterator[str]:
     sample = used[np.unique(np.linspace(0, len(used) - 1, SEARCHES).astype(int))]
     keys = state.index.keys
     hits = state.index.search(keys[sample], 1, state.used_rows)
-    for slot, found, similarity in zip(sample, hits.slots[:, 0], hits.cosines[:, 0], strict=True):
+    for slot, hit, similarity in zip(sample, hits.slots[:, 0], hits.cosines[:, 0], strict=True):
         exact = cosine.cosines(keys[slot], keys[used])
         want = used[exact.argmax()]
-        if (found, similarity) != (want, exact.max()):
-            yield f"slot {slot}: a search for its key finds slot {found}, want slot {want}"
+        if (hit, similarity) != (want, exact.max()):
+            yield f"slot {slot}: a search for its key finds slot {hit}, want slot {want}"
 
 
 def _row_problems(state: State, ledger: "Ledger") -> Iterator[str]:

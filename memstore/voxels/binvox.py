@@ -119,5 +119,5 @@ def _parse_dim(words: list[bytes], path: str | Path) -> int:
         side = int(words[0])
         if 1 <= side <= MAX_RESOLUTION:
             return side
-    got = b" ".join(words)[:40]
-    raise FormatError(f"{path}: got dim {got!r}, want three equal numbers in 1..{MAX_RESOLUTION}")
+    sides = b" ".join(words)[:40]
+    raise FormatError(f"{path}: got dim {sides!r}, want three equal numbers in 1..{MAX_RESOLUTION}")

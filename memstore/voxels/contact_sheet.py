@@ -65,11 +65,11 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = 
         draw.text((_GAP, _GAP), _fit(title, font, width - 2 * _GAP), _INK, font)
     for row, count in zip(rows, lines, strict=True):
         for column, tile in enumerate(row):
-            left = _GAP + column * (size + _GAP)
-            canvas.paste(_framed(tile.image, size), (left, top))
+            x = _GAP + column * (size + _GAP)
+            canvas.paste(_framed(tile.image, size), (x, top))
             for number, line in enumerate(tile.caption.splitlines()):
                 text = _fit(line, font, size)
-                middle = left + (size - font.getlength(text)) / 2
+                middle = x + (size - font.getlength(text)) / 2
                 draw.text((middle, top + size + _LINE * number), text, _INK, font)
         top += size + _LINE * count + _GAP
     return np.array(canvas)
@@ -83,10 +83,10 @@ def save_png(path: str | Path, image: NDArray[np.uint8], maker: str = "") -> Non
         image: the picture.
         maker: what the file says of its "Software", before its pixels; "" for nothing.
     """
-    data, told = io.BytesIO(), PngInfo()
+    data, info = io.BytesIO(), PngInfo()
     if maker:
-        told.add_text("Software", maker)
-    Image.fromarray(image).save(data, "PNG", pnginfo=told)
+        info.add_text("Software", maker)
+    Image.fromarray(image).save(data, "PNG", pnginfo=info)
     write_atomic(path, data.getvalue())
 
 
@@ -111,8 +111,8 @@ def _fit(text: str, font: Any, width: int) -> str:
     """Shorten a text in its middle until it fits: both ends of a model's name tell it apart."""
     if font.getlength(text) <= width:
         return text
-    for kept in range(len(text) - 1, 1, -1):
-        short = f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
+    for length in range(len(text) - 1, 1, -1):
+        short = f"{text[: length - length // 2]}...{text[len(text) - length // 2 :]}"
         if font.getlength(short) <= width:
             return short
     return text[:1]

@@ -2,13 +2,13 @@
 
 import math
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.config import ValueSimilarity
+from memstore.config import ValueSimilarity as ValueSimilarity
 
 BLOCKS = 4  # along each side, for `block_voxels`
+HAMMING_BYTES = 2**19  # rows compared at once: they stay in cache for the next of the batch
 
 
 def packed_shape(resolution: int) -> tuple[int, int, int]:
@@ -16,29 +16,52 @@ def packed_shape(resolution: int) -> tuple[int, int, int]:
     return resolution, resolution, -(-resolution // 8)
 
 
-def pack(grids: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Pack the last axis, first voxel in the highest bit; padding bits are 0.
+def pack(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Pack the last axis, first bit in a byte's highest; padding bits are 0.
 
     Args:
-        grids: (..., R, R, R).
+        bits: (..., n); of grids (..., R, R, R), or flattened to (..., R^3) for the fewest bytes.
     Returns:
-        (..., R, R, ceil(R / 8)).
+        (..., ceil(n / 8)).
     """
-    return np.packbits(grids, axis=-1)
+    return np.packbits(bits, axis=-1)
 
 
-def unpack(packed: NDArray[np.uint8], resolution: int) -> NDArray[np.bool_]:
+def unpack(packed: NDArray[np.uint8], count: int) -> NDArray[np.bool_]:
     """Undo pack.
 
     Args:
-        packed: (..., R, R, ceil(R / 8)).
-        resolution: R.
+        packed: (..., ceil(n / 8)).
+        count: n, bits of the last axis: R of packed grids, R^3 of flattened ones.
     Returns:
-        (..., R, R, R), a new array.
+        (..., n), a new array.
     """
-    if resolution % 8 == 0:  # one long run of bits: three times faster
-        return np.unpackbits(packed).view(np.bool_).reshape(*packed.shape[:-1], resolution)
-    return np.unpackbits(packed, axis=-1, count=resolution).view(np.bool_)
+    if count % 8 == 0:  # one long run of bits: three times faster
+        return np.unpackbits(packed).view(np.bool_).reshape(*packed.shape[:-1], count)
+    return np.unpackbits(packed, axis=-1, count=count).view(np.bool_)
+
+
+def hamming(packed: NDArray[np.uint8], rows: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Bits that differ: (B, n) of packed bits (B, bytes) and (n, bytes), all contiguous.
+
+    Five times faster than np.bitwise_count where the bytes are whole 64-bit words.
+    """
+    import faiss  # imported late: who only packs, or reads a file, need not load it
+
+    distances = np.empty((len(packed), len(rows)), np.int32)
+    size = packed.shape[1]
+    step = max(1, HAMMING_BYTES // size) if len(packed) > 1 else max(1, len(rows))
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        if size % 8:
+            part = np.bitwise_count(packed[:, None] ^ block).sum(axis=2, dtype=np.int32)
+        else:
+            part = np.empty((len(packed), len(block)), np.int32)
+            pointers = [faiss.swig_ptr(array) for array in (packed, block, part)]
+            sizes = (len(packed), len(block), size)
+            faiss.hammings(*pointers[:2], *sizes, pointers[2])  # type: ignore[attr-defined]
+        distances[:, start : start + step] = part
+    return distances
 
 
 def full_voxels(packed: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -111,7 +134,7 @@ def value_similarities(
         resolution: R.
         kind: "mse": voxels that agree / R^3, which for binary grids is the paper's
             1 - mean squared difference; "iou": common / joint voxels, 1 if both are empty.
-        full: (n,) full voxels of the values, if known: "iou" counts them otherwise.
+        full: (n,) full voxels of the values; by default "iou" counts them.
     Returns:
         (B, n) in [0, 1]: each one float64 division of two integers.
 
@@ -145,27 +168,3 @@ def _similarity(
     similar = np.ones(apart.shape)
     np.divide(both - apart, both + apart, out=similar, where=both > 0)
     return similar
-
-
-HAMMING_BYTES = 2**19  # rows compared at once: they stay in cache for the next of the batch
-
-
-def hamming(packed: NDArray[np.uint8], rows: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Bits that differ: (B, n) of packed bits (B, bytes) and (n, bytes), all contiguous.
-
-    Five times faster than np.bitwise_count where the bytes are whole 64-bit words.
-    """
-    distances = np.empty((len(packed), len(rows)), np.int32)
-    size = packed.shape[1]
-    step = max(1, HAMMING_BYTES // size) if len(packed) > 1 else max(1, len(rows))
-    for start in range(0, len(rows), step):
-        some = rows[start : start + step]
-        if size % 8:
-            part = np.bitwise_count(packed[:, None] ^ some).sum(axis=2, dtype=np.int32)
-        else:
-            part = np.empty((len(packed), len(some)), np.int32)
-            pointers = [faiss.swig_ptr(array) for array in (packed, some, part)]
-            sizes = (len(packed), len(some), size)
-            faiss.hammings(*pointers[:2], *sizes, pointers[2])  # type: ignore[attr-defined]
-        distances[:, start : start + step] = part
-    return distances

@@ -16,6 +16,8 @@ from memstore.errors import ArgumentError, DtypeError, ExtraMissingError, ShapeE
 from memstore.files import write_atomic
 
 FILE_TYPES = ("glb", "obj", "ply", "stl")
+_COLOR = (0.09, 0.22, 0.48, 1.0)  # linear RGBA of `write_glb`, a clear blue
+_ROUGHNESS = 0.75  # 1 is chalk
 
 
 @dataclass(frozen=True)
@@ -122,21 +124,47 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
         ArgumentError: an unknown suffix, or a mesh without faces.
         ExtraMissingError: trimesh is not installed.
     """
-    kind = Path(path).suffix.lower().removeprefix(".") or "glb"
-    if kind not in FILE_TYPES:
-        raise ArgumentError(f"{path}: got suffix {kind!r}, want one of {FILE_TYPES}")
+    file_type = Path(path).suffix.lower().removeprefix(".") or "glb"
+    if file_type not in FILE_TYPES:
+        raise ArgumentError(f"{path}: got suffix {file_type!r}, want one of {FILE_TYPES}")
+    face_colors = None if file_type == "stl" else mesh.colors  # which files give to the corners
+    colors = mesh.vertex_colors if face_colors is None else np.repeat(face_colors, 3, axis=0)
+    solid = _solid(path, mesh, face_colors is not None, vertex_colors=colors)
+    data = solid.export(file_type=file_type)
+    write_atomic(path, data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def write_glb(path: str | Path, mesh: Mesh, *, is_rounded: bool) -> None:
+    """Write a mesh with a material and normals, for a viewer; `path` never holds half a file.
+
+    Args:
+        path: file to make or replace.
+        mesh: at least one face; its colors are not used.
+        is_rounded: shade it as one smooth skin, else every face as the plane that it is.
+
+    Raises:
+        ArgumentError: the mesh has no face.
+        ExtraMissingError: trimesh is not installed.
+    """
+    solid = _solid(path, mesh, not is_rounded)  # corners that are shared would share a normal
+    visual = _library("trimesh", "trimesh").visual
+    material = visual.material.PBRMaterial(
+        name="shape", baseColorFactor=_COLOR, metallicFactor=0.0, roughnessFactor=_ROUGHNESS
+    )
+    solid.visual = visual.TextureVisuals(material=material)
+    write_atomic(path, solid.export(file_type="glb", include_normals=True))
+
+
+def _solid(path: str | Path, mesh: Mesh, is_split: bool, **options: Any) -> Any:
+    """The mesh as trimesh has it, every face with corners of its own if it is to be split."""
     if not len(mesh.faces):
         raise ArgumentError(f"{path}: got a mesh without faces, want at least one")
     trimesh = _library("trimesh", "trimesh")
-    # Corners are not shared between faces of different colors, as files color the corners.
-    vertices, faces, colors = mesh.vertices, mesh.faces, mesh.vertex_colors
-    if mesh.colors is not None and kind != "stl":
+    vertices, faces = mesh.vertices, mesh.faces
+    if is_split:
         vertices = vertices[faces].reshape(-1, 3)
         faces = np.arange(faces.size, dtype=np.int32).reshape(-1, 3)
-        colors = np.repeat(mesh.colors, 3, axis=0)
-    solid = trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False)
-    data: Any = solid.export(file_type=kind)
-    write_atomic(path, data.encode("utf-8") if isinstance(data, str) else data)
+    return trimesh.Trimesh(vertices, faces, process=False, **options)
 
 
 def _library(module: str, package: str) -> Any:
@@ -151,35 +179,3 @@ def _check_grid(grid: NDArray[Any]) -> None:
     """ShapeError unless cubic."""
     if grid.ndim != 3 or len(set(grid.shape)) != 1 or not grid.size:
         raise ShapeError(f"grid: got shape {grid.shape}, want (R, R, R)")
-
-
-COLOR = (0.09, 0.22, 0.48, 1.0)  # linear RGBA, a clear blue
-ROUGHNESS = 0.75  # 1 is chalk
-
-
-def write_glb(path: Path, mesh: Mesh, *, is_rounded: bool) -> None:
-    """Write a mesh with a material and normals; `path` never holds half a file.
-
-    Args:
-        path: file to make or replace.
-        mesh: at least one face; its colors are not used.
-        is_rounded: shade it as one smooth skin, else every face as the plane that it is.
-
-    Raises:
-        ValueError: the mesh has no face.
-        ExtraMissingError: trimesh is not installed.
-    """
-    if not len(mesh.faces):
-        raise ValueError(f"{path}: got a mesh without faces, want at least one")
-    trimesh = _library("trimesh", "trimesh")
-    vertices, faces = mesh.vertices, mesh.faces
-    if not is_rounded:  # corners that are shared would share a normal
-        vertices = vertices[faces].reshape(-1, 3)
-        faces = np.arange(faces.size, dtype=np.int32).reshape(-1, 3)
-    material = trimesh.visual.material.PBRMaterial(
-        name="shape", baseColorFactor=COLOR, metallicFactor=0.0, roughnessFactor=ROUGHNESS
-    )
-    look = trimesh.visual.TextureVisuals(material=material)
-    solid = trimesh.Trimesh(vertices, faces, visual=look, process=False)
-    data: Any = solid.export(file_type="glb", include_normals=True)
-    write_atomic(path, data)

@@ -6,6 +6,7 @@ import numpy as np
 
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.rendering.renderer import Scene, project
+from memstore.voxels.grids import pack
 from memstore.voxels.mesh import blocky
 
 
@@ -51,7 +52,7 @@ class MadeUpShapes(ShapeDataset):
         return np.array(self.rows[i])
 
     def projection(self, i, view, grid):
-        key = (i, view, np.packbits(grid).tobytes())
+        key = (i, view, pack(grid.ravel()).tobytes())
         if key not in self.silhouettes:
             self.silhouettes[key] = project(grid, self.rows[i][view], self.size)
         return self.silhouettes[key]

@@ -44,6 +44,20 @@ class NaiveMemory:
     def similarity(self, grid, slot):
         return value_similarity(grid, self.slots[slot]["value"], self.config.value_similarity)
 
+    def products(self, units, grids):
+        """Cosines and value similarities of pairs and rows, then those among the pairs."""
+        kind, rows = self.config.value_similarity, max(self.used(), default=-1) + 1
+        cosines, similarities = np.full((2, len(units), rows), -np.inf)
+        for b, (key, grid) in enumerate(zip(units, grids, strict=True)):
+            for slot in self.used():
+                cosines[b, slot] = cosine(key, self.slots[slot]["key"])
+                similarities[b, slot] = self.similarity(grid, slot)
+        own_cosines = np.array([[cosine(a, b) for b in units] for a in units])
+        return (
+            *(cosines, similarities, own_cosines),
+            np.array([[value_similarity(a, b, kind) for b in grids] for a in grids]),
+        )
+
     def write(self, feature, grid, source=""):
         """Write one pair; gives slot, kind and value similarity."""
         ranked = self.ranked(feature)

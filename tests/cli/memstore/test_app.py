@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
@@ -12,7 +13,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mem3d_cli.memstore.app import app, main
-from mem3d_cli.memstore.transfer import ExportKind, ImportKind
 from mem3d_cli.tables import slots_in_words
 from memstore import (
     EXPORT_FORMATS,
@@ -173,7 +173,7 @@ def test_out_and_in_again(path, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["parquet", "glb", "stl", "ply"])
 def test_out(path, tmp_path, kind):
-    run("export", path, tmp_path / "export", "--kind", kind, "--slot", 1)
+    run("export", path, tmp_path / "export", "--format", kind, "--slot", 1)
     assert (tmp_path / "export").exists()
 
 
@@ -202,9 +202,13 @@ def test_every_command_answers_in_json(path, tmp_path):
         assert "as_json" in inspect.signature(command.callback).parameters
 
 
-def test_kinds_are_the_librarys():
-    assert tuple(ExportKind) == EXPORT_FORMATS
-    assert tuple(ImportKind) == IMPORT_FORMATS
+@pytest.mark.parametrize(
+    ("command", "formats"), [("export", EXPORT_FORMATS), ("import", IMPORT_FORMATS)]
+)
+def test_formats_are_the_librarys(command, formats):
+    answer = runner.invoke(app, [command, "from", "to", "--format", "txt"])
+    assert answer.exit_code == 2
+    assert tuple(re.findall(r"'(\w+)'", answer.output.split("is not one of")[1])) == formats
 
 
 def test_every_command_has_an_example():

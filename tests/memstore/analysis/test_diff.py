@@ -8,10 +8,11 @@ import pytest
 
 from memstore import Memory, MemoryConfig, ShapeError
 from memstore.analysis.diff import diff
+from memstore.voxels.grids import unpack
 
 CONFIG = MemoryConfig(capacity=6, key_dim=6, resolution=2, delta=1)
 EYE = np.eye(6)
-BITS = np.unpackbits(np.arange(6, dtype=np.uint8)[:, None], axis=1)  # six rows that differ
+BITS = unpack(np.arange(6, dtype=np.uint8)[:, None], 8)  # six rows that differ
 GRIDS = BITS.reshape(6, 2, 2, 2).astype(bool)
 
 

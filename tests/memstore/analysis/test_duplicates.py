@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from memstore import ArgumentError, Memory, MemoryConfig
 from memstore.analysis.duplicates import near_duplicates
-from memstore.exchange.pairs import Pairs, remember
+from memstore.exchange import pairs
 from memstore.voxels.grids import pack
 from tests.helpers.naive_memory import value_similarity
 
@@ -21,8 +21,8 @@ CONFIG = MemoryConfig(capacity=20, key_dim=3, resolution=2, delta=0.75)
 def memory_of(grids, kind="mse"):
     """Each grid in a slot of its own, from 1 on."""
     grids = np.concatenate([grids[:1], grids])
-    pairs = Pairs(np.eye(len(grids)), pack(grids), [""] * len(grids), 2)
-    memory = remember(pairs, False, None, {"value_similarity": kind}, lambda *_: None)
+    rows = pairs.Pairs(np.eye(len(grids)), pack(grids), [""] * len(grids), 2)
+    memory = pairs.memory_of(rows, False, None, {"value_similarity": kind}, lambda *_: None)
     memory.remove([0])
     return memory
 

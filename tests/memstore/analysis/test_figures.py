@@ -102,7 +102,7 @@ def test_what_was_found_is_drawn_before_it_is_removed(monkeypatch):
         call = getattr(memory, name)
 
         def spied(*arguments, call=call):
-            guarded.append(len(memory._guard._readers))
+            guarded.append(len(memory._lock._readers))
             return call(*arguments)
 
         monkeypatch.setattr(memory, name, spied, raising=False)

@@ -128,7 +128,7 @@ def test_a_folder_without_suffix_tells_its_kind(tmp_path):
 
 def test_wrong_arguments_are_named(tmp_path):
     memory = busy_memory()
-    with pytest.raises(ArgumentError, match="got kind 'txt', want one of npz"):
+    with pytest.raises(ArgumentError, match="got format 'txt', want one of npz"):
         export(memory, tmp_path / "a.txt")
     with pytest.raises(SlotError, match="slot twice"):
         export(memory, tmp_path / "a.npz", slots=[0, 0])
@@ -137,7 +137,7 @@ def test_wrong_arguments_are_named(tmp_path):
     with pytest.raises(PathMissingError, match="nothing there"):
         import_memory(tmp_path / "a.npz")
     export(memory, tmp_path / "a.parquet")
-    with pytest.raises(ArgumentError, match="got kind 'parquet'"):
+    with pytest.raises(ArgumentError, match="got format 'parquet'"):
         import_memory(tmp_path / "a.parquet")
 
 

@@ -55,7 +55,7 @@ def test_the_forger_can_write():
         ({"values": first(1)}, "padding bits"),
         ({"values": lambda values: values[1:]}, "values: got uint8"),
         ({"touched": first(-1)}, "touched: got -1"),
-        ({"touched": first(10)}, r"touched: got 10, want numbers in \[0, 9\]"),
+        ({"touched": first(10)}, r"touched: got 10, want numbers in \[1, 9\]"),
         ({"reads": first(-1)}, "reads: got -1"),
         ({"sources": first(b"\xff")}, "codec"),
         ({"sources": first(b"a\0b")}, "without NUL"),

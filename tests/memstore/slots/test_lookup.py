@@ -3,10 +3,11 @@
 import numpy as np
 
 from memstore import Memory, MemoryConfig
+from memstore.voxels.grids import unpack
 
 CONFIG = MemoryConfig(capacity=5, key_dim=2, resolution=2, beta=0.7, delta=1)
 ANGLES = np.radians([0, 10, 40, 50, 90])  # cosines to the x axis: 1, .98, .77, .64, 0
-GRIDS = np.unpackbits(np.arange(1, 6, dtype=np.uint8)).reshape(5, 2, 2, 2).astype(bool)
+GRIDS = unpack(np.arange(1, 6, dtype=np.uint8)[:, None], 8).reshape(5, 2, 2, 2)
 X = np.array([[2.0, 0.0]])
 
 

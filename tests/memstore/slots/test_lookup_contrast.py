@@ -8,6 +8,7 @@ import pytest
 from memstore import ArgumentError, DtypeError, Memory, MemoryConfig, Rows, ShapeError, SlotError
 from memstore.slots import lookup
 from memstore.slots.lookup import NEAR
+from memstore.voxels.grids import pack
 from tests.helpers.naive_memory import NaiveMemory, unit, value_similarity
 
 CONFIG = MemoryConfig(capacity=3 * NEAR, key_dim=8, resolution=8, delta=0.99)
@@ -73,8 +74,8 @@ def test_many_queries_that_find_no_near_one_of_a_kind(by_blocks, monkeypatch):
     kinds = (np.arange(40) % 3 == 2).astype(int)
     keys = np.stack([unit(k) for k in rng.standard_normal((40, 8)) + 4 * np.eye(8)[kinds]])
     ticks, zeros = np.arange(1, 41), np.zeros(40, np.int64)
-    values, sources = np.packbits(halves[kinds], axis=-1), np.full(40, b"", "S128")
-    memory.adopt(Rows(np.arange(40), keys, values, ticks, sources, zeros), {"insert": 40})
+    values, sources = pack(halves[kinds]), np.full(40, b"", "S128")
+    memory.replace_rows(Rows(np.arange(40), keys, values, ticks, sources, zeros), {"insert": 40})
     for slot, (key, kind) in enumerate(zip(keys, kinds, strict=True)):
         oracle.slots[slot] = {"key": key, "value": halves[kind]}
     asked = np.concatenate([halves[[0, 1] * 10], rng.random((4, 8, 8, 8)) < 0.02])

@@ -1,13 +1,17 @@
-"""The writing rule, by hand."""
+"""The writing rule, by hand and against the oracle."""
 
 from dataclasses import replace
 
 import numpy as np
-from numpy.testing import assert_array_equal
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
 
-from memstore import Memory, MemoryConfig
+from memstore import Memory, MemoryConfig, plan_writes_from_products
 from memstore.search.index import KeyIndex
 from memstore.slots.policy import plan_writes
+from memstore.voxels.grids import pack, unpack
+from tests.helpers.naive_memory import NaiveMemory, unit
 
 TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=0.75)
 AXES = np.eye(3, dtype=np.float32)
@@ -64,7 +68,7 @@ def test_later_pairs_see_earlier_ones():
 
 def test_removed_slots_are_filled_lowest_first():
     memory = Memory(replace(TINY, delta=1))
-    grids = np.unpackbits(np.arange(6, dtype=np.uint8)).reshape(6, 2, 2, 2).astype(bool)
+    grids = unpack(np.arange(6, dtype=np.uint8)[:, None], 8).reshape(6, 2, 2, 2)
     memory.write(AXES, grids[:3])
     memory.remove([2, 0])
     report = memory.write(-AXES, grids[3:])
@@ -77,13 +81,59 @@ def test_planning_changes_nothing():
     index.put(np.arange(2), AXES[:2])
     values = np.zeros((2, 2, 2, 1), np.uint8)
     touched, grids = np.array([1, 2]), np.full((2, 2, 2, 1), 0b11000000, np.uint8)
-    given = (AXES[:2].copy(), grids, values, touched)
-    before = [array.copy() for array in given]
-    for array in given:
+    arrays = (AXES[:2].copy(), grids, values, touched)
+    before = [array.copy() for array in arrays]
+    for array in arrays:
         array.flags.writeable = False
-    plan = plan_writes(*given[:2], index, *given[2:], replace(TINY, capacity=2))
+    plan = plan_writes(*arrays[:2], index, *arrays[2:], replace(TINY, capacity=2))
     assert plan.kinds.tolist() == ["evict", "evict"]
     assert plan.slots.tolist() == [0, 1]
-    for array, copy in zip(given, before, strict=True):
+    products = np.eye(2), np.zeros((2, 2)), np.eye(2), np.eye(2)
+    assert_array_equal(
+        plan_writes_from_products(*products, np.ones(2, bool), touched, 0.75).slots, plan.slots
+    )
+    for array, copy in zip(arrays, before, strict=True):
         assert_array_equal(array, copy)
     assert_array_equal(index.keys, AXES[:2])
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["mse", "iou"]),
+    st.integers(1, 9),
+    st.lists(st.integers(1, 12), min_size=1, max_size=4),
+)
+def test_both_plans_are_the_oracle_s(seed, similarity, capacity, batches):
+    """Batches into a memory that is empty, half full, full; some features are opposite or zero."""
+    rng = np.random.default_rng(seed)
+    config = replace(TINY, capacity=capacity, key_dim=6, value_similarity=similarity)
+    oracle, touched = NaiveMemory(config), np.full(capacity, -1)
+    index, values = KeyIndex(6), np.zeros((capacity, 2, 2, 1), np.uint8)
+    shapes = rng.random((3, 2, 2, 2)) < 0.5
+    for size in batches:
+        features = rng.standard_normal((size, 6)) + 3 * np.eye(6)[rng.integers(3, size=size)]
+        if oracle.used() and rng.random() < 0.5:
+            features[0] = -oracle.slots[oracle.used()[0]]["key"]
+        units, grids = np.stack([unit(f) for f in features]), shapes[rng.integers(3, size=size)]
+        is_written = rng.random(size) < 0.8
+        units[~is_written] = 0  # a feature without direction
+        pairs = units[is_written], grids[is_written]
+        products = oracle.products(units, grids)
+        fast = plan_writes_from_products(*products, is_written, touched, config.delta)
+        plan = plan_writes(pairs[0], pack(pairs[1]), index, values, touched, config)
+        old_keys = [entry["key"] if entry else np.zeros(6) for entry in oracle.slots]
+        expected = [oracle.write(*pair) for pair in zip(*pairs, strict=True)]
+        for ours in (plan, fast):
+            assert ours.slots.tolist() == [slot for slot, _, _ in expected]
+            assert ours.kinds.tolist() == [kind for _, kind, _ in expected]
+            assert_array_equal(ours.similarities, [similarity for _, _, similarity in expected])
+        assert set(fast.mixtures) == set(fast.slots.tolist())
+        for slot, weights in fast.mixtures.items():
+            key = weights[0] * old_keys[slot] + weights[1:] @ units
+            assert_allclose(key, oracle.slots[slot]["key"], atol=1e-5)
+        for slot, pair in fast.values.items():
+            assert_array_equal(oracle.slots[slot]["value"], grids[pair])
+        for slot in oracle.used():
+            index.put(np.array([slot]), oracle.slots[slot]["key"][None])
+            values[slot] = pack(oracle.slots[slot]["value"])
+            touched[slot] = oracle.clock - oracle.slots[slot]["age"]

@@ -12,6 +12,7 @@ from memstore import Memory, MemoryConfig
 from memstore.storage import checksums
 from memstore.storage.repository import Repository
 from memstore.storage.schema import Ledger
+from memstore.voxels.grids import pack
 
 TINY = MemoryConfig(capacity=6, key_dim=3, resolution=2, delta=1)
 GRIDS = np.random.default_rng(0).random((4, 2, 2, 2)) < 0.5
@@ -134,7 +135,7 @@ def test_checks_by_hand(memory):
     """As docs/format.md tells it."""
     row = memory._state.rows(np.array([1]))
     text = struct.pack("<qq", 1, 2) + bytes(128) + np.float32([0, 1, 0]).tobytes()
-    text += np.packbits(GRIDS[1], axis=-1).tobytes()
+    text += pack(GRIDS[1]).tobytes()
     expected = hashlib.blake2b(text, digest_size=16).digest()
     assert checksums.checks(row).tobytes() == expected
 

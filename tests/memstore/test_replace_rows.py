@@ -1,4 +1,4 @@
-"""adopt: whole rows of a working copy, and every way to get them wrong."""
+"""replace_rows: whole rows of a working copy, and every way to get them wrong."""
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from memstore import (
     ShapeError,
     SlotError,
 )
+from memstore.voxels.grids import pack
 from tests.helpers.random_memories import SMALL, assert_same, busy_memory
 
 
@@ -22,7 +23,7 @@ def rows_of(memory, slots):
     return Rows(
         slots=np.array(slots, np.int64),
         keys=memory.keys(slots),
-        values=np.packbits(memory.values(slots), axis=-1),
+        values=pack(memory.values(slots)),
         touched=(memory.clock - memory.ages)[at],
         sources=np.array([memory.sources[i].encode() for i in at], "S128"),
         reads=memory.reads[at],
@@ -31,7 +32,7 @@ def rows_of(memory, slots):
 
 def test_rows_handed_back_unchanged_change_nothing():
     ours, theirs = busy_memory(), busy_memory()
-    ours.adopt(rows_of(ours, ours.slots.tolist()), {})
+    ours.replace_rows(rows_of(ours, ours.slots.tolist()), {})
     assert_same(ours, theirs)
 
 
@@ -41,17 +42,17 @@ def test_an_empty_memory_becomes_the_copy(tmp_path):
     written = {"merge": stats.merges, "insert": stats.inserts, "evict": stats.evictions}
     with Memory.create(tmp_path / "m", SMALL) as ours:
         rows = rows_of(theirs, theirs.slots.tolist())
-        ours.adopt(rows._replace(keys=7 * rows.keys.astype(np.float64)), written)
+        ours.replace_rows(rows._replace(keys=7 * rows.keys.astype(np.float64)), written)
         assert ours.clock == theirs.clock
         np.testing.assert_allclose(ours.keys(ours.slots), theirs.keys(theirs.slots), atol=1e-7)
         np.testing.assert_array_equal(ours.values(ours.slots), theirs.values(theirs.slots))
         assert (ours.sources, ours.reads.tolist()) == (theirs.sources, theirs.reads.tolist())
         assert ours.stats().merges == stats.merges
-        ours.commit("adopted")
+        ours.commit("replaced")
         with Memory.open(tmp_path / "m") as opened:
             assert_same(opened, ours)
             with pytest.raises(ReadOnlyError):
-                opened.adopt(rows, {})
+                opened.replace_rows(rows, {})
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_what_is_wrong_is_told_and_changes_nothing(wrong, error):
     memory, before = busy_memory(), busy_memory()
     rows = rows_of(memory, memory.slots[:2].tolist())
     with pytest.raises(error):
-        memory.adopt(rows._replace(**wrong), {})
+        memory.replace_rows(rows._replace(**wrong), {})
     assert_same(memory, before)
 
 
@@ -91,5 +92,5 @@ def test_what_is_wrong_is_told_and_changes_nothing(wrong, error):
 def test_counts_are_checked(written):
     memory, before = busy_memory(), busy_memory()
     with pytest.raises(ArgumentError):
-        memory.adopt(rows_of(memory, []), written)
+        memory.replace_rows(rows_of(memory, []), written)
     assert_same(memory, before)
