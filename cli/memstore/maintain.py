@@ -13,7 +13,7 @@ from mem3d_cli.options import AsJson, Quiet, print_json, print_made, progress_ba
 def history(path: MemoryFolder, at: At = None, as_json: AsJson = False) -> None:
     """List the snapshots that can be opened, newest first, and their tags.
 
-    Reads none of them; of a damaged memory, all that can be report. Library: memstore.history,
+    Reads none of them; of a damaged memory, all that can be found. Library: memstore.history,
     memstore.tags.
 
     Example: memstore history runs/chairs/memory
