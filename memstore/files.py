@@ -50,13 +50,9 @@ def write_atomic(path: str | Path, data: bytes) -> None:
     try:
         if not path.name or (path.exists() and not path.is_file()):  # rename replaces a device
             raise PathError(f"{path}: got no file there, want a file to make or replace")
-        beside = _beside(path)
-        try:
+        with _beside(path) as beside:
             beside.write_bytes(data)
             os.replace(beside, path)
-        finally:
-            with suppress(OSError):  # the first error tells more
-                beside.unlink(missing_ok=True)
     except PathError:
         raise
     except OSError as error:
@@ -75,22 +71,16 @@ def made_beside(path: Path) -> Iterator[Path]:
         PathError: the disk refuses.
     """
     check_free(path)
-    beside = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        check_free(path)  # rename would replace a file that came meanwhile
-        beside.rename(path)
+        with _beside(path) as beside:
+            yield beside
+            check_free(path)  # rename would replace a file that came meanwhile
+            beside.rename(path)
     except PathError:
         raise
     except OSError as error:
         raise PathError(f"{path}: cannot be written: {error}") from error
-    finally:
-        with suppress(OSError):  # the first error tells more
-            if beside.is_dir():
-                shutil.rmtree(beside, ignore_errors=True)
-            else:
-                beside.unlink(missing_ok=True)
 
 
 def check_free(path: Path) -> None:
@@ -103,9 +93,18 @@ def check_free(path: Path) -> None:
         raise PathExistsError(f"{path}: exists already, want a path where nothing is")
 
 
-def _beside(path: Path) -> Path:
-    """A new name in the same folder."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A new name in the same folder; what is there at the end is removed."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        yield beside
+    finally:
+        with suppress(OSError):  # the first error tells more
+            if beside.is_dir():
+                shutil.rmtree(beside, ignore_errors=True)
+            else:
+                beside.unlink(missing_ok=True)
 
 
 def _open_at_once(path: str, flags: int) -> int:

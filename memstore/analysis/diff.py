@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memstore.errors import ShapeError
 from memstore.memory import Memory
@@ -44,31 +43,20 @@ def diff(before: Memory, after: Memory) -> Diff:
 def _diff(old: State, new: State) -> Diff:
     """As diff, of states that nobody changes meanwhile."""
     both = np.intersect1d(old.used, new.used)
-    parts = [both[start : start + _BLOCK] for start in range(0, len(both), _BLOCK)]
-    nothing = [np.empty(0, np.int64)]
-    value = np.concatenate(nothing + [part[_replaced(old, new, part)] for part in parts])
-    key = np.concatenate(nothing + [part[_rekeyed(old, new, part)] for part in parts])
-    rekeyed = np.setdiff1d(key, value)
-    same = np.setdiff1d(both, np.union1d(value, key))
-    touched = same[old.touched[same] != new.touched[same]]
+    is_replaced, is_rekeyed = np.zeros((2, len(both)), np.bool_)
+    for start in range(0, len(both), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        first, second = old.rows(both[part]), new.rows(both[part])
+        is_replaced[part] = (first.values != second.values).any(axis=(1, 2, 3))
+        is_replaced[part] |= first.sources != second.sources
+        is_rekeyed[part] = (first.keys != second.keys).any(axis=1)
+    is_rekeyed &= ~is_replaced
+    is_touched = (old.touched[both] != new.touched[both]) & ~is_replaced & ~is_rekeyed
     return Diff(
         added=tuple(np.setdiff1d(new.used, old.used).tolist()),
         removed=tuple(np.setdiff1d(old.used, new.used).tolist()),
-        replaced=tuple(value.tolist()),
-        rekeyed=tuple(rekeyed.tolist()),
-        touched=tuple(touched.tolist()),
-        unchanged=len(same) - len(touched),
+        replaced=tuple(both[is_replaced].tolist()),
+        rekeyed=tuple(both[is_rekeyed].tolist()),
+        touched=tuple(both[is_touched].tolist()),
+        unchanged=int((~is_replaced & ~is_rekeyed & ~is_touched).sum()),
     )
-
-
-def _replaced(old: State, new: State, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n,) whether the value or the source differs."""
-    values = (old.values[slots] != new.values[slots]).any(axis=(1, 2, 3))
-    replaced: NDArray[np.bool_] = values | (old.sources[slots] != new.sources[slots])
-    return replaced
-
-
-def _rekeyed(old: State, new: State, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n,) whether the key differs."""
-    rekeyed: NDArray[np.bool_] = (old.index.keys[slots] != new.index.keys[slots]).any(axis=1)
-    return rekeyed

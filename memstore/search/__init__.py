@@ -1,0 +1,1 @@
+"""Exact cosine search over the keys."""

@@ -111,8 +111,7 @@ def scores(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[n
 
 def _scores_of(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
     """As `scores`, of one query: (C,) and (n, C) to (n,)."""
-    found: NDArray[np.float32] = keys @ query
-    return found
+    return np.asarray(keys @ query)
 
 
 def block_scores(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -161,16 +160,16 @@ def best(
     if len(slots) > FEW:
         slots = slots[shortlist(_in_steps(_scores_of, query, keys, slots), k, error, above)]
     if len(slots) > FEW:
-        close = _in_steps(block_scores, query, keys, slots)
-        slots = slots[shortlist(close, k, error_bound(BLOCK), above)]
+        closer = _in_steps(block_scores, query, keys, slots)
+        slots = slots[shortlist(closer, k, error_bound(BLOCK), above)]
     if k < len(slots) <= FEW:
         rows = keys[slots]
-        kept = shortlist(rows @ query, k, error, above)
-        slots, found = slots[kept], cosines(query, rows[kept])
+        close = shortlist(rows @ query, k, error, above)
+        slots, exact = slots[close], cosines(query, rows[close])
     else:
-        found = _in_steps(cosines, query, keys, slots)
-    order = np.argsort(-found, kind="stable")[:k]
-    return slots[order], found[order]
+        exact = _in_steps(cosines, query, keys, slots)
+    order = np.argsort(-exact, kind="stable")[:k]
+    return slots[order], exact[order]
 
 
 def _in_steps(

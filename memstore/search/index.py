@@ -1,6 +1,6 @@
 """KeyIndex: the keys of a memory, held by FAISS, and the exact search over them.
 
-The only file that imports faiss. A FAISS id is always a slot.
+A FAISS id is always a slot.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ BATCH = 256  # queries scored at once; bounds the scores held in RAM
 
 
 class Hits(NamedTuple):
-    """Slots found for B queries, best first; among equal cosines the lowest slot first.
+    """Nearest slots of B queries, best first; among equal cosines the lowest slot first.
 
     Attributes:
         slots: (B, k) int64; -1 past the last hit.
@@ -33,16 +33,15 @@ class KeyIndex:
 
     A search first chooses slots among which the answer surely is, then ranks them by cosine. It
     chooses by a sketch (pruning.py) where that proves enough slots to be too far, and otherwise by
-    a
-    scan: a matrix product over FAISS's own rows, whose error has a proven bound. Both give the same
-    answer. Searches may run in several threads, but not while keys change.
+    a scan: a matrix product over FAISS's own rows, whose error has a proven bound. Both give the
+    same answer. Searches may run in several threads, but not while keys change.
     """
 
     def __init__(self, key_dim: int) -> None:
         self._key_dim = key_dim
         self._faiss = faiss.IndexFlatIP(key_dim)
         self._keys = _read_only(self._faiss_rows())
-        self._shortcut = PrunedScan()
+        self._pruned = PrunedScan()
 
     @property
     def rows(self) -> int:
@@ -57,11 +56,11 @@ class KeyIndex:
     @property
     def derived_bytes(self) -> int:
         """Bytes of RAM of what follows from the keys."""
-        return self._shortcut.nbytes
+        return self._pruned.nbytes
 
     def fill(self) -> NDArray[np.float32]:
         """(rows, C) as `keys`, to write many rows at once; do so before the next search."""
-        self._shortcut.drop()
+        self._pruned.drop()
         return self._faiss_rows()
 
     def _faiss_rows(self) -> NDArray[np.float32]:
@@ -83,7 +82,7 @@ class KeyIndex:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
         self.grow(int(slots.max(initial=-1)) + 1)
         self._faiss_rows()[slots] = keys
-        self._shortcut.mark(slots)
+        self._pruned.mark(slots)
 
     def search(
         self,
@@ -107,8 +106,8 @@ class KeyIndex:
             batch = slice(start, start + BATCH)
             part = allowed if allowed.ndim == 1 else allowed[batch]
             for b, near in enumerate(self._near(queries[batch], k, part, above), start):
-                found, found_cosines = cosine.best(queries[b], keys, near, k, above)
-                slots[b, : len(found)], cosines[b, : len(found)] = found, found_cosines
+                best, best_cosines = cosine.best(queries[b], keys, near, k, above)
+                slots[b, : len(best)], cosines[b, : len(best)] = best, best_cosines
         if (past := cosines <= above).any():
             slots[past], cosines[past] = NO_SLOT, -np.inf
         return Hits(slots, cosines)
@@ -123,11 +122,11 @@ class KeyIndex:
             masks = np.broadcast_to(allowed, (len(queries), len(keys)))
             if masks.sum(axis=1).max() <= len(keys) // FEW:
                 return [np.flatnonzero(mask) for mask in masks]
-        near = self._shortcut.near(keys, queries, k, None if everywhere else allowed, above)
-        if scanned := [b for b, slots in enumerate(near) if slots is None]:
-            left = queries if len(scanned) == len(queries) else queries[scanned]
+        near = self._pruned.near(keys, queries, k, None if everywhere else allowed, above)
+        if scans := [b for b, slots in enumerate(near) if slots is None]:
+            batch = queries if len(scans) == len(queries) else queries[scans]
             error = cosine.error_bound(self._key_dim)
-            for b, row in zip(scanned, cosine.scores(left, keys), strict=True):
+            for b, row in zip(scans, cosine.scores(batch, keys), strict=True):
                 if not everywhere:
                     row[~masks[b]] = -np.inf
                 near[b] = cosine.shortlist(row, k, error, above)

@@ -1,4 +1,8 @@
-"""Shortcut: rule most slots out by a sketch, where that has paid or is about to."""
+"""PrunedScan: rule most slots out by bounds on their cosines, where that has paid or is about to.
+
+A `KeySketch` knows the keys by their coordinates along a few directions and by what remains, and
+bounds every cosine from above. `PrunedScan` decides when to make one and when to look at it.
+"""
 
 import math
 from threading import Lock
@@ -15,6 +19,16 @@ LEAD = 8  # directions in the loose bounds
 _STRIDE = 8  # every how manieth channel has a say in which ones
 _PIECE = 1024  # channels per float32 product
 _ROWS = 1024  # keys projected at once
+
+# The numbers from here on weigh costs; no answer depends on them.
+LEAST = 2**22  # numbers in all keys: a scan of fewer costs no more than a look
+SHARE = 8  # a sketch has at most this part of the keys' numbers
+WIDEST = 256  # most directions
+WIDE = 32  # a sketch of more directions is worth trying by a few of them first
+PRICE = 2  # a multiplication in making a sketch costs as much as two in a scan
+FEW = 8  # part of the rows that is cheaper to rank than a scan
+LONE = 6  # a scan for one query costs as much as one for six: it waits for the keys' bytes
+LONGEST = 10  # doublings of the pause after useless looks
 
 
 class KeySketch:
@@ -84,10 +98,10 @@ class KeySketch:
         self, vectors: NDArray[np.float32], basis: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """(B, m + 1): coordinates of unit vectors (B, C) and an upper bound of the residual."""
-        found = np.empty((len(vectors), len(basis) + 1), np.float32)
-        found[:, :-1] = _product(vectors, basis)
-        found[:, -1] = self._residuals(found[:, :-1].T)
-        return found
+        coordinates = np.empty((len(vectors), len(basis) + 1), np.float32)
+        coordinates[:, :-1] = _product(vectors, basis)
+        coordinates[:, -1] = self._residuals(coordinates[:, :-1].T)
+        return coordinates
 
     def _residuals(self, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) upper bounds of residual norms, from coordinates (m, n)."""
@@ -119,7 +133,7 @@ def _directions(keys: NDArray[np.float32], width: int) -> NDArray[np.float32]:
     width = min(width, *sample.shape)
     _, mixtures = np.linalg.eigh(sample @ sample.T)
     directions: NDArray[np.float32] = np.linalg.qr(sample.T @ mixtures[:, : -width - 1 : -1])[0]
-    # What is left of keys that had no say, with 0, 1, ... directions.
+    # What remains of keys that had no say, with 0, 1, ... directions.
     energies = np.square(others @ directions).mean(axis=0)
     rest = np.square(others).sum(axis=1).mean() - np.concatenate([[0], energies.cumsum()])
     enough = int(np.argmax(rest <= ENOUGH * max(rest[-1], LITTLE)))
@@ -129,27 +143,16 @@ def _directions(keys: NDArray[np.float32], width: int) -> NDArray[np.float32]:
 def _towards(sample: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.float32]:
     """(m, C) rotate directions (C, m) towards keys far from each other, so that clusters have few.
 
-    Gram and Schmidt, each time with the key of which most is left.
+    Gram and Schmidt, each time with the key of which most remains.
     """
-    left = sample @ directions
-    rotation = np.empty((left.shape[1], left.shape[1]), np.float32)
+    remainder = sample @ directions
+    rotation = np.empty((remainder.shape[1], remainder.shape[1]), np.float32)
     for row in rotation:
-        row[:] = left[np.square(left).sum(axis=1).argmax()]
+        row[:] = remainder[np.square(remainder).sum(axis=1).argmax()]
         row /= max(float(np.linalg.norm(row)), 1e-30)
-        left -= np.outer(left @ row, row)
+        remainder -= np.outer(remainder @ row, row)
     rotated: NDArray[np.float32] = np.linalg.qr(directions @ rotation.T)[0].T
     return np.ascontiguousarray(rotated)
-
-
-# All numbers here weigh costs; no answer depends on them.
-LEAST = 2**22  # numbers in all keys: a scan of fewer costs no more than a look
-SHARE = 8  # a sketch has at most this part of the keys' numbers
-WIDEST = 256  # most directions
-WIDE = 32  # a sketch of more directions is worth trying by a few of them first
-PRICE = 2  # a multiplication in making a sketch costs as much as two in a scan
-FEW = 8  # part of the rows that is cheaper to rank than a scan
-LONE = 6  # a scan for one query costs as much as one for six: it waits for the keys' bytes
-LONGEST = 10  # doublings of the pause after useless looks
 
 
 class PrunedScan:
@@ -196,7 +199,7 @@ class PrunedScan:
             keys: (rows, C) unit vectors.
             queries: (B, C) unit vectors.
             k: >= 1.
-            allowed: (rows,) or (B, rows) slots that may be found; None for all.
+            allowed: (rows,) or (B, rows) slots that may be hits; None for all.
             above: a slot whose cosine is not above it may be left out.
         Returns:
             One entry per query; None calls for a scan.
@@ -206,15 +209,15 @@ class PrunedScan:
             self._spent += keys.size * max(LONE, len(queries))
             return [None] * len(queries)
         closed = None if allowed is None else ~allowed
-        found: list[NDArray[np.int64] | None] = [None]
+        near: list[NDArray[np.int64] | None] = [None]
         if len(queries) == 1 and sketch.width > WIDE:
             bounds = sketch.loose_bounds(queries)
-            found = _ruled_in(keys, queries, bounds, closed, sketch.slack, k, above)
-        if found[0] is None:
+            near = _ruled_in(keys, queries, bounds, closed, sketch.slack, k, above)
+        if near[0] is None:
             bounds = sketch.bounds(queries)
-            found = _ruled_in(keys, queries, bounds, closed, sketch.slack, k, above)
-        self._learn(sum(slots is None for slots in found), len(found), keys.size)
-        return found
+            near = _ruled_in(keys, queries, bounds, closed, sketch.slack, k, above)
+        self._learn(sum(slots is None for slots in near), len(near), keys.size)
+        return near
 
     def _learn(self, misses: int, batch: int, size: int) -> None:
         """Look less often while looks are of little use."""
@@ -267,7 +270,7 @@ def _ruled_in(
     if closed is not None:
         bounds[np.broadcast_to(closed, bounds.shape)] = -np.inf
     rows, error = len(keys), error_bound(keys.shape[1])
-    found: list[NDArray[np.int64] | None] = []
+    candidates: list[NDArray[np.int64] | None] = []
     for query, bound in zip(queries, bounds, strict=True):
         kth = -np.inf
         if k <= rows and (highest := np.partition(bound, -k)[-k]) > -np.inf:
@@ -275,5 +278,5 @@ def _ruled_in(
             best = (bound >= highest).nonzero()[0][:k]
             kth = float((keys[best] @ query).min()) - error
         near = (bound >= max(kth, above) - slack).nonzero()[0]
-        found.append(near if len(near) <= rows // FEW else None)
-    return found
+        candidates.append(near if len(near) <= rows // FEW else None)
+    return candidates

@@ -1,0 +1,1 @@
+"""The table of slots in RAM, and the rules that read and change it."""

@@ -1,4 +1,7 @@
-"""read: the values whose keys are near a query."""
+"""Looking up in a state: priors of queries, and slots by how similar their values are.
+
+Nothing here changes a state, but that a recall counts as a read.
+"""
 
 from typing import NamedTuple
 
@@ -16,6 +19,10 @@ from memstore.voxels.grids import (
     value_similarity,
 )
 
+NEAR = 8  # slots whose values are compared first; mostly both kinds are among them
+AT_ONCE = 16  # queries compared with all slots together; bounds the similarities held in RAM
+BLOCK = 2**22  # bytes of values copied at a time
+
 
 class Priors(NamedTuple):
     """Values recalled for B queries, most similar key first.
@@ -24,13 +31,25 @@ class Priors(NamedTuple):
         slots: (B, k) int64; -1 past the last prior.
         cosines: (B, k) float32; -inf past the last prior.
         values: (B, k, R, R, R) bool; False past the last prior.
-        counts: (B,) int64 in [0, k], priors found.
+        counts: (B,) int64 in [0, k], priors there are.
     """
 
     slots: NDArray[np.int64]
     cosines: NDArray[np.float32]
     values: NDArray[np.bool_]
     counts: NDArray[np.int64]
+
+
+class Contrast(NamedTuple):
+    """Per query: slots of the nearest keys by kind of value; equal cosines by lowest slot.
+
+    Attributes:
+        positive: (B,) int64, nearest slot with value similarity >= delta; -1 if there is none.
+        negative: (B,) int64, nearest slot with value similarity < delta; -1 if there is none.
+    """
+
+    positive: NDArray[np.int64]
+    negative: NDArray[np.int64]
 
 
 def read(
@@ -55,34 +74,17 @@ def read(
     if excluded is not None:
         allowed = allowed & (state.sources[: len(allowed)] != excluded[:, None])
     slots, cosines = state.index.search(queries, k, allowed, above=float(np.float32(beta)))
-    found = slots != NO_SLOT
-    state.count_reads(slots[found])
+    is_prior = slots != NO_SLOT
+    state.count_reads(slots[is_prior])
     packed = state.values[slots]  # past the last prior: the last slot's, blanked next
-    if not found.all():
-        packed[~found] = 0
+    if not is_prior.all():
+        packed[~is_prior] = 0
     values = unpack(packed, state.config.resolution)
-    return Priors(slots, cosines, values, found.sum(axis=1))
-
-
-NEAR = 8  # slots whose values are compared first; mostly both kinds are among them
-AT_ONCE = 16  # queries compared with all slots together; bounds the similarities held in RAM
-BLOCK = 2**22  # bytes of values copied at a time
-
-
-class Contrast(NamedTuple):
-    """Per query: slots of the nearest keys by kind of value; equal cosines by lowest slot.
-
-    Attributes:
-        positive: (B,) int64, nearest slot with value similarity >= delta; -1 if there is none.
-        negative: (B,) int64, nearest slot with value similarity < delta; -1 if there is none.
-    """
-
-    positive: NDArray[np.int64]
-    negative: NDArray[np.int64]
+    return Priors(slots, cosines, values, is_prior.sum(axis=1))
 
 
 def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8]) -> Contrast:
-    """Find the nearest positive and negative slot of each pair; changes nothing.
+    """Find the nearest positive and negative slot of each pair.
 
     Args:
         state: of the memory.
@@ -91,37 +93,38 @@ def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8
 
     Source: Mem3D eq. 9; Kaiser et al. 2017 for the nearest of each kind.
     """
-    found = Contrast(*np.full((2, len(queries)), NO_SLOT))
+    nearest = Contrast(*np.full((2, len(queries)), NO_SLOT))
     used = state.used_rows
     hits = state.index.search(queries, NEAR, used)
     for b, row in enumerate(hits.slots):
         near = row[row != NO_SLOT]
         alike = _alike(state, near, grids[b : b + 1])[0]
-        for kind, of_kind in ((found.positive, alike), (found.negative, ~alike)):
+        for slots, of_kind in ((nearest.positive, alike), (nearest.negative, ~alike)):
             if of_kind.any():
-                kind[b] = near[of_kind.argmax()]
+                slots[b] = near[of_kind.argmax()]
     if np.count_nonzero(used) > NEAR:  # else these were all the slots
-        for kind in found:
-            missing = np.flatnonzero(kind == NO_SLOT)
+        for slots in nearest:
+            missing = np.flatnonzero(slots == NO_SLOT)
             for start in range(0, len(missing), AT_ONCE):
-                left = missing[start : start + AT_ONCE]
-                alike = _alike_among_all(state, grids[left])
-                allowed = used & (alike if kind is found.positive else ~alike)
-                kind[left] = state.index.search(queries[left], 1, allowed).slots[:, 0]
-    return found
+                batch = missing[start : start + AT_ONCE]
+                alike = _alike_among_all(state, grids[batch])
+                allowed = used & (alike if slots is nearest.positive else ~alike)
+                slots[batch] = state.index.search(queries[batch], 1, allowed).slots[:, 0]
+    return nearest
 
 
 def similarities(
     state: State, slots: NDArray[np.int64], grid: NDArray[np.uint8], kind: ValueSimilarity
 ) -> NDArray[np.float64]:
     """(n,) value similarity of used slots (n,) to a packed grid (R, R, ceil(R / 8))."""
-    found = np.empty(len(slots))
+    similar = np.empty(len(slots))
     step = max(1, BLOCK // grid.size)
     for start in range(0, len(slots), step):
-        some = slots[start : start + step]
-        pieces = (state.values[some], grid, state.config.resolution, kind, state.full[some])
-        found[start : start + step] = value_similarity(*pieces)
-    return found
+        block = slots[start : start + step]
+        similar[start : start + step] = value_similarity(
+            state.values[block], grid, state.config.resolution, kind, state.full[block]
+        )
+    return similar
 
 
 def _alike_among_all(state: State, grids: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -129,18 +132,17 @@ def _alike_among_all(state: State, grids: NDArray[np.uint8]) -> NDArray[np.bool_
 
     Full voxels per block rule most of them out before any is compared bit by bit.
     """
-    config = state.config
-    kind, delta, resolution = config.value_similarity, config.delta, config.resolution
-    blocks, rows = state.blocks, len(state.blocks)
+    config, blocks, rows = state.config, state.blocks, len(state.blocks)
+    kind, delta = config.value_similarity, config.delta
     alike = np.zeros((len(grids), rows), np.bool_)
     many = []
-    for b, its in enumerate(block_voxels(grids)):
-        bounds = similarity_bounds(blocks, its, resolution, kind, state.full[:rows])
-        left = np.flatnonzero(bounds >= delta)
-        if len(left) > rows // 2:
+    for b, voxels in enumerate(block_voxels(grids)):
+        bounds = similarity_bounds(blocks, voxels, config.resolution, kind, state.full[:rows])
+        slots = np.flatnonzero(bounds >= delta)
+        if len(slots) > rows // 2:
             many.append(b)  # a copy of so many values costs more than it spares
         else:
-            alike[b, left] = similarities(state, left, grids[b], kind) >= delta
+            alike[b, slots] = similarities(state, slots, grids[b], kind) >= delta
     if many:
         alike[many] = _alike(state, slice(rows), grids[many])
     return alike
@@ -151,6 +153,5 @@ def _alike(
 ) -> NDArray[np.bool_]:
     """(B, n) which slots' values are similar to packed grids."""
     config, values, full = state.config, state.values[slots], state.full[slots]
-    similarity = value_similarities(values, grids, config.resolution, config.value_similarity, full)
-    alike: NDArray[np.bool_] = similarity >= config.delta
-    return alike
+    similar = value_similarities(values, grids, config.resolution, config.value_similarity, full)
+    return np.asarray(similar >= config.delta)

@@ -19,6 +19,7 @@ from memstore.search.index import NO_SLOT, KeyIndex
 from memstore.voxels.grids import value_similarity
 
 HITS = 4  # slots looked up per pair: were all of them changed by earlier pairs, look again
+ZERO_SUM = 2e-3  # norm of two unit vectors' sum that float32 cosines cannot tell from zero
 
 
 class Plan(NamedTuple):
@@ -156,10 +157,10 @@ def plan_writes_from_products(
             slot = int(touched.argmin())  # empty ones are -1; the lowest slot among equals
             kind, norm = "insert" if touched[slot] < 0 else "evict", 0.0
             values[slot], alike[:, slot] = pair, own_similarities[:, pair]
-        if norm > 1e-6:
+        if norm > ZERO_SUM:
             mixtures[slot] = (mixtures.get(slot, weights[0]) + weights[1 + pair]) / norm
             near[:, slot] = (near[:, slot] + own_cosines[:, pair]) / norm
-        else:  # a new key, or a merge whose sum is zero: the query itself
+        else:  # a new key, or a merge whose sum is zero: the query itself, as `merge` has it
             mixtures[slot], near[:, slot] = weights[1 + pair], own_cosines[:, pair]
         touched[slot] = newest + tick
         slots.append(slot)
@@ -214,11 +215,11 @@ class _Ahead:
         pairs = np.flatnonzero(self._slot_of != NO_SLOT)
         scored = self._scores[b, pairs]
         pairs = pairs[shortlist(scored, 1, self._error, cosine - 2 * self._error)]
-        for changed, other in zip(
+        for candidate, score in zip(
             self._slot_of[pairs].tolist(), cosines(self._queries[b], self.new[pairs]), strict=True
         ):
-            if other > cosine or (other == cosine and changed < slot):
-                slot, cosine = changed, float(other)
+            if score > cosine or (score == cosine and candidate < slot):
+                slot, cosine = candidate, float(score)
         return slot
 
     def key(self, slot: int) -> NDArray[np.float32]:

@@ -107,10 +107,10 @@ class State:
         blocks = 0 if self._blocks is None else self._blocks.nbytes
         return self.full.nbytes + blocks + self.index.derived_bytes
 
-    def rows(self, slots: NDArray[np.int64]) -> Rows:
-        """Copy the rows of slots (n,), all of which the index has."""
+    def rows(self, slots: NDArray[np.int64] | slice) -> Rows:
+        """Rows of slots, all of which the index has: copies of (n,), views of a slice."""
         return Rows(
-            slots,
+            np.arange(self.index.rows)[slots] if isinstance(slots, slice) else slots,
             self.index.keys[slots],
             self.values[slots],
             self.touched[slots],
@@ -240,15 +240,7 @@ def check_state(state: State) -> None:
     n = state.index.rows
     if (state.touched[n:] != EMPTY).any():
         raise FormatError("touched: got a used slot without a key")
-    rows = Rows(
-        np.arange(n),
-        state.index.keys,
-        state.values[:n],
-        state.touched[:n],
-        state.sources[:n],
-        state.reads[:n],
-    )
-    check_rows(rows, state.config, state.clock, with_empty=True)
+    check_rows(state.rows(slice(n)), state.config, state.clock, with_empty=True)
 
 
 def check_rows(rows: Rows, config: MemoryConfig, clock: int, with_empty: bool = False) -> None:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from memstore.files import disk_bytes
 from memstore.slots.state import State
 
-BLOCK = 256  # grids counted at once
 BINS = 12  # at most, in a histogram
 LISTED = 5  # slots named in most_read and least_read
 
@@ -79,17 +78,16 @@ class Stats:
 
 
 def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats:
-    """Gather the facts; reads every value once.
+    """Gather the facts.
 
     Args:
         state: of the memory.
         snapshot: that it is based on.
         path: of its folder.
     """
-    # Long, for it names each field once; to split it would only hide which field is what.
     config, used = state.config, state.used
     ages, reads = state.clock - state.touched[used], state.reads[used]
-    full = occupancies(state, used)
+    occupancy = state.full[used] / config.resolution**3
     by_reads = np.argsort(reads, kind="stable")
     by_most = np.argsort(-reads, kind="stable")
     bookkeeping = (state.touched, state.sources, state.reads)
@@ -121,10 +119,10 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
         never_read=int((reads == 0).sum()),
         most_read=tuple(facts_of(state, int(slot)) for slot in used[by_most[:LISTED]]),
         least_read=tuple(facts_of(state, int(slot)) for slot in used[by_reads[:LISTED]]),
-        mean_occupancy=float(full.mean()) if len(used) else None,
-        occupancy_min=float(full.min()) if len(used) else None,
-        occupancy_median=_median(full),
-        occupancy_max=float(full.max()) if len(used) else None,
+        mean_occupancy=float(occupancy.mean()) if len(used) else None,
+        occupancy_min=float(occupancy.min()) if len(used) else None,
+        occupancy_median=_median(occupancy),
+        occupancy_max=float(occupancy.max()) if len(used) else None,
         key_bytes=state.index.keys.nbytes,
         value_bytes=state.values[: state.index.rows].nbytes,
         bookkeeping_bytes=sum(array.nbytes for array in bookkeeping) + state.derived_bytes,
@@ -137,16 +135,6 @@ def facts_of(state: State, slot: int) -> SlotFacts:
     """What is to be said of a used slot."""
     source = bytes(state.sources[slot]).decode()
     return SlotFacts(slot, source, int(state.reads[slot]), int(state.clock - state.touched[slot]))
-
-
-def occupancies(state: State, slots: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Full voxels / voxels of the values of slots: (n,) in [0, 1]."""
-    full = np.empty(len(slots), np.int64)
-    for start in range(0, len(slots), BLOCK):
-        part = slice(start, start + BLOCK)
-        bits = np.bitwise_count(state.values[slots[part]])
-        full[part] = bits.sum(axis=(1, 2, 3), dtype=np.int64)
-    return full / state.config.resolution**3
 
 
 def even_histogram(numbers: NDArray[np.int64]) -> Histogram:

@@ -1,0 +1,1 @@
+"""A memory on disk: transactions over Zarr arrays."""

@@ -6,7 +6,6 @@ import pytest
 from memstore import Memory, MemoryConfig
 from memstore.search.cosine import unit
 from memstore.search.index import KeyIndex
-from memstore.voxels.grids import hamming
 from tests.helpers.naive_memory import NaiveMemory, assert_found
 
 
@@ -91,13 +90,3 @@ def test_only_cosines_above():
     hits = index.search(np.float32([[1, 0]]), 3, np.ones(3, bool), above=0.0)
     assert hits.slots.tolist() == [[0, -1, -1]]
     assert hits.cosines.tolist() == [[1, -np.inf, -np.inf]]
-
-
-@pytest.mark.parametrize("size", [1, 4, 8, 72, 128, 1000])
-@pytest.mark.parametrize("batch", [0, 1, 3])
-@pytest.mark.parametrize("rows", [0, 1, 20])
-def test_hamming(size, batch, rows):
-    rng = np.random.default_rng(size)
-    packed, stored = (rng.integers(0, 256, (n, size), np.uint8) for n in (batch, rows))
-    apart = np.unpackbits(packed[:, None] ^ stored[None], axis=-1).sum(axis=-1)
-    np.testing.assert_array_equal(hamming(packed, stored), apart)

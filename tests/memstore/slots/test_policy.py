@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -103,6 +103,7 @@ def test_planning_changes_nothing():
     st.integers(1, 9),
     st.lists(st.integers(1, 12), min_size=1, max_size=4),
 )
+@example(0, "mse", 1, [1, 1])  # opposite keys whose cosine is rounded to -0.9999999
 def test_both_plans_are_the_oracle_s(seed, similarity, capacity, batches):
     """Batches into a memory that is empty, half full, full; some features are opposite or zero."""
     rng = np.random.default_rng(seed)

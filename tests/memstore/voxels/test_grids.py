@@ -9,6 +9,7 @@ from numpy.testing import assert_array_equal
 from memstore.voxels.grids import (
     block_voxels,
     full_voxels,
+    hamming,
     pack,
     packed_shape,
     similarity_bounds,
@@ -92,3 +93,13 @@ def test_empty_grids_by_hand():
     assert value_similarity(empty, empty[0], 2, "iou").tolist() == [1.0]
     assert value_similarity(empty, one[0], 2, "iou").tolist() == [0.0]
     assert value_similarity(empty, one[0], 2, "mse").tolist() == [7 / 8]
+
+
+@pytest.mark.parametrize("size", [1, 4, 8, 72, 128, 1000])
+@pytest.mark.parametrize("batch", [0, 1, 3])
+@pytest.mark.parametrize("rows", [0, 1, 20])
+def test_hamming(size, batch, rows):
+    rng = np.random.default_rng(size)
+    packed, stored = (rng.integers(0, 256, (n, size), np.uint8) for n in (batch, rows))
+    apart = np.unpackbits(packed[:, None] ^ stored[None], axis=-1).sum(axis=-1)
+    assert_array_equal(hamming(packed, stored), apart)
