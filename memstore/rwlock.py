@@ -18,11 +18,11 @@ class ReadWriteLock:
 
     def __init__(self) -> None:
         # Sets of threads, not counts: an interrupt between two steps cannot make them wrong.
-        self._changed = Condition()
+        self._change = Condition()
         self._readers: set[int] = set()
         self._waiting: set[int] = set()
         self._writer: int | None = None
-        self._mine = local()
+        self._thread = local()  # what this thread is in: depth of reads, or a write
         self._reading = _Reading(self)
 
     def reading(self) -> "_Reading":
@@ -31,17 +31,17 @@ class ReadWriteLock:
 
     def enter(self) -> None:
         """Begin to read."""
-        mine, me = self._mine, get_ident()
-        if getattr(mine, "writes", False):
+        thread, me = self._thread, get_ident()
+        if getattr(thread, "writes", False):
             raise BusyError(_BUSY)
-        if depth := getattr(mine, "depth", 0):
-            mine.depth = depth + 1
+        if depth := getattr(thread, "depth", 0):
+            thread.depth = depth + 1
             return
-        mine.depth = 1
+        thread.depth = 1
         try:
-            with self._changed:
+            with self._change:
                 while self._writer is not None or self._waiting:
-                    self._changed.wait()
+                    self._change.wait()
                 self._readers.add(me)
         except BaseException:
             self.leave()
@@ -49,35 +49,35 @@ class ReadWriteLock:
 
     def leave(self) -> None:
         """End reading."""
-        self._mine.depth -= 1
-        if not self._mine.depth:
-            with self._changed:
+        self._thread.depth -= 1
+        if not self._thread.depth:
+            with self._change:
                 self._readers.discard(get_ident())
                 if self._waiting:
-                    self._changed.notify_all()
+                    self._change.notify_all()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Wait until nobody reads or writes, and keep all others out."""
-        mine, me = self._mine, get_ident()
-        if getattr(mine, "writes", False) or getattr(mine, "depth", 0):
+        thread, me = self._thread, get_ident()
+        if getattr(thread, "writes", False) or getattr(thread, "depth", 0):
             raise BusyError(_BUSY)
-        mine.writes = True
+        thread.writes = True
         try:
-            with self._changed:
+            with self._change:
                 self._waiting.add(me)
                 while self._readers or self._writer is not None:
-                    self._changed.wait()
+                    self._change.wait()
                 self._waiting.discard(me)
                 self._writer = me
             yield
         finally:
-            with self._changed:
+            with self._change:
                 self._waiting.discard(me)
                 if self._writer == me:
                     self._writer = None
-                self._changed.notify_all()
-            mine.writes = False
+                self._change.notify_all()
+            thread.writes = False
 
 
 class _Reading:

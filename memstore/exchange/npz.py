@@ -169,8 +169,7 @@ def _read_header(file: IO[bytes], name: str, size: int) -> Head:
 def _rows(file: IO[bytes], head: Head) -> Iterator[NDArray[Any]]:
     """The rows after a header, some at a time."""
     count = head.shape[0] if head.shape else 1
-    row_bytes = Head(head.dtype, head.shape[1:]).nbytes
-    step = max(1, BLOCK_BYTES // max(1, row_bytes))
+    step = max(1, BLOCK_BYTES // head.row_bytes)
     for start in range(0, count, step):
-        rows = min(step, count - start)
-        yield np.frombuffer(file.read(rows * row_bytes), head.dtype).reshape(rows, *head.shape[1:])
+        shape = (min(step, count - start), *head.shape[1:])
+        yield np.frombuffer(file.read(Head(head.dtype, shape).nbytes), head.dtype).reshape(shape)

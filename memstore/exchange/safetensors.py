@@ -75,7 +75,7 @@ class Tensors:
 
     def blocks(self, name: str) -> Iterator[NDArray[Any]]:
         """An array's rows in order, whole rows, some at a time."""
-        tensor, (dtype, shape) = self._file.get_slice(name), self.heads[name]
-        step = max(1, BLOCK_BYTES // max(1, Head(dtype, shape[1:]).nbytes))
-        for start in range(0, shape[0], step):
-            yield tensor[start : min(start + step, shape[0])]
+        tensor, head = self._file.get_slice(name), self.heads[name]
+        step = max(1, BLOCK_BYTES // head.row_bytes)
+        for start in range(0, head.shape[0], step):
+            yield tensor[start : min(start + step, head.shape[0])]

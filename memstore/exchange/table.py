@@ -44,6 +44,11 @@ class Head(NamedTuple):
         """Bytes it would take, as a Python int: a declared shape may overflow any other."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row, at least 1."""
+        return max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
+
 
 class Archive(Protocol):
     """Named arrays in a file that is open to be read; nothing is read before it is asked for."""

@@ -33,7 +33,7 @@ def write_zarr(path: Path, table: Table, progress: Progress) -> None:
 
     group = zarr.create_group(LocalStore(path), zarr_format=3, attributes=facts(table))
     named, n = arrays(table, True), len(table.rows.slots)
-    widest = max(Head(rows.dtype, rows.shape[1:]).nbytes for rows in named.values())
+    widest = max(Head(rows.dtype, rows.shape).row_bytes for rows in named.values())
     step = max(1, BLOCK_BYTES // widest)
     outputs = {
         name: group.create_array(
@@ -117,6 +117,6 @@ def _head(name: str, array: "zarr.Array[Any]") -> Head:
         raise FormatError(f"{name}: got packed chunks, want them stored as they are")
     head = Head(array.dtype, tuple(array.shape))
     chunk = Head(array.dtype, tuple(array.chunks))
-    if not head.shape or chunk.nbytes > max(BLOCK_BYTES, Head(array.dtype, head.shape[1:]).nbytes):
+    if not head.shape or chunk.nbytes > max(BLOCK_BYTES, head.row_bytes):
         raise FormatError(f"{name}: got chunks {chunk.shape} of {head.shape}, want smaller ones")
     return head

@@ -129,13 +129,13 @@ def _product(vectors: NDArray[np.float32], basis: NDArray[np.float32]) -> NDArra
 def _directions(keys: NDArray[np.float32], width: int) -> NDArray[np.float32]:
     """(m, C) orthonormal to rounding: the principal directions of a sample of the keys."""
     order = np.random.default_rng(0).permutation(len(keys))
-    sample, others = keys[order[: SAMPLE * width]], keys[order[-width:]]
+    sample, probe = keys[order[: SAMPLE * width]], keys[order[-width:]]
     width = min(width, *sample.shape)
     _, mixtures = np.linalg.eigh(sample @ sample.T)
     directions: NDArray[np.float32] = np.linalg.qr(sample.T @ mixtures[:, : -width - 1 : -1])[0]
     # What remains of keys that had no say, with 0, 1, ... directions.
-    energies = np.square(others @ directions).mean(axis=0)
-    rest = np.square(others).sum(axis=1).mean() - np.concatenate([[0], energies.cumsum()])
+    energies = np.square(probe @ directions).mean(axis=0)
+    rest = np.square(probe).sum(axis=1).mean() - np.concatenate([[0], energies.cumsum()])
     enough = int(np.argmax(rest <= ENOUGH * max(rest[-1], LITTLE)))
     return _towards(sample, directions[:, : max(enough, 1)])
 

@@ -165,8 +165,8 @@ def _differences(state: State, stored: State) -> Iterator[str]:
     for start in range(0, rows, ROWS):
         slots = np.arange(start, min(start + ROWS, rows))
         slots = slots[[slot not in state.dirty for slot in slots.tolist()]]
-        ours, theirs = state.rows(slots), stored.rows(slots)
+        ram, disk = state.rows(slots), stored.rows(slots)
         for name in ("keys", "values", "touched", "sources"):
-            unequal = getattr(ours, name) != getattr(theirs, name)
+            unequal = getattr(ram, name) != getattr(disk, name)
             for slot in slots[unequal.reshape(len(slots), -1).any(axis=1)]:
                 yield f"slot {slot}: {name} in RAM differ from those on disk"

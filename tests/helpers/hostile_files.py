@@ -21,7 +21,7 @@ from mem3d.data.images.io import read_image
 from mem3d.data.meshes.reader import read_mesh
 from mem3d.data.readers.matlab import read_mat
 from mem3d.data.readers.pix3d_annotations import read_photos
-from mem3d.data.readers.r2n2 import R2N2, Model
+from mem3d.data.readers.r2n2 import R2N2, ShapeFiles
 from mem3d.data.readers.r2n2_index import open_index, write_index
 from mem3d.data.splits import read_split
 from mem3d.data.zarr_pack.shards import ShardFiles, pack_item, pack_shard
@@ -142,11 +142,11 @@ def _cameras(_: Path) -> list[bytes]:
 
 
 def _read_cameras(path: Path) -> object:
-    """The text file beside a model's views."""
-    model = Model("03001627", "chair", "a", path.parent, path, 3)
+    """The text file beside a shape's views."""
+    shape = ShapeFiles("03001627", "chair", "a", path.parent, path, 3)
     path.replace(path.with_name("rendering_metadata.txt"))
     try:
-        return R2N2(path.parent, (model,), ()).cameras(0)
+        return R2N2(path.parent, (shape,), ()).cameras(0)
     except ValueError as error:
         raise ValueError(str(error).replace("rendering_metadata.txt", path.name)) from error
 
