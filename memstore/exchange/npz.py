@@ -104,13 +104,13 @@ class Npz:
             raise FormatError(f"directory: got members {names[:8]}, want distinct names")
         self._zip = opened
         self.names = [name.removesuffix(".npy") for name in names]
-        self.heads = {}
+        self.heads: dict[str, Head] = {}
         for name in (*Rows._fields, FACTS):
             if f"{name}.npy" in names:
                 member = opened.getinfo(f"{name}.npy")
                 with self._open(member) as file:
                     self.heads[name] = _read_header(file, name, member.file_size)
-        self.facts = None
+        self.facts: Any = None
         if FACTS in self.heads:
             head = self.heads[FACTS]
             if len(head.shape) != 1 or head.nbytes > _MAX_FACTS:

@@ -63,7 +63,7 @@ class Tensors:
     def __init__(self, opened: Any) -> None:
         self._file = opened
         self.names: list[str] = list(opened.keys())
-        self.heads = {}
+        self.heads: dict[str, Head] = {}
         for name in set(Rows._fields) & set(self.names):
             tensor = opened.get_slice(name)
             if tensor.get_dtype() not in _DTYPES:
@@ -71,7 +71,7 @@ class Tensors:
             dtype = np.dtype(_DTYPES[tensor.get_dtype()])
             self.heads[name] = Head(dtype, tuple(tensor.get_shape()))
         text = (opened.metadata() or {}).get(FACTS)
-        self.facts = None if text is None else parse_facts(text)
+        self.facts: Any = None if text is None else parse_facts(text)
 
     def blocks(self, name: str) -> Iterator[NDArray[Any]]:
         """An array's rows in order, whole rows, some at a time."""

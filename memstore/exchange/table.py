@@ -53,20 +53,9 @@ class Head(NamedTuple):
 class Archive(Protocol):
     """Named arrays in a file that is open to be read; nothing is read before it is asked for."""
 
-    @property
-    def names(self) -> list[str]:
-        """Of all its arrays."""
-        ...
-
-    @property
-    def heads(self) -> dict[str, Head]:
-        """Of its arrays that mean something to us."""
-        ...
-
-    @property
-    def facts(self) -> Any:
-        """The facts beside the arrays of an export of ours; None in a file of others."""
-        ...
+    names: list[str]  # of all its arrays
+    heads: dict[str, Head]  # of its arrays that mean something to us
+    facts: Any  # beside the arrays of an export of ours; None in a file of others
 
     def blocks(self, name: str) -> Iterator[NDArray[Any]]:
         """An array's rows in order, whole rows, some at a time."""

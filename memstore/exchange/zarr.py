@@ -80,7 +80,7 @@ class ZarrFolder:
         self._arrays: dict[str, Any] = {name: group[name] for name in Rows._fields if name in group}
         self.heads = {name: _head(name, array) for name, array in self._arrays.items()}
         attributes = group.attrs.asdict()
-        self.facts = attributes if "memstore_export" in attributes else None
+        self.facts: Any = attributes if "memstore_export" in attributes else None
 
     def blocks(self, name: str) -> Iterator[NDArray[Any]]:
         """An array's rows in order, whole rows, some at a time."""

@@ -3,9 +3,6 @@
 Only this file and backend.py import zarr and icechunk.
 """
 
-import os
-import secrets
-import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,17 +18,14 @@ from memstore.errors import (
     FormatError,
     LockedError,
     NotAMemoryError,
-    PathError,
-    PathExistsError,
     PathMissingError,
     SnapshotError,
     TornError,
-    first_line,
 )
-from memstore.files import disk_bytes
+from memstore.files import disk_bytes, made_beside
 from memstore.slots.state import State
 from memstore.storage import reader, schema
-from memstore.storage.backend import check_process, reading, wait_at_exit, writing
+from memstore.storage.backend import reading, wait_at_exit, writing
 from memstore.storage.checksums import seal
 from memstore.storage.history import MAIN, Commit, Past
 from memstore.storage.lock import WriterLock
@@ -54,29 +48,16 @@ class Expired(NamedTuple):
 
 def create(path: Path, state: State, message: str) -> None:
     """Make a memory: built beside the path, then renamed, so never half of one."""
-    path = Path(os.path.abspath(path))
-    if path.exists() or path.is_symlink():
-        raise PathExistsError(f"{path}: exists already; choose another path or open it")
-    check_process(path)
     _check_whole(state)
-    building = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        building.mkdir()  # where we may not, Icechunk would panic
-        repo = icechunk.Repository.create(icechunk.local_filesystem_storage(str(building)))
+    with made_beside(path) as beside, writing(path):
+        beside.mkdir()  # where we may not, Icechunk would panic
+        repo = icechunk.Repository.create(icechunk.local_filesystem_storage(str(beside)))
         session = repo.writable_session(MAIN)
         group = zarr.create_group(session.store)
         for name, options in schema.arrays(state.config).items():
             group.create_array(name, **options, compressors=_codecs(name))
         schema.write(group, state, state.used, schema.Ledger.empty(state.config), message)
         session.commit(message)
-        building.rename(path)
-    except (OSError, icechunk.IcechunkError) as error:
-        if path.exists():
-            raise PathExistsError(f"{path}: somebody else has just made it") from error
-        raise PathError(f"{path}: cannot make it: {first_line(error)}") from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 def _check_whole(state: State) -> None:

@@ -305,7 +305,7 @@ def test_two_creators(tmp_path, monkeypatch):
         return write(*args)
 
     monkeypatch.setattr(schema, "write", write_slowly)
-    with pytest.raises(memstore.PathExistsError, match="just made"):
+    with pytest.raises(memstore.PathExistsError, match="exists already"):
         Memory.create(tmp_path / "memory", TINY)
     assert [entry.name for entry in tmp_path.iterdir()] == ["memory"]
 
