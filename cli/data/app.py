@@ -48,7 +48,7 @@ def synth(
     from mem3d.data.procedural.writer import synthesize
 
     with resumable(folder), progress_bar(quiet, "shapes") as show:
-        made = synthesize(
+        count = synthesize(
             folder,
             models,
             seed,
@@ -57,9 +57,9 @@ def synth(
             progress=show,
         )
     if as_json:
-        print_json({"path": str(folder), "made": made})
+        print_json({"path": str(folder), "made": count})
     else:
-        typer.echo(f"{printable(folder)}: made {counted(made, 'shape')}")
+        typer.echo(f"{printable(folder)}: made {counted(count, 'shape')}")
 
 
 def show(

@@ -48,24 +48,24 @@ def check(
     from memstore.files import write_atomic
 
     with progress_bar(quiet, str(data)) as show:
-        found = as_dict(
+        facts = as_dict(
             examine(open_subsets(data, split), views=views, sample=sample, progress=show)
         )
     if report is not None:
-        write_atomic(report, json.dumps(found, indent=1).encode())
+        write_atomic(report, json.dumps(facts, indent=1).encode())
     if as_json:
-        print_json(found)
+        print_json(facts)
     else:
-        _print(found)
-    if not found["usable"]:
+        _print(facts)
+    if not facts["usable"]:
         raise typer.Exit(1)
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(facts: dict[str, Any]) -> None:
     """A table per category, the findings, a verdict."""
     from rich.table import Table
 
-    rows = found["categories"]
+    rows = facts["categories"]
     subsets = list(dict.fromkeys(name for row in rows for name in row["models"]))
     table = Table("category", *subsets, "occupancy % min/median/max", "shells %", "silhouette IoU")
     for row in rows:
@@ -74,25 +74,25 @@ def _print(found: dict[str, Any]) -> None:
         iou = "" if row["iou"] is None else f"{row['iou']:.2f}"
         table.add_row(printable(row["category"]), *counts, full, f"{100 * row['hollow']:.0f}", iou)
     print_table(table)
-    low, high = found["views"] or (0, 0)
-    pictures = ", ".join(f"{count:,} of {size}" for size, count in found["pictures"].items())
+    low, high = facts["views"] or (0, 0)
+    pictures = ", ".join(f"{count:,} of {size}" for size, count in facts["pictures"].items())
     views = counted(low, "view") if low == high else f"{low} to {high} views"
-    shapes = counted(found["models"], "shape")
+    shapes = counted(facts["models"], "shape")
     typer.echo(f"{shapes}, {views} each; pictures: {pictures or 'none'}")
-    axes = found["axes"]
+    axes = facts["axes"]
     if axes["shapes"]:
         typer.echo(
             f"axes: silhouette IoU {axes['iou']:.3f} over {counted(axes['shapes'], 'shape')}; the "
             f"best other frame ({axes['best_other']}) reaches {axes['best_other_iou']:.3f}"
         )
-    reasons = {skip["source"]: skip["reason"] for skip in found["skipped"]}
-    for finding in found["findings"]:
+    reasons = {skip["source"]: skip["reason"] for skip in facts["skipped"]}
+    for finding in facts["findings"]:
         typer.echo(f"{'PROBLEM' if finding['bad'] else 'warning'}: {printable(finding['text'])}")
         for source in finding["sources"][:_SHOWN]:
             reason = f": {reasons[source]}" if source in reasons else ""
             typer.echo(f"  {printable(source + reason)}")
         if len(finding["sources"]) > _SHOWN:
             typer.echo(f"  ... and {len(finding['sources']) - _SHOWN:,} more (--report)")
-    count = len(found["findings"])
+    count = len(facts["findings"])
     fine = "usable" + (f", {counted(count, 'warning')}" if count else "")
-    typer.echo(f"{printable(found['root'])}: {fine if found['usable'] else 'not usable as it is'}")
+    typer.echo(f"{printable(facts['root'])}: {fine if facts['usable'] else 'not usable as it is'}")

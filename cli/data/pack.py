@@ -75,19 +75,19 @@ def index(
 
     shapes = open_dataset(data, None, split, category)
     if not isinstance(shapes, R2N2):
-        got = "Pix3D" if isinstance(shapes, Pix3D) else "a pack"
-        raise ValueError(f"{data}: got {got}, which lists its own shapes, want the R2N2 layout")
+        kind = "Pix3D" if isinstance(shapes, Pix3D) else "a pack"
+        raise ValueError(f"{data}: got {kind}, which lists its own shapes, want the R2N2 layout")
     with progress_bar(quiet, "shapes") as show:
         write_index(shapes, out, occupancy=occupancy, progress=show)
     _tell(out, open_index(out), as_json)
 
 
-def _tell(out: Path, made: "ShapeDataset", as_json: bool) -> None:
+def _tell(out: Path, data: "ShapeDataset", as_json: bool) -> None:
     """What was made, and on stderr what was left out."""
-    views = sum(made.views(i) for i in range(len(made)))
-    print_skipped((skip.shape_id, skip.reason) for skip in made.skipped)
+    views = sum(data.views(i) for i in range(len(data)))
+    print_skipped((skip.shape_id, skip.reason) for skip in data.skipped)
     if as_json:
-        skipped = len(made.skipped)
-        print_json({"path": str(out), "models": len(made), "views": views, "skipped": skipped})
+        skipped = len(data.skipped)
+        print_json({"path": str(out), "models": len(data), "views": views, "skipped": skipped})
     else:
-        typer.echo(f"{printable(out)}: {counted(len(made), 'shape')}, {counted(views, 'view')}")
+        typer.echo(f"{printable(out)}: {counted(len(data), 'shape')}, {counted(views, 'view')}")

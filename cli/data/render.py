@@ -53,15 +53,15 @@ def render(
         seed=seed,
     )
     with resumable(out), progress_bar(quiet, "meshes") as show:
-        found = render_meshes(folder, out, config, processes or os.cpu_count() or 1, show)
-    print_skipped((broken.file, broken.reason) for broken in found.skipped)
-    if found.skipped:
+        rendered = render_meshes(folder, out, config, processes or os.cpu_count() or 1, show)
+    print_skipped((broken.file, broken.reason) for broken in rendered.skipped)
+    if rendered.skipped:
         typer.echo(f"all of them: {printable(out / REPORT)}", err=True)
     if as_json:
-        skipped = [{"file": broken.file, "reason": broken.reason} for broken in found.skipped]
-        print_json({"path": str(out), "models": found.shapes, "made": found.made,
+        skipped = [{"file": broken.file, "reason": broken.reason} for broken in rendered.skipped]
+        print_json({"path": str(out), "models": rendered.shapes, "made": rendered.new,
                     "skipped": skipped})  # fmt: skip
     else:
-        shapes, files = counted(found.shapes, "shape"), counted(len(found.skipped), "file")
-        told = f"{shapes} ({found.made:,} made now), {files} skipped"
-        typer.echo(f"{printable(out)}: {told}")
+        shapes, files = counted(rendered.shapes, "shape"), counted(len(rendered.skipped), "file")
+        text = f"{shapes} ({rendered.new:,} made now), {files} skipped"
+        typer.echo(f"{printable(out)}: {text}")

@@ -46,7 +46,7 @@ def split(
     from mem3d.data.curation.near_duplicates import split_dataset
 
     with progress_bar(quiet, "shapes") as show:
-        made = asdict(
+        division = asdict(
             split_dataset(
                 data,
                 out,
@@ -58,8 +58,8 @@ def split(
                 progress=show,
             )
         )
-    made["models"] = made.pop("shapes")
-    print_json(made) if as_json else _print(made)
+    division["models"] = division.pop("shapes")
+    print_json(division) if as_json else _print(division)
 
 
 def _shares(text: str) -> tuple[float, float, float]:
@@ -69,17 +69,17 @@ def _shares(text: str) -> tuple[float, float, float]:
     except ValueError:
         raise ValueError(f"--share: got {text!r}, want three numbers: .7,.1,.2") from None
     if min(train, val, test) < 0 or not abs(train + val + test - 1) <= 0.001:
-        got = f"{text!r} with sum {train + val + test:g}"
-        raise ValueError(f"--share: got {got}, want three numbers >= 0 with sum 1: .7,.1,.2")
+        sums = f"{text!r} with sum {train + val + test:g}"
+        raise ValueError(f"--share: got {sums}, want three numbers >= 0 with sum 1: .7,.1,.2")
     return train, val, test
 
 
-def _print(made: dict[str, Any]) -> None:
+def _print(division: dict[str, Any]) -> None:
     """A table per category, then the groups."""
     from rich.table import Table
 
     table = Table("category", *("train", "val", "test"))
-    rows = made["counts"]
+    rows = division["counts"]
     for name, row in rows.items():
         table.add_row(printable(name), *(str(count) for count in row.values()))
     total = [sum(row[part] for row in rows.values()) for part in ("train", "val", "test")]
@@ -87,12 +87,12 @@ def _print(made: dict[str, Any]) -> None:
     table.add_row("all", *map(str, total))
     print_table(table)
     typer.echo(
-        f"{counted(made['models'], 'shape')} in {counted(made['groups'], 'group')}; "
-        f"near-duplicates: {made['near_duplicates']:,}"
+        f"{counted(division['models'], 'shape')} in {counted(division['groups'], 'group')}; "
+        f"near-duplicates: {division['near_duplicates']:,}"
     )
-    if len(made["largest"]) > 1:
-        names = ", ".join(printable(name) for name in made["largest"][:3])
-        typer.echo(f"largest group: {len(made['largest'])} ({names}, ...)")
-    if made["skipped"]:
-        typer.echo(f"left out: {made['skipped']:,} missing or broken (mem3d-cli data check)")
-    typer.echo(printable(made["path"]))
+    if len(division["largest"]) > 1:
+        names = ", ".join(printable(name) for name in division["largest"][:3])
+        typer.echo(f"largest group: {len(division['largest'])} ({names}, ...)")
+    if division["skipped"]:
+        typer.echo(f"left out: {division['skipped']:,} missing or broken (mem3d-cli data check)")
+    typer.echo(printable(division["path"]))

@@ -29,7 +29,7 @@ from mem3d_cli.tables import reconstruction_lines
 
 if TYPE_CHECKING:
     from mem3d.data.images.framing import Background, Framed
-    from mem3d.data.images.io import Found
+    from mem3d.data.images.io import PhotoFiles
     from mem3d.data.images.preprocess import Box, Rgba
     from mem3d.inference.reconstruct import Prior, Reconstruction
     from mem3d.inference.reconstructor import Reconstructor
@@ -81,16 +81,16 @@ class Broken:
     error: ValueError | OSError | None = None
 
 
-def found_photos(photos: list[str], quiet: bool) -> "Found":
+def photo_files(photos: list[str], quiet: bool) -> "PhotoFiles":
     """What the words of the command stand for; other files are told."""
     from mem3d.data.images.io import find_photos
 
-    found = find_photos(photos)
-    if found.others and not quiet:
-        names = ", ".join(printable(other.name) for other in found.others[:5])
-        more = ", ..." if len(found.others) > 5 else ""
-        typer.echo(f"skipped {counted(len(found.others), 'other file')} ({names}{more})", err=True)
-    return found
+    files = find_photos(photos)
+    if (other_files := files.other_files) and not quiet:
+        names = ", ".join(printable(path.name) for path in other_files[:5])
+        more = ", ..." if len(other_files) > 5 else ""
+        typer.echo(f"skipped {counted(len(other_files), 'other file')} ({names}{more})", err=True)
+    return files
 
 
 def check_apart(files: list[Path], out: Path, inputs: bool) -> None:
@@ -118,7 +118,7 @@ def check_apart(files: list[Path], out: Path, inputs: bool) -> None:
 
 
 def batches(
-    found: "Found", size: int, frame: "Callable[[Path, Rgba], Framed]"
+    files: "PhotoFiles", size: int, frame: "Callable[[Path, Rgba], Framed]"
 ) -> Iterator[list[Opened | Broken]]:
     """Photos in their order, so many at once.
 
@@ -127,11 +127,11 @@ def batches(
     from mem3d.data.images.io import distinct_names
 
     batch: list[Opened | Broken] = []
-    for path, name in zip(found.photos, distinct_names(found.photos), strict=True):
+    for path, name in zip(files.photos, distinct_names(files.photos), strict=True):
         try:
             batch.append(_open(path, name, frame))
         except (ValueError, OSError) as error:
-            if path in found.named:
+            if path in files.named:
                 batch.append(Broken(path, in_words(error), error))
                 break
             typer.echo(f"skipped {in_words(error)}", err=True)
@@ -151,9 +151,9 @@ def read_mask(path: Path, mask: Path | None) -> "Rgba | None":
         return None
     if not mask.is_dir():
         return read_image(mask)
-    for found in list_images(mask)[0]:
-        if found.stem == path.stem:
-            return read_image(found)
+    for picture in list_images(mask)[0]:
+        if picture.stem == path.stem:
+            return read_image(picture)
     raise ValueError(f"{mask}: got no mask for {path.name}, want {path.stem}.png")
 
 
@@ -336,19 +336,19 @@ def reconstruct(  # long: half of it are the options
     check_distinct(run, others or [])
     for one in (run, *(others or [])):
         check_trained(one)
-    wanted, found = parsed_box(box), found_photos(photos, quiet)
-    if len(found.photos) > 1 and (wanted or (mask is not None and not mask.is_dir())):
-        raise ValueError(f"photos: got {len(found.photos)}, want one for a box or a mask file")
+    wanted, files = parsed_box(box), photo_files(photos, quiet)
+    if len(files.photos) > 1 and (wanted or (mask is not None and not mask.is_dir())):
+        raise ValueError(f"photos: got {len(files.photos)}, want one for a box or a mask file")
     if not 0 < threshold < 1:
         raise ValueError(f"threshold: got {threshold}, want between 0 and 1")
-    check_apart(found.photos, out, inputs)
+    check_apart(files.photos, out, inputs)
     set_threads(threads)
     rows: list[dict[str, Any]] = []
     skipped: list[Broken] = []
     with _interruptible(out, rows), load(run, which.value, device, others or []) as reconstructor:
         frame = _framing(reconstructor, mask, wanted, background)
         with progress_bar(quiet, "photos") as show:
-            for part in batches(found, batch, frame):
+            for part in batches(files, batch, frame):
                 opened = [one for one in part if isinstance(one, Opened)]
                 skipped += [one for one in part if isinstance(one, Broken)]
                 results = reconstructor.reconstruct_framed(
@@ -367,7 +367,7 @@ def reconstruct(  # long: half of it are the options
                     )
                     made += save_input(one, result, out, inputs)
                     rows.append(row_of(one, made, result))
-                    show(len(rows) + len(skipped), len(found.photos))
+                    show(len(rows) + len(skipped), len(files.photos))
     tell_done(rows, skipped, as_json=as_json, quiet=quiet)
 
 

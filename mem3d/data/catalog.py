@@ -21,9 +21,9 @@ def subsets(data: ShapeDataset) -> dict[str, SplitName]:
 
     Data from a pack or an index bring their own, others a split file.
     """
-    known: dict[str, SplitName] | None = getattr(data, "subset_of", None)
-    if known is not None:
-        return known
+    own: dict[str, SplitName] | None = getattr(data, "subset_of", None)
+    if own is not None:
+        return own
     if data.split is None:
         return {}
     return {
@@ -67,17 +67,17 @@ def choose(
     if split is None:
         if subset is not None and all(shape.subset is None for shape in listed):
             raise ValueError(f"{root}: got no split in it, want one to choose subset {subset!r}")
-        kept = set(keep_categories(entries, categories))
-        chosen = [i for i, shape in enumerate(listed) if subset in (None, shape.subset)]
-        return [i for i in chosen if entries[i] in kept], []
+        allowed = set(keep_categories(entries, categories))
+        positions = [i for i, shape in enumerate(listed) if subset in (None, shape.subset)]
+        return [i for i in positions if entries[i] in allowed], []
     place = {(entry.synset, entry.name): i for i, entry in enumerate(entries)}
-    wanted = keep_categories(read_split(split, subset), categories)
-    found = [(entry, place.get((entry.synset, entry.name))) for entry in wanted]
+    names = keep_categories(read_split(split, subset), categories)
+    places = [(entry, place.get((entry.synset, entry.name))) for entry in names]
     return (
-        [i for _, i in found if i is not None],
+        [i for _, i in places if i is not None],
         [
             Skipped(f"{entry.synset}/{entry.name}", f"not in {root}")
-            for entry, i in found
+            for entry, i in places
             if i is None
         ],
     )
@@ -104,10 +104,10 @@ def check_listed(rows: Any, name: str) -> list[Listed]:
 
 def read_object(path: Path, most: int) -> dict[str, Any]:
     """A JSON object of at most `most` bytes; ValueError if it is missing or no such thing."""
-    found = read_json(path, most)
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: got {type(found).__name__}, want a JSON object")
-    return found
+    value = read_json(path, most)
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: got {type(value).__name__}, want a JSON object")
+    return value
 
 
 def _entry(shape: Listed) -> Entry:

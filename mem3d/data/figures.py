@@ -61,8 +61,8 @@ def augmentation_sheet(
         rows.append(tiles)
         together = []
         for sample in range(TOGETHER):
-            one, same = (np.random.default_rng([seed, i, sample]) for _ in range(2))
-            image, shape = train_pixels(rgba, grid, size, one, how, backgrounds)
+            rng, same = (np.random.default_rng([seed, i, sample]) for _ in range(2))
+            image, shape = train_pixels(rgba, grid, size, rng, how, backgrounds)
             is_mirrored = bool(
                 train_pixels(rgba, _marked(), size, same, how, backgrounds)[1][0, 0, 1]
             )
@@ -76,9 +76,9 @@ def _alone(
     how: Augmentation, backgrounds: Backgrounds | None
 ) -> dict[str, tuple[Augmentation, Backgrounds | None]]:
     """{caption: settings of one transform, always applied}, for those that are in use."""
-    shown: dict[str, tuple[Augmentation, Backgrounds | None]] = {"as tested": (NONE, None)}
+    settings: dict[str, tuple[Augmentation, Backgrounds | None]] = {"as tested": (NONE, None)}
     if how.flip:
-        shown["mirrored"] = replace(NONE, flip=1), None
+        settings["mirrored"] = replace(NONE, flip=1), None
     changes: dict[str, dict[str, object]] = {
         "scale, shift": {"scale": how.scale, "shift": how.shift},
         "background": {"background": how.background},
@@ -90,10 +90,10 @@ def _alone(
     for name, change in changes.items():
         alone = replace(NONE, **change)  # type: ignore[arg-type]
         if alone != replace(NONE, occlusion_probability=alone.occlusion_probability):
-            shown[name] = alone, None
+            settings[name] = alone, None
     if backgrounds is not None:
-        shown["photo behind"] = replace(NONE, photos=1), backgrounds
-    return shown
+        settings["photo behind"] = replace(NONE, photos=1), backgrounds
+    return settings
 
 
 def _marked() -> Grid:
@@ -134,14 +134,14 @@ def axes_sheet(
         raise ValueError(f"{data.root}: got no shapes, want at least one")
     rows = []
     for i in shapes:
-        rows.append(_model_row(data, i, views))
+        rows.append(_shape_row(data, i, views))
         if progress is not None:
             progress(len(rows), len(shapes))
-    shown = f"view {views[0]:02d}" if len(views) == 1 else f"{len(views)} views"
-    return sheet(rows, f"{len(rows)} of {len(data)} shapes, {shown}")
+    which = f"view {views[0]:02d}" if len(views) == 1 else f"{len(views)} views"
+    return sheet(rows, f"{len(rows)} of {len(data)} shapes, {which}")
 
 
-def _model_row(data: ShapeDataset, i: int, views: Sequence[int]) -> list[Tile]:
+def _shape_row(data: ShapeDataset, i: int, views: Sequence[int]) -> list[Tile]:
     """One row of the axes sheet."""
     name = f"{data.category(i)}\n{data.shape_id(i).removesuffix('/voxel').split('/')[-1]}"
     try:
@@ -152,16 +152,16 @@ def _model_row(data: ShapeDataset, i: int, views: Sequence[int]) -> list[Tile]:
         shadows = [data.projection(i, view, grid) for view in here]
     except ValueError as error:
         return [Tile(np.full((SIZE, SIZE), True), f"{name}\nbroken: {error}")]
-    laid = [_laid(*pair) for pair in zip(photos, shadows, strict=True)]
+    overlays = [_overlay(*pair) for pair in zip(photos, shadows, strict=True)]
     if len(views) > 1:
-        return [Tile(front.image, name), *laid]
+        return [Tile(front.image, name), *overlays]
     if not here:
         return [Tile(front.image, f"{name}\nno view {views[0]:02d}")]
-    seen = [] if shadows[0] is None else [Tile(~shadows[0], "voxels, same camera")]
-    return [Tile(photos[0], name), *laid, *seen, front]
+    projections = [] if shadows[0] is None else [Tile(~shadows[0], "voxels, same camera")]
+    return [Tile(photos[0], name), *overlays, *projections, front]
 
 
-def _laid(photo: NDArray[np.uint8], shadow: NDArray[np.bool_] | None) -> Tile:
+def _overlay(photo: NDArray[np.uint8], shadow: NDArray[np.bool_] | None) -> Tile:
     """A photo under the projection of its voxels, with the IoU of the two silhouettes."""
     if shadow is None:
         return Tile(photo, "camera unknown")

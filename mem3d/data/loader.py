@@ -17,6 +17,7 @@ from mem3d.data.images.augment import DEFAULT, Augmentation
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.images.preprocess import TEST_WINDOW, View, test_pixels, train_view
 from mem3d.data.images.viewpoint import UNKNOWN, viewpoint
+from memstore.voxels.grids import pack, unpack
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,16 @@ class TrainingViews(Dataset[Sample]):
         rgba, view = self._view(shape, int(rng.integers(self.data.views(shape))))
         grid = self.data.grid(shape)
         if self.augment:
-            seen = train_view(rgba, grid, self.image_size, rng, self.augmentation, self.backgrounds)
+            example = train_view(
+                rgba, grid, self.image_size, rng, self.augmentation, self.backgrounds
+            )
         else:
-            seen = View(test_pixels(rgba, self.image_size), grid, TEST_WINDOW)
+            example = View(test_pixels(rgba, self.image_size), grid, TEST_WINDOW)
         where = UNKNOWN
         if self.with_viewpoints:
-            where = viewpoint(self.data.camera(shape, view), seen.grid, seen.window)
-        shown = torch.from_numpy(seen.pixels), torch.from_numpy(seen.grid)
-        return *shown, shape, np.array(where, np.float32)
+            where = viewpoint(self.data.camera(shape, view), example.grid, example.window)
+        tensors = torch.from_numpy(example.pixels), torch.from_numpy(example.grid)
+        return *tensors, shape, np.array(where, np.float32)
 
     def _view(self, shape: int, drawn: int) -> tuple[NDArray[np.uint8], int]:
         """The view drawn, and its number; where it is broken, the next that can be read."""
@@ -150,8 +153,8 @@ class BatchSampler:
             epoch, within = divmod(step, self.steps_per_epoch)
             if self.shuffle and (within == 0 or step == self.start):
                 order = np.random.default_rng([self.seed, 0, epoch]).permutation(self.shapes)
-            chosen = order[within * self.batch : (within + 1) * self.batch]
-            yield [(epoch, int(shape)) for shape in chosen]
+            places = order[within * self.batch : (within + 1) * self.batch]
+            yield [(epoch, int(shape)) for shape in places]
 
 
 def loader(
@@ -198,7 +201,7 @@ class PackedBatch:
                 [
                     torch.from_numpy(where.view(np.uint8)),
                     pixels.flatten(),
-                    torch.from_numpy(np.packbits(grid.numpy())),
+                    torch.from_numpy(pack(grid.numpy().ravel())),
                 ]
             )
             for pixels, grid, _, where in samples
@@ -223,7 +226,7 @@ def unpacked(bits: Tensor, resolution: int) -> Tensor:
     """(B, R, R, R) bool of packed voxels (B, R^3 / 8) uint8, where those are."""
     count = resolution**3
     if bits.device.type == "cpu":
-        voxels = torch.from_numpy(np.unpackbits(bits.numpy(), axis=1, count=count).view(np.bool_))
+        voxels = torch.from_numpy(unpack(bits.numpy(), count))
     else:
         masks = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=bits.device)
         voxels = (bits[:, :, None] & masks).flatten(1)[:, :count] > 0

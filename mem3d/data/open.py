@@ -35,8 +35,8 @@ def open_dataset(
     if is_index(root):
         return open_index(root, subset, split, categories)
     if not Path(root).is_dir():
-        got = "a file of another kind" if Path(root).exists() else "nothing there"
-        raise ValueError(f"{root}: got {got}, want a data folder, a pack or an index")
+        kind = "a file of another kind" if Path(root).exists() else "nothing there"
+        raise ValueError(f"{root}: got {kind}, want a data folder, a pack or an index")
     return R2N2.open(root, subset, split, categories)
 
 

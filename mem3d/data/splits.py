@@ -57,11 +57,11 @@ def read_split(path: str | Path, subset: SplitName | None = None) -> list[Entry]
         for entry in _entries(category, part, path)
     ]
     # All three lists are compared even if one is wanted: a shape in two would be a leak.
-    seen: set[tuple[str, str]] = set()
+    names: set[tuple[str, str]] = set()
     for entry, _ in entries:
-        if (entry.synset, entry.name) in seen:
+        if (entry.synset, entry.name) in names:
             raise ValueError(f"{path}: got {entry.synset}/{entry.name} twice, want it once")
-        seen.add((entry.synset, entry.name))
+        names.add((entry.synset, entry.name))
     return [entry for entry, part in entries if subset in (None, part)]
 
 
@@ -91,16 +91,16 @@ def shapes_on_disk(root: str | Path) -> list[Entry]:
     ]
 
 
-def keep_categories(entries: list[Entry], wanted: Collection[str] | None) -> list[Entry]:
+def keep_categories(entries: list[Entry], names: Collection[str] | None) -> list[Entry]:
     """Entries whose category or synset is wanted (None: all); ValueError for an unknown one."""
-    if wanted is None:
+    if names is None:
         return entries
-    wanted = {*wanted, *(ALIASES[name] for name in wanted if name in ALIASES)}
-    known = {*SYNSETS, *SYNSETS.values(), *ALIASES}
-    known |= {word for entry in entries for word in (entry.synset, entry.category)}
-    if unknown := sorted(set(wanted) - known):
-        raise ValueError(f"categories: got {unknown}, want some of {sorted(known)}")
-    return [entry for entry in entries if entry.synset in wanted or entry.category in wanted]
+    names = {*names, *(ALIASES[name] for name in names if name in ALIASES)}
+    words = {*SYNSETS, *SYNSETS.values(), *ALIASES}
+    words |= {word for entry in entries for word in (entry.synset, entry.category)}
+    if unknown := sorted(set(names) - words):
+        raise ValueError(f"categories: got {unknown}, want some of {sorted(words)}")
+    return [entry for entry in entries if entry.synset in names or entry.category in names]
 
 
 def write_split(
@@ -150,8 +150,8 @@ def _entries(category: Any, part: str, path: Path) -> list[Entry]:
     shapes = category.get(part, [])
     for name in [synset, *shapes]:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            got = repr(name)[:60]
-            raise ValueError(f"{path}: got {got} in a list {part!r}, want a folder's name")
+            value = repr(name)[:60]
+            raise ValueError(f"{path}: got {value} in a list {part!r}, want a folder's name")
     human = SYNSETS.get(synset, str(category.get("taxonomy_name") or synset))
     return [Entry(synset, human, name) for name in shapes]
 
@@ -164,17 +164,17 @@ def spread(categories: Sequence[str], count: int) -> list[int]:
     places: dict[str, list[int]] = defaultdict(list)
     for place, name in enumerate(categories):
         places[name].append(place)
-    left, chosen = min(count, len(categories)), []
+    rest, positions = min(count, len(categories)), []
     by_size = sorted(places.values(), key=len)
-    if left < len(by_size):  # not even one of each: some of the categories, small and large
-        by_size = [by_size[(2 * k + 1) * len(by_size) // (2 * left)] for k in range(left)]
+    if rest < len(by_size):  # not even one of each: some of the categories, small and large
+        by_size = [by_size[(2 * k + 1) * len(by_size) // (2 * rest)] for k in range(rest)]
     for number, among in enumerate(by_size):
         # A category with fewer shapes leaves its part to the larger ones that follow.
-        part = min(len(among), -(-left // (len(by_size) - number)))
-        part = min(part, left)
-        chosen += [among[(2 * k + 1) * len(among) // (2 * part)] for k in range(part)]
-        left -= part
-    return sorted(chosen)
+        part = min(len(among), -(-rest // (len(by_size) - number)))
+        part = min(part, rest)
+        positions += [among[(2 * k + 1) * len(among) // (2 * part)] for k in range(part)]
+        rest -= part
+    return sorted(positions)
 
 
 def named(shape_ids: Sequence[str], names: Sequence[str]) -> list[int]:
@@ -183,13 +183,13 @@ def named(shape_ids: Sequence[str], names: Sequence[str]) -> list[int]:
     Raises:
         ValueError: a name that no shape has, or several have.
     """
-    found = []
+    positions = []
     for name in names:
         places = [
             i for i, shape_id in enumerate(shape_ids) if name in (shape_id, shape_id.split("/")[-1])
         ]
         if len(places) != 1:
-            got = f"{name!r}, the name of {len(places)} shapes"
-            raise ValueError(f"shapes: got {got}, want that of one")
-        found += places
-    return found
+            value = f"{name!r}, the name of {len(places)} shapes"
+            raise ValueError(f"shapes: got {value}, want that of one")
+        positions += places
+    return positions

@@ -30,12 +30,12 @@ class Finding:
 
 def findings(report: DataReport) -> list[Finding]:
     """Problems first, then warnings."""
-    shapes, found = report.shapes, _axes(report)
+    shapes, items = report.shapes, _axes(report)
     if not shapes:
-        found.append(Finding(text="no shape can be used", bad=True))
+        items.append(Finding(text="no shape can be used", bad=True))
     if report.skipped:
         names = tuple(skip.shape_id for skip in report.skipped)
-        found.append(_about(names, "missing or broken: they are left out in training too"))
+        items.append(_about(names, "missing or broken: they are left out in training too"))
     empty, full = ([f for f in shapes if f.occupancy == share] for share in (0, 1))
     shells = [f for f in shapes if f.enclosed > HOLLOW]
     short = [f for f in shapes if not f.spans and f.occupancy]
@@ -52,16 +52,16 @@ def findings(report: DataReport) -> list[Finding]:
     ):
         if group:
             bad = group is not short and len(group) == len(shapes) and group is not opaque
-            found.append(_about([f.shape_id for f in group], text, bad and group is not shells))
+            items.append(_about([f.shape_id for f in group], text, bad and group is not shells))
     if report.copies:
         subsets = Counter(frozenset(f.subset for f in group) for group in report.copies)
         where = ", ".join(f"{n} in {' and '.join(sorted(s))}" for s, n in subsets.items())
         names = tuple(f.shape_id for group in report.copies for f in group)
         text = f"equal grids in different subsets ({where}): what is tested was learned; data split"
-        found.append(_about(names, text))
+        items.append(_about(names, text))
     if any(width != height for width, height in _sizes(report)):
-        found.append(Finding(text="pictures that are not square: their edges are cut off"))
-    return sorted(found, key=lambda finding: not finding.bad)
+        items.append(Finding(text="pictures that are not square: their edges are cut off"))
+    return sorted(items, key=lambda finding: not finding.bad)
 
 
 def table(report: DataReport) -> list[dict[str, Any]]:
@@ -85,10 +85,10 @@ def table(report: DataReport) -> list[dict[str, Any]]:
 
 def as_dict(report: DataReport) -> dict[str, Any]:
     """Everything, ready for JSON."""
-    found = findings(report)
+    items = findings(report)
     return {
         "root": str(report.root),
-        "usable": not any(finding.bad for finding in found),
+        "usable": not any(finding.bad for finding in items),
         "models": len(report.shapes),
         "categories": table(report),
         "views": _spread_of(facts.views for facts in report.shapes),
@@ -100,7 +100,7 @@ def as_dict(report: DataReport) -> dict[str, Any]:
         "axes": _test(report.axes),
         "axes_by_category": {name: _test(test) for name, test in report.categories.items()},
         "findings": [
-            {"text": f.text, "bad": f.bad, "sources": list(f.sources)} for f in found
+            {"text": f.text, "bad": f.bad, "sources": list(f.sources)} for f in items
         ],
         "skipped": [{"source": skip.shape_id, "reason": skip.reason} for skip in report.skipped],
         "copies": [[[f.subset, f.shape_id] for f in group] for group in report.copies],
@@ -115,17 +115,17 @@ def _axes(report: DataReport) -> list[Finding]:
         return [Finding(text=text)] if report.sampled else []
     if test.wrong:
         return [Finding(text=f"axes: {_wrong(test)}", bad=True)]
-    found = []
+    items = []
     if test.iou < FITS:
         text = (
             f"axes: voxels and pictures match poorly (silhouette IoU {test.iou:.2f}, want {FITS}) "
             "in every frame: thin shapes, or cameras or shapes mixed up? mem3d-cli data show"
         )
-        found.append(Finding(text=text, bad=test.iou < UNFIT))
-    return found + [
-        Finding(text=f"axes of {name}: {_wrong(one)}", bad=True)
-        for name, one in report.categories.items()
-        if one.wrong
+        items.append(Finding(text=text, bad=test.iou < UNFIT))
+    return items + [
+        Finding(text=f"axes of {name}: {_wrong(category)}", bad=True)
+        for name, category in report.categories.items()
+        if category.wrong
     ]
 
 
@@ -146,16 +146,16 @@ def _about(sources: Sequence[str], text: str, bad: bool = False) -> Finding:
 
 def _sizes(report: DataReport) -> "Counter[tuple[int, int]]":
     """How many pictures have a width and height."""
-    found: Counter[tuple[int, int]] = Counter()
+    counts: Counter[tuple[int, int]] = Counter()
     for facts in report.shapes:
-        found.update(facts.sizes)
-    return found
+        counts.update(facts.sizes)
+    return counts
 
 
 def _spread_of(numbers: Any) -> list[int]:
     """Least and most; empty for none."""
-    known = list(numbers)
-    return [min(known), max(known)] if known else []
+    values = list(numbers)
+    return [min(values), max(values)] if values else []
 
 
 def _test(test: AxisTest) -> dict[str, Any]:

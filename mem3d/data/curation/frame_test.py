@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.data.dataset import ShapeDataset
+from memstore.voxels.grids import pack
 
 TELLING = 0.02  # a shape whose IoU changes less looks alike in both frames: it does not count
 CLEAR_GAIN = 0.05  # mean gain in IoU, over the shapes that tell, from which a frame is better
@@ -120,26 +121,26 @@ def frame_ious(data: ShapeDataset, i: int, seed: int = 0) -> NDArray[np.float64]
         (48,) IoU of the picture's mask with the projection in each of FRAMES; nan where the
         camera is not known, the picture has no mask (it is opaque) or a file is broken.
     """
-    found = np.full(len(FRAMES), np.nan)
+    ious = np.full(len(FRAMES), np.nan)
     view = int(np.random.default_rng(seed).integers(data.views(i)))
-    known: dict[bytes, float] = {}  # a symmetric shape is the same grid in many frames
+    same: dict[bytes, float] = {}  # a symmetric shape is the same grid in many frames
     try:
         mask = data.image(i, view)[:, :, 3] > 127
         grid = data.grid(i)
         if mask.all() or not mask.any():
-            return found
+            return ious
         for number, frame in enumerate(FRAMES):
-            laid = frame.apply(grid)
-            key = np.packbits(laid).tobytes()
-            if key not in known:
-                shadow = data.projection(i, view, laid)
+            turned = frame.apply(grid)
+            key = pack(turned).tobytes()
+            if key not in same:
+                shadow = data.projection(i, view, turned)
                 if shadow is None:
-                    return found
-                known[key] = float((shadow & mask).sum() / (shadow | mask).sum())
-            found[number] = known[key]
+                    return ious
+                same[key] = float((shadow & mask).sum() / (shadow | mask).sum())
+            ious[number] = same[key]
     except ValueError:  # `check` names broken files
-        found[:] = np.nan
-    return found
+        ious[:] = np.nan
+    return ious
 
 
 def judge(ious: NDArray[np.float64]) -> AxisTest:
@@ -148,16 +149,16 @@ def judge(ious: NDArray[np.float64]) -> AxisTest:
     Shapes that look alike in two frames (a table turned by half) do not tell them apart, so only
     those count whose IoU changes; of these nearly all must agree.
     """
-    known = ious[~np.isnan(ious[:, 0])]
-    if not len(known):
+    tested = ious[~np.isnan(ious[:, 0])]
+    if not len(tested):
         return AxisTest(shapes=0, iou=np.nan, other=None, other_iou=np.nan, wrong=False, ties=())
-    mean = known.mean(0)
-    clear = [f for f in range(1, len(FRAMES)) if _clear(known[:, f] - known[:, 0])]
+    mean = tested.mean(0)
+    clear = [f for f in range(1, len(FRAMES)) if _clear(tested[:, f] - tested[:, 0])]
     among = np.array(clear or range(1, len(FRAMES)))
     # FRAMES begins with the simplest: of frames that fit alike, that one is named.
     best, *ties = among[mean[among] >= mean[among].max() - TIE].tolist()
     return AxisTest(
-        shapes=len(known),
+        shapes=len(tested),
         iou=float(mean[0]),
         other=FRAMES[best],
         other_iou=float(mean[best]),

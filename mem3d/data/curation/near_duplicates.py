@@ -19,6 +19,7 @@ from mem3d.data.open import open_dataset
 from mem3d.data.readers.pix3d import Pix3D
 from mem3d.data.splits import SplitName, check_new, write_split
 from memstore.files import Progress
+from memstore.voxels.grids import pack
 
 NEAR = 0.85  # two shapes with a higher IoU are one group
 SHARES = (0.7, 0.1, 0.2)  # train, val, test: those of Pix2Vox's split
@@ -37,7 +38,7 @@ def packed_grids(data: ShapeDataset, progress: Progress | None = None) -> NDArra
         if i and len(grid) != side:
             raise ValueError(f"{data.shape_id(i)}: got {len(grid)} voxels a side, want {side}")
         side = len(grid)
-        rows.append(np.packbits(grid))
+        rows.append(pack(grid.ravel()))
         if progress is not None:
             progress(i + 1, len(data))
     return np.stack(rows) if rows else np.empty((0, 0), np.uint8)
@@ -45,7 +46,7 @@ def packed_grids(data: ShapeDataset, progress: Progress | None = None) -> NDArra
 
 def mirror_images(data: ShapeDataset) -> NDArray[np.uint8]:
     """All grids of a data set with left and right swapped, packed as by `packed_grids`."""
-    rows = [np.packbits(data.grid(i)[:, :, ::-1]) for i in range(len(data))]
+    rows = [pack(data.grid(i)[:, :, ::-1].ravel()) for i in range(len(data))]
     return np.stack(rows) if rows else np.empty((0, 0), np.uint8)
 
 
@@ -127,8 +128,8 @@ def plan_split(
         raise ValueError(f"categories: got {len(categories)}, want one per shape: {len(groups)}")
     if min(shares) < 0 or not 0 < sum(shares) < np.inf:
         raise ValueError(f"shares: got {shares}, want three numbers >= 0, not all 0")
-    wanted = np.array(shares) / sum(shares)
-    lacks = {name: wanted * count for name, count in Counter(categories).items()}
+    fractions = np.array(shares) / sum(shares)
+    lacks = {name: fractions * count for name, count in Counter(categories).items()}
     members: dict[int, list[int]] = defaultdict(list)
     for place, group in enumerate(groups.tolist()):
         members[group].append(place)
@@ -136,15 +137,15 @@ def plan_split(
     subsets: list[SplitName] = ["train"] * len(groups)
     for group in sorted(drawn.tolist(), key=lambda group: -len(members[group])):
         lack = sum(lacks[categories[place]] for place in members[group])
-        chosen = int(np.where(wanted > 0, lack, -np.inf).argmax())
+        part = int(np.where(fractions > 0, lack, -np.inf).argmax())
         for place in members[group]:
-            lacks[categories[place]][chosen] -= 1
-            subsets[place] = get_args(SplitName)[chosen]
+            lacks[categories[place]][part] -= 1
+            subsets[place] = get_args(SplitName)[part]
     return subsets
 
 
 def _near(
-    one: Words,
+    shape: Words,
     cell: Counts,
     full: np.int32,
     words: Words,
@@ -152,14 +153,14 @@ def _near(
     fulls: Counts,
     above: float,
 ) -> NDArray[np.int64]:
-    """Which of the shapes have an IoU over `above` with the one."""
+    """Which of the shapes have an IoU over `above` with one shape."""
     # IoU = (a + b - d) / (a + b + d), d voxels apart; and d >= what the cells' counts differ by.
     both = full + fulls
     most = both * ((1 - above) / (1 + above))
-    left = np.flatnonzero(np.abs(cells - cell).sum(1) <= most)
-    common = np.bitwise_count(words[left] & one).sum(1, dtype=np.int64)
-    joint = both[left] - common
-    near: NDArray[np.int64] = left[(common > above * joint) | (joint == 0)]
+    rivals = np.flatnonzero(np.abs(cells - cell).sum(1) <= most)
+    common = np.bitwise_count(words[rivals] & shape).sum(1, dtype=np.int64)
+    joint = both[rivals] - common
+    near: NDArray[np.int64] = rivals[(common > above * joint) | (joint == 0)]
     return near
 
 
@@ -226,13 +227,13 @@ def split_dataset(
             'split files of its own: pix3d_s1 or pix3d_s2, or {"train": ["img/chair/0001.png"], '
             '"val": [...], "test": [...]} (docs/pix3d.md)'
         )
-    show = progress or (lambda done, total, what: None)
-    shapes = shapes.check(1, lambda done, total: show(done, total, "reading"))
+    show = progress or (lambda count, total, what: None)
+    shapes = shapes.check(1, lambda count, total: show(count, total, "reading"))
     groups = near_duplicate_groups(
         packed_grids(shapes),
         iou,
         also=mirror_images(shapes) if mirrored else None,
-        progress=lambda done, total: show(done, total, "comparing"),
+        progress=lambda count, total: show(count, total, "comparing"),
     )
     shape_ids = [shapes.shape_id(i) for i in range(len(shapes))]
     categories = [shapes.category(i) for i in range(len(shapes))]

@@ -20,6 +20,7 @@ from mem3d.data.curation.frame_test import FRAMES, AxisTest, frame_ious, judge
 from mem3d.data.dataset import ShapeDataset, Skipped
 from mem3d.data.open import open_dataset
 from mem3d.data.splits import SplitName, spread
+from memstore.voxels.grids import pack
 
 WHOLE = "all"  # the one subset of a set without a split
 SAMPLE = 32  # shapes of the axis test: about half a second each
@@ -71,12 +72,12 @@ def open_subsets(root: str | Path, split: str | Path | None = None) -> dict[str,
     """The subsets of a data set, or, if it has no split, all of it as one."""
     whole = open_dataset(root, None, split)
     try:
-        found = {name: open_dataset(root, name, split) for name in get_args(SplitName)}
+        sets = {name: open_dataset(root, name, split) for name in get_args(SplitName)}
     except ValueError:
         if split is not None:
             raise
         return {WHOLE: whole}
-    return {name: data for name, data in found.items() if len(data) or data.skipped} or {
+    return {name: data for name, data in sets.items() if len(data) or data.skipped} or {
         WHOLE: whole
     }
 
@@ -98,33 +99,33 @@ def examine(
         seed: chooses the views of the axis test.
         progress: called with (done, total, what is being done).
     """
-    show = progress or (lambda done, total, note: None)
+    show = progress or (lambda count, total, note: None)
     shapes: list[ShapeFacts] = []
     usable: list[tuple[ShapeDataset, int]] = []
     skipped: dict[str, Skipped] = {}
     for subset, asked in sets.items():
         data = asked.check(views, partial(_note, show, f"{subset}: reading"))
         skipped |= {skip.shape_id: skip for skip in data.skipped}
-        for i, found in enumerate(_all_facts(data, subset, views)):
-            if isinstance(found, Skipped):
-                skipped[found.shape_id] = found
+        for i, facts in enumerate(_all_facts(data, subset, views)):
+            if isinstance(facts, Skipped):
+                skipped[facts.shape_id] = facts
             else:
-                shapes.append(found)
+                shapes.append(facts)
                 usable.append((data, i))
             show(i + 1, len(data), f"{subset}: looking")
     names = [facts.category for facts in shapes]
-    chosen = spread(names, sample)
-    ious = np.empty((len(chosen), len(FRAMES)))
-    for row, place in enumerate(chosen):
+    places = spread(names, sample)
+    ious = np.empty((len(places), len(FRAMES)))
+    for row, place in enumerate(places):
         data, i = usable[place]
         ious[row] = frame_ious(data, i, seed + row)
-        show(row + 1, len(chosen), "axes")
-    rows_of = {name: [names[place] == name for place in chosen] for name in sorted(set(names))}
+        show(row + 1, len(places), "axes")
+    rows_of = {name: [names[place] == name for place in places] for name in sorted(set(names))}
     return DataReport(
         root=next(iter(sets.values())).root,
         shapes=tuple(shapes),
         skipped=tuple(skipped.values()),
-        sampled=len(chosen),
+        sampled=len(places),
         axes=judge(ious),
         categories={name: judge(ious[rows]) for name, rows in rows_of.items()},
         copies=_copies(shapes),
@@ -156,7 +157,7 @@ def _facts(data: ShapeDataset, i: int, subset: str, views: int | None) -> ShapeF
         occupancy=float(grid.mean()),
         enclosed=enclosed_share(grid),
         spans=int(longest) == len(grid),
-        grid=hashlib.blake2b(np.packbits(grid).tobytes(), digest_size=16).hexdigest(),
+        grid=hashlib.blake2b(pack(grid).tobytes(), digest_size=16).hexdigest(),
         sizes=Counter(size for size, _, _ in pictures),
         opaque=sum(opaque for _, opaque, _ in pictures),
         blank=sum(blank for _, _, blank in pictures),
@@ -192,5 +193,5 @@ def _copies(shapes: Sequence[ShapeFacts]) -> tuple[tuple[ShapeFacts, ...], ...]:
     )
 
 
-def _note(show: NotedProgress, note: str, done: int, total: int) -> None:
-    show(done, total, note)
+def _note(show: NotedProgress, note: str, count: int, total: int) -> None:
+    show(count, total, note)

@@ -43,16 +43,16 @@ class Backgrounds:
         """
         files, _ = list_images(Path(folder))
         listed = "\n".join(file.name for file in files)
-        chosen = np.unique(np.linspace(0, len(files) - 1, min(len(files), MOST)).astype(int))
+        positions = np.unique(np.linspace(0, len(files) - 1, min(len(files), MOST)).astype(int))
         squares: list[NDArray[np.uint8]] = []
         skipped: list[tuple[str, str]] = []
-        for done, i in enumerate(chosen.tolist(), start=1):
+        for count, i in enumerate(positions.tolist(), start=1):
             try:
                 squares.append(_square(read_image(files[i])))
             except (ValueError, OSError) as error:
                 skipped.append((files[i].name, str(error)))
             if progress:
-                progress(done, len(chosen))
+                progress(count, len(positions))
         if not squares:
             raise ValueError(f"{folder}: got no readable picture, want photos for backgrounds")
         fingerprint = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()[:16]
@@ -61,9 +61,9 @@ class Backgrounds:
     def draw(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         """A square piece of one of the photos, (s, s, 3), mirrored half of the time."""
         side = int(rng.integers(round(LEAST_CROP * SIDE), SIDE + 1))
-        top, left = rng.integers(0, SIDE - side + 1, 2)
+        row, column = rng.integers(0, SIDE - side + 1, 2)
         piece = self.pictures[
-            rng.integers(len(self.pictures)), top : top + side, left : left + side
+            rng.integers(len(self.pictures)), row : row + side, column : column + side
         ]
         return piece[:, ::-1] if rng.random() < 0.5 else piece
 

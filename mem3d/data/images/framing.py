@@ -60,9 +60,9 @@ def frame_photo(
     if mask is not None or (rgba[..., 3] < 255).any():
         return Framed(frame_object(rgba if box is None else _inside(rgba, box)), "masked")
     if background != "keep":
-        found = object_mask(rgba[..., :3], box)
-        if found is not None:
-            return Framed(frame_object(_masked(rgba, found.astype(np.uint8) * 255)), "cut")
+        outline = object_mask(rgba[..., :3], box)
+        if outline is not None:
+            return Framed(frame_object(_masked(rgba, outline.astype(np.uint8) * 255)), "cut")
         if background == "cut":
             raise ValueError(
                 "photo: got no object that stands out, want one; give a mask or a box, or keep "
@@ -74,10 +74,8 @@ def frame_photo(
 def _masked(rgba: Rgba, mask: NDArray[np.uint8]) -> Rgba:
     """The picture with the mask as its alpha."""
     if mask.shape[:2] != rgba.shape[:2]:
-        got, want = mask.shape[1::-1], rgba.shape[1::-1]
-        raise ValueError(
-            f"mask: got {got[0]}x{got[1]} pixels, want the photo's {want[0]}x{want[1]}"
-        )
+        size, photo = ("{1}x{0}".format(*image.shape) for image in (mask, rgba))
+        raise ValueError(f"mask: got {size} pixels, want the photo's {photo}")
     if mask.ndim == 3:  # a transparent pixel of a mask is no object, whatever its color
         mask = (mask[..., :3].max(2).astype(np.uint16) * mask[..., 3] // 255).astype(np.uint8)
     if not (mask > 127).any():

@@ -96,11 +96,11 @@ def to_rgba(image: str | Path | Image.Image | NDArray[np.uint8]) -> NDArray[np.u
         except _DECODE_ERRORS as error:  # PIL decodes late
             raise ValueError(f"image: got an unreadable picture ({error})") from error
     if not isinstance(image, np.ndarray):
-        got = type(image).__name__
-        raise ValueError(f"image: got {got}, want a path, a PIL image or an array")
+        kind = type(image).__name__
+        raise ValueError(f"image: got {kind}, want a path, a PIL image or an array")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4) or not image.size:
-        got = f"{image.dtype} {image.shape}"
-        raise ValueError(f"image: got {got}, want uint8 (H, W, 3) or (H, W, 4)")
+        kind = f"{image.dtype} {image.shape}"
+        raise ValueError(f"image: got {kind}, want uint8 (H, W, 3) or (H, W, 4)")
     if image.shape[2] == 4:
         return image
     return np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
@@ -142,43 +142,43 @@ MAX_NAME = 120  # bytes of a name that folders were put before
 
 
 @dataclass
-class Found:
-    """What was found, in order.
+class PhotoFiles:
+    """Photos to open, in order.
 
     Attributes:
         photos: files to open.
         named: those of them that were asked for one by one, so that a broken one is an error.
-        others: files that were passed over because their endings are no pictures'.
+        other_files: what was passed over because their endings are no pictures'.
     """
 
     photos: list[Path] = field(default_factory=list)
     named: set[Path] = field(default_factory=set)
-    others: list[Path] = field(default_factory=list)
+    other_files: list[Path] = field(default_factory=list)
 
 
-def find_photos(wanted: Sequence[str | Path]) -> Found:
+def find_photos(names: Sequence[str | Path]) -> PhotoFiles:
     """Photos that names, folders and patterns stand for.
 
     Args:
-        wanted: each a file; a folder, whose pictures are meant, but not those of folders in it; or
+        names: each a file; a folder, whose pictures are meant, but not those of folders in it; or
             a pattern with *, ? or [...], where ** stands for any folders. What exists under its
             very name is no pattern.
 
     Raises:
         ValueError: a folder without pictures, or a pattern that fits none.
     """
-    found = Found()
-    for one in wanted:
-        path = Path(one)
+    files = PhotoFiles()
+    for name in names:
+        path = Path(name)
         if path.is_dir():
-            _add_folder(found, path)
-        elif not path.exists() and glob.has_magic(str(one)):
-            _add_pattern(found, str(one))
+            _add_folder(files, path)
+        elif not path.exists() and glob.has_magic(str(name)):
+            _add_pattern(files, str(name))
         else:
-            found.photos.append(path)
-            found.named.add(path)
-    found.photos = list(dict.fromkeys(found.photos))
-    return found
+            files.photos.append(path)
+            files.named.add(path)
+    files.photos = list(dict.fromkeys(files.photos))
+    return files
 
 
 def distinct_names(photos: Sequence[Path]) -> list[str]:
@@ -193,9 +193,9 @@ def distinct_names(photos: Sequence[Path]) -> list[str]:
     alike: dict[str, list[Path]] = {}
     for path in photos:
         alike.setdefault(path.stem, []).append(path)
-    wanted = {path: name for group in alike.values() for path, name in _told_apart(group).items()}
-    taken: set[str] = set()
-    return [_numbered(wanted[path], taken) for path in photos]
+    names = {path: name for group in alike.values() for path, name in _told_apart(group).items()}
+    used: set[str] = set()
+    return [_numbered(names[path], used) for path in photos]
 
 
 def _told_apart(photos: list[Path]) -> dict[Path, str]:
@@ -218,29 +218,29 @@ def _joined(parts: Sequence[str]) -> str:
     return name
 
 
-def _numbered(name: str, taken: set[str]) -> str:
+def _numbered(name: str, used: set[str]) -> str:
     """The name, or where it is taken the first of name-2, name-3, ... that is not."""
     number, free = 1, name
-    while free in taken:
+    while free in used:
         number += 1
         free = f"{name}-{number}"
-    taken.add(free)
+    used.add(free)
     return free
 
 
-def _add_folder(found: Found, folder: Path) -> None:
+def _add_folder(photos: PhotoFiles, folder: Path) -> None:
     pictures, others = list_images(folder)
     if not pictures:
         raise ValueError(f"{folder}: got no picture in it, want at least one")
-    found.photos += pictures
-    found.others += others
+    photos.photos += pictures
+    photos.other_files += others
 
 
-def _add_pattern(found: Found, pattern: str) -> None:
+def _add_pattern(photos: PhotoFiles, pattern: str) -> None:
     paths = sorted(Path(name) for name in glob.glob(pattern, recursive=True))
     files = [path for path in paths if path.is_file()]
     pictures = [path for path in files if path.suffix.lower() in ENDINGS]
     if not pictures:
         raise ValueError(f"{pattern}: got no picture that fits, want at least one")
-    found.photos += pictures
-    found.others += [path for path in files if path.suffix.lower() not in ENDINGS]
+    photos.photos += pictures
+    photos.other_files += [path for path in files if path.suffix.lower() not in ENDINGS]

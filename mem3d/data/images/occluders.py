@@ -32,11 +32,11 @@ def occlude(rgba: Rgba, share: float, rng: np.random.Generator) -> Rgba:
         raise ValueError(f"share: got {share}, want 0 to 1")
     result = rgba.copy()
     mask = rgba[..., 3] > 127
-    wanted = round(share * np.count_nonzero(mask))
-    if not wanted:
+    area = round(share * np.count_nonzero(mask))
+    if not area:
         return result
     size = _sizes(mask, rng)
-    covered = size <= np.partition(size[mask], wanted - 1)[wanted - 1]
+    covered = size <= np.partition(size[mask], area - 1)[area - 1]
     result[covered] = _paint(rgba.shape[:2], rng)[covered]
     return result
 

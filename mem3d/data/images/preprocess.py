@@ -110,23 +110,23 @@ def train_view(
     if backgrounds is not None and drawn.photo < how.photos:
         behind = backgrounds.draw(rng)
     corner = np.array(rgba.shape[1::-1]) / 2 + shift - side / 2
-    seen, rows, columns = _object(rgba, corner, size / side, size)
+    cut, rows, columns = _object(rgba, corner, size / side, size)
     is_mirrored = drawn.flip < how.flip
     if is_mirrored:
-        seen, grid = seen[:, :, ::-1], grid[:, :, ::-1]
+        cut, grid = cut[:, :, ::-1], grid[:, :, ::-1]
         columns = slice(size - columns.stop, size - columns.start)
-    planes = seen.reshape(4, -1).astype(np.float32)
+    planes = cut.reshape(4, -1).astype(np.float32)
     if behind is not None:
         photo = _scaled(behind.transpose(2, 0, 1), (size, size))
         planes, rows, columns = _laid_over(planes, photo, rows, columns), slice(size), slice(size)
     colors = color_map(planes.sum(1) / size**2, how, drawn, rng)
     colors[:, 4] += 0.5  # rounds
-    shown = colors[:, :4] @ planes
-    shown += colors[:, 4:]
+    levels = colors[:, :4] @ planes
+    levels += colors[:, 4:]
     image = np.empty((3, size, size), np.uint8)
     image[:] = colors[:, 4, None, None].clip(0, 255)  # ground alone
-    shown_at = image[:, rows, columns]
-    shown_at[:] = shown.clip(0, 255, out=shown).reshape(shown_at.shape)
+    place = image[:, rows, columns]
+    place[:] = levels.clip(0, 255, out=levels).reshape(place.shape)
     x, y = (shift / shortest).tolist()
     window = Window(side / shortest, x, y, is_mirrored)
     return View(image, np.ascontiguousarray(grid), window)
@@ -159,8 +159,8 @@ def _object(
         first = min(max(start, 0), size)
         places.append((first, max(first, min(start + length, size)), start))
     (top, bottom, y), (left, right, x) = places
-    kept = scaled[:, top - y : bottom - y, left - x : right - x]
-    return kept, slice(top, bottom), slice(left, right)
+    part = scaled[:, top - y : bottom - y, left - x : right - x]
+    return part, slice(top, bottom), slice(left, right)
 
 
 def _span(filled: NDArray[np.uint32]) -> slice:
@@ -177,8 +177,8 @@ def _laid_over(
     """An object's planes (4, N), at their place over a photo (3, S, S): (4, S * S)."""
     whole = np.full((4, *photo.shape[1:]), 255, np.float32)
     whole[:3] = photo
-    seen = whole[:3, rows, columns]
-    seen[:] = (planes[:3] + (1 - planes[3] / 255) * seen.reshape(3, -1)).reshape(seen.shape)
+    behind = whole[:3, rows, columns]
+    behind[:] = (planes[:3] + (1 - planes[3] / 255) * behind.reshape(3, -1)).reshape(behind.shape)
     return whole.reshape(4, -1)
 
 

@@ -46,10 +46,10 @@ def object_mask(rgb: NDArray[np.uint8], box: Box | None = None) -> Mask | None:
         return None
     small = Image.fromarray(rgb).resize((shape[1], shape[0]), Image.Resampling.BOX)
     ground = _known_ground(shape, box, (shape[1] / width, shape[0] / height))
-    found = _segment(np.asarray(small), ground)
-    if not LEAST <= found.mean() <= MOST:
+    mask = _segment(np.asarray(small), ground)
+    if not LEAST <= mask.mean() <= MOST:
         return None
-    large = Image.fromarray(found.astype(np.uint8) * 255)
+    large = Image.fromarray(mask.astype(np.uint8) * 255)
     return np.asarray(large.resize((width, height), Image.Resampling.BILINEAR)) > 127
 
 
@@ -76,15 +76,15 @@ def _segment(rgb: NDArray[np.uint8], ground: Mask) -> Mask:
     unlike = _cost(lab, _mixture(lab[ground]), nearest_only=True)
     unlike = ndimage.gaussian_filter(np.log1p(unlike - unlike.min()), 1)
     level = threshold_otsu(unlike[~ground])  # type: ignore[no-untyped-call]
-    found: Mask = (unlike > level) & ~ground
+    mask: Mask = (unlike > level) & ~ground
     pull = _pull(lab)
     for _ in range(ROUNDS):
-        if np.count_nonzero(found) < 8 * COLORS:
+        if np.count_nonzero(mask) < 8 * COLORS:
             break
-        surplus = _cost(lab, _mixture(lab[~found])) - _cost(lab, _mixture(lab[found]))
-        found = (_diffused(surplus.clip(-MOST_SURE, MOST_SURE), pull) > 0) & ~ground
-        found = ndimage.binary_opening(found)
-    return _one_piece(found)
+        surplus = _cost(lab, _mixture(lab[~mask])) - _cost(lab, _mixture(lab[mask]))
+        mask = (_diffused(surplus.clip(-MOST_SURE, MOST_SURE), pull) > 0) & ~ground
+        mask = ndimage.binary_opening(mask)
+    return _one_piece(mask)
 
 
 def _mixture(colors: NDArray[np.float64]) -> Mixture:
@@ -148,14 +148,14 @@ def _diffused(
     return smooth
 
 
-def _one_piece(found: Mask) -> Mask:
+def _one_piece(mask: Mask) -> Mask:
     """The connected piece with most pixels, those near the middle counting more; holes filled."""
     from scipy import ndimage
 
-    pieces, count = ndimage.label(found)
+    pieces, count = ndimage.label(mask)
     if not count:
-        return found
-    y, x = (np.linspace(-0.5, 0.5, side) for side in found.shape)
+        return mask
+    y, x = (np.linspace(-0.5, 0.5, side) for side in mask.shape)
     central = np.exp(-(y[:, None] ** 2 + x**2) / (2 * 0.3**2))
     largest = 1 + int(np.argmax(ndimage.sum_labels(central, pieces, range(1, count + 1))))
     return np.asarray(ndimage.binary_fill_holes(pieces == largest), bool)

@@ -80,7 +80,7 @@ class Rendered:
     """What became of a folder of meshes."""
 
     shapes: int  # in the data set now
-    made: int  # by this run
+    new: int  # by this run
     skipped: tuple[Broken, ...]  # by path
 
 
@@ -126,22 +126,22 @@ def render_meshes(
     tasks, skipped = _listed(folder, root, config)
     claim(root, MANIFEST, _settings(config))
     waiting = [task for task in tasks if not rendering_folder(root, task.shape_id).is_dir()]
-    done = len(tasks) - len(waiting)
-    made = 0
+    finished = len(tasks) - len(waiting)
+    new = 0
     with results(_make, waiting, processes) as outcomes:
         for outcome in outcomes:
-            done += 1
+            finished += 1
             if outcome is None:
-                made += 1
+                new += 1
             else:
                 skipped.append(outcome)
             if progress is not None:
-                progress(done, len(tasks))
+                progress(finished, len(tasks))
     drop_partial(root)
     skipped.sort(key=lambda broken: broken.file)
     listed = [{"file": broken.file, "reason": broken.reason} for broken in skipped]
     write_atomic(root / REPORT, json.dumps(listed, indent=1).encode())
-    return Rendered(len(tasks) - len(waiting) + made, made, tuple(skipped))
+    return Rendered(len(tasks) - len(waiting) + new, new, tuple(skipped))
 
 
 def _settings(config: RenderConfig) -> dict[str, object]:
@@ -185,17 +185,17 @@ def _listed(folder: Path, root: Path, config: RenderConfig) -> tuple[list[_Task]
 def _with_variants(tasks: list[_Task], config: RenderConfig) -> list[_Task]:
     """Each task, followed by those of its mesh's variants."""
     meshes = Counter(task.shape_id.split("/")[0] for task in tasks)
-    found = []
+    tasks_now = []
     for task in tasks:
         count = config.variants
         if config.per_category:
             shapes = round(config.per_category / meshes[task.shape_id.split("/")[0]])
             count = min(max(shapes - 1, 0), MOST_VARIANTS)
-        found += [
+        tasks_now += [
             replace(task, shape_id=variant_name(task.shape_id, number), variant=number)
             for number in range(count + 1)
         ]
-    return found
+    return tasks_now
 
 
 def _folder_name(text: str) -> str:
@@ -207,8 +207,8 @@ def _make(task: _Task) -> Broken | None:
     """Make one shape, or say why not."""
     config = task.config
     try:
-        found = read_mesh(task.path, config.up, config.front)
-        mesh = found.mesh
+        painted = read_mesh(task.path, config.up, config.front)
+        mesh = painted.mesh
         if task.variant:
             mesh = deform(
                 mesh, np.random.default_rng([config.seed, 1, crc32(task.shape_id.encode())])
@@ -218,6 +218,6 @@ def _make(task: _Task) -> Broken | None:
         return Broken(task.file, str(error).removeprefix(f"{task.path}: "))
     rng = np.random.default_rng([config.seed, crc32(task.shape_id.encode())])
     cameras = draw_cameras(config.views, rng)
-    scene = Scene(mesh, paint=found.paint)
+    scene = Scene(mesh, paint=painted.paint)
     write_shape(task.root, task.shape_id, grid, scene, cameras, config.size)
     return None

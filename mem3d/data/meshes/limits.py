@@ -26,10 +26,10 @@ def check_claims(data: bytes, kind: str) -> None:
     _CHECKS[kind](data)
 
 
-def check_count(name: str, got: int, most: int) -> None:
+def check_count(name: str, count: int, most: int) -> None:
     """Raise ValueError unless 0 <= got <= most."""
-    if not 0 <= got <= most:
-        raise ValueError(f"got {got} {name}, want at most {most:,}")
+    if not 0 <= count <= most:
+        raise ValueError(f"got {count} {name}, want at most {most:,}")
 
 
 def _check_obj(data: bytes) -> None:
@@ -62,11 +62,11 @@ def _check_stl(data: bytes) -> None:
 
 
 def _check_off(data: bytes) -> None:
-    found = _OFF_COUNTS.search(data[:4096])
-    if found is None:
+    counts = _OFF_COUNTS.search(data[:4096])
+    if counts is None:
         raise ValueError("got no OFF header, want 'OFF' and the numbers of vertices and faces")
-    check_count("vertices", int(found[1]), min(MAX_CORNERS, len(data)))
-    check_count("faces", int(found[2]), min(MAX_FACES, len(data)))
+    check_count("vertices", int(counts[1]), min(MAX_CORNERS, len(data)))
+    check_count("faces", int(counts[2]), min(MAX_FACES, len(data)))
 
 
 def _check_glb(data: bytes) -> None:

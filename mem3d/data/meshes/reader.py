@@ -154,22 +154,22 @@ def _own_folder(path: Path, max_bytes: int) -> Any:
     class OwnFolder(Resolver):
         def __init__(self) -> None:
             self.refused: list[str] = []  # trimesh swallows what is raised here
-            self.left = max_bytes
+            self.remaining = max_bytes
 
         def get(self, name: Any) -> bytes:
             text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
             text = text.strip().replace("\\", "/")
-            found = (root / text) if (root / text).exists() else (root / unquote(text))
-            found = found.resolve()
-            if "://" in text or not found.is_relative_to(root):
+            file = (root / text) if (root / text).exists() else (root / unquote(text))
+            file = file.resolve()
+            if "://" in text or not file.is_relative_to(root):
                 self.refused.append(f"a reference to {text[:_MAX_QUOTED]!r}")
                 raise ValueError(self.refused[-1])
-            with open_regular(found) as file:
-                data = file.read(self.left + 1)
-            if len(data) > self.left:
+            with open_regular(file) as stream:
+                data = stream.read(self.remaining + 1)
+            if len(data) > self.remaining:
                 self.refused.append(f"references to more than {max_bytes:,} bytes")
                 raise ValueError(self.refused[-1])
-            self.left -= len(data)
+            self.remaining -= len(data)
             return data
 
         def write(self, name: str, data: bytes) -> None:

@@ -144,7 +144,7 @@ def _crossings(corners: Points, axis: int, resolution: int) -> tuple[Ints, Point
     last = (np.floor(flat.max(1)).astype(np.int64) + 1).clip(first, resolution)
     lines = (last - first).prod(1)
     met = np.flatnonzero(lines)
-    found: list[tuple[Ints, Points, Ints]] = []
+    hits: list[tuple[Ints, Points, Ints]] = []
     for block in np.split(met, np.flatnonzero(np.diff(lines[met].cumsum() // _BLOCK)) + 1):
         count = lines[block]
         face = np.repeat(block, count)
@@ -158,8 +158,8 @@ def _crossings(corners: Points, axis: int, resolution: int) -> tuple[Ints, Point
         hit = (weights > 0).all(1) | (weights < 0).all(1)
         weights, face, place = weights[hit], face[hit], place[hit]
         depth = (weights * corners[face, :, axis]).sum(1) / weights.sum(1)
-        found.append((place[:, 0] * resolution + place[:, 1], depth, face))
-    line, depth, face = (np.concatenate(column) for column in zip(*found, strict=True))
+        hits.append((place[:, 0] * resolution + place[:, 1], depth, face))
+    line, depth, face = (np.concatenate(column) for column in zip(*hits, strict=True))
     return line, depth, face
 
 

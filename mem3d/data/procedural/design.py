@@ -56,7 +56,7 @@ class Design:
     @classmethod
     def draw(cls, rng: Rng) -> Self:
         """Draw each field, in the order of their declaration."""
-        return cls(**{one.name: one.metadata["draw"](rng) for one in fields(cls)})
+        return cls(**{own.name: own.metadata["draw"](rng) for own in fields(cls)})
 
     def parts(self, paint: Rng) -> list[Part]:
         """The solids of the object, in colors drawn from `paint`; at least one."""

@@ -91,12 +91,11 @@ def synthesize(
         for category in names
     ]
     waiting = [task for task in tasks if not rendering_folder(root, task.shape_id).is_dir()]
-    done = len(tasks) - len(waiting)
-    with results(_make, waiting, processes) as made:
-        for _ in made:
-            done += 1
+    before = len(tasks) - len(waiting)
+    with results(_make, waiting, processes) as shapes:
+        for count, _ in enumerate(shapes, before + 1):
             if progress is not None:
-                progress(done, len(tasks))
+                progress(count, len(tasks))
     drop_partial(root)
     split = [_split(category, models_per_category, seed) for category in names]
     write_atomic(root / "split.json", json.dumps(split, indent=1).encode())

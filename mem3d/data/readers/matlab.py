@@ -157,8 +157,8 @@ def _checked_size(variable: _Variable) -> int:
     if variable.kind not in _NUMERIC or variable.is_complex:
         raise ValueError(f"{variable.name}: got no array of real numbers, want one")
     if min(variable.shape, default=0) < 1 or math.prod(variable.shape) > MAX_ELEMENTS:
-        got = " x ".join(map(str, variable.shape[:8]))
-        raise ValueError(f"{variable.name}: got {got}, want 1 to {MAX_ELEMENTS} elements")
+        size = " x ".join(map(str, variable.shape[:8]))
+        raise ValueError(f"{variable.name}: got {size}, want 1 to {MAX_ELEMENTS} elements")
     return math.prod(variable.shape)
 
 

@@ -24,8 +24,9 @@ from mem3d.data.images.framing import LONGEST, OBJECT_SHARE
 from mem3d.data.images.io import read_image
 from mem3d.data.images.preprocess import CROP
 from mem3d.data.readers.matlab import read_mat
-from mem3d.data.readers.pix3d_annotations import Box, Photo, chosen, read_photos, silhouette
+from mem3d.data.readers.pix3d_annotations import Box, Photo, choose_photos, read_photos, silhouette
 from mem3d.data.splits import SplitName
+from memstore.voxels.grids import pack, unpack
 
 SIDE = 240  # pixels of a framed photo: the network's crop of it has 224
 MAX_IMAGE_PIXELS = 40_000_000
@@ -76,18 +77,20 @@ class Pix3D(ShapeDataset):
         if subset is not None and subset not in get_args(SplitName):
             raise ValueError(f"subset: got {subset!r}, want one of {get_args(SplitName)}")
         photos, skipped = read_photos(root / "pix3d.json")
-        known = {one.category for one in photos}
-        if unknown := sorted(set(categories or ()) - known):
-            raise ValueError(f"categories: got {unknown}, want some of {sorted(known)}")
+        names = {photo.category for photo in photos}
+        if unknown := sorted(set(categories or ()) - names):
+            raise ValueError(f"categories: got {unknown}, want some of {sorted(names)}")
         if categories is None and subset == "test" and split is None:
             categories = (TEST_CATEGORY,)
-        listed, missing = chosen(photos, subset, None if split is None else Path(split))
-        wanted = [one for one in listed if categories is None or one.category in categories]
-        lost = [(one, _missing(root, one)) for one in wanted]
-        skipped += [*missing, *(Skipped(one.image, f"no {name}") for one, name in lost if name)]
+        listed, missing = choose_photos(photos, subset, None if split is None else Path(split))
+        listed_photos = [
+            photo for photo in listed if categories is None or photo.category in categories
+        ]
+        lost = [(photo, _missing(root, photo)) for photo in listed_photos]
+        skipped += [*missing, *(Skipped(photo.image, f"no {name}") for photo, name in lost if name)]
         return cls(
             root,
-            tuple(one for one, name in lost if not name),
+            tuple(photo for photo, name in lost if not name),
             tuple(skipped),
             None if split is None else Path(split),
         )
@@ -113,18 +116,18 @@ class Pix3D(ShapeDataset):
 
     def grid(self, i: int) -> NDArray[np.bool_]:
         """Voxels of photo i's shape in R2N2's frame, (32, 32, 32); see `fitted`."""
-        return _unpacked(self._grids(i)[0])
+        return unpack(self._grids(i)[0], RESOLUTION)
 
     def pooled(self, i: int) -> NDArray[np.bool_]:
         """The same where Pix3D has it, max-pooled from 128^3: what `pix3d_metric` compares with."""
-        return _unpacked(self._grids(i)[1])
+        return unpack(self._grids(i)[1], RESOLUTION)
 
     def image(self, i: int, view: int) -> NDArray[np.uint8]:
         """Photo i, (240, 240, 4) RGBA, cut around its mask as R2N2's renders are framed."""
         if view != 0:
             raise ValueError(f"view: got {view}, want 0 ({self.photos[i].image})")
-        rgba, (left, top, side) = self._read(i)
-        square = Image.fromarray(rgba).crop((left, top, left + side, top + side))
+        rgba, (x, y, side) = self._read(i)
+        square = Image.fromarray(rgba).crop((x, y, x + side, y + side))
         return np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
     def projection(self, i: int, view: int, grid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
@@ -155,24 +158,23 @@ class Pix3D(ShapeDataset):
         name = self.photos[i].voxel
         if name not in self._packed:
             full = read_voxels(self.root / name)
-            both = np.packbits(fitted(full)), np.packbits(max_pooled(full))
-            self._packed[name] = both
+            self._packed[name] = pack(fitted(full)), pack(max_pooled(full))
         return self._packed[name]
 
     def _read(self, i: int) -> tuple[NDArray[np.uint8], Box]:
         """Photo i (H, W, 4), no side over LONGEST, with its alpha; and the square around it."""
-        one = self.photos[i]
-        picture, mask = (_pixels(self.root / name) for name in (one.image, one.mask))
+        photo = self.photos[i]
+        picture, mask = (_pixels(self.root / name) for name in (photo.image, photo.mask))
         if abs(picture.width * mask.height / (picture.height * mask.width) - 1) > 0.02:
             raise ValueError(
-                f"{self.root / one.mask}: got {mask.width}x{mask.height} pixels, want the "
+                f"{self.root / photo.mask}: got {mask.width}x{mask.height} pixels, want the "
                 f"proportions of its photo, {picture.width}x{picture.height}"
             )
         scale = min(1.0, LONGEST / max(picture.size))
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
         gray = np.asarray(mask.convert("L").resize(size, Image.Resampling.BOX))
         if not gray.any():
-            raise ValueError(f"{self.root / one.mask}: got an empty mask, want an object in it")
+            raise ValueError(f"{self.root / photo.mask}: got an empty mask, want an object in it")
         inside = gray > gray.max() / 2  # some write 0 and 1, some 0 and 255
         rgba = np.array(picture.convert("RGB").resize(size, Image.Resampling.BOX).convert("RGBA"))
         if self.masked:
@@ -180,14 +182,10 @@ class Pix3D(ShapeDataset):
         return rgba, _square(inside)
 
 
-def _missing(root: Path, one: Photo) -> str:
+def _missing(root: Path, photo: Photo) -> str:
     """The first of a photo's files that is not there, "" if all are."""
-    names = (one.image, one.mask, one.voxel)
+    names = (photo.image, photo.mask, photo.voxel)
     return next((name for name in names if not (root / name).is_file()), "")
-
-
-def _unpacked(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return np.unpackbits(bits).view(np.bool_).reshape((RESOLUTION,) * 3)
 
 
 def _pixels(path: Path) -> Image.Image:

@@ -58,9 +58,9 @@ def silhouette(
         (side, side).
     """
     corners, length = _placed(grid), side * _SAMPLES
-    seen = corners @ pose.rotation.T + pose.translation  # (F, 3, 3): left, up, away
-    seen = seen[(seen[..., 2] > 1e-6).all(axis=1)]  # what is behind the camera is left out
-    place = -seen[..., :2] / seen[..., 2:] * (pose.focal * size[0]) + np.array(size) / 2
+    turned = corners @ pose.rotation.T + pose.translation  # (F, 3, 3): left, up, away
+    turned = turned[(turned[..., 2] > 1e-6).all(axis=1)]  # what is behind the camera is left out
+    place = -turned[..., :2] / turned[..., 2:] * (pose.focal * size[0]) + np.array(size) / 2
     place = (place - box[:2]) * (length / box[2])
     # Triangles that miss the square; far corners of others would only cost time.
     hits = (place.max(1) > 0).all(1) & (place.min(1) < length).all(1)
@@ -131,7 +131,7 @@ def read_photos(path: Path) -> tuple[list[Photo], list[Skipped]]:
     return photos, skipped
 
 
-def chosen(
+def choose_photos(
     photos: list[Photo], subset: SplitName | None, split: Path | None
 ) -> tuple[list[Photo], list[Skipped]]:
     """Choose the photos of a subset.
@@ -153,27 +153,27 @@ def chosen(
                 f"Pix3D: got subset {subset!r} without a split file, want one that lists it; "
                 "Pix3D has no training list of its own"
             )
-        return [one for one in photos if subset is None or one.is_clear], []
+        return [photo for photo in photos if subset is None or photo.is_clear], []
     by_name: dict[str, list[Photo]] = {}
-    for one in photos:
-        for name in (one.image, one.short):
-            by_name.setdefault(name, []).append(one)
+    for photo in photos:
+        for name in (photo.image, photo.short):
+            by_name.setdefault(name, []).append(photo)
     names = _listed(split, subset)
     missing = [Skipped(name, "not in pix3d.json") for name in names if name not in by_name]
-    return [one for name in names for one in by_name.get(name, [])], missing
+    return [photo for name in names for photo in by_name.get(name, [])], missing
 
 
 def _listed(split: Path, subset: SplitName | None) -> list[str]:
     """Names in a split file: paths of images, or "chair/0001"."""
-    found = read_json(split)
-    if isinstance(found, list):
+    content = read_json(split)
+    if isinstance(content, list):
         return [f"{entry.synset}/{entry.name}" for entry in read_split(split, subset)]
-    if isinstance(found, dict) and "images" in found:
+    if isinstance(content, dict) and "images" in content:
         lists = _mesh_rcnn(split)
-    elif isinstance(found, dict):
-        lists = {part: found.get(part, []) for part in get_args(SplitName)}
+    elif isinstance(content, dict):
+        lists = {part: content.get(part, []) for part in get_args(SplitName)}
     else:
-        raise ValueError(f"{split}: got {type(found).__name__}, want a split file")
+        raise ValueError(f"{split}: got {type(content).__name__}, want a split file")
     names: dict[str, str] = {}
     for part, images in lists.items():
         if not isinstance(images, list) or not all(isinstance(name, str) for name in images):
@@ -192,11 +192,13 @@ def _mesh_rcnn(split: Path) -> dict[str, list[Any]]:
         for other in ("train", "test"):
             if split.stem.endswith(f"_{other}"):
                 path = split.with_name(f"{split.stem.removesuffix(other)}{part}{split.suffix}")
-                found = read_json(path)
-                images = found.get("images") if isinstance(found, dict) else None
+                content = read_json(path)
+                images = content.get("images") if isinstance(content, dict) else None
                 if not isinstance(images, list):
                     raise ValueError(f"{path}: got no list 'images', want Mesh R-CNN's layout")
-                lists[part] = [isinstance(one, dict) and one.get("file_name") for one in images]
+                lists[part] = [
+                    isinstance(image, dict) and image.get("file_name") for image in images
+                ]
     if not lists:
         raise ValueError(f"{split}: want a name that ends in _train.json or _test.json")
     return lists

@@ -30,6 +30,7 @@ from mem3d.data.taxonomy import SYNSETS
 from memstore import PathError
 from memstore.files import open_regular, write_atomic
 from memstore.voxels.binvox import read_binvox
+from memstore.voxels.grids import pack, unpack
 
 __all__ = ["R2N2", "RESOLUTION", "SYNSETS", "ShapeFiles", "Skipped", "SplitName"]
 
@@ -107,11 +108,11 @@ class R2N2(ShapeDataset):
                 f"mem3d-cli data split {root} --out {root / 'split.json'}"
             )
         listed = shapes_on_disk(root) if split is None else read_split(split, subset)
-        found = [_find(root, entry) for entry in keep_categories(listed, categories)]
+        shapes = [_find(root, entry) for entry in keep_categories(listed, categories)]
         return cls(
             root,
-            tuple(one for one in found if isinstance(one, ShapeFiles)),
-            tuple(one for one in found if isinstance(one, Skipped)),
+            tuple(shape for shape in shapes if isinstance(shape, ShapeFiles)),
+            tuple(shape for shape in shapes if isinstance(shape, Skipped)),
             None if split is None else Path(split),
         )
 
@@ -134,8 +135,8 @@ class R2N2(ShapeDataset):
             grid = _opened(read_binvox, path)
             if grid.shape[0] != RESOLUTION:
                 raise ValueError(f"{path}: got {grid.shape[0]} voxels a side, want {RESOLUTION}")
-            self._packed[i] = np.packbits(grid)
-        return np.unpackbits(self._packed[i]).view(np.bool_).reshape((RESOLUTION,) * 3)
+            self._packed[i] = pack(grid)
+        return unpack(self._packed[i], RESOLUTION)
 
     def image(self, i: int, view: int) -> NDArray[np.uint8]:
         """View of shape i, (H, W, 4) RGBA in [0, 255]; ValueError names a broken file."""
@@ -160,10 +161,10 @@ class R2N2(ShapeDataset):
 
     def _faults(self, views: int | None) -> Iterator[str | None]:
         """In several threads; shapes of a large set that were read before are not read again."""
-        known = read_checked(self.folder)
-        whole, pictures = dict(known), 0
+        marks = read_checked(self.folder)
+        whole, pictures = dict(marks), 0
         with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-            verdicts = pool.map(lambda i: self._verdict(i, views, known), range(len(self)))
+            verdicts = pool.map(lambda i: self._verdict(i, views, marks), range(len(self)))
             for shape, (mark, fault) in zip(self.shapes, verdicts, strict=True):
                 if mark is not None:
                     whole[shape.shape_id] = mark
@@ -176,13 +177,13 @@ class R2N2(ShapeDataset):
         return R2N2(self.root, tuple(self.shapes[i] for i in positions), skipped, self.split)
 
     def _verdict(
-        self, i: int, views: int | None, known: dict[str, str]
+        self, i: int, views: int | None, marks: dict[str, str]
     ) -> tuple[str | None, str | None]:
-        """Read shape i unless it is known: its fingerprint if it was read whole, or its fault."""
+        """Read shape i unless its mark stands: its fingerprint if it is whole, or its fault."""
         shape = self.shapes[i]
         # Taken before the files are read: one that changes meanwhile does not count as read.
-        mark = fingerprint(shape.rendering, shape.binvox) if views is None or known else None
-        if mark is not None and known.get(shape.shape_id) == mark:
+        mark = fingerprint(shape.rendering, shape.binvox) if views is None or marks else None
+        if mark is not None and marks.get(shape.shape_id) == mark:
             return None, None
         fault = self._fault(i, views)
         return (mark if views is None and fault is None else None), fault
@@ -242,7 +243,7 @@ def fingerprint(rendering: Path, binvox: Path) -> str | None:
         rows.append((binvox.name, os.stat(binvox)))
     except OSError:
         return None
-    text = "\n".join(f"{name} {found.st_size} {found.st_mtime_ns}" for name, found in rows)
+    text = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in rows)
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
 
 
@@ -250,12 +251,12 @@ def read_checked(root: Path) -> dict[str, str]:
     """Fingerprint of each shape that was read whole, by id; empty without a readable note."""
     try:
         with open_regular(root / NAME) as file:
-            found = json.loads(file.read(_MAX_BYTES))
+            note = json.loads(file.read(_MAX_BYTES))
     except (OSError, PathError, ValueError, RecursionError):
         return {}
-    if not isinstance(found, dict) or found.get("version") != VERSION:
+    if not isinstance(note, dict) or note.get("version") != VERSION:
         return {}
-    whole = found.get("whole")
+    whole = note.get("whole")
     return whole if isinstance(whole, dict) else {}
 
 

@@ -133,7 +133,7 @@ def open_index(
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     listed = check_listed(fields, str(path))
-    chosen, missing = choose(listed, path, subset, split, categories)
+    positions, missing = choose(listed, path, subset, split, categories)
     if shapes and not (folder / "ShapeNetRendering").is_dir():  # once, not for each shape
         raise ValueError(
             f"{path}: got root {root!r}, want the data there, but {folder} holds no "
@@ -142,7 +142,7 @@ def open_index(
     return Indexed(
         path,
         folder,
-        tuple(shapes[i] for i in chosen),
+        tuple(shapes[i] for i in positions),
         (*skips, *missing),
         None if split is None else Path(split),
         subset_of(listed),

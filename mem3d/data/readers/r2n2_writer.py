@@ -46,16 +46,16 @@ def claim(root: Path, manifest: str, settings: dict[str, Any]) -> None:
     path = root / manifest
     if path.exists():
         try:
-            found = json.loads(path.read_bytes())
+            before = json.loads(path.read_bytes())
         except ValueError as error:
             raise ValueError(f"{path}: got no readable JSON ({error})") from error
-        if not isinstance(found, dict):
-            raise ValueError(f"{path}: got {type(found).__name__}, want a JSON object")
-        names = [*settings, *(name for name in found if name not in settings)]
+        if not isinstance(before, dict):
+            raise ValueError(f"{path}: got {type(before).__name__}, want a JSON object")
+        names = [*settings, *(name for name in before if name not in settings)]
         other = [
-            f"{name} {found.get(name)} -> {settings.get(name)}"
+            f"{name} {before.get(name)} -> {settings.get(name)}"
             for name in names
-            if found.get(name) != settings.get(name)
+            if before.get(name) != settings.get(name)
         ]
         if other:
             raise ValueError(
@@ -64,8 +64,8 @@ def claim(root: Path, manifest: str, settings: dict[str, Any]) -> None:
             )
         return
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        got = "a folder with other files" if root.is_dir() else "a file"
-        raise ValueError(f"{root}: got {got}, want a new or empty folder")
+        kind = "a folder with other files" if root.is_dir() else "a file"
+        raise ValueError(f"{root}: got {kind}, want a new or empty folder")
     root.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps(settings, indent=1).encode())
 

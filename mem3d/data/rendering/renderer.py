@@ -41,9 +41,9 @@ class _Hits(NamedTuple):
     second: Floats  # weight of the face's second corner
     third: Floats  # and of its third
 
-    def only(self, kept: NDArray[np.bool_]) -> "_Hits":
+    def only(self, which: NDArray[np.bool_]) -> "_Hits":
         """The hits that a mask (N,) picks."""
-        return _Hits(self.face[kept], self.distance[kept], self.second[kept], self.third[kept])
+        return _Hits(self.face[which], self.distance[which], self.second[which], self.third[which])
 
 
 class Scene:
@@ -140,9 +140,9 @@ class Scene:
         """Pixel number (N,) and direction (N, 3) of each ray that may hit the mesh."""
         low, high = np.zeros(2), np.zeros(2)
         if len(self._corners):
-            seen = (self._hull - eye) @ axes.T  # right, up, towards the viewer
-            depth = np.maximum(-seen[:, 2:], 1e-3)
-            place = seen[:, :2] / depth * (FOCAL * size) * (1, -1) + size / 2
+            turned = (self._hull - eye) @ axes.T  # right, up, towards the viewer
+            depth = np.maximum(-turned[:, 2:], 1e-3)
+            place = turned[:, :2] / depth * (FOCAL * size) * (1, -1) + size / 2
             low, high = np.floor(place.min(0) - 1), np.ceil(place.max(0) + 1)
         low, high = low.clip(0, size).astype(int), high.clip(0, size).astype(int)
         columns, rows = (
@@ -161,8 +161,8 @@ class Scene:
             nothing = np.zeros(len(rays), np.float32)
             return _Hits(np.full(len(rays), -1, np.int32), nothing, nothing, nothing)
         starts = np.ascontiguousarray(np.broadcast_to(start, rays.shape), np.float32)
-        found: dict[str, Any] = self._embree.run(starts, rays, output=1)
-        return _Hits(found["primID"], found["tfar"], found["u"], found["v"])
+        hits: dict[str, Any] = self._embree.run(starts, rays, output=1)
+        return _Hits(hits["primID"], hits["tfar"], hits["u"], hits["v"])
 
     def _albedo_at(self, hits: "_Hits") -> Floats:
         """Linear color (N, 3) of the surface, without light."""
@@ -196,8 +196,8 @@ class Scene:
         if not len(places):
             return np.zeros(0, np.bool_)
         rays = np.ascontiguousarray(np.broadcast_to(towards, places.shape))
-        found: NDArray[np.int32] = self._embree.run(places, rays, query="OCCLUDED")
-        return found >= 0
+        hits: NDArray[np.int32] = self._embree.run(places, rays, query="OCCLUDED")
+        return hits >= 0
 
 
 def camera(azimuth: float, elevation: float, ratio: float) -> tuple[Floats, Floats]:
@@ -212,8 +212,8 @@ def camera(azimuth: float, elevation: float, ratio: float) -> tuple[Floats, Floa
         Eye (3,), and axes (3, 3): unit vectors right, up, towards the viewer.
     """
     if not (-90 < elevation < 90 and 0 < ratio < np.inf and np.isfinite(azimuth)):
-        got = (azimuth, elevation, ratio)
-        raise ValueError(f"camera: got {got}, want elevation in (-90, 90) and ratio > 0")
+        values = (azimuth, elevation, ratio)
+        raise ValueError(f"camera: got {values}, want elevation in (-90, 90) and ratio > 0")
     a, e = np.deg2rad([azimuth, elevation])
     back = np.array([np.cos(e) * np.cos(a), np.sin(e), np.cos(e) * np.sin(a)])
     right = np.array([np.sin(a), 0.0, -np.cos(a)])

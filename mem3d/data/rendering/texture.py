@@ -21,12 +21,12 @@ class Paint:
         faces = len(self.corners)
         want = {"corners": (faces, 3, 3), "uv": (faces, 3, 2), "picture": (faces,)}
         for name, shape in want.items():
-            got = getattr(self, name).shape
-            if got != shape:
-                raise ValueError(f"{name}: got shape {got}, want {shape}")
+            actual = getattr(self, name).shape
+            if actual != shape:
+                raise ValueError(f"{name}: got shape {actual}, want {shape}")
         if faces and not -1 <= self.picture.min() <= self.picture.max() < len(self.pictures):
-            got = (int(self.picture.min()), int(self.picture.max()))
-            raise ValueError(f"picture: got numbers {got}, want -1..{len(self.pictures) - 1}")
+            actual = (int(self.picture.min()), int(self.picture.max()))
+            raise ValueError(f"picture: got numbers {actual}, want -1..{len(self.pictures) - 1}")
 
     def at(self, face: NDArray[np.int32], second: Floats, third: Floats) -> Floats:
         """Linear color of places on the mesh.
@@ -67,9 +67,9 @@ def _bilinear(picture: NDArray[np.uint8], place: Floats) -> Floats:
     height, width = picture.shape[:2]
     x = (place[:, 0] % 1) * width - 0.5
     y = ((1 - place[:, 1]) % 1) * height - 0.5
-    left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    across, down = (x - left)[:, None], (y - top)[:, None]
-    rows, columns = (top % height, (top + 1) % height), (left % width, (left + 1) % width)
+    west, north = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    across, down = (x - west)[:, None], (y - north)[:, None]
+    rows, columns = (north % height, (north + 1) % height), (west % width, (west + 1) % width)
     (a, b), (c, d) = ([LINEAR[picture[row, column]] for column in columns] for row in rows)
     mixed: Floats = (a * (1 - across) + b * across) * (1 - down)
     mixed += (c * (1 - across) + d * across) * down

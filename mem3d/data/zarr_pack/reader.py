@@ -22,6 +22,7 @@ from mem3d.data.zarr_pack.schema import (
     read_items_metadata,
 )
 from mem3d.data.zarr_pack.shards import MAX_ITEM, Bytes, ShardFiles
+from memstore.voxels.grids import unpack
 
 # What zarr, its stores and its codecs raise on damaged or missing chunks.
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, RuntimeError, MemoryError, OverflowError)
@@ -126,8 +127,8 @@ class ZarrPack(ShapeDataset):
             else:
                 assert isinstance(array, zarr.Array)
                 items.append(ZarrItems(array, f"{name}/{part}"))
-        chosen, missing = choose(contents.listed, path, subset, split, categories)
-        contents = _some(contents, chosen, missing, subset if split is None else None)
+        positions, missing = choose(contents.listed, path, subset, split, categories)
+        contents = _some(contents, positions, missing, subset if split is None else None)
         images, grids = items
         return cls(path, group, contents, (images, grids), None if split is None else Path(split))
 
@@ -161,7 +162,7 @@ class ZarrPack(ShapeDataset):
         row = self._contents.rows[i]
         if row not in self._bits:
             self._bits[row] = self._grids.read(row)
-        return np.unpackbits(self._bits[row], count=side**3).view(np.bool_).reshape((side,) * 3)
+        return unpack(self._bits[row], side**3).reshape((side,) * 3)
 
     def image(self, i: int, view: int) -> NDArray[np.uint8]:
         """View of shape i, (H, W, 4) RGBA in [0, 255]; ValueError names a damaged file."""

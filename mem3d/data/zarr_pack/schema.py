@@ -60,11 +60,11 @@ class Contents:
 
 def read_contents(attributes: Any, name: str) -> Contents:
     """Undo Contents.attributes; ValueError names `name` where they are not such."""
-    found = attributes.get(KEY) if isinstance(attributes, dict) else None
-    if not isinstance(found, dict) or found.get("version") != VERSION:
-        got = found.get("version") if isinstance(found, dict) else None
-        raise ValueError(f"{name}: got no {KEY!r} of version {VERSION} ({got=}), want a pack")
-    shapes, skipped, side = found.get("models"), found.get("skipped"), found.get("resolution")
+    table = attributes.get(KEY) if isinstance(attributes, dict) else None
+    if not isinstance(table, dict) or table.get("version") != VERSION:
+        version = table.get("version") if isinstance(table, dict) else None
+        raise ValueError(f"{name}: got no {KEY!r} of version {VERSION} ({version=}), want a pack")
+    shapes, skipped, side = table.get("models"), table.get("skipped"), table.get("resolution")
     if type(side) is not int or not 1 <= side <= MAX_RESOLUTION:
         raise ValueError(f"{name}: got resolution {side!r}, want 1..{MAX_RESOLUTION}")
     columns = [shapes.get(column) if isinstance(shapes, dict) else None for column in _COLUMNS]
@@ -123,17 +123,17 @@ def read_items_metadata(path: Path) -> tuple[int, tuple[int, ...], int] | None:
     Raises:
         ValueError: the file is missing or no JSON, or its sizes are out of range.
     """
-    found = read_object(path, MAX_JSON)
+    metadata = read_object(path, MAX_JSON)
     try:
-        count, *item_shape = found["shape"]
-        per_shard = found["chunk_grid"]["configuration"]["chunk_shape"][0]
-        level = found["codecs"][0]["configuration"]["codecs"][1]["configuration"]["level"]
+        count, *item_shape = metadata["shape"]
+        per_shard = metadata["chunk_grid"]["configuration"]["chunk_shape"][0]
+        level = metadata["codecs"][0]["configuration"]["codecs"][1]["configuration"]["level"]
     except (LookupError, TypeError, ValueError):
         return None
-    if found != items_metadata(count, tuple(item_shape), per_shard, level):
+    if metadata != items_metadata(count, tuple(item_shape), per_shard, level):
         return None
     if not all(type(n) is int and 1 <= n < _MAX_COUNT for n in (count, per_shard, *item_shape)):
-        raise ValueError(f"{path}: got sizes {found['shape']}, {per_shard}, want whole numbers")
+        raise ValueError(f"{path}: got sizes {metadata['shape']}, {per_shard}, want whole numbers")
     if prod(item_shape) > MAX_ITEM or per_shard > MAX_PER_SHARD:
         raise ValueError(f"{path}: got items {item_shape}, shards of {per_shard}, want less")
     return count, tuple(item_shape), per_shard

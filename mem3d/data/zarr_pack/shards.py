@@ -51,8 +51,8 @@ def unpack_item(data: bytes, size: int, name: str) -> Bytes:
         data[-_CRC:], "little"
     ):
         raise ValueError(f"{name}: got a wrong checksum, want the bytes that were packed")
-    if (got := _content_size(data)) != size:
-        raise ValueError(f"{name}: got {got} bytes of content, want {size}")
+    if (actual := _content_size(data)) != size:
+        raise ValueError(f"{name}: got {actual} bytes of content, want {size}")
     item = np.empty(size, np.uint8)
     try:
         zstd.decompress(frame, item)
@@ -120,19 +120,19 @@ class ShardFiles:
 def _read_index(path: str, per_shard: int) -> NDArray[np.uint64]:
     """(per_shard, 2) offset and length of each item, all of them inside the file."""
     try:
-        found = os.stat(path)
-        check_regular(found, path)  # before it is opened: a pipe would be waited for
+        stat = os.stat(path)
+        check_regular(stat, path)  # before it is opened: a pipe would be waited for
     except OSError as error:
         raise ValueError(f"{path}: got {error}, want a readable shard") from error
     size = 16 * per_shard + _CRC
-    if found.st_size < size:
-        raise ValueError(f"{path}: got {found.st_size} bytes, want an index of {size} at the end")
-    data = _read(path, found.st_size - size, size)
+    if stat.st_size < size:
+        raise ValueError(f"{path}: got {stat.st_size} bytes, want an index of {size} at the end")
+    data = _read(path, stat.st_size - size, size)
     if _with_crc(data[:-_CRC]) != data:
         raise ValueError(f"{path}: got an index with a wrong checksum, want the one written")
     index = np.frombuffer(data[:-_CRC], "<u8").reshape(per_shard, 2).astype(np.uint64)
     offsets, lengths = index[(index != _NONE).any(1)].T
-    room = np.uint64(found.st_size - size)
+    room = np.uint64(stat.st_size - size)
     # Not offset + length, which may pass 2**64.
     if (lengths > min(room, np.uint64(MAX_ITEM))).any() or (offsets > room - lengths).any():
         raise ValueError(f"{path}: got an index that points outside the file, want it inside")

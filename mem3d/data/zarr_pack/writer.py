@@ -31,6 +31,7 @@ from mem3d.data.zarr_pack.schema import (
 )
 from mem3d.data.zarr_pack.shards import MAX_ITEM, MAX_PER_SHARD, pack_item, pack_shard
 from memstore.files import Progress, check_free, write_atomic
+from memstore.voxels.grids import pack as pack_bits
 
 _SETTINGS, _DONE = "settings.json", "done"  # inside a pack that is being made
 
@@ -107,7 +108,7 @@ def pack(
     subset = subsets(data)
     _claim(job)
     tasks = job.tasks
-    waiting = [task for task in tasks if not _done(beside, task).exists()]
+    waiting = [task for task in tasks if not _note_path(beside, task).exists()]
     before = len(tasks) - len(waiting)
     with results(partial(_write, job), waiting, processes) as shards:
         for count, _ in enumerate(shards, before + 1):
@@ -159,7 +160,7 @@ def _write(job: _Job, task: _Task) -> None:
     """Write one shard, then a note that it is there and which shapes are broken."""
     write = _write_images if task.part == "images" else _write_grids
     broken = write(job, task.number)
-    write_atomic(_done(job.folder, task), json.dumps({"broken": broken}).encode())
+    write_atomic(_note_path(job.folder, task), json.dumps({"broken": broken}).encode())
 
 
 def _write_images(job: _Job, number: int) -> dict[int, str]:
@@ -174,15 +175,15 @@ def _write_images(job: _Job, number: int) -> dict[int, str]:
         start = max(first, job.first_views[shape])
         rows = range(start, min(last, job.first_views[shape + 1]))
         try:
-            known = job.data.cameras(shape)
+            own = job.data.cameras(shape)
             for row in rows:
                 view = row - job.first_views[shape]
                 image = job.data.image(shape, view)
                 if image.shape != job.image_shape:
                     raise ValueError(f"view {view}: got {image.shape}, want {job.image_shape}")
                 items[row - first] = pack_item(image, LEVEL)
-                if known is not None:
-                    cameras[row - first] = known[view]
+                if own is not None:
+                    cameras[row - first] = own[view]
         except ValueError as error:
             broken[shape] = str(error)
         shape += 1
@@ -202,7 +203,7 @@ def _write_grids(job: _Job, number: int) -> dict[int, str]:
             grid = job.data.grid(shape)
             if grid.shape != (job.resolution,) * 3:
                 raise ValueError(f"grid: got {grid.shape}, want {job.resolution} voxels a side")
-            items.append(pack_item(np.packbits(grid), LEVEL))
+            items.append(pack_item(pack_bits(grid.ravel()), LEVEL))
         except ValueError as error:
             broken[shape] = str(error)
             items.append(None)
@@ -214,19 +215,19 @@ def _finish(job: _Job, subset: Mapping[str, SplitName]) -> None:
     """Write the metadata, and remove what only the making needed."""
     broken: dict[int, str] = {}
     for task in job.tasks:
-        found: Any = read_object(_done(job.folder, task), MAX_JSON)["broken"]
-        broken |= {int(shape): str(reason) for shape, reason in found.items()}
+        faults: Any = read_object(_note_path(job.folder, task), MAX_JSON)["broken"]
+        broken |= {int(shape): str(reason) for shape, reason in faults.items()}
     data = job.data
-    kept = [i for i in range(len(data)) if i not in broken]
+    good = [i for i in range(len(data)) if i not in broken]
     skipped = [*data.skipped, *(Skipped(data.shape_id(i), broken[i]) for i in sorted(broken))]
     contents = Contents(
         resolution=job.resolution,
         listed=tuple(
-            Listed(data.shape_id(i), data.category(i), subset.get(data.shape_id(i))) for i in kept
+            Listed(data.shape_id(i), data.category(i), subset.get(data.shape_id(i))) for i in good
         ),
-        rows=tuple(kept),
-        first_views=tuple(job.first_views[i] for i in kept),
-        views=tuple(job.first_views[i + 1] - job.first_views[i] for i in kept),
+        rows=tuple(good),
+        first_views=tuple(job.first_views[i] for i in good),
+        views=tuple(job.first_views[i + 1] - job.first_views[i] for i in good),
         skipped=tuple((skip, subset.get(skip.shape_id)) for skip in skipped),
     )
     views, grid_bytes = job.first_views[-1], -(-(job.resolution**3) // 8)
@@ -247,5 +248,5 @@ def _save(path: Path, content: bytes) -> None:
     write_atomic(path, content)
 
 
-def _done(folder: Path, task: _Task) -> Path:
+def _note_path(folder: Path, task: _Task) -> Path:
     return folder / _DONE / f"{task.part}-{task.number}.json"

@@ -37,7 +37,7 @@ def test_what_words_stand_for(wanted, photos, here):
 
 
 def test_other_files_are_told_apart(here):
-    assert [path.name for path in find_photos(["*"]).others] == ["notes.txt"]
+    assert [path.name for path in find_photos(["*"]).other_files] == ["notes.txt"]
 
 
 @pytest.mark.parametrize("wanted", ["*.webp", "*.txt", "in/deep/*/*"])

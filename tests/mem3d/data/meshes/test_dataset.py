@@ -39,10 +39,10 @@ def meshes(tmp_path_factory):
 def made(meshes, tmp_path_factory):
     root = tmp_path_factory.mktemp("made") / "set"
     calls = []
-    found = render_meshes(meshes, root, CONFIG, progress=lambda *call: calls.append(call))
+    rendered = render_meshes(meshes, root, CONFIG, progress=lambda *call: calls.append(call))
     assert calls == [(done, 5) for done in range(1, 6)]
-    assert (found.shapes, found.made) == (4, 4)
-    assert [broken.file for broken in found.skipped] == ["chair/a.stl", "chair/empty.obj"]
+    assert (rendered.shapes, rendered.new) == (4, 4)
+    assert [broken.file for broken in rendered.skipped] == ["chair/a.stl", "chair/empty.obj"]
     return root
 
 
@@ -92,8 +92,8 @@ def test_an_interrupted_run_is_taken_up(meshes, made, tmp_path):
     (root / REPORT).unlink()
     shutil.rmtree(root / "ShapeNetRendering" / "03001627" / "a" / "rendering")
     (root / ".partial" / "03001627-a").mkdir(parents=True)
-    found = render_meshes(meshes, root, CONFIG)
-    assert (found.shapes, found.made) == (4, 1)
+    rendered = render_meshes(meshes, root, CONFIG)
+    assert (rendered.shapes, rendered.new) == (4, 1)
     assert files(root) == files(made)
 
 

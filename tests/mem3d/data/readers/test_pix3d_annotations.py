@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mem3d.data.readers.pix3d_annotations import chosen, read_photos
+from mem3d.data.readers.pix3d_annotations import choose_photos, read_photos
 from mem3d.data.splits import read_split
 from tests.helpers.pix3d_folder import entry
 
@@ -94,16 +94,19 @@ def test_no_list_at_all(text, tmp_path):
 
 
 def test_without_a_split_file(photos):
-    assert images(chosen(photos, "test", None)) == ["img/chair/0001.png", "img/sofa/0001.jpg"]
-    assert len(chosen(photos, None, None)[0]) == 3
+    assert images(choose_photos(photos, "test", None)) == [
+        "img/chair/0001.png",
+        "img/sofa/0001.jpg",
+    ]
+    assert len(choose_photos(photos, None, None)[0]) == 3
     with pytest.raises(ValueError, match="no training list of its own"):
-        chosen(photos, "train", None)
+        choose_photos(photos, "train", None)
 
 
 def test_pix2vox_names_photos_without_their_ending(photos, tmp_path):
     found = [{"taxonomy_id": "chair", "test": ["0002", "0001", "0009"], "train": []}]
     split = write(tmp_path / "Pix3D.json", found)
-    listed, missing = chosen(photos, "test", split)
+    listed, missing = choose_photos(photos, "test", split)
     assert [one.image for one in listed] == ["img/chair/0002.jpg", "img/chair/0001.png"]
     assert [one.shape_id for one in missing] == ["chair/0009"]
 
@@ -113,18 +116,18 @@ def test_mesh_rcnn_has_a_file_for_each_list(photos, tmp_path):
         listed = [{"id": 3, "file_name": name, "width": 5, "height": 4} for name in names]
         write(tmp_path / f"pix3d_s1_{part}.json", {"images": listed, "annotations": []})
     for split in (tmp_path / "pix3d_s1_train.json", tmp_path / "pix3d_s1_test.json"):
-        assert images(chosen(photos, "train", split)) == ["img/chair/0001.png"]
-        assert images(chosen(photos, "test", split)) == ["img/sofa/0001.jpg"]
-        assert images(chosen(photos, "val", split)) == []
+        assert images(choose_photos(photos, "train", split)) == ["img/chair/0001.png"]
+        assert images(choose_photos(photos, "test", split)) == ["img/sofa/0001.jpg"]
+        assert images(choose_photos(photos, "val", split)) == []
     (tmp_path / "pix3d_s1_train.json").unlink()
     with pytest.raises(ValueError, match=r"pix3d_s1_train\.json"):
-        chosen(photos, "test", tmp_path / "pix3d_s1_test.json")
+        choose_photos(photos, "test", tmp_path / "pix3d_s1_test.json")
 
 
 def test_plain_lists(photos, tmp_path):
     split = write(tmp_path / "own.json", {"train": ["chair/0002"], "test": ["img/sofa/0001.jpg"]})
-    assert images(chosen(photos, "train", split)) == ["img/chair/0002.jpg"]
-    assert len(chosen(photos, None, split)[0]) == 2
+    assert images(choose_photos(photos, "train", split)) == ["img/chair/0002.jpg"]
+    assert len(choose_photos(photos, None, split)[0]) == 2
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ def test_plain_lists(photos, tmp_path):
 )
 def test_a_damaged_split_file_is_named(name, found, says, photos, tmp_path):
     with pytest.raises(ValueError, match=rf"{name[:-5]}.*({says})"):
-        chosen(photos, "test", write(tmp_path / name, found))
+        choose_photos(photos, "test", write(tmp_path / name, found))
 
 
 @pytest.mark.parametrize("other", [7, [], {"images": 7}, {"images": [7]}])
@@ -148,7 +151,7 @@ def test_a_damaged_neighbor_is_named(other, photos, tmp_path):
     write(tmp_path / "a_train.json", other)
     split = write(tmp_path / "a_test.json", {"images": []})
     with pytest.raises(ValueError, match=r"a_(train|test)\.json"):
-        chosen(photos, "test", split)
+        choose_photos(photos, "test", split)
 
 
 def test_pix2voxs_own_list(real_data):
