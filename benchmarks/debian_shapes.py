@@ -9,8 +9,6 @@ Furniture of Sweet Home 3D, aircraft and ships of FlightGear, weapons of Nexuiz 
 packages tell their licenses (CC-BY, CC0, GPL). Wants `assimp` (Debian: assimp-utils), which reads
 AC3D and MD3. MESHES is for `mem3d-cli data render`; with --not-like, near copies of the validation
 and test shapes of DATA, turned or mirrored, are left out.
-
-Over 250 lines: half of them list what is what.
 """
 
 import argparse

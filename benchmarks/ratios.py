@@ -3,7 +3,7 @@
 Each row times two or more ways in turn, on the same data, and compares medians; what one leaves in
 the caches is as foreign to the next as in a program that does other things as well. Answers are
 checked after timing. Set OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1. With words, only rows whose name
-has one of them. Over 250 lines: one flat list of rows.
+has one of them.
 """
 
 import json

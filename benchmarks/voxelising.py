@@ -157,7 +157,7 @@ def main() -> None:
     except ImportError:
         print("no libigl: no winding number")
     shapes = [make_shape(category, seed) for seed in range(4) for category in sorted(CATEGORIES)]
-    table("made-up shapes", [(shape.mesh(), exact(shape)) for shape in shapes[:count]])
+    table("procedural shapes", [(shape.mesh(), exact(shape)) for shape in shapes[:count]])
     for folder in folders:
         paths = sorted(folder.rglob("*.npz"))
         chosen = np.random.default_rng(0).permutation(len(paths))[:count]

@@ -132,7 +132,7 @@ def test_only_memory_touches_its_state():
 def test_bits_are_packed_in_one_file_of_memstore():
     packers = [
         path.relative_to(ROOT).as_posix()
-        for room in ("memstore", "cli")
+        for room in ("memstore", "mem3d", "cli")
         for path in (ROOT / room).rglob("*.py")
         if "packbits(" in path.read_text()
     ]

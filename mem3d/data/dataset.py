@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from mem3d.data.rendering.renderer import project
 from memstore.files import Progress
 
+Rgba = NDArray[np.uint8]
+Paint = Callable[[Rgba, np.random.Generator], Rgba]
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -249,10 +252,6 @@ def roots(data: ShapeDataset) -> list[tuple[Path, Path | None]]:
     """Root and split file of each set that a data set was joined from."""
     sets = data.sets if isinstance(data, ConcatDataset) else (data,)
     return [(part.root, part.split) for part in sets]
-
-
-Rgba = NDArray[np.uint8]
-Paint = Callable[[Rgba, np.random.Generator], Rgba]
 
 
 class TransformDataset(_Derived):

@@ -19,6 +19,7 @@ from mem3d.network.encoder import Encoder, normalize
 from mem3d.network.model import Mem3D, Output
 from memstore import Memory
 from memstore.files import Progress
+from memstore.voxels.grids import pack, unpack
 
 STEM, ORACLE = "nearest by stem", "oracle nearest"
 CATEGORY_ORACLE = "oracle of category"
@@ -106,15 +107,15 @@ class Library:
 
     def grids(self, positions: NDArray[np.int64]) -> Grids:
         """(n, R, R, R) grids; empty ones for -1."""
-        bits = np.zeros((len(positions), self.resolution**3), np.uint8)
+        voxels = np.zeros((len(positions), self.resolution**3), np.bool_)
         real = positions >= 0
-        bits[real] = np.unpackbits(self.packed[positions[real]], axis=1, count=self.resolution**3)
-        return bits.view(np.bool_).reshape(-1, *(self.resolution,) * 3)
+        voxels[real] = unpack(self.packed[positions[real]], self.resolution**3)
+        return voxels.reshape(-1, *(self.resolution,) * 3)
 
 
 def _packed(grids: Grids) -> NDArray[np.uint8]:
     """(n, V / 8) of (n, R, R, R)."""
-    return np.packbits(grids.reshape(len(grids), grids.shape[1] ** 3), axis=1)
+    return pack(grids.reshape(len(grids), grids.shape[1] ** 3))
 
 
 def best_of(
@@ -135,8 +136,7 @@ def best_of(
     best_iou = np.full(len(true), -1.0)
     for start in range(0, len(library.packed), AT_ONCE):
         rows = slice(start, start + AT_ONCE)
-        bits = np.unpackbits(library.packed[rows], axis=1, count=library.resolution**3)
-        stored = torch.from_numpy(bits).float()
+        stored = torch.from_numpy(unpack(library.packed[rows], library.resolution**3)).float()
         both = (target @ stored.T).numpy()  # whole numbers below 2^24: exact
         either = target.sum(1).numpy()[:, None] + stored.sum(1).numpy() - both
         ious = np.where(either == 0, 1.0, both / np.maximum(either, 1))

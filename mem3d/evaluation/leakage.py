@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mem3d.data.dataset import ShapeDataset, Subset
 from mem3d.data.meshes.transforms import shape_family
 from memstore import Memory
+from memstore.voxels.grids import pack
 
 _AT_ONCE = 256  # grids unpacked at a time: 8 MiB at 32^3
 
@@ -123,4 +124,4 @@ def _stored_grids(memory: Memory) -> dict[bytes, str]:
 
 
 def _bits(grid: NDArray[np.bool_]) -> bytes:
-    return np.packbits(grid).tobytes()
+    return pack(grid).tobytes()

@@ -10,8 +10,6 @@ long as some sixty photos; `fill` is for who has more than that to come.
 
 # B = batch, K = priors per image (padded), R = voxels per side, P = numbers in a projection
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from mem3d.memory.host import HostMemory
 from mem3d.memory.interface import TrainingMemory
 from memstore import Memory
+from memstore.files import Progress
 
 LEAST = 8  # grids per product: with fewer than four, BLAS was seen to add up in another order
 AT_ONCE = 256  # grids per product in `fill`: 32 MB at 32^3
@@ -80,7 +79,7 @@ class ProjectionCache:
         return rows.view(*slots.shape, -1)
 
     @torch.no_grad()
-    def fill(self, progress: Callable[[int, int], None] | None = None) -> None:
+    def fill(self, progress: Progress | None = None) -> None:
         """Compute the projections of all slots in use.
 
         Args:

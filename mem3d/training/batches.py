@@ -1,6 +1,6 @@
 """The batches of a run, from files or from a stem cache."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from mem3d.data.loader import Batch, TrainingViews, loader
 from mem3d.network.config import Preset
 from mem3d.training.state import TrainingJob, TrainingState
 from mem3d.training.stem_cache import StemCache
+from memstore.files import Progress
 
 MAPS = "stem_maps.npy"
 BATCH_ON_GPU = 256  # pictures whose maps are computed at a time
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

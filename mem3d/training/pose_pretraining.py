@@ -21,11 +21,10 @@ from mem3d.data.loader import Batch, BatchSampler
 from mem3d.network.model import Mem3D
 from mem3d.network.pose import extent_loss, viewpoint_loss
 from mem3d.system import uses_bfloat16
-from mem3d.training.batches import Progress
 from mem3d.training.schedule import set_learning_rate
 from mem3d.training.state import TrainingJob
 from mem3d.training.stem_cache import StemCache
-from memstore.files import write_atomic
+from memstore.files import Progress, write_atomic
 
 BATCH = 64
 _WARMUP = 50  # steps

@@ -14,7 +14,7 @@ Pixels and viewpoints, which a network needs to look voxels up in the picture, g
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from mem3d.data.readers.r2n2 import RESOLUTION
 from mem3d.network.config import Precision
 from mem3d.network.encoder import STEM_CHANNELS, Encoder, normalize
 from mem3d.system import ram, uses_bfloat16
-from memstore.files import write_atomic
+from memstore.files import Progress, write_atomic
 from memstore.voxels.grids import pack
 
 MAX_BYTES = 12 * 2**30  # of maps, or a third of all RAM; 24 pictures of 402 shapes take 2.5 GB
@@ -125,7 +125,7 @@ class StemCache:
         workers: int,
         precision: Precision = "float32",
         file: Path | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> "StemCache":
         """Compute all maps, or find them made; the same settings give the same, bit for bit.
 
@@ -238,7 +238,7 @@ def _fill(
     batch: int,
     workers: int,
     precision: Precision,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> SideArrays:
     """Compute the maps; returns what goes with them."""
     shapes, cached_views = maps.shape[:2]

@@ -24,7 +24,7 @@ from mem3d.network.config import Preset
 from mem3d.runs.folder import Row, read_log
 from mem3d.runs.staleness import Families, families, staleness
 from mem3d.training import report
-from mem3d.training.batches import Progress, Supply, batches, prepare
+from mem3d.training.batches import Supply, batches, prepare
 from mem3d.training.distributed import ALONE, Replicas
 from mem3d.training.pose_pretraining import pretrain_pose
 from mem3d.training.schedule import is_stale, learning_rate, set_learning_rate
@@ -38,6 +38,7 @@ from mem3d.training.state import (
 )
 from mem3d.training.stem_cache import StemCache
 from mem3d.training.step import finite, train_step
+from memstore.files import Progress
 
 STOPPED = "stopped"  # in the last row of a run that ended early: why
 _PRIMES = (1_000_003, 8_191)  # keep the seeds of steps and processes apart

@@ -85,8 +85,8 @@ def steps(data, replicas):
     for batch in loader(views, order, 0):
         batch = replace(batch, images=normalize(batch.images).double())
         rows.append(train_step(run, batch, shapes, PRESET.train, "cpu", replicas))
-    taken = {f"weight {name}": (before[name] - w).numpy() for name, w in model.state_dict().items()}
-    return contents(run, rows) | taken
+    steps = {f"weight {name}": (before[name] - w).numpy() for name, w in model.state_dict().items()}
+    return contents(run, rows) | steps
 
 
 POSES = replace(

@@ -88,7 +88,7 @@ def outcome_of_flip(folder, truth):
 
 def flips(trials, seed):
     """Flip random bits of random files, one at a time; counts (part, outcome)."""
-    rng, found = random.Random(seed), Counter()
+    rng, counts = random.Random(seed), Counter()
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "memory"
         make_sample(folder)
@@ -100,12 +100,12 @@ def flips(trials, seed):
             flip(file, bit)
             outcome = outcome_of_flip(folder, truth)
             part = file.relative_to(folder).parts[0]
-            found[part, outcome] += 1
+            counts[part, outcome] += 1
             if outcome == "silent":
                 print("silent:", file.relative_to(folder), bit, file=sys.stderr)
             flip(file, bit)
         assert described(folder) == truth
-    return found
+    return counts
 
 
 def step_of_writer(memory, step):
@@ -143,14 +143,14 @@ def killed_writer(folder, delay):
         assert process.stdout.readline() == "ready\n"
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
-        told = process.stdout.read().splitlines(keepends=True)
-    whole = [line for line in told if line.endswith("\n")]
+        lines = process.stdout.read().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
     return int(whole[-1]) if whole else None
 
 
 def kills(trials, seed):
     """Kill a writer again and again; counts what the memory was found to hold."""
-    rng, found = random.Random(seed), Counter()
+    rng, counts = random.Random(seed), Counter()
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "memory"
         with Memory.create(folder, SMALL) as memory:
@@ -159,7 +159,7 @@ def kills(trials, seed):
         oracle, step = Memory(SMALL), 0
         oracle.write(*pairs(np.random.default_rng(0), 1))
         for _ in range(trials):
-            told = killed_writer(folder, rng.uniform(0, 0.4)) or step
+            last = killed_writer(folder, rng.uniform(0, 0.4)) or step
             with Memory.open(folder) as memory:
                 reached = int(memory.history()[0].message)
                 while step < reached:
@@ -167,10 +167,10 @@ def kills(trials, seed):
                     step_of_writer(oracle, step)
                 whole = content(memory) == content(oracle)
                 sound = not memory.verify(every=True).problems
-            kind = {told: "last told", told + 1: "in flight"}.get(reached, "lost")
-            found[kind if whole and sound else "torn"] += 1
-    found["commits"] = step
-    return found
+            kind = {last: "last told", last + 1: "in flight"}.get(reached, "lost")
+            counts[kind if whole and sound else "torn"] += 1
+    counts["commits"] = step
+    return counts
 
 
 def main():

@@ -43,20 +43,20 @@ class Format:
     examples: Callable[[Path], list[bytes]]  # whole files; may use an empty folder
 
 
-def attempt(one: Format, data: bytes, folder: Path) -> bool:
+def attempt(kind: Format, data: bytes, folder: Path) -> bool:
     """Read a file that holds `data`; True if it was taken, False if refused as it should be.
 
     Raises:
         AssertionError: the refusal does not name the file.
         Exception: anything but ValueError, also for too much memory or time, is a bug.
     """
-    path = folder / f"spoiled{one.suffix}"
+    path = folder / f"spoiled{kind.suffix}"
     path.write_bytes(data)
     try:
         with within(ROOM, PATIENCE):
-            one.read(path)
+            kind.read(path)
     except ValueError as error:
-        assert path.name in str(error), f"{one.name}: {error!r} does not name the file"
+        assert path.name in str(error), f"{kind.name}: {error!r} does not name the file"
         return False
     return True
 
@@ -155,8 +155,8 @@ def _meshes(kind: str) -> Callable[[Path], list[bytes]]:
     def examples(_: Path) -> list[bytes]:
         plain, painted = trimesh.creation.box(), trimesh.creation.icosahedron()
         painted.visual.vertex_colors = np.arange(48).reshape(12, 4) + 100
-        whole = [one.export(file_type=kind) for one in (plain, painted)]
-        return [one.encode() if isinstance(one, str) else one for one in whole]
+        whole = [mesh.export(file_type=kind) for mesh in (plain, painted)]
+        return [data.encode() if isinstance(data, str) else data for data in whole]
 
     return examples
 

@@ -10,10 +10,10 @@ from memstore.voxels.grids import pack
 from memstore.voxels.mesh import blocky
 
 
-class MadeUpShapes(ShapeDataset):
+class MemoryDataset(ShapeDataset):
     """Grids with views rendered from them; whatever a test sets afterwards is a fault."""
 
-    root, split = Path("made-up"), None
+    root, split = Path("in memory"), None
 
     def __init__(self, grids, names=None, size=48, views=2, seed=0):
         rng = np.random.default_rng(seed)

@@ -95,11 +95,11 @@ class NaiveMemory:
     def read(self, feature, k, beta=None, exclude=None):
         """(cosine, slot) of the k best above beta that are not from the excluded source."""
         beta = np.float32(self.config.beta if beta is None else beta)
-        kept = [(c, s) for c, s in self.ranked(feature) if np.float32(c) > beta]
-        found = [(c, s) for c, s in kept if self.slots[s]["source"] != exclude][:k]
-        for _, slot in found:
+        pairs = [(c, s) for c, s in self.ranked(feature) if np.float32(c) > beta]
+        hits = [(c, s) for c, s in pairs if self.slots[s]["source"] != exclude][:k]
+        for _, slot in hits:
             self.slots[slot]["reads"] += 1
-        return found
+        return hits
 
     def contrast(self, feature, grid):
         """Nearest slot with a similar value and nearest without; -1 where there is none."""

@@ -1,4 +1,4 @@
-"""A made-up folder in Pix3D's layout: its photos are ray-traced by mem3d's renderer.
+"""A small folder in Pix3D's layout: its photos are ray-traced by mem3d's renderer.
 
 That is a path of its own: the reader projects with Pix3D's camera, the renderer with R2N2's, and
 `pose` turns one into the other from their two descriptions.
@@ -48,8 +48,8 @@ def pose(grid, azimuth, elevation, ratio):
     scale = 2 * farthest / np.linalg.norm(high - low)
     eye, (right, up, back) = camera(azimuth, elevation, ratio)
     left_up_away = np.stack([-right, up, -back])  # Pix3D's camera
-    left, outward = np.array([0, 0, 1]), np.array([1, 0, 0])
-    model_axes = np.stack([left, [0, 1, 0], -outward])  # left, up, inward in our frame
+    across, outward = np.array([0, 0, 1]), np.array([1, 0, 0])
+    model_axes = np.stack([across, [0, 1, 0], -outward])  # left, up, inward in our frame
     return left_up_away @ model_axes.T, -(left_up_away @ eye) / scale
 
 
@@ -107,13 +107,13 @@ def add_photo(root, name, voxel, grid, view=(40, 25, 0.9), crop=None, category="
     save(root / "img" / category / name, picture.convert("RGB"))
     save(root / "mask" / category / f"{Path(name).stem}.png", mask)
     rotation, translation = pose(grid, *view)
-    given = {
+    camera = {
         "rot_mat": rotation.tolist(),
         "trans_mat": translation.tolist(),
         "focal_length": focal,
         **fields,
     }
-    return entry(name, voxel, picture.size, category, **given)
+    return entry(name, voxel, picture.size, category, **camera)
 
 
 def write_list(root, entries):

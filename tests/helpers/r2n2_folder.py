@@ -1,4 +1,4 @@
-"""A made-up data folder in the R2N2 layout: small, quick, a different blob per model."""
+"""A data folder in the R2N2 layout: small, quick, a different blob per model."""
 
 import json
 from pathlib import Path

@@ -42,8 +42,8 @@ class Pair:
         pairs = self.draw(int(self.rng.integers(1, 9)))
         report = self.memory.write(*pairs)
         expected = [self.oracle.write(*pair) for pair in zip(*pairs, strict=True)]
-        found = zip(report.slots, report.kinds, report.value_similarities, strict=True)
-        np.testing.assert_array_equal([*map(str, found)], [*map(str, map(_numpy, expected))])
+        rows = zip(report.slots, report.kinds, report.value_similarities, strict=True)
+        np.testing.assert_array_equal([*map(str, rows)], [*map(str, map(_numpy, expected))])
 
     def read(self):
         features, _, sources = self.draw(3)
@@ -55,9 +55,9 @@ class Pair:
 
     def contrast(self):
         features, grids, _ = self.draw(3)
-        found = self.memory.contrast(features, grids)
+        pairs = self.memory.contrast(features, grids)
         expected = [self.oracle.contrast(*pair) for pair in zip(features, grids, strict=True)]
-        assert [*zip(found.positive, found.negative, strict=True)] == expected
+        assert [*zip(pairs.positive, pairs.negative, strict=True)] == expected
 
     def remove(self):
         used = self.oracle.used()
@@ -97,17 +97,17 @@ def _numpy(expected):
 
 def operations(count, seed, similarity="mse"):
     """Do random operations; how many of each kind of operation and of write there were."""
-    done = Counter()
+    counts = Counter()
     with tempfile.TemporaryDirectory() as root:
         pair = Pair(Path(root) / "memory", seed, similarity)
         for _ in range(count):
             name = str(pair.rng.choice([*WEIGHTS], p=[*WEIGHTS.values()]))
             getattr(pair, name)()
             pair.check()
-            done[name] += 1
-        done.update({f"pairs: {kind}": n for kind, n in pair.memory._state.counts.items()})
+            counts[name] += 1
+        counts.update({f"pairs: {kind}": n for kind, n in pair.memory._state.counts.items()})
         pair.memory.close()
-    return done
+    return counts
 
 
 def main():

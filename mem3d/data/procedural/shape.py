@@ -125,7 +125,7 @@ def voxelize(parts: Sequence[Part], resolution: int = RESOLUTION) -> NDArray[np.
 def _extent(full: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last full voxel (3,) along each axis."""
     used = [np.flatnonzero(full.any(tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    return np.array([one[0] for one in used]), np.array([one[-1] for one in used])
+    return np.array([places[0] for places in used]), np.array([places[-1] for places in used])
 
 
 def _sample(

@@ -108,17 +108,17 @@ def _triangulate(corners: tuple[tuple[float, float], ...]) -> Triangles:
     """Triangles (N - 2, 3) of a simple polygon, by cutting ears; they turn as the polygon does."""
     polygon = np.array(corners)
     sign = 1.0 if _area(polygon) > 0 else -1.0
-    left = list(range(len(polygon)))
+    rest = list(range(len(polygon)))
     triangles = []
-    while len(left) > 3:
-        for place in range(len(left)):
-            ear = [left[place - 1], left[place], left[(place + 1) % len(left)]]
-            others = np.setdiff1d(left, ear)
-            if _is_ear(polygon[ear], polygon[others], sign):
+    while len(rest) > 3:
+        for place in range(len(rest)):
+            ear = [rest[place - 1], rest[place], rest[(place + 1) % len(rest)]]
+            outside = np.setdiff1d(rest, ear)
+            if _is_ear(polygon[ear], polygon[outside], sign):
                 break
         triangles.append(ear)  # of a polygon that is not simple, just the last corner
-        left.remove(ear[1])
-    return np.array([*triangles, left], np.int32)
+        rest.remove(ear[1])
+    return np.array([*triangles, rest], np.int32)
 
 
 def _is_ear(corner: Points, others: Points, sign: float) -> bool:

@@ -6,7 +6,6 @@ length is 35/32 of the image's width (a field of view of about 49 degrees; the "
 metadata is a setting of the program it was made with).
 
 Source: constants of 3D-R2N2's renders as in PyTorch3D's r2n2 data set; light and color: ours.
-Over 250 lines: a scene and its camera are read together.
 """
 
 from collections.abc import Sequence
@@ -111,17 +110,17 @@ class Scene:
         """
         eye, axes = camera(azimuth, elevation, ratio)
         pixels, rays = self._rays(eye, axes, size, samples)
-        found = self._cast(eye, rays)
-        hit = found.face >= 0
+        hits = self._cast(eye, rays)
+        hit = hits.face >= 0
         rays_hit = np.bincount(pixels[hit], minlength=size * size)
-        hits = found.only(hit)
+        hits = hits.only(hit)
         light = self._albedo_at(hits) * self._shade(eye, axes, rays[hit], hits, shadows)[:, None]
         total = [np.bincount(pixels[hit], light[:, i], minlength=size * size) for i in range(3)]
-        seen = np.flatnonzero(rays_hit)
-        mean = np.stack(total, axis=1)[seen] / rays_hit[seen, None]
+        covered = np.flatnonzero(rays_hit)
+        mean = np.stack(total, axis=1)[covered] / rays_hit[covered, None]
         picture = np.zeros((size * size, 4), np.uint8)
-        picture[seen, :3] = to_srgb(mean.clip(0, 1)) * 255 + 0.5
-        picture[seen, 3] = rays_hit[seen] * (255 / samples**2) + 0.5
+        picture[covered, :3] = to_srgb(mean.clip(0, 1)) * 255 + 0.5
+        picture[covered, 3] = rays_hit[covered] * (255 / samples**2) + 0.5
         return picture.reshape(size, size, 4)
 
     def silhouette(

@@ -2,7 +2,7 @@
 
     zarr.json           group; attribute "mem3d_pack": version, resolution, table of shapes, skipped
     images/c/J/0/0/0    uint8 (views, H, W, 4), RGBA, sharded, one view per inner chunk
-    grids/c/J/0         uint8 (shapes, ceil(R**3 / 8)), numpy.packbits of a grid [x, y, z], sharded
+    grids/c/J/0         uint8 (shapes, ceil(R**3 / 8)), packed bits of a grid [x, y, z], sharded
     cameras/c/J/0       float64 (views, 5), rows as in rendering_metadata.txt, NaN where unknown
 
 What is missing reads as FILL, which neither a picture nor a grid is made of.

@@ -6,12 +6,12 @@ import pytest
 from mem3d.data.dataset import Subset
 from mem3d.data.images.backgrounds import SIDE, Backgrounds
 from mem3d.data.images.corruptions import before_photos, behind_occluders, laid_over
-from tests.helpers.memory_dataset import MadeUpShapes, lopsided
+from tests.helpers.memory_dataset import MemoryDataset, lopsided
 
 
 @pytest.fixture(scope="module")
 def shapes():
-    return MadeUpShapes([lopsided(seed) for seed in range(3)])
+    return MemoryDataset([lopsided(seed) for seed in range(3)])
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from mem3d.data.dataset import ConcatDataset, Skipped, Subset, roots
-from tests.helpers.memory_dataset import MadeUpShapes, lopsided
+from tests.helpers.memory_dataset import MemoryDataset, lopsided
 
 
 @pytest.fixture(scope="module")
 def sets():
-    one = MadeUpShapes([lopsided(0), lopsided(1)], ["chair", "car"], size=24)
-    two = MadeUpShapes([lopsided(2)], ["lamp"], size=24, seed=1)
+    one = MemoryDataset([lopsided(0), lopsided(1)], ["chair", "car"], size=24)
+    two = MemoryDataset([lopsided(2)], ["lamp"], size=24, seed=1)
     return one, Subset(one, []), two
 
 

@@ -5,12 +5,12 @@ import pytest
 
 from mem3d.data.dataset import Subset
 from mem3d.data.images.corruptions import behind_occluders as behind
-from tests.helpers.memory_dataset import MadeUpShapes, lopsided
+from tests.helpers.memory_dataset import MemoryDataset, lopsided
 
 
 @pytest.fixture(scope="module")
 def data():
-    return MadeUpShapes([lopsided(seed) for seed in range(3)])
+    return MemoryDataset([lopsided(seed) for seed in range(3)])
 
 
 def test_the_share_of_the_object_is_hidden(data):
@@ -32,7 +32,7 @@ def test_a_picture_is_hidden_the_same_way_wherever_it_stands(data):
 
 
 def test_seed_view_and_shape_change_the_occluder():
-    same = MadeUpShapes([lopsided(0)] * 2, views=1)
+    same = MemoryDataset([lopsided(0)] * 2, views=1)
     same.images = [[same.images[0][0]] * 2 for _ in range(2)]  # one picture for all
     pictures = [behind(same, 0.4, seed).image(i, v) for seed, i, v in ((0, 0, 0), (1, 0, 0))]
     pictures += [

@@ -1,4 +1,4 @@
-"""Curves of IoU against the share hidden: by hand, and a whole one on made-up shapes."""
+"""Curves of IoU against the share hidden: by hand, and a whole one on shapes in memory."""
 
 import json
 from dataclasses import replace
@@ -26,13 +26,13 @@ from mem3d.evaluation.robustness import (
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from memstore import Memory
-from tests.helpers.memory_dataset import MadeUpShapes
+from tests.helpers.memory_dataset import MemoryDataset
 from tests.helpers.r2n2_folder import blob
 
 
 @pytest.fixture(scope="module")
 def shapes():
-    return MadeUpShapes([blob(seed) for seed in range(4)], ["chair", "lamp", "chair", "lamp"])
+    return MemoryDataset([blob(seed) for seed in range(4)], ["chair", "lamp", "chair", "lamp"])
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_what_was_hidden_by_hand():
 
 
 def test_pictures_that_could_not_be_hidden_are_counted(shapes):
-    data = MadeUpShapes([blob(0), blob(1)])
+    data = MemoryDataset([blob(0), blob(1)])
     data.images[1] = [np.zeros((48, 48, 4), np.uint8)] * 2  # nothing there to hide
     zero, half = hiding(data, occluded_sets(data, (0.0, 0.5))[PLAIN], (0.0, 0.5))
     assert (zero.mean, zero.short) == (0, 0)

@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 
 from mem3d.data.curation.frame_test import FRAMES, Frame, frame_ious, judge
 from mem3d.data.readers.r2n2 import R2N2
-from tests.helpers.memory_dataset import MadeUpShapes, lopsided
+from tests.helpers.memory_dataset import MemoryDataset, lopsided
 
 ODD = np.arange(27).reshape(3, 3, 3)  # no two of its voxels are alike
 
@@ -19,7 +19,7 @@ def undone(frame):
 
 @pytest.fixture(scope="module")
 def data():
-    return MadeUpShapes([lopsided(seed) for seed in range(4)])
+    return MemoryDataset([lopsided(seed) for seed in range(4)])
 
 
 def test_all_frames_differ_and_the_first_does_nothing():
@@ -44,7 +44,7 @@ def test_every_wrong_frame_is_named(data, frame):
 
 def test_what_a_symmetric_shape_cannot_tell_is_said():
     grids = [lopsided(seed) | lopsided(seed)[:, :, ::-1] for seed in range(4)]
-    data = MadeUpShapes(grids)
+    data = MemoryDataset(grids)
     assert not judge(np.stack([frame_ious(data, i) for i in range(4)])).wrong
     data.grids = [grid.transpose(0, 2, 1) for grid in grids]
     test = judge(np.stack([frame_ious(data, i) for i in range(4)]))
@@ -67,10 +67,10 @@ def test_few_shapes_or_divided_ones_are_no_proof():
 
 
 def test_pictures_without_mask_or_camera_tell_nothing(data):
-    opaque = MadeUpShapes([lopsided(0)])
+    opaque = MemoryDataset([lopsided(0)])
     opaque.images[0][0][..., 3] = opaque.images[0][1][..., 3] = 255
     assert np.isnan(frame_ious(opaque, 0)).all()
-    unknown = MadeUpShapes([lopsided(0)])
+    unknown = MemoryDataset([lopsided(0)])
     unknown.projection = lambda i, view, grid: None
     test = judge(frame_ious(unknown, 0)[None])
     assert (test.shapes, test.other, test.wrong) == (0, None, False)

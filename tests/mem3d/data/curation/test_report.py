@@ -5,7 +5,7 @@ import pytest
 
 from mem3d.data.curation.findings import as_dict, findings, table
 from mem3d.data.curation.report import enclosed_share, examine, open_subsets
-from tests.helpers.memory_dataset import MadeUpShapes, lopsided
+from tests.helpers.memory_dataset import MemoryDataset, lopsided
 from tests.helpers.r2n2_folder import box, make_r2n2
 
 
@@ -22,8 +22,8 @@ def by_text(report, words):
 def good():
     """Four models of two categories in two subsets; nothing is wrong with them."""
     names = ["chair", "chair", "car", "car"]
-    train = MadeUpShapes([lopsided(seed) for seed in range(4)], names)
-    return {"train": train, "test": MadeUpShapes([lopsided(9)], ["car"], views=1)}
+    train = MemoryDataset([lopsided(seed) for seed in range(4)], names)
+    return {"train": train, "test": MemoryDataset([lopsided(9)], ["car"], views=1)}
 
 
 def test_good_data_give_no_finding(good):
@@ -41,7 +41,7 @@ def test_good_data_give_no_finding(good):
 def test_the_table_counts_by_hand():
     """Boxes of 4, 16 and 36 voxels in 8^3 = 512."""
     grids = [box((0, 0, 0), (1, side, side), 8) for side in (2, 4, 6)]
-    [row] = table(examine({"all": MadeUpShapes(grids)}, sample=0))
+    [row] = table(examine({"all": MemoryDataset(grids)}, sample=0))
     assert row["models"] == {"all": 3}
     assert row["occupancy"] == [4 / 512, 16 / 512, 36 / 512]
     assert (row["hollow"], row["iou"]) == (0, None)
@@ -58,7 +58,7 @@ def test_a_wrong_frame_is_unusable(good):
 
 
 def test_one_category_in_another_frame_is_named(good):
-    train = MadeUpShapes([lopsided(s) for s in range(8)], ["chair"] * 5 + ["car"] * 3)
+    train = MemoryDataset([lopsided(s) for s in range(8)], ["chair"] * 5 + ["car"] * 3)
     train.grids[5:] = [grid[::-1, :, ::-1] for grid in train.grids[5:]]
     finding = findings(examine({"train": train}))[0]
     assert finding.bad
@@ -66,7 +66,7 @@ def test_one_category_in_another_frame_is_named(good):
 
 
 def test_pictures_of_other_models_match_poorly():
-    data = MadeUpShapes([box((0, 5, 5), (12, 7, 7), 12), box((5, 0, 5), (7, 12, 7), 12)] * 2)
+    data = MemoryDataset([box((0, 5, 5), (12, 7, 7), 12), box((5, 0, 5), (7, 12, 7), 12)] * 2)
     data.images = data.images[1:] + data.images[:1]
     finding = by_text(examine({"all": data}), "match poorly")
     assert finding.bad
@@ -131,6 +131,6 @@ def test_an_r2n2_folder_with_a_broken_model(tmp_path):
 
 
 def test_a_set_without_models_is_unusable():
-    report = examine({"all": MadeUpShapes([])})
+    report = examine({"all": MemoryDataset([])})
     assert findings(report)[0].bad
     assert as_dict(report)["usable"] is False

@@ -1,4 +1,4 @@
-"""The Pix3D reader on a made-up folder, and its frame against ray-traced photos."""
+"""The Pix3D reader on a rendered folder, and its frame against ray-traced photos."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The R2N2 reader, on a made-up folder and on real models."""
+"""The R2N2 reader, on a synthetic folder and on real models."""
 
 import json
 

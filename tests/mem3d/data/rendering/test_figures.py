@@ -10,7 +10,7 @@ from mem3d.data.readers.pix3d import Pix3D
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.data.rendering.figures import grid_picture, overlay
 from mem3d.training.report import curves
-from tests.helpers.memory_dataset import MadeUpShapes, lopsided
+from tests.helpers.memory_dataset import MemoryDataset, lopsided
 from tests.helpers.pix3d_folder import add_photo, chair, save_voxels, write_list
 from tests.helpers.r2n2_folder import make_r2n2
 
@@ -80,7 +80,7 @@ ROW = 137 + 2 * 15 + 8  # tile, caption of two lines, gap
 
 
 def test_axes_sheet_of_any_kind_of_data():
-    data = MadeUpShapes([lopsided(seed) for seed in range(2)])
+    data = MemoryDataset([lopsided(seed) for seed in range(2)])
     assert axes_sheet(data, [1, 0]).shape == (8 + 15 + 8 + 2 * ROW, 8 + 4 * 145, 3)
     assert axes_sheet(data, [1], range(2)).shape == (8 + 15 + 8 + ROW, 8 + 3 * 145, 3)
     data.projection = lambda i, view, grid: None  # no camera: photo twice, and the grid
