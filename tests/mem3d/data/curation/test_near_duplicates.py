@@ -1,5 +1,6 @@
-"""Groups of near-duplicate shapes and the splits made from them."""
+"""Groups of near-duplicates; split files which have each on one side and overwrite nothing."""
 
+import json
 from collections import Counter
 from itertools import combinations
 
@@ -9,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from mem3d.data.curation.near_duplicates import near_duplicate_groups, packed_grids, plan_split
+from mem3d.data.curation.near_duplicates import (
+    near_duplicate_groups,
+    packed_grids,
+    plan_split,
+    split_dataset,
+)
 from mem3d.data.readers.r2n2 import R2N2
+from memstore.voxels.binvox import write_binvox
+from tests.helpers.r2n2_folder import blob, make_r2n2
 
 
 def packed(grids):
@@ -27,6 +35,11 @@ def naive_groups(grids, above, forms):
                 group = [group[i] if g == group[j] else g for g in group]
     order = list(dict.fromkeys(group))
     return [order.index(g) for g in group]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_r2n2(tmp_path / "data", train=4, val=2, test=2, views=1)
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 0.5, 0.85]), st.booleans())
@@ -93,3 +106,31 @@ def test_grids_of_a_data_set(made_up_data):
     grids = packed_grids(data, lambda done, total: calls.append((done, total)))
     assert calls[-1] == (16, 16)
     assert_array_equal(np.unpackbits(grids[3]).reshape(32, 32, 32), data.grid(3))
+
+
+def test_every_model_is_dealt_out_once_and_copies_together(folder, tmp_path):
+    copies = [f"ShapeNetVox32/03001627/{name}/model.binvox" for name in ("train0", "test1")]
+    for copy in copies:
+        write_binvox(folder / copy, blob(5))
+    made = split_dataset(folder, tmp_path / "new.json", (0.5, 0.25, 0.25))
+    parts = {
+        name: R2N2.open(folder, name, tmp_path / "new.json") for name in ("train", "val", "test")
+    }
+    sources = {name: {one.shape_id(i) for i in range(len(one))} for name, one in parts.items()}
+    assert sum(len(one) for one in sources.values()) == made.shapes == 16
+    pair = {"03001627/train0", "03001627/test1"}
+    assert sum(bool(pair & one) for one in sources.values()) == 1
+    assert made.near_duplicates >= 2
+    assert {name: len(one) for name, one in sources.items()} == {
+        name: sum(row[name] for row in made.counts.values()) for name in sources
+    }
+
+
+def test_a_file_that_is_there_is_kept_unless_it_may_be_replaced(folder, tmp_path):
+    out = tmp_path / "mine.json"
+    out.write_text("mine")
+    with pytest.raises(ValueError, match=r"mine\.json"):
+        split_dataset(folder, out, (0.7, 0.1, 0.2))
+    assert out.read_text() == "mine"
+    split_dataset(folder, out, (0.7, 0.1, 0.2), replace=True)
+    assert json.loads(out.read_text())[0]["taxonomy_id"] == "02691156"

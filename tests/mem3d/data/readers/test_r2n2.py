@@ -1,14 +1,16 @@
-"""The R2N2 reader, on a synthetic folder and on real models."""
+"""The R2N2 reader on a synthetic folder and on real shapes, and its note of shapes read whole."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from mem3d.data.readers.r2n2 import R2N2
+from mem3d.data.readers.r2n2 import NAME, R2N2, fingerprint, read_checked, write_checked
 from memstore.voxels.binvox import write_binvox
+from tests.helpers.r2n2_folder import make_r2n2
 
 CHAIR = "03001627"
 
@@ -32,6 +34,16 @@ def root(tmp_path):
     add_model(tmp_path, "b", seed=1)
     add_model(tmp_path, "a", views=1)
     return tmp_path
+
+
+@pytest.fixture
+def model(tmp_path):
+    make_r2n2(tmp_path, train=1, val=0, test=0)
+    place = "03001627/train0"
+    return (
+        tmp_path / "ShapeNetRendering" / place / "rendering",
+        tmp_path / "ShapeNetVox32" / place / "model.binvox",
+    )
 
 
 def test_everything_about_a_model(root):
@@ -204,3 +216,39 @@ def test_real_models(real_data):
         assert used.max(0)[longest] == 31
         assert data.image(i, 23).shape == (137, 137, 4)
         assert data.cameras(i)[:, 4].tolist() == [25] * 24
+
+
+def test_a_fingerprint_changes_with_any_file(model):
+    rendering, binvox = model
+    seen = [fingerprint(rendering, binvox)]
+    assert fingerprint(rendering, binvox) == seen[0]
+    os.utime(binvox, ns=(0, 1))
+    seen.append(fingerprint(rendering, binvox))
+    (rendering / "01.png").write_bytes(b"other")
+    seen.append(fingerprint(rendering, binvox))
+    (rendering / "02.png").write_bytes(b"new")
+    seen.append(fingerprint(rendering, binvox))
+    assert len(set(seen)) == 4
+    binvox.unlink()
+    assert fingerprint(rendering, binvox) is None
+
+
+def test_a_note_comes_back(tmp_path):
+    assert read_checked(tmp_path) == {}
+    write_checked(tmp_path, {"a/b": "c"})
+    assert read_checked(tmp_path) == {"a/b": "c"}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000, b'{"version": 0, "whole": {"a": "b"}}']
+)
+def test_a_damaged_note_counts_as_none(tmp_path, data):
+    (tmp_path / NAME).write_bytes(data)
+    assert read_checked(tmp_path) == {}
+
+
+def test_a_note_that_cannot_be_written_is_done_without(tmp_path):
+    write_checked(tmp_path / "absent", {"a/b": "c"})
+    (tmp_path / NAME).mkdir()
+    write_checked(tmp_path, {"a/b": "c"})
+    assert read_checked(tmp_path) == {}
