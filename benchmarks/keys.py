@@ -1,4 +1,4 @@
-"""Made-up keys and values for the benchmarks, from easy to hopeless; seeds are fixed.
+"""Keys and values for the benchmarks, from easy to hopeless; seeds are fixed.
 
 C = 4,096. Keys of one kind share what makes them a kind: with another seed they are other keys from
 the same distribution, as queries are.
@@ -22,8 +22,8 @@ def views(count: int, seed: int) -> NDArray[np.float32]:
     """CNN-like: ReLU of a random layer over 64 numbers; 300 objects, each seen again and again."""
     rng = np.random.default_rng([seed, 2])
     objects = np.random.default_rng(0).standard_normal((300, LATENT), np.float32)
-    seen = objects[rng.integers(300, size=count)]
-    return _layer(seen + 0.3 * rng.standard_normal((count, LATENT), np.float32), rng)
+    latent = objects[rng.integers(300, size=count)]
+    return _layer(latent + 0.3 * rng.standard_normal((count, LATENT), np.float32), rng)
 
 
 def blur(count: int, seed: int) -> NDArray[np.float32]:
@@ -60,5 +60,5 @@ def _layer(latent: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
     weights = fixed.standard_normal((LATENT, DIM), np.float32) / np.float32(LATENT**0.5)
     bias = 0.5 * fixed.standard_normal(DIM, np.float32)
     features = latent @ weights + bias + 0.1 * rng.standard_normal((len(latent), DIM), np.float32)
-    kept: NDArray[np.float32] = features.clip(0).astype(np.float32)
-    return kept
+    rectified: NDArray[np.float32] = features.clip(0).astype(np.float32)
+    return rectified

@@ -19,13 +19,13 @@ from time import perf_counter
 import faiss
 import numpy as np
 
-from benchmarks import disk
-from benchmarks import keys as made_up
+from benchmarks import keys
+from benchmarks import test_storage as storage
 from memstore import Memory, MemoryConfig
 from memstore.voxels.grids import full_voxels, pack, value_similarity
 
 SLOTS = 4_000
-CONFIG = MemoryConfig(capacity=SLOTS, key_dim=made_up.DIM, beta=-1, delta=0.99)
+CONFIG = MemoryConfig(capacity=SLOTS, key_dim=keys.DIM, beta=-1, delta=0.99)
 WARM_UP = 400  # reads before timing: by then a memory has its sketch, or has none for good
 
 
@@ -58,7 +58,7 @@ class Result:
         return "" if self.target is None else "yes" if self.ratio <= self.target else "NO"
 
 
-def measured(row: Row) -> Result:
+def measure(row: Row) -> Result:
     """Time the ways in turn, then check the answers."""
     ways = {"ours": row.ours, **row.baselines}
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -69,7 +69,7 @@ def measured(row: Row) -> Result:
             way(turn)
             times[name].append(1e3 * (perf_counter() - start))
     row.check()
-    medians = {name: median(taken[2:]) for name, taken in times.items()}
+    medians = {name: median(rounds[2:]) for name, rounds in times.items()}
     ours = medians.pop("ours")
     return Result(row.what, ours, medians, ours / min(medians.values()), row.target)
 
@@ -79,7 +79,7 @@ def full(kind: str) -> Memory:
     """A full memory in RAM."""
     memory = Memory(CONFIG)
     for seed in range(SLOTS // 250):
-        memory.write(KINDS[kind](250, seed), made_up.grids(250, seed))
+        memory.write(KINDS[kind](250, seed), keys.grids(250, seed))
     assert len(memory) == SLOTS
     return memory
 
@@ -88,7 +88,7 @@ def full(kind: str) -> Memory:
 def flat(kind: str) -> tuple[faiss.IndexFlatIP, np.ndarray]:
     """The baseline: the same keys in FAISS, the same values as bits in RAM."""
     memory = full(kind)
-    index = faiss.IndexFlatIP(made_up.DIM)
+    index = faiss.IndexFlatIP(keys.DIM)
     index.add(memory.keys(memory.slots))
     return index, pack(memory.values(memory.slots)).reshape(SLOTS, -1)
 
@@ -96,12 +96,12 @@ def flat(kind: str) -> tuple[faiss.IndexFlatIP, np.ndarray]:
 def exact(memory: Memory, features: np.ndarray, k: int) -> np.ndarray:
     """(B, k) slots by definition: float64 sums, rounded to float32, ties to the lowest slot."""
     stored = memory.keys(memory.slots).astype(np.float64)
-    found = []
+    slots = []
     for row in features.astype(np.float64):
         query = (row / np.sqrt(np.square(row).sum())).astype(np.float32).astype(np.float64)
         cosines = (stored * query).sum(axis=1).astype(np.float32).clip(-1, 1)
-        found.append(np.argsort(-cosines, kind="stable")[:k])
-    return np.array(found)
+        slots.append(np.argsort(-cosines, kind="stable")[:k])
+    return np.array(slots)
 
 
 def read(kind: str, batch: int, target: float | None = None) -> Row:
@@ -154,9 +154,7 @@ def write(kind: str) -> Row:
     """32 new pairs into a full memory, against one search for as many nearest keys."""
     memory, (index, _) = full(kind), flat(kind)
     rounds = 24
-    pairs = [
-        (KINDS[kind](32, seed), made_up.grids(32, seed)) for seed in range(2000, 2000 + rounds)
-    ]
+    pairs = [(KINDS[kind](32, seed), keys.grids(32, seed)) for seed in range(2000, 2000 + rounds)]
     units = [f / np.linalg.norm(f, axis=1, keepdims=True) for f, _ in pairs]
     reports = []
 
@@ -180,12 +178,12 @@ def write(kind: str) -> Row:
     )
 
 
-def contrast(known: str) -> Row:
+def contrast(place: str) -> Row:
     """Nearest slot with and without a similar value, 32 pairs; baseline: all cosines, all bits."""
     memory, (index, bits) = full("clusters"), flat("clusters")
     features, words = KINDS["clusters"](32, 3_000), bits.view(np.uint64)
     at = {"near": memory.search(features, 1).slots[:, 0], "far": np.arange(32) * 100}
-    packed = np.packbits(made_up.grids(32, 9_000), axis=-1) if known == "none" else bits[at[known]]
+    packed = np.packbits(keys.grids(32, 9_000), axis=-1) if place == "none" else bits[at[place]]
     grids = np.unpackbits(packed.reshape(32, -1), axis=-1).view(bool).reshape(32, 32, 32, 32)
 
     def baseline(_: int) -> None:
@@ -194,28 +192,28 @@ def contrast(known: str) -> Row:
             np.bitwise_count(words ^ grid).sum(1)
 
     def check() -> None:
-        found = memory.contrast(features, grids)
-        assert found.positive.tolist() == (at[known].tolist() if known in at else [-1] * 32)
+        slots = memory.contrast(features, grids)
+        assert slots.positive.tolist() == (at[place].tolist() if place in at else [-1] * 32)
         nearest = exact(memory, features, 2)
-        expected = np.where(nearest[:, 0] == found.positive, nearest[:, 1], nearest[:, 0])
-        np.testing.assert_array_equal(found.negative, expected)
+        expected = np.where(nearest[:, 0] == slots.positive, nearest[:, 1], nearest[:, 0])
+        np.testing.assert_array_equal(slots.negative, expected)
 
     ours = partial(memory.contrast, features, grids)
     way = {"faiss flat + all bitwise_count": baseline}
-    return Row(f"contrast, batch 32, similar value {known}", lambda _: ours(), way, check, None, 12)
+    return Row(f"contrast, batch 32, similar value {place}", lambda _: ours(), way, check, None, 12)
 
 
 KINDS: dict[str, Callable[[int, int], np.ndarray]] = {
-    "clusters": made_up.clusters,
-    "50 clusters": partial(made_up.clusters, centers=50),
-    "500 clusters": partial(made_up.clusters, centers=500),
-    "1000 clusters": partial(made_up.clusters, centers=1000),
-    "noise 0.3": partial(made_up.clusters, noise=0.3),
-    "noise 1.0": partial(made_up.clusters, noise=1.0),
-    "CNN-like views": made_up.views,
-    "CNN-like blur": made_up.blur,
-    "twins": made_up.twins,
-    "random": made_up.noise,
+    "clusters": keys.clusters,
+    "50 clusters": partial(keys.clusters, centers=50),
+    "500 clusters": partial(keys.clusters, centers=500),
+    "1000 clusters": partial(keys.clusters, centers=1000),
+    "noise 0.3": partial(keys.clusters, noise=0.3),
+    "noise 1.0": partial(keys.clusters, noise=1.0),
+    "CNN-like views": keys.views,
+    "CNN-like blur": keys.blur,
+    "twins": keys.twins,
+    "random": keys.noise,
 }
 
 ROWS: list[Callable[[], Row]] = [
@@ -223,7 +221,7 @@ ROWS: list[Callable[[], Row]] = [
     partial(read, "clusters", 32, 0.70),
     partial(similarity, "mse"),
     partial(similarity, "iou"),
-    *(partial(contrast, known) for known in ("near", "far", "none")),
+    *(partial(contrast, place) for place in ("near", "far", "none")),
     *(partial(read, kind, batch) for kind in list(KINDS)[1:] for batch in (1, 32)),
     partial(write, "clusters"),  # last: `flat` does not follow
     partial(write, "random"),
@@ -232,8 +230,8 @@ ROWS: list[Callable[[], Row]] = [
 
 def commit(folder: Path) -> Row:
     """32 changed slots all over the memory; baseline: a chunk per key and per value."""
-    memory = disk.fill(folder / "memory")
-    naive, rng = disk.NaiveStore(folder / "naive", memory), np.random.default_rng(1)
+    memory = storage.full_memory(folder / "memory")
+    naive, rng = storage.NaiveStore(folder / "naive", memory), np.random.default_rng(1)
 
     def check() -> None:
         with Memory.open(folder / "memory") as reader:
@@ -247,31 +245,31 @@ def commit(folder: Path) -> Row:
         check,
         0.36,
         40,
-        lambda: disk.change(memory, rng),
+        lambda: storage.change(memory, rng),
     )
 
 
 def facts(folder: Path) -> dict[str, tuple[float, float]]:
     """What is no ratio of two times: measured, and the target."""
-    memory = disk.fill(folder / "memory")
-    disk.save_plain(folder / "plain", memory)
-    size = disk.folder_bytes(folder / "memory") / SLOTS - 4 * disk.DIM
-    opened = [disk.open_cold(disk.OPEN, folder / "memory") for _ in range(7)]
-    plain = [disk.open_cold(disk.OPEN_PLAIN, folder / "plain") for _ in range(7)]
-    assert opened[0][3] == plain[0][3]
-    ram = median(disk.ram_per_slot(memory, folder / str(i)) for i in range(5))
-    before, rng = disk.folder_bytes(folder / "memory"), np.random.default_rng(1)
+    memory = storage.full_memory(folder / "memory")
+    storage.save_plain(folder / "plain", memory)
+    size = storage.folder_bytes(folder / "memory") / SLOTS - 4 * keys.DIM
+    opened = [storage.open_cold(storage.OPEN, folder / "memory") for _ in range(7)]
+    plain = [storage.open_cold(storage.OPEN_PLAIN, folder / "plain") for _ in range(7)]
+    assert opened[0][2] == plain[0][2]
+    ram = median(storage.ram_per_slot(memory, folder / str(i)) for i in range(5))
+    before, rng = storage.folder_bytes(folder / "memory"), np.random.default_rng(1)
     for _ in range(10):
-        disk.change(memory, rng)
+        storage.change(memory, rng)
         memory.commit("changed")
-    grown = (disk.folder_bytes(folder / "memory") - before) / 10 / disk.BATCH
+    growth = (storage.folder_bytes(folder / "memory") - before) / 10 / storage.BATCH
     return {
         "open to first answer, cold process, s": (median(row[0] for row in opened), 0.35),
         "  the same from .npy files with FAISS, s": (median(row[0] for row in plain), np.nan),
         "disk per slot beyond the key, bytes": (size, 400),
-        "RAM per slot / (key + packed value)": (ram / (4 * disk.DIM + 4096), 1.25),
+        "RAM per slot / (key + packed value)": (ram / (4 * keys.DIM + 4096), 1.25),
         "disk growth per changed slot / (key + packed value)": (
-            grown / (4 * disk.DIM + 4096),
+            growth / (4 * keys.DIM + 4096),
             np.nan,
         ),
     }
@@ -281,7 +279,7 @@ def on_disk(words: list[str]) -> None:
     """Print what the disk has to do with."""
     with TemporaryDirectory() as root:
         if not words or "commit" in words:
-            tell(measured(commit(Path(root))))
+            print_row(measure(commit(Path(root))))
     with TemporaryDirectory() as root:
         if not words or "disk" in words:
             for what, (value, target) in facts(Path(root)).items():
@@ -301,19 +299,19 @@ def main() -> None:
         name = " ".join(str(part) for part in (make.func.__name__, *make.args))
         if words and not any(word in name for word in words):
             continue
-        tell(measured(make()))
+        print_row(measure(make()))
     on_disk(words)
 
 
-def tell(result: Result) -> None:
+def print_row(result: Result) -> None:
     """Print a row."""
     if "--json" in sys.argv:
         print(json.dumps(asdict(result)), flush=True)
         return
     base, target = min(result.baselines.values()), result.target or ""
     line = f"{result.what:48}{result.ours:9.3f}{base:9.3f}{result.ratio:8.3f}{target:>8}"
-    others = ", ".join(f"{name} {ms:.3f}" for name, ms in result.baselines.items())
-    print(f"{line}  {result.met:4}{others if len(result.baselines) > 1 else ''}", flush=True)
+    each = ", ".join(f"{name} {ms:.3f}" for name, ms in result.baselines.items())
+    print(f"{line}  {result.met:4}{each if len(result.baselines) > 1 else ''}", flush=True)
 
 
 if __name__ == "__main__":

@@ -42,10 +42,10 @@ def test_value_similarity(benchmark, kind):
     row.check()
 
 
-@pytest.mark.parametrize("known", ["near", "far", "none"], ids="slots=4000-batch=32-{}".format)
-def test_contrast(benchmark, known):
+@pytest.mark.parametrize("place", ["near", "far", "none"], ids="slots=4000-batch=32-{}".format)
+def test_contrast(benchmark, place):
     """Where the similar value is: at the nearest key, at any, or nowhere."""
-    row = ratios.contrast(known)
+    row = ratios.contrast(place)
     benchmark(row.ours, 0)
     row.check()
 

@@ -5,7 +5,7 @@ be kept, and a grid is a little fatter than its mesh, as those of the R2N2 data 
 what the outside cannot reach through empty voxels, and also what two of the three axes call
 inside, which mends holes wider than a voxel.
 
-Source: ours; why these rules and not others: benchmarks/voxelizing.py.
+Source: ours; why these rules and not others: benchmarks/data/voxelization.py.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
-"""How well objects are cut out of photos: python -m benchmarks.cutouts RUN DATA PHOTOS
+"""How well objects are cut out of photos: python -m benchmarks.data.segmentation RUN DATA PHOTOS
 
 Test renders, whose true masks are known, are laid over grounds of one color, over gradients and
-over pieces of the photos in a folder. First table: IoU of the masks found, beside OpenCV's GrabCut
+over pieces of the photos in a folder. First table: IoU of the masks, beside OpenCV's GrabCut
 where that is installed. Second: IoU of RUN's reconstructions from such pictures, t = .3.
 (What hiding costs: `mem3d-cli robustness`.)
 """
@@ -34,10 +34,10 @@ KINDS = ("one color", "gradient", "photo")
 def ground(kind: str, side: int, photos: list[Picture], rng: np.random.Generator) -> Picture:
     """(side, side, 3) something to stand before."""
     if kind == "photo":
-        one = photos[rng.integers(len(photos))]
-        length = int(min(one.shape[:2]) * rng.uniform(0.5, 1))
-        top, left = (rng.integers(0, room - length + 1) for room in one.shape[:2])
-        piece = Image.fromarray(one[top : top + length, left : left + length])
+        source = photos[rng.integers(len(photos))]
+        length = int(min(source.shape[:2]) * rng.uniform(0.5, 1))
+        y, x = (rng.integers(0, room - length + 1) for room in source.shape[:2])
+        piece = Image.fromarray(source[y : y + length, x : x + length])
         return np.asarray(piece.resize((side, side), Image.Resampling.BICUBIC))
     if kind == "one color":
         return np.full((side, side, 3), rng.uniform(60, 255, 3)).astype(np.uint8)
@@ -73,11 +73,11 @@ def grab_cut(rgb: Picture, box: Box | None) -> NDArray[np.bool_]:
     import cv2  # not among this project's dependencies
 
     height, width = rgb.shape[:2]
-    left, top, right, bottom = box or (6, 6, width - 6, height - 6)
+    x0, y0, x1, y1 = box or (6, 6, width - 6, height - 6)
     mask = np.zeros((height, width), np.uint8)
     cv2.setRNGSeed(0)
     rest = np.zeros((1, 65)), np.zeros((1, 65))
-    rectangle = (left, top, right - left, bottom - top)
+    rectangle = (x0, y0, x1 - x0, y1 - y0)
     bgr = np.ascontiguousarray(rgb[..., ::-1])
     cv2.grabCut(bgr, mask, rectangle, *rest, 5, cv2.GC_INIT_WITH_RECT)
     return (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
@@ -98,7 +98,7 @@ def masks(data: ShapeDataset, photos: list[Picture]) -> None:
     except ImportError:
         print("(no OpenCV: GrabCut is left out)")
     rng = np.random.default_rng(5)
-    found: dict[tuple[str, str], list[float]] = {}
+    scores: dict[tuple[str, str], list[float]] = {}
     for i in range(0, len(data), 2):
         rgba = data.image(i, int(rng.integers(data.views(i))))
         true = rgba[..., 3] > 127
@@ -107,10 +107,12 @@ def masks(data: ShapeDataset, photos: list[Picture]) -> None:
             for name, way in ways.items():
                 mask = way(rgb, box_of(rgba, 2))
                 mask = np.ones_like(true) if mask is None else mask
-                found.setdefault((name, kind), []).append((mask & true).sum() / (mask | true).sum())
+                scores.setdefault((name, kind), []).append(
+                    (mask & true).sum() / (mask | true).sum()
+                )
     print("\nIoU of masks, mean (median) | " + " | ".join(KINDS))
     for name in ways:
-        cells = [found[name, kind] for kind in KINDS]
+        cells = [scores[name, kind] for kind in KINDS]
         print(name, *(f"{np.mean(c):.3f} ({np.median(c):.3f})" for c in cells), sep=" | ")
 
 
@@ -122,21 +124,23 @@ def shapes(run: Path, data: ShapeDataset, photos: list[Picture]) -> None:
 
     def score(pictures: list[Picture]) -> str:
         parts = [pictures[at : at + 13] for at in range(0, len(pictures), 13)]
-        results = [one for part in parts for one in reconstruct(model, memory, part, framed=True)]
-        occupancy = torch.from_numpy(np.stack([one.occupancy for one in results]))
+        results = [
+            shape for part in parts for shape in reconstruct(model, memory, part, framed=True)
+        ]
+        occupancy = torch.from_numpy(np.stack([shape.occupancy for shape in results]))
         return f"{iou(occupancy, true, threshold=FIXED_THRESHOLD).mean().item():.3f}"
 
     print("\nIoU of shapes | " + " | ".join(KINDS))
     rng = np.random.default_rng(7)
-    laid = {kind: [_opaque(view, kind, photos, rng) for view in views] for kind in KINDS}
+    pictures = {kind: [_opaque(view, kind, photos, rng) for view in views] for kind in KINDS}
     boxes = [box_of(view, 0) for view in views]
     for background in ("keep", None):  # None cuts where something stands out
-        said = background or "cut"
-        for name, given in ((said, [None] * len(views)), (f"{said}, box", boxes)):
+        way = background or "cut"
+        for name, rectangles in ((way, [None] * len(views)), (f"{way}, box", boxes)):
             cells = [
                 [
-                    frame_photo(one, box=box, background=background).rgba
-                    for one, box in zip(laid[kind], given, strict=True)
+                    frame_photo(image, box=box, background=background).rgba
+                    for image, box in zip(pictures[kind], rectangles, strict=True)
                 ]
                 for kind in KINDS
             ]
@@ -156,11 +160,11 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("photos", type=Path)
-    given = parser.parse_args()
-    data = open_dataset(given.data, "test")
-    photos = [read_image(path)[..., :3] for path in list_images(given.photos)[0]]
+    options = parser.parse_args()
+    data = open_dataset(options.data, "test")
+    photos = [read_image(path)[..., :3] for path in list_images(options.photos)[0]]
     masks(data, photos)
-    shapes(given.run, data, photos)
+    shapes(options.run, data, photos)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks import debian_shapes
-from benchmarks.debian_shapes import Found, category_of, convert, copies, furniture
+from benchmarks.data import debian_shapes
+from benchmarks.data.debian_shapes import MeshFile, category_of, convert, copies, furniture
 from mem3d.data.meshes.reader import read_mesh
 
 
@@ -29,7 +29,7 @@ def test_categories_of_names(name, category):
 def test_a_mesh_is_written_in_the_frame_of_the_data(tmp_path):
     path = tmp_path / "wedge.obj"
     path.write_text("v 0 0 0\nv 1 0 0\nv 0 2 0\nv 0 0 4\nf 1 2 3\nf 1 3 4\nf 1 4 2\nf 2 4 3\n")
-    assert convert(Found("chair", "a", path, "z"), tmp_path) is None
+    assert convert(MeshFile("chair", "a", path, "z"), tmp_path) is None
     mesh = read_mesh(tmp_path / "chair" / "a.npz").mesh
     np.testing.assert_allclose(np.ptp(mesh.vertices, axis=0), [1, 0.5, 0.25])  # +z has become +x
     assert (mesh.colors == 160).all()
@@ -38,7 +38,7 @@ def test_a_mesh_is_written_in_the_frame_of_the_data(tmp_path):
 def test_what_cannot_be_read_is_told(tmp_path):
     path = tmp_path / "broken.obj"
     path.write_text("v 0 0\n")
-    assert convert(Found("chair", "b", path, "z"), tmp_path).startswith("b: ")
+    assert convert(MeshFile("chair", "b", path, "z"), tmp_path).startswith("b: ")
     assert not (tmp_path / "chair").exists()
 
 
@@ -53,10 +53,10 @@ def test_a_catalog_lists_what_is_plain_furniture(tmp_path):
     for i, (name, model, category, more) in enumerate(entries, 1):
         text += f"name#{i}={name}\nmodel#{i}=/{model}\ncategory#{i}={category}\n{more.format(i)}\n"
     (tmp_path / "PluginFurnitureCatalog.properties").write_text(text)
-    told = [
-        (one.category, one.path.relative_to(tmp_path).as_posix()) for one in furniture(tmp_path)
+    files = [
+        (mesh.category, mesh.path.relative_to(tmp_path).as_posix()) for mesh in furniture(tmp_path)
     ]
-    assert told == [("chair", "a/one.obj"), ("bed", "a/two.obj")]
+    assert files == [("chair", "a/one.obj"), ("bed", "a/two.obj")]
 
 
 def test_held_out_shapes_are_known_turned_and_mirrored(tmp_path, monkeypatch):

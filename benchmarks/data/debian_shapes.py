@@ -3,7 +3,7 @@
     apt-get download sweethome3d sweethome3d-furniture flightgear-data-ai \
         flightgear-data-models nexuiz-data openarena-data
     for file in *.deb; do dpkg-deb -x $file packages; done
-    python -m benchmarks.debian_shapes packages MESHES --not-like DATA
+    python -m benchmarks.data.debian_shapes packages MESHES --not-like DATA
 
 Furniture of Sweet Home 3D, aircraft and ships of FlightGear, weapons of Nexuiz and OpenArena: the
 packages tell their licenses (CC-BY, CC0, GPL). Wants `assimp` (Debian: assimp-utils), which reads
@@ -82,61 +82,17 @@ IN_PROGRAM = {  # of Sweet Home 3D itself
     "lamp": "floorUplight pendantLamp workLamp lamp",
 }
 # Looked at and left out: propellers drawn as discs, wakes, open hulls, what is none of its kind.
-LEFT_OUT = {
-    "Cub",
-    "G-164A",
-    "bf109g-ai",
-    "c172p",
-    "c182",
-    "c182rg",
-    "c310-dpm",
-    "c310u3a",
-    "dr400",
-    "ercoupe",
-    "fk9mk2",
-    "s11",
-    "spitfireIIa",
-    "dh7",
-    "E-2C-model",
-    "MC-15",
-    "flash2a",
-    "Dragonfly",
-    "beech99",
-    "centrair-101",
-    "vulcanb2",
-    "Cessna337_SkymasterEC-ISD",
-    "Cessna337_SkymasterN6276F",
-    "Cessna337_SkymasterVH-SBZ",
-    "Cessna337_SkymasterVH-WWC",
-    "CCTV",
-    "xylophone",
-    "abdominalBench",
-    "islandBath",
-    "stove",
-    "futon",
-}
-SHIPS = [
-    "CG-57",
-    "FerryBoat1",
-    "LargeTrawler",
-    "SailBoatUnderPower",
-    "SailBoatUnderPower11m",
-    "SailBoatUnderSail",
-    "Tanker",
-    "container_carrier",
-]
-WEAPONS = [
-    "campingrifle",
-    "electro",
-    "gl",
-    "hagar",
-    "hlac",
-    "minstanex",
-    "nex",
-    "rl",
-    "shotgun",
-    "uzi",
-]
+EXCLUDED = (
+    "Cub G-164A bf109g-ai c172p c182 c182rg c310-dpm c310u3a dr400 ercoupe fk9mk2 s11 "
+    "spitfireIIa dh7 E-2C-model MC-15 flash2a Dragonfly beech99 centrair-101 vulcanb2 "
+    "Cessna337_SkymasterEC-ISD Cessna337_SkymasterN6276F Cessna337_SkymasterVH-SBZ "
+    "Cessna337_SkymasterVH-WWC CCTV xylophone abdominalBench islandBath stove futon"
+)
+SHIPS = (
+    "CG-57 FerryBoat1 LargeTrawler SailBoatUnderPower SailBoatUnderPower11m SailBoatUnderSail "
+    "Tanker container_carrier"
+)
+WEAPONS = "campingrifle electro gl hagar hlac minstanex nex rl shotgun uzi"
 NO_AIRCRAFT = re.compile(
     r"light|flare|wheels|tank|bomb|banner|probe|exhaust|balloon|oon\.|oms|ssme|beacon|strobe|taxi"
     r"|nav[blr]|toggle|refuel|flash\.|bluebird|ferry",
@@ -144,7 +100,7 @@ NO_AIRCRAFT = re.compile(
 )
 
 
-class Found(NamedTuple):
+class MeshFile(NamedTuple):
     """A mesh file."""
 
     category: str
@@ -153,7 +109,7 @@ class Found(NamedTuple):
     front: str
 
 
-def found(packages: Path, scratch: Path) -> Iterator[Found]:
+def list_meshes(packages: Path, scratch: Path) -> Iterator[MeshFile]:
     """All meshes of the unpacked packages that have a category; archives go to `scratch`."""
     for library in sorted((packages / FURNITURE).glob("*.sh3f")):
         with zipfile.ZipFile(library) as archive:
@@ -164,27 +120,30 @@ def found(packages: Path, scratch: Path) -> Iterator[Found]:
     for category, names in IN_PROGRAM.items():
         for name in names.split():
             path = scratch / "program" / BUILT_IN / f"{name}.obj"
-            yield Found(category, f"sweethome3d_{name}", path, "z")
+            yield MeshFile(category, f"sweethome3d_{name}", path, "z")
     aircraft = packages / GAMES / "flightgear/AI/Aircraft"
     for path in sorted(aircraft.rglob("*.ac")):
-        if not NO_AIRCRAFT.search(str(path.relative_to(aircraft))) and path.stem not in LEFT_OUT:
-            yield Found("aeroplane", f"flightgear_{path.stem}", path, "-x")
+        if (
+            not NO_AIRCRAFT.search(str(path.relative_to(aircraft)))
+            and path.stem not in EXCLUDED.split()
+        ):
+            yield MeshFile("aeroplane", f"flightgear_{path.stem}", path, "-x")
     models = packages / GAMES / "flightgear/Models"
-    yield Found("aeroplane", "flightgear_F-15", models / "Aircraft/F-15-lowpoly.ac", "-x")
+    yield MeshFile("aeroplane", "flightgear_F-15", models / "Aircraft/F-15-lowpoly.ac", "-x")
     for path in sorted((models / "Maritime").rglob("*.ac")):
-        if path.stem in SHIPS:
-            yield Found("watercraft", f"flightgear_{path.stem}", path, "-x")
-    weapons = [("nexuiz/data/data.pk3", f"models/weapons/g_{name}.md3") for name in WEAPONS]
+        if path.stem in SHIPS.split():
+            yield MeshFile("watercraft", f"flightgear_{path.stem}", path, "-x")
+    weapons = [("nexuiz/data/data.pk3", f"models/weapons/g_{name}.md3") for name in WEAPONS.split()]
     kinds = ("grenadel", "shotgun")
     openarena = [f"models/weapons2/{name}/{name}.md3" for name in kinds]
     weapons += [("openarena/baseoa/pak0.pk3", member) for member in openarena]
     for file, member in weapons:
         with zipfile.ZipFile(packages / GAMES / file) as archive:
             path = Path(archive.extract(member, scratch / "weapons"))
-        yield Found("rifle", f"{file.split('/')[0]}_{path.stem}", path, "x")
+        yield MeshFile("rifle", f"{file.split('/')[0]}_{path.stem}", path, "x")
 
 
-def furniture(folder: Path) -> Iterator[Found]:
+def furniture(folder: Path) -> Iterator[MeshFile]:
     """What a catalog of Sweet Home 3D lists, but for models that it turns."""
     catalog = (folder / "PluginFurnitureCatalog.properties").read_text("latin-1")
     entries: dict[str, dict[str, str]] = {}
@@ -194,8 +153,8 @@ def furniture(folder: Path) -> Iterator[Found]:
         category, path = category_of(entry["name"]), folder / entry["model"].lstrip("/")
         away = {"Doors and windows", "Characters"}
         is_plain = "modelRotation" not in entry and entry["category"] not in away
-        if category and is_plain and path.stem not in LEFT_OUT:
-            yield Found(category, f"{folder.name}_{path.stem}", path, "z")
+        if category and is_plain and path.stem not in EXCLUDED.split():
+            yield MeshFile(category, f"{folder.name}_{path.stem}", path, "z")
 
 
 def category_of(name: str) -> str | None:
@@ -206,20 +165,20 @@ def category_of(name: str) -> str | None:
     return None
 
 
-def convert(one: Found, out: Path) -> str | None:
+def convert(source: MeshFile, out: Path) -> str | None:
     """Write a mesh as `read_mesh` reads it, one color a face; what was wrong with it, or None."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = one.path
+            path = source.path
             if path.suffix != ".obj":
                 path = Path(folder) / "mesh.obj"
-                command = ["assimp", "export", str(one.path), str(path)]
+                command = ["assimp", "export", str(source.path), str(path)]
                 subprocess.run(command, check=True, capture_output=True, timeout=120)
-            painted = read_mesh(path, front=one.front)
+            painted = read_mesh(path, front=source.front)
     except subprocess.CalledProcessError as error:
-        return f"{one.name}: assimp told {error.stdout[-200:].decode(errors='replace')!r}"
+        return f"{source.name}: assimp told {error.stdout[-200:].decode(errors='replace')!r}"
     except (ValueError, OSError, subprocess.SubprocessError) as error:
-        return f"{one.name}: {error!s:.200}"
+        return f"{source.name}: {error!s:.200}"
     mesh, colors = painted.mesh, painted.mesh.colors
     if painted.paint is not None:
         faces = np.arange(len(mesh.faces), dtype=np.int32)
@@ -228,7 +187,7 @@ def convert(one: Found, out: Path) -> str | None:
         colors = (to_srgb(light.clip(0, 1)) * 255 + 0.5).astype(np.uint8)
     if colors is None:
         colors = np.full((len(mesh.faces), 3), GRAY, np.uint8)
-    file = out / one.category / f"{one.name}.npz"
+    file = out / source.category / f"{source.name}.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(file, v=mesh.vertices, f=mesh.faces, c=colors)
     return None
@@ -274,11 +233,11 @@ def main() -> None:
         parser.error(f"{options.out}: got a folder with something in it, want a new one")
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            listed = list(found(options.packages, Path(scratch)))
+            listed = list(list_meshes(options.packages, Path(scratch)))
         except (OSError, KeyError) as error:
             parser.error(f"{options.packages}: got {error}, want the six packages unpacked there")
         with Pool() as pool:
-            wrong = pool.starmap(convert, [(one, options.out) for one in listed], chunksize=4)
+            wrong = pool.starmap(convert, [(mesh, options.out) for mesh in listed], chunksize=4)
     for reason in filter(None, wrong):
         print("left out:", reason)
     meshes = sorted(options.out.rglob("*.npz"))
@@ -287,8 +246,10 @@ def main() -> None:
             if is_copy:
                 print("left out, for it is like a held-out shape:", path.stem)
                 path.unlink()
-    kept = Counter(path.parent.name for path in options.out.rglob("*.npz"))
-    print(f"{kept.total()} meshes:", ", ".join(f"{name} {n}" for name, n in sorted(kept.items())))
+    counts = Counter(path.parent.name for path in options.out.rglob("*.npz"))
+    print(
+        f"{counts.total()} meshes:", ", ".join(f"{name} {n}" for name, n in sorted(counts.items()))
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How ways to voxelize stand damage: python -m benchmarks.voxelizing [FOLDER] [--count N].
+"""How ways to voxelize stand damage: python -m benchmarks.data.voxelization [FOLDER] [--count N].
 
 Each row is a way, each column a kind of damage; numbers are mean IoU with the truth, and the
-median time. Made-up shapes: the truth is the voxels that their parts fill, exactly, and those that
-their undamaged surface touches. With a FOLDER of .npz meshes that hold `vox` (packed bits,
-32^3): the truth is `vox`, and how well the undamaged meshes agree with it is told one by one.
+median time. Procedural shapes: the truth is the voxels that their parts fill, exactly, and those
+that their undamaged surface touches. With a FOLDER of .npz meshes that hold `vox` (packed bits,
+32^3): the truth is `vox`, and how well the undamaged meshes agree with it is printed one by one.
 libigl's winding number joins in if it is installed (pip install libigl).
 """
 
@@ -101,9 +101,9 @@ def exact(shape: Shape) -> np.ndarray:
     return inside.reshape((R,) * 3) | surface(voxelize._placed(mesh, R), R)
 
 
-def iou(one: np.ndarray, other: np.ndarray) -> float:
+def iou(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union."""
-    return float((one & other).sum() / max((one | other).sum(), 1))
+    return float((a & b).sum() / max((a | b).sum(), 1))
 
 
 def table(title: str, items: list[tuple[Mesh, np.ndarray]]) -> None:
@@ -160,8 +160,8 @@ def main() -> None:
     table("procedural shapes", [(shape.mesh(), exact(shape)) for shape in shapes[:count]])
     for folder in folders:
         paths = sorted(folder.rglob("*.npz"))
-        chosen = np.random.default_rng(0).permutation(len(paths))[:count]
-        table(str(folder.name), [load(paths[i]) for i in chosen])
+        order = np.random.default_rng(0).permutation(len(paths))[:count]
+        table(str(folder.name), [load(paths[i]) for i in order])
         agreement(paths)
 
 
