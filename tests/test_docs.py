@@ -1,21 +1,44 @@
 """The documentation says what the code does, and its links lead somewhere."""
 
+import inspect
 import re
 import shlex
+from importlib import import_module
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import mem3d
 import memstore
-from docs.generate.__main__ import DOCS, pages
-from docs.generate.cli import EXAMPLE, PROGRAMS, commands
+from docs.generate.__main__ import DOCS, EXAMPLE, MODULES, PROGRAMS, pages
 
 ROOT = DOCS.parent
 WRITTEN = sorted(DOCS.rglob("*.md"))
-COMMANDS = {command.words: command for program in PROGRAMS for command in commands(program)}
+APPS = {program: import_module(module).app for program, module in PROGRAMS.items()}
 NOTEBOOK = DOCS / "results.md"  # its commands are those of their commits
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def listed(words, command):
+    """Words of each command and group below a group, and the command."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield f"{words} {name}", below
+        yield from listed(f"{words} {name}", below)
+
+
+PLACES = {name: list(listed(name, typer.main.get_command(app))) for name, app in APPS.items()}
+COMMANDS = {
+    words: command
+    for places in PLACES.values()
+    for words, command in places
+    if not hasattr(command, "commands")
+}
+
+
+def help_of(command):
+    """A command's help, as it is written."""
+    return inspect.getdoc(command.callback)
 
 
 def place_of(page):
@@ -40,19 +63,19 @@ def check_call(call):
         return
     depth = 3 if words[1] == "data" else 2
     command = COMMANDS[" ".join(words[:depth])]
-    known = {spelling for one in command.parameters for spelling in one.spellings}
+    options = {"--help"}.union(*([*p.opts, *p.secondary_opts] for p in command.params))
     used = {word.split("=")[0] for word in words[depth:] if re.match(r"--?[a-z]", word)}
-    assert used <= known, call
+    assert used <= options, call
 
 
 def anchors(page):
     """Ids of a page's headings, as the site and the repository's viewer make them."""
-    found: list[str] = []
+    ids: list[str] = []
     for heading in HEADING.findall(re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
         plain = re.sub(r"[`*]|\]\([^)]*\)|\[", "", heading)
         anchor = re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain.strip().lower()))
-        found.append(f"{anchor}_{found.count(anchor)}" if anchor in found else anchor)
-    return found
+        ids.append(f"{anchor}_{ids.count(anchor)}" if anchor in ids else anchor)
+    return ids
 
 
 @pytest.mark.parametrize(("place", "text"), pages().items())
@@ -62,36 +85,50 @@ def test_generated_pages_are_up_to_date(place, text):
 
 @pytest.mark.parametrize("package", [mem3d, memstore], ids=lambda package: package.__name__)
 def test_every_public_name_has_its_place(package):
-    page = (DOCS / "api" / f"{package.__name__}.md").read_text()
-    headings = HEADING.findall(page)
-    assert set(package.__all__) <= set(headings)
-    assert [name for name in package.__all__ if headings.count(name) != 1] == []
+    name = package.__name__
+    page = (DOCS / "api" / f"{name}.md").read_text()
+    directives = re.findall(rf"^::: {name}\.([\w.]+)$", page, re.MULTILINE)
+    assert sorted(directives) == sorted([*package.__all__, *MODULES[name]])
+    for public in package.__all__:
+        thing = getattr(package, public)
+        assert not callable(thing) or inspect.getdoc(thing), public
+    for module in MODULES[name]:
+        assert import_module(f"{name}.{module}").__doc__
 
 
-def test_every_command_has_its_place_and_an_example():
-    for program in PROGRAMS:
-        listed = [command.words for command in commands(program)]
-        assert HEADING.findall((DOCS / "cli" / f"{program}.md").read_text()) == [program, *listed]
+def test_every_command_has_its_place():
+    for program, places in PLACES.items():
+        words = [f"`{words}`" for words, _ in [(program, None), *places]]
+        headings = HEADING.findall((DOCS / "cli" / f"{program}.md").read_text())
+        assert sorted(headings) == sorted(words)
+
+
+def test_examples_in_the_commands_pages_are_code():
+    text = "".join((DOCS / "cli" / f"{program}.md").read_text() for program in PROGRAMS)
+    assert {call for call in shell_lines(text)} == {
+        EXAMPLE.search(help_of(command))[1].split(" #")[0].strip() for command in COMMANDS.values()
+    }
 
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_explains_itself(words):
     command = COMMANDS[words]
-    [example] = EXAMPLE.findall(command.help)
+    [example] = EXAMPLE.findall(help_of(command))
     assert example.startswith(f"{words} ")
     check_call(example)
-    assert [one.name for one in command.parameters if not one.help] == []
+    assert [parameter.name for parameter in command.params if not parameter.help] == []
 
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_help_is_shown_as_it_is_written(words):
     """Brackets too: rich would take [demo] in mem3d[demo] for markup."""
     program, *rest = words.split()
-    shown = CliRunner().invoke(PROGRAMS[program], [*rest, "--help"], env={"COLUMNS": "1000"})
-    told = "".join(shown.output.split())
+    result = CliRunner().invoke(APPS[program], [*rest, "--help"], env={"COLUMNS": "1000"})
+    output = "".join(result.output.split())
     command = COMMANDS[words]
-    for text in (command.help, *(one.help for one in command.parameters)):
-        assert "".join(text.split()) in told
+    texts = [parameter.help.replace("\\[", "[") for parameter in command.params]
+    for text in (help_of(command), *texts):
+        assert "".join(text.split()) in output
 
 
 @pytest.mark.parametrize("page", [page for page in WRITTEN if page != NOTEBOOK], ids=place_of)
@@ -134,5 +171,6 @@ def test_the_memory_s_picture_shows_each_kind_of_write():
     figure = draw_writes()
     titles = [panel.get_title() for panel in figure.axes]
     plt.close(figure)
-    told = ["insert: slot 0", "insert: slot 1", "merge: slot 0", "insert: slot 2", "evict: slot 1"]
-    assert titles == told  # by hand: chair, cupboard, chair; table; then the cupboard is the oldest
+    # By hand: chair, cupboard, chair; table; then the cupboard is the oldest.
+    expected = "insert: slot 0, insert: slot 1, merge: slot 0, insert: slot 2, evict: slot 1"
+    assert ", ".join(titles) == expected

@@ -1,17 +1,47 @@
-"""Write the generated pages: commands from their --help, libraries from their docstrings."""
+"""Write the generated pages: the commands' by Typer, the libraries' as lists of public names.
 
+What a name's docstring says is filled in when the site is built (mkdocstrings); see `comments.py`.
+"""
+
+import ast
+import re
+import subprocess
+import sys
 from pathlib import Path
 
-from docs.generate.api import api_pages
-from docs.generate.cli import cli_pages
 from memstore.files import write_atomic
 
 DOCS = Path(__file__).parents[1]
+PROGRAMS = {"mem3d-cli": "mem3d_cli.mem3d.app", "memstore": "mem3d_cli.memstore.app"}
+MODULES = {  # public as a whole
+    "memstore": ("voxels.binvox", "voxels.grids", "voxels.mesh", "voxels.contact_sheet", "files"),
+    "mem3d": (),
+}
+EXAMPLE = re.compile(r"^Example: (.+)$", re.MULTILINE)
 
 
 def pages() -> dict[str, str]:
     """Text of every generated page, by its place in docs/."""
-    return {**cli_pages(), **api_pages()}
+    commands = {f"cli/{program}.md": command_page(program) for program in PROGRAMS}
+    return commands | {f"api/{package}.md": library_page(package) for package in MODULES}
+
+
+def command_page(program: str) -> str:
+    """What `typer MODULE utils docs` says of a program, its examples as code."""
+    command = [sys.executable, "-m", "typer", PROGRAMS[program], "utils", "docs", "--name", program]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return EXAMPLE.sub(r"```sh\n\1\n```", text)
+
+
+def library_page(package: str) -> str:
+    """One directive for each public name, errors last, and for each public module."""
+    stub = ast.parse((DOCS.parent / package / "__init__.pyi").read_text())
+    names = [alias.name for node in stub.body for alias in getattr(node, "names", ())]
+    names.sort(key=lambda name: (name.endswith("Error"), name.lower()))
+    about = (
+        f"# {package}\n\n::: {package}\n    options: {{members: false, show_root_heading: false}}\n"
+    )
+    return "\n".join([about, *(f"::: {package}.{name}\n" for name in [*names, *MODULES[package]])])
 
 
 if __name__ == "__main__":
