@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mem3d.data.images.augment import Draws
 from mem3d.data.images.preprocess import CROP, train_pixels
-from mem3d.data.loader import Schedule, TrainingViews, loader
+from mem3d.data.loader import BatchSampler, TrainingViews, loader
 from mem3d.data.open import open_dataset
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.data.zarr_pack.writer import pack
@@ -101,7 +101,7 @@ def batches(root, workers=WORKERS):
     """Batches of our loader, more than anybody takes."""
     data = open_dataset(root, "train")
     views = TrainingViews(data, SIZE, seed=0, augment=True)
-    return iter(loader(views, Schedule(len(data), BATCH, 10_000, seed=0), workers))
+    return iter(loader(views, BatchSampler(len(data), BATCH, 10_000, seed=0), workers))
 
 
 @pytest.mark.parametrize("source", ["pack", "files"])
