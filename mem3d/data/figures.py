@@ -1,4 +1,4 @@
-"""Contact sheet of what augmentation does: each transform alone, then all together."""
+"""Contact sheets of a data set: what augmentation does, and whether voxels and photos agree."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""R2N2 shapes as the samples that training and evaluation draw."""
+"""The shapes of a data set as the samples that training and evaluation draw."""
 
 import os
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Names of shapes as people read them: 03001627/1a6f615e8b1b5ae4dbbc9440457e303e is a chair."""
+"""ShapeNet's categories, and names of shapes as people read them."""
 
 # ShapeNet synset -> name, as in Pix2Vox's split file.
 SYNSETS = {
@@ -17,7 +17,6 @@ SYNSETS = {
     "04530566": "watercraft",
 }
 
-
 # Other names that people and programs use for these categories.
 ALIASES = {
     "airplane": "aeroplane",
@@ -27,7 +26,6 @@ ALIASES = {
     "monitor": "display",
     "vessel": "watercraft",
 }
-
 
 _NAMES = SYNSETS | {"02818832": "bed", "02871439": "bookshelf"}  # beyond the usual thirteen
 LONGEST = 15  # characters per line below a drawn shape

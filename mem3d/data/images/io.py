@@ -1,4 +1,4 @@
-"""Reading pictures of any kind into one form: RGBA, 8 bits, upright."""
+"""Pictures of any kind, by name, folder or pattern, in one form: RGBA, 8 bits, upright."""
 
 import glob
 import io
@@ -21,6 +21,7 @@ MAX_PIXELS = 80_000_000  # below the size from which PIL itself starts to warn
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "AVIF")
 ENDINGS = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".tif"}
 ENDINGS |= {".tiff", ".ppm", ".pgm", ".tga", ".avif"}
+MAX_NAME = 120  # bytes of a name that folders were put before
 
 # What PIL raises on files that are cut short, damaged or hostile.
 _DECODE_ERRORS = (
@@ -116,7 +117,11 @@ def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
         files = sorted(file for file in folder.iterdir() if file.is_file())
     except OSError as error:
         raise ValueError(f"{folder}: got no folder to read ({error}), want pictures") from error
-    files = [file for file in files if not file.name.startswith(".")]
+    return _by_ending([file for file in files if not file.name.startswith(".")])
+
+
+def _by_ending(files: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Pictures, by their names' endings, and other files."""
     pictures = [file for file in files if file.suffix.lower() in ENDINGS]
     return pictures, [file for file in files if file.suffix.lower() not in ENDINGS]
 
@@ -136,9 +141,6 @@ def _rgba(image: Image.Image) -> NDArray[np.uint8]:
         unit = gray / 255 if gray.max() > 1 else gray
         image = Image.fromarray((unit.clip(0, 1) * 255).astype(np.uint8))
     return np.array(image.convert("RGBA"), np.uint8)
-
-
-MAX_NAME = 120  # bytes of a name that folders were put before
 
 
 @dataclass
@@ -171,12 +173,19 @@ def find_photos(names: Sequence[str | Path]) -> PhotoFiles:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            _add_folder(files, path)
+            pictures, other_files = list_images(path)
+            if not pictures:
+                raise ValueError(f"{path}: got no picture in it, want at least one")
         elif not path.exists() and glob.has_magic(str(name)):
-            _add_pattern(files, str(name))
+            paths = sorted(Path(match) for match in glob.glob(str(name), recursive=True))
+            pictures, other_files = _by_ending([file for file in paths if file.is_file()])
+            if not pictures:
+                raise ValueError(f"{name}: got no picture that fits, want at least one")
         else:
-            files.photos.append(path)
+            pictures, other_files = [path], []
             files.named.add(path)
+        files.photos += pictures
+        files.other_files += other_files
     files.photos = list(dict.fromkeys(files.photos))
     return files
 
@@ -193,12 +202,12 @@ def distinct_names(photos: Sequence[Path]) -> list[str]:
     alike: dict[str, list[Path]] = {}
     for path in photos:
         alike.setdefault(path.stem, []).append(path)
-    names = {path: name for group in alike.values() for path, name in _told_apart(group).items()}
+    names = {path: name for group in alike.values() for path, name in _names_of(group).items()}
     used: set[str] = set()
     return [_numbered(names[path], used) for path in photos]
 
 
-def _told_apart(photos: list[Path]) -> dict[Path, str]:
+def _names_of(photos: list[Path]) -> dict[Path, str]:
     """Names of photos of one stem; alike where they lie in one folder, or folders are too many."""
     places = {path: Path(os.path.abspath(path)).with_name(path.stem).parts[1:] for path in photos}
     apart = len(set(places.values()))
@@ -226,21 +235,3 @@ def _numbered(name: str, used: set[str]) -> str:
         free = f"{name}-{number}"
     used.add(free)
     return free
-
-
-def _add_folder(photos: PhotoFiles, folder: Path) -> None:
-    pictures, others = list_images(folder)
-    if not pictures:
-        raise ValueError(f"{folder}: got no picture in it, want at least one")
-    photos.photos += pictures
-    photos.other_files += others
-
-
-def _add_pattern(photos: PhotoFiles, pattern: str) -> None:
-    paths = sorted(Path(name) for name in glob.glob(pattern, recursive=True))
-    files = [path for path in paths if path.is_file()]
-    pictures = [path for path in files if path.suffix.lower() in ENDINGS]
-    if not pictures:
-        raise ValueError(f"{pattern}: got no picture that fits, want at least one")
-    photos.photos += pictures
-    photos.other_files += [path for path in files if path.suffix.lower() not in ENDINGS]

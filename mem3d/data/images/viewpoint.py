@@ -65,6 +65,5 @@ FOCAL_IN_CROP = FOCAL / CROP  # focal length over the side of a test crop
 
 def _extent(grid: Grid, axis: int) -> int:
     """Voxels from the first to the last filled one along an axis."""
-    others = tuple(other for other in range(3) if other != axis)
-    filled = np.flatnonzero(grid.any(others))
+    filled = np.flatnonzero(grid.any(tuple({0, 1, 2} - {axis})))
     return int(filled[-1] - filled[0]) + 1

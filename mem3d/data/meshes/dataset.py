@@ -185,17 +185,17 @@ def _listed(folder: Path, root: Path, config: RenderConfig) -> tuple[list[_Task]
 def _with_variants(tasks: list[_Task], config: RenderConfig) -> list[_Task]:
     """Each task, followed by those of its mesh's variants."""
     meshes = Counter(task.shape_id.split("/")[0] for task in tasks)
-    tasks_now = []
+    variants = []
     for task in tasks:
         count = config.variants
         if config.per_category:
             shapes = round(config.per_category / meshes[task.shape_id.split("/")[0]])
             count = min(max(shapes - 1, 0), MOST_VARIANTS)
-        tasks_now += [
+        variants += [
             replace(task, shape_id=variant_name(task.shape_id, number), variant=number)
             for number in range(count + 1)
         ]
-    return tasks_now
+    return variants
 
 
 def _folder_name(text: str) -> str:

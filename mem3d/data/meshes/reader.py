@@ -31,6 +31,19 @@ from memstore.voxels.mesh import Mesh
 MESH_TYPES = ("glb", "gltf", "npz", "obj", "off", "ply", "stl")
 MAX_BYTES = 256 << 20  # of a file, and of all that it refers to
 _MAX_QUOTED = 80  # characters of a foreign name in a message
+_MAX_MEMBERS = 64  # of an .npz file
+_MAX_HEADER = 4096  # bytes, of one of its arrays
+
+# numpy parses headers with Python's own parser.
+_HEADER_ERRORS = (
+    ValueError,
+    KeyError,
+    TypeError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+    tokenize.TokenError,
+)
 
 
 @dataclass(frozen=True)
@@ -182,21 +195,6 @@ def _own_folder(path: Path, max_bytes: int) -> Any:
             return []
 
     return OwnFolder()
-
-
-_MAX_MEMBERS = 64
-_MAX_HEADER = 4096  # bytes
-
-# numpy parses headers with Python's own parser.
-_HEADER_ERRORS = (
-    ValueError,
-    KeyError,
-    TypeError,
-    SyntaxError,
-    RecursionError,
-    MemoryError,
-    tokenize.TokenError,
-)
 
 
 def read_arrays(data: bytes) -> Piece:

@@ -1,6 +1,7 @@
-"""Turning meshes into the frame of the data: y up, front +x, longest side 1, centered."""
+"""Meshes turned into the frame of the data (y up, front +x, longest side 1), and deformed."""
 
 # V = vertices
+
 import re
 from dataclasses import replace
 
@@ -16,6 +17,12 @@ DIRECTIONS = {
 }
 
 Points = NDArray[np.float64]
+
+KNOTS = 6  # of each axis' warp
+WHOLE = 1.35  # most by which an axis as a whole grows or shrinks
+PIECE = 2.0  # most by which a piece between two knots does, besides
+
+_VARIANT = re.compile(r"-v\d{2,3}$")
 
 
 def rotation(up: str = "y", front: str = "x") -> Points:
@@ -50,13 +57,6 @@ def framed(points: Points, turn: Points) -> Points:
         raise ValueError(f"got longest side {longest}, want a finite size above 0")
     unit: Points = (turned - (low + high) / 2) / longest
     return unit
-
-
-KNOTS = 6  # of each axis' warp
-WHOLE = 1.35  # most by which an axis as a whole grows or shrinks
-PIECE = 2.0  # most by which a piece between two knots does, besides
-
-_VARIANT = re.compile(r"-v\d{2,3}$")
 
 
 def variant_name(name: str, variant: int) -> str:

@@ -15,6 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 
 Points = NDArray[np.float64]
 Triangles = NDArray[np.int32]
+Color = tuple[int, int, int]  # sRGB
+Span = tuple[float, float]
+
+SQUARE = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
+_AXES = {"y": np.eye(3), "x": np.eye(3)[[1, 2, 0]], "z": np.eye(3)[[2, 0, 1]]}
 
 
 class Primitive(Protocol):
@@ -121,12 +126,12 @@ def _triangulate(corners: tuple[tuple[float, float], ...]) -> Triangles:
     return np.array([*triangles, rest], np.int32)
 
 
-def _is_ear(corner: Points, others: Points, sign: float) -> bool:
+def _is_ear(corner: Points, outside: Points, sign: float) -> bool:
     """Whether a corner (3, 2) is convex and no other corner (N, 2) lies in its triangle."""
     if sign * _area(corner) <= 1e-12:
         return False
     edges = np.roll(corner, -1, 0) - corner
-    away = others[:, None] - corner
+    away = outside[:, None] - corner
     turns = sign * (edges[:, 0] * away[..., 1] - edges[:, 1] * away[..., 0])
     return not bool((turns >= 0).all(1).any())
 
@@ -147,10 +152,6 @@ def _turned(profile: Points, count: int, *, closed: bool) -> tuple[Points, Trian
     p, q, r = (vertices[faces[:, i]] for i in range(3))
     flat = np.linalg.norm(np.cross(q - p, r - p), axis=1) < 1e-12  # at the poles of a ball
     return vertices, faces[~flat].astype(np.int32)
-
-
-Color = tuple[int, int, int]  # sRGB
-Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -177,9 +178,6 @@ class Part:
         """Lowest and highest corner (3,) of the mesh."""
         vertices, _ = self.mesh()
         return vertices.min(0), vertices.max(0)
-
-
-SQUARE = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
 
 
 def box(
@@ -286,9 +284,6 @@ def turn(axis: str, degrees: float) -> Points:
 def both(*parts: Part) -> list[Part]:
     """The parts, and their mirror images in z."""
     return [*parts, *placed(parts, np.diag([1.0, 1.0, -1.0]))]
-
-
-_AXES = {"y": np.eye(3), "x": np.eye(3)[[1, 2, 0]], "z": np.eye(3)[[2, 0, 1]]}
 
 
 def _regular(sides: int) -> tuple[tuple[float, float], ...]:

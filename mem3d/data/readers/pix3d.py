@@ -5,7 +5,7 @@
 An entry of the data set is a photo; several show the same shape and share its name. Pixels are
 taken as stored, whatever EXIF says: masks and poses are given in them.
 
-Axes: pix3d.py; camera: pix3d_annotations.py; what the list says: pix3d_annotations.py.
+Axes: `read_voxels`; camera, and what the list says: pix3d_annotations.py.
 
 Source: README of Pix3D (Sun et al., CVPR 2018).
 """
@@ -31,6 +31,9 @@ from memstore.voxels.grids import pack, unpack
 SIDE = 240  # pixels of a framed photo: the network's crop of it has 224
 MAX_IMAGE_PIXELS = 40_000_000
 TEST_CATEGORY = "chair"
+RESOLUTION = 32  # voxels a side of the grids here
+FINE = 128  # voxels a side of Pix3D's own grids
+_POOL = FINE // RESOLUTION
 
 
 class Pix3D(ShapeDataset):
@@ -83,10 +86,9 @@ class Pix3D(ShapeDataset):
         if categories is None and subset == "test" and split is None:
             categories = (TEST_CATEGORY,)
         listed, missing = choose_photos(photos, subset, None if split is None else Path(split))
-        listed_photos = [
-            photo for photo in listed if categories is None or photo.category in categories
-        ]
-        lost = [(photo, _missing(root, photo)) for photo in listed_photos]
+        if categories is not None:
+            listed = [photo for photo in listed if photo.category in categories]
+        lost = [(photo, _missing(root, photo)) for photo in listed]
         skipped += [*missing, *(Skipped(photo.image, f"no {name}") for photo, name in lost if name)]
         return cls(
             root,
@@ -205,10 +207,6 @@ def _square(inside: NDArray[np.bool_]) -> Box:
     return round(middle[0] - side / 2), round(middle[1] - side / 2), side
 
 
-RESOLUTION = 32
-FINE = 128  # voxels a side of Pix3D's own grids
-
-
 def read_voxels(path: Path) -> NDArray[np.bool_]:
     """Voxels of a Pix3D shape in our axes.
 
@@ -255,9 +253,6 @@ def fitted(full: NDArray[np.bool_], side: int = RESOLUTION) -> NDArray[np.bool_]
         counts = np.tensordot(falls.astype(np.float32), grid.astype(np.float32), (1, axis))
         grid = np.moveaxis(counts > 0, 0, axis)
     return np.asarray(binary_fill_holes(grid))
-
-
-_POOL = 4
 
 
 def max_pooled(grid: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -27,6 +27,8 @@ from memstore.voxels.mesh import blocky
 
 SENSOR = 32.0  # mm; focal lengths are given for a sensor of this width
 _SAMPLES = 4  # a silhouette is drawn so many times larger
+_LONGEST_PATH = 120  # characters; the shape's name, made of it, has to fit a memory's 128 bytes
+_FLAGS = ("truncated", "occluded", "slightly_occluded")
 _TO_MODEL = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]])  # our (x, y, z) is a model's (z, y, -x)
 
 Box = tuple[int, int, int]  # left, top, side of a square in a photo
@@ -82,10 +84,6 @@ def _placed(grid: NDArray[np.bool_]) -> NDArray[np.float64]:
     middle = (places.min(0) + places.max(0)) / 2
     farthest = np.linalg.norm(places - middle, axis=1).max() or 0.5 / len(grid)
     return np.asarray((corners - middle) @ _TO_MODEL.T * (0.5 / farthest))
-
-
-_LONGEST_PATH = 120  # characters; the shape's name, made of it, has to fit a memory's 128 bytes
-_FLAGS = ("truncated", "occluded", "slightly_occluded")
 
 
 @dataclass(frozen=True, eq=False)

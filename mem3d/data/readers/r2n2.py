@@ -37,6 +37,12 @@ __all__ = ["R2N2", "RESOLUTION", "SYNSETS", "ShapeFiles", "Skipped", "SplitName"
 RESOLUTION = 32  # voxels per side
 MAX_IMAGE_PIXELS = 4096 * 4096  # the real views have 137 x 137
 
+# The note, in a data folder, of shapes that were read whole.
+NAME = ".checked.json"
+VERSION = 1
+WORTH_IT = 10_000  # pictures; fewer are read in seconds, and the folder is left as it is
+_MAX_BYTES = 64 << 20  # the note of all of ShapeNet takes 4 MB
+
 T = TypeVar("T")
 
 
@@ -226,13 +232,6 @@ def _opened(read: Callable[[Path], T], path: Path) -> T:
         return read(path)
     except OSError as error:
         raise ValueError(f"{path}: got {error.strerror or error}, want a readable file") from error
-
-
-NAME = ".checked.json"
-VERSION = 1
-WORTH_IT = 10_000  # pictures; fewer are read in seconds, and the folder is left as it is
-
-_MAX_BYTES = 64 << 20  # the whole of ShapeNet takes 4 MB
 
 
 def fingerprint(rendering: Path, binvox: Path) -> str | None:

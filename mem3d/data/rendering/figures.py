@@ -1,4 +1,4 @@
-"""Pictures for people: voxel grids, projections over photos, training curves."""
+"""Pictures for people: voxel grids, meshes, projections over photos."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -39,7 +39,9 @@ def grid_picture(
         (size, size, 3); all white if no voxel is full.
     """
     full = grid if grid.dtype == np.bool_ else grid > threshold
-    scene = _scene(full, color, _CUBE_DIAGONAL)
+    mesh = blocky(full)
+    colors = np.broadcast_to(np.array(color, np.uint8), mesh.faces.shape)
+    scene = Scene(Mesh(mesh.vertices, mesh.faces, colors), _CUBE_DIAGONAL)
     return on_white(
         scene.render(azimuth=azimuth, elevation=elevation, ratio=_CUBE_RATIO, size=size)
     )
@@ -76,12 +78,3 @@ def overlay(image: NDArray[np.uint8], silhouette: NDArray[np.bool_]) -> Rgb:
     mixed = picture[silhouette] * 0.5 + np.array(OVERLAY_COLOR) * 0.5
     picture[silhouette] = mixed.astype(np.uint8)
     return picture
-
-
-def _scene(
-    grid: NDArray[np.bool_], color: tuple[int, int, int], diagonal: float | None = None
-) -> Scene:
-    """A grid's voxels in one color."""
-    mesh = blocky(grid)
-    colors = np.broadcast_to(np.array(color, np.uint8), mesh.faces.shape)
-    return Scene(Mesh(mesh.vertices, mesh.faces, colors), diagonal)

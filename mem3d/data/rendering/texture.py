@@ -67,10 +67,10 @@ def _bilinear(picture: NDArray[np.uint8], place: Floats) -> Floats:
     height, width = picture.shape[:2]
     x = (place[:, 0] % 1) * width - 0.5
     y = ((1 - place[:, 1]) % 1) * height - 0.5
-    west, north = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    across, down = (x - west)[:, None], (y - north)[:, None]
-    rows, columns = (north % height, (north + 1) % height), (west % width, (west + 1) % width)
-    (a, b), (c, d) = ([LINEAR[picture[row, column]] for column in columns] for row in rows)
+    column, row = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    across, down = (x - column)[:, None], (y - row)[:, None]
+    rows, columns = (row % height, (row + 1) % height), (column % width, (column + 1) % width)
+    (a, b), (c, d) = ([LINEAR[picture[i, j]] for j in columns] for i in rows)
     mixed: Floats = (a * (1 - across) + b * across) * (1 - down)
     mixed += (c * (1 - across) + d * across) * down
     return mixed
