@@ -24,12 +24,12 @@ def root(tmp_path):
 def test_check_prints_what_is_there_and_writes_a_report(root, tmp_path):
     for number in range(3):
         (root / "ShapeNetVox32" / "03001627" / f"train{number}" / "model.binvox").write_bytes(b"")
-    done = call("check", root, "--sample", 0, "--report", tmp_path / "report.json", "--quiet")
-    assert done.exit_code == 0, done.output
-    assert "13 shapes, 2 views each; pictures: 26 of 137x137" in done.stdout
-    assert "warning: 3 shapes: missing or broken" in done.stdout
-    assert "03001627/train2: " in done.stdout
-    assert f"{root}: usable, " in done.stdout.splitlines()[-1]
+    result = call("check", root, "--sample", 0, "--report", tmp_path / "report.json", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert "13 shapes, 2 views each; pictures: 26 of 137x137" in result.stdout
+    assert "warning: 3 shapes: missing or broken" in result.stdout
+    assert "03001627/train2: " in result.stdout
+    assert f"{root}: usable, " in result.stdout.splitlines()[-1]
     report = json.loads((tmp_path / "report.json").read_text())
     assert [skip["source"][-6:] for skip in report["skipped"]] == ["train0", "train1", "train2"]
 
@@ -53,16 +53,16 @@ def test_check_of_a_wrong_frame_has_exit_status_1(real_data, tmp_path):
         place = copy / path.relative_to(real_data / "r2n2_real")
         place.parent.mkdir(parents=True)
         write_binvox(place, read_binvox(path).transpose(0, 2, 1))
-    done = call("check", copy, "--views", 1, "--sample", 4, "--quiet")
-    assert done.exit_code == 1
-    assert "PROBLEM: axes: the voxels look y and z swapped" in done.stdout
-    assert done.stdout.splitlines()[-1].endswith("not usable as it is")
+    result = call("check", copy, "--views", 1, "--sample", 4, "--quiet")
+    assert result.exit_code == 1
+    assert "PROBLEM: axes: the voxels look y and z swapped" in result.stdout
+    assert result.stdout.splitlines()[-1].endswith("not usable as it is")
 
 
 def test_show_draws_the_models_that_are_named(root, tmp_path):
     sheet = tmp_path / "sheet.png"
-    done = call("show", root, "--out", sheet, "--models", "02691156/test0", "--views", 2)
-    assert done.exit_code == 0, done.output
+    result = call("show", root, "--out", sheet, "--models", "02691156/test0", "--views", 2)
+    assert result.exit_code == 0, result.output
     assert sheet.read_bytes().startswith(b"\x89PNG")
     chosen = ("--category", "airplane", "--subset", "val", "--count", 1)
     assert call("show", root, "--out", sheet, *chosen).exit_code == 0
@@ -74,11 +74,11 @@ def test_show_draws_the_models_that_are_named(root, tmp_path):
 
 @pytest.mark.parametrize("options", [(), ("--augmented",)])
 def test_pictures_are_told_as_json(options, root, tmp_path):
-    done = call(
+    result = call(
         "show", root, *options, "--out", tmp_path / "x.png", "--count", 2, "--json", "--quiet"
     )
-    assert (done.exit_code, done.stderr) == (0, ""), done.output
-    assert json.loads(done.stdout) == {"path": str(tmp_path / "x.png"), "models": 2}
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    assert json.loads(result.stdout) == {"path": str(tmp_path / "x.png"), "models": 2}
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_pictures_are_told_as_json(options, root, tmp_path):
 )
 def test_a_missing_folder_is_told_before_the_work(arguments, tmp_path):
     command, option = arguments
-    done = call(command, tmp_path / "no-data", option, tmp_path / "none" / "x.png")
-    assert f"there is no folder {tmp_path / 'none'}" in str(done.exception)
+    result = call(command, tmp_path / "no-data", option, tmp_path / "none" / "x.png")
+    assert f"there is no folder {tmp_path / 'none'}" in str(result.exception)
 
 
 def test_split_keeps_copies_together_and_is_read_again(root, tmp_path):
@@ -99,9 +99,9 @@ def test_split_keeps_copies_together_and_is_read_again(root, tmp_path):
             (vox / "train0" / "model.binvox").read_bytes()
         )
     out = root / "split.json"
-    done = call("split", root, "--out", out, "--share", ".5,.25,.25", "--json", "--quiet")
-    assert done.exit_code == 0, done.output
-    made = json.loads(done.stdout)
+    result = call("split", root, "--out", out, "--share", ".5,.25,.25", "--json", "--quiet")
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.stdout)
     assert made["models"] == 16
     copies = {f"03001627/train{number}" for number in range(4)}
     assert copies <= set(made["largest"])
@@ -122,28 +122,28 @@ def test_split_keeps_copies_together_and_is_read_again(root, tmp_path):
 
 @pytest.mark.parametrize("share", [".9,.9,.2", "1,1,1", "1.2,-.2,0", "nan,0,1", "inf,0,0"])
 def test_shares_sum_to_1(share, root, tmp_path):
-    done = call("split", root, "--out", tmp_path / "a.json", "--share", share)
-    assert f"--share: got '{share}' with sum" in str(done.exception)
+    result = call("split", root, "--out", tmp_path / "a.json", "--share", share)
+    assert f"--share: got '{share}' with sum" in str(result.exception)
     assert not (tmp_path / "a.json").exists()
 
 
 def test_pix3d_is_split_otherwise(tmp_path):
     data = make_pix3d(tmp_path / "pix3d")
-    done = call("split", data, "--out", tmp_path / "a.json")
-    assert f"{data}: got Pix3D, " in str(done.exception)
-    assert "docs/pix3d.md" in str(done.exception)
+    result = call("split", data, "--out", tmp_path / "a.json")
+    assert f"{data}: got Pix3D, " in str(result.exception)
+    assert "docs/pix3d.md" in str(result.exception)
 
 
 def test_what_is_out_of_range_is_named_as_it_was_given(root, tmp_path):
-    done = call("split", root, "--out", tmp_path / "a.json", "--iou", "1")
-    assert done.exit_code == 2
-    assert "--iou" in done.stderr
+    result = call("split", root, "--out", tmp_path / "a.json", "--iou", "1")
+    assert result.exit_code == 2
+    assert "--iou" in result.stderr
 
 
 def test_a_picture_of_another_kind_is_refused(root, tmp_path):
-    done = call("show", root, "--out", tmp_path / "x.jpg")
-    assert done.exit_code == 2
-    assert "--out" in done.stderr
+    result = call("show", root, "--out", tmp_path / "x.jpg")
+    assert result.exit_code == 2
+    assert "--out" in result.stderr
     assert not (tmp_path / "x.jpg").exists()
 
 
@@ -161,7 +161,7 @@ def test_ctrl_c_is_one_line(call_of, arguments, root, tmp_path, monkeypatch):
 
     monkeypatch.setattr(call_of, stopped)
     known = {"DATA": root, "OUT": tmp_path / "out"}
-    done = call(*(known.get(word, word) for word in arguments))
-    assert (done.exit_code, done.stdout) == (130, "")
+    result = call(*(known.get(word, word) for word in arguments))
+    assert (result.exit_code, result.stdout) == (130, "")
     told = f"{tmp_path / 'out'}: interrupted; the same command goes on from there\n"
-    assert done.stderr == told
+    assert result.stderr == told

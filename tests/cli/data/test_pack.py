@@ -25,16 +25,16 @@ def root(tmp_path):
 
 @pytest.mark.parametrize("name", ["pack", "index"])
 def test_help_has_an_example(name):
-    done = call("data", name, "--help")
-    assert done.exit_code == 0
-    assert f"mem3d-cli data {name} DATA" in done.output.replace("\n", " ")
+    result = call("data", name, "--help")
+    assert result.exit_code == 0
+    assert f"mem3d-cli data {name} DATA" in result.output.replace("\n", " ")
 
 
 def test_pack(root, tmp_path):
     out = tmp_path / "p"
-    done = call("data", "pack", root, out, "--per-shard", 5, "--processes", 1, "--quiet")
-    assert (done.exit_code, done.stdout) == (0, f"{out}: 7 shapes, 14 views\n")
-    assert "skipped 02691156/train0: no ShapeNetVox32" in done.stderr
+    result = call("data", "pack", root, out, "--per-shard", 5, "--processes", 1, "--quiet")
+    assert (result.exit_code, result.stdout) == (0, f"{out}: 7 shapes, 14 views\n")
+    assert "skipped 02691156/train0: no ShapeNetVox32" in result.stderr
     assert len(open_dataset(out, "train")) == 3
     assert call("data", "pack", root, out).exit_code != 0
 
@@ -43,8 +43,8 @@ def test_pack_one_category_and_another_split(root, tmp_path):
     split = tmp_path / "split.json"
     split.write_text(json.dumps([{"taxonomy_id": "03001627", "test": ["val0", "train1"]}]))
     out, wishes = tmp_path / "p", ("--category", "chair", "--split", split)
-    done = call("data", "pack", root, out, *wishes, "--json", "--processes", 1)
-    assert json.loads(done.stdout) == {"path": str(out), "models": 2, "views": 4, "skipped": 0}
+    result = call("data", "pack", root, out, *wishes, "--json", "--processes", 1)
+    assert json.loads(result.stdout) == {"path": str(out), "models": 2, "views": 4, "skipped": 0}
     assert [open_dataset(out, "test").shape_id(i) for i in (0, 1)] == [
         "03001627/val0",
         "03001627/train1",
@@ -53,18 +53,18 @@ def test_pack_one_category_and_another_split(root, tmp_path):
 
 def test_index(root):
     out = root / "index.json"
-    done = call("data", "index", root, "--out", out, "--occupancy", "--json", "--quiet")
-    assert json.loads(done.stdout) == {"path": str(out), "models": 7, "views": 14, "skipped": 1}
+    result = call("data", "index", root, "--out", out, "--occupancy", "--json", "--quiet")
+    assert json.loads(result.stdout) == {"path": str(out), "models": 7, "views": 14, "skipped": 1}
     assert len(open_dataset(out, "train")) == 3
 
 
 def test_what_lists_its_own_models_is_not_indexed(root, tmp_path):
     assert call("data", "pack", root, tmp_path / "p", "--processes", 1).exit_code == 0
-    done = call("data", "index", tmp_path / "p", "--out", tmp_path / "index.json")
-    assert f"{tmp_path / 'p'}: got a pack, " in str(done.exception)
+    result = call("data", "index", tmp_path / "p", "--out", tmp_path / "index.json")
+    assert f"{tmp_path / 'p'}: got a pack, " in str(result.exception)
     pix3d = make_pix3d(tmp_path / "pix3d")
-    done = call("data", "index", pix3d, "--out", tmp_path / "index.json")
-    assert f"{pix3d}: got Pix3D, " in str(done.exception)
+    result = call("data", "index", pix3d, "--out", tmp_path / "index.json")
+    assert f"{pix3d}: got Pix3D, " in str(result.exception)
 
 
 def test_training_on_a_pack_or_an_index_is_training_on_the_files(root, tmp_path):
@@ -73,8 +73,8 @@ def test_training_on_a_pack_or_an_index_is_training_on_the_files(root, tmp_path)
     logs = []
     for place in (root, tmp_path / "p", tmp_path / "index.json"):
         run = tmp_path / f"run-{place.stem}"
-        done = call("train", run, "--data", place, "--preset", "tiny", "--quiet")
-        assert done.exit_code == 0, done.output
+        result = call("train", run, "--data", place, "--preset", "tiny", "--quiet")
+        assert result.exit_code == 0, result.output
         rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
         timed = {"seconds", "memory_share", *(key for key in rows[0] if key.endswith("_ms"))}
         logs.append([{k: v for k, v in row.items() if k not in timed} for row in rows])

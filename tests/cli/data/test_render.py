@@ -13,9 +13,9 @@ def call(*arguments):
 
 
 def test_help_has_an_example():
-    done = call("data", "render", "--help")
-    assert done.exit_code == 0
-    assert "Example" in done.output
+    result = call("data", "render", "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.output
 
 
 def test_meshes_become_a_data_set_and_broken_ones_are_named(tmp_path):

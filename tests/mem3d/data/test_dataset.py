@@ -36,7 +36,7 @@ def test_check_leaves_out_the_broken_among_the_chosen(tmp_path):
     for i in (1, 3):
         data.shapes[i].binvox.write_bytes(b"cut")
     calls = []
-    some = Subset(data, [0, 1, 2]).check(1, lambda done, total: calls.append((done, total)))
+    some = Subset(data, [0, 1, 2]).check(1, lambda count, total: calls.append((count, total)))
     assert some.positions == (0, 2)
     assert [one.shape_id for one in some.skipped] == [data.shape_id(1)]
     assert calls == [(1, 3), (2, 3), (3, 3)]

@@ -103,7 +103,7 @@ def test_a_share_of_nothing_gets_nothing():
 def test_grids_of_a_data_set(made_up_data):
     data = R2N2.open(made_up_data)
     calls = []
-    grids = packed_grids(data, lambda done, total: calls.append((done, total)))
+    grids = packed_grids(data, lambda count, total: calls.append((count, total)))
     assert calls[-1] == (16, 16)
     assert_array_equal(np.unpackbits(grids[3]).reshape(32, 32, 32), data.grid(3))
 

@@ -204,7 +204,7 @@ def test_what_is_missing_or_broken_is_skipped_and_named(tmp_path):
         "no mask/chair/1.png",
         "no model/lost.mat",
     ]
-    checked = data.check(progress=lambda done, total: calls.append((done, total)))
+    checked = data.check(progress=lambda count, total: calls.append((count, total)))
     assert len(checked) == 0
     reasons = [one.reason for one in checked.skipped[4:]]
     for reason, says in zip(reasons, ["empty mask", "4.png", "no MATLAB file"], strict=True):

@@ -90,7 +90,7 @@ def test_check_skips_what_cannot_be_read(root):
     (root / "ShapeNetRendering" / CHAIR / "cut" / "rendering" / "01.png").write_bytes(b"\x89PNG")
     calls = []
 
-    checked = R2N2.open(root).check(progress=lambda done, total: calls.append((done, total)))
+    checked = R2N2.open(root).check(progress=lambda count, total: calls.append((count, total)))
 
     assert [model.name for model in checked.shapes] == ["b"]
     assert [skipped.shape_id for skipped in checked.skipped] == [f"{CHAIR}/a", f"{CHAIR}/cut"]
