@@ -30,7 +30,7 @@ class Commands(TyperGroup):
         return sorted(names, key=lambda name: not isinstance(self.commands[name], TyperGroup))
 
 
-class Worded(TyperCommand):
+class PlainCommand(TyperCommand):
     """A command whose help is shown as it is written, its arguments in capitals."""
 
     def __init__(self, *args: Any, **fields: Any) -> None:
@@ -38,10 +38,10 @@ class Worded(TyperCommand):
         for parameter in self.params:
             if parameter.param_type_name == "argument" and parameter.name is not None:
                 parameter.metavar = parameter.name.upper()
-        one: Any
-        for one in (self, *self.params):
-            if self.rich_markup_mode == "rich" and getattr(one, "help", None):
-                one.help = _BRACKETS.sub(r"\\\1", one.help)
+        item: Any
+        for item in (self, *self.params):
+            if self.rich_markup_mode == "rich" and getattr(item, "help", None):
+                item.help = _BRACKETS.sub(r"\\\1", item.help)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Options and arguments, of which flags show no type."""
@@ -77,8 +77,8 @@ def add_command(
 ) -> None:
     """Add a command; its docstring is its help, each paragraph on as wide lines as there are."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
-    told = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(name, cls=Worded, help=told, rich_help_panel=panel)(command)
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(name, cls=PlainCommand, help=text, rich_help_panel=panel)(command)
 
 
 def printable(text: object) -> str:
@@ -101,11 +101,13 @@ def in_words(error: BaseException) -> str:
 def version_option(program: str) -> Any:
     """The option --version of a program, which prints it and stops."""
 
-    def tell(wanted: bool) -> None:
-        if wanted:
+    def print_version(is_set: bool) -> None:
+        if is_set:
             from importlib.metadata import version
 
             typer.echo(f"{program} {version('mem3d')}")
             raise typer.Exit
 
-    return typer.Option("--version", callback=tell, is_eager=True, help="Print the version.")
+    return typer.Option(
+        "--version", callback=print_version, is_eager=True, help="Print the version."
+    )

@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mem3d.data.splits import SplitName as SplitName  # for the commands too
 from mem3d_cli.app import counted, printable
 from mem3d_cli.progress import progress_bar as progress_bar  # for the commands too
 
@@ -24,23 +24,12 @@ if TYPE_CHECKING:
     from memstore import Memory
 
 
-class Which(StrEnum):
-    """The best epoch on validation, or the last."""
-
-    best = "best"
-    last = "last"
-
-
-class SplitName(StrEnum):
-    """Lists of a split file."""
-
-    train = "train"
-    val = "val"
-    test = "test"
+Which = Literal["best", "last"]  # epoch: the best on validation, or the last
+KnownPolicy = Literal["refuse", "drop", "keep"]  # of shapes that a memory or a training knows
 
 
 def placed(path: Path | None) -> Path | None:
-    """The path, unless its folder is missing: to be told before the work, not after it."""
+    """The path, unless its folder is missing: to be said before the work, not after it."""
     if path is not None and not path.parent.is_dir():
         raise ValueError(f"{path}: cannot be written: there is no folder {path.parent}")
     return path
@@ -48,11 +37,11 @@ def placed(path: Path | None) -> Path | None:
 
 def check_distinct(run: Path, others: list[Path]) -> None:
     """Raise ValueError where a run is to answer twice."""
-    seen: set[Path] = set()
-    for one in (run, *others):
-        if one.resolve() in seen:
-            raise ValueError(f"--with: got {one} twice, want each run once")
-        seen.add(one.resolve())
+    folders: set[Path] = set()
+    for folder in (run, *others):
+        if folder.resolve() in folders:
+            raise ValueError(f"--ensemble: got {folder} twice, want each run once")
+        folders.add(folder.resolve())
 
 
 def png(path: Path | None) -> Path | None:
@@ -68,10 +57,10 @@ Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or th
 SheetOut = Annotated[Path, typer.Option(help="PNG to write.", callback=png)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Others = Annotated[
+Ensemble = Annotated[
     list[Path] | None,
     typer.Option(
-        "--with",
+        "--ensemble",
         metavar="<path>",
         help="Another run that answers too, from its own memory; the mean of logits counts. May "
         "be given several times; each takes as long as alone. Those that take other pictures get "
@@ -96,8 +85,8 @@ def resumable(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        told = f"{printable(folder)}: interrupted; the same command goes on from there"
-        typer.echo(told, err=True)
+        notice = f"{printable(folder)}: interrupted; the same command goes on from there"
+        typer.echo(notice, err=True)
         raise typer.Exit(130) from None
 
 
@@ -111,9 +100,9 @@ def print_table(table: "Table") -> None:
     console.print(table)
 
 
-def print_json(found: Any) -> None:
+def print_json(result: Any) -> None:
     """Print one JSON object."""
-    typer.echo(json.dumps(found))
+    typer.echo(json.dumps(result))
 
 
 def print_made(path: Path, slots: int, as_json: bool) -> None:
@@ -133,6 +122,7 @@ def print_picture(path: Path, models: int, as_json: bool) -> None:
 
 
 def set_threads(threads: int | None) -> None:
+    """Compute with so many CPU threads; None: as many as torch takes."""
     if threads is not None:
         import torch
 
@@ -141,7 +131,7 @@ def set_threads(threads: int | None) -> None:
 
 def open_data(
     root: Path,
-    subset: "Literal['train', 'val', 'test'] | None",
+    subset: SplitName | None,
     split: Path | None,
     quiet: bool,
     views: int | None = None,
@@ -183,9 +173,9 @@ def open_backgrounds(folder: Path, quiet: bool) -> "Backgrounds":
     from mem3d.data.images.backgrounds import Backgrounds
 
     with progress_bar(quiet, "background photos") as show:
-        found = Backgrounds.open(folder, show)
-    print_skipped(found.skipped)
-    return found
+        backgrounds = Backgrounds.open(folder, show)
+    print_skipped(backgrounds.skipped)
+    return backgrounds
 
 
 def data_of(run: Path, data: Path | None) -> tuple[Path, Path | None]:
@@ -215,22 +205,20 @@ def check_out(out: Path | None, dry_run: bool) -> None:
     from memstore.files import check_free
 
     if (out is not None) == dry_run:
-        got = "both" if dry_run else "neither"
-        raise ValueError(f"--out, --dry-run: got {got}, want one of them")
+        raise ValueError(
+            f"--out, --dry-run: got {'both' if dry_run else 'neither'}, want one of them"
+        )
     if out is not None:
         check_free(out)
 
 
-def chosen_preset(
-    name: str, is_random: bool, wishes: dict[str, Any], settings: Iterable[str]
-) -> "Preset":
-    """The preset of that name, with the wishes for its training that are not None, and settings.
+def preset_with(name: str, is_random: bool, settings: Iterable[str]) -> "Preset":
+    """The preset of that name, with single settings changed.
 
     Args:
         name: of a preset.
         is_random: whether the stem begins with random weights, which have to learn.
-        wishes: fields of `TrainConfig`.
-        settings: of --set, see `mem3d.network.config.changed`.
+        settings: see `mem3d.network.config.changed`.
     """
     from mem3d.data.readers.r2n2 import RESOLUTION
     from mem3d.network.config import changed
@@ -239,11 +227,10 @@ def chosen_preset(
     if name not in PRESETS:
         raise ValueError(f"preset: got {name!r}, want one of {', '.join(PRESETS)}")
     preset = PRESETS[name]
-    given = {field: value for field, value in wishes.items() if value is not None}
-    train = replace(preset.train, **given)
     if is_random:
-        train = replace(train, freeze_stem=False, cached_views=0, pose_epochs=0)
-    preset = changed(replace(preset, train=train), settings)
+        train = replace(preset.train, freeze_stem=False, cached_views=0, pose_epochs=0)
+        preset = replace(preset, train=train)
+    preset = changed(preset, settings)
     if (side := preset.model.resolution) != RESOLUTION:
         layers = len(preset.model.decoder)
         raise ValueError(
@@ -271,36 +258,28 @@ def warn_of_short_floats(preset: "Preset", device: str) -> None:
         typer.echo("precision: this CPU has no bfloat16, so float32 is computed instead", err=True)
 
 
-def before(preset: "Preset", photos: "Backgrounds | None") -> "Preset":
+def with_backgrounds(preset: "Preset", photos: "Backgrounds | None") -> "Preset":
     """A preset whose training pictures lie before photos; None: on plain ground."""
-    named = "" if photos is None else photos.fingerprint
-    augmentation = replace(preset.train.augmentation, backgrounds=named)
+    fingerprint = "" if photos is None else photos.fingerprint
+    augmentation = replace(preset.train.augmentation, backgrounds=fingerprint)
     return replace(preset, train=replace(preset.train, augmentation=augmentation))
 
 
-class Known(StrEnum):
-    """What to do with models whose shapes the memory or the training knows."""
-
-    refuse = "refuse"
-    drop = "drop"
-    keep = "keep"
-
-
-KnownModels = Annotated[
-    Known | None,
+KnownShapes = Annotated[
+    KnownPolicy | None,
     typer.Option(
-        help="Models whose shapes are in the memory or were trained on: refuse to go on, drop "
-        "them, or keep them and say so. Default: refuse for test, keep for train and val."
+        help="Shapes that are in the memory or were trained on: refuse to go on, drop them, or "
+        "keep them and say so. Default: refuse for test, keep for train and val."
     ),
 ]
 
 
-def usual(subset: SplitName) -> Known:
+def default_policy(subset: SplitName) -> KnownPolicy:
     """A memory is there to know its training shapes; only of a test must they be no part."""
-    return Known.refuse if subset is SplitName.test else Known.keep
+    return "refuse" if subset == "test" else "keep"
 
 
-def learned_by(run: Path) -> "Learned":
+def learned_shapes(run: Path) -> "Learned":
     """What a run knows; a warning where its data are gone."""
     from mem3d.runs import folder
 
@@ -315,29 +294,25 @@ def learned_by(run: Path) -> "Learned":
     return learned
 
 
-def guarded(
-    memory: "Memory",
-    test: "ShapeDataset",
-    learned: "Learned",
-    known: Known,
-    purpose: str = "test on",
+def apply_policy(
+    policy: KnownPolicy, memory: "Memory", test: "ShapeDataset", learned: "Learned"
 ) -> tuple["ShapeDataset", dict[str, Any]]:
-    """The models to test on, or for another purpose, and how many of them were known."""
+    """The shapes to test on, and how many of them were known."""
     from mem3d.data.dataset import Subset
     from mem3d.evaluation.leakage import describe, known_shapes
 
-    found = known_shapes(memory, test, learned.names)
-    if found and known is Known.refuse:
+    leaks = known_shapes(memory, test, learned.names)
+    if leaks and policy == "refuse":
         raise ValueError(
-            f"{test.root}: {describe(found, len(test))}; this would be no test. "
-            "Data sets do repeat shapes across their own splits: --known drop leaves these models "
-            "out, --known keep tests on them and says so"
+            f"{test.root}: {describe(leaks, len(test))}; this would be no test. "
+            "Data sets do repeat shapes across their own splits: --known-shapes drop leaves these "
+            "out, --known-shapes keep tests on them and says so"
         )
-    counts = {by: sum(one.by == by for one in found) for by in ("name", "grid", "training")}
-    guard = {"models": known.value, **counts, "learned_known": learned.unlisted is None}
-    if not found or known is Known.keep:
-        return test, guard
-    if len(found) == len(test):
-        raise ValueError(f"{test.root}: {describe(found, len(test))}; none is left to {purpose}")
-    left_out = {one.shape for one in found}
-    return Subset(test, [i for i in range(len(test)) if i not in left_out]), guard
+    counts = {by: sum(leak.by == by for leak in leaks) for by in ("name", "grid", "training")}
+    report = {"models": policy, **counts, "learned_known": learned.unlisted is None}
+    if not leaks or policy == "keep":
+        return test, report
+    if len(leaks) == len(test):
+        raise ValueError(f"{test.root}: {describe(leaks, len(test))}; none is left to test on")
+    dropped = {leak.shape for leak in leaks}
+    return Subset(test, [i for i in range(len(test)) if i not in dropped]), report

@@ -12,7 +12,7 @@ LINE_EVERY = 60.0  # seconds between lines where stderr is no terminal
 
 @contextmanager
 def progress_bar(quiet: bool, what: str) -> Iterator[Any]:
-    """Progress on stderr; gives a callable (done, total, note="").
+    """Progress on stderr; gives a callable (count, total, note="").
 
     A bar where that is a terminal; else, as in a log, a line a minute.
     """
@@ -33,13 +33,13 @@ def progress_bar(quiet: bool, what: str) -> Iterator[Any]:
     with progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(what, total=None, note="")
 
-        def show(done: int, total: int, note: str = "") -> None:
-            bar.update(task, completed=done, total=total, note=note)
+        def show(count: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=count, total=total, note=note)
 
         yield show
 
 
-def _silent(done: int, total: int, note: str = "") -> None:
+def _silent(count: int, total: int, note: str = "") -> None:
     """Show nothing."""
 
 
@@ -47,11 +47,11 @@ def _by_lines(what: str) -> Callable[..., None]:
     """Shows progress as lines, the first after a minute."""
     last = monotonic()
 
-    def show(done: int, total: int, note: str = "") -> None:
+    def show(count: int, total: int, note: str = "") -> None:
         nonlocal last
         if monotonic() - last >= LINE_EVERY:
             last = monotonic()
-            typer.echo(f"{what}: {done:,} of {total:,}{note and f', {note}'}", err=True)
+            typer.echo(f"{what}: {count:,} of {total:,}{note and f', {note}'}", err=True)
 
     return show
 
@@ -60,21 +60,21 @@ class Epochs:
     """What a training says of itself beside its progress."""
 
     def __init__(self, epochs: int) -> None:
-        self._epochs, self._validated = epochs, ""
+        self._epochs, self._validation = epochs, ""
 
     def add(self, row: dict[str, Any]) -> None:
         """Remember what an epoch's log row says of validation."""
         if "val_iou" in row:
-            self._validated = f"  val IoU {row['val_iou']:.3f}"
+            self._validation = f"  val IoU {row['val_iou']:.3f}"
 
-    def note(self, done: int, total: int, figures: dict[str, Any]) -> str:
+    def note(self, step: int, total: int, figures: dict[str, Any]) -> str:
         """The epoch, the step's figures, and the last validation.
 
         Args:
-            done: optimizer steps.
+            step: optimizer steps so far.
             total: of them.
             figures: of the last one.
         """
-        epoch = -(-done * self._epochs // total)
-        told = f"epoch {epoch}/{self._epochs}  bce {figures['bce']:.4f}"
-        return f"{told}  hits {figures['hit_rate']:.2f}{self._validated}"
+        epoch = -(-step * self._epochs // total)
+        text = f"epoch {epoch}/{self._epochs}  bce {figures['bce']:.4f}"
+        return f"{text}  hits {figures['hit_rate']:.2f}{self._validation}"

@@ -1,4 +1,4 @@
-"""Tables for the terminal."""
+"""What the commands print: tables by rich, and the facts of a memory as plain text."""
 
 import itertools
 import shutil
@@ -14,6 +14,23 @@ from mem3d_cli.app import counted, printable
 if TYPE_CHECKING:
     from rich.table import Table
 
+COLUMNS = 6  # of numbers per table of an evaluation, so that it fits 80 characters
+
+
+def _new_table(title: str, caption: str = "") -> "Table":
+    """An empty table; text in its cells is to be escaped."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        title=title or None,
+        title_justify="left",
+        caption=caption or None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+
 
 def training_summary(run: Path, row: dict[str, Any]) -> str:
     """Where a run ended, in two lines.
@@ -22,34 +39,31 @@ def training_summary(run: Path, row: dict[str, Any]) -> str:
         run: its folder.
         row: its last log row.
     """
-    validated = f"validation IoU {row['val_iou']:.3f}, " if "val_iou" in row else ""
+    validation = f"validation IoU {row['val_iou']:.3f}, " if "val_iou" in row else ""
     return (
-        f"{run}: epoch {row['epoch']}, loss {row['loss']:.4f}, {validated}"
+        f"{run}: epoch {row['epoch']}, loss {row['loss']:.4f}, {validation}"
         f"{counted(row['memory_slots'], 'slot')} in use\n"
         f"curves: {run / 'curves.png'}; next: mem3d-cli evaluate {run}"
     )
 
 
-def _told(known: dict[str, Any]) -> str:
+def _leak_note(leaks: dict[str, Any]) -> str:
     """What was done with models whose shapes were known; "" if there were none."""
-    count = known["name"] + known["grid"] + known["training"]
+    count = leaks["name"] + leaks["grid"] + leaks["training"]
     if not count:
         return ""
-    if known["models"] == "drop":
+    if leaks["models"] == "drop":
         return f"\nleft out, as the memory knows them: {counted(count, 'model')} more"
     return f"\nNO TEST: {count} of these models are known to the memory"
 
 
-def _told_of_all(summary: dict[str, Any]) -> str:
+def _leak_notes(summary: dict[str, Any]) -> str:
     """The same for all networks that answered; of the others with the name of the run."""
-    text = _told(summary["known"])
-    for run, known in summary.get("with", {}).items():
-        if told := _told(known):
-            text += f"{told} of {printable(run)}"
+    text = _leak_note(summary["known"])
+    for run, leaks in summary.get("with", {}).items():
+        if note := _leak_note(leaks):
+            text += f"{note} of {printable(run)}"
     return text
-
-
-COLUMNS = 6  # of numbers per table, so that it fits 80 characters
 
 
 def evaluation_tables(summary: dict[str, Any]) -> list["Table"]:
@@ -60,25 +74,23 @@ def evaluation_tables(summary: dict[str, Any]) -> list["Table"]:
 
     Args:
         summary: from `mem3d.evaluation.evaluate.summarise`, with "subset", "step" and "known"; of
-            an
-            ensemble also "with", what the others know by run.
+            an ensemble also "with", what the others know by run.
     """
     what = f"photos {summary['photos']}" if "photos" in summary else "models, view 00"
     if summary.get("flip"):
         what += " and its mirror image"
-    others = summary.get("with", {})
-    if others:
+    if others := summary.get("with", {}):
         what += f", {1 + len(others)} networks together"
     title = (
         f"IoU on {summary['samples']} {summary['subset']} {what}, after "
         f"{counted(summary['step'], 'step')}; {summary['hit_rate']:.0%} recalled something, "
-        f"{summary['mean_priors']:.1f} shapes on average"
+        f"{summary['mean_priors']:.1f} shapes on average{_leak_notes(summary)}"
     )
     columns = {}
     for method, results in summary["methods"].items():
         for column, result in results.items():
             best = "*" if column.startswith("best") else ""
-            if best and _alike(result, results["fixed"]):
+            if best and _same_numbers(result, results["fixed"]):
                 continue
             what = f"t={result['threshold']}{best}" if "threshold" in result else "F@1%"
             columns["\n".join([*method.split(), what])] = result
@@ -86,16 +98,14 @@ def evaluation_tables(summary: dict[str, Any]) -> list["Table"]:
     caption = f"{summary['protocol']}; * best threshold on the validation set"
     pages = [list(columns)[at : at + COLUMNS] for at in range(0, len(columns), COLUMNS)]
     tables = []
-    for number, page in enumerate(pages):
-        headed = title + _told_of_all(summary) if number == 0 else ""
-        noted = caption if number == len(pages) - 1 else ""
-        shown = {heading: columns[heading] for heading in page}
-        tables.append(_table(headed, noted, summary, shown, averages))
+    for page in pages:
+        table = _new_table(title if page is pages[0] else "", caption if page is pages[-1] else "")
+        tables.append(_fill(table, summary, {name: columns[name] for name in page}, averages))
     return tables
 
 
-def _alike(result: dict[str, Any], fixed: dict[str, Any]) -> bool:
-    """Whether two columns hold the same numbers."""
+def _same_numbers(result: dict[str, Any], fixed: dict[str, Any]) -> bool:
+    """Whether two columns show the same."""
     return all(result[name] == fixed[name] for name in ("categories", "weighted", "macro"))
 
 
@@ -103,69 +113,26 @@ def pix3d_table(summary: dict[str, Any]) -> "Table":
     """IoU per category by Pix3D's protocol; one column per method.
 
     Args:
-        summary: as of `evaluation_table`, with "pix3d".
+        summary: as of `evaluation_tables`, with "pix3d".
     """
     columns = {
         "\n".join([*method.split(), f"t={result['threshold']}"]): result
         for method, result in summary["pix3d"]["methods"].items()
     }
-    title = f"The same by Pix3D's own protocol, not to be compared{_told_of_all(summary)}"
-    caption = summary["pix3d"]["protocol"]
-    return _table(title, caption, summary, columns, {"over samples": "weighted"})
+    title = f"The same by Pix3D's own protocol, not to be compared{_leak_notes(summary)}"
+    table = _new_table(title, summary["pix3d"]["protocol"])
+    return _fill(table, summary, columns, {"over samples": "weighted"})
 
 
-def robustness_tables(found: dict[str, Any]) -> list["Table"]:
-    """IoU per share hidden; a table per ground, a row per run and method.
-
-    Args:
-        found: from `mem3d.evaluation.robustness.report`, with "subset" and "known".
-    """
-    grounds = list(dict.fromkeys(curve["ground"] for curve in found["curves"]))
-    told = next((text for text in map(_told, found["known"].values()) if text), "")
-    title = f"{found['protocol']}; {found['models']} {found['subset']} models{told}"
-    titles = [f"{title}\n{grounds[0]}", *grounds[1:]]
-    return [_ground_table(found, *pair) for pair in zip(titles, grounds, strict=True)]
-
-
-def _ground_table(found: dict[str, Any], title: str, ground: str) -> "Table":
-    """What was hidden, then mean and deviation of each label's runs."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("runs")
-    table.add_column("method", no_wrap=True)
-    for one in found["hidden"]:
-        table.add_column(f"{one['share']:.0%}", justify="right", no_wrap=True)
-    reached = [f"{one['mean']:.0%}" for one in found["hidden"]]
-    if reached != [f"{one['share']:.0%}" for one in found["hidden"]]:  # else as the head says
-        table.add_row("hidden", "", *reached)
-    if any(one["short"] for one in found["hidden"]):
-        table.add_row("fell short", "pictures", *(str(one["short"]) for one in found["hidden"]))
-    table.add_section()
-    for curve in (one for one in found["curves"] if one["ground"] == ground):
-        means = (f"{mean:.3f}" for mean in curve["mean"])
-        table.add_row(escape(curve["label"]), curve["method"], *means)
-        if curve["deviation"] is not None:
-            table.add_row("", "±", *(f"{apart:.3f}" for apart in curve["deviation"]))
-    return table
-
-
-def _table(
-    title: str,
-    caption: str,
+def _fill(
+    table: "Table",
     summary: dict[str, Any],
     columns: dict[str, dict[str, Any]],
     averages: dict[str, str],
 ) -> "Table":
-    """A row per category, then the averages."""
-    from rich import box
+    """With a row per category, then the averages."""
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.title, table.caption, table.caption_justify = title or None, caption or None, "left"
     table.add_column("category", no_wrap=True)
     table.add_column("n", justify="right")
     for heading in columns:
@@ -177,6 +144,69 @@ def _table(
     for label, key in averages.items():
         table.add_row(label, str(summary["samples"]), *(f"{c[key]:.3f}" for c in results))
     return table
+
+
+def robustness_tables(report: dict[str, Any]) -> list["Table"]:
+    """IoU per share hidden; a table per ground, a row per run and method.
+
+    Args:
+        report: from `mem3d.evaluation.robustness.report`, with "subset" and "known".
+    """
+    grounds = list(dict.fromkeys(curve["ground"] for curve in report["curves"]))
+    note = next((text for text in map(_leak_note, report["known"].values()) if text), "")
+    title = f"{report['protocol']}; {report['models']} {report['subset']} models{note}"
+    titles = [f"{title}\n{grounds[0]}", *grounds[1:]]
+    return [_ground_table(report, *pair) for pair in zip(titles, grounds, strict=True)]
+
+
+def _ground_table(report: dict[str, Any], title: str, ground: str) -> "Table":
+    """What was hidden, then mean and deviation of each label's runs."""
+    from rich.markup import escape
+
+    table = _new_table(title)
+    table.add_column("runs")
+    table.add_column("method", no_wrap=True)
+    shares = [f"{item['share']:.0%}" for item in report["hidden"]]
+    means = [f"{item['mean']:.0%}" for item in report["hidden"]]
+    for share in shares:
+        table.add_column(share, justify="right", no_wrap=True)
+    if means != shares:
+        table.add_row("hidden", "", *means)
+    if any(item["short"] for item in report["hidden"]):
+        table.add_row("fell short", "pictures", *(str(item["short"]) for item in report["hidden"]))
+    table.add_section()
+    for curve in (curve for curve in report["curves"] if curve["ground"] == ground):
+        scores = (f"{mean:.3f}" for mean in curve["mean"])
+        table.add_row(escape(curve["label"]), curve["method"], *scores)
+        if curve["deviation"] is not None:
+            table.add_row("", "±", *(f"{spread:.3f}" for spread in curve["deviation"]))
+    return table
+
+
+def study_table(table: dict[str, Any], subset: str) -> "Table":
+    """What fits a terminal: the network and its gain on one subset, cost and recall."""
+    from mem3d.study.report import label, spread_text
+
+    models, epochs = table["samples"][subset], table["epochs"]
+    title = f"Macro IoU at .3 on {counted(models, f'{subset} model')} after "
+    title += counted(epochs, "epoch")
+    grid = _new_table(title, "mean ± standard deviation over the seeds")
+    grid.add_column("variant", no_wrap=True)
+    for share in table["shares"]:
+        heading = "IoU" if share == "0" else f"{float(share):.0%}\nhidden"
+        grid.add_column(heading, justify="right", vertical="bottom")
+        grid.add_column("gain", justify="right", vertical="bottom")
+    for heading in ("min", "hits"):
+        grid.add_column(heading, justify="right", vertical="bottom")
+    for row in table["rows"]:
+        cells = []
+        for share in table["shares"]:
+            cell = row[subset][share]
+            texts = spread_text(cell["network"]), spread_text(cell["gain"], "+.3f")
+            cells += [text.replace(" ", "").replace("0.", ".") for text in texts]
+        cells += [f"{row['minutes']['mean']:.0f}", f"{row['hit_rate']['mean']:.2f}"]
+        grid.add_row(label(row), *cells)
+    return grid
 
 
 def reconstruction_lines(rows: list[dict[str, Any]]) -> str:
@@ -197,36 +227,6 @@ def reconstruction_lines(rows: list[dict[str, Any]]) -> str:
         lines.append(f"{photo}: {what}; {row['voxels']} voxels; recalled {recalled}")
         lines.append("  " + "  ".join(row["files"]))
     return "\n".join(lines)
-
-
-def study_table(table: dict[str, Any], subset: str) -> "Table":
-    """What fits a terminal: the network and its gain on one subset, cost and recall."""
-    from rich import box
-    from rich.table import Table
-
-    from mem3d.study.report import label, spread_text
-
-    models, epochs = table["samples"][subset], table["epochs"]
-    title = f"Macro IoU at .3 on {counted(models, f'{subset} model')} after "
-    title += counted(epochs, "epoch")
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    shown.caption, shown.caption_justify = "mean ± standard deviation over the seeds", "left"
-    shown.add_column("variant", no_wrap=True)
-    for share in table["shares"]:
-        heading = "IoU" if share == "0" else f"{float(share):.0%}\nhidden"
-        shown.add_column(heading, justify="right", vertical="bottom")
-        shown.add_column("gain", justify="right", vertical="bottom")
-    for heading in ("min", "hits"):
-        shown.add_column(heading, justify="right", vertical="bottom")
-    for row in table["rows"]:
-        cells = []
-        for share in table["shares"]:
-            cell = row[subset][share]
-            texts = spread_text(cell["network"]), spread_text(cell["gain"], "+.3f")
-            cells += [text.replace(" ", "").replace("0.", ".") for text in texts]
-        cells += [f"{row['minutes']['mean']:.0f}", f"{row['hit_rate']['mean']:.2f}"]
-        shown.add_row(label(row), *cells)
-    return shown
 
 
 BAR = 40  # characters of a histogram's longest bar
@@ -285,9 +285,9 @@ def _overview(facts: dict[str, Any]) -> str:
     return "\n".join(f"{name:<15}{printable(text)}" for name, text in lines)
 
 
-def print_neighbors(found: list[dict[str, Any]]) -> None:
+def print_neighbors(queries: list[dict[str, Any]]) -> None:
     """What `memstore query` shows: a table per query."""
-    for query in found:
+    for query in queries:
         rows = [
             (
                 f"{near['slot']}",
@@ -298,7 +298,7 @@ def print_neighbors(found: list[dict[str, Any]]) -> None:
             )
             for near in query["neighbors"]
         ]
-        if len(found) > 1:
+        if len(queries) > 1:
             typer.echo(f"\nquery {query['query']}")
         typer.echo(_text_table(("slot", "cosine", "age", "reads", "source"), rows))
 
@@ -350,23 +350,23 @@ def _slots(title: str, facts: Sequence[dict[str, Any]]) -> str:
     return f"\n{title}\n" + _text_table(("slot", "reads", "age", "source"), rows, right=3)
 
 
-def _duplicates(found: dict[str, Any]) -> str:
+def _duplicates(report: dict[str, Any]) -> str:
     """How many values are alike, and the largest group."""
-    whole = f"all {found['used']:,} values"
-    if found["compared"] < found["used"]:
-        whole = f"a sample of {found['compared']:,} of {found['used']:,} values"
-    text = f"\nnear duplicates (similarity from {found['similarity']}): "
-    pairs, groups = counted(found["total"], "pair"), counted(len(found["groups"]), "group")
+    whole = f"all {report['used']:,} values"
+    if report["compared"] < report["used"]:
+        whole = f"a sample of {report['compared']:,} of {report['used']:,} values"
+    text = f"\nnear duplicates (similarity from {report['similarity']}): "
+    pairs, groups = counted(report["total"], "pair"), counted(len(report["groups"]), "group")
     text += f"{pairs} and {groups} among {whole}"
-    if found["groups"]:
-        text += f"\nlargest group: slots {slots_in_words(found['groups'][0])}"
+    if report["groups"]:
+        text += f"\nlargest group: slots {slots_in_words(report['groups'][0])}"
     return text
 
 
 def _sizes(parts: dict[str, int]) -> str:
     """Bytes per part and in all."""
-    shown = [f"{'other' if name == '.' else name} {_size(size)}" for name, size in parts.items()]
-    return f"{_size(sum(parts.values()))} ({', '.join(shown)})"
+    texts = [f"{'other' if name == '.' else name} {_size(size)}" for name, size in parts.items()]
+    return f"{_size(sum(parts.values()))} ({', '.join(texts)})"
 
 
 def _size(size: float) -> str:

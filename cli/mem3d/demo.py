@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mem3d_cli.app import printable
-from mem3d_cli.options import Checkpoint, Device, Quiet, RunFolder, Threads, Which, set_threads
+from mem3d_cli.options import Checkpoint, Device, Quiet, RunFolder, Threads, set_threads
 
 if TYPE_CHECKING:
     from mem3d.demo.handlers import DemoPage
@@ -35,7 +35,7 @@ def demo(
         int | None, typer.Option(help="Default: the first free one from 7860.", min=1, max=65535)
     ] = None,
     browser: Annotated[bool, typer.Option("--browser", help="Open a browser.")] = False,
-    which: Checkpoint = Which.best,
+    which: Checkpoint = "best",
     device: Device = "cpu",
     threads: Threads = None,
     quiet: Quiet = False,
@@ -52,14 +52,14 @@ def demo(
     """
     from memstore.files import check_free
 
-    _check_run(run, which.value, write)  # gradio takes long to import: look first
+    _check_run(run, which, write)  # gradio takes long to import: look first
     if write is not None:
         check_free(write)
     with tempfile.TemporaryDirectory(prefix="mem3d-demo-") as folder:
         _stay_offline(folder)
         _check_extra()
         set_threads(threads)
-        page = _page(run, which.value, device, write, Path(folder), quiet)
+        page = _page(run, which, device, write, Path(folder), quiet)
         try:
             _serve(page, host, port, browser)
         finally:

@@ -1,9 +1,8 @@
 """mem3d-cli evaluate."""
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,25 +11,26 @@ from mem3d_cli.options import (
     AsJson,
     Checkpoint,
     Device,
+    Ensemble,
     Flip,
-    KnownModels,
-    Others,
+    KnownPolicy,
+    KnownShapes,
     Quiet,
     RunFolder,
     SplitName,
     Threads,
     Which,
+    apply_policy,
     check_distinct,
     data_of,
-    guarded,
-    learned_by,
+    default_policy,
+    learned_shapes,
     open_data,
     png,
     print_json,
     print_table,
     progress_bar,
     set_threads,
-    usual,
 )
 from mem3d_cli.tables import evaluation_tables, pix3d_table
 
@@ -43,34 +43,27 @@ if TYPE_CHECKING:
     from mem3d.network.predict import EnsembleMember
 
 
-class Baselines(StrEnum):
-    """Which baselines stand beside the network."""
-
-    quick = "quick"
-    all = "all"
-
-
 def evaluate(  # long: half of it are the options
     run: RunFolder,
     data: Annotated[Path | None, typer.Option(help="Default: the data of the run.")] = None,
     split: Annotated[
         Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
     ] = None,
-    subset: Annotated[SplitName, typer.Option(help="Models to score.")] = SplitName.test,
-    known: KnownModels = None,
+    subset: Annotated[SplitName, typer.Option(help="Models to score.")] = "test",
+    known_shapes: KnownShapes = None,
     baselines: Annotated[
-        Baselines,
+        Literal["quick", "all"],
         typer.Option(
             help="quick: nearest recalled, mean of recalled, category mean. all: also the nearest "
             "training picture by the stem's maps, and what a perfect look-up would find."
         ),
-    ] = Baselines.quick,
+    ] = "quick",
     flip: Flip = False,
-    others: Others = None,
+    ensemble: Ensemble = None,
     background: Annotated[
         bool, typer.Option("--background", help="Pix3D: leave the photos their background.")
     ] = False,
-    which: Checkpoint = Which.best,
+    which: Checkpoint = "best",
     f_score: Annotated[bool, typer.Option("--f-score", help="Also F-score@1%.")] = False,
     picture: Annotated[
         Path | None, typer.Option(help="PNG of some reconstructions.", callback=png)
@@ -96,39 +89,35 @@ def evaluate(  # long: half of it are the options
     from mem3d.network.checkpoint import load
     from memstore.voxels.contact_sheet import save_png
 
-    check_distinct(run, others or [])
+    others = ensemble or []
+    policy = known_shapes or default_policy(subset)
+    check_distinct(run, others)
     set_threads(threads)
-    root, listed = data_of(run, data)
-    split = split or listed
-    model, memory, state = load(run, which.value, device)
-    test = open_data(root, subset.value, split, quiet, views=1)
-    test, guard = guarded(memory, test, learned_by(run), known or usual(subset))
-    members, guards = _members(model, others or [], which, device), {}
-    for other, member in members.items():
-        try:
-            test, guards[other] = guarded(
-                member.memory, test, learned_by(Path(other)), known or usual(subset)
-            )
-        except ValueError as error:
-            raise ValueError(f"--with {other}: {error}") from error
+    root, own_split = data_of(run, data)
+    split = split or own_split
+    model, memory, state = load(run, which, device)
+    test = open_data(root, subset, split, quiet, views=1)
+    test, leaks = apply_policy(policy, memory, test, learned_shapes(run))
+    members = _members(model, others, which, device)
+    test, leaks_of_members = _unknown_to(members, policy, test)
     test, truth = _as_pix3d(test, background)
     learned, validation = _references(run, root, split, quiet, own=truth is not None)
     means = category_means(learned) if learned is not None else None
     costly = {}
-    if baselines is Baselines.all:
+    if baselines == "all":
         with progress_bar(quiet, "training pictures") as show:
             costly = costly_baselines(model, memory, learned, show)
     summary: dict[str, Any] = {
-        "subset": subset.value,
+        "subset": subset,
         "step": state.step,
-        "known": guard,
+        "known": leaks,
         "flip": flip,
     }
     if members:
-        summary["with"] = guards
+        summary["with"] = leaks_of_members
     if truth is not None:
         summary["photos"] = "with their background" if background else "masked"
-    with progress_bar(quiet, subset.value) as show:
+    with progress_bar(quiet, subset) as show:
         summary |= score_shapes(
             model,
             memory,
@@ -167,13 +156,26 @@ def _members(
 
     members = {}
     for run in runs:
-        found, memory, _ = load(run, which.value, device)
-        members[str(run)] = EnsembleMember(found, memory, projections_of(found, memory))
+        other, memory, _ = load(run, which, device)
+        members[str(run)] = EnsembleMember(other, memory, projections_of(other, memory))
         try:
             check_alike(model, [members[str(run)]])
         except ValueError as error:
-            raise ValueError(f"--with {run}: {error}") from error
+            raise ValueError(f"--ensemble {run}: {error}") from error
     return members
+
+
+def _unknown_to(
+    members: "dict[str, EnsembleMember]", policy: KnownPolicy, test: "ShapeDataset"
+) -> tuple["ShapeDataset", dict[str, Any]]:
+    """What is left to test on after all members' known shapes, and what each knew, by folder."""
+    leaks = {}
+    for run, member in members.items():
+        try:
+            test, leaks[run] = apply_policy(policy, member.memory, test, learned_shapes(Path(run)))
+        except ValueError as error:
+            raise ValueError(f"--ensemble {run}: {error}") from error
+    return test, leaks
 
 
 def _as_pix3d(
@@ -183,15 +185,14 @@ def _as_pix3d(
     from mem3d.data.dataset import Subset
     from mem3d.data.readers.pix3d import Pix3D
 
-    chosen: Sequence[int] = range(len(test))
+    rows: Sequence[int] = range(len(test))
     whole = test
-    while isinstance(whole, Subset):  # of a selection, where several runs leave models out
-        chosen, whole = [whole.positions[i] for i in chosen], whole.data
+    while isinstance(whole, Subset):  # of a subset, where several runs leave shapes out
+        rows, whole = [whole.positions[i] for i in rows], whole.data
     if not isinstance(whole, Pix3D):
         return test, None
-    return Subset(whole.unmasked() if background else whole, chosen), lambda i: whole.pooled(
-        chosen[i]
-    )
+    photos = whole.unmasked() if background else whole
+    return Subset(photos, rows), lambda i: whole.pooled(rows[i])
 
 
 def _references(

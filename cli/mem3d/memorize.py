@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,12 +13,11 @@ from mem3d_cli.options import (
     AsJson,
     Checkpoint,
     Device,
-    Known,
+    KnownPolicy,
     Quiet,
     RunFolder,
     SplitName,
     Threads,
-    Which,
     open_data,
     print_json,
     progress_bar,
@@ -51,8 +50,8 @@ def memorize(  # long: half of it are the options
     views: Annotated[
         int | None, typer.Option(help="Pictures of each model, from 00 on; default: 1.", min=1)
     ] = None,
-    known: Annotated[
-        Known | None,
+    known_shapes: Annotated[
+        KnownPolicy | None,
         typer.Option(
             help="Models whose shapes the memory holds already: refuse to go on, drop them "
             "(default), or keep them and let the memory merge them."
@@ -69,7 +68,7 @@ def memorize(  # long: half of it are the options
     capacity: Annotated[
         int | None, typer.Option(help="Slots of the new memory; default: as many.", min=1)
     ] = None,
-    which: Checkpoint = Which.best,
+    which: Checkpoint = "best",
     device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -84,13 +83,15 @@ def memorize(  # long: half of it are the options
     """
     from memstore.files import check_free
 
-    named = {"--data": data, "--photo": photo, "--grid": grid}
-    given = [name for name, path in named.items() if path is not None]
-    if given not in (["--data"], ["--photo", "--grid"]):
-        got = " and ".join(given) or "neither"
-        raise ValueError(f"--data, --photo: got {got}, want --data, or --photo and --grid")
+    inputs = {"--data": data, "--photo": photo, "--grid": grid}
+    names = [option for option, path in inputs.items() if path is not None]
+    if names not in (["--data"], ["--photo", "--grid"]):
+        raise ValueError(
+            f"--data, --photo: got {' and '.join(names) or 'neither'}, want --data, or --photo and "
+            "--grid"
+        )
     if data is None:
-        _check_none("--data", split=split, subset=subset, views=views, known=known)
+        _check_none("--data", split=split, subset=subset, views=views, known_shapes=known_shapes)
     else:
         _check_none("--photo", mask=mask, name=name)
     check_free(out)
@@ -100,26 +101,25 @@ def memorize(  # long: half of it are the options
 
     set_threads(threads)
     with whole(out):
-        model, memory, state = load(run, which.value, device)
-        told: dict[str, Any] = {"out": str(out)}
+        model, memory, state = load(run, which, device)
+        report: dict[str, Any] = {"out": str(out)}
         write: Write
         if data is not None:
-            part: Literal["train", "val", "test"] | None = subset.value if subset else None
-            models = open_data(data, part, split, quiet, views or 1)
-            models, told["dropped"] = _news(memory, models, known or Known.drop)
-            write = _models(model, models, part, views or 1, device, quiet)
+            models = open_data(data, subset, split, quiet, views or 1)
+            models, report["dropped"] = _news(memory, models, known_shapes or "drop")
+            write = _models(model, models, subset, views or 1, device, quiet)
         else:
             assert photo is not None and grid is not None
             write = _pair(model, state.preset, photo, grid, mask, name, device)
 
         def change(copy: "Memory") -> "Record":
-            done, record = write(copy)
-            told.update(asdict(done))
-            return {"kind": MEMORIZED, **asdict(done), **record}
+            counts, record = write(copy)
+            report.update(asdict(counts))
+            return {"kind": MEMORIZED, **asdict(counts), **record}
 
         copy_run(run, out, model, memory, state, change, capacity=capacity)
-    _warn(told)
-    print_json(told) if as_json else typer.echo(_memorized(told))
+    _warn(report)
+    print_json(report) if as_json else typer.echo(_memorized(report))
 
 
 @contextmanager
@@ -132,30 +132,30 @@ def whole(out: Path) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _check_none(wanted: str, **options: object) -> None:
-    """Raise ValueError, naming them, if options were given that are for another one."""
-    given = ", ".join(f"--{name}" for name, value in options.items() if value is not None)
-    if given:
-        raise ValueError(f"{given}: got it without {wanted}, want it only with that")
+def _check_none(needed: str, **options: object) -> None:
+    """Raise ValueError, naming them, if options are set that are for another one."""
+    names = (name.replace("_", "-") for name, value in options.items() if value is not None)
+    if listed := ", ".join(f"--{name}" for name in names):
+        raise ValueError(f"{listed}: got it without {needed}, want it only with that")
 
 
-def _news(memory: "Memory", models: "ShapeDataset", known: Known) -> tuple["ShapeDataset", int]:
-    """The models to write, and how many were left out, for the memory holds their shapes."""
+def _news(
+    memory: "Memory", models: "ShapeDataset", policy: KnownPolicy
+) -> tuple["ShapeDataset", int]:
+    """The shapes to write, and how many were left out, for the memory holds them."""
     from mem3d.data.dataset import Subset
     from mem3d.evaluation.leakage import describe, known_shapes
 
-    if known is Known.keep:
-        return models, 0
-    found = known_shapes(memory, models)
-    if not found:
-        return models, 0
-    if known is Known.refuse or len(found) == len(models):
+    leaks = () if policy == "keep" else known_shapes(memory, models)
+    if leaks and (policy == "refuse" or len(leaks) == len(models)):
         raise ValueError(
-            f"{models.root}: {describe(found, len(models))}; nothing was written. "
-            "--known drop leaves them out if there are others, --known keep writes them again"
+            f"{models.root}: {describe(leaks, len(models))}; nothing was written. "
+            "--known-shapes drop leaves them out if there are others, "
+            "--known-shapes keep writes them again"
         )
-    left_out = {one.shape for one in found}
-    return Subset(models, [i for i in range(len(models)) if i not in left_out]), len(found)
+    dropped = {leak.shape for leak in leaks}
+    rest = Subset(models, [i for i in range(len(models)) if i not in dropped])
+    return (rest if leaks else models), len(leaks)
 
 
 def _models(
@@ -180,11 +180,11 @@ def _models(
         ),
     }
 
-    def written(copy: "Memory") -> "tuple[Memorized, Record]":
+    def write_copy(copy: "Memory") -> "tuple[Memorized, Record]":
         with progress_bar(quiet, "pictures") as show:
             return write(model, copy, models, views=views, device=device, progress=show), record
 
-    return written
+    return write_copy
 
 
 def _pair(
@@ -208,30 +208,31 @@ def _pair(
     files = {"photo": str(photo.resolve()), "grid": str(grid.resolve())}
     record: Record = {**files, "background": framed.background, "sources": [source]}
 
-    def written(copy: "Memory") -> "tuple[Memorized, Record]":
+    def write_copy(copy: "Memory") -> "tuple[Memorized, Record]":
         return memorize_photo(model, copy, framed.rgba, shape, source, device=device), record
 
-    return written
+    return write_copy
 
 
-def _warn(told: dict[str, Any]) -> None:
+def _warn(report: dict[str, Any]) -> None:
     """Say on stderr what may surprise."""
-    if told["evicted"]:
-        older = counted(told["evicted"], "older pair")
+    if report["evicted"]:
+        older = counted(report["evicted"], "older pair")
         typer.echo(
-            f"the memory of {counted(told['capacity'], 'slot')} is full: {older} had to go; "
-            f"--capacity {told['capacity'] + told['evicted']} would keep them",
+            f"the memory of {counted(report['capacity'], 'slot')} is full: {older} had to go; "
+            f"--capacity {report['capacity'] + report['evicted']} would keep them",
             err=True,
         )
-    if told["silent"]:
-        pictures = counted(told["silent"], "picture")
+    if report["silent"]:
+        pictures = counted(report["silent"], "picture")
         typer.echo(f"{pictures} gave a feature of zeros: not written", err=True)
-    if told.get("dropped"):
-        models = counted(told["dropped"], "model")
+    if report.get("dropped"):
+        models = counted(report["dropped"], "model")
         typer.echo(f"{models} left out: the memory holds their shapes", err=True)
 
 
-def _memorized(told: dict[str, Any]) -> str:
-    kinds = ", ".join(f"{told[kind]:,} {kind}" for kind in ("inserted", "merged", "evicted"))
-    slots = f"slots {told['slots_before']:,} -> {told['slots_after']:,} of {told['capacity']:,}"
-    return f"{printable(told['out'])}: {counted(told['written'], 'pair')} written: {kinds}; {slots}"
+def _memorized(report: dict[str, Any]) -> str:
+    kinds = ", ".join(f"{report[kind]:,} {kind}" for kind in ("inserted", "merged", "evicted"))
+    slots = f"{report['slots_before']:,} -> {report['slots_after']:,} of {report['capacity']:,}"
+    pairs = counted(report["written"], "pair")
+    return f"{printable(report['out'])}: {pairs} written: {kinds}; slots {slots}"

@@ -8,7 +8,7 @@ import typer
 
 from mem3d_cli.app import printable
 from mem3d_cli.mem3d.memorize import whole
-from mem3d_cli.options import AsJson, Checkpoint, Quiet, RunFolder, Which, print_json
+from mem3d_cli.options import AsJson, Checkpoint, Quiet, RunFolder, print_json
 
 
 def publish(
@@ -21,7 +21,7 @@ def publish(
     private: Annotated[
         bool, typer.Option("--private", help="If the repository is new: not to be seen by all.")
     ] = False,
-    which: Checkpoint = Which.best,
+    which: Checkpoint = "best",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -41,12 +41,12 @@ def publish(
     if repo is not None:
         pretrained.check_repo(repo)  # before the work
     with whole(folder):
-        pretrained.publish(run, folder, which.value)
+        pretrained.publish(run, folder, which)
     address = None if repo is None else _sent(folder, repo, private)
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     if not quiet:
-        told = "the memory holds training shapes and their names; mind their license"
-        typer.echo(f"{printable(folder)}: {told}", err=True)
+        notice = "the memory holds training shapes and their names; mind their license"
+        typer.echo(f"{printable(folder)}: {notice}", err=True)
     if as_json:
         print_json({"path": str(folder), "files": sizes, "address": address})
         return

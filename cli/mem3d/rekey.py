@@ -15,7 +15,6 @@ from mem3d_cli.options import (
     Quiet,
     RunFolder,
     Threads,
-    Which,
     check_out,
     data_of,
     print_json,
@@ -43,7 +42,7 @@ def rekey(
         Path | None, typer.Option(help="Folder of the new run; RUN stays as it is.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report; write nothing.")] = False,
-    which: Checkpoint = Which.best,
+    which: Checkpoint = "best",
     device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -60,30 +59,30 @@ def rekey(
     from mem3d.runs.copy import REKEYED, copy_run
     from mem3d.runs.folder import run_extras
     from mem3d.runs.rekey import agreement
-    from mem3d.runs.rekey import rekey as put_in
+    from mem3d.runs.rekey import rekey as replace_keys
     from mem3d.runs.staleness import compare_keys, fresh_keys
 
     check_out(out, dry_run)
     set_threads(threads)
-    root, listed = data_of(run, data)
-    places = [(root, split or listed), *([] if data is not None else run_extras(run))]
+    root, own_split = data_of(run, data)
+    places = [(root, split or own_split), *([] if data is not None else run_extras(run))]
     with whole(out or run):
-        model, memory, state = load(run, which.value, device)
+        model, memory, state = load(run, which, device)
         models = _of_memory(memory, places, views, quiet)
         with progress_bar(quiet, "pictures") as show:
             fresh = fresh_keys(model, memory, models, views=views, device=device, progress=show)
-        told: dict[str, Any] = compare_keys(memory, fresh).to_dict()
-        told["top1"] = {key: _number(n) for key, n in asdict(agreement(memory, fresh)).items()}
-        record = {"kind": REKEYED, "data": str(root.resolve()), "views": views, **told}
+        report: dict[str, Any] = compare_keys(memory, fresh).to_dict()
+        report["top1"] = {key: _number(n) for key, n in asdict(agreement(memory, fresh)).items()}
+        record = {"kind": REKEYED, "data": str(root.resolve()), "views": views, **report}
 
         def change(copy: "Memory") -> "Record":
-            put_in(copy, fresh)
+            replace_keys(copy, fresh)
             return record
 
         if out is not None:
             copy_run(run, out, model, memory, state, change)
-    told["out"] = None if out is None else str(out)
-    print_json(told) if as_json else typer.echo(_rekeyed(told))
+    report["out"] = None if out is None else str(out)
+    print_json(report) if as_json else typer.echo(_rekeyed(report))
 
 
 def _of_memory(
@@ -103,19 +102,19 @@ def _of_memory(
     return models
 
 
-def _rekeyed(told: dict[str, Any]) -> str:
+def _rekeyed(report: dict[str, Any]) -> str:
     """What `rekey` found, a line each."""
-    lines = [f"{counted(told['slots'], 'slot')} with a fresh key"]
-    if told["slots"]:
-        figures = ", ".join(f"{name} {told[name]:.3f}" for name in ("mean", "median", "p5"))
+    lines = [f"{counted(report['slots'], 'slot')} with a fresh key"]
+    if report["slots"]:
+        figures = ", ".join(f"{name} {report[name]:.3f}" for name in ("mean", "median", "p5"))
         lines.append(f"cosine of stored and fresh key: {figures}")
-        top1 = {name: f"{share:.1%}" for name, share in told["top1"].items()}
+        top1 = {name: f"{share:.1%}" for name, share in report["top1"].items()}
         lines.append(f"nearest shape changes for {top1['changed']} of their first views")
         lines.append(f"it is their own for {top1['own_before']} before, {top1['own_after']} after")
-    kept = told["kept"].items()
-    lines += [f"{counted(count, 'slot')} with the old key: {why}" for why, count in kept]
-    if told["out"] is not None:
-        lines.append(f"{printable(told['out'])}: written")
+    for reason, count in report["kept"].items():
+        lines.append(f"{counted(count, 'slot')} with the old key: {reason}")
+    if report["out"] is not None:
+        lines.append(f"{printable(report['out'])}: written")
     return "\n".join(lines)
 
 
@@ -130,7 +129,7 @@ def average(
         list[Path], typer.Argument(help="More checkpoints: files, or runs, whose best is taken.")
     ],
     out: Annotated[Path, typer.Option(help="Folder of the new run; RUN stays as it is.")],
-    which: Checkpoint = Which.best,
+    which: Checkpoint = "best",
     as_json: AsJson = False,
 ) -> None:
     """Average the weights of checkpoints of one training, or of runs with one beginning.
@@ -145,12 +144,12 @@ def average(
 
     check_free(out)
     with whole(out):
-        record = write(run, others, out, which.value)
+        record = write(run, others, out, which)
     if not record["same_data"]:
         typer.echo(
             "note: not all of them learned from the same models; evaluate knows only those of "
             f"{printable(run)}",
             err=True,
         )
-    told = {"out": str(out), "checkpoints": len(others) + 1, "same_data": record["same_data"]}
-    print_json(told) if as_json else typer.echo(f"{printable(out)}: mean of {len(others) + 1}")
+    report = {"out": str(out), "checkpoints": len(others) + 1, "same_data": record["same_data"]}
+    print_json(report) if as_json else typer.echo(f"{printable(out)}: mean of {len(others) + 1}")

@@ -11,22 +11,22 @@ from mem3d_cli.options import (
     AsJson,
     Checkpoint,
     Device,
-    Known,
-    KnownModels,
+    KnownPolicy,
+    KnownShapes,
     Quiet,
     SplitName,
     Threads,
     Which,
+    apply_policy,
     data_of,
-    guarded,
-    learned_by,
+    default_policy,
+    learned_shapes,
     open_backgrounds,
     open_data,
     print_json,
     print_table,
     progress_bar,
     set_threads,
-    usual,
 )
 from mem3d_cli.tables import robustness_tables
 
@@ -50,8 +50,8 @@ def robustness(  # long: half of it are the options
     ] = None,
     subset: Annotated[
         SplitName, typer.Option("--subset", "--part", help="train, val or test.")
-    ] = SplitName.test,
-    known: KnownModels = None,
+    ] = "test",
+    known_shapes: KnownShapes = None,
     shares: Annotated[
         str, typer.Option(help="Shares of the object's pixels to hide, ascending.")
     ] = "0,0.1,0.2,0.3,0.4,0.5,0.6",
@@ -64,7 +64,7 @@ def robustness(  # long: half of it are the options
     ] = None,
     seed: Annotated[int, typer.Option(help="Of occluders and pieces of photos.", min=0)] = 0,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("robustness"),
-    which: Checkpoint = Which.best,
+    which: Checkpoint = "best",
     device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -81,63 +81,63 @@ def robustness(  # long: half of it are the options
     from memstore.files import write_atomic
 
     set_threads(threads)
-    wanted, named = _shares(shares), _labeled(runs, label or [])
-    folders = [run for group in named.values() for run in group]
-    root, listed = data_of(folders[0], data)
+    hidden_shares, labels = _shares(shares), _labeled(runs, label or [])
+    folders = [run for group in labels.values() for run in group]
+    root, own_split = data_of(folders[0], data)
     photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
-    test = open_data(root, subset.value, split or listed, quiet, views=1)
-    test, guards = _unknown(test, folders, which, known or usual(subset))
-    shown = occluded_sets(test, wanted, photos, seed)
-    reached = hiding(test, shown[PLAIN], wanted)
-    curves = _curves(named, shown, which, device, quiet)
+    test = open_data(root, subset, split or own_split, quiet, views=1)
+    test, leaks = _unknown(test, folders, which, known_shapes or default_policy(subset))
+    views = occluded_sets(test, hidden_shares, photos, seed)
+    coverage = hiding(test, views[PLAIN], hidden_shares)
+    curves = _curves(labels, views, which, device, quiet)
     out.mkdir(parents=True, exist_ok=True)
-    draw(curves, wanted, out / "curves.png")
-    told: dict[str, Any] = {"subset": subset.value, "seed": seed, "known": guards}
-    found = {**told, **report(test, reached, curves)}
-    write_atomic(out / "robustness.json", json.dumps(found, indent=2).encode())
+    draw(curves, hidden_shares, out / "curves.png")
+    about: dict[str, Any] = {"subset": subset, "seed": seed, "known": leaks}
+    result = {**about, **report(test, coverage, curves)}
+    write_atomic(out / "robustness.json", json.dumps(result, indent=2).encode())
     if as_json:
-        print_json(found)
+        print_json(result)
         return
-    for table in robustness_tables(found):
+    for table in robustness_tables(result):
         print_table(table)
     typer.echo(f"{printable(out / 'curves.png')}  {printable(out / 'robustness.json')}")
 
 
 def _unknown(
-    test: "ShapeDataset", folders: list[Path], which: Which, known: Known
+    test: "ShapeDataset", folders: list[Path], which: Which, policy: KnownPolicy
 ) -> tuple["ShapeDataset", dict[str, Any]]:
     """The models that none of the runs knows, to show them all, and what each knew of the set."""
     from mem3d.data.dataset import Subset
     from mem3d.network.checkpoint import check_run, read_state
     from memstore import Memory
 
-    guards, unknown = {}, {test.shape_id(i) for i in range(len(test))}
+    leaks, unknown = {}, {test.shape_id(i) for i in range(len(test))}
     for run in folders:
         check_run(run)
-        state = read_state(run / f"{which.value}.safetensors")
+        state = read_state(run / f"{which}.safetensors")
         with Memory.open(run / "memory", mode="r", at=state.snapshot) as memory:
-            left, guards[str(run)] = guarded(memory, test, learned_by(run), known)
-        unknown &= {left.shape_id(i) for i in range(len(left))}
+            rest, leaks[str(run)] = apply_policy(policy, memory, test, learned_shapes(run))
+        unknown &= {rest.shape_id(i) for i in range(len(rest))}
     if not unknown:
         raise ValueError(f"{test.root}: got no model that is known to none of the runs, want some")
-    return Subset(test, [i for i in range(len(test)) if test.shape_id(i) in unknown]), guards
+    return Subset(test, [i for i in range(len(test)) if test.shape_id(i) in unknown]), leaks
 
 
 def _curves(
-    named: Labeled, shown: "TestSets", which: Which, device: str, quiet: bool
+    labels: Labeled, views: "TestSets", which: Which, device: str, quiet: bool
 ) -> "list[Curve]":
     """What each run makes of the pictures; one network at a time is in RAM."""
     from mem3d.evaluation.robustness import as_curves, measure
     from mem3d.network.checkpoint import load
 
     curves = []
-    for name, group in named.items():
-        found = []
+    for name, group in labels.items():
+        measurements = []
         for run in group:
-            model, memory, _ = load(run, which.value, device)
+            model, memory, _ = load(run, which, device)
             with memory, progress_bar(quiet, printable(run.name)) as show:
-                found.append(measure(model, memory, shown, device=device, progress=show))
-        curves += as_curves(name, found)
+                measurements.append(measure(model, memory, views, device=device, progress=show))
+        curves += as_curves(name, measurements)
     return curves
 
 

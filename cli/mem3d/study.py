@@ -1,8 +1,7 @@
 """mem3d-cli study."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,11 +11,10 @@ from mem3d_cli.options import (
     Device,
     Quiet,
     Threads,
-    before,
-    chosen_preset,
     open_backgrounds,
     open_data,
     open_learning,
+    preset_with,
     print_json,
     print_table,
     progress_bar,
@@ -24,19 +22,12 @@ from mem3d_cli.options import (
     set_threads,
     warn_of_random_stem,
     warn_of_short_floats,
+    with_backgrounds,
 )
 
 if TYPE_CHECKING:
     from mem3d.data.dataset import ShapeDataset
     from mem3d.study.study import Study, StudyRun, Unseen
-
-
-class Kept(StrEnum):
-    """What stays of a finished run."""
-
-    none = "none"
-    best = "best"
-    all = "all"
 
 
 def study(  # long: half of it are the options
@@ -90,8 +81,9 @@ def study(  # long: half of it are the options
         typer.Option(help="Pictures of each model to score; the field looks at one.", min=1),
     ] = 1,
     keep: Annotated[
-        Kept, typer.Option(help="Of a finished run: its best checkpoint and memory, all, or none.")
-    ] = Kept.best,
+        Literal["none", "best", "all"],
+        typer.Option(help="Of a finished run: its best checkpoint and memory, all, or none."),
+    ] = "best",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs; do none.")] = False,
     device: Device = "cpu",
     threads: Threads = None,
@@ -117,41 +109,42 @@ def study(  # long: half of it are the options
     keep_freed_memory()
     names, shares = _names(only), _shares(hide)
     is_random = stem == "none"
-    wishes = {"epochs": epochs, "batch": batch}
-    chosen = chosen_preset(preset, is_random, wishes, change or [])
+    options = {"epochs": epochs, "batch": batch}
+    settings = [f"train.{name}={value}" for name, value in options.items() if value is not None]
+    base = preset_with(preset, is_random, [*settings, *(change or [])])
     with resumable(out):
         photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
-        chosen = before(chosen, photos)
+        base = with_backgrounds(base, photos)
         learning = open_learning(data, extra or [], split, quiet)
         if not quiet:
             warn_of_random_stem(preset, is_random)
-            warn_of_short_floats(chosen, device)
-        found = Study(
+            warn_of_short_floats(base, device)
+        plan = Study(
             folder=out,
-            base=chosen,
+            base=base,
             learning=learning,
             validation=open_data(data, "val", split, quiet, views),
             test=_test(data, split, learning, quiet, views) if test else None,
             shares=shares,
             stem=stem,
             device=device,
-            keep=keep.value,
+            keep=keep,
             backgrounds=photos,
             unseen=_unseen(unseen, unseen_split, learning, quiet, views),
             views=views,
         )
-        todo = study_runs(found, names, range(seeds_from, seeds_from + seeds))
+        todo = study_runs(plan, names, range(seeds_from, seeds_from + seeds))
         if dry_run:
-            _print_plan(found, todo, names, as_json)
+            _print_plan(plan, todo, names, as_json)
             return
         with progress_bar(quiet, "runs") as show:
             passed_over = run_study(
-                found,
+                plan,
                 todo,
-                on_step=lambda done, note: show(done, len(todo), note),
-                on_result=lambda: write_table(found, names=names),
+                on_step=lambda count, note: show(count, len(todo), note),
+                on_result=lambda: write_table(plan, names=names),
             )
-        table = write_table(found, passed_over, names)
+        table = write_table(plan, passed_over, names)
     for name, why in passed_over.items():
         typer.echo(f"{name}: passed over: {printable(why)}", err=True)
     if as_json:
@@ -189,8 +182,8 @@ def _test(
     whole = open_data(data, "test", split, quiet, views)
     test = unlearned(whole, learning)
     if left_out := len(whole) - len(test):
-        told = f"{left_out} of {counted(len(whole), 'test model')}, as they are learned from"
-        typer.echo(f"left out: {told}", err=True)
+        count = f"{left_out} of {counted(len(whole), 'test model')}"
+        typer.echo(f"left out: {count}, as they are learned from", err=True)
     return test
 
 
@@ -217,18 +210,18 @@ def _print_plan(
     from mem3d.study.study import run_status
     from mem3d.study.variants import equivalent_variants
 
-    stands = {one.name: run_status(study, one) for one in todo}
+    states = {part.name: run_status(study, part) for part in todo}
     same = {
         name: first
         for name, first in equivalent_variants(study.base, len(study.learning)).items()
         if name in names and name != first
     }
     if as_json:
-        print_json({"runs": stands, "same_as": same})
+        print_json({"runs": states, "same_as": same})
         return
-    width = max(map(len, stands), default=0)
-    for name, stand in stands.items():
-        typer.echo(f"{name:<{width}}  {stand}")
+    width = max(map(len, states), default=0)
+    for name, state in states.items():
+        typer.echo(f"{name:<{width}}  {state}")
     for name, first in same.items():
         typer.echo(f"{name} is {first} in this preset: not run again")
-    typer.echo(f"{sum(s == 'done' for s in stands.values())} of {len(stands)} runs done")
+    typer.echo(f"{sum(s == 'done' for s in states.values())} of {len(states)} runs done")

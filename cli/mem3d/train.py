@@ -4,10 +4,8 @@ import io
 import json
 import os
 from contextlib import nullcontext, redirect_stderr
-from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,36 +16,19 @@ from mem3d_cli.options import (
     Quiet,
     RunFolder,
     Threads,
-    before,
-    chosen_preset,
     open_backgrounds,
     open_data,
     open_learning,
+    preset_with,
     progress_bar,
     resumable,
     set_threads,
     warn_of_random_stem,
     warn_of_short_floats,
+    with_backgrounds,
 )
 from mem3d_cli.progress import Epochs
 from mem3d_cli.tables import training_summary
-
-if TYPE_CHECKING:
-    from mem3d.network.config import Preset
-
-
-class Precision(StrEnum):
-    """Of the forward pass."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
-class RateSchedule(StrEnum):
-    """Of the learning rate."""
-
-    halve = "halve"
-    cosine = "cosine"
 
 
 def train(  # long: half of it are the options
@@ -97,34 +78,12 @@ def train(  # long: half of it are the options
     backgrounds: Annotated[
         Path | None, typer.Option(help="Folder of photos to lay half of the views over.")
     ] = None,
-    occluders: Annotated[
-        float | None,
-        typer.Option(
-            help="Largest share of the object to hide in some views; default: the preset's.",
-            min=0,
-            max=0.95,
-        ),
-    ] = None,
-    precision: Annotated[
-        Precision | None,
-        typer.Option(help="bfloat16: faster, on a GPU or a CPU that has it; else float32 it is."),
-    ] = None,
-    schedule: Annotated[
-        RateSchedule | None, typer.Option(help="Of the learning rate; default: the preset's.")
-    ] = None,
-    warmup: Annotated[
-        int | None, typer.Option(help="Optimizer steps over which the rate grows.", min=0)
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(help="End after so many validations without a better IoU; 0: never.", min=0),
-    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="<name=value>",
-            help="Any setting of the preset: --set model.shape_encoder=fc; repeatable.",
+            help="Any setting of the preset: --set train.patience=5; repeatable.",
         ),
     ] = None,
     keep_maps: Annotated[
@@ -159,18 +118,15 @@ def train(  # long: half of it are the options
     set_threads(threads)
     keep_freed_memory()
     is_random = stem == "none" and weights is None
-    wishes = {
-        **{"seed": seed, "epochs": epochs, "batch": batch, "learning_rate": learning_rate},
-        **{"precision": precision and precision.value, "patience": patience},
-        **{"schedule": schedule and schedule.value, "warmup": warmup},
-    }
-    chosen = chosen_preset(preset, is_random, wishes, change or [])
+    options = {"seed": seed, "epochs": epochs, "batch": batch, "learning_rate": learning_rate}
+    settings = [f"train.{name}={value}" for name, value in options.items() if value is not None]
+    config = preset_with(preset, is_random, [*settings, *(change or [])])
     with resumable(run), joined(device) as (replicas, own_device):
         check_device(own_device)  # before the data are read
         quiet = quiet or not replicas.is_first
         with nullcontext() if replicas.is_first else redirect_stderr(io.StringIO()):
             photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
-            chosen = _hiding(before(chosen, photos), occluders)
+            config = with_backgrounds(config, photos)
             if data is None and replicas.is_first:
                 _procedural(run / "data", seed, quiet)
             replicas.wait()
@@ -179,14 +135,14 @@ def train(  # long: half of it are the options
             validation = open_data(root, "val", split, quiet, views=1)
         if not quiet:
             warn_of_random_stem(preset, is_random)
-            warn_of_short_floats(chosen, own_device)
-        told = Epochs(chosen.train.epochs)
+            warn_of_short_floats(config, own_device)
+        epoch_notes = Epochs(config.train.epochs)
         with progress_bar(quiet, "training") as show:
             row = train_network(
                 learning,
                 validation if len(validation) else None,
                 run,
-                chosen,
+                config,
                 stem=stem,
                 weights=weights,
                 device=own_device,
@@ -194,23 +150,17 @@ def train(  # long: half of it are the options
                 replicas=replicas,
                 keep_maps=keep_maps,
                 tensorboard=tensorboard,
-                on_prepare=lambda done, total: show(done, total, "pictures through the stem"),
-                on_pose=lambda done, total: show(done, total, "steps on cameras and extents"),
-                on_step=lambda done, total, row: show(done, total, told.note(done, total, row)),
-                on_epoch=told.add,
+                on_prepare=lambda step, total: show(step, total, "pictures through the stem"),
+                on_pose=lambda step, total: show(step, total, "steps on cameras and extents"),
+                on_step=lambda step, total, row: show(
+                    step, total, epoch_notes.note(step, total, row)
+                ),
+                on_epoch=epoch_notes.add,
             )
     if replicas.is_first:
         if STOPPED in row and not as_json:
             typer.echo(f"{printable(run)}: ended early: {row[STOPPED]}")
         typer.echo(json.dumps(row) if as_json else training_summary(run, row))
-
-
-def _hiding(preset: "Preset", occluders: float | None) -> "Preset":
-    """With another largest share to hide, if one is wanted."""
-    if occluders is None:
-        return preset
-    augmentation = replace(preset.train.augmentation, max_occlusion=occluders)
-    return replace(preset, train=replace(preset.train, augmentation=augmentation))
 
 
 def _procedural(folder: Path, seed: int, quiet: bool) -> None:

@@ -97,7 +97,7 @@ def evaluate(
         data = mem3d.open_dataset("shapes", "test")
         with mem3d.load("runs/first") as trained:
             report = mem3d.evaluate(trained.model, trained.memory, data)
-        print(report["methods"]["network"]["fixed"]["macro"])
+        print(json.dumps(report["methods"], indent=1))
     """
     run = partial(
         score,

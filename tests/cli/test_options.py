@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mem3d_cli.app import Commands, add_command, counted, in_words
 from mem3d_cli.mem3d.app import app as mem3d_app
-from mem3d_cli.options import chosen_preset, print_table
+from mem3d_cli.options import preset_with, print_table
 
 PROGRAMS = {"mem3d-cli": "mem3d", "memstore": "memstore"}
 
@@ -146,7 +146,7 @@ def test_tables_in_pipes_are_not_cut(capsys, monkeypatch):
 
 @pytest.mark.parametrize("name", ["paper", "best", "small", "demo", "tiny"])
 def test_every_preset_takes_a_stem_of_random_weights(name):
-    train = chosen_preset(name, True, {"epochs": 3}, []).train
+    train = preset_with(name, True, ["train.epochs=3"]).train
     assert (train.freeze_stem, train.cached_views, train.epochs) == (False, 0, 3)
 
 

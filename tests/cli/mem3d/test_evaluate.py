@@ -81,17 +81,17 @@ def test_a_copy_under_another_name_is_refused(run, leaking):
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "1 of 4 models are known" in done.stderr
     assert "03001627/test1 is 03001627/train0" in done.stderr
-    assert "--known drop" in done.stderr
+    assert "--known-shapes drop" in done.stderr
 
 
 def test_known_models_are_dropped_or_kept_and_told(run, leaking):
-    dropped = evaluated(run, "--data", leaking, "--known", "drop")
+    dropped = evaluated(run, "--data", leaking, "--known-shapes", "drop")
     assert (dropped["samples"], dropped["known"]["grid"]) == (3, 1)
-    kept = evaluated(run, "--data", leaking, "--known", "keep")
+    kept = evaluated(run, "--data", leaking, "--known-shapes", "keep")
     assert (kept["samples"], kept["known"]["models"]) == (4, "keep")
-    table = printed("evaluate", run, "--data", leaking, "--known", "keep")
+    table = printed("evaluate", run, "--data", leaking, "--known-shapes", "keep")
     assert "NO TEST: 1 of these models are known" in table
-    table = printed("evaluate", run, "--data", leaking, "--known", "drop")
+    table = printed("evaluate", run, "--data", leaking, "--known-shapes", "drop")
     assert "left out, as the memory knows them: 1 model more" in table
 
 
@@ -105,7 +105,7 @@ def another(data, tmp_path_factory):
 
 
 def test_an_ensemble_is_told_to_be_one(run, another, tmp_path):
-    together = evaluated(run, "--with", another)
+    together = evaluated(run, "--ensemble", another)
     assert set(together["with"]) == {str(another)}
     assert together["with"][str(another)]["models"] == "refuse"
     alone = evaluated(run)
@@ -115,33 +115,33 @@ def test_an_ensemble_is_told_to_be_one(run, another, tmp_path):
     others = [evaluated(one)["methods"]["network"] for one in (run, another)]
     assert together["methods"]["network"] not in others
     picture = tmp_path / "p.png"
-    table = printed("evaluate", run, "--with", another, "--flip", "--picture", picture)
+    table = printed("evaluate", run, "--ensemble", another, "--flip", "--picture", picture)
     assert "view 00 and its mirror image, 2 networks together" in table
     assert picture.is_file()
 
 
 def test_no_member_of_an_ensemble_may_know_the_test(run, another, data, leaking, tmp_path):
     """One that learned from other data, where it is the other's test shape that leaks."""
-    done = call("evaluate", run, "--with", another, "--data", leaking)
+    done = call("evaluate", run, "--ensemble", another, "--data", leaking)
     assert "1 of 4 models are known" in str(done.exception)
-    twice = call("evaluate", run, "--with", run)
+    twice = call("evaluate", run, "--ensemble", run)
     assert "twice, want each run once" in str(twice.exception)
     learned = shutil.copytree(another, tmp_path / "learned")
     described = json.loads((learned / "run.json").read_text())
     changes = [{"kind": "memorised", "sources": ["03001627/test1"]}]
     (learned / "run.json").write_text(json.dumps(described | {"changes": changes}))
-    dropped = evaluated(run, "--with", learned, "--known", "drop")
+    dropped = evaluated(run, "--ensemble", learned, "--known-shapes", "drop")
     assert (dropped["samples"], dropped["known"]["training"]) == (3, 0)
     assert dropped["with"][str(learned)]["training"] == 1
-    refused = str(call("evaluate", run, "--with", learned).exception)
-    assert f"--with {learned}: " in refused and "1 of 4 models are known" in refused
-    table = printed("evaluate", run, "--with", learned, "--known", "keep", "--quiet")
+    refused = str(call("evaluate", run, "--ensemble", learned).exception)
+    assert f"--ensemble {learned}: " in refused and "1 of 4 models are known" in refused
+    table = printed("evaluate", run, "--ensemble", learned, "--known-shapes", "keep", "--quiet")
     told = f"NO TEST: 1 of these models are known to the memory of {learned}"
     assert told.replace(" ", "") in table.replace(" ", "")
 
 
 def test_where_all_models_are_known_none_is_left(run):
-    done = call_main("evaluate", run, "--subset", "train", "--known", "drop", "--quiet")
+    done = call_main("evaluate", run, "--subset", "train", "--known-shapes", "drop", "--quiet")
     assert (done.returncode, done.stdout) == (1, "")
     assert "known" in done.stderr and "none is left to test on" in done.stderr
 
@@ -150,7 +150,7 @@ def test_the_training_set_is_known_and_said_to_be(run):
     summary = evaluated(run, "--subset", "train")
     assert summary["known"]["models"] == "keep"
     assert summary["known"]["name"] > 0
-    assert call("evaluate", run, "--subset", "train", "--known", "refuse").exit_code == 1
+    assert call("evaluate", run, "--subset", "train", "--known-shapes", "refuse").exit_code == 1
 
 
 def test_pix3d_is_told_by_both_protocols_apart(run, pix3d, tmp_path):

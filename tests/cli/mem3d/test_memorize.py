@@ -56,7 +56,7 @@ def test_memorized_shapes_are_no_test(run, data, tmp_path):
     """The guard of evaluate sees what was memorized, also where it was merged or evicted."""
     out = tmp_path / "more"
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
-    options = ("--data", data, "--subset", "test", "--known", "keep", "--out", out)
+    options = ("--data", data, "--subset", "test", "--known-shapes", "keep", "--out", out)
     done = told("memorize", run, *options, "--views", 2)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
     assert (done["pictures"], done["dropped"]) == (8, 0)
@@ -74,7 +74,7 @@ def test_memorized_shapes_are_no_test(run, data, tmp_path):
 def test_what_the_memory_holds_is_left_out_or_refused(run, data, tmp_path):
     known = known_shapes(checkpoint.load(run)[1], R2N2.open(data))
     options = ("--data", data, "--out", tmp_path / "more")
-    refused = call("memorize", run, *options, "--known", "refuse")
+    refused = call("memorize", run, *options, "--known-shapes", "refuse")
     assert f"{len(known)} of 16 models are known" in str(refused.exception)
     all_known = call("memorize", run, *options, "--subset", "train")
     assert "8 of 8 models are known" in str(all_known.exception)
@@ -104,7 +104,9 @@ def test_a_full_memory_says_what_to_do(run, data, tmp_path):
     root = shutil.copytree(data, tmp_path / "data")
     for i, path in enumerate(sorted(root.rglob("model.binvox"))):
         write_binvox(path, np.random.default_rng(i).random((32,) * 3) < 0.5)  # unlike all others
-    done = call("memorize", run, "--data", root, "--out", tmp_path / "more", "--known", "keep")
+    done = call(
+        "memorize", run, "--data", root, "--out", tmp_path / "more", "--known-shapes", "keep"
+    )
     assert done.exit_code == 0, done.output
     assert "the memory of 8 slots is full" in done.stderr
     assert "--capacity" in done.stderr
@@ -118,7 +120,10 @@ def test_a_full_memory_says_what_to_do(run, data, tmp_path):
         (("--data", "nowhere"), "nowhere: got nothing there"),
         (("--data", "a", "--grid", "a.binvox"), "--data, --photo: got --data and --grid, want"),
         (("--data", "a", "--mask", "a.png", "--name", "a"), "--mask, --name: got it without"),
-        ((*PAIR, "--known", "refuse", "--views", 1), "--views, --known: got it without --data"),
+        (
+            (*PAIR, "--known-shapes", "refuse", "--views", 1),
+            "--views, --known-shapes: got it without --data",
+        ),
         ((*PAIR, "--split", "a", "--subset", "val"), "--split, --subset: got it without --data"),
     ],
 )
@@ -184,7 +189,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(command, run, data, tmp_path, mon
 
     monkeypatch.setattr("mem3d.network.features.encode", stopped)
     out = tmp_path / "new"
-    options = ("--known", "keep") if command == "memorize" else ()
+    options = ("--known-shapes", "keep") if command == "memorize" else ()
     done = call(command, run, "--data", data, "--out", out, *options)
     assert (done.exit_code, done.stdout) == (130, "")
     assert done.stderr == f"{out}: interrupted; nothing was written\n"

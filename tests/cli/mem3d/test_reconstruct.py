@@ -87,7 +87,7 @@ def test_several_runs_answer_together(run, made_up_data, tmp_path):
     settings = ("--preset", "tiny", "--seed", "1", "--set", "model.refiner=4", "--quiet")
     assert call("train", other, "--data", made_up_data, *settings).exit_code == 0
     found = []
-    for options in ((run,), (other,), (run, "--with", other)):
+    for options in ((run,), (other,), (run, "--ensemble", other)):
         first, *rest = options
         rows, _ = rows_of(first, tmp_path, tmp_path / "a.png", *rest, "--format", "npz")
         with np.load(tmp_path / "out" / "a.npz") as file:
@@ -95,9 +95,11 @@ def test_several_runs_answer_together(run, made_up_data, tmp_path):
     assert found[2][0] == found[0][0]
     low, high = np.minimum(found[0][1], found[1][1]), np.maximum(found[0][1], found[1][1])
     assert (low < found[2][1]).all() and (found[2][1] < high).all()
-    twice = call("reconstruct", run, tmp_path / "a.png", "--with", run, "--out", tmp_path / "out")
+    twice = call(
+        "reconstruct", run, tmp_path / "a.png", "--ensemble", run, "--out", tmp_path / "out"
+    )
     assert "twice, want each run once" in str(twice.exception)
-    missing = ("--with", tmp_path / "none")
+    missing = ("--ensemble", tmp_path / "none")
     done = call("reconstruct", run, tmp_path / "a.png", *missing, "--out", tmp_path / "out")
     assert "none: got nothing there" in str(done.exception)
 
@@ -274,7 +276,7 @@ def test_a_network_trained_over_photos_is_shown_backgrounds(made_up_data, tmp_pa
         name = "y.png" if folder == "others" else "x.png"
         save(tmp_path / folder / name, np.full((20, 20), 90, np.uint8))
     train = ("train", tmp_path / "run", "--data", made_up_data, "--preset", "tiny", "--quiet")
-    train += ("--occluders", "0.4")
+    train += ("--set", "train.augmentation.max_occlusion=0.4")
     begun = call(*train, "--backgrounds", tmp_path / "grounds")
     assert begun.exit_code == 0, begun.output
     photo = save(tmp_path / "a.png", picture(1), ground="white")

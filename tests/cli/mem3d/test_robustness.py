@@ -93,7 +93,7 @@ def test_known_models_are_no_test(run, data, tmp_path):
     told = json.loads((second / "run.json").read_text())
     memorized = [{"kind": "memorised", "sources": ["02691156/test0"]}]
     (second / "run.json").write_text(json.dumps({**told, "changes": memorized}))
-    found = measured(*words[1:], second, "--known", "drop")  # all runs see what none knows
+    found = measured(*words[1:], second, "--known-shapes", "drop")  # all runs see what none knows
     assert (found["models"], found["known"][str(run)]["models"]) == (3, "drop")
     known = [found["known"][str(one)] for one in (run, second)]
     assert [one["name"] + one["grid"] + one["training"] for one in known] == [2, 3]

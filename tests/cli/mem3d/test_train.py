@@ -19,22 +19,35 @@ def test_options_reach_the_run_and_its_early_end_is_said(made_up_data, tmp_path,
 
     monkeypatch.setattr(trainer, "_validate", validate)
     run = tmp_path / "run"
-    options = ("--precision", "bfloat16", "--schedule", "cosine", "--warmup", 3)
-    command = ("train", run, "--data", made_up_data, "--preset", "tiny", "--epochs", 9, *options)
+    settings = ("precision=bfloat16", "schedule=cosine", "warmup=3", "patience=1")
+    options = [word for setting in settings for word in ("--set", f"train.{setting}")]
+    options += ["--epochs", 9, "--batch", 3, "--learning-rate", 1e-5, "--seed", 7]
+    command = ("train", run, "--data", made_up_data, "--preset", "tiny", *options)
     for _ in range(2):
-        done = call(*command, "--patience", 1, "--quiet")
+        done = call(*command, "--quiet")
         assert done.exit_code == 0, done.output
         assert "ended early: no better IoU in 1 validations since epoch 1" in done.stdout
     train = json.loads((run / "run.json").read_text())["preset"]["train"]
     assert (train["precision"], train["schedule"]) == ("bfloat16", "cosine")
     assert (train["warmup"], train["patience"]) == (3, 1)
+    assert (train["epochs"], train["batch"], train["seed"]) == (9, 3, 7)
+    assert train["learning_rate"] == 1e-5
     assert len((run / "log.jsonl").read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize("option", [("--precision", "float16"), ("--warmup", "-1")])
-def test_options_out_of_range_are_refused(made_up_data, tmp_path, option):
+@pytest.mark.parametrize(
+    ("option", "status", "says"),
+    [
+        (("--set", "train.precision=float16"), 1, "train.precision: got 'float16', want 'float32'"),
+        (("--set", "train.warmup=-1"), 1, "train.warmup: got -1, want >= 0"),
+        (("--learning-rate", "0"), 1, "train.learning_rate: got 0.0, want > 0"),
+        (("--learning-rate", "inf"), 1, "train.learning_rate: got 'inf', want a number"),
+        (("--epochs", "0"), 2, "--epochs"),
+    ],
+)
+def test_options_out_of_range_are_refused(made_up_data, tmp_path, option, status, says):
     done = call("train", tmp_path / "run", "--data", made_up_data, "--preset", "tiny", *option)
-    assert done.exit_code == 2
+    assert done.exit_code == status and says in f"{done.exception}{done.stderr}"
     assert not (tmp_path / "run").exists()
 
 
