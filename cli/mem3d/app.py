@@ -12,12 +12,12 @@ import typer
 
 from mem3d_cli.app import Command, Commands, add_command, in_words, version_option
 from mem3d_cli.data.app import data_app
+from mem3d_cli.mem3d.average import average
 from mem3d_cli.mem3d.demo import demo
 from mem3d_cli.mem3d.evaluate import evaluate
 from mem3d_cli.mem3d.memorize import memorize
 from mem3d_cli.mem3d.publish import publish
 from mem3d_cli.mem3d.reconstruct import reconstruct
-from mem3d_cli.mem3d.rekey import average, rekey
 from mem3d_cli.mem3d.robustness import robustness
 from mem3d_cli.mem3d.study import study
 from mem3d_cli.mem3d.train import train
@@ -34,7 +34,7 @@ app.add_typer(data_app, name="data", rich_help_panel="Begin")
 command: Command
 for command in (train, evaluate, reconstruct, demo):
     add_command(app, command, panel="Use")
-for command in (memorize, rekey, average):
+for command in (memorize, average):
     add_command(app, command, panel="Change a run, without training")
 for command in (study, robustness):
     add_command(app, command, panel="Measure")

@@ -28,7 +28,7 @@ def average(
 ) -> Record:
     """Make a new run of the mean weights and a copy of the first one's memory.
 
-    The memory's keys are the first run's; `rekey` computes them anew with the new network.
+    The memory's keys are the first run's.
 
     Args:
         run: folder, whose settings and memory the new run has.

@@ -25,8 +25,6 @@ from mem3d.runs.readme import copy_page
 from memstore import Memory
 from memstore.files import made_beside, write_atomic
 
-REKEYED = "rekeyed"  # kind of a record
-
 
 def copy_run(
     run: str | Path,

@@ -19,7 +19,6 @@ from mem3d.memory.interface import Features, Grids
 from mem3d.network.features import View, first_views, view_features
 from mem3d.network.model import Mem3D
 from memstore import Memory
-from memstore.files import Progress
 from memstore.voxels.grids import pack
 
 Slots = NDArray[np.int64]
@@ -66,14 +65,12 @@ class FreshKeys:
         slots: (n,) with a fresh key.
         shapes: (n,) in [0, g), which shape each slot shows.
         keys: (g, C) unit vectors, means over the views.
-        queries: (g, C) unit features of the first view of each.
-        skipped: how many other slots keep their key, by reason.
+        skipped: how many other slots have none, by reason.
     """
 
     slots: Slots
     shapes: Slots
     keys: Features
-    queries: Features
     skipped: dict[str, int]
 
 
@@ -146,7 +143,6 @@ def fresh_keys(
     batch: int = 32,
     device: str = "cpu",
     members: Families | None = None,
-    progress: Progress | None = None,
 ) -> FreshKeys:
     """Encode the shapes that slots hold.
 
@@ -163,7 +159,6 @@ def fresh_keys(
         batch: pictures at a time.
         device: where the network is.
         members: `families(data)`, for who asks again and again.
-        progress: called with pictures done and pictures in all.
 
     Raises:
         ValueError: a file cannot be read, or a number is out of range.
@@ -176,20 +171,16 @@ def fresh_keys(
     pictures = [_views(data, shapes, mirrored, views) for shapes, mirrored in holders]
     order = [view for of_shape in pictures for view in of_shape]
     rows = _units(view_features(model, data, order, batch=batch, device=device))
-    keys, queries, groups, number = [], [], [], 0
+    keys, groups = [], []
     for of_shape, group in zip(pictures, holders.values(), strict=True):
         units = np.stack([next(rows) for _ in of_shape])
-        number += len(of_shape)
-        if progress:
-            progress(number, len(order))
         total = units.sum(axis=0)
         if total.any():
             keys.append(_unit(total).astype(np.float32))
-            queries.append(units[units.any(axis=1).argmax()].astype(np.float32))
             groups.append(group)
         else:
             skipped[NO_FEATURE] += len(group)
-    return _fresh(groups, keys, queries, skipped, memory.config.key_dim)
+    return _fresh(groups, keys, skipped, memory.config.key_dim)
 
 
 def _holders(
@@ -261,7 +252,6 @@ def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
 def _fresh(
     groups: Sequence[list[int]],
     keys: Sequence[Features],
-    queries: Sequence[Features],
     skipped: Counter[str],
     key_dim: int,
 ) -> FreshKeys:
@@ -273,6 +263,5 @@ def _fresh(
         slots=slots[order],
         shapes=shapes[order],
         keys=np.array(keys, np.float32).reshape(-1, key_dim),
-        queries=np.array(queries, np.float32).reshape(-1, key_dim),
         skipped=dict(skipped),
     )

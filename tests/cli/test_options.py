@@ -44,7 +44,7 @@ def test_completion_is_shown_for_bash(program):
 @pytest.mark.parametrize(
     ("program", "typed", "offered"),
     [
-        ("mem3d-cli", "mem3d-cli re", ["reconstruct", "rekey"]),
+        ("mem3d-cli", "mem3d-cli re", ["reconstruct"]),
         ("mem3d-cli", "mem3d-cli data sp", ["split"]),
         ("memstore", "memstore ex", ["expire", "export"]),
     ],

@@ -190,13 +190,12 @@ def test_what_was_learned_and_cannot_be_told_is_said(run, data, tmp_path):
     assert "cannot be told" not in call("evaluate", run, "--quiet").stderr
 
 
-@pytest.mark.parametrize("command", ["evaluate", "rekey", "robustness"])
+@pytest.mark.parametrize("command", ["evaluate", "robustness"])
 def test_data_that_have_moved_are_to_be_named(command, run, tmp_path):
     moved = shutil.copytree(run, tmp_path / "run")
     described = json.loads((moved / "run.json").read_text())
     (moved / "run.json").write_text(json.dumps(described | {"data": str(tmp_path / "gone")}))
-    dry = ["--dry-run"] * (command == "rekey")
-    error = str(call(command, moved, *dry).exception)
+    error = str(call(command, moved).exception)
     want = "got nothing there, where the run's data were; name them (--data)"
     assert error == f"{tmp_path / 'gone'}: {want}"
 

@@ -1,4 +1,4 @@
-"""mem3d-cli memorize and rekey, as a user calls them."""
+"""mem3d-cli memorize, as a user calls it."""
 
 import json
 import re
@@ -12,7 +12,6 @@ from PIL import Image
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.evaluation.leakage import known_shapes
 from mem3d.network import checkpoint
-from memstore import Memory
 from memstore.voxels.binvox import write_binvox
 from tests.cli.mem3d.test_app import call, call_main
 from tests.helpers.r2n2_folder import blob, make_r2n2, picture
@@ -47,9 +46,8 @@ def told(*arguments):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("command", ["memorize", "rekey"])
-def test_the_commands_explain_themselves(command):
-    assert "Example" in call(command, "--help").output
+def test_the_command_explains_itself():
+    assert "Example" in call("memorize", "--help").output
 
 
 def test_memorized_shapes_are_no_test(run, data, tmp_path):
@@ -152,45 +150,13 @@ def test_a_damaged_pair_leaves_nothing(run, pair, tmp_path):
     assert "#binvox" in str(call("memorize", run, *options).exception)
 
 
-def test_rekeying_tells_and_mends(run, data, tmp_path):
-    dry = told("rekey", run, "--dry-run")
-    assert dry["slots"] > 0 and dry["kept"].keys() <= {"another grid in the data"}
-    assert dry["mean"] < 0.9999 and dry["out"] is None
-    done = told("rekey", run, "--data", data, "--out", tmp_path / "new")
-    assert {**done, "out": None} == dry
-    after = told("rekey", tmp_path / "new", "--dry-run")
-    assert after["mean"] == pytest.approx(1, abs=1e-5)
-    assert after["top1"]["changed"] == 0
-    [change] = json.loads((tmp_path / "new" / "run.json").read_text())["changes"]
-    assert (change["kind"], change["run"]) == ("rekeyed", str(run))
-    assert told("evaluate", tmp_path / "new")["samples"] == 4
-    lines = call("rekey", run, "--dry-run").stdout
-    assert "cosine of stored and fresh key: mean" in lines
-
-
-def test_slots_of_other_data_keep_their_key(run, tmp_path):
-    other = make_r2n2(tmp_path / "data", train=0, val=0, test=1)
-    done = told("rekey", run, "--data", other, "--dry-run")
-    assert (done["slots"], done["mean"], done["top1"]["changed"]) == (0, None, None)
-    assert done["kept"] == {"not in the data": len(Memory.open(run / "memory"))}
-    assert "with the old key: " in call("rekey", run, "--data", other, "--dry-run").stdout
-
-
-def test_rekey_wants_a_place_or_none(run, tmp_path):
-    for options in ((), ("--out", tmp_path / "new", "--dry-run")):
-        assert "--out, --dry-run" in str(call("rekey", run, *options).exception)
-    assert "exists" in str(call("rekey", run, "--out", tmp_path).exception)
-
-
-@pytest.mark.parametrize("command", ["memorize", "rekey"])
-def test_ctrl_c_is_one_line_and_leaves_nothing(command, run, data, tmp_path, monkeypatch):
+def test_ctrl_c_is_one_line_and_leaves_nothing(run, data, tmp_path, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mem3d.network.features.encode", stopped)
     out = tmp_path / "new"
-    options = ("--known-shapes", "keep") if command == "memorize" else ()
-    done = call(command, run, "--data", data, "--out", out, *options)
+    done = call("memorize", run, "--data", data, "--out", out, "--known-shapes", "keep")
     assert (done.exit_code, done.stdout) == (130, "")
     assert done.stderr == f"{out}: interrupted; nothing was written\n"
     assert list(tmp_path.iterdir()) == []

@@ -74,8 +74,6 @@ def published(run, tmp_path_factory):
         "evaluate PUB",
         "evaluate PUB --data DATA",
         "memorize PUB --data DATA --out OUT",
-        "rekey PUB --out OUT",
-        "rekey PUB --data DATA --out OUT",
         "average PUB PUB --out OUT",
         "average RUN PUB --out OUT",
         "robustness PUB --data DATA",

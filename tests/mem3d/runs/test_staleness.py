@@ -13,12 +13,10 @@ from mem3d.network.features import View, view_features
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from mem3d.runs.memorization import memorize
-from mem3d.runs.rekey import agreement, rekey
 from mem3d.runs.staleness import (
     NO_DATA,
     NO_FEATURE,
     NO_GRID,
-    FreshKeys,
     families,
     fresh_keys,
     staleness,
@@ -75,19 +73,13 @@ def naive_key(model, data, models, views, mirrored=False):
 
 @pytest.mark.parametrize("views", [1, 2, 24])
 def test_fresh_keys_are_means_of_unit_features(memory, data, views):
-    model, told = network(0), []
-    fresh = fresh_keys(
-        model, memory, data, views=views, batch=4, progress=lambda *done: told.append(done)
-    )
+    model = network(0)
+    fresh = fresh_keys(model, memory, data, views=views, batch=4)
     assert fresh.slots.tolist() == [0, 1, 2, 3, 4, 5]
     assert fresh.skipped == {NO_GRID: 1, NO_DATA: 1}
     for slot in range(6):
         want = naive_key(model, data, [slot], views)
         np.testing.assert_allclose(fresh.keys[fresh.shapes[slot]], want, atol=1e-5)
-        first = naive_key(model, data, [slot], 1)
-        np.testing.assert_allclose(fresh.queries[fresh.shapes[slot]], first, atol=1e-5)
-    pictures = 6 * min(views, 3)
-    assert told[-1] == (pictures, pictures)
 
 
 def test_a_mirrored_value_is_keyed_by_mirrored_pictures(data, monkeypatch):
@@ -171,20 +163,6 @@ def test_families_are_named_after_their_mesh(data):
     assert families(Subset(data, [])) == {}
 
 
-def test_rekeying_makes_stale_keys_fresh_and_changes_nothing_else(memory, data):
-    model = network(0)
-    stale = staleness(model, memory, data, sample=None, views=2)
-    assert stale.mean < 0.999
-    before = memory.keys([6, 7]), memory.ages, memory.sources, memory.values(memory.slots)
-    rekey(memory, fresh_keys(model, memory, data, views=2))
-    found = staleness(model, memory, data, sample=None, views=2)
-    np.testing.assert_allclose(found.cosines, 1, atol=1e-5)
-    after = memory.keys([6, 7]), memory.ages, memory.sources, memory.values(memory.slots)
-    for old, new in zip(before, after, strict=True):
-        np.testing.assert_array_equal(old, new)
-    assert memory.verify().problems == ()
-
-
 def test_memorized_views_are_not_stale(data):
     model, memory = network(0), Memory(LARGE)
     memorize(model, memory, data)
@@ -215,37 +193,10 @@ def test_a_sample_is_drawn_by_its_seed_and_leaves_no_trace(memory, data):
     np.testing.assert_array_equal(memory.reads, reads)
 
 
-def test_agreement_is_what_searches_before_and_after_find(memory, data):
-    model = network(0)
-    fresh = fresh_keys(model, memory, data, views=3)
-    found = agreement(memory, fresh)
-    before = memory.search(fresh.queries, k=1).slots[:, 0]
-    rekey(memory, fresh)
-    after = memory.search(fresh.queries, k=1).slots[:, 0]
-    own = fresh.slots[np.argsort(fresh.shapes)]  # one slot for each shape
-    assert found.changed == np.mean(before != after)
-    assert (found.own_before, found.own_after) == (np.mean(before == own), np.mean(after == own))
-    assert found.own_after > found.own_before
-
-
-def test_slots_of_one_shape_count_as_one():
-    """By hand: three slots, two of one shape; each view finds its own, whichever slot that is."""
-    memory = Memory(replace(LARGE, key_dim=3, resolution=2))
-    axes, values = np.eye(3, dtype=np.float32), np.array([1, 0, 0])[:, None, None, None] > 0
-    memory.write(axes, np.broadcast_to(values, (3, 2, 2, 2)) ^ np.eye(2, dtype=bool))
-    slots, shapes = np.arange(3), np.array([0, 0, 1])
-    fresh = FreshKeys(slots, shapes, keys=axes[[1, 0]], queries=axes[[1, 0]], skipped={})
-    found = agreement(memory, fresh)
-    # Before: axis 1 lies in slot 1, shape 0, its own; axis 0 in slot 0, shape 0, not its own.
-    assert (found.own_before, found.own_after, found.changed) == (0.5, 1, 0.5)
-
-
 def test_nothing_to_compare(data):
     model, empty = network(0), Memory(LARGE)
     found = staleness(model, empty, data)
     assert np.isnan(found.mean) and found.to_dict()["mean"] is None
-    assert np.isnan(agreement(empty, fresh_keys(model, empty, data)).changed)
-    rekey(empty, fresh_keys(model, empty, data))
     for weight in model.encoder.head.parameters():
         torch.nn.init.zeros_(weight)
     memorize(network(1), empty, data)

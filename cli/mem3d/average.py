@@ -1,0 +1,47 @@
+"""mem3d-cli average."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mem3d_cli.app import printable
+from mem3d_cli.mem3d.memorize import whole
+from mem3d_cli.options import (
+    AsJson,
+    Checkpoint,
+    RunFolder,
+    print_json,
+)
+
+
+def average(
+    run: RunFolder,
+    others: Annotated[
+        list[Path], typer.Argument(help="More checkpoints: files, or runs, whose best is taken.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the new run; RUN stays as it is.")],
+    which: Checkpoint = "best",
+    as_json: AsJson = False,
+) -> None:
+    """Average the weights of checkpoints of one training, or of runs with one beginning.
+
+    The new run has RUN's settings and a copy of its memory; whether it is better, "evaluate
+    --subset val" tells. Library: mem3d.runs.average.
+
+    Example: mem3d-cli average runs/first runs/first/last.safetensors --out runs/mean
+    """
+    from mem3d.runs.averaging import average as write
+    from memstore.files import check_free
+
+    check_free(out)
+    with whole(out):
+        record = write(run, others, out, which)
+    if not record["same_data"]:
+        typer.echo(
+            "note: not all of them learned from the same models; evaluate knows only those of "
+            f"{printable(run)}",
+            err=True,
+        )
+    report = {"out": str(out), "checkpoints": len(others) + 1, "same_data": record["same_data"]}
+    print_json(report) if as_json else typer.echo(f"{printable(out)}: mean of {len(others) + 1}")
