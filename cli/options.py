@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mem3d.data.splits import SplitName as SplitName  # for the commands too
 from mem3d_cli.app import counted, printable
 from mem3d_cli.progress import progress_bar as progress_bar  # for the commands too
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from mem3d.data.dataset import ShapeDataset
     from mem3d.data.images.backgrounds import Backgrounds
+    from mem3d.data.splits import SplitName
     from mem3d.network.config import Preset
     from mem3d.runs.folder import Learned
     from memstore import Memory
@@ -131,7 +131,7 @@ def set_threads(threads: int | None) -> None:
 
 def open_data(
     root: Path,
-    subset: SplitName | None,
+    subset: "SplitName | None",
     split: Path | None,
     quiet: bool,
     views: int | None = None,
@@ -274,7 +274,7 @@ KnownShapes = Annotated[
 ]
 
 
-def default_policy(subset: SplitName) -> KnownPolicy:
+def default_policy(subset: "SplitName") -> KnownPolicy:
     """A memory is there to know its training shapes; only of a test must they be no part."""
     return "refuse" if subset == "test" else "keep"
 

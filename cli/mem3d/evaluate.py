@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mem3d.data.splits import SplitName
 from mem3d_cli.app import printable
 from mem3d_cli.options import (
     AsJson,
@@ -17,7 +18,6 @@ from mem3d_cli.options import (
     KnownShapes,
     Quiet,
     RunFolder,
-    SplitName,
     Threads,
     Which,
     apply_policy,

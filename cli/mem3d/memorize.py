@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mem3d.data.splits import SplitName
 from mem3d_cli.app import counted, printable
 from mem3d_cli.options import (
     AsJson,
@@ -16,7 +17,6 @@ from mem3d_cli.options import (
     KnownPolicy,
     Quiet,
     RunFolder,
-    SplitName,
     Threads,
     open_data,
     print_json,

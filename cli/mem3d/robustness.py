@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mem3d.data.splits import SplitName
 from mem3d_cli.app import printable
 from mem3d_cli.options import (
     AsJson,
@@ -14,7 +15,6 @@ from mem3d_cli.options import (
     KnownPolicy,
     KnownShapes,
     Quiet,
-    SplitName,
     Threads,
     Which,
     apply_policy,
