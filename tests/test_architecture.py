@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -139,3 +140,36 @@ def test_bits_are_packed_in_one_file_of_memstore():
         if "packbits(" in path.read_text()
     ]
     assert packers == ["memstore/voxels/grids.py"]
+
+
+def sources(*rooms):
+    return [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+
+
+def test_no_folder_holds_more_than_a_dozen_modules():
+    counts = Counter(path.parent.relative_to(ROOT) for path in sources("memstore", "mem3d", "cli"))
+    assert {folder: n for folder, n in counts.items() if n > 13} == {}  # a dozen and __init__.py
+
+
+# What happened to a value is no name for it.
+PARTICIPLES = {
+    *("found", "told", "done", "known", "chosen", "wanted", "seen", "laid", "kept", "left"),
+    *("given", "made", "taken", "got", "shown"),
+}
+
+
+def test_names_say_what_a_value_is():
+    nodes = [
+        node
+        for path in sources("memstore", "mem3d", "cli", "benchmarks")
+        for node in ast.walk(ast.parse(path.read_text()))
+    ]
+    variables = [node for node in nodes if isinstance(node, ast.Name)]
+    bound = [node.id for node in variables if isinstance(node.ctx, ast.Store)]
+    bound += [node.arg for node in nodes if isinstance(node, ast.arg)]
+    assert sum(name in PARTICIPLES for name in bound) <= 30  # `left` of a box is a side
+
+
+def test_no_file_excuses_its_length():
+    rooms = ("memstore", "mem3d", "cli", "benchmarks")
+    assert [path for path in sources(*rooms) if "Over 250" in path.read_text()] == []

@@ -166,9 +166,9 @@ class Preset:
                 "its own, from cached stem maps"
             )
         want = (self.model.feature_dim, self.model.resolution)
-        got = (self.memory.key_dim, self.memory.resolution)
-        if got != want:
-            raise ValueError(f"memory (key_dim, resolution): got {got}, want the model's {want}")
+        sizes = (self.memory.key_dim, self.memory.resolution)
+        if sizes != want:
+            raise ValueError(f"memory (key_dim, resolution): got {sizes}, want the model's {want}")
         return self
 
     @property
@@ -220,9 +220,9 @@ def _without_retired(values: Any, resuming: bool) -> Any:
             continue
         present[group] = dict(values[group])
         for name, want in _RETIRED[group].items():
-            got = present[group].pop(name, want)
-            if got != want and (group == "model" or resuming):
-                raise ValueError(f"{group}.{name}: got {got!r}, want {want}: it is no more")
+            value = present[group].pop(name, want)
+            if value != want and (group == "model" or resuming):
+                raise ValueError(f"{group}.{name}: got {value!r}, want {want}: it is no more")
     return present
 
 
@@ -282,11 +282,11 @@ def _near(path: str, paths: Iterable[str]) -> str:
     last = path.rpartition(".")[2]
     for kind in (ModelConfig, TrainConfig, Augmentation):
         last = present_name(kind, last)
-    names = {known: known.rpartition(".")[2] for known in paths}
-    near = [known for known in names if known.startswith(f"{path}.") or names[known] == last]
+    names = {other: other.rpartition(".")[2] for other in paths}
+    near = [other for other in names if other.startswith(f"{path}.") or names[other] == last]
     near += get_close_matches(path, names, cutoff=0.75)
     ends = get_close_matches(last, dict.fromkeys(names.values()))
-    near += [known for end in ends for known in names if names[known] == end]
+    near += [other for end in ends for other in names if names[other] == end]
     if not near:
         return "the name of a setting, such as train.epochs or model.shape_encoder"
     return f"the name of a setting; near that: {', '.join(list(dict.fromkeys(near))[:3])}"

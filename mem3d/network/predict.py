@@ -37,11 +37,11 @@ def check_alike(first: Mem3D, ensemble: Sequence[EnsembleMember]) -> None:
     """Raise ValueError unless all networks make grids of one size."""
     want = first.config.resolution
     for member in ensemble:
-        got = member.model.config.resolution
-        if got != want:
+        resolution = member.model.config.resolution
+        if resolution != want:
             raise ValueError(
-                f"ensemble (resolution): got grids of {got} voxels a side beside {want}, want the "
-                "same for all"
+                f"ensemble (resolution): got grids of {resolution} voxels a side beside {want}, "
+                "want the same for all"
             )
 
 
