@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mem3d.data.curation.frame_test import FITS, UNFIT, AxisTest
+from mem3d.data.curation.axes import FITS, UNFIT, AxisTest
 from mem3d.data.curation.report import DataReport, ShapeFacts
 
 HOLLOW = 0.2  # shapes that enclose a larger share of empty voxels count as shells

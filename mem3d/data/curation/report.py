@@ -16,7 +16,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.curation.frame_test import FRAMES, AxisTest, frame_ious, judge
+from mem3d.data.curation.axes import FRAMES, AxisTest, frame_ious, judge
 from mem3d.data.dataset import ShapeDataset, Skipped
 from mem3d.data.open import open_dataset
 from mem3d.data.splits import SplitName, spread

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from mem3d.data.curation.frame_test import FRAMES, Frame, frame_ious, judge
+from mem3d.data.curation.axes import FRAMES, Frame, frame_ious, judge
 from mem3d.data.readers.r2n2 import R2N2
 from tests.helpers.memory_dataset import MemoryDataset, lopsided
 
