@@ -1,11 +1,20 @@
-"""Reading and writing files: a reader never meets half of one, and never waits for a pipe."""
+"""Reading and writing files: a reader never meets half of one, and never waits for a pipe.
 
+What is written is *synced* before it takes its name, and its name after: it outlives a power cut.
+"""
+
+import errno
 import os
+import re
 import secrets
 import shutil
+import socket
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import cache, lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -13,6 +22,16 @@ from memstore.errors import PathError, PathExistsError
 
 Progress = Callable[[int, int], object]
 """Called with how much is finished, and how much there is in all."""
+
+Durability = Literal["full", "process"]
+"""What has been written outlives a power cut ("full"), or only the end of the process."""
+
+_LONGEST = 160  # bytes of a name that stand in that of the file beside it; systems take 255
+_SYNCERS = 16  # files synced at once
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP}  # some file systems sync no folders
+_PARTIAL = re.compile(
+    r"\..*\.(?P<host>[0-9a-f]{6})-(?P<process>\d{1,9})-[0-9a-f]{8}\.partial", re.S
+)
 
 # What `memstore.export` writes and `memstore.import_memory` reads; here, where it costs no import.
 ExportFormat = Literal["npz", "safetensors", "zarr", "parquet", "binvox", "glb", "stl", "ply"]
@@ -37,7 +56,9 @@ def check_regular(status: os.stat_result, path: str | Path) -> None:
 
 
 def write_atomic(path: str | Path, data: bytes) -> None:
-    """Write `data` beside `path`, then rename it there; a crash leaves the old file or none.
+    """Write `data` beside `path`, sync it, then rename it there.
+
+    A crash or a power cut leaves the old file, or none, or the new one.
 
     Args:
         path: its folder must exist.
@@ -50,9 +71,12 @@ def write_atomic(path: str | Path, data: bytes) -> None:
     try:
         if not path.name or (path.exists() and not path.is_file()):  # rename replaces a device
             raise PathError(f"{path}: got no file there, want a file to make or replace")
-        with _beside(path) as beside:
+        _tidy_once(path.parent)
+        with partial_of(path) as beside:
             beside.write_bytes(data)
+            sync([beside])
             os.replace(beside, path)
+            sync([path.parent])
     except PathError:
         raise
     except OSError as error:
@@ -60,11 +84,12 @@ def write_atomic(path: str | Path, data: bytes) -> None:
 
 
 @contextmanager
-def made_beside(path: Path) -> Iterator[Path]:
+def made_beside(path: Path, durability: Durability = "full") -> Iterator[Path]:
     """Give a path to make a file or a folder at; renamed to `path` at the end, removed on error.
 
     Args:
         path: where nothing is yet; missing parent folders are made.
+        durability: "full" syncs all that was made before it is renamed, and then its folder.
 
     Raises:
         PathExistsError: there is something at the path.
@@ -72,11 +97,17 @@ def made_beside(path: Path) -> Iterator[Path]:
     """
     check_free(path)
     try:
+        parents = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _beside(path) as beside:
+        tidy(path.parent)
+        with partial_of(path) as beside:
             yield beside
+            if durability == "full":
+                sync(tree(beside))
             check_free(path)  # rename would replace a file that came meanwhile
             beside.rename(path)
+            if durability == "full":
+                sync([path.parent, *(folder.parent for folder in parents)])
     except PathError:
         raise
     except OSError as error:
@@ -93,18 +124,89 @@ def check_free(path: Path) -> None:
         raise PathExistsError(f"{path}: exists already, want a path where nothing is")
 
 
+def sync(paths: Iterable[str | Path]) -> None:
+    """Return once files are on stable storage with all they hold, and folders with their names.
+
+    Side by side: a file system then writes its journal once, not once a file.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    several = list(paths)
+    with ThreadPoolExecutor(max(1, min(len(several), _SYNCERS))) as pool:
+        for _ in pool.map(_sync_one, several):
+            pass
+
+
+def _sync_one(path: str | Path) -> None:
+    """As sync."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def tree(path: Path) -> Iterator[Path]:
+    """A file, or a folder and all that is in it, what is within before what holds it."""
+    for folder, _, files in os.walk(path, topdown=False):
+        yield from (Path(folder, file) for file in files)
+        yield Path(folder)
+    if not path.is_dir():
+        yield path
+
+
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def partial_of(path: Path) -> Iterator[Path]:
     """A new name in the same folder; what is there at the end is removed."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    short = os.fsdecode(os.fsencode(path.name)[:_LONGEST])
+    own = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    beside = path.with_name(f".{short}.{own}.partial")
     try:
         yield beside
     finally:
-        with suppress(OSError):  # the first error tells more
-            if beside.is_dir():
-                shutil.rmtree(beside, ignore_errors=True)
-            else:
-                beside.unlink(missing_ok=True)
+        _remove(beside)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what processes of this machine that are gone, killed say, have left half made."""
+    with suppress(OSError):  # no folder, or not to be listed: what follows says so
+        for path in list(folder.iterdir()):
+            name = _PARTIAL.fullmatch(path.name)
+            if name and name["host"] == _host() and not _is_running(int(name["process"])):
+                _remove(path)
+
+
+_tidy_once = lru_cache(256)(tidy)  # many files may go into one folder
+
+
+@cache
+def _host() -> str:
+    """What tells this machine's processes from others' that see the same folder."""
+    return blake2b(socket.gethostname().encode(), digest_size=3).hexdigest()
+
+
+def _is_running(process: int) -> bool:
+    """Whether there is a process of a number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's, say
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder if it can be; the error before it tells more than this one."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _open_at_once(path: str, flags: int) -> int:

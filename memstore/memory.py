@@ -6,14 +6,14 @@ No other file touches the state of a memory but inside `with memory.frozen() as 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from memstore.config import MemoryConfig, ValueSimilarity
 from memstore.errors import ArgumentError, DtypeError, ReadOnlyError, ShapeError, TransientError
-from memstore.files import Progress
+from memstore.files import Durability, Progress
 from memstore.rwlock import ReadWriteLock
 from memstore.search.index import Hits
 from memstore.slots import arguments
@@ -65,22 +65,32 @@ class Memory:
         return memory
 
     @classmethod
-    def create(cls, path: str | Path, config: MemoryConfig) -> Self:
+    def create(
+        cls, path: str | Path, config: MemoryConfig, durability: Durability = "full"
+    ) -> Self:
         """Make a new, empty memory in a folder and open it to be written.
 
         Args:
             path: where nothing is yet; missing parent folders are made.
+            durability: as in `open`.
 
         Raises:
             PathExistsError: there is something at the path.
         """
         from memstore.storage import repository  # zarr takes .3 s that RAM users need not pay
 
-        repository.create(Path(path), State.empty(config), "create")
-        return cls.open(path, "r+")
+        _check_durability(durability)
+        repository.create(Path(path), State.empty(config), "create", durability)
+        return cls.open(path, "r+", durability=durability)
 
     @classmethod
-    def open(cls, path: str | Path, mode: Literal["r", "r+"] = "r", at: str | None = None) -> Self:
+    def open(
+        cls,
+        path: str | Path,
+        mode: Literal["r", "r+"] = "r",
+        at: str | None = None,
+        durability: Durability = "full",
+    ) -> Self:
         """Open the folder of a memory; everything is read into RAM.
 
         Args:
@@ -90,6 +100,8 @@ class Memory:
             at: snapshot id or tag (a tag wins over an id); by default the last commit. With "r+"
                 the next commit follows that snapshot, and later commits leave the history;
                 until then nothing changes on disk.
+            durability: what a commit, a tag or an expiry outlives once it has returned: "full", a
+                power cut; "process", the end of the process alone, in two thirds of the time.
 
         Raises:
             PathMissingError: there is nothing at the path.
@@ -102,7 +114,8 @@ class Memory:
 
         if mode not in ("r", "r+"):
             raise ArgumentError(f"mode: got {mode!r}, want 'r' or 'r+'")
-        repository = Repository(Path(path), writable=mode == "r+", at=at)
+        _check_durability(durability)
+        repository = Repository(Path(path), mode == "r+", at, durability)
         try:
             state = repository.load()
         except BaseException:
@@ -339,8 +352,7 @@ class Memory:
             name: letters, digits and ".", "_", "-", at most 100; not used before.
         """
         with self._lock.writing():
-            repository = self._disk()
-            repository.past.tag(name, repository.snapshot)
+            self._disk().tag(name)
 
     def tags(self) -> dict[str, str]:
         """Snapshot id by tag; {} in RAM."""
@@ -349,7 +361,7 @@ class Memory:
     def untag(self, name: str) -> None:
         """Take a tag away, so that its snapshot may expire; the name cannot be used again."""
         with self._lock.writing():
-            self._disk().past.untag(name)
+            self._disk().untag(name)
 
     def expire(self, keep: int = 8) -> "Expired":
         """Forget old snapshots and free what only they used; the present state stays.
@@ -422,3 +434,9 @@ class Memory:
         if self._repository is None:
             raise TransientError("memory: lives in RAM only; Memory.create makes one on disk")
         return self._repository
+
+
+def _check_durability(durability: object) -> None:
+    """Raise ArgumentError unless there is such a durability."""
+    if durability not in get_args(Durability):
+        raise ArgumentError(f"durability: got {durability!r}, want one of {get_args(Durability)}")

@@ -1,13 +1,17 @@
 """Icechunk and Zarr: their errors as ours, their threads in a forked child, their end."""
 
 import atexit
+import json
 import os
+import shutil
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 import icechunk
 from zarr.errors import BaseZarrError
@@ -25,7 +29,49 @@ from memstore.errors import (
 _USED, _FORKED = threading.Event(), threading.Event()  # the store, by us or our parent
 os.register_at_fork(after_in_child=lambda: _FORKED.set() if _USED.is_set() else None)
 _FOREIGN = (icechunk.IcechunkError, BaseZarrError)
+MAIN = "main"  # the branch that the last commit is on
+REF_FILE = "ref.json"  # of a branch or a tag
+NOWHERE = "0" * 20  # id of no snapshot
 MOMENT = 0.05  # seconds that the store's threads have to end; they need microseconds once scheduled
+
+
+def storage_of(path: Path) -> icechunk.Storage:
+    """Where Icechunk keeps a repository."""
+    return icechunk.local_filesystem_storage(str(path))
+
+
+def ref(snapshot: str) -> str:
+    """What the file of a branch or a tag holds."""
+    return json.dumps({"snapshot": snapshot})
+
+
+class Opener:
+    """Opens a folder as an Icechunk repository, once or again.
+
+    Icechunk wants a main branch. Where that is damaged, and need not be known, it gets a folder of
+    links to the rest, `stand_in`, whose main branch leads nowhere.
+    """
+
+    def __init__(self, path: Path, lenient: bool) -> None:
+        self.stand_in: Path | None = None
+        self._path, self._is_lenient = path, lenient
+
+    def __call__(self) -> icechunk.Repository:
+        """Open the folder as it is now."""
+        try:
+            return icechunk.Repository.open(storage_of(self._path))
+        except icechunk.IcechunkError:
+            if not self._is_lenient or not any((self._path / "snapshots").iterdir()):
+                raise
+        self.stand_in = Path(mkdtemp())
+        weakref.finalize(self, shutil.rmtree, self.stand_in, ignore_errors=True)
+        for entry in self._path.iterdir():
+            if entry.name != "refs":
+                (self.stand_in / entry.name).symlink_to(entry.resolve())
+        refs = shutil.copytree(self._path / "refs", self.stand_in / "refs")
+        (refs / f"branch.{MAIN}").mkdir(exist_ok=True)
+        (refs / f"branch.{MAIN}" / REF_FILE).write_text(ref(NOWHERE))
+        return icechunk.Repository.open(storage_of(self.stand_in))
 
 
 @contextmanager

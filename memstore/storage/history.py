@@ -1,18 +1,17 @@
 """Past: the commits and tags of a memory's folder."""
 
 import re
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from memstore.errors import ArgumentError, FormatError, SnapshotError
-from memstore.storage.backend import reading, writing
+from memstore.storage.backend import MAIN, reading
 
 if TYPE_CHECKING:
     import icechunk
-
-MAIN = "main"  # the branch that the last commit is on
 
 
 class Commit(NamedTuple):
@@ -23,27 +22,53 @@ class Commit(NamedTuple):
     time: datetime  # UTC
 
 
+@contextmanager
+def advising(path: Path) -> Iterator[None]:
+    """Have the error of a damaged memory say what to do."""
+    try:
+        yield
+    except FormatError as error:
+        raise FormatError(
+            f"{error}; memstore history {path} lists the commits that are whole; memstore copy "
+            "--at ID makes a memory of one elsewhere, and one opened with mode 'r+' and at=ID and "
+            "committed is the last again"
+        ) from error
+
+
 class Past:
     """What an Icechunk repository says of its commits, without reading what they hold."""
 
-    def __init__(self, path: Path, repo: "icechunk.Repository") -> None:
-        self._path, self._repo = path, repo
+    def __init__(self, path: Path, open_repo: Callable[[], "icechunk.Repository"]) -> None:
+        self._path, self._open = path, open_repo
+        self.repo = open_repo()
+
+    def reopen(self) -> None:
+        """Forget what was read: a writer may have let snapshots expire, which changes others."""
+        self.repo = self._open()
 
     def last(self) -> str:
         """Id of the last commit."""
-        return self._repo.lookup_branch(MAIN)
+        with advising(self._path), reading(self._path):
+            return self.repo.lookup_branch(MAIN)
 
     def named(self, at: str) -> str:
         """Snapshot id of a tag or id."""
         with suppress(FormatError), reading(self._path):
-            if at in self._repo.list_tags():
-                return self._repo.lookup_tag(at)
-            if self._repo.lookup_snapshot(at).parent_id is not None:  # else: no arrays yet
+            if at in self.repo.list_tags():
+                return self.repo.lookup_tag(at)
+            if self.repo.lookup_snapshot(at).parent_id is not None:  # else: no arrays yet
                 return at
         raise SnapshotError(
             f"{self._path}: no snapshot or tag {at!r}; memstore history, or history() and tags(), "
             "list them"
         )
+
+    def check(self, snapshot: str) -> None:
+        """Raise FormatError unless the file of a snapshot is its own; no more is read of it."""
+        with reading(self._path):
+            entry = self.repo.lookup_snapshot(snapshot)
+        if entry.id != snapshot:
+            raise FormatError(f"snapshots/{snapshot}: got the file of {entry.id}; it is damaged")
 
     def of(self, snapshot: str) -> list[Commit]:
         """Commits that led to a snapshot, newest first."""
@@ -55,11 +80,28 @@ class Past:
             raise
 
     def _ancestry(self, snapshot: str) -> list[Commit]:
+        """As of; what seems damaged is read anew, as a writer may have changed it meanwhile."""
+        try:
+            return self._walk(snapshot)
+        except FormatError:
+            self.reopen()
+            return self._walk(snapshot)
+
+    def _walk(self, snapshot: str) -> list[Commit]:
         """As of."""
+        commits: list[Commit] = []
+        ids: set[str] = set()
         with reading(self._path):
-            ancestry = list(self._repo.ancestry(snapshot_id=snapshot))
-        # The last is Icechunk's own: a repository without arrays.
-        return [Commit(entry.id, entry.message, entry.written_at) for entry in ancestry[:-1]]
+            for entry in self.repo.ancestry(snapshot_id=snapshot):
+                # A file may be another snapshot's, and the way may lead round in circles.
+                if entry.id != snapshot or entry.id in ids:
+                    raise FormatError(f"snapshots/{snapshot}: got the file of {entry.id}")
+                ids.add(entry.id)
+                if entry.parent_id is None:  # Icechunk's own: a repository without arrays
+                    break
+                commits.append(Commit(entry.id, entry.message, entry.written_at))
+                snapshot = entry.parent_id
+        return commits
 
     def has_lost(self, snapshot: str) -> bool:
         """Whether a snapshot has left a history that is whole: a writer has let it expire."""
@@ -75,37 +117,32 @@ class Past:
         commits: list[Commit] = []
         for file in (self._path / "snapshots").iterdir():
             with suppress(FormatError), reading(self._path):
-                entry = self._repo.lookup_snapshot(file.name)
-                if entry.parent_id is not None:
+                entry = self.repo.lookup_snapshot(file.name)
+                if entry.id == file.name and entry.parent_id is not None:
                     commits.append(Commit(entry.id, entry.message, entry.written_at))
         return sorted(commits, key=lambda commit: commit.time, reverse=True)
 
-    def tag(self, name: str, snapshot: str) -> None:
-        """Name a snapshot."""
+    def check_new_tag(self, name: str) -> None:
+        """Raise ArgumentError unless a tag may be called so."""
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", name):
             raise ArgumentError(f"name: got {name!r}, want 1 to 100 of A-Z a-z 0-9 . _ -")
-        if (self._path / "refs" / f"tag.{name}" / "ref.json").exists():  # also of a deleted tag
+        if (self._path / "refs" / f"tag.{name}").exists():  # also of a deleted tag
             raise ArgumentError(f"name: got {name!r}, which already exists or did; choose another")
-        with writing(self._path):
-            self._repo.create_tag(name, snapshot)
 
-    def untag(self, name: str) -> None:
-        """Take a tag away."""
+    def check_tag(self, name: str) -> None:
+        """Raise SnapshotError if there is no such tag."""
         if name not in self.tags():
             raise SnapshotError(
                 f"{self._path}: no tag {name!r}; memstore history, or tags(), lists them"
             )
-        with writing(self._path):
-            self._repo.delete_tag(name)
 
     def tags(self) -> dict[str, str]:
         """Snapshot id by tag."""
         with reading(self._path):
-            tags = {name: self._repo.lookup_tag(name) for name in sorted(self._repo.list_tags())}
-            # Icechunk takes a tag whose file is damaged for a deleted one.
+            tags = {name: self.repo.lookup_tag(name) for name in sorted(self.repo.list_tags())}
+            # Icechunk takes a tag whose file is damaged, or gone, for a deleted one.
             for folder in (self._path / "refs").glob("tag.*"):
                 is_deleted = (folder / "ref.json.deleted").exists()
-                is_listed = folder.name.removeprefix("tag.") in tags
-                if (folder / "ref.json").exists() and not is_deleted and not is_listed:
-                    raise FormatError(f"{folder.name}: got a damaged tag")
+                if not is_deleted and folder.name.removeprefix("tag.") not in tags:
+                    raise FormatError(f"{folder.name}: got a damaged tag, or none where one was")
         return tags

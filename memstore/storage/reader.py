@@ -10,8 +10,17 @@ from numpy.typing import NDArray
 from memstore.config import MemoryConfig
 from memstore.errors import FormatError, NotAMemoryError
 from memstore.slots.state import State, check_state
-from memstore.storage.checksums import seal
-from memstore.storage.schema import FORMAT, NO_ROW, Ledger, arrays, get_array, log_dtype, parts
+from memstore.storage.checksums import checks, seal
+from memstore.storage.schema import (
+    CHECK_ROWS,
+    FORMAT,
+    NO_ROW,
+    Ledger,
+    arrays,
+    get_array,
+    log_dtype,
+    parts,
+)
 from memstore.voxels.grids import packed_shape
 
 if TYPE_CHECKING:
@@ -31,12 +40,16 @@ def check_format(group: "zarr.Group") -> None:
         raise FormatError(f"got format {version!r}, want {FORMAT}; a newer memstore may read it")
 
 
-def read(group: "zarr.Group", disk_bytes: Callable[[], int]) -> tuple[State, Ledger]:
+def read(
+    group: "zarr.Group", disk_bytes: Callable[[], int], check_rows: bool = True
+) -> tuple[State, Ledger]:
     """Read a memory, believing nothing.
 
     Args:
         group: at the snapshot to read.
         disk_bytes: gives the folder's size; a memory may ask for RAM in proportion only.
+        check_rows: compare each row with its check: a chunk that the store no longer finds reads
+            as zeros, without a word.
 
     Raises:
         FormatError: something does not add up; zarr raises much else if a folder is damaged.
@@ -66,11 +79,25 @@ def read(group: "zarr.Group", disk_bytes: Callable[[], int]) -> tuple[State, Led
     message, time = facts["message"], _count("time", facts["time"], 2**62)
     if facts["seal"] != seal(state, ledger.checks, log_rows, message, time):
         raise FormatError("seal: got parts that do not belong together; the folder is damaged")
+    if check_rows and (wrong := misfits(state, ledger)):
+        raise FormatError(f"slots {wrong[:8]}: got rows other than those written; see verify")
     state.clear(np.flatnonzero(~state.used_rows))
     state.count_voxels()
     _return_free_memory()
     held = frozenset(logged.tolist())
     return state, Ledger(ledger.checks, state.reads.copy(), log_rows, held, message, time)
+
+
+def misfits(state: State, ledger: Ledger) -> list[int]:
+    """Slots whose rows, or their absence, do not fit their checks."""
+    rows = state.index.rows
+    wrong: list[int] = []
+    for start in range(0, rows, CHECK_ROWS):
+        slots = np.arange(start, min(start + CHECK_ROWS, rows))
+        unequal = (checks(state.rows(slots)) != ledger.checks[slots]).any(axis=1)
+        wrong += slots[unequal].tolist()
+    beyond = rows + np.flatnonzero(ledger.checks[rows:].any(axis=1))
+    return [*wrong, *beyond.tolist()]
 
 
 def _check_arrays(group: "zarr.Group", config: MemoryConfig) -> None:

@@ -1,9 +1,13 @@
 """Repository: a memory's folder, an Icechunk repository of Zarr arrays (docs/format.md).
 
+A commit goes to a side branch; what is new in the folder is synced; then the side branch's file,
+synced too, is renamed to be the main one's. So a power cut leaves the commit or the one before.
+
 Only this file and backend.py import zarr and icechunk.
 """
 
-from contextlib import suppress
+import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,16 +26,34 @@ from memstore.errors import (
     SnapshotError,
     TornError,
 )
-from memstore.files import disk_bytes, made_beside
+from memstore.files import (
+    Durability,
+    disk_bytes,
+    made_beside,
+    partial_of,
+    sync,
+    tidy,
+    tree,
+    write_atomic,
+)
 from memstore.slots.state import State
 from memstore.storage import reader, schema
-from memstore.storage.backend import reading, wait_at_exit, writing
-from memstore.storage.checksums import seal
-from memstore.storage.history import MAIN, Commit, Past
+from memstore.storage.backend import (
+    MAIN,
+    NOWHERE,
+    REF_FILE,
+    Opener,
+    reading,
+    ref,
+    storage_of,
+    wait_at_exit,
+    writing,
+)
+from memstore.storage.history import Commit, Past, advising
 from memstore.storage.lock import WriterLock
 
 LOCK_FILE = "writer.lock"
-REWIND = "rewind"  # branch that lives during one commit: the first after a rewind
+SIDE = "commit"  # branch that lives during one commit
 
 wait_at_exit()
 
@@ -46,12 +68,12 @@ class Expired(NamedTuple):
     bytes: int  # freed on disk
 
 
-def create(path: Path, state: State, message: str) -> None:
+def create(path: Path, state: State, message: str, durability: Durability = "full") -> None:
     """Make a memory: built beside the path, then renamed, so never half of one."""
     _check_whole(state)
-    with made_beside(path) as beside, writing(path):
+    with made_beside(path, durability) as beside, writing(path):
         beside.mkdir()  # where we may not, Icechunk would panic
-        repo = icechunk.Repository.create(icechunk.local_filesystem_storage(str(beside)))
+        repo = icechunk.Repository.create(storage_of(beside))
         session = repo.writable_session(MAIN)
         group = zarr.create_group(session.store)
         for name, options in schema.arrays(state.config).items():
@@ -82,22 +104,40 @@ def history(path: str | Path, at: str | None = None) -> list[Commit]:
     Returns:
         Where one is damaged, all that can be found: from one of them one can go on.
     """
-    repository = Repository(Path(path), writable=False, at=at)
+    repository = Repository(Path(path), at=at, lenient=True)
     try:
-        return repository.past.of(repository.snapshot)
+        return repository.past.of(repository.snapshot or NOWHERE)
     except FormatError:
-        return repository.past.readable()
+        if commits := repository.past.readable():
+            return commits
+        raise
 
 
 def tags(path: str | Path) -> dict[str, str]:
     """Snapshot id by tag, of a memory's folder, reading none of them."""
-    return Repository(Path(path), writable=False).past.tags()
+    return Repository(Path(path), lenient=True).past.tags()
 
 
 class Repository:
     """The folder of one memory, open to be read, or locked and open to be written."""
 
-    def __init__(self, path: Path, writable: bool, at: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        writable: bool = False,
+        at: str | None = None,
+        durability: Durability = "full",
+        lenient: bool = False,
+    ) -> None:
+        """Open the folder.
+
+        Args:
+            path: of the folder.
+            writable: keep other writers out.
+            at: snapshot id or tag; by default the last commit.
+            durability: of what is written from now on.
+            lenient: do without the last commit where it cannot be told; `snapshot` is "" then.
+        """
         self.path = path
         if not path.exists():
             want = "the folder of a memory, as training, memstore import or Memory.create makes it"
@@ -105,19 +145,47 @@ class Repository:
         if not ((path / "refs").is_dir() and (path / "snapshots").is_dir()):
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
         self._lock: WriterLock | None = None
-        with reading(path):
-            self._repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(path)))
-            self.past = Past(path, self._repo)
-            self.tip = self.past.last()
+        self._durability: Durability = durability
+        self._synced: set[str] = set()  # files and folders that outlive a power cut
+        self._is_moving = False  # the main branch's end is new, and perhaps not synced
+        self._is_lenient = lenient or at is not None
+        self._opener = Opener(path, self._is_lenient)
+        with advising(path), reading(path):
+            self.past = Past(path, self._opener)
         self._at = None if at is None else self.past.named(at)
+        self.tip = self._tip()
         self.snapshot = self._at or self.tip
         if writable:
             with reading(path):
                 self._group(self.snapshot)  # before a foreign folder gets a lock file
             self._lock = WriterLock(path / LOCK_FILE)
-            self.tip = self.past.last()
+            tidy(path)
+            if not self.tip:
+                self._make_main_anew()
+            self.tip = self._tip()
             self.snapshot = self._at or self.tip
         self._ledger: schema.Ledger
+
+    def _tip(self) -> str:
+        """Id of the last commit; "" if that cannot be told, and need not."""
+        if self._opener.stand_in:
+            return ""
+        try:
+            return self.past.last()
+        except FormatError:
+            if not self._is_lenient:
+                raise
+            return ""
+
+    def _make_main_anew(self) -> None:
+        """Have the main branch, which is damaged, end at the snapshot that was asked for."""
+        main = self.path / "refs" / f"branch.{MAIN}"
+        with writing(self.path):
+            main.mkdir(exist_ok=True)
+            write_atomic(main / REF_FILE, ref(self.snapshot).encode())
+            sync([main.parent])
+        self._opener.stand_in = None
+        self.past.reopen()
 
     def close(self) -> None:
         """Let the next writer in."""
@@ -128,19 +196,34 @@ class Repository:
         """Read the state at `self.snapshot`; later commits follow it."""
         while True:
             try:
-                state, self._ledger = self.read(self.snapshot)
+                with advising(self.path):
+                    state, self._ledger = self.read(self.snapshot)
                 return state
             except FormatError:
                 # A writer may have committed, and expired our snapshot, while we read it.
-                tip = self.past.last()
-                if self._at is not None or tip == self.snapshot:
+                tip = self.past.last() if self._at is None else self.snapshot
+                if tip == self.snapshot:
                     raise
                 self.tip = self.snapshot = tip
 
-    def read(self, snapshot: str) -> tuple[State, schema.Ledger]:
-        """Read a snapshot from disk, every chunk of it."""
-        with reading(self.path):
-            return reader.read(self._group(snapshot), lambda: _size(self.path))
+    def read(self, snapshot: str, check_rows: bool = True) -> tuple[State, schema.Ledger]:
+        """Read a snapshot from disk, every chunk of it.
+
+        Args:
+            snapshot: its id.
+            check_rows: compare each row with the check that was written with it; else that is the
+                caller's.
+        """
+
+        def attempt() -> tuple[State, schema.Ledger]:
+            with reading(self.path):
+                return reader.read(self._group(snapshot), lambda: _size(self.path), check_rows)
+
+        try:
+            return attempt()
+        except FormatError:  # or so it seems, as a writer has let snapshots expire meanwhile
+            self.past.reopen()
+            return attempt()
 
     def commit(self, state: State, message: str) -> str:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
@@ -149,50 +232,85 @@ class Repository:
             if state.dirty:
                 self._commit(state, message)
             elif self.snapshot != self.tip:
-                self._repo.reset_branch(MAIN, self.snapshot, from_snapshot_id=self.tip)
+                self._begin_side()
+                self._move_main()
                 self.tip = self.snapshot
+            elif self._is_moving:
+                self._end_move()
         return self.snapshot
 
     def _commit(self, state: State, message: str) -> None:
         """As commit; the history changes in one step, also after a rewind."""
-        rewound = self.snapshot != self.tip
-        if rewound:
-            self._drop_rewind()
-            self._repo.create_branch(REWIND, self.snapshot)
-        session = self._repo.writable_session(REWIND if rewound else MAIN)
-        if session.snapshot_id != self.snapshot:
+        if self._tip() != self.tip:
             raise LockedError(f"{self.path}: somebody committed without the lock; open it again")
+        self._begin_side()
+        session = self.past.repo.writable_session(SIDE)
         group = zarr.open_group(session.store, mode="r+", zarr_format=3)
         dirty = np.array(sorted(state.dirty), np.int64)
         ledger = schema.write(group, state, dirty, self._ledger, message)
+        snapshot = session.commit(message)
         try:
-            snapshot = session.commit(message)
-            if rewound:
-                self._repo.reset_branch(MAIN, snapshot, from_snapshot_id=self.tip)
-            self._follow(snapshot, state, ledger)
-        except BaseException as error:
-            # An interrupt, or a late failure: the commit may have arrived all the same.
-            tip = self.past.last()
-            ours = seal(state, ledger.checks, ledger.log_rows, message, ledger.time)
-            if tip == self.snapshot or self._group(tip).attrs["seal"] != ours:
-                raise
-            self._follow(tip, state, ledger)
-            if not isinstance(error, icechunk.IcechunkError):
-                raise
-        if rewound:
-            with suppress(icechunk.IcechunkError):  # the next rewind will
-                self._drop_rewind()
+            self._move_main()
+        finally:  # an interrupt, or a late failure: the commit may have arrived all the same
+            if self._tip() == snapshot:
+                self.tip = self.snapshot = snapshot
+                self._ledger = ledger
+                state.dirty.clear()
 
-    def _follow(self, snapshot: str, state: State, ledger: schema.Ledger) -> None:
-        """The state is now that of a snapshot, which is the last commit."""
-        self.tip = self.snapshot = snapshot
-        self._ledger = ledger
-        state.dirty.clear()
+    def _begin_side(self) -> None:
+        """Make the side branch, at `self.snapshot`; a writer that died may have left one."""
+        self._drop_side()
+        self.past.repo.create_branch(SIDE, self.snapshot)
 
-    def _drop_rewind(self) -> None:
-        """Forget the branch of a rewind, be it ours or that of a writer that died in one."""
-        if REWIND in self._repo.list_branches():
-            self._repo.delete_branch(REWIND)
+    def _drop_side(self) -> None:
+        """Forget the side branch."""
+        shutil.rmtree(self.path / "refs" / f"branch.{SIDE}", ignore_errors=True)
+
+    def _move_main(self) -> None:
+        """Have the main branch end where the side branch does: the step that makes a commit."""
+        side, main = (self.path / "refs" / f"branch.{name}" for name in (SIDE, MAIN))
+        self._sync(side / REF_FILE)
+        self._is_moving = True
+        os.replace(side / REF_FILE, main / REF_FILE)
+        self._end_move()
+
+    def _end_move(self) -> None:
+        """Make sure that the main branch's new end outlives a power cut."""
+        if self._durability == "full":
+            sync([self.path / "refs" / f"branch.{MAIN}"])
+        self._is_moving = False
+        self._drop_side()
+
+    def _sync(self, *besides: Path) -> None:
+        """Bring to stable storage what is new in the folder; the first time, all that is there."""
+        if self._durability == "process":
+            return
+        entries = {str(entry) for entry in tree(self.path)}
+        new = entries - self._synced
+        folders = {os.path.dirname(entry) for entry in new}
+        sync([*besides, *sorted(new - folders), *sorted(folders)])
+        self._synced = entries
+
+    def tag(self, name: str) -> None:
+        """Name `self.snapshot`: the tag's folder is built beside, then renamed."""
+        with writing(self.path):
+            self.past.check_new_tag(name)
+            self._sync()
+            refs = self.path / "refs"
+            with partial_of(self.path / "tag") as made:
+                made.mkdir()
+                (made / REF_FILE).write_text(ref(self.snapshot))
+                if self._durability == "full":
+                    sync(tree(made))
+                made.rename(refs / f"tag.{name}")
+            self._sync(refs)
+
+    def untag(self, name: str) -> None:
+        """Take a tag away."""
+        self.past.check_tag(name)
+        with writing(self.path):
+            self.past.repo.delete_tag(name)
+            self._sync()
 
     def expire(self, keep: int) -> Expired:
         """Forget snapshots but the last `keep` and tagged ones, and delete what only they used."""
@@ -202,17 +320,38 @@ class Repository:
                 "commit first, or open it without `at`"
             )
         with writing(self.path):
-            self.past.tags()  # a damaged tag must not cost its snapshot
-            self._drop_rewind()
+            tags = self.past.tags()  # a damaged tag must not cost its snapshot
+            self._drop_side()
             snapshots, size = self._snapshot_files(), _size(self.path)
             times = [commit.time for commit in self.past.of(self.tip)]
+            for snapshot in tags.values():
+                self.past.of(snapshot)  # whole, or Icechunk might walk it for ever
             if times != sorted(times, reverse=True):
                 raise FormatError(f"{self.path}: got times out of order; a snapshot is damaged")
             if keep < len(times):
-                self._repo.expire_snapshots(times[keep - 1])
-            self._repo.garbage_collect(datetime.now(UTC))
+                self._shorten(times[keep - 1])
+            self.past.reopen()
+            self.past.repo.garbage_collect(datetime.now(UTC))
             freed = size - _size(self.path)
         return Expired(snapshots - self._snapshot_files(), freed)
+
+    def _shorten(self, time: datetime) -> None:
+        """End the history, and those of tags, before what is older than a time.
+
+        Icechunk writes the oldest snapshots that stay anew, in place. So it does so in a copy, from
+        which they are synced and renamed: at any time each is the old one or the new one.
+        """
+        with partial_of(self.path / "expire") as copy:
+            for folder in ("snapshots", "refs"):
+                shutil.copytree(self.path / folder, copy / folder)
+            icechunk.Repository.open(storage_of(copy)).expire_snapshots(time)
+            for file in sorted((copy / "snapshots").iterdir()):
+                original = self.path / "snapshots" / file.name
+                if file.read_bytes() != original.read_bytes():
+                    if self._durability == "full":
+                        sync([file])
+                    os.replace(file, original)
+        self._sync(self.path / "snapshots")
 
     def _snapshot_files(self) -> int:
         """Snapshots in the folder."""
@@ -220,8 +359,8 @@ class Repository:
 
     def _group(self, snapshot: str) -> zarr.Group:
         """The arrays and attributes at a snapshot, once they say that they are a memory."""
-        self._repo.lookup_snapshot(snapshot)  # zarr would take a damaged one for an empty one
-        session = self._repo.readonly_session(snapshot_id=snapshot)
+        self.past.check(snapshot)  # zarr would take a damaged one for an empty one
+        session = self.past.repo.readonly_session(snapshot_id=snapshot)
         try:
             group = zarr.open_group(session.store, mode="r", zarr_format=3)
             reader.check_format(group)

@@ -1,11 +1,13 @@
 """Files appear whole or not at all."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from memstore import PathError, PathExistsError
+from memstore import PathError, PathExistsError, files
 from memstore.files import made_beside, open_regular, write_atomic
 
 
@@ -91,3 +93,33 @@ def test_only_regular_files_are_opened(tmp_path):
     for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
         with pytest.raises(PathError, match=f"{path}: "):
             open_regular(path)
+
+
+def test_what_a_killed_process_left_goes(tmp_path):
+    """The next call that writes there removes it; what a running one makes stays."""
+    code = (
+        "import os, sys; from pathlib import Path; from memstore import files\n"
+        "with files.made_beside(Path(sys.argv[1])) as beside:\n"
+        "    beside.mkdir(); (beside / 'half').touch(); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "a"], check=False)
+    assert [path.name.split(".")[1] for path in tmp_path.iterdir()] == ["a"]
+    with files.made_beside(tmp_path / "running") as running:
+        running.mkdir()
+        with files.made_beside(tmp_path / "b") as beside:
+            beside.touch()
+        assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "b", running])
+
+
+def test_the_longest_name_that_a_system_takes(tmp_path):
+    files.write_atomic(tmp_path / ("ü" * 127), b"1")
+    assert (tmp_path / ("ü" * 127)).read_bytes() == b"1"
+
+
+def test_a_file_is_synced_before_it_has_its_name_and_its_folder_after(tmp_path, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: calls.append("sync") or fsync(fd))
+    monkeypatch.setattr(os, "replace", lambda *paths: calls.append("name") or replace(*paths))
+    files.write_atomic(tmp_path / "a", b"1")
+    assert calls == ["sync", "name", "sync"]
