@@ -268,6 +268,10 @@ def facts(folder: Path) -> dict[str, tuple[float, float]]:
         "  the same from .npy files with FAISS, s": (median(row[0] for row in plain), np.nan),
         "disk per slot beyond the key, bytes": (size, 400),
         "RAM per slot / (key + packed value)": (ram / (4 * keys.DIM + 4096), 1.25),
+        "a commit's syncs / those of a bare log of its bytes": (
+            storage.sync_ratio(memory, rng, folder / "log"),
+            3,
+        ),
         "disk growth per changed slot / (key + packed value)": (
             growth / (4 * keys.DIM + 4096),
             np.nan,

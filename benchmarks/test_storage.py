@@ -4,10 +4,14 @@ Baselines: for commits, the layout that first comes to mind, a chunk per key and
 Icechunk; for opening, two .npy files and a FAISS index. `ratios.py` prints the same as a table.
 """
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
+from unittest.mock import patch
 
 import icechunk
 import numpy as np
@@ -15,7 +19,8 @@ import pytest
 import zarr
 
 from benchmarks.keys import DIM
-from memstore import Memory, MemoryConfig
+from memstore import Memory, MemoryConfig, files
+from memstore.storage import repository
 from memstore.voxels.grids import pack
 
 SLOTS, BATCH = 4_000, 32
@@ -58,6 +63,29 @@ def change(memory: Memory, rng: np.random.Generator) -> None:
     slots = np.sort(rng.choice(SLOTS, BATCH, replace=False))
     report = memory.write(memory.keys(slots), memory.values(slots))
     assert report.kinds.tolist() == ["merge"] * BATCH
+
+
+def sync_ratio(memory: Memory, rng: np.random.Generator, log: Path, rounds: int = 30) -> float:
+    """What a commit of 32 slots waits for the disk, over a bare log of as many bytes; minima."""
+    ours, bare = [], []
+
+    def timed(entries: Iterable[str | Path]) -> None:
+        start = perf_counter()
+        files.sync(entries)
+        waits.append(perf_counter() - start)
+
+    with log.open("wb") as file, patch.object(repository, "sync", timed):
+        for _ in range(rounds):
+            waits: list[float] = []
+            change(memory, rng)
+            memory.commit("changed")
+            ours.append(sum(waits))
+            file.write(rng.bytes(BATCH * (4 * DIM + 4096)))
+            file.flush()
+            start = perf_counter()
+            os.fsync(file.fileno())
+            bare.append(perf_counter() - start)
+    return min(ours) / min(bare)
 
 
 class NaiveStore:

@@ -27,7 +27,6 @@ Durability = Literal["full", "process"]
 """What has been written outlives a power cut ("full"), or only the end of the process."""
 
 _LONGEST = 160  # bytes of a name that stand in that of the file beside it; systems take 255
-_SYNCERS = 16  # files synced at once
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP}  # some file systems sync no folders
 _PARTIAL = re.compile(
     r"\..*\.(?P<host>[0-9a-f]{6})-(?P<process>\d{1,9})-[0-9a-f]{8}\.partial", re.S
@@ -133,9 +132,17 @@ def sync(paths: Iterable[str | Path]) -> None:
         OSError: the disk refuses.
     """
     several = list(paths)
-    with ThreadPoolExecutor(max(1, min(len(several), _SYNCERS))) as pool:
-        for _ in pool.map(_sync_one, several):
-            pass
+    for _ in _syncers().map(_sync_one, several) if len(several) > 1 else map(_sync_one, several):
+        pass
+
+
+@cache
+def _syncers() -> ThreadPoolExecutor:
+    """Threads that wait for the disk; to start some costs as much as the disk does."""
+    return ThreadPoolExecutor(8, "sync")
+
+
+os.register_at_fork(after_in_child=_syncers.cache_clear)  # it has none of its parent's threads
 
 
 def _sync_one(path: str | Path) -> None:

@@ -123,3 +123,15 @@ def test_a_file_is_synced_before_it_has_its_name_and_its_folder_after(tmp_path, 
     monkeypatch.setattr(os, "replace", lambda *paths: calls.append("name") or replace(*paths))
     files.write_atomic(tmp_path / "a", b"1")
     assert calls == ["sync", "name", "sync"]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_syncs_as_well(tmp_path):
+    """It has none of the threads that wait for the disk in its parent."""
+    files.sync([tmp_path, tmp_path])
+    child = os.fork()
+    if not child:
+        files.sync([tmp_path, tmp_path])
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
