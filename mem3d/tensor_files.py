@@ -1,9 +1,10 @@
 """Named tensors in .safetensors files: written whole, and each compared with a check when loaded.
 
 The metadata has two entries of ours: "checks", the check of each tensor's name, type, shape and
-bytes, one after the other in the order of the names, and "check", that of all other entries. So no
-damage goes unnoticed, and a reader of some tensors looks at these alone. Files without the two,
-from elsewhere or from before, are read as they are; every safetensors library reads ours.
+bytes (b"weight F32 [2, 3] ..."), one after the other in the order of the names, and "check", that
+of all other entries as JSON. So no damage goes unnoticed, and a reader of some tensors looks at
+these alone. Files without the two, from elsewhere or from before, are read as they are; every
+safetensors library reads ours.
 
 Source: https://github.com/huggingface/safetensors#format
 """
