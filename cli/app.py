@@ -1,8 +1,11 @@
 """How both programs' commands are added: their help, their arguments' names, their interrupts."""
 
+import errno
 import inspect
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -96,6 +99,20 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return printable(f"{error.filename}: {error.strerror}")
     return printable(error) or type(error).__name__
+
+
+_FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
+
+
+@contextmanager
+def room_wanted(next_step: str) -> Iterator[None]:
+    """An error of a full disk within, whoever met it first, also says what to do then."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # memstore's, and those of maps that find no room
+        if not any(reason in str(error) for reason in _FULL):
+            raise
+        raise OSError(f"{in_words(error)}; {next_step}") from error
 
 
 def version_option(program: str) -> Any:

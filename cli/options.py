@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mem3d_cli.app import counted, printable
+from mem3d_cli.app import counted, printable, room_wanted
 from mem3d_cli.progress import progress_bar as progress_bar  # for the commands too
 
 if TYPE_CHECKING:
@@ -81,9 +81,10 @@ Threads = Annotated[
 
 @contextmanager
 def resumable(folder: Path) -> Iterator[None]:
-    """Ctrl-C within is one line on stderr and exit status 130."""
+    """Ctrl-C within is one line on stderr and exit status 130; a full disk also says what next."""
     try:
-        yield
+        with room_wanted("make room, and the same command goes on from there"):
+            yield
     except KeyboardInterrupt:
         notice = f"{printable(folder)}: interrupted; the same command goes on from there"
         typer.echo(notice, err=True)

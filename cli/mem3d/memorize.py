@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mem3d.data.splits import SplitName
-from mem3d_cli.app import counted, printable
+from mem3d_cli.app import counted, printable, room_wanted
 from mem3d_cli.options import (
     AsJson,
     Checkpoint,
@@ -126,7 +126,8 @@ def memorize(  # long: half of it are the options
 def whole(out: Path) -> Iterator[None]:
     """Ctrl-C within is one line on stderr and exit status 130; there is no half of a run."""
     try:
-        yield
+        with room_wanted("nothing was written; make room, and run the command again"):
+            yield
     except KeyboardInterrupt:
         typer.echo(f"{printable(out)}: interrupted; nothing was written", err=True)
         raise typer.Exit(130) from None

@@ -1,12 +1,15 @@
 """A network and its memory as one folder of plain files, to hand to others.
 
-    FOLDER/config.json           settings, and what the weights reached
+    FOLDER/config.json           settings, what the weights reached, checks of the other files
     FOLDER/model.safetensors     weights under the names of the network's own state
     FOLDER/memory.safetensors    the memory, as memstore exports it (docs/exchange.md)
     FOLDER/README.md             a model card
 
 A folder is untrusted input: there is no pickle in it, sizes are checked against the files before
-anything is made, and the three files must agree with each other.
+anything is made, and the three files must agree with each other. What has rotted on the way is
+refused: config.json names the BLAKE2b of the other files ("files") and of its own content
+("check"). Without the two, as in folders from before or of others' making, nothing is compared.
+The model card is for others to edit, so it has no check; the picture has one that nobody compares.
 """
 
 import json
@@ -16,9 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from mem3d.inference.model_card import Card, card_of_run, card_text
+from mem3d.integrity import check_of_facts, check_of_file
 from mem3d.network import checkpoint
 from mem3d.network.checkpoint import (
     CONFIG,
@@ -29,10 +31,10 @@ from mem3d.network.checkpoint import (
     Which,
     check_device,
     filled,
-    opened,
 )
 from mem3d.network.config import Preset
 from mem3d.network.model import Mem3D
+from mem3d.tensor_files import opened, save_tensors
 from memstore import ExtraMissingError, Memory, export, import_memory
 from memstore.files import made_beside, open_regular
 
@@ -80,20 +82,21 @@ def save_folder(
     """
     card = card or Card()
     preset = replace(preset, memory=memory.config)  # it may have been enlarged
-    facts = {
+    facts: dict[str, Any] = {
         "format": FORMAT,
         "library_name": "mem3d",
         "architectures": ["Mem3D"],
         "preset": preset.to_dict(),
         "trained": card.facts,
     }
-    weights = {name: weight.cpu().contiguous() for name, weight in model.state_dict().items()}
     with made_beside(Path(folder)) as beside:
         beside.mkdir()
-        save_file(weights, beside / WEIGHTS, metadata={"format": "pt"})
+        save_tensors(beside / WEIGHTS, model.state_dict(), {"format": "pt"})
         export(memory, beside / MEMORY, "safetensors")
         if card.picture is not None and card.picture.stat().st_size <= _MAX_PICTURE:
             (beside / PICTURE).write_bytes(card.picture.read_bytes())
+        facts["files"] = {path.name: check_of_file(path) for path in sorted(beside.iterdir())}
+        facts["check"] = check_of_facts(facts)
         (beside / CARD).write_text(card_text(preset, len(memory), card))
         (beside / CONFIG).write_text(json.dumps(facts, indent=2, allow_nan=False))
 
@@ -113,7 +116,9 @@ def load_folder(folder: str | Path, device: str = "cpu") -> tuple[Mem3D, Memory,
         memstore.MemstoreError: the memory is missing or damaged.
     """
     folder, device = Path(folder), check_device(device)
-    preset = _preset(folder / CONFIG)
+    preset, files = _settings(folder / CONFIG)
+    for name in (WEIGHTS, MEMORY):
+        _check_file(folder / name, files)
     with opened(folder / WEIGHTS, _WANT) as file:
         model = filled(folder / WEIGHTS, file, preset.model, device, _WANT)
     memory = import_memory(folder / MEMORY, "safetensors")
@@ -125,8 +130,8 @@ def load_folder(folder: str | Path, device: str = "cpu") -> tuple[Mem3D, Memory,
     return model, memory, preset
 
 
-def _preset(path: Path) -> Preset:
-    """Settings in a config.json."""
+def _settings(path: Path) -> tuple[Preset, dict[str, Any] | None]:
+    """Settings in a config.json, and the checks of the other files if it names them."""
     with _reading(path):
         with open_regular(path) as file:
             data = file.read(_MAX_CONFIG + 1)
@@ -135,7 +140,27 @@ def _preset(path: Path) -> Preset:
         facts: Any = json.loads(data)
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise ValueError(f"no format {FORMAT}; a newer release may read it")
-        return Preset.from_dict(facts["preset"])
+        files = None
+        if facts.keys() & {"check", "files"}:
+            check, files = facts.pop("check", None), dict(facts["files"])
+            if check != check_of_facts(facts):
+                raise ValueError("a damaged or changed file (to change it, remove check and files)")
+        return Preset.from_dict(facts["preset"]), files
+
+
+def _check_file(path: Path, files: dict[str, Any] | None) -> None:
+    """Raise ValueError unless a file is the one that config.json names."""
+    if files is None:
+        return
+    try:
+        check = check_of_file(path)
+    except OSError as error:
+        raise ValueError(f"{path}: got {error}, want {_WANT}") from error
+    if check != files.get(path.name):
+        raise ValueError(
+            f"{path}: got a damaged or another file (BLAKE2b {check}), want the one that {CONFIG} "
+            f"names ({files.get(path.name)}); download or publish the folder anew"
+        )
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Weights and memory as one pair.
 
 A checkpoint is one safetensors file that names a snapshot of the memory beside it. The memory is
-committed first, then the file is renamed into place: whenever a run dies, the file on disk names a
-snapshot that is there. No pickle.
+committed first, then the file is put into place: whenever a run dies, or the power goes, the file
+on disk names a snapshot that is there. No pickle; what has rotted on the disk is refused when it is
+loaded (`mem3d.tensor_files`).
 
     run/memory/             the memory, an Icechunk repository (memstore)
     run/last.safetensors    weights, optimizer and random state of the last epoch
@@ -10,30 +11,23 @@ snapshot that is there. No pickle.
 """
 
 import json
-import os
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mem3d.network.config import ModelConfig, Preset
 from mem3d.network.model import Mem3D
+from mem3d.tensor_files import TensorFile, opened, save_tensors
 from memstore import Memory
-from memstore.files import open_regular
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 PAGE, PICTURE = "README.md", "validation.png"
 CONFIG, WEIGHTS, MEMORY = FILES = ("config.json", "model.safetensors", "memory.safetensors")
 """Files of a published folder."""
 FORMAT = 1
-MAX_HEADER = 16 * 2**20  # bytes; the JSON header of the paper preset takes about 0.1 MB
 _WANT = "a checkpoint written by training"
 Which = Literal["best", "last"]
 
@@ -71,22 +65,20 @@ def save(
         state: its snapshot must have been committed.
         model: weights to save.
         optimizer: with it, the run can be resumed: its state and torch's random state are saved.
+
+    Raises:
+        memstore.PathError: the disk refuses.
     """
-    tensors = {f"model.{name}": t.contiguous() for name, t in model.state_dict().items()}
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     if optimizer is not None:
         for index, slots in optimizer.state_dict()["state"].items():
             for name, value in slots.items():
-                tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).contiguous()
+                tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
         tensors["random.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
     fields = {**asdict(state), "preset": state.preset.to_dict(), "format": FORMAT}
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        save_file(tensors, beside, metadata={"mem3d": json.dumps(fields)})
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    save_tensors(path, tensors, {"mem3d": json.dumps(fields)})
 
 
 def read_state(path: Path, *, resuming: bool = False) -> State:
@@ -103,15 +95,15 @@ def read_state(path: Path, *, resuming: bool = False) -> State:
         return _state(path, file, resuming)
 
 
-def _state(path: Path, file: Any, resuming: bool = False) -> State:
+def _state(path: Path, file: TensorFile, resuming: bool = False) -> State:
     """What the metadata of an open checkpoint says, checked."""
     try:
-        fields: dict[str, Any] = json.loads((file.metadata() or {})["mem3d"])
+        fields: dict[str, Any] = json.loads(file.metadata["mem3d"])
         if fields.pop("format") != FORMAT:
             raise ValueError(f"got another format, want {FORMAT}; a newer release may read it")
         preset = Preset.from_dict(fields.pop("preset"), resuming=resuming)
         state = State(preset=preset, **fields)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: got {error}, want {_WANT}") from error
     numbers = (state.validation_iou, state.best_iou, state.step, state.best_step)
     texts = (state.snapshot, state.data)
@@ -136,15 +128,18 @@ def restore_run(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) 
     with opened(path, _WANT) as file:
         state = _state(path, file)
         check_fit(path, file, model, _WANT, "model.")
-        model.load_state_dict(tensors_of(file, "model."))
-        saved, random = tensors_of(file, "optimizer."), tensors_of(file, "random.")
+        model.load_state_dict(file.tensors("model."))
+        saved, random = file.tensors("optimizer."), file.tensors("random.")
     for name, tensor in saved.items():
         index, _, key = name.partition(".")
         if not index.isdecimal() or int(index) >= len(weights):
             raise ValueError(f"{path}: got optimizer state {name}, want {len(weights)} weights'")
         weight = weights[int(index)]
+        # Copies, for the file stays on the disk as long as one of its tensors lives.
         if tensor.shape == weight.shape:  # in the weight's memory layout: fused steps rely on it
             tensor = torch.empty_like(weight).copy_(tensor)
+        else:
+            tensor = tensor.clone()
         slots.setdefault(int(index), {})[key] = tensor
     if "cpu" not in random:
         raise ValueError(f"{path}: got weights only, want a checkpoint that can be resumed")
@@ -165,7 +160,7 @@ def load_weights(path: Path, model: nn.Module) -> None:
     with opened(path, _WANT) as file:
         _state(path, file)
         check_fit(path, file, model, _WANT, "model.")
-        model.load_state_dict(tensors_of(file, "model."))
+        model.load_state_dict(file.tensors("model."))
 
 
 def load(
@@ -196,47 +191,10 @@ def load(
     return model, memory, state
 
 
-@contextmanager
-def opened(path: Path, want: str) -> Iterator[Any]:
-    """The file, whose header is harmless; what goes wrong inside names the path.
-
-    Args:
-        path: a safetensors file.
-        want: what it should be, for errors.
-
-    Raises:
-        ValueError: there is no such file, or it is no safetensors file.
-    """
-    try:
-        _check_header(path)
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: got no file, want {want}") from error
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: got {error}, want {want}") from error
-
-
-def _check_header(path: Path) -> None:
-    """Refuse a file whose claimed header would be read into memory whatever its size."""
-    with open_regular(path) as file:
-        start = file.read(8)
-    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-    if not 0 < length <= min(MAX_HEADER, path.stat().st_size):
-        raise ValueError(f"{path}: got a header of {length} bytes, want a safetensors file")
-
-
-def tensors_of(file: Any, prefix: str) -> dict[str, Tensor]:
-    """Tensors of an open file whose names begin so, by the rest of their names."""
-    names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-    return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
-
-
-def check_fit(path: Path, file: Any, model: nn.Module, want: str, prefix: str = "") -> None:
+def check_fit(path: Path, file: TensorFile, model: nn.Module, want: str, prefix: str = "") -> None:
     """Raise ValueError unless the weights have the model's names and shapes."""
     sizes = {prefix + name: list(weight.shape) for name, weight in model.state_dict().items()}
-    names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-    shapes = {name: file.get_slice(name).get_shape() for name in names}
+    shapes = {name: file.shape(name) for name in file.names if name.startswith(prefix)}
     for name in sorted(sizes.keys() | shapes.keys()):
         if sizes.get(name) != shapes.get(name):
             raise ValueError(
@@ -246,7 +204,7 @@ def check_fit(path: Path, file: Any, model: nn.Module, want: str, prefix: str = 
 
 
 def filled(
-    path: Path, file: Any, config: ModelConfig, device: str, want: str, prefix: str = ""
+    path: Path, file: TensorFile, config: ModelConfig, device: str, want: str, prefix: str = ""
 ) -> Mem3D:
     """A network in evaluation mode with the weights of an open file.
 
@@ -257,7 +215,7 @@ def filled(
         model = Mem3D(config)
     check_fit(path, file, model, want, prefix)
     model.to_empty(device=device)
-    model.load_state_dict(tensors_of(file, prefix))
+    model.load_state_dict(file.tensors(prefix))
     return model.eval()
 
 

@@ -27,14 +27,18 @@ class Learned(NamedTuple):
 
 
 def read_log(path: Path, step: int) -> list[Row]:
-    """Rows up to the checkpoint; later ones belong to steps that will be done again."""
+    """Rows up to the checkpoint; later ones belong to steps that will be done again.
+
+    Damaged rows are left out: a run is not lost with its log.
+    """
     if step == 0 or not path.exists():
         return []
     rows = []
-    for line in path.read_text().splitlines():
-        with suppress(json.JSONDecodeError):
+    for line in path.read_text(errors="replace").splitlines():
+        with suppress(json.JSONDecodeError, RecursionError):
             rows.append(json.loads(line))
-    return [row for row in rows if row["step"] <= step]
+    whole = [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int)]
+    return [row for row in whole if row["step"] <= step]
 
 
 def run_data(run: str | Path) -> tuple[Path, Path | None]:

@@ -14,19 +14,21 @@ from math import cos, pi
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save
 from torch import nn
 
 from mem3d.data.loader import Batch, BatchSampler
+from mem3d.network.checkpoint import check_fit
 from mem3d.network.model import Mem3D
 from mem3d.network.pose import extent_loss, viewpoint_loss
 from mem3d.system import uses_bfloat16
+from mem3d.tensor_files import opened, save_tensors
 from mem3d.training.schedule import set_learning_rate
 from mem3d.training.state import TrainingJob
 from mem3d.training.stem_cache import StemCache
-from memstore.files import Progress, write_atomic
+from memstore.files import Progress
 
 BATCH = 64
+_WANT = "what another run learned of cameras and extents"
 _WARMUP = 50  # steps
 _CAMERA = 0.1  # weight of the camera's loss beside that of the extents
 
@@ -48,7 +50,7 @@ def pretrain_pose(
         cache: the stem's maps of all pictures.
         on_pose: called with steps done and in all.
         folder: where runs on the same pictures, with the same settings, look for what was learned,
-            and leave it.
+            and leave it; what is damaged there is learned again.
 
     Returns:
         mean loss of the last epoch, over this process's parts; None if there is no epoch, or the
@@ -58,16 +60,25 @@ def pretrain_pose(
     parts = nn.ModuleDict({name: part for name, part in heads.items() if part is not None})
     name = f"poses-{_fingerprint(parts, job, cache)}.safetensors"
     file = None if folder is None else folder / name
-    if file is not None and file.exists():
-        parts.load_state_dict(load_file(file, job.device))
+    if file is not None and _load(file, parts):
         return None
     devices = [] if job.device == "cpu" else [torch.device(job.device)]
     with torch.random.fork_rng(devices):
         loss = _learn(model, parts, job, cache, on_pose)
     if file is not None and job.replicas.is_first:
-        state = {name: value.cpu().contiguous() for name, value in parts.state_dict().items()}
-        write_atomic(file, save(state))
+        save_tensors(file, parts.state_dict(), {})
     return loss
+
+
+def _load(path: Path, parts: nn.Module) -> bool:
+    """Fill the parts with what another run has learned, if a whole file of it is there."""
+    try:
+        with opened(path, _WANT) as file:
+            check_fit(path, file, parts, _WANT)
+            parts.load_state_dict(file.tensors())
+    except ValueError:
+        return False
+    return True
 
 
 def _fingerprint(parts: nn.Module, job: TrainingJob, cache: StemCache) -> str:

@@ -5,7 +5,7 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,21 +116,23 @@ def start_or_resume(
         job.replicas.wait()
     is_fresh = not (job.folder / LAST).exists()
     model, optimizer = _network(job, stem if is_fresh else "none", weights if is_fresh else None)
-    if is_fresh:
-        state = TrainingState(model, optimizer, _empty_memory(job.folder / "memory", job.preset))
-        _write_checkpoint(state, job, LAST, math.nan)  # a death in the first epoch loses no run
-    with tempfile.TemporaryDirectory() as scratch:
-        if not is_fresh:
+    with ExitStack() as stack:  # the memory is closed whatever fails from here on
+        if is_fresh:
+            memory = stack.enter_context(_empty_memory(job.folder / "memory", job.preset))
+            state = TrainingState(model, optimizer, memory)
+            # A death in the first epoch loses no run.
+            _write_checkpoint(state, job, LAST, math.nan)
+        else:
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             saved = checkpoint.restore_run(job.folder / LAST, model, optimizer)
-            memory = _memory_at(job, saved.snapshot, Path(scratch))
+            memory = stack.enter_context(_memory_at(job, saved.snapshot, scratch))
             state = TrainingState(
                 model, optimizer, memory, saved.step, saved.best_iou, saved.best_step
             )
-        with state.memory:
-            if job.replicas.is_first:
-                job.replicas.wait()
-            job.replicas.wait()  # from here on the first may commit: all have read the snapshot
-            yield state
+        if job.replicas.is_first:
+            job.replicas.wait()
+        job.replicas.wait()  # from here on the first may commit: all have read the snapshot
+        yield state
 
 
 def _network(
@@ -230,7 +232,11 @@ def save_due(
 
 
 def _forget_snapshots(state: TrainingState, job: TrainingJob) -> None:
-    """Keep of the memory's history what the checkpoints name, and what others have tagged."""
+    """Keep of the memory's history what the checkpoints name, and what others have tagged.
+
+    Only once the checkpoints are on stable storage, as `checkpoint.save` leaves them: until then a
+    power cut brings back the ones before, and they want their snapshots.
+    """
     files = [job.folder / name for name in (BEST, LAST)]
     named = {checkpoint.read_state(file).snapshot for file in files if file.exists()}
     for tag, snapshot in state.memory.tags().items():

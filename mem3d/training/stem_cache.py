@@ -5,7 +5,8 @@ number of augmented pictures, whose maps stay in RAM as float16; epoch e shows p
 number. The head, the memory and everything behind them train as always.
 
 With a file, the maps lie there instead, mapped into memory: a resumed run, or another process,
-need not make them. The grids and a fingerprint stand in a second file beside it, written last.
+need not make them. The grids, a fingerprint and a check of the maps (a second or so per GB, once)
+stand in a second file beside it, written last; what is damaged is made anew.
 Pixels and viewpoints, which a network needs to look voxels up in the picture, go with the grids.
 """
 
@@ -22,16 +23,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from mem3d.data.loader import Batch, BatchSampler, TrainingViews, loader, unpacked
 from mem3d.data.readers.r2n2 import RESOLUTION
+from mem3d.integrity import check_of_file, put_in_place
 from mem3d.network.config import Precision
 from mem3d.network.encoder import STEM_CHANNELS, Encoder, normalize
 from mem3d.system import ram, uses_bfloat16
-from memstore.files import Progress, write_atomic
+from mem3d.tensor_files import opened, save_tensors
+from memstore.files import Progress
 from memstore.voxels.grids import pack
 
 MAX_BYTES = 12 * 2**30  # of maps, or a third of all RAM; 24 pictures of 402 shapes take 2.5 GB
@@ -75,13 +76,15 @@ def side_path(file: Path) -> Path:
 
 
 def read_side_arrays(file: Path, name: str) -> SideArrays | None:
-    """What stands beside a file of maps; None unless both are there, of that fingerprint."""
+    """What stands beside a file of maps; None unless both are there, whole, of that fingerprint."""
     try:
-        with safe_open(side_path(file), framework="np") as tensors:
-            if (tensors.metadata() or {}).get("fingerprint") != name or not file.exists():
+        with opened(side_path(file), "what goes with a stem's maps") as side:
+            if side.metadata.get("fingerprint") != name or not file.exists():
                 return None
-            return SideArrays(*(tensors.get_tensor(key) for key in SideArrays._fields))
-    except (OSError, SafetensorError):
+            if side.metadata.get("maps", "") not in ("", check_of_file(file)):
+                return None
+            return SideArrays(*(side.tensor(key).numpy() for key in SideArrays._fields))
+    except (OSError, ValueError, KeyError):
         return None
 
 
@@ -157,12 +160,13 @@ class StemCache:
         try:
             maps = torch.from_numpy(reserve_file(partial, shape))
             side = _fill(maps, encoder, views, batch, workers, precision, progress)
+            check = check_of_file(partial)
             side_path(file).unlink(missing_ok=True)  # tells of the maps that go now
-            os.replace(partial, file)
+            put_in_place(partial, file)
         finally:
             partial.unlink(missing_ok=True)
         arrays = {key: torch.from_numpy(array) for key, array in side._asdict().items()}
-        write_atomic(side_path(file), save(arrays, {"fingerprint": name}))
+        save_tensors(side_path(file), arrays, {"fingerprint": name, "maps": check})
         return StemCache(map_file(file), side, name)
 
     def check(

@@ -18,6 +18,7 @@ from mem3d.data.zarr_pack.schema import (
     FILL,
     MAX_JSON,
     Contents,
+    read_array_metadata,
     read_contents,
     read_items_metadata,
 )
@@ -107,6 +108,8 @@ class ZarrPack(ShapeDataset):
         if is_folder:  # before zarr sees it: sizes are looked at here
             attributes = read_object(path / "zarr.json", MAX_JSON).get("attributes")
             layouts = [read_items_metadata(path / n / "zarr.json") for n in ("images", "grids")]
+            if (path / "cameras").exists():
+                read_array_metadata(path / "cameras" / "zarr.json")
         try:
             group = zarr.open_group(root, mode="r")
             if not is_folder:

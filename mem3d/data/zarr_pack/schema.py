@@ -6,6 +6,10 @@
     cameras/c/J/0       float64 (views, 5), rows as in rendering_metadata.txt, NaN where unknown
 
 What is missing reads as FILL, which neither a picture nor a grid is made of.
+
+Every chunk has its checksum, and so have these files: "check" in the table and in the attributes of
+each array is the BLAKE2b of all the rest. Packs from before, and arrays that others have rewritten,
+have no attributes and so no check.
 """
 
 from dataclasses import dataclass
@@ -16,6 +20,7 @@ from typing import Any
 from mem3d.data.catalog import Listed, check_listed, read_object
 from mem3d.data.dataset import Skipped
 from mem3d.data.zarr_pack.shards import MAX_ITEM, MAX_PER_SHARD
+from mem3d.integrity import check_of_facts
 
 KEY = "mem3d_pack"
 VERSION = 1
@@ -25,6 +30,8 @@ LEVEL = 9  # of zstd: R2N2's views take 8 % less than at 3, and as long to read
 MAX_RESOLUTION = 512  # as for binvox files
 MAX_JSON = 64 << 20  # the whole of R2N2 takes 4 MB
 _MAX_COUNT = 1 << 40
+_CHECK = "check"
+_ENTRIES = {"version", "resolution", "models", "skipped"}
 _COLUMNS = ("source", "category", "subset", "row", "first_view", "views")
 
 
@@ -55,7 +62,8 @@ class Contents:
         numbers = {"row": self.rows, "first_view": self.first_views, "views": self.views}
         skipped = [[skip.shape_id, skip.reason, subset] for skip, subset in self.skipped]
         about = {"version": VERSION, "resolution": self.resolution}
-        return {KEY: {**about, "models": {**shapes, **numbers}, "skipped": skipped}}
+        table = {**about, "models": {**shapes, **numbers}, "skipped": skipped}
+        return {KEY: {**table, _CHECK: check_of_facts(table)}}
 
 
 def read_contents(attributes: Any, name: str) -> Contents:
@@ -64,6 +72,8 @@ def read_contents(attributes: Any, name: str) -> Contents:
     if not isinstance(table, dict) or table.get("version") != VERSION:
         version = table.get("version") if isinstance(table, dict) else None
         raise ValueError(f"{name}: got no {KEY!r} of version {VERSION} ({version=}), want a pack")
+    if table.keys() != _ENTRIES:  # else one from before
+        _check_sealed({**table}, f"{name}: {KEY}")
     shapes, skipped, side = table.get("models"), table.get("skipped"), table.get("resolution")
     if type(side) is not int or not 1 <= side <= MAX_RESOLUTION:
         raise ValueError(f"{name}: got resolution {side!r}, want 1..{MAX_RESOLUTION}")
@@ -87,6 +97,35 @@ def read_contents(attributes: Any, name: str) -> Contents:
         views=tuple(columns[5] or []),
         skipped=tuple((Skipped(str(row[0]), str(row[1])), row[2]) for row in skipped),
     )
+
+
+def _check_sealed(facts: dict[str, Any], name: str) -> None:
+    """Raise ValueError unless the entry "check" is that of the others; it is taken out."""
+    if facts.pop(_CHECK, None) != check_of_facts(facts):
+        raise ValueError(
+            f"{name}: got damaged or changed entries, want those that were packed (their check "
+            "differs); copy the file anew, or pack again"
+        )
+
+
+def sealed(metadata: dict[str, Any]) -> dict[str, Any]:
+    """An array's zarr.json with its check among the attributes."""
+    return {**metadata, "attributes": {_CHECK: check_of_facts(metadata)}}
+
+
+def read_array_metadata(path: Path) -> dict[str, Any]:
+    """An array's zarr.json without its check.
+
+    Raises:
+        ValueError: the file is missing or no JSON, or not as it was written.
+    """
+    metadata = read_object(path, MAX_JSON)
+    attributes = metadata.get("attributes")
+    if attributes:
+        check = attributes.get(_CHECK) if isinstance(attributes, dict) else None
+        metadata["attributes"] = {}
+        _check_sealed({**metadata, _CHECK: check}, str(path))
+    return metadata
 
 
 def group_metadata(contents: Contents) -> dict[str, Any]:
@@ -121,9 +160,9 @@ def read_items_metadata(path: Path) -> tuple[int, tuple[int, ...], int] | None:
         None if the array is laid out in another way than `items_metadata` does.
 
     Raises:
-        ValueError: the file is missing or no JSON, or its sizes are out of range.
+        ValueError: the file is missing, no JSON or damaged, or its sizes are out of range.
     """
-    metadata = read_object(path, MAX_JSON)
+    metadata = read_array_metadata(path)
     try:
         count, *item_shape = metadata["shape"]
         per_shard = metadata["chunk_grid"]["configuration"]["chunk_shape"][0]

@@ -28,8 +28,10 @@ from mem3d.data.zarr_pack.schema import (
     cameras_metadata,
     group_metadata,
     items_metadata,
+    sealed,
 )
 from mem3d.data.zarr_pack.shards import MAX_ITEM, MAX_PER_SHARD, pack_item, pack_shard
+from mem3d.integrity import put_in_place
 from memstore.files import Progress, check_free, write_atomic
 from memstore.voxels.grids import pack as pack_bits
 
@@ -108,14 +110,14 @@ def pack(
     subset = subsets(data)
     _claim(job)
     tasks = job.tasks
-    waiting = [task for task in tasks if not _note_path(beside, task).exists()]
+    waiting = [task for task in tasks if not all(path.exists() for path in _paths(job, task))]
     before = len(tasks) - len(waiting)
     with results(partial(_write, job), waiting, processes) as shards:
         for count, _ in enumerate(shards, before + 1):
             if progress is not None:
                 progress(count, len(tasks))
     _finish(job, subset)
-    beside.rename(out)
+    put_in_place(beside, out)
     return ZarrPack.open(out)
 
 
@@ -187,9 +189,9 @@ def _write_images(job: _Job, number: int) -> dict[int, str]:
         except ValueError as error:
             broken[shape] = str(error)
         shape += 1
-    _save(job.folder / "images" / "c" / f"{number}/0/0/0", pack_shard(items, job.per_shard))
-    chunk = pack_item(cameras.view(np.uint8).ravel(), LEVEL)
-    _save(job.folder / "cameras" / "c" / f"{number}/0", chunk)
+    _, shard, chunk = _paths(job, _Task("images", number))
+    _save(shard, pack_shard(items, job.per_shard))
+    _save(chunk, pack_item(cameras.view(np.uint8).ravel(), LEVEL))
     return broken
 
 
@@ -207,7 +209,8 @@ def _write_grids(job: _Job, number: int) -> dict[int, str]:
         except ValueError as error:
             broken[shape] = str(error)
             items.append(None)
-    _save(job.folder / "grids" / "c" / f"{number}/0", pack_shard(items, job.per_shard))
+    _, shard = _paths(job, _Task("grids", number))
+    _save(shard, pack_shard(items, job.per_shard))
     return broken
 
 
@@ -232,9 +235,9 @@ def _finish(job: _Job, subset: Mapping[str, SplitName]) -> None:
     )
     views, grid_bytes = job.first_views[-1], -(-(job.resolution**3) // 8)
     metadata = {
-        "images": items_metadata(views, job.image_shape, job.per_shard),
-        "grids": items_metadata(len(data), (grid_bytes,), job.per_shard),
-        "cameras": cameras_metadata(views, job.per_shard),
+        "images": sealed(items_metadata(views, job.image_shape, job.per_shard)),
+        "grids": sealed(items_metadata(len(data), (grid_bytes,), job.per_shard)),
+        "cameras": sealed(cameras_metadata(views, job.per_shard)),
         ".": group_metadata(contents),
     }
     for part, fields in metadata.items():
@@ -246,6 +249,15 @@ def _finish(job: _Job, subset: Mapping[str, SplitName]) -> None:
 def _save(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, content)
+
+
+def _paths(job: _Job, task: _Task) -> list[Path]:
+    """Files of a shard that is finished: its note first, which is written last."""
+    number, at = task.number, job.folder
+    files = [at / "images" / "c" / f"{number}/0/0/0", at / "cameras" / "c" / f"{number}/0"]
+    if task.part == "grids":
+        files = [at / "grids" / "c" / f"{number}/0"]
+    return [_note_path(at, task), *files]
 
 
 def _note_path(folder: Path, task: _Task) -> Path:

@@ -1,12 +1,18 @@
 """What `mem3d-cli train` passes on, and what it says at the end."""
 
+import errno
 import json
+import os
 
 import pytest
 from typer.testing import CliRunner
 
+from mem3d import tensor_files
 from mem3d.training import trainer
 from mem3d_cli.mem3d.app import app
+from memstore.voxels.binvox import write_binvox
+from tests.helpers.r2n2_folder import blob
+from tests.helpers.untrained_run import save_photo
 
 
 def call(*arguments):
@@ -73,3 +79,63 @@ def test_nothing_is_made_in_a_folder_with_other_files(tmp_path):
     done = call("train", tmp_path, "--preset", "tiny")
     assert "got a folder with other files (README.md)" in str(done.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def files_of(folder):
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+@pytest.mark.parametrize("writes", range(4))
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
+    writes, made_up_data, tmp_path, monkeypatch, no_curves
+):
+    """Whichever of the checkpoints of two epochs (last; best, last; last) finds no room."""
+    real, calls = tensor_files.put_in_place, []
+
+    def full(beside, path):
+        calls.append(path)
+        if len(calls) > writes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(beside, path)
+
+    command = ("train", "--data", made_up_data, "--preset", "tiny", "--epochs", 2, "--quiet")
+    with monkeypatch.context() as patch:
+        patch.setattr(tensor_files, "put_in_place", full)
+        patch.setattr(trainer, "note_best", lambda state, row, _: row["epoch"] == 1)
+        done = call(*command, tmp_path / "run")
+    assert str(done.exception) == (
+        f"{calls[-1]}: cannot be written: No space left on device; make room, and the same "
+        "command goes on from there"
+    )
+    assert isinstance(done.exception, OSError)  # the entry point makes it one line
+    assert not [name for name in files_of(tmp_path / "run") if "partial" in name]
+    assert call(*command, tmp_path / "run").exit_code == 0
+    rows = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(row)["epoch"] for row in rows] == [1, 2]
+
+
+@pytest.mark.parametrize("command", ["memorize", "average", "publish"])
+def test_a_full_disk_leaves_nothing_of_a_new_folder(command, trained, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    run, out = trained[0], tmp_path / "new"
+    save_photo(tmp_path / "a.png", 3)
+    write_binvox(tmp_path / "a.binvox", blob(3))
+    pair = ("--photo", tmp_path / "a.png", "--grid", tmp_path / "a.binvox")
+    other = tmp_path / "other.safetensors"
+    other.write_bytes((run / "best.safetensors").read_bytes())
+    before = files_of(tmp_path)
+    monkeypatch.setattr(tensor_files, "put_in_place", full)
+    options = {
+        "memorize": ("--out", out, *pair),
+        "average": (other, "--out", out),
+        "publish": (out,),
+    }
+    done = call(command, run, *options[command])
+    assert isinstance(done.exception, OSError)
+    assert str(done.exception).endswith(
+        "cannot be written: No space left on device; nothing was written; make room, and run the "
+        "command again"
+    )
+    assert files_of(tmp_path) == before

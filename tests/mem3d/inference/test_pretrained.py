@@ -1,5 +1,6 @@
 """Runs as folders of plain files, written for others and read from others."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from mem3d.network import checkpoint
 from mem3d.network.checkpoint import FILES
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from memstore import ExtraMissingError, Memory, MemstoreError, import_memory
+from memstore import ExtraMissingError, Memory, MemstoreError, export, import_memory
 from tests.helpers.r2n2_folder import blob, picture
 
 PAGE = """# A trained Mem3D
@@ -127,6 +128,14 @@ def settings(**changes):
     return json.dumps({"format": 1, "preset": preset.to_dict()})
 
 
+def rewrite(folder, change=lambda facts: None):
+    """Change config.json; without its checks, as those from before, and from strangers."""
+    facts = json.loads((folder / "config.json").read_text())
+    del facts["check"], facts["files"]
+    change(facts)
+    (folder / "config.json").write_text(json.dumps(facts))
+
+
 @pytest.mark.parametrize(
     ("name", "data", "says"),
     [
@@ -151,15 +160,14 @@ def test_hostile_folders_are_refused(name, data, says, folder):
 
 
 def test_a_memory_of_another_network_is_refused(folder, tmp_path):
-    facts = json.loads((folder / "config.json").read_text())
-    facts["preset"]["memory"]["beta"] = 0.1
-    (folder / "config.json").write_text(json.dumps(facts))
+    rewrite(folder, lambda facts: facts["preset"]["memory"].update(beta=0.1))
     with pytest.raises(ValueError, match=r"want that of config\.json"):
         load_folder(folder)
 
 
 def test_pipes_and_pickles_are_refused(folder):
     weights = load_file(folder / "model.safetensors")
+    rewrite(folder)
     (folder / "model.safetensors").unlink()
     os.mkfifo(folder / "model.safetensors")
     with pytest.raises(ValueError, match="no regular file"):
@@ -171,6 +179,43 @@ def test_pipes_and_pickles_are_refused(folder):
     save_file({"other": torch.zeros(1)}, folder / "model.safetensors")
     with pytest.raises(ValueError, match="do not fit"):
         load_folder(folder)
+
+
+def test_config_names_all_files_but_the_card(folder):
+    """`b2sum -l 128` checks a folder without us."""
+    files = json.loads((folder / "config.json").read_text())["files"]
+    assert files == {
+        path.name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+        for path in folder.iterdir()
+        if path.name not in ("config.json", "README.md")
+    }
+
+
+def test_another_memory_put_into_a_folder_is_told(folder):
+    with Memory(TINY.memory) as memory:
+        export(memory, folder / "other.safetensors", "safetensors")
+    os.replace(folder / "other.safetensors", folder / "memory.safetensors")
+    with pytest.raises(ValueError, match=r"memory\.safetensors: got a damaged or another file"):
+        load_folder(folder)
+    rewrite(folder)
+    assert len(load_folder(folder)[1]) == 0
+
+
+def test_settings_that_were_changed_say_how_that_is_done(folder):
+    facts = json.loads((folder / "config.json").read_text())
+    facts["trained"]["validation_iou"] = 0.99
+    (folder / "config.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match=r"config\.json.*to change it, remove check and files"):
+        load_folder(folder)
+    (folder / "README.md").write_text("license: mine")  # the card is for others to edit
+    rewrite(folder)
+    load_folder(folder)
+
+
+def test_others_may_read_what_is_published(folder):
+    """As the umask has it; safetensors' own writer leaves files for their owner only."""
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert modes["model.safetensors"] == modes["README.md"]
 
 
 def test_offline_the_hub_s_cache_serves(folder, tmp_path, monkeypatch):

@@ -1,7 +1,10 @@
 """Weights and memory as one pair; files from strangers."""
 
+import errno
+import os
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from mem3d import tensor_files
 from mem3d.network import checkpoint
 from mem3d.network.checkpoint import FILES, check_device, check_run, check_trained, is_published
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from memstore import Memory, SnapshotError
+from memstore import Memory, PathError, SnapshotError
 from tests.helpers.r2n2_folder import blob
 
 
@@ -31,6 +35,10 @@ def run(tmp_path):
         memory.write(keys[1:2], ~blob(0)[None], ["a/1"])
         memory.commit("second")
     return tmp_path, model
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def state(snapshot):
@@ -72,16 +80,35 @@ def test_weights_alone_cannot_be_resumed(run):
 def test_a_failed_write_leaves_the_old_file(run, monkeypatch):
     folder, model = run
     before = (folder / "best.safetensors").read_bytes()
-
-    def full_disk(tensors, path, metadata):
-        path.write_bytes(b"half")
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(checkpoint, "save_file", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setattr(tensor_files, "put_in_place", full_disk)
+    with pytest.raises(PathError) as error:
         checkpoint.save(folder / "best.safetensors", state("x"), model)
-    assert (folder / "best.safetensors").read_bytes() == before
+    path = folder / "best.safetensors"
+    assert str(error.value) == f"{path}: cannot be written: No space left on device"
+    assert path.read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == ["best.safetensors", "memory"]
+
+
+def test_what_a_checkpoint_says_of_itself_is_checked_without_its_tensors(run):
+    path = run[0] / "best.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'\\"step\\": 7', b'\\"step\\": 6'))
+    assert path.read_bytes() != data
+    with pytest.raises(ValueError, match="damaged header"):
+        checkpoint.read_state(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no list of mapped files")
+def test_a_resumed_run_lets_its_checkpoint_go(run):
+    """A tensor that is mapped from it would keep the file on the disk when it is replaced."""
+    folder, model = run
+    optimizer = torch.optim.AdamW(model.parameters())
+    sum((weight**2).sum() for weight in model.parameters()).backward()
+    optimizer.step()
+    checkpoint.save(folder / "last.safetensors", state("x"), model, optimizer)
+    checkpoint.restore_run(folder / "last.safetensors", model, optimizer)
+    assert float(optimizer.state_dict()["state"][0]["step"]) == 1
+    assert "last.safetensors" not in Path("/proc/self/maps").read_text()
 
 
 def test_a_missing_file_names_itself(tmp_path):

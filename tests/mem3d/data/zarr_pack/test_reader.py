@@ -201,6 +201,7 @@ def broken_tables():
 def test_a_damaged_table_is_refused(own, damage):
     fields = json.loads((own / "zarr.json").read_text())
     damage(fields["attributes"][KEY])
+    del fields["attributes"][KEY]["check"]  # as in packs from before, and from strangers
     (own / "zarr.json").write_text(json.dumps(fields))
     with pytest.raises(ValueError, match="own"):
         ZarrPack.open(own)
@@ -221,8 +222,27 @@ def test_sizes_are_believed_only_within_limits(own, shape):
     fields["shape"] = shape
     fields["chunk_grid"]["configuration"]["chunk_shape"][1:] = shape[1:]
     fields["codecs"][0]["configuration"]["chunk_shape"][1:] = shape[1:]
+    fields["attributes"] = {}  # no check
     path.write_text(json.dumps(fields))
     with pytest.raises(ValueError, match="own"):
+        ZarrPack.open(own)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("zarr.json", b'"first_view": [0, 2', b'"first_view": [0, 0'),  # another model's picture
+        ("zarr.json", b'"check"', b'"chebk"'),  # not taken for a pack from before
+        ("images/zarr.json", b'"shape": [32, 137,', b'"shape": [32, 136,'),  # cut-off pictures
+        ("images/zarr.json", b'"check"', b'"chebk"'),
+        ("cameras/zarr.json", b'"separator": "/"', b'"separator": "."'),  # none is found
+    ],
+)
+def test_damage_that_reads_well_is_refused(own, name, before, after):
+    data = (own / name).read_bytes()
+    assert before in data
+    (own / name).write_bytes(data.replace(before, after))
+    with pytest.raises(ValueError, match=rf"{name}|own.*damaged or changed entries"):
         ZarrPack.open(own)
 
 

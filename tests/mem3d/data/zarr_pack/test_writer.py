@@ -141,6 +141,25 @@ def test_an_interrupted_run_goes_on(made_up_data, tmp_path, monkeypatch):
     assert not (tmp_path / ".p.partial").exists()
 
 
+def test_a_shard_that_is_gone_despite_its_note_is_written_again(made_up_data, tmp_path):
+    """As after a power cut, where the note's folder was on the disk and the shard's was not."""
+    files, beside = open_dataset(made_up_data), tmp_path / ".p.partial"
+    pack(files, tmp_path / "whole", per_shard=5)
+
+    def stop(done, total):
+        if done == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack(files, tmp_path / "p", per_shard=5, progress=stop)
+    for shard in ("images/c/2", "cameras/c/3", "grids/c/1"):
+        shutil.rmtree(beside / shard)
+    calls = []
+    pack(files, tmp_path / "p", per_shard=5, progress=lambda *call: calls.append(call))
+    assert calls == [(9, 11), (10, 11), (11, 11)]
+    assert contents(tmp_path / "p") == contents(tmp_path / "whole")
+
+
 def test_mistakes(made_up_data, tmp_path):
     files = open_dataset(made_up_data)
     (tmp_path / "taken").write_text("")
