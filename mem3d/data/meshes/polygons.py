@@ -19,7 +19,8 @@ from mem3d.data.meshes.pieces import (
 
 _FLAT = 1e-12  # area of a triangle that counts as none; a polygon's extent is 1
 _BLOCK = 1 << 18  # corners handled at once: bounds the memory
-_MAX_TRIES = 300_000  # corners looked at for ears, some five seconds
+_MAX_WORK = 1_000_000_000  # corners looked at in search of ears, some ten seconds
+_TRY = 1_000  # corners that take as long as beginning to look
 
 
 def triangulate(vertices: Floats, corners: Ints, counts: Ints) -> tuple[Ints, Ints, str]:
@@ -42,14 +43,14 @@ def triangulate(vertices: Floats, corners: Ints, counts: Ints) -> tuple[Ints, In
     check_indices("faces of vertices", corners, len(vertices))
     starts = np.cumsum(counts) - counts
     triangles, owners, tangled = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)], 0
-    tries = [_MAX_TRIES]
+    work = [_MAX_WORK]  # what is left of it
     for sides in np.unique(counts[counts > 2]):
         alike = np.flatnonzero(counts == sides)
         for block in np.array_split(alike, -(-len(alike) * sides // _BLOCK)):
             fans = _fan(int(sides))[None].repeat(len(block), axis=0)
             if sides > 3:
                 rings = vertices[corners[starts[block, None] + np.arange(sides)]]
-                tangled += _mend(fans, _flattened(rings), tries)
+                tangled += _mend(fans, _flattened(rings), work)
             triangles.append((starts[block, None, None] + fans).reshape(-1, 3))
             owners.append(block.repeat(sides - 2))
     owner = np.concatenate(owners)
@@ -87,12 +88,12 @@ def _flattened(rings: Floats) -> Floats:
     return flat
 
 
-def _mend(fans: Ints, rings: Floats, tries: list[int]) -> int:
+def _mend(fans: Ints, rings: Floats, work: list[int]) -> int:
     """Put ears (n - 2, 3) in place of the fans (P, n - 2, 3) that do not fit; how many remain."""
     area = _area(rings[:, 0, None], rings[:, 1:-1], rings[:, 2:])
     tangled = 0
     for number in np.flatnonzero(~(area >= -_FLAT).all(1)):
-        ears = _ears(rings[number], tries)
+        ears = _ears(rings[number], work)
         if ears is None:
             tangled += 1
         else:
@@ -100,18 +101,18 @@ def _mend(fans: Ints, rings: Floats, tries: list[int]) -> int:
     return tangled
 
 
-def _ears(ring: Floats, tries: list[int]) -> Ints | None:
+def _ears(ring: Floats, work: list[int]) -> Ints | None:
     """Triangles (n - 2, 3) of one polygon (n, 2); None where it crosses itself."""
-    rest, ears, place, misses = list(range(len(ring))), [], 0, 0
+    rest, ears, place, misses = np.arange(len(ring)), [], 0, 0
     while len(rest) > 2:
-        tries[0] -= 1
-        if tries[0] < 0:
+        work[0] -= _TRY + len(rest)
+        if work[0] < 0:
             raise ValueError("got concave faces of too many corners, want triangles")
         place %= len(rest)
-        ear = [rest[place - 1], rest[place], rest[(place + 1) % len(rest)]]
-        if _is_ear(ring, ear, rest):
+        ear = rest[[place - 1, place, (place + 1) % len(rest)]]
+        if _is_ear(ring[ear], ring, rest):
             ears.append(ear)
-            del rest[place]
+            rest = np.delete(rest, place)
             misses = 0
             place -= 1  # what stands before it may be an ear now
         else:
@@ -121,17 +122,19 @@ def _ears(ring: Floats, tries: list[int]) -> Ints | None:
     return np.array(ears)
 
 
-def _is_ear(ring: Floats, ear: list[int], rest: list[int]) -> bool:
-    """Whether a triangle turns as the polygon does, and no other corner lies within it."""
-    a, b, c = ring[ear]
-    area = float(_area(a, b, c))
+def _is_ear(ear: Floats, ring: Floats, rest: Ints) -> bool:
+    """Whether a triangle (3, 2) turns as the polygon does, and none of its corners lies within."""
+    (ax, ay), (bx, by), (cx, cy) = ear.tolist()
+    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
     if abs(area) <= _FLAT:
         return True
     if not area > 0:
         return False
-    others = ring[rest]
-    sides = np.stack([_area(a, b, others), _area(b, c, others), _area(c, a, others)])
-    return not (sides > _FLAT).all(0).any()
+    x, y = ring[rest].T
+    within = (bx - ax) * (y - ay) - (by - ay) * (x - ax) > _FLAT
+    within &= (cx - bx) * (y - by) - (cy - by) * (x - bx) > _FLAT
+    within &= (ax - cx) * (y - cy) - (ay - cy) * (x - cx) > _FLAT
+    return not within.any()
 
 
 def _area(a: Floats, b: Floats, c: Floats) -> Floats:

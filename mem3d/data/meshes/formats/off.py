@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mem3d.data.meshes.formats.numbers import MAX_LINE, lines_of, numbers_of, quoted, rows_of
+from mem3d.data.meshes.formats.numbers import lines_of, numbers_of, quoted, rows_of
 from mem3d.data.meshes.pieces import (
     MAX_CORNERS,
     MAX_FACES,
@@ -29,9 +29,8 @@ from mem3d.data.meshes.references import References
 
 # C, N, ST: each vertex has a color, a normal, a place in a picture besides.
 _HEADER = re.compile(
-    rb"\s*(?P<kind>(?:ST)?C?N?)OFF\s*(?P<vertices>\d{1,19})\s+(?P<faces>\d{1,19})"
-    rb"(?:[ \t]+-?\d+)?(?=\s|\Z)",
-    re.IGNORECASE,
+    rb"\s*(?P<kind>(?:ST|st)?[Cc]?N?)[Oo][Ff][Ff]\s*(?P<vertices>\d{1,19})\s+(?P<faces>\d{1,19})"
+    rb"(?:[ \t]+-?\d+)?(?=\s|\Z)"
 )
 
 
@@ -51,9 +50,9 @@ def read_off(data: bytes, references: References) -> list[Piece]:
     check_count("vertices", count, min(MAX_CORNERS, len(data)))
     check_count("faces", faces, min(MAX_FACES, len(data)))
     body = text[header.end() :]
-    if sum(not line.isspace() for line in lines_of(body)) != count + faces:
-        return [_read_flow(body, count, faces, references)]
     rows = (line for line in lines_of(body) if not line.isspace())
+    if sum(not line.isspace() for line in lines_of(body)) != count + faces:
+        return [_read_dense(rows, count, faces, references)]
     vertices = rows_of(rows, count, "vertices")
     own = _vertex_colors(vertices, header["kind"].upper())
     corners, counts, colors = _read_faces(rows)
@@ -63,25 +62,28 @@ def read_off(data: bytes, references: References) -> list[Piece]:
     return [Piece(vertices[:, :3], corners[triangles], painted if colors is None else colors[face])]
 
 
-def _read_flow(body: bytes, count: int, faces: int, references: References) -> Piece:
-    """A file whose lines do not tell its rows apart: without colors, to be used up to the end."""
+def _read_dense(rows: Iterator[bytes], count: int, faces: int, references: References) -> Piece:
+    """Several rows a line, without colors: first lines of vertices, then lines of faces."""
     want = f"want {count} vertices and {faces} faces as the header claims"
-    if len(body) > MAX_LINE:
-        raise ValueError(f"got other than a line for each vertex and face, {want}")
-    numbers = np.array(numbers_of(body))
-    place, counts, corners = 3 * count, array("q"), array("d")
-    while place < len(numbers) and len(counts) < faces:
-        sides = numbers[place]
-        if sides != int(np.nan_to_num(sides, posinf=0, neginf=0)) or sides < 3:
-            raise ValueError(f"got a face of {sides:g} corners, {want}")
-        counts.append(int(sides))
-        corners.extend(numbers[place + 1 : place + 1 + counts[-1]])
-        place += 1 + counts[-1]
-    if len(counts) != faces or place != len(numbers):
-        amount = "more" if place < len(numbers) else "less"
-        raise ValueError(f"got {amount} than that, {want}")
-    whole = whole_rows(corners)
-    vertices = numbers[: 3 * count].reshape(-1, 3)
+    values, corners, counts = array("d"), array("d"), array("q")
+    for line in rows if count else ():
+        values.extend(numbers_of(line))
+        if len(values) % 3 or len(values) >= 3 * count:
+            break
+    if len(values) != 3 * count:
+        raise ValueError(f"got lines that are not those of vertices, {want}")
+    for line in rows:
+        numbers, place = numbers_of(line), 0
+        while place < len(numbers):
+            sides = int(numbers[place]) if 3 <= numbers[place] < len(numbers) - place else -1
+            if sides != numbers[place] or len(counts) == faces:
+                raise ValueError(f"got {quoted(line)}, {want}")
+            counts.append(sides)
+            corners.extend(numbers[place + 1 : place + 1 + sides])
+            place += 1 + sides
+    if len(counts) != faces:
+        raise ValueError(f"got {len(counts)} faces, {want}")
+    vertices, whole = np.array(values).reshape(-1, 3), whole_rows(corners)
     triangles, _, report = triangulate(vertices, whole, np.array(counts, np.int64))
     references.warn(report)
     return Piece(vertices, whole[triangles])

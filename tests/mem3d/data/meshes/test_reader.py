@@ -149,7 +149,14 @@ def test_a_large_picture_is_shrunk(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["../../s.png", "/etc/passwd", "..\\..\\s.png", "sub/../../../s.png", "%2e%2e/../s.png", "link.png"],
+    [
+        "../../s.png",
+        "/etc/passwd",
+        "..\\..\\s.png",
+        "sub/../../../s.png",
+        "%2e%2e/../s.png",
+        "link.png",
+    ],
 )
 def test_no_file_of_another_folder_is_read(name, tmp_path):
     """Which costs the picture or the material, not the mesh, and is told."""
@@ -193,7 +200,9 @@ def test_a_mesh_behind_a_link_keeps_its_own_folder(tmp_path):
     assert read_mesh(root / "chair" / "a.obj", root=root).warnings == ()
 
 
-@pytest.mark.parametrize("name", ["http://localhost:1/x.png", "file:///etc/passwd", "a\0b", "x" * 999])
+@pytest.mark.parametrize(
+    "name", ["http://localhost:1/x.png", "file:///etc/passwd", "a\0b", "x" * 999]
+)
 def test_names_of_no_file(name, tmp_path):
     painted = read_mesh(write_obj(tmp_path, picture=f"map_Kd {name}"))
     assert painted.paint is None and len(painted.warnings) == 1

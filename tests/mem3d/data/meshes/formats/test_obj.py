@@ -5,7 +5,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from mem3d.data.meshes.pieces import MAX_FACES
 from mem3d.data.meshes.reader import read_mesh
 from tests.helpers.solids import POLYGONS, TRIANGLES, VERTICES, grid_of, obj_text, read_whole
 
@@ -38,8 +37,9 @@ TEXTS = {
     "lines that go on, DOS": obj_text().replace(" ", "\\\r\n"),
     "comment like a line that goes on": obj_text("# C:\\meshes\\\nv {} {} {}"),
     "groups": "o a\ng b c\ns off\n" + obj_text(face="s 1\ng d\nf {}") + "\n\n",
-    "faces before vertices": "".join(sorted(obj_text().splitlines(keepends=True))[:0])
-    + "".join(line + "\n" for line in obj_text().splitlines() if line[0] == "f")
+    "faces before vertices": "".join(
+        line + "\n" for line in obj_text().splitlines() if line[0] == "f"
+    )
     + "".join(line + "\n" for line in obj_text().splitlines() if line[0] == "v"),
 }
 
@@ -51,7 +51,9 @@ def test_forms_of_the_same_solid(name, tmp_path):
 
 
 def test_names_in_latin_1(tmp_path):
-    (tmp_path / "a.obj").write_bytes(("# Straße\no Grün\nusemtl Grün\n" + obj_text()).encode("latin-1"))
+    (tmp_path / "a.obj").write_bytes(
+        ("# Straße\no Grün\nusemtl Grün\n" + obj_text()).encode("latin-1")
+    )
     (tmp_path / "a.mtl").write_text("newmtl Grün\nKd 0 1 0\n", encoding="latin-1")
     read_whole(tmp_path / "a.obj")
 
@@ -115,9 +117,11 @@ def test_lines_and_points_are_told(tmp_path):
     assert read_whole(tmp_path / "a.obj").warnings == ("lines and points are left out",)
 
 
-def test_more_faces_than_we_take(tmp_path):
-    (tmp_path / "a.obj").write_text(TRIANGLE + "f 1 2 3\n" * (MAX_FACES + 1))
-    with pytest.raises(ValueError, match="faces"):
+@pytest.mark.parametrize("most", ["MAX_FACES", "MAX_CORNERS"])
+def test_more_than_we_take(most, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"mem3d.data.meshes.formats.obj.{most}", 5)
+    (tmp_path / "a.obj").write_text(obj_text())
+    with pytest.raises(ValueError, match=r"got 6 .*want at most 5"):
         read_mesh(tmp_path / "a.obj")
 
 
@@ -151,7 +155,9 @@ def test_colors_of_materials(mtl, tmp_path):
 
 def test_names_with_a_number_sign_are_told_apart(tmp_path):
     mtl = "newmtl Material #1\nKd 1 0 0\nnewmtl Material #2\nKd 0 1 0\n"
-    painted = read_painted(tmp_path, mtl, "usemtl Material #2\nf 1 2 3\nusemtl Material #1\nf 3 2 1\n")
+    painted = read_painted(
+        tmp_path, mtl, "usemtl Material #2\nf 1 2 3\nusemtl Material #1\nf 3 2 1\n"
+    )
     assert sorted(painted.mesh.colors.tolist()) == [[0, 255, 0], [255, 0, 0]]
 
 
