@@ -160,11 +160,11 @@ def open_learning(root: Path, extra: list[Path], split: Path | None, quiet: bool
     return ConcatDataset([learning, *others])
 
 
-def print_skipped(skipped: Iterable[tuple[str, str]]) -> None:
+def print_skipped(skipped: Iterable[tuple[str, str]], word: str = "skipped") -> None:
     """Name on stderr what was left out, and why: the first ten, and how many more."""
     listed = list(skipped)
     for name, reason in listed[:10]:
-        typer.echo(f"  skipped {printable(name)}: {printable(reason)}", err=True)
+        typer.echo(f"  {word} {printable(name)}: {printable(reason)}", err=True)
     if len(listed) > 10:
         typer.echo(f"  ... and {len(listed) - 10:,} more", err=True)
 

@@ -1,6 +1,7 @@
 """mem3d-cli data render: a data set from a folder of meshes."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +41,7 @@ def render(
 
     Example: mem3d-cli data render meshes shapes --up z --front=-y
     """
-    from mem3d.data.meshes.dataset import REPORT, RenderConfig, render_meshes
+    from mem3d.data.meshes.dataset import REPORT, WARNINGS, RenderConfig, render_meshes
 
     config = RenderConfig(
         views=views,
@@ -57,11 +58,16 @@ def render(
     print_skipped((broken.file, broken.reason) for broken in rendered.skipped)
     if rendered.skipped:
         typer.echo(f"all of them: {printable(out / REPORT)}", err=True)
+    print_skipped(((row.file, row.reason) for row in rendered.warnings), "warning:")
+    if rendered.warnings:
+        typer.echo(f"all of them: {printable(out / WARNINGS)}", err=True)
     if as_json:
-        skipped = [{"file": broken.file, "reason": broken.reason} for broken in rendered.skipped]
         print_json({"path": str(out), "models": rendered.shapes, "made": rendered.new,
-                    "skipped": skipped})  # fmt: skip
+                    "skipped": [asdict(row) for row in rendered.skipped],
+                    "warnings": [asdict(row) for row in rendered.warnings]})  # fmt: skip
     else:
         shapes, files = counted(rendered.shapes, "shape"), counted(len(rendered.skipped), "file")
         text = f"{shapes} ({rendered.new:,} made now), {files} skipped"
         typer.echo(f"{printable(out)}: {text}")
+    if not rendered.shapes:
+        raise ValueError(f"{folder}: got no mesh that can be used, want one or more")

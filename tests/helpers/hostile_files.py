@@ -28,6 +28,7 @@ from mem3d.data.zarr_pack.shards import ShardFiles, pack_item, pack_shard
 from memstore.exchange.npz import read_features
 from memstore.voxels.binvox import read_binvox, write_binvox
 from tests.helpers.r2n2_folder import blob, make_r2n2, picture
+from tests.helpers.solids import obj_text, off_text, ply_bytes, rich_gltf, stl_bytes, stl_text
 
 ROOM = 1 << 30  # bytes that one file of a few kilobytes may make a reader take
 PATIENCE = 30  # seconds until a reader counts as hanging
@@ -151,11 +152,23 @@ def _read_cameras(path: Path) -> object:
         raise ValueError(str(error).replace("rendering_metadata.txt", path.name)) from error
 
 
+# What trimesh does not write.
+_ODD_MESHES = {
+    "obj": [obj_text(), obj_text("v\t{}\t{}\t{} 1 0 0", "f {} # c").replace("0.4", "\\\n.4")],
+    "off": [off_text(), off_text("OFF{} {} 0\n").replace("0\n0.4", "0 0.4")],
+    "ply": [ply_bytes(""), ply_bytes("<"), ply_bytes(">")],
+    "stl": [stl_text(), stl_bytes(b"\0\0")],
+    "glb": [rich_gltf().glb()],
+    "gltf": [rich_gltf().gltf()],
+}
+
+
 def _meshes(kind: str) -> Callable[[Path], list[bytes]]:
     def examples(_: Path) -> list[bytes]:
         plain, painted = trimesh.creation.box(), trimesh.creation.icosahedron()
         painted.visual.vertex_colors = np.arange(48).reshape(12, 4) + 100
-        whole = [mesh.export(file_type=kind) for mesh in (plain, painted)]
+        whole = [mesh.export(file_type=kind) for mesh in (plain, painted) if kind != "gltf"]
+        whole += _ODD_MESHES.get(kind, [])
         return [data.encode() if isinstance(data, str) else data for data in whole]
 
     return examples
@@ -211,5 +224,5 @@ FORMATS = (
     Format(name="shard", suffix=".shard", read=_read_shard, examples=_shard),
     Format(name="npz", suffix=".npz", read=read_mesh, examples=_mesh_arrays),
     *(Format(name=kind, suffix=f".{kind}", read=read_mesh, examples=_meshes(kind))
-      for kind in ("obj", "glb", "stl", "ply", "off")),
+      for kind in ("obj", "glb", "gltf", "stl", "ply", "off")),
 )  # fmt: skip

@@ -24,7 +24,7 @@ ENDINGS |= {".tiff", ".ppm", ".pgm", ".tga", ".avif"}
 MAX_NAME = 120  # bytes of a name that folders were put before
 
 # What PIL raises on files that are cut short, damaged or hostile.
-_DECODE_ERRORS = (
+DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -62,7 +62,7 @@ def read_image(
         raise ValueError(f"{path}: got more than {MAX_BYTES} bytes, want a smaller picture")
     try:
         # Not the file itself: PIL asks it for as many bytes as a chunk claims to have.
-        image: Image.Image = Image.open(io.BytesIO(data), formats=_known_formats())
+        image: Image.Image = Image.open(io.BytesIO(data), formats=known_formats())
         width, height = image.size
         if width * height <= max_pixels:
             image.load()
@@ -71,7 +71,7 @@ def read_image(
         raise ValueError(
             f"{path}: got no picture of a known kind, want PNG, JPEG or the like"
         ) from error
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise ValueError(f"{path}: got an unreadable picture ({error})") from error
     raise ValueError(f"{path}: got {width}x{height} pixels, want at most {max_pixels}")
 
@@ -94,7 +94,7 @@ def to_rgba(image: str | Path | Image.Image | NDArray[np.uint8]) -> NDArray[np.u
     if isinstance(image, Image.Image):
         try:
             return _rgba(ImageOps.exif_transpose(image))
-        except _DECODE_ERRORS as error:  # PIL decodes late
+        except DECODE_ERRORS as error:  # PIL decodes late
             raise ValueError(f"image: got an unreadable picture ({error})") from error
     if not isinstance(image, np.ndarray):
         kind = type(image).__name__
@@ -126,7 +126,7 @@ def _by_ending(files: list[Path]) -> tuple[list[Path], list[Path]]:
     return pictures, [file for file in files if file.suffix.lower() not in ENDINGS]
 
 
-def _known_formats() -> list[str]:
+def known_formats() -> list[str]:
     """FORMATS, less those that this build of PIL lacks."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -25,9 +26,10 @@ from mem3d.data.rendering.renderer import SIZE, Scene
 from mem3d.data.taxonomy import SYNSETS
 from memstore.files import Progress, write_atomic
 
-VERSION = 1  # raise it when a mesh starts to give other voxels or pictures
+VERSION = 2  # raise it when a mesh starts to give other voxels or pictures
 MANIFEST = "rendered.json"
 REPORT = "skipped.json"
+WARNINGS = "warnings.json"
 MOST_VARIANTS = 100  # of a mesh
 
 # Beside Pix2Vox's names, those of ShapeNet itself.
@@ -69,7 +71,7 @@ class RenderConfig:
 
 @dataclass(frozen=True)
 class Broken:
-    """A mesh file that gave no shape."""
+    """A mesh file that gave no shape, or one that lacks something."""
 
     file: str
     reason: str
@@ -82,6 +84,7 @@ class Rendered:
     shapes: int  # in the data set now
     new: int  # by this run
     skipped: tuple[Broken, ...]  # by path
+    warnings: tuple[Broken, ...] = ()  # of shapes in the data set, by path
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,12 @@ def render_meshes(
     """Make a shape of each mesh; an interrupted run is taken up where it stopped.
 
     A shape depends on its mesh, its name and the settings alone, not on `processes` or the other
-    meshes. Files that cannot be used are named in the result and in <root>/skipped.json.
+    meshes. Files that cannot be used are named in the result and in <root>/skipped.json, what
+    shapes lack (a picture that is missing) in <root>/warnings.json.
 
     Args:
         folder: meshes of MESH_TYPES in one folder per category, at any depth within it; with
-            config.category, at any depth.
+            config.category, at any depth. Meshes may refer to files anywhere in it.
         root: folder to make, or one that was begun with the same settings.
         config: None takes the defaults.
         processes: more than 1 starts others (by "spawn": guard a script's main part).
@@ -128,20 +132,38 @@ def render_meshes(
     waiting = [task for task in tasks if not rendering_folder(root, task.shape_id).is_dir()]
     finished = len(tasks) - len(waiting)
     new = 0
-    with results(_make, waiting, processes) as outcomes:
-        for outcome in outcomes:
-            finished += 1
-            if outcome is None:
-                new += 1
-            else:
-                skipped.append(outcome)
-            if progress is not None:
-                progress(finished, len(tasks))
+    remade = {task.file for task in waiting}
+    warnings = [row for row in _warned_before(root) if row.file not in remade]
+    try:
+        with results(partial(_make, folder), waiting, processes) as outcomes:
+            for broken, lacks in outcomes:
+                finished += 1
+                new += broken is None
+                skipped += [] if broken is None else [broken]
+                warnings += lacks
+                if progress is not None:
+                    progress(finished, len(tasks))
+    finally:  # those of an interrupted run are not met again
+        warnings = _report(root / WARNINGS, warnings)
     drop_partial(root)
-    skipped.sort(key=lambda broken: broken.file)
-    listed = [{"file": broken.file, "reason": broken.reason} for broken in skipped]
-    write_atomic(root / REPORT, json.dumps(listed, indent=1).encode())
-    return Rendered(len(tasks) - len(waiting) + new, new, tuple(skipped))
+    skipped = _report(root / REPORT, skipped)
+    return Rendered(len(tasks) - len(waiting) + new, new, tuple(skipped), tuple(warnings))
+
+
+def _report(path: Path, rows: list[Broken]) -> list[Broken]:
+    """Write rows by file, each once, and give them back so."""
+    rows = sorted(dict.fromkeys(rows), key=lambda row: row.file)
+    write_atomic(path, json.dumps([asdict(row) for row in rows], indent=1).encode())
+    return rows
+
+
+def _warned_before(root: Path) -> list[Broken]:
+    """What earlier runs wrote of the shapes that they made."""
+    path = root / WARNINGS
+    try:
+        return [Broken(**row) for row in json.loads(path.read_bytes())] if path.exists() else []
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path}: got other than a report of ours ({error!s:.100})") from error
 
 
 def _settings(config: RenderConfig) -> dict[str, object]:
@@ -203,11 +225,11 @@ def _folder_name(text: str) -> str:
     return _UNSAFE.sub("_", text[-_MAX_NAME:])
 
 
-def _make(task: _Task) -> Broken | None:
-    """Make one shape, or say why not."""
+def _make(meshes: Path, task: _Task) -> tuple[Broken | None, list[Broken]]:
+    """Make one shape, or say why not; and what it lacks."""
     config = task.config
     try:
-        painted = read_mesh(task.path, config.up, config.front)
+        painted = read_mesh(task.path, config.up, config.front, root=meshes)
         mesh = painted.mesh
         if task.variant:
             mesh = deform(
@@ -215,9 +237,9 @@ def _make(task: _Task) -> Broken | None:
             )
         grid = voxelize_mesh(mesh)
     except ValueError as error:
-        return Broken(task.file, str(error).removeprefix(f"{task.path}: "))
+        return Broken(task.file, str(error).removeprefix(f"{task.path}: ")), []
     rng = np.random.default_rng([config.seed, crc32(task.shape_id.encode())])
     cameras = draw_cameras(config.views, rng)
     scene = Scene(mesh, paint=painted.paint)
     write_shape(task.root, task.shape_id, grid, scene, cameras, config.size)
-    return None
+    return None, [Broken(task.file, text) for text in painted.warnings]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import trimesh
 from numpy.testing import assert_array_equal
+from PIL import Image
 
-from mem3d.data.meshes.dataset import REPORT, RenderConfig, render_meshes
+from mem3d.data.meshes.dataset import REPORT, WARNINGS, RenderConfig, render_meshes
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.data.taxonomy import SYNSETS
 
@@ -137,3 +138,21 @@ def test_a_flat_folder_needs_a_category(tmp_path):
 def test_settings_out_of_range_are_named(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         RenderConfig(**setting)
+
+
+def test_meshes_refer_to_files_up_to_the_folder_of_all(tmp_path):
+    """And no farther; what is out of bounds is told, with any number of processes."""
+    for name, picture in (("a", "../../red.png"), ("b", "../../../red.png")):
+        folder = tmp_path / "in" / "chair" / name
+        folder.mkdir(parents=True)
+        (folder / "x.obj").write_text(
+            "mtllib x.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nusemtl m\nf 1/1 2/1 3/1\n"
+        )
+        (folder / "x.mtl").write_text(f"newmtl m\nmap_Kd {picture}\n")
+    for place in (tmp_path / "in" / "red.png", tmp_path / "red.png"):
+        Image.new("RGB", (4, 4), (255, 0, 0)).save(place)
+    rendered = render_meshes(tmp_path / "in", tmp_path / "out", CONFIG, processes=2)
+    assert (rendered.shapes, rendered.skipped) == (2, ())
+    assert [row.file for row in rendered.warnings] == ["chair/b/x.obj"]
+    rows = json.loads((tmp_path / "out" / WARNINGS).read_text())
+    assert rows == [{"file": "chair/b/x.obj", "reason": rendered.warnings[0].reason}]
