@@ -3,8 +3,8 @@
 No other file touches the state of a memory but inside `with memory.frozen() as state`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
@@ -104,20 +104,19 @@ class Memory:
             raise ArgumentError(f"mode: got {mode!r}, want 'r' or 'r+'")
         repository = Repository(Path(path), writable=mode == "r+", at=at)
         try:
-            state = repository.load()
+            memory = cls.__new__(cls)
+            memory._bind(repository.load(), repository, mode)
+            return memory
         except BaseException:
             repository.close()
             raise
-        memory = cls.__new__(cls)
-        memory._bind(state, repository, mode)
-        return memory
 
     def close(self) -> None:
         """Let the next writer in. What is in RAM can still be read, and no longer be changed."""
         with self._lock.writing():
+            self._mode = "closed"  # first: without the writer lock nothing is to change
             if self._repository is not None:
                 self._repository.close()
-            self._mode = "closed"
 
     def __enter__(self) -> Self:
         return self
@@ -125,11 +124,9 @@ class Memory:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @contextmanager
-    def frozen(self) -> Iterator[State]:
+    def frozen(self) -> AbstractContextManager[State]:
         """Give the state to look at, which nobody changes meanwhile: for memstore's own modules."""
-        with self._lock.reading():
-            yield self._state
+        return self._lock.reading(self._state)
 
     def __len__(self) -> int:
         """Number of used slots."""
@@ -205,7 +202,7 @@ class Memory:
         k is at most the capacity or 4,096, whichever is more.
         """
         queries = arguments.as_queries(features, self.config.key_dim)
-        arguments.check_count("k", k, most=max(MOST, self.config.capacity))
+        k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
         with self._lock.reading():
             return self._state.index.search(queries, k, self._state.used_rows)
 
@@ -225,7 +222,7 @@ class Memory:
             exclude: per query a source whose slots are passed over, or None.
         """
         queries = arguments.as_queries(features, self.config.key_dim)
-        arguments.check_count("k", k, most=max(MOST, self.config.capacity))
+        k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
         beta = self.config.beta if beta is None else arguments.as_cosine("beta", beta)
         excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
         with self._lock.reading():
@@ -306,10 +303,11 @@ class Memory:
             writes: pairs that the copy has written since, by kind: "merge", "insert", "evict".
         """
         self._check_writable()
+        counts = arguments.as_writes(writes)
         with self._lock.writing():
-            clock = self.clock + arguments.as_writes(writes)
+            clock = self.clock + sum(counts.values())
             checked = arguments.as_rows(rows, self.config, clock)
-            self._state.replace_rows(checked, writes)
+            self._state.replace_rows(checked, counts)
 
     def commit(self, message: str) -> str:
         """Save the changes as one snapshot, whole or not at all.
@@ -360,7 +358,7 @@ class Memory:
         Raises:
             SnapshotError: opened at an earlier snapshot and not committed since.
         """
-        arguments.check_count("keep", keep)
+        keep = arguments.as_count("keep", keep)
         with self._lock.writing():
             return self._disk().expire(keep)
 
@@ -380,7 +378,7 @@ class Memory:
         if self.path and self.path.resolve() in Path(path).resolve().parents:
             raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
         if capacity is not None:
-            arguments.check_count("capacity", capacity)
+            capacity = arguments.as_count("capacity", capacity)
             if capacity < self.config.capacity:
                 want = f"the present {self.config.capacity} or more"
                 raise ArgumentError(f"capacity: got {capacity}, want {want}")

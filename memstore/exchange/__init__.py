@@ -128,6 +128,7 @@ def import_memory(
     format = _format(path, format, IMPORT_FORMATS)
     if max_bytes is None:
         max_bytes = max(_ALWAYS_FINE, _EXPANSION * _disk_bytes(path))
+    max_bytes = arguments.as_count("max_bytes", max_bytes)
     rules: dict[str, Any] = {"beta": beta, "delta": delta, "value_similarity": value_similarity}
     rules = {name: rule for name, rule in rules.items() if rule is not None}
     content: Table | Pairs

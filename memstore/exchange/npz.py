@@ -31,6 +31,7 @@ from memstore.exchange.table import (
     parse_facts,
 )
 from memstore.files import Progress, open_regular
+from memstore.scalars import as_int
 from memstore.slots.state import Rows
 
 FACTS = "attributes"  # array of bytes that hold JSON
@@ -88,7 +89,7 @@ def read_features(path: str | Path, max_bytes: int = 2**30) -> NDArray[np.floati
     path = Path(path)
     if not path.exists():
         raise PathMissingError(f"{path}: nothing there, want an .npy file of features")
-    features = np.atleast_2d(read_npy(path, max_bytes))
+    features = np.atleast_2d(read_npy(path, as_int("max_bytes", max_bytes)))
     if features.dtype.kind != "f" or features.ndim != 2:
         want = "floats (C,) or (n, C)"
         raise FormatError(f"{path}: got {features.dtype} {features.shape}, want {want}")

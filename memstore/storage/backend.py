@@ -3,7 +3,6 @@
 import atexit
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +21,7 @@ from memstore.errors import (
     translated,
 )
 
-_USED, _FORKED = threading.Event(), threading.Event()  # the store, by us or our parent
-os.register_at_fork(after_in_child=lambda: _FORKED.set() if _USED.is_set() else None)
+_users: set[int] = set()  # processes that have used the store: us, and whom we were forked from
 _FOREIGN = (icechunk.IcechunkError, BaseZarrError)
 MOMENT = 0.05  # seconds that the store's threads have to end; they need microseconds once scheduled
 
@@ -54,8 +52,8 @@ def writing(path: Path) -> Iterator[None]:
 
 def check_process(path: Path) -> None:
     """Raise ForkError where Icechunk would wait for ever, for threads that only the parent has."""
-    _USED.set()
-    if _FORKED.is_set():
+    _users.add(os.getpid())
+    if len(_users) > 1:
         raise ForkError(
             f"{path}: got a forked process, whose parent has the store's threads; read a memory "
             "that the parent has open, or start the process by spawn and open it there"
