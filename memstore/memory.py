@@ -12,8 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from memstore.config import MemoryConfig, ValueSimilarity
-from memstore.errors import ArgumentError, DtypeError, ReadOnlyError, ShapeError, TransientError
+from memstore.errors import (
+    ArgumentError,
+    DtypeError,
+    LockedError,
+    ReadOnlyError,
+    ShapeError,
+    TransientError,
+)
 from memstore.files import Progress
+from memstore.paths import local_path
 from memstore.rwlock import ReadWriteLock
 from memstore.search.index import Hits
 from memstore.slots import arguments
@@ -73,11 +81,20 @@ class Memory:
 
         Raises:
             PathExistsError: there is something at the path.
+            PathError: a URL; the disk refuses.
+            LockedError: another writer was quicker to open it.
         """
         from memstore.storage import repository  # zarr takes .3 s that RAM users need not pay
 
-        repository.create(Path(path), State.empty(config), "create")
-        return cls.open(path, "r+")
+        folder = local_path(path)
+        snapshot = repository.create(folder, State.empty(config), "create")
+        memory = cls.open(folder, "r+")
+        if memory.snapshot != snapshot:
+            memory.close()
+            raise LockedError(
+                f"{folder}: was made, and changed by somebody else before it was open"
+            )
+        return memory
 
     @classmethod
     def open(cls, path: str | Path, mode: Literal["r", "r+"] = "r", at: str | None = None) -> Self:
@@ -93,8 +110,9 @@ class Memory:
 
         Raises:
             PathMissingError: there is nothing at the path.
+            PathError: a URL.
             NotAMemoryError: there is something else.
-            FormatError: the memory is damaged, or of a newer format.
+            FormatError: the memory is damaged, of a newer format, or has links in its folder.
             SnapshotError: `at` is neither a snapshot nor a tag.
             LockedError: another writer has it open; names its process.
         """
@@ -102,7 +120,7 @@ class Memory:
 
         if mode not in ("r", "r+"):
             raise ArgumentError(f"mode: got {mode!r}, want 'r' or 'r+'")
-        repository = Repository(Path(path), writable=mode == "r+", at=at)
+        repository = Repository(local_path(path), writable=mode == "r+", at=at)
         try:
             memory = cls.__new__(cls)
             memory._bind(repository.load(), repository, mode)
@@ -375,7 +393,8 @@ class Memory:
         """
         from memstore.storage import repository
 
-        if self.path and self.path.resolve() in Path(path).resolve().parents:
+        folder = local_path(path)
+        if self.path and self.path.resolve() in folder.resolve().parents:
             raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
         if capacity is not None:
             capacity = arguments.as_count("capacity", capacity)
@@ -384,7 +403,7 @@ class Memory:
                 raise ArgumentError(f"capacity: got {capacity}, want {want}")
         with self._lock.reading():
             state = self._state if capacity is None else self._state.enlarged(capacity)
-            repository.create(Path(path), state, "copy")
+            repository.create(folder, state, "copy")
 
     def verify(self, every: bool = False, progress: Progress | None = None) -> Verification:
         """Check that nothing is damaged; changes nothing.

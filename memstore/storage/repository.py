@@ -23,6 +23,7 @@ from memstore.errors import (
     TornError,
 )
 from memstore.files import disk_bytes, made_beside
+from memstore.paths import local_path
 from memstore.slots.state import State
 from memstore.storage import reader, schema
 from memstore.storage.backend import reading, wait_at_exit, writing
@@ -46,8 +47,8 @@ class Expired(NamedTuple):
     bytes: int  # freed on disk
 
 
-def create(path: Path, state: State, message: str) -> None:
-    """Make a memory: built beside the path, then renamed, so never half of one."""
+def create(path: Path, state: State, message: str) -> str:
+    """Make a memory, built beside the path, then renamed, so never half of one; its snapshot."""
     _check_whole(state)
     with made_beside(path) as beside, writing(path):
         beside.mkdir()  # where we may not, Icechunk would panic
@@ -57,7 +58,8 @@ def create(path: Path, state: State, message: str) -> None:
         for name, options in schema.arrays(state.config).items():
             group.create_array(name, **options, compressors=_codecs(name))
         schema.write(group, state, state.used, schema.Ledger.empty(state.config), message)
-        session.commit(message)
+        snapshot = session.commit(message)
+    return snapshot
 
 
 def _check_whole(state: State) -> None:
@@ -82,7 +84,7 @@ def history(path: str | Path, at: str | None = None) -> list[Commit]:
     Returns:
         Where one is damaged, all that can be found: from one of them one can go on.
     """
-    repository = Repository(Path(path), writable=False, at=at)
+    repository = Repository(local_path(path), writable=False, at=at)
     try:
         return repository.past.of(repository.snapshot)
     except FormatError:
@@ -91,7 +93,7 @@ def history(path: str | Path, at: str | None = None) -> list[Commit]:
 
 def tags(path: str | Path) -> dict[str, str]:
     """Snapshot id by tag, of a memory's folder, reading none of them."""
-    return Repository(Path(path), writable=False).past.tags()
+    return Repository(local_path(path), writable=False).past.tags()
 
 
 class Repository:

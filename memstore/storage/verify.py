@@ -8,6 +8,7 @@ import numpy as np
 
 from memstore.errors import ForkError, MemstoreError
 from memstore.files import Progress
+from memstore.paths import local_path
 from memstore.search import cosine
 from memstore.slots.state import State, check_state
 from memstore.storage.checksums import checks
@@ -57,7 +58,7 @@ def verify_folder(
     """
     from memstore.storage.repository import Repository
 
-    return verify(None, Repository(Path(path), writable=False, at=at), every, progress)
+    return verify(None, Repository(local_path(path), writable=False, at=at), every, progress)
 
 
 def verify(
