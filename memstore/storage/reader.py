@@ -11,6 +11,7 @@ from memstore.config import MemoryConfig
 from memstore.errors import FormatError, NotAMemoryError
 from memstore.slots.state import State, check_state
 from memstore.storage.checksums import seal
+from memstore.storage.chunks import check_proportion
 from memstore.storage.schema import FORMAT, NO_ROW, Ledger, arrays, get_array, log_dtype, parts
 from memstore.voxels.grids import packed_shape
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     import zarr
 
 READ_ROWS = 4096  # rows read at once; bounds the chunks on their way
-GENEROUS = 2**28  # bytes of RAM that any memory may ask for
-LENIENCE = 64  # bytes that each of its bytes on disk may ask for besides
 
 
 def check_format(group: "zarr.Group") -> None:
@@ -35,7 +34,7 @@ def read(group: "zarr.Group", disk_bytes: Callable[[], int]) -> tuple[State, Led
     """Read a memory, believing nothing.
 
     Args:
-        group: at the snapshot to read.
+        group: at the snapshot to read, of a `ChunkStore`.
         disk_bytes: gives the folder's size; a memory may ask for RAM in proportion only.
 
     Raises:
@@ -43,7 +42,7 @@ def read(group: "zarr.Group", disk_bytes: Callable[[], int]) -> tuple[State, Led
     """
     facts: Any = group.attrs
     config = MemoryConfig(**facts["config"])
-    _check_arrays(group, config)
+    _check_arrays(group, config, disk_bytes)
     log_rows = _count("log_rows", facts["log_rows"], get_array(group, "log").shape[0])
     state, ledger = State.empty(config), Ledger.empty(config)
     state.touched[:] = get_array(group, "touched")[:]
@@ -73,13 +72,15 @@ def read(group: "zarr.Group", disk_bytes: Callable[[], int]) -> tuple[State, Led
     return state, Ledger(ledger.checks, state.reads.copy(), log_rows, held, message, time)
 
 
-def _check_arrays(group: "zarr.Group", config: MemoryConfig) -> None:
-    """Raise FormatError unless all arrays are there, of the right shapes and types."""
+def _check_arrays(group: "zarr.Group", config: MemoryConfig, disk_bytes: Callable[[], int]) -> None:
+    """Raise FormatError unless all arrays are there, of the right shapes, types and codecs."""
+    store: Any = group.store
     for name, options in arrays(config).items():
         array, free = get_array(group, name), int(name == "log")  # of any length
         if array.shape[free:] != options["shape"][free:] or str(array.dtype) != options["dtype"]:
             want = f"{options['dtype']} {options['shape']}"
             raise FormatError(f"{name}: got {array.dtype} {array.shape}, want {want}")
+        store.accept(name, array, disk_bytes)
 
 
 def _read_base(group: "zarr.Group", stored: dict[str, NDArray[Any]], rows: int) -> None:
@@ -127,6 +128,5 @@ def _count(name: str, number: object, most: float = np.inf) -> int:
 
 def _check_size(config: MemoryConfig, rows: int, disk_bytes: Callable[[], int]) -> None:
     """Refuse a small folder that asks for a huge memory."""
-    size = rows * (4 * config.key_dim + int(np.prod(packed_shape(config.resolution))))
-    if size > GENEROUS and size > GENEROUS + LENIENCE * disk_bytes():
-        raise FormatError(f"got {disk_bytes():,} bytes on disk that ask for {size:,} in RAM")
+    row_bytes = 4 * config.key_dim + int(np.prod(packed_shape(config.resolution)))
+    check_proportion(rows * row_bytes, disk_bytes)

@@ -1,6 +1,6 @@
 """Repository: a memory's folder, an Icechunk repository of Zarr arrays (docs/format.md).
 
-Only this file and backend.py import zarr and icechunk.
+Only this file, backend.py and chunks.py import zarr and icechunk.
 """
 
 from contextlib import suppress
@@ -28,6 +28,7 @@ from memstore.slots.state import State
 from memstore.storage import reader, schema
 from memstore.storage.backend import reading, wait_at_exit, writing
 from memstore.storage.checksums import seal
+from memstore.storage.chunks import ChunkStore, check_files
 from memstore.storage.history import MAIN, Commit, Past
 from memstore.storage.lock import WriterLock
 
@@ -108,6 +109,7 @@ class Repository:
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
         self._lock: WriterLock | None = None
         with reading(path):
+            check_files(path)
             self._repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(path)))
             self.past = Past(path, self._repo)
             self.tip = self.past.last()
@@ -225,7 +227,7 @@ class Repository:
         self._repo.lookup_snapshot(snapshot)  # zarr would take a damaged one for an empty one
         session = self._repo.readonly_session(snapshot_id=snapshot)
         try:
-            group = zarr.open_group(session.store, mode="r", zarr_format=3)
+            group = zarr.open_group(ChunkStore(session.store), mode="r", zarr_format=3)
             reader.check_format(group)
         except (NotAMemoryError, GroupNotFoundError) as error:
             what = "an Icechunk repository, but not of a memory"
