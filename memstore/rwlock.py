@@ -7,6 +7,7 @@ tells. What is noted of others is swept out by whoever comes across it.
 """
 
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -81,6 +82,7 @@ class ReadWriteLock:
         self._writers.remove(hold)
         if self._bells:
             self.ring()
+            time.sleep(0)  # else this thread may be in again before any other has woken up
 
     def ring(self) -> None:
         """Have all who wait look again."""
