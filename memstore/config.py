@@ -1,9 +1,12 @@
 """MemoryConfig: the size and the rules of one memory."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from memstore.errors import ConfigError
+from memstore.errors import ArgumentError, ConfigError, DtypeError
+from memstore.scalars import as_float, as_int
 
 # Far above what one machine scans exactly; they keep a damaged folder from asking for the moon.
 LARGEST = {"capacity": 2**24, "key_dim": 2**20, "resolution": 1024}
@@ -32,17 +35,25 @@ class MemoryConfig:
 
     def __post_init__(self) -> None:
         for name, largest in LARGEST.items():
-            size = getattr(self, name)
-            if type(size) is not int or not 1 <= size <= largest:
-                raise ConfigError(f"{name}: got {size!r}, want an int in [1, {largest}]")
+            self._set(name, as_int, 1, largest, f"an int in [1, {largest}]")
         for name, low in (("beta", -1), ("delta", 0)):
-            threshold = getattr(self, name)
-            is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-            if not is_number or not low <= threshold <= 1:
-                raise ConfigError(f"{name}: got {threshold!r}, want a float in [{low}, 1]")
+            self._set(name, as_float, low, 1, f"a float in [{low}, 1]")
         if self.value_similarity not in ("mse", "iou"):
             kind = self.value_similarity
             raise ConfigError(f"value_similarity: got {kind!r}, want 'mse' or 'iou'")
+
+    def _set(
+        self, name: str, convert: Callable[[str, Any], float], low: float, high: float, want: str
+    ) -> None:
+        """Replace a field by Python's own number, if it is in [low, high]."""
+        value = getattr(self, name)
+        try:
+            number = convert(name, value)
+        except (DtypeError, ArgumentError):
+            number = math.nan
+        if not low <= number <= high:
+            raise ConfigError(f"{name}: got {value!r}, want {want}")
+        object.__setattr__(self, name, number)  # the class is frozen for everybody else
 
 
 PAPER = MemoryConfig(capacity=4000, key_dim=12544)  # 256 x 7 x 7 features of 224 px images

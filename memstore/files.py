@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from memstore.errors import PathError, PathExistsError
+from memstore.paths import local_path
 
 Progress = Callable[[int, int], object]
 """Called with how much is finished, and how much there is in all."""
@@ -94,6 +95,7 @@ def made_beside(path: Path, durability: Durability = "full") -> Iterator[Path]:
         PathExistsError: there is something at the path.
         PathError: the disk refuses.
     """
+    path = local_path(path)
     check_free(path)
     try:
         parents = [folder for folder in path.parents if not folder.exists()]
@@ -115,6 +117,7 @@ def made_beside(path: Path, durability: Durability = "full") -> Iterator[Path]:
 
 def check_free(path: Path) -> None:
     """Raise PathExistsError if there is something, be it a broken link."""
+    path = local_path(path)
     try:
         is_free = not path.exists() and not path.is_symlink()
     except OSError as error:

@@ -3,8 +3,8 @@
 No other file touches the state of a memory but inside `with memory.frozen() as state`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, Self, get_args
 
@@ -12,8 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from memstore.config import MemoryConfig, ValueSimilarity
-from memstore.errors import ArgumentError, DtypeError, ReadOnlyError, ShapeError, TransientError
+from memstore.errors import (
+    ArgumentError,
+    DtypeError,
+    LockedError,
+    ReadOnlyError,
+    ShapeError,
+    TransientError,
+)
 from memstore.files import Durability, Progress
+from memstore.paths import local_path
 from memstore.rwlock import ReadWriteLock
 from memstore.search.index import Hits
 from memstore.slots import arguments
@@ -76,12 +84,21 @@ class Memory:
 
         Raises:
             PathExistsError: there is something at the path.
+            PathError: a URL; the disk refuses.
+            LockedError: another writer was quicker to open it.
         """
         from memstore.storage import repository  # zarr takes .3 s that RAM users need not pay
 
         _check_durability(durability)
-        repository.create(Path(path), State.empty(config), "create", durability)
-        return cls.open(path, "r+", durability=durability)
+        folder = local_path(path)
+        snapshot = repository.create(folder, State.empty(config), "create", durability)
+        memory = cls.open(folder, "r+", durability=durability)
+        if memory.snapshot != snapshot:
+            memory.close()
+            raise LockedError(
+                f"{folder}: was made, and changed by somebody else before it was open"
+            )
+        return memory
 
     @classmethod
     def open(
@@ -105,8 +122,9 @@ class Memory:
 
         Raises:
             PathMissingError: there is nothing at the path.
+            PathError: a URL.
             NotAMemoryError: there is something else.
-            FormatError: the memory is damaged, or of a newer format.
+            FormatError: the memory is damaged, of a newer format, or has links in its folder.
             SnapshotError: `at` is neither a snapshot nor a tag.
             LockedError: another writer has it open; names its process.
         """
@@ -115,22 +133,21 @@ class Memory:
         if mode not in ("r", "r+"):
             raise ArgumentError(f"mode: got {mode!r}, want 'r' or 'r+'")
         _check_durability(durability)
-        repository = Repository(Path(path), mode == "r+", at, durability)
+        repository = Repository(local_path(path), mode == "r+", at, durability)
         try:
-            state = repository.load()
+            memory = cls.__new__(cls)
+            memory._bind(repository.load(), repository, mode)
+            return memory
         except BaseException:
             repository.close()
             raise
-        memory = cls.__new__(cls)
-        memory._bind(state, repository, mode)
-        return memory
 
     def close(self) -> None:
         """Let the next writer in. What is in RAM can still be read, and no longer be changed."""
         with self._lock.writing():
+            self._mode = "closed"  # first: without the writer lock nothing is to change
             if self._repository is not None:
                 self._repository.close()
-            self._mode = "closed"
 
     def __enter__(self) -> Self:
         return self
@@ -138,11 +155,9 @@ class Memory:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @contextmanager
-    def frozen(self) -> Iterator[State]:
+    def frozen(self) -> AbstractContextManager[State]:
         """Give the state to look at, which nobody changes meanwhile: for memstore's own modules."""
-        with self._lock.reading():
-            yield self._state
+        return self._lock.reading(self._state)
 
     def __len__(self) -> int:
         """Number of used slots."""
@@ -218,7 +233,7 @@ class Memory:
         k is at most the capacity or 4,096, whichever is more.
         """
         queries = arguments.as_queries(features, self.config.key_dim)
-        arguments.check_count("k", k, most=max(MOST, self.config.capacity))
+        k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
         with self._lock.reading():
             return self._state.index.search(queries, k, self._state.used_rows)
 
@@ -238,7 +253,7 @@ class Memory:
             exclude: per query a source whose slots are passed over, or None.
         """
         queries = arguments.as_queries(features, self.config.key_dim)
-        arguments.check_count("k", k, most=max(MOST, self.config.capacity))
+        k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
         beta = self.config.beta if beta is None else arguments.as_cosine("beta", beta)
         excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
         with self._lock.reading():
@@ -319,10 +334,11 @@ class Memory:
             writes: pairs that the copy has written since, by kind: "merge", "insert", "evict".
         """
         self._check_writable()
+        counts = arguments.as_writes(writes)
         with self._lock.writing():
-            clock = self.clock + arguments.as_writes(writes)
+            clock = self.clock + sum(counts.values())
             checked = arguments.as_rows(rows, self.config, clock)
-            self._state.replace_rows(checked, writes)
+            self._state.replace_rows(checked, counts)
 
     def commit(self, message: str) -> str:
         """Save the changes as one snapshot, whole or not at all.
@@ -372,7 +388,7 @@ class Memory:
         Raises:
             SnapshotError: opened at an earlier snapshot and not committed since.
         """
-        arguments.check_count("keep", keep)
+        keep = arguments.as_count("keep", keep)
         with self._lock.writing():
             return self._disk().expire(keep)
 
@@ -389,16 +405,17 @@ class Memory:
         """
         from memstore.storage import repository
 
-        if self.path and self.path.resolve() in Path(path).resolve().parents:
+        folder = local_path(path)
+        if self.path and self.path.resolve() in folder.resolve().parents:
             raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
         if capacity is not None:
-            arguments.check_count("capacity", capacity)
+            capacity = arguments.as_count("capacity", capacity)
             if capacity < self.config.capacity:
                 want = f"the present {self.config.capacity} or more"
                 raise ArgumentError(f"capacity: got {capacity}, want {want}")
         with self._lock.reading():
             state = self._state if capacity is None else self._state.enlarged(capacity)
-            repository.create(Path(path), state, "copy")
+            repository.create(folder, state, "copy")
 
     def verify(self, every: bool = False, progress: Progress | None = None) -> Verification:
         """Check that nothing is damaged; changes nothing.

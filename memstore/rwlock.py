@@ -1,10 +1,23 @@
-"""ReadWriteLock: many readers or one writer, so that threads may share a memory."""
+"""ReadWriteLock: many readers or one writer, so that threads may share a memory.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Condition, get_ident, local
+An interrupt (Ctrl-C) strikes between any two steps of Python, be it before a `try` begins or after
+its `finally`, and then nobody takes back what was noted down. So a note alone counts for nothing
+here: somebody is in as long as the function that went in is still running, and its thread's stack
+tells. What is noted of others is swept out by whoever comes across it.
+"""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock, get_ident
+from types import FrameType
+from typing import Any
 
 from memstore.errors import BusyError
+
+PATIENCE = 0.05  # seconds that one who waits sleeps at most before looking who is really in
 
 _BUSY = "memory: this thread is in the middle of another call of it; is this a signal handler?"
 
@@ -14,80 +27,151 @@ class ReadWriteLock:
 
     Reading may be nested. Anything else within a call of the same thread is refused: it comes from
     a signal handler, and would see, or save, half of a change.
+
+    The `with` must stand in a plain function, which is on its thread's stack all the while: in no
+    generator, and under no ExitStack.
     """
 
     def __init__(self) -> None:
-        # Sets of threads, not counts: an interrupt between two steps cannot make them wrong.
-        self._change = Condition()
-        self._readers: set[int] = set()
-        self._waiting: set[int] = set()
-        self._writer: int | None = None
-        self._thread = local()  # what this thread is in: depth of reads, or a write
-        self._reading = _Reading(self)
+        # Each change of these is one step of the interpreter; readers and writers first note
+        # themselves down and then look for others, so of two at once one sees the other.
+        self._readers: dict[int, list[_Reading]] = {}  # by thread, which alone changes its list
+        self._writers: list[_Writing] = []  # in order of arrival: the first one's turn
+        self._bells: deque[Any] = deque()  # locks that those who wait sleep on
 
-    def reading(self) -> "_Reading":
-        """Wait until nobody writes, and keep writers out."""
-        return self._reading
+    def reading(self, subject: Any = None) -> "_Reading":
+        """Wait until nobody writes, and keep writers out; `with ... as` gives the subject."""
+        return _Reading(self, subject)
 
-    def enter(self) -> None:
-        """Begin to read."""
-        thread, me = self._thread, get_ident()
-        if getattr(thread, "writes", False):
+    def writing(self, wait: bool = True) -> "_Writing":
+        """Wait until nobody reads or writes, and keep all others out.
+
+        Args:
+            wait: else raise BusyError if somebody is in.
+        """
+        return _Writing(self, wait)
+
+    def begin_to_read(self, hold: "_Reading", holds: list["_Reading"]) -> None:
+        """Go in after all, where another hold of this thread or a writer was noted down."""
+        if any(writer.thread == hold.thread for writer in self._present_writers()):
+            holds.remove(hold)
             raise BusyError(_BUSY)
-        if depth := getattr(thread, "depth", 0):
-            thread.depth = depth + 1
+        holds[:] = [other for other in holds if other.is_running()]
+        if len(holds) > 1:
+            if not holds[0].inside:  # this is a handler that has struck while it went in
+                holds.remove(hold)
+                raise BusyError(_BUSY)
             return
-        thread.depth = 1
-        try:
-            with self._change:
-                while self._writer is not None or self._waiting:
-                    self._change.wait()
-                self._readers.add(me)
-        except BaseException:
-            self.leave()
-            raise
+        while self._present_writers():
+            holds.remove(hold)
+            self.ring()
+            self._wait_until(lambda: not self._present_writers())
+            holds.append(hold)
 
-    def leave(self) -> None:
-        """End reading."""
-        self._thread.depth -= 1
-        if not self._thread.depth:
-            with self._change:
-                self._readers.discard(get_ident())
-                if self._waiting:
-                    self._change.notify_all()
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Wait until nobody reads or writes, and keep all others out."""
-        thread, me = self._thread, get_ident()
-        if getattr(thread, "writes", False) or getattr(thread, "depth", 0):
+    def begin_to_write(self, hold: "_Writing", wait: bool) -> None:
+        """Go in, or raise BusyError."""
+        others = [*self._present_writers(), *self._present_readers()]
+        if any(other.thread == hold.thread for other in others) or (others and not wait):
             raise BusyError(_BUSY)
-        thread.writes = True
+        self._writers.append(hold)
+        if others or self._writers[0] is not hold or self._present_readers():
+            self._wait_until(lambda: self._is_turn_of(hold))
+
+    def end_to_write(self, hold: "_Writing") -> None:
+        """Let the next one in."""
+        self._writers.remove(hold)
+        if self._bells:
+            self.ring()
+            time.sleep(0)  # else this thread may be in again before any other has woken up
+
+    def ring(self) -> None:
+        """Have all who wait look again."""
+        with suppress(IndexError):
+            while True:
+                self._bells.popleft().release()
+
+    def _is_turn_of(self, hold: "_Writing") -> bool:
+        """Whether it is the first to write, and nobody reads."""
+        return self._present_writers()[0] is hold and not self._present_readers()
+
+    def _present_writers(self) -> list["_Writing"]:
+        """Who writes or waits to, in order."""
+        for hold in self._writers.copy() if self._writers else ():
+            if not hold.is_running():
+                with suppress(ValueError):  # another thread has swept it out
+                    self._writers.remove(hold)
+        return self._writers.copy()
+
+    def _present_readers(self) -> list["_Reading"]:
+        """Who reads, or is about to."""
+        noted = [hold for holds in self._readers.copy().values() for hold in holds.copy()]
+        return [hold for hold in noted if hold.is_running()]
+
+    def _wait_until(self, is_free: Callable[[], bool]) -> None:
+        """Sleep until it is so; whoever leaves rings, but one that was interrupted does not."""
+        while not is_free():
+            bell = Lock()
+            bell.acquire()
+            self._bells.append(bell)
+            if not is_free():
+                bell.acquire(timeout=PATIENCE)
+            with suppress(ValueError):
+                self._bells.remove(bell)
+
+
+class _Hold:
+    """What `with` enters: it counts while the function in which that stands is running."""
+
+    __slots__ = ("_lock", "frame", "thread")
+    frame: FrameType
+    thread: int
+
+    def is_running(self) -> bool:
+        """Whether the function is on the stack of its thread."""
+        frame = sys._current_frames().get(self.thread)
+        while frame is not None and frame is not self.frame:
+            frame = frame.f_back
+        return frame is not None
+
+
+class _Reading(_Hold):
+    """As _Hold; plain steps, for reads are to be quick."""
+
+    __slots__ = ("_holds", "_subject", "inside")
+
+    def __init__(self, lock: ReadWriteLock, subject: Any) -> None:
+        self._lock, self._subject = lock, subject
+
+    def __enter__(self) -> Any:
+        lock, self.inside = self._lock, False
+        self.frame, self.thread = sys._getframe(1), get_ident()
         try:
-            with self._change:
-                self._waiting.add(me)
-                while self._readers or self._writer is not None:
-                    self._change.wait()
-                self._waiting.discard(me)
-                self._writer = me
-            yield
-        finally:
-            with self._change:
-                self._waiting.discard(me)
-                if self._writer == me:
-                    self._writer = None
-                self._change.notify_all()
-            thread.writes = False
-
-
-class _Reading:
-    """What `with lock.reading()` enters: a plain class, for reads are to be quick."""
-
-    def __init__(self, lock: ReadWriteLock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        self._lock.enter()
+            self._holds = lock._readers[self.thread]
+        except KeyError:
+            self._holds = lock._readers[self.thread] = []
+        self._holds.append(self)
+        if lock._writers or len(self._holds) > 1:
+            lock.begin_to_read(self, self._holds)
+        self.inside = True
+        return self._subject
 
     def __exit__(self, *exception: object) -> None:
-        self._lock.leave()
+        self._holds.remove(self)
+        if self._lock._bells:
+            self._lock.ring()
+
+
+class _Writing(_Hold):
+    """As _Hold."""
+
+    __slots__ = ("_wait",)
+
+    def __init__(self, lock: ReadWriteLock, wait: bool) -> None:
+        self._lock, self._wait = lock, wait
+
+    def __enter__(self) -> None:
+        self.frame, self.thread = sys._getframe(1), get_ident()
+        self._lock.begin_to_write(self, self._wait)
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.end_to_write(self)

@@ -82,12 +82,25 @@ def read_json(path: Path, most: int = MAX_BYTES) -> Any:
 
 
 def shapes_on_disk(root: str | Path) -> list[Entry]:
-    """Every shape with a folder under <root>/ShapeNetRendering, by name."""
-    folders = sorted(Path(root).glob("ShapeNetRendering/*/*/"))
+    """Every shape with a folder under <root>/ShapeNetRendering, by name; none is passed over.
+
+    Raises:
+        ValueError: a folder that cannot be read, or is named as no shape is.
+    """
+    try:
+        synsets = sorted(
+            path for path in Path(root, "ShapeNetRendering").iterdir() if path.is_dir()
+        )
+        folders = [path for synset in synsets for path in sorted(synset.iterdir()) if path.is_dir()]
+    except OSError as error:
+        raise ValueError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    folders = [folder for folder in folders if not folder.name.startswith(".")]
+    if odd := [folder for folder in folders if not _NAME.fullmatch(folder.name)]:
+        want = "a shape's name of at most 200 letters, digits, _ . -"
+        raise ValueError(f"{odd[0]}: got a folder of this name, want {want}")
     return [
         Entry(folder.parent.name, SYNSETS.get(folder.parent.name, folder.parent.name), folder.name)
         for folder in folders
-        if folder.is_dir() and _NAME.fullmatch(folder.name)
     ]
 
 

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from memstore.errors import ArgumentError
 from memstore.files import Progress
 from memstore.memory import Memory
+from memstore.scalars import as_float
+from memstore.slots import arguments
 from memstore.voxels.grids import value_similarity
 
 LARGEST_WHOLE = 5000  # used slots up to which every pair is compared
@@ -44,11 +46,10 @@ def near_duplicates(
         Of more than LARGEST_WHOLE used slots, what a random sample of so many shows: the same
         sample each time.
     """
-    least = memory.config.delta if similarity is None else similarity
+    least = memory.config.delta if similarity is None else as_float("similarity", similarity)
     if not 0 <= least <= 1:
         raise ArgumentError(f"similarity: got {least}, want a number in [0, 1]")
-    if limit < 1:
-        raise ArgumentError(f"limit: got {limit}, want >= 1")
+    limit = arguments.as_count("limit", limit)
     with memory.frozen() as state:
         used, slots = len(state.used), _sample(state.used)
         values, full = state.values[slots], state.full[slots]
@@ -70,7 +71,7 @@ def near_duplicates(
         if progress is not None:
             progress(i + 1, len(slots))
     return Duplicates(
-        similarity=float(least),
+        similarity=least,
         compared=len(slots),
         used=used,
         total=total,

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
 from memstore.memory import Memory
+from memstore.scalars import as_int
 from memstore.slots import arguments
 from memstore.slots.stats import facts_of
 from memstore.voxels.contact_sheet import TILE, Rgb, Tile, sheet
@@ -34,8 +35,7 @@ def contact_sheet(
     Returns:
         (H, W, 3).
     """
-    for name, number in (("count", count), ("columns", columns)):
-        arguments.check_count(name, number)
+    count, columns = arguments.as_count("count", count), arguments.as_count("columns", columns)
     with memory.frozen() as state:
         used, order = state.used, ""
         if slots is None:
@@ -90,6 +90,7 @@ def drawing(grid: NDArray[np.bool_], size: int = TILE) -> Rgb:
     Returns:
         (size, size, 3); all white if no voxel is full.
     """
+    size = as_int("size", size)
     a, e = _AZIMUTH, _ELEVATION
     back = np.array([np.cos(e) * np.cos(a), np.sin(e), np.cos(e) * np.sin(a)])  # to the viewer
     right = np.array([np.sin(a), 0.0, -np.cos(a)])

@@ -30,6 +30,7 @@ from memstore.files import (
     made_beside,
 )
 from memstore.memory import Memory
+from memstore.paths import local_path
 from memstore.slots import arguments
 
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
@@ -74,7 +75,7 @@ def export(
         ExtraMissingError: "parquet" without pyarrow; "glb", "stl", "ply" without trimesh and
             scikit-image.
     """
-    path = Path(path)
+    path = local_path(path)
     write = _WRITERS[_format(path, format, EXPORT_FORMATS)]
     check_free(path)  # before rows are copied
     with memory.frozen() as state:
@@ -122,12 +123,13 @@ def import_memory(
         FormatError: damaged, hostile, too large, or not of the documented types and shapes.
         ArgumentError: an export is given a capacity, rules or the policy: it brings its own.
     """
-    path, show = Path(path), progress or _silent
+    path, show = local_path(path), progress or _silent
     if not path.exists():
         raise PathMissingError(f"{path}: nothing there, want a file or folder to import")
     format = _format(path, format, IMPORT_FORMATS)
     if max_bytes is None:
         max_bytes = max(_ALWAYS_FINE, _EXPANSION * _disk_bytes(path))
+    max_bytes = arguments.as_count("max_bytes", max_bytes)
     rules: dict[str, Any] = {"beta": beta, "delta": delta, "value_similarity": value_similarity}
     rules = {name: rule for name, rule in rules.items() if rule is not None}
     content: Table | Pairs

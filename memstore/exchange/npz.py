@@ -31,6 +31,8 @@ from memstore.exchange.table import (
     parse_facts,
 )
 from memstore.files import Progress, open_regular
+from memstore.paths import local_path
+from memstore.scalars import as_int
 from memstore.slots.state import Rows
 
 FACTS = "attributes"  # array of bytes that hold JSON
@@ -85,10 +87,10 @@ def read_features(path: str | Path, max_bytes: int = 2**30) -> NDArray[np.floati
         PathMissingError: there is no such file.
         FormatError: damaged, larger, pickled, or of another type or shape.
     """
-    path = Path(path)
+    path = local_path(path)
     if not path.exists():
         raise PathMissingError(f"{path}: nothing there, want an .npy file of features")
-    features = np.atleast_2d(read_npy(path, max_bytes))
+    features = np.atleast_2d(read_npy(path, as_int("max_bytes", max_bytes)))
     if features.dtype.kind != "f" or features.ndim != 2:
         want = "floats (C,) or (n, C)"
         raise FormatError(f"{path}: got {features.dtype} {features.shape}, want {want}")

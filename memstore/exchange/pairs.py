@@ -93,7 +93,7 @@ def memory_of(
             memory.write(pairs.features[part], grids, pairs.sources[part])
             progress(min(start + _BATCH, n), n)
         return memory
-    if n > capacity:
+    if n > config.capacity:
         raise ArgumentError(f"capacity: got {capacity} for {n} pairs, want {n}, or policy=True")
     progress(n, n)
     return Memory.from_state(_inserted(config, pairs))

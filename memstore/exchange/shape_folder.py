@@ -9,7 +9,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,21 +70,46 @@ def read_shapes(path: Path, max_bytes: int, progress: Progress) -> Table | Pairs
     """Read a folder of binvox files: a table if we exported it, else pairs in order of their names.
 
     A folder from elsewhere has features.npy (n, C), or beside each file one of the same name that
-    ends in .npy: (C,) or (1, C). Folders in it are searched, too; a source is a file's path in the
-    folder without .binvox.
+    ends in .npy: (C,) or (1, C). Endings may be in capitals. Folders in it are searched, too; a
+    source is a file's path in the folder without .binvox. No binvox or .npy file is passed over:
+    one that belongs to nothing is refused, and so are links to folders.
     """
+    with translated(path):
+        names, arrays = _named(path, ".binvox"), _named(path, ".npy")
     if (path / INDEX).exists():
-        return _read_export(path, max_bytes, progress)
-    names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*.binvox"))
+        return _read_export(path, names, max_bytes, progress)
     if not 1 <= len(names) <= LARGEST["capacity"]:
         raise FormatError(f"{path}: got {len(names)} binvox files, want at least one")
     values, side = _read_values(path, names, None, max_bytes, progress)
-    features = _read_features(path, names, max_bytes)
-    return Pairs(features, values, [name.removesuffix(".binvox") for name in names], side)
+    features = _read_features(path, names, arrays, max_bytes)
+    return Pairs(features, values, [_stem(name) for name in names], side)
 
 
-def _read_export(path: Path, max_bytes: int, progress: Progress) -> Table:
-    """Read what write_shapes wrote, believing nothing."""
+def _named(path: Path, ending: str) -> list[str]:
+    """Paths in a folder, and in those in it, that end so in any case, sorted."""
+    names = []
+    for folder, folders, files in os.walk(path, onerror=_raise):
+        within = Path(folder).relative_to(path)
+        for name in folders:
+            if os.path.islink(os.path.join(folder, name)):
+                link = (within / name).as_posix()
+                raise FormatError(f"{link}: got a link to a folder, want the folder itself")
+        names += [within / name for name in (*folders, *files) if name.lower().endswith(ending)]
+    return sorted(name.as_posix() for name in names)
+
+
+def _raise(error: OSError) -> NoReturn:
+    """What os.walk does by default is to pass over folders that it cannot read."""
+    raise error
+
+
+def _stem(name: str) -> str:
+    """A path without the ending of its name."""
+    return os.path.splitext(name)[0]
+
+
+def _read_export(path: Path, files: list[str], max_bytes: int, progress: Progress) -> Table:
+    """Read what write_shapes wrote, believing nothing; `files` are all binvox files there."""
     with translated(path / INDEX):
         # Parsed, JSON may take 30 times its bytes: an index has no more than its files call for.
         largest = min(max_bytes, _INDEX_BYTES + _ENTRY_BYTES * len(os.listdir(path)))
@@ -97,6 +122,8 @@ def _read_export(path: Path, max_bytes: int, progress: Progress) -> Table:
         names = [entry["file"] for entry in entries]
         if index["kind"] != "binvox" or not all(_is_plain(name) for name in names):
             raise FormatError("got files that are not binvox beside it, want only such")
+        if others := sorted({*files} - {*names}):
+            raise FormatError(f"got no entry for {others[0]}, want one for each binvox file")
         sources = arguments.as_sources("sources", [e["source"] for e in entries], len(entries))
         slots, touched, reads = (
             np.array([entry[name] for entry in entries], np.int64)
@@ -131,21 +158,27 @@ def _read_values(
     return values, side
 
 
-def _read_features(path: Path, names: list[str], max_bytes: int) -> NDArray[np.floating]:
-    """Features (n, C) of files, from one array or one beside each."""
-    if (path / FEATURES).exists():
-        features = read_npy(path / FEATURES, max_bytes)
-        with translated(path / FEATURES):
+def _read_features(
+    path: Path, names: list[str], arrays: list[str], max_bytes: int
+) -> NDArray[np.floating]:
+    """Features (n, C) of files, from one array or one beside each; each of the arrays is used."""
+    if whole := [name for name in arrays if name.lower() == FEATURES]:
+        if others := [name for name in arrays if name != whole[0]]:
+            raise FormatError(f"{path}: got {whole[0]} and {others[0]}, want one or the other")
+        features = read_npy(path / whole[0], max_bytes)
+        with translated(path / whole[0]):
             check_shape("features", features.shape, (len(names), None))
             return _floats(features)
+    beside, stems = {_stem(name): name for name in arrays}, [_stem(name) for name in names]
+    if missing := [name for name, stem in zip(names, stems, strict=True) if stem not in beside]:
+        raise FormatError(
+            f"{path}: got no {FEATURES} and no {Path(missing[0]).stem}.npy beside {missing[0]}, "
+            f"want one row of {FEATURES} (n, C) per binvox file, or an .npy file beside each"
+        )
+    if unused := sorted({*arrays} - {beside[stem] for stem in stems}):
+        raise FormatError(f"{path}: got {unused[0]}, want no .npy file but one per binvox file")
     rows = []
-    for name in names:
-        file = (path / name).with_suffix(".npy")
-        if not file.exists():
-            raise FormatError(
-                f"{path}: got no {FEATURES} and no {file.name} beside {name}, want one row of "
-                f"{FEATURES} (n, C) per binvox file, or an .npy file beside each"
-            )
+    for file in (path / beside[stem] for stem in stems):
         row = read_npy(file, max_bytes // len(names))
         with translated(file):
             rows.append(_floats(row.reshape(1, -1) if row.ndim < 2 else row))

@@ -40,7 +40,7 @@ class KeyIndex:
     def __init__(self, key_dim: int) -> None:
         self._key_dim = key_dim
         self._faiss = faiss.IndexFlatIP(key_dim)
-        self._keys = _read_only(self._faiss_rows())
+        self._keys: NDArray[np.float32] | None = None
         self._pruned = PrunedScan()
 
     @property
@@ -51,7 +51,9 @@ class KeyIndex:
     @property
     def keys(self) -> NDArray[np.float32]:
         """(rows, C) FAISS's own memory, to read; stale after the next `grow`."""
-        return self._keys
+        if (keys := self._keys) is None:
+            keys = self._keys = _read_only(self._faiss_rows())
+        return keys
 
     @property
     def derived_bytes(self) -> int:
@@ -74,15 +76,15 @@ class KeyIndex:
     def grow(self, rows: int) -> None:
         """Make sure that slots [0, rows) have a row; new ones are zeros."""
         if rows > self.rows:
+            self._keys = None  # first: after an interrupt nobody is to read what FAISS has freed
             # At once, so that FAISS reserves no more than that; the zeros take no RAM.
             self._faiss.add(np.zeros((rows - self.rows, self._key_dim), np.float32))
-            self._keys = _read_only(self._faiss_rows())
 
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
         self.grow(int(slots.max(initial=-1)) + 1)
+        self._pruned.mark(slots)  # first: after an interrupt no bound is to be too low
         self._faiss_rows()[slots] = keys
-        self._pruned.mark(slots)
 
     def search(
         self,

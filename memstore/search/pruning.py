@@ -5,11 +5,12 @@ bounds every cosine from above. `PrunedScan` decides when to make one and when t
 """
 
 import math
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memstore.errors import BusyError
+from memstore.rwlock import ReadWriteLock
 from memstore.search.cosine import error_bound, rounding
 
 SAMPLE = 4  # keys looked at per direction, to choose the directions
@@ -162,7 +163,7 @@ class PrunedScan:
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = ReadWriteLock()
         self.drop()
 
     def drop(self) -> None:
@@ -238,12 +239,11 @@ class PrunedScan:
         make = outdated and self._spent >= price and width > 0
         if not make and (self._sketch is None or not self._stale):
             return self._sketch
-        if not self._lock.acquire(blocking=False):
-            return None
         try:
-            self._catch_up(keys, width if make else 0)
-        finally:
-            self._lock.release()
+            with self._lock.writing(wait=False):
+                self._catch_up(keys, width if make else 0)
+        except BusyError:
+            return None
         return self._sketch
 
     def _catch_up(self, keys: NDArray[np.float32], width: int) -> None:

@@ -16,6 +16,7 @@ from memstore.errors import (
     SlotError,
     check_shape,
 )
+from memstore.scalars import as_float, as_int
 from memstore.search.cosine import plain_unit, unit
 from memstore.slots.state import EMPTY, KINDS, SOURCE_BYTES, Rows, check_rows, row_types
 from memstore.voxels.grids import pack
@@ -23,12 +24,12 @@ from memstore.voxels.grids import pack
 NO_SOURCE = b"\xff"  # never UTF-8
 
 
-def check_count(name: str, count: object, most: float = np.inf) -> None:
-    """Raise unless the count is an int in [1, most]."""
-    if isinstance(count, bool) or not isinstance(count, int | np.integer):
-        raise DtypeError(f"{name}: got {type(count).__name__}, want int")
-    if not 1 <= count <= most:
-        raise ArgumentError(f"{name}: got {count}, want >= 1{f' and <= {most}' * (most < np.inf)}")
+def as_count(name: str, count: object, most: float = np.inf) -> int:
+    """An int in [1, most]."""
+    number = as_int(name, count)
+    if not 1 <= number <= most:
+        raise ArgumentError(f"{name}: got {number}, want >= 1{f' and <= {most}' * (most < np.inf)}")
+    return number
 
 
 def check_text(name: str, text: str) -> bytes:
@@ -41,11 +42,10 @@ def check_text(name: str, text: str) -> bytes:
 
 def as_cosine(name: str, number: object) -> float:
     """A number in [-1, 1]."""
-    if isinstance(number, bool) or not isinstance(number, int | float | np.integer | np.floating):
-        raise DtypeError(f"{name}: got {type(number).__name__}, want float")
-    if not -1 <= number <= 1:
+    cosine = as_float(name, number)
+    if not -1 <= cosine <= 1:
         raise ArgumentError(f"{name}: got {number}, want a cosine in [-1, 1]")
-    return float(number)
+    return cosine
 
 
 def as_queries(features: ArrayLike, key_dim: int, name: str = "features") -> NDArray[np.float32]:
@@ -158,14 +158,16 @@ def as_rows(rows: Rows, config: MemoryConfig, clock: int) -> Rows:
     return checked
 
 
-def as_writes(writes: Mapping[str, int]) -> int:
-    """Pairs in all of counts by kind of write."""
+def as_writes(writes: Mapping[str, int]) -> dict[str, int]:
+    """Counts of pairs by kind of write."""
+    counts = {}
     for kind, count in writes.items():
         if kind not in KINDS:
             raise ArgumentError(f"writes: got {kind!r}, want {', '.join(KINDS)}")
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise ArgumentError(f"writes: got {count!r} for {kind}, want an int >= 0")
-    return sum(writes.values())
+        counts[kind] = as_int(f"writes[{kind!r}]", count)
+        if counts[kind] < 0:
+            raise ArgumentError(f"writes: got {count} for {kind}, want an int >= 0")
+    return counts
 
 
 def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:

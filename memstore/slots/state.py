@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
-from memstore.errors import FormatError, SlotError
+from memstore.errors import FormatError, SlotError, TornError
+from memstore.rwlock import ReadWriteLock
 from memstore.search.index import BATCH, KeyIndex
 from memstore.slots.policy import Plan, WriteReport, plan_writes
 from memstore.voxels.grids import block_voxels, full_voxels, packed_shape
@@ -58,7 +58,7 @@ class State:
         default_factory=lambda: dict.fromkeys(COUNTS, 0)
     )  # since creation
     dirty: set[int] = field(default_factory=set)  # slots changed since the last commit
-    _counting: Lock = field(default_factory=Lock)  # readers in threads count one at a time
+    _counting: ReadWriteLock = field(default_factory=ReadWriteLock)  # readers count one at a time
     torn: bool = False  # a change was interrupted in its midst
     _used_rows: NDArray[np.bool_] | None = None  # until the next change
     _blocks: NDArray[np.int32] | None = None  # (capacity, blocks) once asked for; from `values`
@@ -130,7 +130,7 @@ class State:
 
     def count_reads(self, slots: NDArray[np.int64]) -> None:
         """Count that the values of slots (n,) were recalled; a slot may be named often."""
-        with self._counting:
+        with self._counting.writing():
             np.add.at(self.reads, slots, 1)
 
     def write(
@@ -156,6 +156,12 @@ class State:
         self._blocks = None
         self.full[: self.index.rows] = full_voxels(self.values[: self.index.rows])
 
+    def _begin(self) -> None:
+        """Be torn until the change is complete; raise TornError if an earlier one never was."""
+        if self.torn:
+            raise TornError("memory: a write was interrupted in its midst; open it again")
+        self.torn = True
+
     def _count(self, slots: NDArray[np.int64]) -> None:
         """Derive what follows from values of slots (n,) that have changed."""
         values = self.values[slots]
@@ -165,7 +171,7 @@ class State:
 
     def _apply(self, plan: Plan, grids: NDArray[np.uint8], sources: NDArray[np.bytes_]) -> None:
         """Write the planned pairs (B,), values packed: per slot the last one counts."""
-        self.torn = True
+        self._begin()
         slots, last = _last(plan.slots)
         self.index.put(slots, plan.keys[last])
         self.touched[slots] = self.clock + 1 + last
@@ -183,7 +189,7 @@ class State:
 
     def remove(self, slots: NDArray[np.int64]) -> None:
         """Empty the slots (n,)."""
-        self.torn = True
+        self._begin()
         self.clear(slots)
         self.counts["remove"] += len(slots)
         self.dirty.update(slots.tolist())
@@ -191,7 +197,7 @@ class State:
 
     def replace_rows(self, rows: Rows, writes: Mapping[str, int]) -> None:
         """Set rows that a working copy has written, and count its writes by kind."""
-        self.torn = True
+        self._begin()
         self.put(rows)
         for kind, count in writes.items():
             self.counts[kind] += count
@@ -200,7 +206,7 @@ class State:
 
     def replace_keys(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors, of distinct used slots (n,), and nothing else."""
-        self.torn = True
+        self._begin()
         self.index.put(slots, keys)
         self.dirty.update(slots.tolist())
         self.torn = False

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -26,8 +25,7 @@ from memstore.errors import (
     translated,
 )
 
-_USED, _FORKED = threading.Event(), threading.Event()  # the store, by us or our parent
-os.register_at_fork(after_in_child=lambda: _FORKED.set() if _USED.is_set() else None)
+_users: set[int] = set()  # processes that have used the store: us, and whom we were forked from
 _FOREIGN = (icechunk.IcechunkError, BaseZarrError)
 MAIN = "main"  # the branch that the last commit is on
 REF_FILE = "ref.json"  # of a branch or a tag
@@ -100,8 +98,8 @@ def writing(path: Path) -> Iterator[None]:
 
 def check_process(path: Path) -> None:
     """Raise ForkError where Icechunk would wait for ever, for threads that only the parent has."""
-    _USED.set()
-    if _FORKED.is_set():
+    _users.add(os.getpid())
+    if len(_users) > 1:
         raise ForkError(
             f"{path}: got a forked process, whose parent has the store's threads; read a memory "
             "that the parent has open, or start the process by spawn and open it there"

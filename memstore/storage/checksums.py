@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from memstore.slots.state import COUNTS, EMPTY, Rows, State
 
 CHECK_BYTES = 16
+CHECK_ROWS = 1024  # rows checked at once; bounds what lies in RAM twice
 
 
 def checks(rows: Rows) -> NDArray[np.uint8]:
@@ -29,6 +30,18 @@ def checks(rows: Rows) -> NDArray[np.uint8]:
         digest.update(rows.values[i].tobytes())
         digests[i] = np.frombuffer(digest.digest(), np.uint8)
     return digests
+
+
+def misfits(state: State, row_checks: NDArray[np.uint8]) -> list[int]:
+    """Slots whose rows, or their absence, do not fit their checks (capacity, 16)."""
+    rows = state.index.rows
+    wrong: list[int] = []
+    for start in range(0, rows, CHECK_ROWS):
+        slots = np.arange(start, min(start + CHECK_ROWS, rows))
+        unequal = (checks(state.rows(slots)) != row_checks[slots]).any(axis=1)
+        wrong += slots[unequal].tolist()
+    beyond = rows + np.flatnonzero(row_checks[rows:].any(axis=1))
+    return [*wrong, *beyond.tolist()]
 
 
 def seal(

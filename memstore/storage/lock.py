@@ -4,6 +4,7 @@ import fcntl
 import os
 import socket
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 from memstore.errors import LockedError, PathError
@@ -18,32 +19,44 @@ class WriterLock:
 
     def __init__(self, path: Path) -> None:
         self._pid = os.getpid()
-        try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:  # no bare number: interrupted while it closes, a file knows whether it is closed
+            self._file = FileIO(path, "a+", opener=_open)
         except OSError as error:
             raise PathError(f"{path.parent}: cannot be opened to write: {error}") from error
         try:
+            self._take(path.parent)
+        except BaseException:
+            self.close()
+            raise
+
+    def _take(self, folder: Path) -> None:
+        """Lock the file, and say in it who we are."""
+        try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            pid, _, host = os.read(self._file, 300).decode(errors="replace").partition(" ")
-            self.close()
+            self._file.seek(0)
+            pid, _, host = self._file.read(300).decode(errors="replace").partition(" ")
             raise LockedError(
-                f"{path.parent}: process {pid or '?'} on {host or '?'} has it open to write; "
+                f"{folder}: process {pid or '?'} on {host or '?'} has it open to write; "
                 "close it there, or only read it (memstore inspect, or mode 'r')"
             ) from error
         with suppress(OSError):  # a full disk takes the text, not the lock
-            os.ftruncate(self._file, 0)
-            os.write(self._file, f"{self._pid} {socket.gethostname()}".encode())
+            self._file.truncate(0)
+            self._file.write(f"{self._pid} {socket.gethostname()}".encode())
 
     def close(self) -> None:
         """Let the next writer in; more than once is fine."""
-        if self._file < 0:
+        if self._file.closed:
             return
         if os.getpid() == self._pid:  # a forked child shares the lock and must not give it away
             fcntl.flock(self._file, fcntl.LOCK_UN)
-        os.close(self._file)
-        self._file = -1
+        self._file.close()
 
     def __del__(self) -> None:
         if hasattr(self, "_file"):
             self.close()
+
+
+def _open(path: str, flags: int) -> int:
+    """As os.open, a new file with the usual rights."""
+    return os.open(path, flags, 0o644)

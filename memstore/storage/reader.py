@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from memstore.config import MemoryConfig
 from memstore.errors import FormatError, NotAMemoryError
 from memstore.slots.state import State, check_state
-from memstore.storage.checksums import checks, seal
+from memstore.storage.checksums import misfits, seal
+from memstore.storage.chunks import check_proportion
 from memstore.storage.schema import (
-    CHECK_ROWS,
     FORMAT,
     NO_ROW,
     Ledger,
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import zarr
 
 READ_ROWS = 4096  # rows read at once; bounds the chunks on their way
-GENEROUS = 2**28  # bytes of RAM that any memory may ask for
-LENIENCE = 64  # bytes that each of its bytes on disk may ask for besides
 
 
 def check_format(group: "zarr.Group") -> None:
@@ -46,7 +44,7 @@ def read(
     """Read a memory, believing nothing.
 
     Args:
-        group: at the snapshot to read.
+        group: at the snapshot to read, of a `ChunkStore`.
         disk_bytes: gives the folder's size; a memory may ask for RAM in proportion only.
         check_rows: compare each row with its check: a chunk that the store no longer finds reads
             as zeros, without a word.
@@ -56,7 +54,7 @@ def read(
     """
     facts: Any = group.attrs
     config = MemoryConfig(**facts["config"])
-    _check_arrays(group, config)
+    _check_arrays(group, config, disk_bytes)
     log_rows = _count("log_rows", facts["log_rows"], get_array(group, "log").shape[0])
     state, ledger = State.empty(config), Ledger.empty(config)
     state.touched[:] = get_array(group, "touched")[:]
@@ -79,7 +77,7 @@ def read(
     message, time = facts["message"], _count("time", facts["time"], 2**62)
     if facts["seal"] != seal(state, ledger.checks, log_rows, message, time):
         raise FormatError("seal: got parts that do not belong together; the folder is damaged")
-    if check_rows and (wrong := misfits(state, ledger)):
+    if check_rows and (wrong := misfits(state, ledger.checks)):
         raise FormatError(f"slots {wrong[:8]}: got rows other than those written; see verify")
     state.clear(np.flatnonzero(~state.used_rows))
     state.count_voxels()
@@ -88,25 +86,15 @@ def read(
     return state, Ledger(ledger.checks, state.reads.copy(), log_rows, held, message, time)
 
 
-def misfits(state: State, ledger: Ledger) -> list[int]:
-    """Slots whose rows, or their absence, do not fit their checks."""
-    rows = state.index.rows
-    wrong: list[int] = []
-    for start in range(0, rows, CHECK_ROWS):
-        slots = np.arange(start, min(start + CHECK_ROWS, rows))
-        unequal = (checks(state.rows(slots)) != ledger.checks[slots]).any(axis=1)
-        wrong += slots[unequal].tolist()
-    beyond = rows + np.flatnonzero(ledger.checks[rows:].any(axis=1))
-    return [*wrong, *beyond.tolist()]
-
-
-def _check_arrays(group: "zarr.Group", config: MemoryConfig) -> None:
-    """Raise FormatError unless all arrays are there, of the right shapes and types."""
+def _check_arrays(group: "zarr.Group", config: MemoryConfig, disk_bytes: Callable[[], int]) -> None:
+    """Raise FormatError unless all arrays are there, of the right shapes, types and codecs."""
+    store: Any = group.store
     for name, options in arrays(config).items():
         array, free = get_array(group, name), int(name == "log")  # of any length
         if array.shape[free:] != options["shape"][free:] or str(array.dtype) != options["dtype"]:
             want = f"{options['dtype']} {options['shape']}"
             raise FormatError(f"{name}: got {array.dtype} {array.shape}, want {want}")
+        store.accept(name, array, disk_bytes)
 
 
 def _read_base(group: "zarr.Group", stored: dict[str, NDArray[Any]], rows: int) -> None:
@@ -154,6 +142,5 @@ def _count(name: str, number: object, most: float = np.inf) -> int:
 
 def _check_size(config: MemoryConfig, rows: int, disk_bytes: Callable[[], int]) -> None:
     """Refuse a small folder that asks for a huge memory."""
-    size = rows * (4 * config.key_dim + int(np.prod(packed_shape(config.resolution))))
-    if size > GENEROUS and size > GENEROUS + LENIENCE * disk_bytes():
-        raise FormatError(f"got {disk_bytes():,} bytes on disk that ask for {size:,} in RAM")
+    row_bytes = 4 * config.key_dim + int(np.prod(packed_shape(config.resolution)))
+    check_proportion(rows * row_bytes, disk_bytes)

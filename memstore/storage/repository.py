@@ -3,7 +3,7 @@
 A commit goes to a side branch; what is new in the folder is synced; then the side branch's file,
 synced too, is renamed to be the main one's. So a power cut leaves the commit or the one before.
 
-Only this file and backend.py import zarr and icechunk.
+Only this file, backend.py and chunks.py import zarr and icechunk.
 """
 
 import os
@@ -36,6 +36,7 @@ from memstore.files import (
     tree,
     write_atomic,
 )
+from memstore.paths import local_path
 from memstore.slots.state import State
 from memstore.storage import reader, schema
 from memstore.storage.backend import (
@@ -49,6 +50,7 @@ from memstore.storage.backend import (
     wait_at_exit,
     writing,
 )
+from memstore.storage.chunks import ChunkStore, check_files
 from memstore.storage.history import Commit, Past, advising
 from memstore.storage.lock import WriterLock
 
@@ -68,8 +70,8 @@ class Expired(NamedTuple):
     bytes: int  # freed on disk
 
 
-def create(path: Path, state: State, message: str, durability: Durability = "full") -> None:
-    """Make a memory: built beside the path, then renamed, so never half of one."""
+def create(path: Path, state: State, message: str, durability: Durability = "full") -> str:
+    """Make a memory, built beside the path, then renamed, so never half of one; its snapshot."""
     _check_whole(state)
     with made_beside(path, durability) as beside, writing(path):
         beside.mkdir()  # where we may not, Icechunk would panic
@@ -79,7 +81,8 @@ def create(path: Path, state: State, message: str, durability: Durability = "ful
         for name, options in schema.arrays(state.config).items():
             group.create_array(name, **options, compressors=_codecs(name))
         schema.write(group, state, state.used, schema.Ledger.empty(state.config), message)
-        session.commit(message)
+        snapshot = session.commit(message)
+    return snapshot
 
 
 def _check_whole(state: State) -> None:
@@ -104,7 +107,7 @@ def history(path: str | Path, at: str | None = None) -> list[Commit]:
     Returns:
         Where one is damaged, all that can be found: from one of them one can go on.
     """
-    repository = Repository(Path(path), at=at, lenient=True)
+    repository = Repository(local_path(path), at=at, lenient=True)
     try:
         return repository.past.of(repository.snapshot or NOWHERE)
     except FormatError:
@@ -115,7 +118,7 @@ def history(path: str | Path, at: str | None = None) -> list[Commit]:
 
 def tags(path: str | Path) -> dict[str, str]:
     """Snapshot id by tag, of a memory's folder, reading none of them."""
-    return Repository(Path(path), lenient=True).past.tags()
+    return Repository(local_path(path), lenient=True).past.tags()
 
 
 class Repository:
@@ -151,6 +154,7 @@ class Repository:
         self._is_lenient = lenient or at is not None
         self._opener = Opener(path, self._is_lenient)
         with advising(path), reading(path):
+            check_files(path)
             self.past = Past(path, self._opener)
         self._at = None if at is None else self.past.named(at)
         self.tip = self._tip()
@@ -362,7 +366,7 @@ class Repository:
         self.past.check(snapshot)  # zarr would take a damaged one for an empty one
         session = self.past.repo.readonly_session(snapshot_id=snapshot)
         try:
-            group = zarr.open_group(session.store, mode="r", zarr_format=3)
+            group = zarr.open_group(ChunkStore(session.store), mode="r", zarr_format=3)
             reader.check_format(group)
         except (NotAMemoryError, GroupNotFoundError) as error:
             what = "an Icechunk repository, but not of a memory"

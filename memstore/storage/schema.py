@@ -5,6 +5,7 @@ these to the *log* instead, so that it writes what changed and no more; when the
 part of the memory, a commit writes them all to the base and empties it.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
 from memstore.slots.state import EMPTY, SOURCE_BYTES, State
-from memstore.storage.checksums import CHECK_BYTES, checks, seal
+from memstore.storage.checksums import CHECK_BYTES, CHECK_ROWS, checks, seal
 from memstore.voxels.grids import packed_shape
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 CHUNK_BYTES = 2**20  # keys of one base chunk
+LARGEST_CHUNK = 2**24  # bytes of values of one base chunk, if it has more than one row
+LARGEST_LOG_CHUNK = 2**27  # bytes; where it would have more, there is no log
 SMALL_CHUNK = 4096  # rows of one chunk of an array of small rows
 NO_ROW = -1
 LOG_CHUNK = 32  # rows of one chunk of the log
-CHECK_ROWS = 1024  # rows checked at once; bounds what lies in RAM twice
 LOG_LEAST = 1024  # rows that the log may always have; above, a quarter of the used slots
 
 
@@ -61,6 +63,7 @@ def arrays(config: MemoryConfig) -> dict[str, dict[str, Any]]:
     """Options for zarr's create_array, by name; codecs are the repository's to add."""
     capacity = config.capacity
     target = max(1, CHUNK_BYTES // (4 * config.key_dim))
+    target = min(target, max(1, LARGEST_CHUNK // math.prod(packed_shape(config.resolution))))
     big = -(-capacity // -(-capacity // target))  # equal chunks: the last is not mostly padding
     small = min(SMALL_CHUNK, capacity)
     log = _up(max(LOG_LEAST, capacity // 4), LOG_CHUNK)
@@ -128,7 +131,9 @@ def write(
         row_checks[block] = checks(state.rows(block))
     log, log_rows = get_array(group, "log"), ledger.log_rows + _up(len(dirty), LOG_CHUNK)
     used = int(np.count_nonzero(state.touched != EMPTY))
-    if log_rows > min(max(LOG_LEAST, used // 4), log.shape[0]) or 2 * len(dirty) >= used:
+    is_long = log_rows > min(max(LOG_LEAST, used // 4), log.shape[0])
+    is_wide = LOG_CHUNK * log_dtype(state.config).itemsize > LARGEST_LOG_CHUNK
+    if is_long or is_wide or 2 * len(dirty) >= used:
         stale = np.array(sorted({*dirty.tolist(), *ledger.logged}), np.int64)
         _write_rows(group, {**parts(state), "checks": row_checks}, stale)
         if ledger.log_rows:

@@ -8,9 +8,10 @@ import numpy as np
 
 from memstore.errors import ForkError, FormatError, MemstoreError
 from memstore.files import Progress
+from memstore.paths import local_path
 from memstore.search import cosine
 from memstore.slots.state import State, check_state
-from memstore.storage.reader import misfits
+from memstore.storage.checksums import misfits
 from memstore.voxels.grids import full_voxels
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def verify_folder(
     """
     from memstore.storage.repository import Repository
 
-    return verify(None, Repository(Path(path), at=at, lenient=True), every, progress)
+    return verify(None, Repository(local_path(path), at=at, lenient=True), every, progress)
 
 
 def verify(
@@ -86,7 +87,7 @@ def verify(
             continue
         read, slots = read + 1, slots + len(stored.used)
         unlike = "its key, value, source or clock value is not what was written"
-        faults = [f"slot {slot}: {unlike}" for slot in misfits(stored, ledger)]
+        faults = [f"slot {slot}: {unlike}" for slot in misfits(stored, ledger.checks)]
         if commit and not _same_commit(commit, ledger):
             faults.append("the history's message or time is not what was written")
         if state and snapshot == repository.snapshot:

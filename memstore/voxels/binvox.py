@@ -6,7 +6,6 @@ A file is untrusted input: nothing is allocated before its size is known to be s
 Source: https://www.patrickmin.com/binvox/binvox.html
 """
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -18,8 +17,7 @@ from memstore.errors import DtypeError, FormatError, ShapeError
 from memstore.files import open_regular, write_atomic
 
 MAX_RESOLUTION = 512  # 128 MiB as bool; the data sets we know stop at 256
-_MAX_LINE = 256  # bytes of one header line
-_MAX_LINES = 16  # header lines before "data"
+_MAX_HEADER = 2**16  # bytes; binvox 1.38 writes its command line, with all paths, into a comment
 _LONGEST_RUN = 255  # a run's length is one byte
 
 
@@ -94,13 +92,17 @@ def write_binvox(
 
 def _read_header(file: BinaryIO, path: str | Path) -> int:
     """Read up to and including the line "data"; return R."""
-    first = file.readline(_MAX_LINE)
+    first = file.readline(_MAX_HEADER)
     if not first.startswith(b"#binvox 1") or not first.endswith(b"\n"):
         raise FormatError(f"{path}: got a file that starts with {first[:12]!r}, want '#binvox 1'")
-    side = 0
-    for count in itertools.count():
-        line = file.readline(_MAX_LINE)
-        if not line.endswith(b"\n") or count == _MAX_LINES:
+    side, rest = 0, _MAX_HEADER - len(first)
+    while True:
+        line = file.readline(rest)
+        rest -= len(line)
+        if not rest:
+            what = f"got a header of {_MAX_HEADER:,} bytes or more"
+            raise FormatError(f"{path}: {what}, want a line 'data' before")
+        if not line.endswith(b"\n"):
             raise FormatError(f"{path}: got a header without an end, want a line 'data'")
         words = line.split()
         if words == [b"data"]:

@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from memstore.errors import ShapeError
 from memstore.files import write_atomic
+from memstore.scalars import as_int
 
 Rgb = NDArray[np.uint8]  # (H, W, 3)
 
@@ -53,6 +54,7 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = 
     Returns:
         (height, width, 3).
     """
+    size = as_int("size", size)
     lines = [max((_lines(tile) for tile in row), default=0) for row in rows]
     columns = max((len(row) for row in rows), default=0)
     top = _GAP + (_LINE + _GAP if title else 0)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from memstore.errors import ArgumentError, DtypeError, ExtraMissingError, ShapeError
 from memstore.files import write_atomic
+from memstore.scalars import as_float
 
 FILE_TYPES = ("glb", "obj", "ply", "stl")
 _COLOR = (0.09, 0.22, 0.48, 1.0)  # linear RGBA of `write_glb`, a clear blue
@@ -96,6 +97,7 @@ def smooth(occupancy: NDArray[Any], level: float = 0.5) -> Mesh:
         raise ArgumentError(
             "occupancy: got values outside [0, 1] or not finite, want probabilities"
         )
+    level = as_float("level", level)
     if not 0 < level < 1:
         raise ArgumentError(f"level: got {level}, want a number in (0, 1)")
     if not (values > level).any():

@@ -15,10 +15,10 @@ def test_the_papers_numbers():
 
 
 BAD = [
-    *(("capacity", bad) for bad in (0, -1, 4.0, True, "4", None, np.int64(4), 2**40)),
+    *(("capacity", bad) for bad in (0, -1, 4.0, True, np.True_, "4", None, [4], 2**40)),
     *(("key_dim", bad) for bad in (0, 2**40)),
     *(("resolution", bad) for bad in (0, 2048)),
-    *(("beta", bad) for bad in (1.01, -1.01, float("nan"), "0", True, None)),
+    *(("beta", bad) for bad in (1.01, -1.01, float("nan"), "0", True, np.False_, None, 10**400)),
     *(("delta", bad) for bad in (1.01, -0.01, float("nan"))),
     *(("value_similarity", bad) for bad in ("IoU", "", None, [])),
 ]
@@ -28,6 +28,21 @@ BAD = [
 def test_bad_fields(field, bad):
     with pytest.raises(ConfigError, match=f"^{field}: got .*, want "):
         replace(PAPER, **{field: bad})
+
+
+NUMPY_S = {
+    "capacity": (np.uint8(4), np.int64(4), np.array(4)),
+    "beta": (np.float32(0.5), np.float64(0.5), np.array(0.5), np.longdouble(0.5)),
+    "delta": (np.float16(0.5), np.int8(1)),
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "number"), [(field, number) for field in NUMPY_S for number in NUMPY_S[field]]
+)
+def test_numpy_s_numbers_become_python_s(field, number):
+    value = getattr(replace(PAPER, **{field: number}), field)
+    assert value == number and type(value) is (int if field == "capacity" else float)
 
 
 def test_frozen_and_keyword_only():

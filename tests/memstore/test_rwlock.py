@@ -111,10 +111,51 @@ def test_an_interrupted_write_is_not_committed(tmp_path, monkeypatch):
             memory.write(np.eye(64)[:2], np.ones((2, 4, 4, 4), bool))
         with pytest.raises(TornError, match="open it again"):
             memory.commit("half")
+        monkeypatch.undo()
+        for change in (
+            lambda: memory.write(np.eye(64)[:2], np.ones((2, 4, 4, 4), bool)),
+            lambda: memory.remove([]),
+            lambda: memory.replace_keys([], np.eye(64)[:0]),
+        ):  # it would be whole again by the mark, and hold half of the first write
+            with pytest.raises(TornError):
+                change()
+        with pytest.raises(TornError, match="open it again"):
+            memory.commit("half")
         with pytest.raises(TornError):
             memory.copy_to(tmp_path / "half")
         assert not (tmp_path / "half").exists()
     assert len(Memory.open(tmp_path / "memory")) == 0
+
+
+@pytest.mark.parametrize("noted", ["_readers", "_writers"])
+def test_who_was_interrupted_and_never_went_out_is_not_in(noted):
+    """What it noted down stays, as when Ctrl-C strikes before the first step of `__exit__`."""
+    guard = ReadWriteLock()
+
+    def go_in_only():
+        (guard.reading() if noted == "_readers" else guard.writing()).__enter__()
+        with pytest.raises(BusyError), guard.writing(wait=False):
+            pass
+
+    go_in_only()
+    assert getattr(guard, noted)
+    thread = threading.Thread(target=lambda: guard.writing().__enter__(), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    with guard.writing(wait=False):
+        pass
+    with guard.reading():
+        pass
+
+
+def test_a_handler_that_strikes_between_noting_and_going_in_is_refused():
+    guard = ReadWriteLock()
+    hold = guard.reading()
+    with hold:
+        hold.inside = False
+        with pytest.raises(BusyError), guard.reading():
+            pass
 
 
 def test_an_error_lets_go():

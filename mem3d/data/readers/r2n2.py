@@ -211,7 +211,7 @@ def _find(root: Path, entry: Entry) -> ShapeFiles | Skipped:
         names = os.listdir(rendering)
     except OSError:
         return Skipped(shape_id, f"no {rendering.relative_to(root)}")
-    numbered = {name for name in names if name.endswith(".png") and name[:-4].isdecimal()}
+    numbered = [name for name in names if name[-4:].lower() == ".png" and name[:-4].isdecimal()]
     views = 0
     while view_name(views) in numbered:
         views += 1

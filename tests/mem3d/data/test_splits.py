@@ -99,6 +99,16 @@ def test_folders_on_disk(tmp_path):
     assert found == [Entry("03001627", "chair", "a"), Entry("03001627", "chair", "b")]
 
 
+@pytest.mark.parametrize("name", ["a b", "ä", "x" * 201])
+def test_a_folder_of_another_name_is_not_left_out_without_a_word(name, tmp_path):
+    (tmp_path / "ShapeNetRendering" / "03001627" / "a").mkdir(parents=True)
+    (tmp_path / "ShapeNetRendering" / "03001627" / ".hidden").mkdir()
+    assert len(shapes_on_disk(tmp_path)) == 1
+    (tmp_path / "ShapeNetRendering" / "03001627" / name).mkdir()
+    with pytest.raises(ValueError, match="got a folder of this name, want a shape's name"):
+        shapes_on_disk(tmp_path)
+
+
 def test_a_split_that_is_written_is_read_again(tmp_path):
     path = tmp_path / "split.json"
     sources = ["03001627/b", "03001627/a", "02818832/c"]

@@ -100,6 +100,64 @@ def test_features_that_do_not_fit_are_named(features, match, foreign):
         import_memory(foreign)
 
 
+@pytest.mark.parametrize("features", ["features.npy", "FEATURES.NPY"])
+def test_endings_in_capitals(features, foreign):
+    """Before: such files were left out without a word."""
+    (foreign / "b.binvox").rename(foreign / "b.BinVox")
+    np.save(foreign / "features.npy", EYE[:2])
+    (foreign / "features.npy").rename(foreign / features)
+    memory = import_memory(foreign)
+    assert memory.sources == ["a/model", "b"]
+    (foreign / features).unlink()
+    for name, key in (("a/model", EYE[1]), ("b", EYE[2])):
+        np.save(foreign / f"{name}.npy", key)
+        (foreign / f"{name}.npy").rename(foreign / f"{name}.NPY")
+    memory = import_memory(foreign)
+    assert_array_equal(memory.keys([0, 1]), EYE[[1, 2]])
+    assert_array_equal(memory.values([0, 1]), GRIDS[:2])
+
+
+def test_what_would_be_left_out_is_refused(foreign, tmp_path):
+    np.save(foreign / "b.npy", EYE[0])
+    np.save(foreign / "a" / "model.npy", EYE[1])
+    np.save(foreign / "a" / "lost.npy", EYE[2])
+    with pytest.raises(FormatError, match=r"got a/lost\.npy, want no \.npy file but one per"):
+        import_memory(foreign)
+    (foreign / "a" / "lost.npy").rename(foreign / "b.NPY")
+    with pytest.raises(FormatError, match=r"got b\.(npy|NPY), want no \.npy file but one per"):
+        import_memory(foreign)
+    (foreign / "b.NPY").rename(foreign / "features.npy")
+    with pytest.raises(FormatError, match=r"got features\.npy and a/model\.npy, want one or the"):
+        import_memory(foreign)
+    (foreign / "features.npy").unlink()
+    assert len(import_memory(foreign)) == 2
+    (tmp_path / "other").mkdir()
+    (foreign / "more").symlink_to(tmp_path / "other")
+    with pytest.raises(FormatError, match="more: got a link to a folder, want the folder itself"):
+        import_memory(foreign)
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(foreign, monkeypatch):
+    np.save(foreign / "features.npy", EYE[:2])
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("/a"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(FormatError, match="Permission denied"):
+        import_memory(foreign)
+
+
+def test_a_file_that_the_index_does_not_name_is_refused(tmp_path):
+    export(three(), tmp_path / "a", "binvox")
+    write_binvox(tmp_path / "a" / "one_more.BINVOX", GRIDS[0])
+    with pytest.raises(FormatError, match=r"index\.json: got no entry for one_more\.BINVOX, want"):
+        import_memory(tmp_path / "a")
+
+
 def test_a_folder_that_lacks_something(foreign, tmp_path):
     with pytest.raises(FormatError, match=r"got no features\.npy and no model\.npy beside a/model"):
         import_memory(foreign)
@@ -139,7 +197,8 @@ def test_the_longest_index_is_read(tmp_path):
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", ["b.binvox", "b.npy", "features.npy", "index.json"])
 def test_a_pipe_is_not_waited_for(name, foreign):
-    np.save(foreign / "a" / "model.npy", EYE[2])
+    if name != "features.npy":
+        np.save(foreign / "a" / "model.npy", EYE[2])
     (foreign / name).unlink(missing_ok=True)
     os.mkfifo(foreign / name)
     with pytest.raises(PathError, match=f"{name}: got no regular file"):

@@ -80,9 +80,9 @@ def test_garbage_in_the_lock_file_is_no_problem(tmp_path):
 def test_a_forked_child_does_not_give_the_lock_away(tmp_path):
     lock = WriterLock(tmp_path / "writer.lock")
     lock._pid += 1  # what a forked child's copy looks like: made by another process
-    child_view, lock._file = lock._file, os.dup(lock._file)
+    child_view, lock._file = lock._file, os.fdopen(os.dup(lock._file.fileno()), "r+b", 0)
     lock.close()
     with pytest.raises(LockedError):
         WriterLock(tmp_path / "writer.lock")
-    os.close(child_view)
+    child_view.close()
     WriterLock(tmp_path / "writer.lock").close()

@@ -115,6 +115,16 @@ def test_a_file_that_went_missing_is_named(root):
         data.image(1, 0)
 
 
+@pytest.mark.parametrize("name", ["01.PNG", "02.PNG"])
+def test_a_view_whose_ending_is_in_capitals_is_told(root, name):
+    """Before: the shape had one view less, without a word."""
+    rendering = root / "ShapeNetRendering" / CHAIR / "b" / "rendering"
+    (rendering / "01.png").rename(rendering / name)
+    skipped = R2N2.open(root).skipped
+    assert [skip.shape_id for skip in skipped] == [f"{CHAIR}/b"]
+    assert skipped[0].reason.endswith("rendering/01.png")
+
+
 def test_a_grid_of_another_size_is_named(root):
     path = root / "ShapeNetVox32" / CHAIR / "b" / "model.binvox"
     write_binvox(path, np.ones((64, 64, 64), np.bool_))

@@ -1,0 +1,113 @@
+"""What the files of a memory may unpack to: what they declare, and that in proportion."""
+
+import math
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zarr.abc.codec import Codec
+from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
+from zarr.storage import WrapperStore
+
+from memstore.errors import FormatError
+from memstore.storage import zstd
+
+if TYPE_CHECKING:
+    from zarr.abc.store import ByteRequest, Store
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+GENEROUS = 2**28  # bytes of RAM that any memory may ask for
+LENIENCE = 64  # bytes that each of its bytes on disk may ask for besides
+
+_METADATA = "zarr.json"
+_PACKED = ("snapshots", "manifests", "transactions")  # folders of Icechunk's, which unpacks whole
+_PREFIX = 39  # bytes of Icechunk's before the zstd data
+_HARMLESS = 4 * GENEROUS // zstd.BLOCK_BYTES  # bytes of a file: no block has fewer than four
+_CODECS: tuple[tuple[type[Codec], ...], ...] = (
+    (),
+    (ZstdCodec,),
+    (Crc32cCodec,),
+    (ZstdCodec, Crc32cCodec),
+)
+
+
+def check_proportion(size: int, disk_bytes: Callable[[], int]) -> None:
+    """Refuse a small folder that asks for much RAM.
+
+    Args:
+        size: bytes that it asks for.
+        disk_bytes: gives the folder's size.
+    """
+    if size > GENEROUS and size > GENEROUS + LENIENCE * disk_bytes():
+        raise FormatError(f"got {disk_bytes():,} bytes on disk that ask for {size:,} in RAM")
+
+
+def check_files(folder: Path) -> None:
+    """Raise FormatError unless all in a folder is a file or a folder, and unpacks in proportion.
+
+    A link may lead anywhere, to be read as ours or written over, and a pipe never ends.
+    """
+    is_packed = folder.name in _PACKED
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # a writer lets it expire
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                check_files(folder / entry.name)
+            elif not entry.is_file(follow_symlinks=False):
+                kind = "a link" if entry.is_symlink() else "neither a file nor a folder"
+                raise FormatError(f"{entry.path}: got {kind}, want a memory's own files")
+            elif is_packed and (size := entry.stat().st_size) > _HARMLESS:
+                with open(entry.path, "rb") as file:
+                    most = zstd.most_unpacked(file.read()[_PREFIX:])
+                if most > GENEROUS + LENIENCE * size:
+                    raise FormatError(f"{entry.path}: got {size:,} bytes that unpack to {most:,}")
+
+
+class ChunkStore(WrapperStore["Store"]):
+    """A store that gives out chunks of arrays that were accepted, if each unpacks to its size."""
+
+    def __init__(self, store: "Store") -> None:
+        super().__init__(store)
+        self._checks: dict[str, Callable[[Buffer], None]] = {}  # of chunks, by array
+
+    def accept(self, name: str, array: Any, disk_bytes: Callable[[], int]) -> None:
+        """Let chunks of an array be read, those that are in proportion.
+
+        Args:
+            name: of the array.
+            array: as the folder declares it.
+            disk_bytes: gives the folder's size.
+
+        Raises:
+            FormatError: its chunks are packed otherwise than by zstd.
+        """
+        kinds = tuple(type(codec) for codec in array.compressors)
+        is_plain = isinstance(array.serializer, BytesCodec) and not array.filters
+        if array.shards or not is_plain or kinds not in _CODECS:
+            packed = [type(codec).__name__ for codec in array.metadata.codecs]
+            raise FormatError(f"{name}: got codecs {packed}, want bytes, then zstd, crc32c or none")
+        sides = [max(sides) for sides in zip(array.chunks, array.shape, strict=True)][1:]
+        across = array.chunks[0] * math.prod(sides) * array.dtype.itemsize  # all chunks of a row
+        size = math.prod(array.chunks) * array.dtype.itemsize
+
+        def check(chunk: "Buffer") -> None:
+            check_proportion(across, disk_bytes)
+            if ZstdCodec not in kinds:
+                return
+            header = zstd.frame(chunk[: zstd.HEADER_BYTES].to_bytes())
+            if header is None or header.size != size:
+                declared = header and header.size
+                what = "no zstd frame of known size" if declared is None else f"{declared:,} bytes"
+                raise FormatError(f"{name}: got a chunk of {what}, want {size:,} bytes")
+
+        self._checks[name] = check
+
+    async def get(
+        self, key: str, prototype: "BufferPrototype", byte_range: "ByteRequest | None" = None
+    ) -> "Buffer | None":
+        """As the store below."""
+        buffer = await super().get(key, prototype, byte_range)
+        if buffer is not None and key.rpartition("/")[2] != _METADATA:
+            self._checks[key.partition("/")[0]](buffer)  # a KeyError: nobody has accepted it
+        return buffer
