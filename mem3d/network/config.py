@@ -10,8 +10,7 @@ from pydantic import Field, model_validator
 from mem3d.data.images.augment import DEFAULT, Augmentation
 from mem3d.data.images.framing import Background
 from mem3d.settings import AtLeastOne, Count, Weight, from_plain, present_name, settings
-from memstore import MemoryConfig
-from memstore.errors import FormatError
+from memstore import FormatError, MemoryConfig
 from memstore.json_text import parse_json
 
 LARGEST = 2**16  # of any size: what a file may claim before it is believed

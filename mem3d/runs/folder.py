@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from mem3d.data.meshes.transforms import shape_family
 from mem3d.data.open import learning_subset, open_dataset
 from mem3d.network.checkpoint import check_run
-from memstore.errors import FormatError
+from memstore import FormatError
 from memstore.files import open_regular
 from memstore.json_text import MAX_BYTES, parse_json, read_json
 

@@ -21,8 +21,7 @@ from mem3d.network.config import Preset
 from mem3d.network.encoder import load_stem
 from mem3d.network.model import Mem3D
 from mem3d.training.distributed import ALONE, Replicas, share_norms
-from memstore import Memory
-from memstore.errors import FormatError
+from memstore import FormatError, Memory
 from memstore.json_text import read_json
 
 TAG = "step-"  # how tags of snapshots that checkpoints name begin

@@ -27,8 +27,7 @@ from mem3d.data.dataset import ShapeDataset, Skipped
 from mem3d.data.images.io import read_image
 from mem3d.data.splits import Entry, SplitName, keep_categories, read_split, shapes_on_disk
 from mem3d.data.taxonomy import SYNSETS
-from memstore import PathError
-from memstore.errors import FormatError
+from memstore import FormatError, PathError
 from memstore.files import write_atomic
 from memstore.json_text import read_json
 from memstore.voxels.binvox import read_binvox
