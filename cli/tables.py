@@ -223,6 +223,7 @@ def reconstruction_lines(rows: list[dict[str, Any]]) -> str:
         )
         recalled += f" and {others} more" if others else ""
         what = f"background {row['background']}" if row["background"] != "masked" else "masked"
+        what += f", doubtful: {', '.join(row['doubts'])}" if row["doubts"] else ""
         photo, recalled = printable(row["photo"]), recalled or "nothing"
         lines.append(f"{photo}: {what}; {row['voxels']} voxels; recalled {recalled}")
         lines.append("  " + "  ".join(row["files"]))

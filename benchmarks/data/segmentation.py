@@ -19,7 +19,7 @@ from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.corruptions import laid_over
 from mem3d.data.images.framing import frame_photo
 from mem3d.data.images.io import list_images, read_image
-from mem3d.data.images.segmentation import object_mask
+from mem3d.data.images.segmentation import cut_out
 from mem3d.data.open import open_dataset
 from mem3d.inference.reconstruct import reconstruct
 from mem3d.metrics import FIXED_THRESHOLD, iou
@@ -85,10 +85,17 @@ def grab_cut(rgb: Picture, box: Box | None) -> NDArray[np.bool_]:
 
 def masks(data: ShapeDataset, photos: list[Picture]) -> None:
     """Print the first table, over every second model in a random view."""
+    doubted: list[bool] = []  # of the last guess of ours
+
+    def ours(rgb: Picture, box: Box | None) -> NDArray[np.bool_] | None:
+        cutout = cut_out(rgb, box)
+        doubted[:] = [cutout is None or bool(cutout.doubts)]
+        return None if cutout is None else cutout.mask
+
     ways: dict[str, Callable[[Picture, Box], NDArray[np.bool_] | None]] = {
         "everything": lambda rgb, box: None,
-        "ours": lambda rgb, box: object_mask(rgb),
-        "ours, with a box": lambda rgb, box: object_mask(rgb, box),
+        "ours": lambda rgb, box: ours(rgb, None),
+        "ours, with a box": ours,
     }
     try:
         import cv2  # noqa: F401
@@ -107,13 +114,16 @@ def masks(data: ShapeDataset, photos: list[Picture]) -> None:
             for name, way in ways.items():
                 mask = way(rgb, box_of(rgba, 2))
                 mask = np.ones_like(true) if mask is None else mask
-                scores.setdefault((name, kind), []).append(
-                    (mask & true).sum() / (mask | true).sum()
-                )
+                score = (mask & true).sum() / (mask | true).sum()
+                scores.setdefault((name, kind), []).append(score)
+                if name == "ours":
+                    half = f"{name}, {'doubted' if doubted[0] else 'not doubted'}"
+                    scores.setdefault((half, kind), []).append(score)
     print("\nIoU of masks, mean (median) | " + " | ".join(KINDS))
-    for name in ways:
-        cells = [scores[name, kind] for kind in KINDS]
-        print(name, *(f"{np.mean(c):.3f} ({np.median(c):.3f})" for c in cells), sep=" | ")
+    for name in dict.fromkeys(name for name, _ in scores):
+        cells = [scores.get((name, kind), [np.nan]) for kind in KINDS]
+        texts = (f"{np.mean(c):.3f} ({np.median(c):.3f}) of {len(c)}" for c in cells)
+        print(name, *texts, sep=" | ")
 
 
 def shapes(run: Path, data: ShapeDataset, photos: list[Picture]) -> None:

@@ -208,6 +208,9 @@ def _pair(
     shape, source = read_binvox(grid), grid.stem if name is None else name
     files = {"photo": str(photo.resolve()), "grid": str(grid.resolve())}
     record: Record = {**files, "background": framed.background, "sources": [source]}
+    if framed.doubts:
+        notice = f"doubtful cut-out: {', '.join(framed.doubts)}; a mask would help (--mask)"
+        typer.echo(f"{printable(photo)}: {notice}", err=True)
 
     def write_copy(copy: "Memory") -> "tuple[Memorized, Record]":
         return memorize_photo(model, copy, framed.rgba, shape, source, device=device), record

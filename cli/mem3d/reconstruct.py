@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 import typer
 
@@ -70,9 +70,16 @@ class UnreadablePhoto:
     error: ValueError | OSError | None = None
 
 
-def _check_formats(formats: list[str]) -> list[str]:
+class _Drawn(TypedDict):
+    """How meshes and pictures of shapes are made; see `Reconstruction.mesh`."""
+
+    surface: Literal["smooth", "blocky"]
+    confidence: bool
+
+
+def _check_formats(formats: list[str] | None) -> list[str] | None:
     """Typer takes no list of Literals."""
-    for name in formats:
+    for name in formats or ():
         if name not in FORMATS:
             raise typer.BadParameter(f"got {name!r}, want one of {', '.join(FORMATS)}")
     return formats
@@ -88,18 +95,21 @@ def reconstruct(  # long: half of it are the options
     ],
     out: Annotated[
         Path,
-        typer.Option(help="Folder to write to; only pictures that this command made are replaced."),
+        typer.Option(
+            help="Folder to write to; only pictures that this command made are replaced. For one "
+            "photo also a file, whose ending is one of the formats, or png."
+        ),
     ] = Path("reconstructions"),
     formats: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--format",
             "-f",
             metavar=f"<{'|'.join(FORMATS)}>",
             callback=_check_formats,
-            help="Of the shapes; may be given several times.",
+            help="Of the shapes; may be given several times. Default: glb, or as --out ends.",
         ),
-    ] = ["glb"],  # noqa: B006  (never changed)
+    ] = None,
     surface: Annotated[
         Literal["smooth", "blocky"],
         typer.Option(help="Of meshes: marching cubes, or the voxels as cubes."),
@@ -156,8 +166,10 @@ def reconstruct(  # long: half of it are the options
         raise ValueError(f"photos: got {len(files.photos)}, want one for a box or a mask file")
     if not 0 < threshold < 1:
         raise ValueError(f"threshold: got {threshold}, want between 0 and 1")
-    _check_apart(files.photos, out, inputs)
+    is_file = _is_file(out, files.photos, formats)
+    _check_apart(files.photos, out, inputs, is_file)
     set_threads(threads)
+    how = _Drawn(surface=surface, confidence=confidence)
     rows: list[dict[str, Any]] = []
     unreadable: list[UnreadablePhoto] = []
     with _interruptible(out, rows), load(run, which, device, others) as reconstructor:
@@ -172,20 +184,21 @@ def reconstruct(  # long: half of it are the options
                 for photo, result in zip(readable, results, strict=True):
                     if not result.grid.any():
                         _warn_of_empty(photo, result)
-                    out.mkdir(parents=True, exist_ok=True)  # not before there is something to write
-                    paths = result.save_all(
-                        out / photo.name,
-                        photo.rgba,
-                        formats=formats,
-                        surface=surface,
-                        confidence=confidence,
-                    )
+                    # Folders are not made before there is something to write.
+                    if is_file:
+                        out.parent.mkdir(parents=True, exist_ok=True)
+                        paths = [_save_file(out, photo, result, how)]
+                    else:
+                        out.mkdir(parents=True, exist_ok=True)
+                        stem = out / photo.name
+                        paths = result.save_all(stem, photo.rgba, formats=formats or ["glb"], **how)
                     if inputs:
-                        paths.append(_save_input(photo, result, out))
+                        paths.append(_save_input(paths[-1], result))
                     rows.append(_row(photo, paths, result))
                     show(len(rows) + len(unreadable), len(files.photos))
     if not quiet:
         _warn_of_backgrounds(rows)
+        _warn_of_doubts(rows)
     if as_json:
         skipped = [{"photo": str(item.path), "reason": item.reason} for item in unreadable]
         print_json({"photos": rows, "skipped": skipped})
@@ -235,28 +248,42 @@ def _find(photos: list[str], quiet: bool) -> "PhotoFiles":
     return files
 
 
-def _check_apart(photos: list[Path], out: Path, inputs: bool) -> None:
+def _is_file(out: Path, photos: list[Path], formats: list[str] | None) -> bool:
+    """Whether --out is one file, by its ending; ValueError if there are more to be written."""
+    ending = out.suffix.lower()[1:]
+    if ending not in (*FORMATS, "png") or out.is_dir():
+        return False
+    if len(photos) > 1:
+        raise ValueError(f"{out}: got one file for {len(photos)} photos, want a folder")
+    if formats and formats != [ending]:
+        raise ValueError(f"{out}: got one file and --format {formats[0]}, want a folder")
+    return True
+
+
+def _check_apart(photos: list[Path], out: Path, inputs: bool, is_file: bool) -> None:
     """Raise ValueError where a picture to write would replace one that is not of this command.
 
     Args:
         photos: their files.
-        out: folder to write to.
+        out: folder to write to, or a file.
         inputs: whether what the network is shown is written too.
+        is_file: which of the two.
     """
     from mem3d.data.images.io import distinct_names
     from mem3d.inference.output import is_own_picture
 
     sources = {path.resolve() for path in photos}
-    endings = (".png", ".input.png") if inputs else (".png",)
-    for name in distinct_names(photos):
-        for picture in (out / f"{name}{ending}" for ending in endings):
-            if picture.resolve() in sources:
-                raise ValueError(f"{picture}: got a photo there, want another folder to write to")
-            if picture.exists() and not is_own_picture(picture):
-                raise ValueError(
-                    f"{picture}: got a picture there that this command did not make, want another "
-                    "folder to write to"
-                )
+    files = [out] if is_file else [out / f"{name}.png" for name in distinct_names(photos)]
+    pictures = [_input_of(file) for file in files] if inputs else []
+    pictures += [file for file in files if file.suffix.lower() == ".png"]
+    for picture in pictures:
+        if picture.resolve() in sources:
+            raise ValueError(f"{picture}: got a photo there, want another folder to write to")
+        if picture.exists() and not is_own_picture(picture):
+            raise ValueError(
+                f"{picture}: got a picture there that this command did not make, want another "
+                "folder to write to"
+            )
 
 
 def _framing(
@@ -320,12 +347,29 @@ def _batches(
         yield batch
 
 
-def _save_input(photo: Photo, result: "Reconstruction", out: Path) -> Path:
-    """Write what the network was shown."""
+def _save_file(out: Path, photo: Photo, result: "Reconstruction", how: _Drawn) -> Path:
+    """Write the one file that --out names; ValueError if that is a mesh and there is none."""
     from mem3d.inference.output import MAKER
     from memstore.voxels.contact_sheet import save_png
 
-    path = out / f"{photo.name}.input.png"
+    if out.suffix.lower() == ".png":
+        save_png(out, result.picture(photo.rgba, name=photo.name, **how), MAKER)
+    else:
+        result.save(out, **how)
+    return out
+
+
+def _input_of(file: Path) -> Path:
+    """Where what the network was shown is written, beside a result's file."""
+    return file.with_name(f"{file.stem}.input.png")
+
+
+def _save_input(file: Path, result: "Reconstruction") -> Path:
+    """Write what the network was shown beside a result's file."""
+    from mem3d.inference.output import MAKER
+    from memstore.voxels.contact_sheet import save_png
+
+    path = _input_of(file)
     save_png(path, result.network_input, MAKER)
     return path
 
@@ -335,6 +379,7 @@ def _row(photo: Photo, files: list[Path], result: "Reconstruction") -> dict[str,
     return {
         "photo": str(photo.path),
         "background": photo.framed.background,
+        "doubts": list(photo.framed.doubts),
         "files": [str(file) for file in files],
         "voxels": int(result.grid.sum()),
         "recalled": [_recalled(prior) for prior in result.priors],
@@ -368,3 +413,16 @@ def _warn_of_backgrounds(rows: list[dict[str, Any]]) -> None:
         if photos:
             which = printable(photos[0]) if len(photos) == 1 else f"{len(photos)} photos"
             typer.echo(f"{which}: no mask; {notice}", err=True)
+
+
+def _warn_of_doubts(rows: list[dict[str, Any]]) -> None:
+    """On stderr, of which photos not the whole object may have been cut out, or not it alone."""
+    doubtful = [row for row in rows if row["doubts"]]
+    what_to_do = "look at it with --inputs, or give --mask or --box"
+    for row in doubtful[:5]:
+        reasons = ", ".join(row["doubts"])
+        typer.echo(
+            f"{printable(row['photo'])}: doubtful cut-out: {reasons}; {what_to_do}", err=True
+        )
+    if len(doubtful) > 5:
+        typer.echo(f"{len(doubtful) - 5} more doubtful cut-outs", err=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from mem3d.data.dataset import ShapeDataset, Skipped
-from mem3d.data.splits import Entry, SplitName, keep_categories, read_json, read_split
+from mem3d.data.splits import Entry, SplitName, keep_categories, read_split
+from memstore.json_text import read_json
 
 
 class Listed(NamedTuple):

@@ -8,7 +8,6 @@ Source: Pix2Vox (Xie et al., ICCV 2019), datasets/ShapeNet.json.
 """
 
 import json
-import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -16,11 +15,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from mem3d.data.taxonomy import ALIASES, SYNSETS
-from memstore.files import open_regular, write_atomic
+from memstore.files import write_atomic
+from memstore.json_text import read_json
 
 SplitName = Literal["train", "val", "test"]
 
-MAX_BYTES = 64 << 20  # Pix2Vox's file, with 43,784 shapes, has 2 MB
 _NAME = re.compile(r"[\w-][\w.-]{0,199}", re.ASCII)  # names become paths: no "/", no ".."
 
 
@@ -63,22 +62,6 @@ def read_split(path: str | Path, subset: SplitName | None = None) -> list[Entry]
             raise ValueError(f"{path}: got {entry.synset}/{entry.name} twice, want it once")
         names.add((entry.synset, entry.name))
     return [entry for entry, part in entries if subset in (None, part)]
-
-
-def read_json(path: Path, most: int = MAX_BYTES) -> Any:
-    """What a JSON file of at most `most` bytes holds; ValueError names a file without any."""
-    try:
-        with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(min(size, most + 1))
-        if len(data) <= most:
-            return json.loads(data)
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: got nothing there, want a JSON file") from error
-    except (OSError, ValueError, RecursionError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or error
-        raise ValueError(f"{path}: got no readable JSON ({reason})") from error
-    raise ValueError(f"{path}: got over {most} bytes, want at most so many")
 
 
 def shapes_on_disk(root: str | Path) -> list[Entry]:

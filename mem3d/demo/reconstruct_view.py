@@ -86,6 +86,7 @@ def reconstruct_upload(
         raise ValueError(_named(error, path)) from error
     [result] = reconstruct(model, memory, [framed.rgba], framed=True)
     [feature] = encode(model, [test_pixels(framed.rgba, model.config.image_size)], device)
+    result = replace(result, background=framed.background, doubts=framed.doubts)
     return PhotoResult(path.stem, framed.rgba, framed.background, feature, result)
 
 
@@ -153,7 +154,9 @@ def draw_grid(grid: NDArray[np.bool_]) -> Rgb:
 
 def account(photo: PhotoResult) -> str:
     """A sentence each on what was done to the photo and what was recalled."""
-    return f"{_BACKGROUNDS[photo.background]} {_recall(photo)}"
+    reasons = ", ".join(photo.result.doubts)
+    doubts = f" That is doubtful: {reasons}." if reasons else ""
+    return f"{_BACKGROUNDS[photo.background]}{doubts} {_recall(photo)}"
 
 
 _BACKGROUNDS: dict[Done, str] = {

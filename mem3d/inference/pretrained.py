@@ -37,6 +37,7 @@ from mem3d.network.model import Mem3D
 from mem3d.tensor_files import opened, save_tensors
 from memstore import ExtraMissingError, Memory, export, import_memory
 from memstore.files import made_beside, open_regular
+from memstore.json_text import parse_json
 
 CARD = "README.md"
 FORMAT = 1
@@ -135,9 +136,7 @@ def _settings(path: Path) -> tuple[Preset, dict[str, Any] | None]:
     with _reading(path):
         with open_regular(path) as file:
             data = file.read(_MAX_CONFIG + 1)
-        if len(data) > _MAX_CONFIG:
-            raise ValueError(f"more than {_MAX_CONFIG} bytes")
-        facts: Any = json.loads(data)
+        facts = parse_json(data, _MAX_CONFIG)
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise ValueError(f"no format {FORMAT}; a newer release may read it")
         files = None
@@ -168,8 +167,9 @@ def _reading(path: Path) -> Iterator[None]:
     """What is wrong with the file is a ValueError that names it."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: got {error}, want the settings of {_WANT}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).removeprefix("got ")
+        raise ValueError(f"{path}: got {reason}, want the settings of {_WANT}") from error
 
 
 def download(repo: str, revision: str | None = None) -> Path:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mem3d.data.dataset import ShapeDataset
-from mem3d.data.images.framing import Done, frame_object
+from mem3d.data.images.framing import Done, frame_photo
 from mem3d.data.images.preprocess import Rgba, test_pixels
 from mem3d.inference import figures
 from mem3d.inference.output import FORMATS, MAKER, Surface, mesh_of, npz_bytes
@@ -53,6 +53,10 @@ class Reconstruction:
         priors: recalled shapes, most similar first; empty if none was similar enough.
         background: what became of the photo's background, see `framing.Framed`; None if framed by
             someone else.
+        doubts: why the photo's mask may not show the object, or not all of it, such as "touches the
+            border"; empty if nothing speaks against it.
+        doubts: why the photo's mask may not show the object, or not all of it, such as "touches the
+            border"; empty if nothing speaks against it.
 
     Another threshold needs no network: `dataclasses.replace(result, threshold=0.4)`.
     """
@@ -62,6 +66,7 @@ class Reconstruction:
     network_input: NDArray[np.uint8]
     priors: tuple[Prior, ...]
     background: Done | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def grid(self) -> NDArray[np.bool_]:
@@ -106,6 +111,8 @@ class Reconstruction:
         note = f"{int(grid.sum()):,} voxels above {self.threshold:g}"
         if confidence and mesh is not None:
             note += "; blue: sure, orange: just above that"
+        if self.doubts:
+            note = f"doubtful cut-out: {', '.join(self.doubts)}; {note}"
         return figures.picture(photos, grid, mesh, self._prior_tiles(), note)
 
     def npz(self, **more: NDArray[Any]) -> bytes:
@@ -207,8 +214,8 @@ def reconstruct(
     Args:
         model: in evaluation mode.
         memory: where it recalls; not changed.
-        photos: (H, W, 4) RGBA each, of any size; alpha is the object's mask. Without a mask, the
-            whole picture, background and all, is taken for the object.
+        photos: (H, W, 4) RGBA each, of any size; alpha is the object's mask, see `frame_photo`.
+            Without a mask, the whole picture, background and all, is taken for the object.
         threshold: in (0, 1), from which occupancy on a voxel is full.
         framed: the photos are renders in the R2N2 framing; otherwise each is cut around its object.
         flip: average with each photo's mirror image, see `predict`; what was recalled is of the
@@ -225,7 +232,8 @@ def reconstruct(
     if not photos:
         return []
     size = model.config.image_size
-    cut = photos if framed else [frame_object(rgba) for rgba in photos]
+    frames = [] if framed else [frame_photo(rgba, background="keep") for rgba in photos]
+    cut = photos if framed else [frame.rgba for frame in frames]
     inputs = np.stack([test_pixels(rgba, size) for rgba in cut])
     device = next(model.parameters()).device
     images = torch.from_numpy(inputs).to(device)
@@ -242,7 +250,12 @@ def reconstruct(
             Prior(grid, float(cosine), names[int(slot)], int(slot))
             for grid, cosine, slot in zip(grids, recalled.cosines[row], slots, strict=False)
         )
-        results.append(Reconstruction(occupancy, threshold, inputs[row].transpose(1, 2, 0), priors))
+        shown = inputs[row].transpose(1, 2, 0)
+        results.append(
+            Reconstruction(
+                occupancy, threshold, shown, priors, doubts=() if framed else frames[row].doubts
+            )
+        )
     return results
 
 

@@ -121,11 +121,12 @@ class Reconstructor:
         """Reconstruct the object in a photo, or in each of a list.
 
         Args:
-            image: a file, a PIL image or (H, W, 3 or 4) uint8; alpha is the object's mask. Or a
-                list of such.
+            image: a file, a PIL image or (H, W), (H, W, 3) or (H, W, 4) uint8; alpha is the
+                object's mask, unless it leaves nearly all or nothing. Or a list of such.
             threshold: in (0, 1); a voxel is full above this occupancy.
-            mask: of one photo: light = object, in the photo's size.
-            box: of one photo: left, top, right, bottom of the object in pixels.
+            mask: of one photo: light = object, in the photo's size; likewise, or (H, W) bool.
+                Where nothing is lighter than 1, 1 is light.
+            box: of one photo: left, top, right, bottom of the object in pixels, within the photo.
             background: "cut" or "keep", for photos without a mask; None as `self.background` says.
             flip: average with each photo's mirror image, see `network.predict`.
             batch: of a list, photos that go through the network at once.
@@ -162,7 +163,7 @@ class Reconstructor:
         """The square around a photo's object that the network is to see; see `reconstruct`."""
         return frame_photo(
             to_rgba(image),
-            mask=None if mask is None else to_rgba(mask),
+            mask=None if mask is None else to_rgba(mask, "mask"),
             box=box,
             background=background or self.background,
         )
@@ -182,7 +183,7 @@ class Reconstructor:
             ensemble=[member._member for member in self.ensemble],
         )
         return [
-            replace(result, background=frame.background)
+            replace(result, background=frame.background, doubts=frame.doubts)
             for result, frame in zip(results, frames, strict=True)
         ]
 

@@ -22,6 +22,7 @@ from mem3d.network.config import ModelConfig, Preset
 from mem3d.network.model import Mem3D
 from mem3d.tensor_files import TensorFile, opened, save_tensors
 from memstore import Memory
+from memstore.json_text import parse_json
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 PAGE, PICTURE = "README.md", "validation.png"
@@ -98,13 +99,14 @@ def read_state(path: Path, *, resuming: bool = False) -> State:
 def _state(path: Path, file: TensorFile, resuming: bool = False) -> State:
     """What the metadata of an open checkpoint says, checked."""
     try:
-        fields: dict[str, Any] = json.loads(file.metadata["mem3d"])
+        fields: dict[str, Any] = parse_json(file.metadata["mem3d"])
         if fields.pop("format") != FORMAT:
             raise ValueError(f"got another format, want {FORMAT}; a newer release may read it")
         preset = Preset.from_dict(fields.pop("preset"), resuming=resuming)
         state = State(preset=preset, **fields)
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: got {error}, want {_WANT}") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = str(error).removeprefix("got ")
+        raise ValueError(f"{path}: got {reason}, want {_WANT}") from error
     numbers = (state.validation_iou, state.best_iou, state.step, state.best_step)
     texts = (state.snapshot, state.data)
     if not all(isinstance(n, int | float) for n in numbers) or not all(

@@ -1,6 +1,5 @@
 """What a model is, how it is trained, and the two with their memory as a preset."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from difflib import get_close_matches
@@ -11,7 +10,8 @@ from pydantic import Field, model_validator
 from mem3d.data.images.augment import DEFAULT, Augmentation
 from mem3d.data.images.framing import Background
 from mem3d.settings import AtLeastOne, Count, Weight, from_plain, present_name, settings
-from memstore import MemoryConfig
+from memstore import FormatError, MemoryConfig
+from memstore.json_text import parse_json
 
 LARGEST = 2**16  # of any size: what a file may claim before it is believed
 
@@ -261,8 +261,8 @@ def changed(preset: Preset, settings: Iterable[str]) -> Preset:
 def _parsed(text: str) -> Any:
     """JSON, or a word as it is."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except FormatError:
         return text
 
 

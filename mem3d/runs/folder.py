@@ -1,6 +1,5 @@
 """A run's folder: run.json, log.jsonl, where its data are, which shapes it has learned."""
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +7,9 @@ from typing import Any, NamedTuple
 from mem3d.data.meshes.transforms import shape_family
 from mem3d.data.open import learning_subset, open_dataset
 from mem3d.network.checkpoint import check_run
+from memstore import FormatError
+from memstore.files import open_regular
+from memstore.json_text import MAX_BYTES, parse_json, read_json
 
 Row = dict[str, Any]  # of log.jsonl
 Record = dict[str, Any]  # a change to a run, in run.json
@@ -34,11 +36,21 @@ def read_log(path: Path, step: int) -> list[Row]:
     if step == 0 or not path.exists():
         return []
     rows = []
-    for line in path.read_text(errors="replace").splitlines():
-        with suppress(json.JSONDecodeError, RecursionError):
-            rows.append(json.loads(line))
-    whole = [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int)]
-    return [row for row in whole if row["step"] <= step]
+    for line in _lines(path):
+        with suppress(ValueError, KeyError, TypeError):  # cut short, or not ours
+            row = parse_json(line)
+            if isinstance(row["step"], int) and row["step"] <= step:
+                rows.append(row)
+    return rows
+
+
+def _lines(path: Path) -> list[str]:
+    """Of a log, which has a kilobyte or two an epoch."""
+    with open_regular(path) as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{path}: got over {MAX_BYTES} bytes, want a run's log")
+    return data.decode(errors="replace").splitlines()
 
 
 def run_data(run: str | Path) -> tuple[Path, Path | None]:
@@ -52,12 +64,14 @@ def run_data(run: str | Path) -> tuple[Path, Path | None]:
     if not path.is_file():
         raise ValueError(f"{path}: got no file, want a run's; or name the data (--data)")
     try:
-        description = json.loads(path.read_text())
+        description = read_json(path)
         split = description["split"]
         return Path(description["data"]), None if split is None else Path(split)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
+        text = str(error) if isinstance(error, FormatError) else repr(error)
+        reason = text.removeprefix(f"{path}: got ")
         raise ValueError(
-            f"{path}: got {error!r}, want what training wrote; or name the data (--data)"
+            f"{path}: got {reason}, want what training wrote; or name the data (--data)"
         ) from error
 
 
@@ -104,8 +118,8 @@ def memorized_sources(run: str | Path) -> set[str]:
 def read_description(run: str | Path) -> dict[str, Any]:
     """What run.json holds, or nothing where it cannot be read."""
     try:
-        description = json.loads((Path(run) / "run.json").read_text())
-    except (OSError, ValueError):
+        description = read_json(Path(run) / "run.json")
+    except FormatError:
         return {}
     return description if isinstance(description, dict) else {}
 

@@ -22,6 +22,7 @@ from mem3d.study.variants import equivalent_variants, variants
 from mem3d.training.schedule import is_stale
 from mem3d.training.state import TrainingJob
 from memstore.files import write_atomic
+from memstore.json_text import read_json
 
 MOST_HIDDEN = 0.95  # share of an object
 
@@ -219,13 +220,14 @@ def read_result(study: Study, run: StudyRun) -> Result | None:
     """
     path = study.folder / RESULTS / f"{run.name}.json"
     try:
-        result: Result = json.loads(path.read_text())
+        if not path.exists():
+            return None
+        result: Result = read_json(path)
         preset = Preset.from_dict(result["preset"], resuming=True)
         prints = {name: result[name] for name in _PRINTS if name in result}
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: got {error}, want a study's result; delete it") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).removeprefix(f"{path}: got ")
+        raise ValueError(f"{path}: got {reason}, want a study's result; delete it") from error
     is_blended = result.get("blend") is not None  # by an earlier version
     if preset != run.preset or is_blended or result.get("views", 1) != study.views:
         raise ValueError(

@@ -23,6 +23,7 @@ from mem3d.network.checkpoint import PAGE, PICTURE
 from mem3d.runs.folder import Row
 from mem3d.training.state import TrainingJob, TrainingState
 from memstore.files import write_atomic
+from memstore.json_text import read_json
 from memstore.voxels.contact_sheet import save_png
 
 MOST_SHAPES = 8  # on the picture
@@ -95,9 +96,9 @@ class Description:
 def _starts(path: Path) -> list[Row]:
     """What an earlier description tells of starts."""
     try:
-        starts = json.loads(path.read_text())["starts"]
+        starts = read_json(path)["starts"]
         return [dict(start) for start in starts]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return []
 
 

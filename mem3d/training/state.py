@@ -1,7 +1,6 @@
 """The state of a training run, and its way to disk and back."""
 
 import hashlib
-import json
 import math
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +21,8 @@ from mem3d.network.config import Preset
 from mem3d.network.encoder import load_stem
 from mem3d.network.model import Mem3D
 from mem3d.training.distributed import ALONE, Replicas, share_norms
-from memstore import Memory
+from memstore import FormatError, Memory
+from memstore.json_text import read_json
 
 TAG = "step-"  # how tags of snapshots that checkpoints name begin
 _OWN = ("data", "memory", LAST)  # what a run may hold before it is described
@@ -97,8 +97,8 @@ def check_folder(folder: Path) -> None:
 def _is_described(folder: Path) -> bool:
     """Whether there is a run.json as training writes it."""
     try:
-        described = json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError):
+        described = read_json(folder / "run.json")
+    except FormatError:
         return False
     return isinstance(described, dict) and "preset" in described
 

@@ -28,9 +28,9 @@ from memstore.exchange.table import (
     arrays,
     check_bytes,
     facts,
-    parse_facts,
 )
 from memstore.files import Progress, open_regular
+from memstore.json_text import parse_json
 from memstore.paths import local_path
 from memstore.scalars import as_int
 from memstore.slots.state import Rows
@@ -117,7 +117,7 @@ class Npz:
             head = self.heads[FACTS]
             if len(head.shape) != 1 or head.nbytes > _MAX_FACTS:
                 raise FormatError(f"{FACTS}: got {head}, want the bytes of JSON")
-            self.facts = parse_facts(b"".join(block.tobytes() for block in self.blocks(FACTS)))
+            self.facts = parse_json(b"".join(block.tobytes() for block in self.blocks(FACTS)))
 
     def blocks(self, name: str) -> Iterator[NDArray[Any]]:
         """An array's rows in order, whole rows, some at a time."""

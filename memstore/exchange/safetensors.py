@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.errors import FormatError, PathError, translated
-from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts, parse_facts
+from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts
 from memstore.files import Progress, open_regular
+from memstore.json_text import parse_json
 from memstore.slots.state import Rows
 
 FACTS = "attributes"  # metadata entry that holds JSON
@@ -71,7 +72,7 @@ class Tensors:
             dtype = np.dtype(_DTYPES[tensor.get_dtype()])
             self.heads[name] = Head(dtype, tuple(tensor.get_shape()))
         text = (opened.metadata() or {}).get(FACTS)
-        self.facts: Any = None if text is None else parse_facts(text)
+        self.facts: Any = None if text is None else parse_json(text)
 
     def blocks(self, name: str) -> Iterator[NDArray[Any]]:
         """An array's rows in order, whole rows, some at a time."""

@@ -25,9 +25,9 @@ from memstore.exchange.table import (
     check_version,
     checked_table,
     facts,
-    parse_facts,
 )
 from memstore.files import Progress, open_regular
+from memstore.json_text import parse_json
 from memstore.slots import arguments
 from memstore.slots.state import Rows
 from memstore.voxels.binvox import read_binvox, write_binvox
@@ -116,7 +116,7 @@ def _read_export(path: Path, files: list[str], max_bytes: int, progress: Progres
         with open_regular(path / INDEX) as file:
             text = file.read(largest + 1)
         check_bytes("index", len(text), largest)
-        index = parse_facts(text)
+        index = parse_json(text, largest)
         check_version(index)
         config, entries = MemoryConfig(**index["config"]), index["slots"]
         names = [entry["file"] for entry in entries]

@@ -3,7 +3,6 @@
 The one form behind every kind of file that `exchange` writes and reads; docs/exchange.md.
 """
 
-import json
 import math
 import zlib
 from collections.abc import Iterator
@@ -79,14 +78,6 @@ def facts(table: Table) -> dict[str, Any]:
         "counts": table.counts,
         "crc32": {name: _crc32(array) for name, array in arrays(table).items()},
     }
-
-
-def parse_facts(text: bytes | str) -> Any:
-    """Undo `json.dumps(facts(table))`."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"got no JSON ({error})") from error
 
 
 def check_version(facts: Any) -> None:

@@ -1,14 +1,16 @@
 """Any photo to the square that the network is shown: masked, boxed, cut out, or as it is."""
 
 from dataclasses import dataclass
-from typing import Literal
+from operator import index
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mem3d.data.images.masks import PIECES, masked, outline, own_mask
 from mem3d.data.images.preprocess import CROP, Box, Rgba
-from mem3d.data.images.segmentation import object_mask
+from mem3d.data.images.segmentation import cut_out
 
 LONGEST = 1024  # pixels per side of a photo that is framed; the network sees far fewer
 OBJECT_SHARE = 0.68  # long side of the object over that of the crop; median of the renders
@@ -25,44 +27,48 @@ class Framed:
         rgba: (S, S, 4), the object framed as in the renders.
         background: what became of it: "masked" by the photo's own mask, "cut" by a guessed one, or
             "kept".
+        doubts: why the mask may not show the object, and all of it; see `masks`.
     """
 
     rgba: Rgba
     background: Done
+    doubts: tuple[str, ...] = ()
 
 
 def frame_photo(
     rgba: Rgba,
     *,
-    mask: NDArray[np.uint8] | None = None,
+    mask: NDArray[Any] | None = None,
     box: Box | None = None,
     background: Background | None = None,
 ) -> Framed:
     """Find the object of a photo and cut a square around it.
 
     Args:
-        rgba: (H, W, 4), upright; alpha below 255 anywhere is a mask.
-        mask: (H, W, 4) picture as `photo` reads it, or (H, W); light = object, and where all is
-            light, all is. It takes the place of alpha.
+        rgba: (H, W, 4), upright; its alpha is a mask if what it leaves is neither nearly all nor
+            next to nothing, see `masks.own_mask`.
+        mask: (H, W) bool or uint8, or (H, W, 4) picture as `io.to_rgba` gives it; light = object,
+            and where all is light, all is. It takes the place of alpha.
         box: left, top, right, bottom of the object in pixels; what a mask has outside of it does
             not count.
         background: of photos without a mask; None cuts it where an object is found, else keeps it.
 
     Raises:
-        ValueError: the mask is of another size or empty, the box lies outside the picture, or an
+        ValueError: the mask is of another size or empty, the box reaches beyond the picture, or an
             object was to be cut out and none was found.
     """
-    if mask is not None:
-        rgba = _masked(rgba, mask)
+    rgba, is_masked = own_mask(rgba) if mask is None else (masked(rgba, mask), True)
+    is_whole = box is None
     if box is not None:
         rgba, box = _around(rgba, box)
     rgba, box = shrunk(rgba, box)
-    if mask is not None or (rgba[..., 3] < 255).any():
-        return Framed(frame_object(rgba if box is None else _inside(rgba, box)), "masked")
+    if is_masked:
+        rgba = rgba if box is None else _inside(rgba, box)
+        return _framed(rgba, "masked", is_whole)
     if background != "keep":
-        outline = object_mask(rgba[..., :3], box)
-        if outline is not None:
-            return Framed(frame_object(_masked(rgba, outline.astype(np.uint8) * 255)), "cut")
+        cutout = cut_out(rgba[..., :3], box)
+        if cutout is not None:
+            return _framed(masked(rgba, cutout.mask), "cut", is_whole, cutout.doubts)
         if background == "cut":
             raise ValueError(
                 "photo: got no object that stands out, want one; give a mask or a box, or keep "
@@ -71,28 +77,26 @@ def frame_photo(
     return Framed(frame_object(rgba, box), "kept")
 
 
-def _masked(rgba: Rgba, mask: NDArray[np.uint8]) -> Rgba:
-    """The picture with the mask as its alpha."""
-    if mask.shape[:2] != rgba.shape[:2]:
-        size, photo = ("{1}x{0}".format(*image.shape) for image in (mask, rgba))
-        raise ValueError(f"mask: got {size} pixels, want the photo's {photo}")
-    if mask.ndim == 3:  # a transparent pixel of a mask is no object, whatever its color
-        mask = (mask[..., :3].max(2).astype(np.uint16) * mask[..., 3] // 255).astype(np.uint8)
-    if not (mask > 127).any():
-        raise ValueError("mask: got no light pixel, want the object in white")
-    return np.dstack([rgba[..., :3], mask])
+def _framed(rgba: Rgba, background: Done, is_whole: bool, doubts: tuple[str, ...] = ()) -> Framed:
+    """A photo whose alpha is a mask; of a box's surroundings no more than pieces are doubted."""
+    mask = rgba[..., 3] > 127
+    if not mask.any():
+        raise ValueError(f"mask: got no object{'' if is_whole else ' in the box'}, want one")
+    shape = outline(rgba[..., 3])
+    reasons = shape.doubts if is_whole else [text for text in shape.doubts if text == PIECES]
+    square = frame_object(rgba, None if mask.all() else shape.box)
+    return Framed(square, background, tuple(dict.fromkeys((*reasons, *doubts))))
 
 
 def _around(rgba: Rgba, box: Box) -> tuple[Rgba, Box]:
     """The box with as much again on every side, and the box in what is left."""
     height, width = rgba.shape[:2]
-    left, top, right, bottom = (
-        max(0, box[0]),
-        max(0, box[1]),
-        min(width, box[2]),
-        min(height, box[3]),
-    )
-    if right <= left or bottom <= top:
+    try:
+        left, top, right, bottom = map(index, box)
+    except (TypeError, ValueError):
+        want = "four whole numbers: left, top, right, bottom"
+        raise ValueError(f"box: got {box!r}, want {want}") from None
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise ValueError(
             f"box: got {','.join(map(str, box))}, want left, top, right, bottom within "
             f"{width}x{height} pixels"
@@ -117,7 +121,7 @@ def frame_object(rgba: Rgba, box: Box | None = None) -> Rgba:
     Args:
         rgba: (H, W, 4); alpha is the object's mask. An opaque picture without a box counts as all
             object and is cut to the center square.
-        box: of the object; by default what the mask takes up.
+        box: of the object; by default what the mask takes up, but for specks.
 
     Returns:
         (S, S, 4); transparent where the square reaches past the picture.
@@ -133,10 +137,7 @@ def frame_object(rgba: Rgba, box: Box | None = None) -> Rgba:
         side = min(rgba.shape[:2])
         top, left = (rgba.shape[0] - side) // 2, (rgba.shape[1] - side) // 2
         return rgba[top : top + side, left : left + side]
-    if box is None:
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    left, top, right, bottom = box
+    left, top, right, bottom = outline(rgba[..., 3]).box if box is None else box
     half = max(right - left, bottom - top) / (OBJECT_SHARE * CROP) / 2
     middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
     square = [

@@ -5,27 +5,40 @@ those of the rest are two mixtures of Gaussians, and a pixel goes to the one tha
 its neighbors better. Good on plain grounds, a guess on others: docs/photos.md has the numbers.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mem3d.data.images.masks import BORDER, LEAST, MOST, PIECES, SPECK, Mask
 from mem3d.data.images.preprocess import Box
 
-Mask = NDArray[np.bool_]
 Mixture = list[tuple[float, NDArray[np.float64], NDArray[np.float64]]]  # share, mean, covariance
 
 SIDE = 192  # pixels of the longer side, as the object is looked for
-BORDER = 0.04  # of each side, taken for background
+RIM = 0.04  # of each side, taken for background
 COLORS = 5  # Gaussians per mixture
 SAMPLES = 4000  # pixels that a mixture is fitted to, at least, where there are so many
 ROUNDS = 4  # of fitting both mixtures and sorting the pixels
 NOISE = 4.0  # variance that every color has at least, in CIELAB units
 MOST_SURE = 8.0  # largest log ratio that a pixel's color counts for
 PULL, EDGE = 4.0, 8.0  # of neighbors on a pixel; color difference at which it ceases
-LEAST, MOST = 0.005, 0.95  # share of the picture that a found object takes
 
 
-def object_mask(rgb: NDArray[np.uint8], box: Box | None = None) -> Mask | None:
+class Cutout(NamedTuple):
+    """A guess at an object.
+
+    Attributes:
+        mask: (H, W), one connected piece without holes.
+        doubts: why it may not be the object, as in `masks`.
+    """
+
+    mask: Mask
+    doubts: tuple[str, ...]
+
+
+def cut_out(rgb: NDArray[np.uint8], box: Box | None = None) -> Cutout | None:
     """Guess which pixels show the object.
 
     Args:
@@ -34,7 +47,8 @@ def object_mask(rgb: NDArray[np.uint8], box: Box | None = None) -> Mask | None:
             background.
 
     Returns:
-        (H, W), one connected piece without holes; None if nothing stands out.
+        The object, doubted if it reaches the border's strip or if it is not the only piece that
+        stands out; None if nothing does.
 
     Source: the mixtures are those of GrabCut (Rother et al. 2004); ours smooths by diffusion along
     color edges where GrabCut cuts a graph.
@@ -46,17 +60,30 @@ def object_mask(rgb: NDArray[np.uint8], box: Box | None = None) -> Mask | None:
         return None
     small = Image.fromarray(rgb).resize((shape[1], shape[0]), Image.Resampling.BOX)
     ground = _known_ground(shape, box, (shape[1] / width, shape[0] / height))
-    mask = _segment(np.asarray(small), ground)
+    sorted_pixels = _segment(np.asarray(small), ground)
+    mask = _one_piece(sorted_pixels)
     if not LEAST <= mask.mean() <= MOST:
         return None
+    doubts = _doubts(mask, sorted_pixels, ground if box is None else np.zeros_like(ground))
     large = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(large.resize((width, height), Image.Resampling.BILINEAR)) > 127
+    result = np.asarray(large.resize((width, height), Image.Resampling.BILINEAR)) > 127
+    return Cutout(result, doubts) if result.any() else None
+
+
+def _doubts(mask: Mask, pieces: Mask, ground: Mask) -> tuple[str, ...]:
+    """What speaks against a piece among others."""
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(pieces & ~mask)
+    sizes = np.bincount(labels.ravel(), minlength=2)[1:]
+    reasons = (BORDER,) if (ndimage.binary_dilation(ground) & mask).any() else ()
+    return (*reasons, PIECES) if sizes.max() >= SPECK * np.count_nonzero(mask) else reasons
 
 
 def _known_ground(shape: tuple[int, int], box: Box | None, scale: tuple[float, float]) -> Mask:
     """(H, W): the border, or what lies outside the box where that is more than nothing."""
     ground = np.ones(shape, bool)
-    rim = [max(1, round(BORDER * side)) for side in shape]
+    rim = [max(1, round(RIM * side)) for side in shape]
     if box is None:
         ground[rim[0] : -rim[0], rim[1] : -rim[1]] = False
         return ground
@@ -84,7 +111,7 @@ def _segment(rgb: NDArray[np.uint8], ground: Mask) -> Mask:
         surplus = _cost(lab, _mixture(lab[~mask])) - _cost(lab, _mixture(lab[mask]))
         mask = (_diffused(surplus.clip(-MOST_SURE, MOST_SURE), pull) > 0) & ~ground
         mask = ndimage.binary_opening(mask)
-    return _one_piece(mask)
+    return mask
 
 
 def _mixture(colors: NDArray[np.float64]) -> Mixture:

@@ -25,6 +25,7 @@ from mem3d.data.readers.r2n2_writer import (
 from mem3d.data.rendering.renderer import SIZE, Scene
 from mem3d.data.taxonomy import SYNSETS
 from memstore.files import Progress, write_atomic
+from memstore.json_text import read_json
 
 VERSION = 2  # raise it when a mesh starts to give other voxels or pictures
 MANIFEST = "rendered.json"
@@ -161,8 +162,8 @@ def _warned_before(root: Path) -> list[Broken]:
     """What earlier runs wrote of the shapes that they made."""
     path = root / WARNINGS
     try:
-        return [Broken(**row) for row in json.loads(path.read_bytes())] if path.exists() else []
-    except (ValueError, TypeError, RecursionError) as error:
+        return [Broken(**row) for row in read_json(path)] if path.exists() else []
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: got other than a report of ours ({error!s:.100})") from error
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from mem3d.data.images.io import DECODE_ERRORS, FORMATS, MAX_PIXELS, known_formats
+from mem3d.data.images.io import DECODE_ERRORS, FORMATS, MAX_PIXELS, known_formats, most_pixels
 from memstore.files import open_regular
 
 MAX_SIDE = 512  # pixels; larger pictures are shrunk, as a view has 137
@@ -106,10 +106,11 @@ class References:
 
     def _decoded(self, data: bytes) -> Picture:
         """(H, W, 3); ValueError for one too large."""
-        image: Image.Image = Image.open(BytesIO(data), formats=known_formats())
+        image: Image.Image = Image.open(BytesIO(data), formats=known_formats(data))
         image.draft("RGB", (2 * MAX_SIDE, 2 * MAX_SIDE))  # a large JPEG is decoded at half its size
         decoded = sum(picture is not None for picture in self._pictures.values())
-        if image.width * image.height > min(MAX_PIXELS, _MAX_DECODED // (decoded + 1)):
+        most = min(MAX_PIXELS, most_pixels(image), _MAX_DECODED // (decoded + 1))
+        if image.width * image.height > most:
             raise ValueError(f"{image.width} x {image.height} pixels, want fewer")
         small = image.convert("RGB")
         small.thumbnail((MAX_SIDE, MAX_SIDE))

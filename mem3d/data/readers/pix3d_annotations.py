@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mem3d.data.dataset import Skipped
-from mem3d.data.splits import SplitName, read_json, read_split
+from mem3d.data.splits import SplitName, read_split
+from memstore.json_text import read_json
 from memstore.voxels.mesh import blocky
 
 SENSOR = 32.0  # mm; focal lengths are given for a sensor of this width

@@ -27,8 +27,9 @@ from mem3d.data.dataset import ShapeDataset, Skipped
 from mem3d.data.images.io import read_image
 from mem3d.data.splits import Entry, SplitName, keep_categories, read_split, shapes_on_disk
 from mem3d.data.taxonomy import SYNSETS
-from memstore import PathError
-from memstore.files import open_regular, write_atomic
+from memstore import FormatError, PathError
+from memstore.files import write_atomic
+from memstore.json_text import read_json
 from memstore.voxels.binvox import read_binvox
 from memstore.voxels.grids import pack, unpack
 
@@ -249,9 +250,8 @@ def fingerprint(rendering: Path, binvox: Path) -> str | None:
 def read_checked(root: Path) -> dict[str, str]:
     """Fingerprint of each shape that was read whole, by id; empty without a readable note."""
     try:
-        with open_regular(root / NAME) as file:
-            note = json.loads(file.read(_MAX_BYTES))
-    except (OSError, PathError, ValueError, RecursionError):
+        note = read_json(root / NAME, _MAX_BYTES)
+    except FormatError:
         return {}
     if not isinstance(note, dict) or note.get("version") != VERSION:
         return {}

@@ -26,7 +26,7 @@ from memstore.files import Progress, write_atomic
 
 VERSION = 1
 _KEY = "mem3d_index"
-_MAX_BYTES = 256 << 20  # the whole of R2N2 takes 19 MB as JSON
+_MAX_BYTES = 64 << 20  # the whole of R2N2 takes 19 MB as JSON
 _MAX_VIEWS = 100  # two digits name a view
 _SOURCE = re.compile(r"[\w-][\w.-]{0,199}/[\w-][\w.-]{0,199}", re.ASCII)  # it becomes a path
 

@@ -17,6 +17,7 @@ from PIL import Image
 from mem3d.data.readers.r2n2 import view_name
 from mem3d.data.rendering.renderer import Scene
 from memstore.files import write_atomic
+from memstore.json_text import read_json
 from memstore.voxels.binvox import write_binvox
 
 _PARTIAL = ".partial"
@@ -45,10 +46,7 @@ def claim(root: Path, manifest: str, settings: dict[str, Any]) -> None:
     """
     path = root / manifest
     if path.exists():
-        try:
-            before = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{path}: got no readable JSON ({error})") from error
+        before = read_json(path)
         if not isinstance(before, dict):
             raise ValueError(f"{path}: got {type(before).__name__}, want a JSON object")
         names = [*settings, *(name for name in before if name not in settings)]

@@ -237,6 +237,7 @@ def test_a_box_chooses_the_object(run, tmp_path):
         (["--box", "1,2,3"], "want left,top,right,bottom"),
         (["--box", "9,9,2,2"], "want left < right"),
         (["--box", "500,500,600,600"], "a.png: box: got"),
+        (["--box", "10,10,138,90"], "a.png: box: got 10,10,138,90, want left, top, right, bottom"),
         (["--mask", "small.png"], "a.png: mask: got 4x4 pixels, want the photo's 137x137"),
         (["--mask", "dark.png"], "want the object in white (dark.png)"),
         (["--mask", "empty"], "got no mask for a.png"),
@@ -267,7 +268,62 @@ def test_a_white_mask_is_a_mask(run, tmp_path):
     white = save(tmp_path / "white.png", np.full((137, 137), 255, np.uint8))
     [row], told = rows_of(run, tmp_path, photo, "--mask", white)
     assert row["background"] == "masked"
-    assert not told
+    assert row["doubts"] == ["touches the border", "nearly all of the picture"]
+    assert "no mask" not in told
+
+
+def test_a_doubtful_cut_out_is_told_everywhere(run, tmp_path):
+    """In the list, on stderr, in --json and, as a line on top, in the picture; the status is 0."""
+    two = np.concatenate([picture(1), picture(2)[:, 30:]], axis=1)
+    whole, pair = save(tmp_path / "whole.png", picture(1)), save(tmp_path / "pair.png", two)
+    done = call("reconstruct", run, whole, pair, "--out", tmp_path / "lines")
+    assert done.exit_code == 0
+    assert f"{pair}: masked, doubtful: several pieces; " in done.stdout
+    assert f"{whole}: masked; " in done.stdout
+    assert f"{pair}: doubtful cut-out: several pieces; look at it with --inputs" in done.stderr
+    assert str(whole) not in done.stderr
+    rows, _ = rows_of(run, tmp_path, whole, pair, "--quiet")
+    assert [row["doubts"] for row in rows] == [[], ["several pieces"]]
+
+
+@pytest.mark.parametrize("name", ["chair.stl", "chair.GLB", "new/chair.npz", "chair.png"])
+def test_a_file_name_with_a_known_ending_is_a_file(name, run, tmp_path):
+    photo = save(tmp_path / "in" / "chair.png", picture(1))
+    out = tmp_path / "shapes" / name
+    done = call("reconstruct", run, photo, "--out", out, "--inputs", "--json")
+    assert done.exit_code == 0, done.output
+    [row] = json.loads(done.stdout)["photos"]
+    assert row["files"] == [str(out), str(out.with_name("chair.input.png"))]
+    assert {path.name for path in out.parent.iterdir()} == {out.name, "chair.input.png"}
+    starts = {".glb": b"glTF", ".npz": b"PK", ".png": b"\x89PNG"}
+    assert out.read_bytes().startswith(starts.get(out.suffix.lower(), b""))
+
+
+def test_a_file_is_for_one_photo_and_one_format(run, tmp_path):
+    photo = save(tmp_path / "a.png", picture(1))
+    stl = tmp_path / "a.stl"
+    done = call("reconstruct", run, photo, save(tmp_path / "b.png", picture(2)), "--out", stl)
+    assert "a.stl: got one file for 2 photos, want a folder" in str(done.exception)
+    done = call("reconstruct", run, photo, "--out", stl, "--format", "obj")
+    assert "a.stl: got one file and --format obj, want a folder" in str(done.exception)
+    done = call("reconstruct", run, photo, "--out", photo)
+    assert "a.png: got a photo there" in str(done.exception)
+    done = call("reconstruct", run, photo, "--out", stl, "--threshold", "0.999")
+    assert "or there is no shape" in str(done.exception) and not stl.exists()
+    assert call("reconstruct", run, photo, "--out", stl, "--format", "stl").exit_code == 0
+    assert stl.is_file()
+    (tmp_path / "old.glb").mkdir()  # a folder that is there stays one
+    assert call("reconstruct", run, photo, "--out", tmp_path / "old.glb").exit_code == 0
+    assert (tmp_path / "old.glb" / "a.glb").is_file()
+
+
+def test_a_photo_with_as_long_a_name_as_may_be(run, tmp_path):
+    photo = save(tmp_path / f"{'a' * 251}.png", picture(1))
+    formats = ("--format", "binvox", "--format", "glb", "--inputs")
+    [row], _ = rows_of(run, tmp_path, photo, *formats)
+    assert [path[-9:] for path in row["files"]] == [
+        f"{'a' * (9 - len(end))}{end}"[-9:] for end in (".binvox", ".glb", ".png", ".input.png")
+    ]
 
 
 def test_a_network_trained_over_photos_is_shown_backgrounds(made_up_data, tmp_path):

@@ -69,6 +69,16 @@ def test_a_bad_file_is_named(split, content):
         read_split(split(content))
 
 
+def test_a_split_file_that_would_take_gigabytes_is_refused(tmp_path):
+    path = tmp_path / "split.json"
+    path.write_bytes(b"[" + b"{}," * (20 << 20) + b"{}]")  # 60 MB, 1.5 GB as Python has it
+    with pytest.raises(ValueError, match=r"split\.json: got over 33554432 bytes of JSON"):
+        read_split(path)
+    path.write_bytes(b"[" + b"{}," * (8 << 20) + b"{}]")
+    with pytest.raises(ValueError, match=r"split\.json: got 16777218 values in JSON, want at most"):
+        read_split(path)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"none\.json"):
         read_split(tmp_path / "none.json")

@@ -145,7 +145,7 @@ def rewrite(folder, change=lambda facts: None):
         ("config.json", b'{"format": 1, "preset": {}}', "memory: got nothing"),
         ("config.json", b'{"format": 1}', "config.json"),
         ("config.json", b"[" * 100_000, "config.json"),
-        ("config.json", b" " * (2**20 + 1), "more than"),
+        ("config.json", b" " * (2**20 + 1), "got over"),
         ("config.json", b"\xff\xfe", "config.json"),
         ("config.json", settings(hidden=2**15).encode(), "do not fit"),  # would take 4 GB
         ("model.safetensors", b"", "model.safetensors"),

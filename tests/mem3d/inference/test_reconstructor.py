@@ -51,6 +51,43 @@ def test_a_photo_may_come_in_any_form(run, tmp_path):
     assert listed[3].background != "masked"
 
 
+@pytest.mark.parametrize(
+    "mask",
+    [
+        picture(1)[..., 3] > 127,
+        (picture(1)[..., 3] > 127).astype(np.uint8),
+        (picture(1)[..., 3] > 127) * np.uint8(255),
+        (picture(1)[..., 3] > 127).astype(np.int64),
+        Image.fromarray(picture(1)[..., 3] > 127),
+        Image.fromarray((picture(1)[..., 3] > 127).astype(np.uint8)),
+    ],
+    ids=["bool", "0 and 1", "0 and 255", "integers", "bits", "picture of 0 and 1"],
+)
+def test_a_mask_may_come_in_any_form(mask, loaded):
+    opaque = picture(1)[..., :3]
+    same = loaded.reconstruct(
+        opaque, mask=np.dstack([(picture(1)[..., 3] > 127) * np.uint8(255)] * 3)
+    )
+    result = loaded.reconstruct(opaque, mask=mask)
+    assert result.background == "masked" and not result.doubts
+    np.testing.assert_array_equal(result.network_input, same.network_input)
+
+
+def test_a_gray_array_is_a_photo(loaded):
+    gray = np.asarray(Image.fromarray(picture(1)).convert("L"))
+    result = loaded.reconstruct(gray, background="keep")
+    same = loaded.reconstruct(np.dstack([gray] * 3), background="keep")
+    np.testing.assert_array_equal(result.network_input, same.network_input)
+
+
+def test_doubts_are_in_the_result_and_its_picture(loaded):
+    cut_off = loaded.reconstruct(picture(1)[:, 60:])
+    assert cut_off.doubts == ("touches the border",)
+    plain = replace(cut_off, doubts=())
+    top = slice(0, 24)  # the line above the tiles
+    assert (cut_off.picture()[top] != plain.picture()[top]).any()
+
+
 def test_mask_box_and_background_reach_the_framing(loaded):
     opaque = Image.fromarray(picture(1)).convert("RGB")
     masked = loaded.reconstruct(opaque, mask=np.dstack([picture(1)[..., 3]] * 3))
@@ -63,7 +100,12 @@ def test_mask_box_and_background_reach_the_framing(loaded):
     ("image", "options", "says"),
     [
         (7, {}, "got int, want a path, a PIL image or an array"),
-        (np.zeros((9, 9), np.uint8), {}, r"got uint8 \(9, 9\), want uint8 \(H, W, 3\)"),
+        (np.zeros((9, 9, 2), np.uint8), {}, r"got shape \(9, 9, 2\), want \(H, W\)"),
+        (picture(0), {"mask": 7}, "mask: got int, want a path"),
+        (picture(0), {"mask": np.zeros((137, 137))}, "mask: got float64"),
+        (picture(0), {"mask": np.zeros((137, 137), bool)}, "mask: got no light pixel"),
+        (picture(0), {"box": (1, 2, 3)}, "box: got .*, want four whole numbers"),
+        (picture(0), {"box": (1.5, 2, 30, 40)}, "box: got .*, want four whole numbers"),
         (np.zeros((9, 9, 3)), {}, "got float64"),
         ([picture(0)], {"box": (1, 1, 9, 9)}, "mask, box"),
         ([picture(0)], {"batch": 0}, "batch: got 0"),

@@ -118,7 +118,14 @@ def test_a_missing_file_names_itself(tmp_path):
 
 @pytest.mark.parametrize(
     "metadata",
-    [{}, {"mem3d": "no json"}, {"mem3d": "{}"}, {"mem3d": '{"format": 2}'}, {"mem3d": "[1]"}],
+    [
+        {},
+        {"mem3d": "no json"},
+        {"mem3d": "[" * 9999},
+        {"mem3d": "{}"},
+        {"mem3d": '{"format": 2}'},
+        {"mem3d": "[1]"},
+    ],
 )
 def test_safetensors_of_something_else_are_refused(tmp_path, metadata):
     save_file({"a": torch.zeros(1)}, tmp_path / "x.safetensors", metadata=metadata)

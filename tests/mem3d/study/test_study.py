@@ -356,7 +356,7 @@ def test_the_shared_maps_are_made_where_the_networks_compute(sets, tmp_path, mon
     assert worker._cache(study, study_run(study, "base", 0), print) == "meta"
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"preset": 1}'])
+@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"preset": 1}', "[" * 9999])
 def test_a_damaged_result_is_named(damage, sets, tmp_path):
     study = a_study(tmp_path, sets)
     (tmp_path / "results").mkdir()

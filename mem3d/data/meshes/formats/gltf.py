@@ -9,7 +9,6 @@ Source: Khronos, glTF 2.0 specification.
 
 import base64
 import binascii
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +28,7 @@ from mem3d.data.meshes.pieces import (
 )
 from mem3d.data.meshes.references import References
 from mem3d.data.rendering.texture import to_srgb
+from memstore.json_text import parse_json
 
 MAX_NODES = 5_000  # of a scene: each costs a walk from its root
 MAX_PARTS = 20_000  # primitives
@@ -43,6 +43,7 @@ _WEBP = "EXT_texture_webp"
 # Those that are read, and those that say nothing of shape and base color.
 _READ = {_INSTANCES, _MOVED, _WEBP, "KHR_mesh_quantization"}
 _OF_NO_SHAPE = ("KHR_materials_", "KHR_lights_", "KHR_xmp", "EXT_lights_", "MSFT_packing_")
+_MAX_JSON = 64 << 20  # bytes, of a .gltf with its buffers in it, say
 _IDENTITY = np.eye(4)
 
 
@@ -56,7 +57,7 @@ def read_gltf(data: bytes, references: References) -> list[Piece]:
     binary = None
     if data[:4] == b"glTF":
         data, binary = _chunks(data)
-    scene = _Scene(json.loads(data), binary, references)
+    scene = _Scene(parse_json(data, _MAX_JSON), binary, references)
     return list(scene.pieces())
 
 
