@@ -18,10 +18,10 @@ import mem3d.data.images.io as io_module
 from mem3d.data.images.io import (
     MAX_NAME,
     MAX_RAM,
-    _most_pixels,
     distinct_names,
     find_photos,
     list_images,
+    most_pixels,
     read_image,
     to_rgba,
 )
@@ -310,7 +310,7 @@ def test_reading_takes_no_more_than_is_reckoned_with(ending, options, tmp_path):
     words = [sys.executable, "-c", PEAK, str(path)]
     peak = int(subprocess.run(words, check=True, capture_output=True, timeout=120).stdout)
     with Image.open(path) as image:
-        bytes_a_pixel = MAX_RAM // _most_pixels(image)
+        bytes_a_pixel = MAX_RAM // most_pixels(image)
     assert peak <= bytes_a_pixel * 3000 * 3000 + path.stat().st_size + (32 << 20)
 
 
