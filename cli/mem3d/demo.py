@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mem3d_cli.app import printable
-from mem3d_cli.options import Checkpoint, Device, Quiet, RunFolder, Threads, set_threads
+from mem3d_cli.options import Checkpoint, Device, Quiet, Threads, TrainedFolder, set_threads
 
 if TYPE_CHECKING:
     from mem3d.demo.handlers import DemoPage
 
 
 def demo(
-    run: RunFolder,
+    run: TrainedFolder,
     write: Annotated[
         Path | None,
         typer.Option(

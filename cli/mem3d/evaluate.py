@@ -32,6 +32,7 @@ from mem3d_cli.options import (
     progress_bar,
     set_threads,
 )
+from mem3d_cli.paths import check_data, check_file
 from mem3d_cli.tables import evaluation_tables, pix3d_table
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ def evaluate(  # long: half of it are the options
 
     Example: mem3d-cli evaluate runs/first --picture test.png
     """
+    others = ensemble or []
+    policy = known_shapes or default_policy(subset)
+    check_distinct(run, others)
+    check_data(data)
+    check_file(split)
+
     from mem3d.evaluation.baselines import category_means, costly_baselines
     from mem3d.evaluation.evaluate import evaluate as score_shapes
     from mem3d.inference.reconstruct import comparison
@@ -89,9 +96,6 @@ def evaluate(  # long: half of it are the options
     from mem3d.network.checkpoint import load
     from memstore.voxels.contact_sheet import save_png
 
-    others = ensemble or []
-    policy = known_shapes or default_policy(subset)
-    check_distinct(run, others)
     set_threads(threads)
     root, own_split = data_of(run, data)
     split = split or own_split

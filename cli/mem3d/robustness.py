@@ -28,6 +28,7 @@ from mem3d_cli.options import (
     progress_bar,
     set_threads,
 )
+from mem3d_cli.paths import check_data, check_file, check_folder, trained_folders
 from mem3d_cli.tables import robustness_tables
 
 if TYPE_CHECKING:
@@ -77,12 +78,17 @@ def robustness(  # long: half of it are the options
 
     Example: mem3d-cli robustness runs/first lstm=runs/a,runs/b --backgrounds photos --out curves
     """
+    hidden_shares, labels = _shares(shares), _labeled(runs, label or [])
+    folders = [run for group in labels.values() for run in group]
+    trained_folders(folders)
+    check_data(data)
+    check_file(split)
+    check_folder(backgrounds)
+
     from mem3d.evaluation.robustness import PLAIN, draw, hiding, occluded_sets, report
     from memstore.files import write_atomic
 
     set_threads(threads)
-    hidden_shares, labels = _shares(shares), _labeled(runs, label or [])
-    folders = [run for group in labels.values() for run in group]
     root, own_split = data_of(folders[0], data)
     photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
     test = open_data(root, subset, split or own_split, quiet, views=1)
