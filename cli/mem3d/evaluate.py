@@ -137,8 +137,15 @@ def evaluate(  # long: half of it are the options
             device=device,
             progress=show,
         )
-    if picture is not None:
+    _print(summary, as_json)
+    if picture is not None:  # last: the figures are not lost where it cannot be written
         save_png(picture, comparison(model, memory, test, rows, list(members.values())))
+        if not as_json:
+            typer.echo(f"picture: {printable(picture)}")
+
+
+def _print(summary: dict[str, Any], as_json: bool) -> None:
+    """The tables, or one JSON object."""
     if as_json:
         print_json(summary)
         return
@@ -146,8 +153,6 @@ def evaluate(  # long: half of it are the options
         print_table(table)
     if "pix3d" in summary:
         print_table(pix3d_table(summary))
-    if picture is not None:
-        typer.echo(f"picture: {printable(picture)}")
 
 
 def _members(
