@@ -4,12 +4,20 @@ import errno
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+MEMSTORE = (  # its commands, for who looks for them in the other program
+    *("inspect", "query", "diff", "history", "tag", "verify", "expire", "copy"),
+    *("export", "import"),
+)
+# Errors of what was typed, of which typer names only a kind.
+UsageError: Any = typer.BadParameter.__base__
 
 
 class Commands(TyperGroup):
@@ -22,6 +30,25 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             typer.echo(f"{self.name}: stopped", err=True)
             raise typer.Exit(130) from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a command; what is one of a group's, or of another program, is told."""
+        try:
+            return super().resolve_command(ctx, args)
+        except UsageError as error:
+            groups = [group for group in self.commands.values() if isinstance(group, TyperGroup)]
+            meant = [
+                f"{ctx.command_path} {group.name} {args[0]}"
+                for group in groups
+                if args[0] in group.commands
+            ]
+            if args[0] in MEMSTORE and self.name != "memstore":
+                meant.append(f"memstore {args[0]}")
+            if args[0] == "help":
+                meant = [f"{ctx.command_path} --help"]
+            if meant:
+                error.message = f"No such command {args[0]!r}. Did you mean '{meant[0]}'?"
+            raise
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Options, of which flags show no type."""
@@ -45,6 +72,22 @@ class PlainCommand(TyperCommand):
         for item in (self, *self.params):
             if self.rich_markup_mode == "rich" and getattr(item, "help", None):
                 item.help = _BRACKETS.sub(r"\\\1", item.help)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Read what was typed; an error names options near it, and the example."""
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            options = [name for option in self.params for name in option.opts if name[:2] == "--"]
+            if hasattr(error, "option_name") and hasattr(error, "possibilities"):
+                error.possibilities = near_options(error.option_name, options)
+                if "--set" in options:
+                    error.message += "; any setting: --set NAME=VALUE, --settings lists them"
+            elif not isinstance(error, typer.BadParameter) or hasattr(error, "param_type"):
+                example = example_of(self.help)  # an argument is missing, or is one too many
+                text = error.message and f"{error.message.rstrip('.')}. "
+                error.message = f"{text}Example: {example}"
+            raise
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Options and arguments, of which flags show no type."""
@@ -82,6 +125,30 @@ def add_command(
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     app.command(name, cls=PlainCommand, help=text, rich_help_panel=panel)(command)
+
+
+def near_options(typed: str, options: Iterable[str]) -> list[str]:
+    """Options that may have been meant: --lr for --learning-rate, --dataset for --data.
+
+    Args:
+        typed: an option that there is not.
+        options: those that there are.
+    """
+    words = [word for word in re.split("[-_]", typed.lower()) if word]
+    near = []
+    for option in options:
+        parts = option.strip("-").split("-")
+        pairs = [sorted((word, part), key=len) for word in words for part in parts]
+        alike = any(len(short) > 2 and long.startswith(short) for short, long in pairs)
+        if alike or ("".join(words) == "".join(part[0] for part in parts) and len(parts) > 1):
+            near.append(option)
+    return list(dict.fromkeys([*near, *get_close_matches(typed, options)]))[:3]
+
+
+def example_of(text: str | None) -> str:
+    """A command's example, out of its help; "" if there is none."""
+    match = re.search(r"^Example: (.+)$", text or "", re.MULTILINE)
+    return match[1] if match else ""
 
 
 def printable(text: object) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mem3d_cli.app import counted, printable, room_wanted
+from mem3d_cli.paths import data_folder, run_folder, trained_folder, trained_folders
 from mem3d_cli.progress import progress_bar as progress_bar  # for the commands too
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 
 Which = Literal["best", "last"]  # epoch: the best on validation, or the last
+PRESET_NAMES = ("small", "best", "paper", "demo", "tiny")
 KnownPolicy = Literal["refuse", "drop", "keep"]  # of shapes that a memory or a training knows
 
 
@@ -51,8 +54,23 @@ def png(path: Path | None) -> Path | None:
     return placed(path)
 
 
-DataFolder = Annotated[Path, typer.Argument(help="The data set.")]
-RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.")]
+def preset_name(name: str) -> str:
+    """The name, unless it is no preset's."""
+    if name not in PRESET_NAMES:
+        raise ValueError(f"preset: got {name!r}, want one of {', '.join(PRESET_NAMES)}")
+    return name
+
+
+def device_name(device: str) -> str:
+    """The device, unless it cannot be one; whether it is there, torch tells."""
+    if not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", device):
+        raise ValueError(f"device: got {device!r}, want cpu or cuda")
+    return device
+
+
+DataFolder = Annotated[Path, typer.Argument(help="The data set.", callback=data_folder)]
+TrainedFolder = Annotated[Path, typer.Argument(help="Folder of the run.", callback=trained_folder)]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.", callback=run_folder)]
 Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
 SheetOut = Annotated[Path, typer.Option(help="PNG to write.", callback=png)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
@@ -62,6 +80,7 @@ Ensemble = Annotated[
     typer.Option(
         "--ensemble",
         metavar="<path>",
+        callback=trained_folders,
         help="Another run that answers too, from its own memory; the mean of logits counts. May "
         "be given several times; each takes as long as alone. Those that take other pictures get "
         "the first's, scaled: let the one with the largest be RUN.",
@@ -73,7 +92,7 @@ Flip = Annotated[
         "--flip", help="Average with the mirror image of each photo; takes twice as long."
     ),
 ]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.", callback=device_name)]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads to compute with; default: all.", min=1)
 ]
@@ -225,8 +244,6 @@ def preset_with(name: str, is_random: bool, settings: Iterable[str]) -> "Preset"
     from mem3d.network.config import changed
     from mem3d.network.presets import PRESETS
 
-    if name not in PRESETS:
-        raise ValueError(f"preset: got {name!r}, want one of {', '.join(PRESETS)}")
     preset = PRESETS[name]
     if is_random:
         train = replace(preset.train, freeze_stem=False, cached_views=0, pose_epochs=0)
@@ -239,6 +256,42 @@ def preset_with(name: str, is_random: bool, settings: Iterable[str]) -> "Preset"
             f"{layers + RESOLUTION.bit_length() - side.bit_length()}: data are {RESOLUTION}^3"
         )
     return preset
+
+
+def print_settings(is_set: bool) -> None:
+    """Print all that --set can change, and end; the callback of --settings."""
+    if not is_set:
+        return
+    from mem3d.network.presets import PRESETS
+
+    presets = {name: _flat(PRESETS[name].to_dict()) for name in PRESET_NAMES}
+    own = presets.pop("small")
+    for path, value in own.items():
+        others = [f"{name} {row[path]}" for name, row in presets.items() if row[path] != value]
+        typer.echo(f"{path}={value}{'   (' * bool(others)}{', '.join(others)}{')' * bool(others)}")
+    raise typer.Exit
+
+
+def _flat(settings: dict[str, Any], before: str = "") -> dict[str, str]:
+    """Settings by their paths, each value as --set takes it."""
+    rows: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            rows |= _flat(value, f"{before}{name}.")
+        else:
+            rows[before + name] = value if isinstance(value, str) else json.dumps(value)
+    return rows
+
+
+Settings = Annotated[
+    bool,
+    typer.Option(
+        "--settings",
+        is_eager=True,
+        callback=print_settings,
+        help="List all settings as small has them, and what other presets have; stop.",
+    ),
+]
 
 
 def warn_of_random_stem(preset: str, is_random: bool) -> None:

@@ -24,6 +24,7 @@ from mem3d_cli.options import (
     progress_bar,
     resumable,
 )
+from mem3d_cli.paths import check_file, check_folder
 
 data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
 
@@ -99,6 +100,8 @@ def show(
 
     Example: mem3d-cli data show shapes --category chair --views 4 --out chairs.png
     """
+    check_file(split)
+    check_folder(backgrounds)
     from mem3d.data.figures import augmentation_sheet, axes_sheet
     from mem3d.data.images.augment import DEFAULT
     from mem3d.data.open import open_dataset

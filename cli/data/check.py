@@ -15,6 +15,7 @@ from mem3d_cli.options import (
     print_table,
     progress_bar,
 )
+from mem3d_cli.paths import check_file
 
 _SHOWN = 10  # shapes named on the screen; all of them in --json and --report
 
@@ -41,6 +42,7 @@ def check(
 
     Example: mem3d-cli data check shapes
     """
+    check_file(split)
     import json
 
     from mem3d.data.curation.findings import as_dict

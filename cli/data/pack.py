@@ -8,11 +8,12 @@ import typer
 
 from mem3d_cli.app import counted, printable
 from mem3d_cli.options import AsJson, Quiet, print_json, print_skipped, progress_bar, resumable
+from mem3d_cli.paths import check_file, data_folder
 
 if TYPE_CHECKING:
     from mem3d.data.dataset import ShapeDataset
 
-Data = Annotated[Path, typer.Argument(help="Data set, as for training.")]
+Data = Annotated[Path, typer.Argument(help="Data set, as for training.", callback=data_folder)]
 Split = Annotated[Path | None, typer.Option(help="Split file; default: the data's own, else none.")]
 Category = Annotated[
     list[str] | None,
@@ -37,6 +38,7 @@ def pack(
 
     Example: mem3d-cli data pack DATA data.zarr
     """
+    check_file(split)
     from mem3d.data.open import open_dataset
     from mem3d.data.zarr_pack.writer import pack as write
 
@@ -68,6 +70,7 @@ def index(
 
     Example: mem3d-cli data index DATA --out DATA/index.json
     """
+    check_file(split)
     from mem3d.data.open import open_dataset
     from mem3d.data.readers.pix3d import Pix3D
     from mem3d.data.readers.r2n2 import R2N2

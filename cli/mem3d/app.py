@@ -25,6 +25,7 @@ from mem3d_cli.mem3d.train import train
 app = typer.Typer(
     name="mem3d-cli",
     cls=Commands,
+    context_settings={"help_option_names": ["--help", "-h"]},
     help="Mem3D: one photo in, a 32^3 shape out, with a memory of the shapes seen in training. "
     "Begin with: mem3d-cli data synth shapes, then train, evaluate, reconstruct.",
     no_args_is_help=True,

@@ -13,12 +13,16 @@ from mem3d_cli.options import (
     RunFolder,
     print_json,
 )
+from mem3d_cli.paths import checkpoints
 
 
 def average(
     run: RunFolder,
     others: Annotated[
-        list[Path], typer.Argument(help="More checkpoints: files, or runs, whose best is taken.")
+        list[Path],
+        typer.Argument(
+            help="More checkpoints: files, or runs, whose best is taken.", callback=checkpoints
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the new run; RUN stays as it is.")],
     which: Checkpoint = "best",

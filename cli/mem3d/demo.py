@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import tempfile
 import threading
+import webbrowser
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,16 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mem3d_cli.app import printable
-from mem3d_cli.options import Checkpoint, Device, Quiet, RunFolder, Threads, set_threads
+from mem3d_cli.options import Checkpoint, Device, Quiet, Threads, TrainedFolder, set_threads
 
 if TYPE_CHECKING:
     from mem3d.demo.handlers import DemoPage
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
 
 def demo(
-    run: RunFolder,
+    run: TrainedFolder,
     write: Annotated[
         Path | None,
         typer.Option(
@@ -50,18 +50,22 @@ def demo(
 
     Example: mem3d-cli demo runs/first
     """
+    from mem3d.demo.guard import LOOPBACK, listen
     from memstore.files import check_free
 
     _check_run(run, which, write)  # gradio takes long to import: look first
     if write is not None:
         check_free(write)
-    with tempfile.TemporaryDirectory(prefix="mem3d-demo-") as folder:
+    listener, url = listen(host, port)
+    with listener, tempfile.TemporaryDirectory(prefix="mem3d-demo-") as folder:
         _stay_offline(folder)
         _check_extra()
         set_threads(threads)
         page = _page(run, which, device, write, Path(folder), quiet)
         try:
-            _serve(page, host, port, browser)
+            if host not in LOOPBACK:
+                typer.echo(f"{host}: whoever reaches this machine can use the page", err=True)
+            _serve(page, host, listener, url, browser)
         finally:
             page.memories.close()
             if write is not None:
@@ -81,12 +85,10 @@ def _check_run(run: Path, which: str, write: Path | None) -> None:
 
 def _stay_offline(folder: str) -> None:
     """Tell gradio, before it is imported, to ask nobody anything and to keep its files together."""
-    uploads = Path(folder) / "gradio"  # demo_page.UPLOADS, which cannot be imported yet
+    uploads = Path(folder) / "gradio"  # handlers.UPLOADS, which cannot be imported yet
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
-    for name in ("NO_PROXY", "no_proxy"):  # gradio asks itself whether it has started
-        os.environ[name] = ",".join([*LOOPBACK, *filter(None, [os.environ.get(name)])])
 
 
 def _check_extra() -> None:
@@ -103,7 +105,7 @@ def _page(
 ) -> "DemoPage":
     """Load the network and its memory, and make the example photos."""
     from mem3d.demo.examples import example_photos
-    from mem3d.demo.handlers import DemoPage
+    from mem3d.demo.handlers import EXAMPLES, DemoPage
     from mem3d.demo.sessions import VisitorMemories
     from mem3d.inference.pretrained import load_folder
     from mem3d.network.checkpoint import State, is_published, load
@@ -114,7 +116,7 @@ def _page(
     else:
         model, memory, state = load(run, "last" if which == "last" else "best", device)
         preset = state.preset
-    examples = folder / "examples"
+    examples = folder / EXAMPLES
     examples.mkdir()
 
     def tell(text: str) -> None:
@@ -133,15 +135,15 @@ def _page(
     )
 
 
-def _serve(page: "DemoPage", host: str, port: int | None, browser: bool) -> None:
+def _serve(page: "DemoPage", host: str, listener: socket.socket, url: str, browser: bool) -> None:
     """Answer until Ctrl-C."""
-    from mem3d.demo.app import launch
+    from mem3d.demo.app import Server
 
-    if host not in LOOPBACK:
-        typer.echo(f"{host}: whoever reaches this machine can use the page", err=True)
-    blocks, url = launch(page, host, port, browser)
+    server = Server(page, host, listener)
     typer.echo(f"{url}  (Ctrl-C ends it)")
+    if browser:
+        webbrowser.open(url)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service is ended the same way
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
-    blocks.close(verbose=False)
+    server.close()

@@ -32,6 +32,7 @@ from mem3d_cli.options import (
     progress_bar,
     set_threads,
 )
+from mem3d_cli.paths import check_data, check_file
 from mem3d_cli.tables import evaluation_tables, pix3d_table
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ def evaluate(  # long: half of it are the options
 
     Example: mem3d-cli evaluate runs/first --picture test.png
     """
+    others = ensemble or []
+    policy = known_shapes or default_policy(subset)
+    check_distinct(run, others)
+    check_data(data)
+    check_file(split)
+
     from mem3d.evaluation.baselines import category_means, costly_baselines
     from mem3d.evaluation.evaluate import evaluate as score_shapes
     from mem3d.inference.reconstruct import comparison
@@ -89,9 +96,6 @@ def evaluate(  # long: half of it are the options
     from mem3d.network.checkpoint import load
     from memstore.voxels.contact_sheet import save_png
 
-    others = ensemble or []
-    policy = known_shapes or default_policy(subset)
-    check_distinct(run, others)
     set_threads(threads)
     root, own_split = data_of(run, data)
     split = split or own_split
@@ -133,8 +137,15 @@ def evaluate(  # long: half of it are the options
             device=device,
             progress=show,
         )
-    if picture is not None:
+    _print(summary, as_json)
+    if picture is not None:  # last: the figures are not lost where it cannot be written
         save_png(picture, comparison(model, memory, test, rows, list(members.values())))
+        if not as_json:
+            typer.echo(f"picture: {printable(picture)}")
+
+
+def _print(summary: dict[str, Any], as_json: bool) -> None:
+    """The tables, or one JSON object."""
     if as_json:
         print_json(summary)
         return
@@ -142,8 +153,6 @@ def evaluate(  # long: half of it are the options
         print_table(table)
     if "pix3d" in summary:
         print_table(pix3d_table(summary))
-    if picture is not None:
-        typer.echo(f"picture: {printable(picture)}")
 
 
 def _members(

@@ -23,6 +23,7 @@ from mem3d_cli.options import (
     progress_bar,
     set_threads,
 )
+from mem3d_cli.paths import check_data, check_file
 
 if TYPE_CHECKING:
     from mem3d.data.dataset import ShapeDataset
@@ -94,6 +95,9 @@ def memorize(  # long: half of it are the options
         _check_none("--data", split=split, subset=subset, views=views, known_shapes=known_shapes)
     else:
         _check_none("--photo", mask=mask, name=name)
+    check_data(data)
+    for file in (split, photo, grid, mask):
+        check_file(file)
     check_free(out)
     from mem3d.network.checkpoint import load  # takes seconds
     from mem3d.runs.copy import copy_run

@@ -16,13 +16,14 @@ from mem3d_cli.options import (
     Ensemble,
     Flip,
     Quiet,
-    RunFolder,
     Threads,
+    TrainedFolder,
     check_distinct,
     print_json,
     progress_bar,
     set_threads,
 )
+from mem3d_cli.paths import check_there, photo_names
 from mem3d_cli.tables import reconstruction_lines
 
 if TYPE_CHECKING:
@@ -86,11 +87,13 @@ def _check_formats(formats: list[str] | None) -> list[str] | None:
 
 
 def reconstruct(  # long: half of it are the options
-    run: RunFolder,
+    run: TrainedFolder,
     photos: Annotated[
         list[str],
         typer.Argument(
-            help="Pictures, folders of them, or patterns such as 'photos/*.jpg'; alpha is the mask."
+            callback=photo_names,
+            help="Pictures, folders of them, or patterns such as 'photos/*.jpg'; alpha is the "
+            "mask.",
         ),
     ],
     out: Annotated[
@@ -154,13 +157,9 @@ def reconstruct(  # long: half of it are the options
 
     Example: mem3d-cli reconstruct runs/first chair.png photos/ --out shapes
     """
-    from mem3d.inference.reconstructor import load
-    from mem3d.network.checkpoint import check_trained
-
     others = ensemble or []
     check_distinct(run, others)
-    for folder in (run, *others):
-        check_trained(folder)
+    check_there(mask)
     edges, files = _box(box), _find(photos, quiet)
     if len(files.photos) > 1 and (edges or (mask is not None and not mask.is_dir())):
         raise ValueError(f"photos: got {len(files.photos)}, want one for a box or a mask file")
@@ -168,6 +167,8 @@ def reconstruct(  # long: half of it are the options
         raise ValueError(f"threshold: got {threshold}, want between 0 and 1")
     is_file = _is_file(out, files.photos, formats)
     _check_apart(files.photos, out, inputs, is_file)
+    from mem3d.inference.reconstructor import load  # takes seconds
+
     set_threads(threads)
     how = _Drawn(surface=surface, confidence=confidence)
     rows: list[dict[str, Any]] = []

@@ -28,6 +28,7 @@ from mem3d_cli.options import (
     progress_bar,
     set_threads,
 )
+from mem3d_cli.paths import check_data, check_file, check_folder, trained_folders
 from mem3d_cli.tables import robustness_tables
 
 if TYPE_CHECKING:
@@ -77,12 +78,18 @@ def robustness(  # long: half of it are the options
 
     Example: mem3d-cli robustness runs/first lstm=runs/a,runs/b --backgrounds photos --out curves
     """
+    hidden_shares, labels = _shares(shares), _labeled(runs, label or [])
+    folders = [run for group in labels.values() for run in group]
+    trained_folders(folders)
+    check_data(data)
+    check_file(split)
+    check_folder(backgrounds)
+    check_folder(out if out.exists() else None)
+
     from mem3d.evaluation.robustness import PLAIN, draw, hiding, occluded_sets, report
     from memstore.files import write_atomic
 
     set_threads(threads)
-    hidden_shares, labels = _shares(shares), _labeled(runs, label or [])
-    folders = [run for group in labels.values() for run in group]
     root, own_split = data_of(folders[0], data)
     photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
     test = open_data(root, subset, split or own_split, quiet, views=1)
@@ -90,17 +97,19 @@ def robustness(  # long: half of it are the options
     views = occluded_sets(test, hidden_shares, photos, seed)
     coverage = hiding(test, views[PLAIN], hidden_shares)
     curves = _curves(labels, views, which, device, quiet)
-    out.mkdir(parents=True, exist_ok=True)
-    draw(curves, hidden_shares, out / "curves.png")
     about: dict[str, Any] = {"subset": subset, "seed": seed, "known": leaks}
     result = {**about, **report(test, coverage, curves)}
-    write_atomic(out / "robustness.json", json.dumps(result, indent=2).encode())
     if as_json:
         print_json(result)
-        return
-    for table in robustness_tables(result):
-        print_table(table)
-    typer.echo(f"{printable(out / 'curves.png')}  {printable(out / 'robustness.json')}")
+    else:
+        for table in robustness_tables(result):
+            print_table(table)
+    # Last: the figures are not lost where these cannot be written.
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / "robustness.json", json.dumps(result, indent=2).encode())
+    draw(curves, hidden_shares, out / "curves.png")
+    if not as_json:
+        typer.echo(f"{printable(out / 'curves.png')}  {printable(out / 'robustness.json')}")
 
 
 def _unknown(

@@ -10,10 +10,12 @@ from mem3d_cli.options import (
     AsJson,
     Device,
     Quiet,
+    Settings,
     Threads,
     open_backgrounds,
     open_data,
     open_learning,
+    preset_name,
     preset_with,
     print_json,
     print_table,
@@ -24,6 +26,7 @@ from mem3d_cli.options import (
     warn_of_short_floats,
     with_backgrounds,
 )
+from mem3d_cli.paths import check_data, check_file, check_inputs
 
 if TYPE_CHECKING:
     from mem3d.data.dataset import ShapeDataset
@@ -44,7 +47,10 @@ def study(  # long: half of it are the options
         str, typer.Option(help="ResNet-50 weights: imagenet, none, or a safetensors file.")
     ] = "none",
     preset: Annotated[
-        str, typer.Option(help="What is changed: small, best, paper, demo or tiny.")
+        str,
+        typer.Option(
+            help="What is changed: small, best, paper, demo or tiny.", callback=preset_name
+        ),
     ] = "small",
     epochs: Annotated[int | None, typer.Option(help="Default: the preset's.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
@@ -52,6 +58,7 @@ def study(  # long: half of it are the options
         list[str] | None,
         typer.Option("--set", metavar="<name=value>", help="A setting of all runs, see train."),
     ] = None,
+    settings: Settings = False,
     backgrounds: Annotated[
         Path | None, typer.Option(help="Folder of photos to lay training pictures over.")
     ] = None,
@@ -97,7 +104,18 @@ def study(  # long: half of it are the options
 
     Example: mem3d-cli study studies/first --data shapes --stem resnet50.safetensors --epochs 30
     """
-    from mem3d.network.checkpoint import check_device
+    names, shares = _names(only), _shares(hide)
+    is_random = stem == "none"
+    options = {"epochs": epochs, "batch": batch}
+    changes = [f"train.{name}={value}" for name, value in options.items() if value is not None]
+    base = preset_with(preset, is_random, [*changes, *(change or [])])
+    if unseen is None and unseen_split is not None:
+        raise ValueError("--unseen-split: got it without --unseen, want it only with that")
+    check_inputs(data, extra, split, backgrounds, stem)
+    check_data(unseen)
+    check_file(unseen_split)
+
+    from mem3d.network.checkpoint import check_device  # takes seconds
     from mem3d.study.report import write_table
     from mem3d.study.study import Study, study_runs
     from mem3d.study.worker import run_study
@@ -107,11 +125,6 @@ def study(  # long: half of it are the options
     set_threads(threads)
     check_device(device)  # before the data are read
     keep_freed_memory()
-    names, shares = _names(only), _shares(hide)
-    is_random = stem == "none"
-    options = {"epochs": epochs, "batch": batch}
-    settings = [f"train.{name}={value}" for name, value in options.items() if value is not None]
-    base = preset_with(preset, is_random, [*settings, *(change or [])])
     with resumable(out):
         photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
         base = with_backgrounds(base, photos)
@@ -195,8 +208,6 @@ def _unseen(
     from mem3d.study.study import MEMORIZED_VIEWS, Unseen
 
     if root is None:
-        if split is not None:
-            raise ValueError("--unseen-split: got it without --unseen, want it only with that")
         return None
     new = open_data(root, "train", split, quiet, views=MEMORIZED_VIEWS)
     test = _test(root, split, ConcatDataset([learning, new]), quiet, views)

@@ -14,11 +14,12 @@ from mem3d_cli.options import (
     AsJson,
     Device,
     Quiet,
-    RunFolder,
+    Settings,
     Threads,
     open_backgrounds,
     open_data,
     open_learning,
+    preset_name,
     preset_with,
     progress_bar,
     resumable,
@@ -27,12 +28,13 @@ from mem3d_cli.options import (
     warn_of_short_floats,
     with_backgrounds,
 )
+from mem3d_cli.paths import check_inputs, check_new_run, trained_folders
 from mem3d_cli.progress import Epochs
 from mem3d_cli.tables import training_summary
 
 
 def train(  # long: half of it are the options
-    run: RunFolder,
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     data: Annotated[
         Path | None,
         typer.Option(help="Folder, pack or index; default: procedural shapes, made in RUN/data."),
@@ -51,9 +53,10 @@ def train(  # long: half of it are the options
     preset: Annotated[
         str,
         typer.Option(
+            callback=preset_name,
             help="small: about an hour of a CPU core with 4,000 shapes; best: wider, what is "
             "recalled is stretched and weighed, minutes on a GPU with 12,000; paper: full size, "
-            "a GPU; demo: minutes; tiny: to try the commands."
+            "a GPU; demo: minutes; tiny: to try the commands.",
         ),
     ] = "small",
     stem: Annotated[
@@ -86,6 +89,7 @@ def train(  # long: half of it are the options
             help="Any setting of the preset: --set train.patience=5; repeatable.",
         ),
     ] = None,
+    settings: Settings = False,
     keep_maps: Annotated[
         bool, typer.Option("--keep-maps", help="Keep a frozen stem's maps in RUN, to resume fast.")
     ] = False,
@@ -105,22 +109,26 @@ def train(  # long: half of it are the options
 
     Example: mem3d-cli train runs/first --data shapes --stem resnet50.safetensors
     """
-    from mem3d.network.checkpoint import check_device
+    if data is not None and run.resolve() == data.resolve():
+        raise ValueError(f"{run}: got the data's own folder, want a new one for the run")
+    is_random = stem == "none" and weights is None
+    options = {"seed": seed, "epochs": epochs, "batch": batch, "learning_rate": learning_rate}
+    changes = [f"train.{name}={value}" for name, value in options.items() if value is not None]
+    config = preset_with(preset, is_random, [*changes, *(change or [])])
+    check_new_run(run)
+    check_inputs(data, extra, split, backgrounds, stem)
+    trained_folders([weights] if weights else None)
+
+    from mem3d.network.checkpoint import check_device  # takes seconds
     from mem3d.system import keep_freed_memory
     from mem3d.training.distributed import joined
     from mem3d.training.state import check_folder
     from mem3d.training.trainer import STOPPED
     from mem3d.training.trainer import train as train_network
 
-    if data is not None and run.resolve() == data.resolve():
-        raise ValueError(f"{run}: got the data's own folder, want a new one for the run")
     check_folder(run)  # before shapes are made in it; each process, as none has begun to write
     set_threads(threads)
     keep_freed_memory()
-    is_random = stem == "none" and weights is None
-    options = {"seed": seed, "epochs": epochs, "batch": batch, "learning_rate": learning_rate}
-    settings = [f"train.{name}={value}" for name, value in options.items() if value is not None]
-    config = preset_with(preset, is_random, [*settings, *(change or [])])
     with resumable(run), joined(device) as (replicas, own_device):
         check_device(own_device)  # before the data are read
         quiet = quiet or not replicas.is_first

@@ -10,7 +10,12 @@ from mem3d_cli.app import Command, Commands, add_command, in_words, version_opti
 from mem3d_cli.memstore import inspect, maintain, transfer
 from memstore import MemstoreError
 
-app = typer.Typer(name="memstore", cls=Commands, no_args_is_help=True)
+app = typer.Typer(
+    name="memstore",
+    cls=Commands,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
 command: Command
 for command in (inspect.inspect, inspect.query, inspect.diff):
     add_command(app, command, panel="Look")

@@ -8,6 +8,7 @@ import typer
 
 from mem3d_cli.app import printable
 from mem3d_cli.options import AsJson, Quiet, png, print_json, progress_bar
+from mem3d_cli.paths import nothing_there
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,9 +21,12 @@ def memory_folder(path: Path) -> Path:
     """The path, unless it is a run's, which has its memory within."""
     if (path / "run.json").is_file() and (path / "memory").is_dir():
         raise ValueError(f"{path}: got the folder of a run, want its memory: {path / 'memory'}")
+    if not path.exists() and path.parent.is_dir():
+        raise nothing_there(path, f"the folder of a memory, {MAKERS}")
     return path
 
 
+MAKERS = "as training, memstore import or Memory.create makes it"
 MemoryFolder = Annotated[Path, typer.Argument(help="Folder of a memory.", callback=memory_folder)]
 At = Annotated[str | None, typer.Option(help="Snapshot id or tag; by default the last commit.")]
 Picture = Annotated[Path | None, typer.Option(help="PNG to draw, made or replaced.", callback=png)]

@@ -1,9 +1,17 @@
 """The demo page: what is where, and which control calls what."""
 
+import base64
+import html
+import socket
+import threading
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import uvicorn
+from fastapi import FastAPI
 
+from mem3d.demo.guard import Guard
 from mem3d.demo.handlers import FILES, VIEW, WELCOME, DemoPage, Visit
 from mem3d.demo.memory_view import ORDERS
 from mem3d.demo.reconstruct_view import HIGHEST, LOWEST, MAX_BYTES
@@ -15,7 +23,7 @@ CSS = """
 .gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
 #head h1 { margin-bottom: 0; }
 #examples .gallery { gap: 6px; }
-#examples .gallery-item .container { width: 64px; height: 64px; }
+#examples .gallery-item img { width: 64px; height: 64px; object-fit: contain; margin: 0; }
 #recalled, #stored { height: auto !important; }
 #recalled > :not(.wrap), #stored > :not(.wrap) {
   position: static !important; height: auto !important;
@@ -36,28 +44,50 @@ footer { display: none !important; }
 """
 
 
-def launch(page: DemoPage, host: str, port: int | None, browser: bool) -> tuple[gr.Blocks, str]:
-    """Start to answer; returns the page and its address."""
-    blocks = layout(page)
-    _, url, _ = blocks.queue(max_size=VISITORS, api_open=False).launch(
-        server_name=host,
-        server_port=port,
-        inbrowser=browser,
-        share=False,
-        prevent_thread_lock=True,
-        quiet=True,
+class Server:
+    """The page, answering in a thread of its own."""
+
+    def __init__(self, page: DemoPage, host: str, listener: socket.socket) -> None:
+        """Begin to answer.
+
+        Args:
+            page: what is shown.
+            host: name or address that is listened at.
+            listener: of `guard.listen`.
+        """
+        site = Guard(_site(page), host, MAX_BYTES, page.tidy)
+        config = uvicorn.Config(
+            site, log_level="critical", ws="none", lifespan="on", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=[[listener]], daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._server.should_exit = True
+        self._thread.join(timeout=5)
+
+
+def _site(page: DemoPage) -> FastAPI:
+    """What answers, without its guard; it looks at no setting of gradio's in the environment."""
+    blocks = layout(page).queue(max_size=VISITORS, api_open=False)
+    blocks.state_session_capacity = VISITORS
+    return gr.mount_gradio_app(
+        FastAPI(openapi_url=None),
+        blocks,
+        path="/",
         max_file_size=MAX_BYTES,
-        state_session_capacity=VISITORS,
-        allowed_paths=[],
+        show_error=False,
         footer_links=[],
+        run_history=False,
         ssr_mode=False,
         pwa=False,
+        mcp_server=False,
         enable_monitoring=False,
-        _frontend=False,  # else it asks itself for the page, and gives up if that takes 3 seconds
         theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"]),
         css=CSS,
     )
-    return blocks, url
 
 
 def layout(page: DemoPage) -> gr.Blocks:
@@ -118,9 +148,21 @@ def _photo_column(page: DemoPage) -> tuple[gr.Image, gr.Image, gr.Markdown]:
         )  # fmt: skip
         with gr.Column(scale=1, min_width=170):
             status = gr.Markdown(WELCOME, elem_id="status")
-    examples = [[str(path)] for path in page.examples]
-    gr.Examples(examples, photo, label="Examples", elem_id="examples")
+    examples = gr.Dataset(
+        components=["html"], samples=[[_thumbnail(path)] for path in page.examples],
+        label="Examples", type="index", elem_id="examples",
+    )  # fmt: skip
+    examples.click(
+        lambda index: str(page.examples[index]), examples, photo,
+        api_visibility="private", show_progress="hidden", queue=False,
+    )  # fmt: skip
     return photo, network_input, status
+
+
+def _thumbnail(path: Path) -> str:
+    """A picture within the page's text: as a file it would tell all visitors where that lies."""
+    picture = base64.b64encode(path.read_bytes()).decode()
+    return f'<img src="data:image/png;base64,{picture}" alt="{html.escape(path.stem)}">'
 
 
 def _shape_column() -> tuple[gr.Slider, gr.Radio, list[Any]]:

@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from mem3d.data.images.framing import Background
+from mem3d.demo.guard import drop_oldest
 from mem3d.demo.memory_view import (
     Order,
     Page,
@@ -43,6 +44,7 @@ WELCOME = "Drop a photo of one object, or click an example below."
 Turned = tuple[float, float, float] | None  # two angles in degrees, distance
 VIEW = (35.0, 65.0, 1.9)
 UPLOADS = "gradio"  # folder within the page's, where gradio puts them
+EXAMPLES = "examples"  # another
 FILES = ("glb", "binvox", "npz")
 
 
@@ -73,7 +75,7 @@ class Visit:
         self.photo = self.own = self._folder = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class DemoPage:
     """What all visitors share; each method answers one control.
 
@@ -96,6 +98,9 @@ class DemoPage:
     folder: Path
     examples: list[Path]
     tell: Callable[[str], None]
+
+    def __repr__(self) -> str:
+        return type(self).__name__  # gradio shows it to every visitor
 
     def photo(self, path: str | None, threshold: float, surface: Surface, visit: Visit) -> Any:
         """Run the network on a new photo: visit, status, network input, gallery, and the shape."""
@@ -190,6 +195,10 @@ class DemoPage:
         """Drop what was kept for a visitor who has left."""
         self.memories.forget(visit.own)
         visit.end()
+
+    def tidy(self) -> None:
+        """Drop the oldest files of all visitors, where there are too many."""
+        drop_oldest(self.folder, self.folder / EXAMPLES)
 
     def _reconstruct(self, path: str, visit: Visit) -> PhotoResult:
         memory, photo = self._memory(visit), self._uploaded(path)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import Field, model_validator
@@ -258,6 +259,23 @@ def changed(preset: Preset, settings: Iterable[str]) -> Preset:
     return from_plain(Preset, values)
 
 
+def check_stem(source: str | Path) -> None:
+    """Raise ValueError unless a stem's weights are "none", "imagenet" or a safetensors file."""
+    path, want = Path(source), "want 'imagenet', 'none' or a safetensors file"
+    if source in ("none", "imagenet"):
+        return
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "nothing there"
+        raise ValueError(f"stem {source}: got {kind}, {want}")
+    if path.suffix in (".pth", ".pt", ".bin", ".ckpt", ".tar", ".pkl"):
+        target = str(path.with_suffix(".safetensors"))
+        raise ValueError(
+            f"stem {source}: got a pickle, which may run any code, {want}; two lines of Python "
+            "convert it: `import torch, safetensors.torch` and `safetensors.torch.save_file("
+            f"torch.load({str(path)!r}, weights_only=True), {target!r})`"
+        )
+
+
 def _parsed(text: str) -> Any:
     """JSON, or a word as it is."""
     try:
@@ -284,9 +302,15 @@ def _near(path: str, paths: Iterable[str]) -> str:
         last = present_name(kind, last)
     names = {other: other.rpartition(".")[2] for other in paths}
     near = [other for other in names if other.startswith(f"{path}.") or names[other] == last]
+    near += [other for other, end in names.items() if _initials(end) == last.lower()]
     near += get_close_matches(path, names, cutoff=0.75)
     ends = get_close_matches(last, dict.fromkeys(names.values()))
     near += [other for end in ends for other in names if names[other] == end]
     if not near:
-        return "the name of a setting, such as train.epochs or model.shape_encoder"
+        return "the name of a setting, such as train.epochs (mem3d-cli train --settings: all)"
     return f"the name of a setting; near that: {', '.join(list(dict.fromkeys(near))[:3])}"
+
+
+def _initials(name: str) -> str:
+    """lr, of learning_rate."""
+    return "".join(word[:1] for word in name.split("_"))

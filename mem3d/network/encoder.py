@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mem3d.data.images.augment import MEAN, STD
-from mem3d.network.config import ModelConfig
+from mem3d.network.config import ModelConfig, check_stem
 from memstore import ExtraMissingError
 
 # The torchvision wheel on PyPI is built against CUDA. Beside a torch without CUDA its compiled
@@ -176,9 +176,10 @@ def load_stem(stem: nn.Module, source: str | Path) -> None:
             stem has are ignored.
 
     Raises:
-        ValueError: the file cannot be read, lacks a weight or has one of another shape; or the
-            weights cannot be fetched.
+        ValueError: the file cannot be read, lacks a weight, has one of another shape or one that is
+            not finite; or the weights cannot be fetched.
     """
+    check_stem(source)
     if source == "none":
         return
     if source == "imagenet":
@@ -207,12 +208,15 @@ def load_stem(stem: nn.Module, source: str | Path) -> None:
                 f"stem {source}: {name}: got shape {tuple(state[name].shape)}, "
                 f"want {tuple(weight.shape)}"
             )
+        if not state[name].isfinite().all():
+            raise ValueError(
+                f"stem {source}: {name}: got numbers that are not finite, want trained weights; "
+                "fetch or convert the file anew"
+            )
     stem.load_state_dict({name: state[name] for name in weights})
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise ValueError(f"stem: got {path}, want 'imagenet', 'none' or a safetensors file")
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:

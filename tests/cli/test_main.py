@@ -53,8 +53,9 @@ def test_ctrl_c_at_the_end(program):
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
 
 
-def test_ctrl_c_in_a_command_is_told():
-    ended = started("mem3d-cli", AT_IMPORT.format(name="mem3d.data.open"), "data", "show", "x")
+def test_ctrl_c_in_a_command_is_told(tmp_path):
+    (tmp_path / "ShapeNetRendering").mkdir()
+    ended = started("mem3d-cli", AT_IMPORT.format(name="mem3d.data.open"), "data", "show", tmp_path)
     assert (ended.returncode, ended.stderr) == (130, "mem3d-cli: stopped\n")
 
 

@@ -94,12 +94,12 @@ def test_a_mistyped_line_has_exit_status_2(words):
     assert CliRunner().invoke(mem3d_app, words).exit_code == 2
 
 
-def test_ctrl_c_is_one_line_and_exit_status_130(monkeypatch):
+def test_ctrl_c_is_one_line_and_exit_status_130(monkeypatch, made_up_data):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mem3d.data.curation.report.open_subsets", stopped)
-    done = CliRunner().invoke(mem3d_app, ["data", "check", "shapes"])
+    done = CliRunner().invoke(mem3d_app, ["data", "check", str(made_up_data)])
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", "mem3d-cli: stopped\n")
 
 

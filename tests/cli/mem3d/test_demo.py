@@ -1,5 +1,7 @@
 """mem3d-cli demo, up to where a browser begins."""
 
+import socket
+
 import pytest
 from typer.testing import CliRunner
 
@@ -14,8 +16,8 @@ from tests.helpers.r2n2_folder import blob
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
     """What the command sets, put back afterwards."""
-    names = ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_OFFLINE", "GRADIO_TEMP_DIR", "NO_PROXY")
-    for name in (*names, "no_proxy"):
+    names = ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_OFFLINE", "GRADIO_TEMP_DIR")
+    for name in names:
         monkeypatch.setenv(name, "")
 
 
@@ -59,6 +61,13 @@ def test_a_published_folder_is_not_written_on(published, tmp_path):
     done = call(published, "--write", tmp_path / "out")
     want = "got a published folder, want the run that it was made from"
     assert str(done.exception) == f"{published}: {want}"
+
+
+def test_a_port_that_is_taken_is_told_before_the_extra_is_loaded(trained, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "gradio", None)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        done = call(trained[0], "--port", other.getsockname()[1])
+    assert "Address already in use, want an address of this machine" in str(done.exception)
 
 
 def test_what_is_no_run_is_told_before_the_extra_is_loaded(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """mem3d-cli evaluate: two protocols, and no test on what the memory knows."""
 
+import errno
 import json
+import os
 import shutil
 
 import numpy as np
@@ -102,6 +104,16 @@ def another(data, tmp_path_factory):
     done = call("train", folder, "--data", data, *settings, "--quiet")
     assert done.exit_code == 0, done.output
     return folder
+
+
+def test_figures_are_not_lost_where_the_picture_cannot_be_written(run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("memstore.voxels.contact_sheet.save_png", full)
+    done = call("evaluate", run, "--picture", tmp_path / "a.png", "--json", "--quiet")
+    assert "No space left on device" in str(done.exception)
+    assert json.loads(done.stdout)["samples"] > 0
 
 
 def test_an_ensemble_is_told_to_be_one(run, another, tmp_path):

@@ -1,6 +1,8 @@
 """mem3d-cli robustness, as a user calls it."""
 
+import errno
 import json
+import os
 import shutil
 
 import numpy as np
@@ -47,6 +49,22 @@ def test_runs_and_means_of_runs_in_one_picture(run, tmp_path):
     both = rows["both", "before photos", "network"]
     assert both["mean"] == alone["mean"] and alone["deviation"] is None
     assert both["deviation"] == [0, 0]
+
+
+def test_figures_are_not_lost_where_they_cannot_be_written(run, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("memstore.files.write_atomic", full)
+    done = call("robustness", run, "--shares", "0,0.4", "--out", tmp_path / "out", "--json", "-q")
+    assert "No space left on device" in str(done.exception)
+    assert json.loads(done.stdout)["curves"]
+
+
+def test_a_file_in_the_place_of_the_folder_to_write_to_is_told_first(run, tmp_path):
+    (tmp_path / "out").touch()
+    done = call("robustness", run, "--out", tmp_path / "out")
+    assert str(done.exception) == f"{tmp_path / 'out'}: got a file, want a folder"
 
 
 def test_a_table_names_labels_and_shares(run, tmp_path):

@@ -1,5 +1,7 @@
 """Stem and head: sizes, loading, freezing."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,30 @@ def test_a_download_is_told_of_on_stderr(monkeypatch, capsys):
     monkeypatch.setattr("torchvision.models.ResNet50_Weights.get_state_dict", fetch)
     load_stem(build_stem(), "imagenet")
     assert capsys.readouterr() == ("", "Downloading\n")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_stem_with_numbers_that_are_not_finite_is_refused_by_name(tmp_path, number):
+    state = build_stem().state_dict()
+    state["layer2.0.conv1.weight"][0, 0] = number
+    save_file(state, tmp_path / "stem.safetensors")
+    with pytest.raises(ValueError, match=r"stem.safetensors: layer2.0.conv1.weight: .* not finite"):
+        load_stem(build_stem(), tmp_path / "stem.safetensors")
+
+
+def test_a_pickled_stem_is_told_with_the_lines_that_convert_it(tmp_path, monkeypatch):
+    """As torchvision's file lies in torch's cache; the lines are run as they are told."""
+    stem = build_stem()
+    torch.save(stem.state_dict(), tmp_path / "r50.pth")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="got a pickle") as caught:
+        load_stem(build_stem(), "r50.pth")
+    lines = re.findall("`(.*?)`", str(caught.value))
+    assert len(lines) == 2
+    exec("\n".join(lines), {})
+    again = build_stem()
+    load_stem(again, "r50.safetensors")
+    assert all(map(torch.equal, again.state_dict().values(), stem.state_dict().values()))
 
 
 def test_the_real_stem_loads(real_data):
