@@ -125,6 +125,23 @@ def test_more_than_we_take(most, tmp_path, monkeypatch):
         read_mesh(tmp_path / "a.obj")
 
 
+def test_more_materials_than_we_take(tmp_path):
+    names = "".join(f"usemtl {number}\n" for number in range(30_000))
+    (tmp_path / "a.obj").write_text(TRIANGLE + names + "f 1 2 3\n")
+    with pytest.raises(ValueError, match="materials"):
+        read_mesh(tmp_path / "a.obj")
+
+
+def test_long_numbers_and_blanks_cost_no_time(tmp_path):
+    """What makes careless patterns try for hours."""
+    for text in ("1" * 10**6, " " * 10**6, "-s " + "1" * 10**6, "-s 1 " * 10**5, "-s e e e a.png"):
+        read_painted(tmp_path, f"newmtl m\nmap_Kd {text}\n")
+        read_painted(tmp_path, f"newmtl m\nmap_Kd -s {text}\n")
+    (tmp_path / "a.ply").write_bytes(b"ply\n" + b"\n" * 65_000)
+    with pytest.raises(ValueError, match="header"):
+        read_mesh(tmp_path / "a.ply")
+
+
 def test_colors_of_vertices(tmp_path):
     (tmp_path / "a.obj").write_text("v 0 0 0 1 0 0\nv 1 0 0 0 1 0\nv 0 1 0 0 0 0.2\nf 1 2 3\n")
     corners = read_mesh(tmp_path / "a.obj").paint.corners
