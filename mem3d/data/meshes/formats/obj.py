@@ -274,7 +274,8 @@ def _color(line: bytes) -> Floats | None:
 
 def _set_picture(material: _Material, rest: bytes) -> None:
     """The name after the options, and of those what moves the picture."""
-    while option := _OPTION.match(rest):
+    place = 0
+    while option := _OPTION.match(rest, place):
         if option["vector"]:
             numbers = numbers_of(option["numbers"])
             word = option["vector"].lower()
@@ -282,8 +283,8 @@ def _set_picture(material: _Material, rest: bytes) -> None:
                 material.scale = (numbers[0], numbers[1] if len(numbers) > 1 else 1.0)
             elif word == b"o":
                 material.offset = (numbers[0], numbers[1] if len(numbers) > 1 else 0.0)
-        rest = rest[option.end() :]
-    material.picture = _name(_COMMENT.sub(b"", rest)) or None
+        place = option.end()
+    material.picture = _name(_COMMENT.sub(b"", rest[place:])) or None
 
 
 def _name(text: bytes) -> str:
