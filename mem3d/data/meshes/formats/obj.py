@@ -34,6 +34,7 @@ _OF_NO_SHAPE = set(
     b"vn vp g o s mg bevel c_interp d_interp lod usemap maplib shadow_obj trace_obj".split()
 )
 _THIN = {b"l", b"p"}
+_OFTEN = 10_000  # lines from check to check
 _COMMENT = re.compile(rb"\s#.*$", re.DOTALL)
 _COMMENT_LINES = re.compile(rb"^[ \t]*#[^\n]*", re.MULTILINE)
 # Options before the name of a picture: words of one value, and of one to three numbers.
@@ -86,6 +87,13 @@ class _Lines:
         elif key not in _OF_NO_SHAPE:
             raise ValueError("want a line of a polygon mesh")
 
+    def check(self) -> None:
+        """Raise ValueError for more than we take."""
+        check_count("faces", len(self.counts), MAX_FACES)
+        check_count("vertices", len(self.vertices) // 3, MAX_CORNERS)
+        check_count("places in a picture", len(self.uv) // 2, MAX_CORNERS)
+        check_count("materials", len(self.names), MAX_PARTS)
+
     def _add_vertex(self, numbers: list[float]) -> None:
         """x y z, perhaps with a weight, or a color with or without alpha."""
         if len(numbers) not in (3, 4, 6, 7):
@@ -101,17 +109,17 @@ class _Lines:
             parts = [token.split(b"/") for token in line.split()]
             vertices = wholes_of(b" ".join(part[0] for part in parts))
             places = wholes_of(b" ".join(part[1] or b"0" for part in parts if len(part) > 1))
-            if not (len(vertices) == len(places) == len(parts)):
+            if not len(vertices) == len(places) == len(parts):
                 raise ValueError("want v, v/vt, v//vn or v/vt/vn")
         else:
-            vertices = wholes_of(line)
-            places = [0] * len(vertices)
+            vertices, places = wholes_of(line), []
         if len(vertices) < 3:
             raise ValueError(f"got {len(vertices)} corners, want 3 or more")
         if 0 in vertices:
             raise ValueError("got vertex 0, want 1.. or -1..")
         self.corners.extend(_places(vertices, len(self.vertices) // 3))
-        self.uv_corners.extend(_places(places, len(self.uv) // 2))
+        uv_corners = _places(places, len(self.uv) // 2) if places else [-1] * len(vertices)
+        self.uv_corners.extend(uv_corners)
         self.counts.append(len(vertices))
         self.materials.append(self.material)
 
@@ -139,10 +147,9 @@ def read_obj(data: bytes, references: References) -> list[Piece]:
         except (ValueError, OverflowError) as error:
             reason = str(error).removeprefix("got ")
             raise ValueError(f"got line {number} {quoted(line)}: {reason}") from error
-        check_count("faces", len(lines.counts), MAX_FACES)
-        check_count("vertices", len(lines.vertices) // 3, MAX_CORNERS)
-        check_count("places in a picture", len(lines.uv) // 2, MAX_CORNERS)
-        check_count("materials", len(lines.names), MAX_PARTS)
+        if number % _OFTEN == 0:
+            lines.check()
+    lines.check()
     _tell(lines, data, references)
     return _pieces(lines, references)
 

@@ -121,7 +121,7 @@ def test_lines_and_points_are_told(tmp_path):
 def test_more_than_we_take(most, tmp_path, monkeypatch):
     monkeypatch.setattr(f"mem3d.data.meshes.formats.obj.{most}", 5)
     (tmp_path / "a.obj").write_text(obj_text())
-    with pytest.raises(ValueError, match=r"got 6 .*want at most 5"):
+    with pytest.raises(ValueError, match=r"got 1[06] .*want at most 5"):
         read_mesh(tmp_path / "a.obj")
 
 
