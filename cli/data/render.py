@@ -35,8 +35,9 @@ def render(
 ) -> None:
     """Make a data set of your own meshes: voxelize them and draw them from all sides.
 
-    OBJ, GLB, glTF, STL, PLY, OFF and npz; FOLDER/chair/x.obj is a chair. Goes on where it was
-    interrupted. Look at the result with "data show", divide it with "data split". Library:
+    OBJ, GLB, glTF, STL, PLY, OFF and npz; FOLDER/chair/x.obj is a chair. Materials and pictures
+    are read from FOLDER alone; what is missing is told. Goes on where it was interrupted. Look at
+    the result with "data show", divide it with "data split". Library:
     mem3d.data.meshes.dataset.render_meshes.
 
     Example: mem3d-cli data render meshes shapes --up z --front=-y

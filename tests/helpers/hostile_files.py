@@ -152,6 +152,22 @@ def _read_cameras(path: Path) -> object:
         raise ValueError(str(error).replace("rendering_metadata.txt", path.name)) from error
 
 
+def _materials(_: Path) -> list[bytes]:
+    return [b"newmtl m\nKd 1 0 0 # c\nmap_Kd -s 1 1 1 -o .5 -mm 0 1 a.png\n", b"newmtl m\nKd 1\n"]
+
+
+def _read_materials(path: Path) -> object:
+    """The materials of a mesh; where its own is missing, it is refused."""
+    mesh = path.with_name("a.obj")
+    mesh.write_text(
+        f"mtllib {path.name}\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nusemtl m\nf 1/1 2/1 3/1\n"
+    )
+    painted = read_mesh(mesh)
+    if painted.mesh.colors is None:
+        raise ValueError(f"{path}: {painted.warnings}")
+    return painted
+
+
 # What trimesh does not write.
 _ODD_MESHES = {
     "obj": [obj_text(), obj_text("v\t{}\t{}\t{} 1 0 0", "f {} # c").replace("0.4", "\\\n.4")],
@@ -222,6 +238,7 @@ FORMATS = (
     Format(name="index", suffix=".json", read=open_index, examples=_index),
     Format(name="cameras", suffix=".txt", read=_read_cameras, examples=_cameras),
     Format(name="shard", suffix=".shard", read=_read_shard, examples=_shard),
+    Format(name="mtl", suffix=".mtl", read=_read_materials, examples=_materials),
     Format(name="npz", suffix=".npz", read=read_mesh, examples=_mesh_arrays),
     *(Format(name=kind, suffix=f".{kind}", read=read_mesh, examples=_meshes(kind))
       for kind in ("obj", "glb", "gltf", "stl", "ply", "off")),

@@ -11,6 +11,7 @@ from mem3d.data.rendering.texture import Paint
 
 MAX_FACES = 2_000_000  # triangles of a mesh
 MAX_CORNERS = 3 * MAX_FACES  # vertices of a file, and corners of its faces
+MAX_PARTS = 20_000  # materials or primitives of one file
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

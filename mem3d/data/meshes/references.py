@@ -20,6 +20,7 @@ MAX_SIDE = 512  # pixels; larger pictures are shrunk, as a view has 137
 _MAX_DECODED = 5 * MAX_PIXELS  # of all pictures of a mesh
 _MAX_QUOTED = 80  # characters of a foreign name in a message
 _MAX_WARNINGS = 50
+_MAX_FILES = 1_000  # looked for
 
 Picture = NDArray[np.uint8]
 
@@ -42,7 +43,7 @@ class References:
         self.warnings: list[str] = []
         self._folder = folder.resolve()
         self._roots = (root.resolve(), self._folder)
-        self._remaining = max_bytes
+        self._remaining, self._files = max_bytes, 0
         self._pictures: dict[str, Picture | None] = {}
 
     def warn(self, text: str) -> None:
@@ -56,7 +57,10 @@ class References:
         Raises:
             ValueError: it is out of bounds, not there, no file, or too much.
         """
+        self._files += 1
         try:
+            if self._files > _MAX_FILES:
+                raise ValueError(f"one of more than {_MAX_FILES:,}")
             with open_regular(self._located(name)) as stream:
                 data = stream.read(self._remaining + 1)
             if len(data) > self._remaining:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mem3d.data.meshes.pieces import (
     MAX_CORNERS,
     MAX_FACES,
+    MAX_PARTS,
     Bytes,
     Floats,
     Ints,
@@ -31,7 +32,7 @@ from mem3d.data.rendering.texture import to_srgb
 from memstore.json_text import parse_json
 
 MAX_NODES = 5_000  # of a scene: each costs a walk from its root
-MAX_PARTS = 20_000  # primitives
+_MAX_VALUES = 2_000_000
 
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -57,6 +58,8 @@ def read_gltf(data: bytes, references: References) -> list[Piece]:
     binary = None
     if data[:4] == b"glTF":
         data, binary = _chunks(data)
+    # Each costs some hundred bytes; arrays in text within have none of these.
+    check_count("values in its JSON", data.count(b",") + data.count(b"["), _MAX_VALUES)
     scene = _Scene(parse_json(data, _MAX_JSON), binary, references)
     return list(scene.pieces())
 

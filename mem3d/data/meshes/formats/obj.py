@@ -8,6 +8,7 @@ Source: Wavefront, Object Files and Material Library File Format, versions 3.0 a
 
 import re
 from array import array
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from mem3d.data.meshes.formats.numbers import lines_of, numbers_of, quoted, text
 from mem3d.data.meshes.pieces import (
     MAX_CORNERS,
     MAX_FACES,
+    MAX_PARTS,
     Bytes,
     Floats,
     Ints,
@@ -32,11 +34,12 @@ _OF_NO_SHAPE = set(
     b"vn vp g o s mg bevel c_interp d_interp lod usemap maplib shadow_obj trace_obj".split()
 )
 _THIN = {b"l", b"p"}
+_OFTEN = 10_000  # lines from check to check
 _COMMENT = re.compile(rb"\s#.*$", re.DOTALL)
 _COMMENT_LINES = re.compile(rb"^[ \t]*#[^\n]*", re.MULTILINE)
 # Options before the name of a picture: words of one value, and of one to three numbers.
 _OPTION = re.compile(
-    rb"-(?:(?P<vector>[ost])(?P<numbers>(?:\s+[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?){1,3})"
+    rb"-(?:(?P<vector>[ost])(?P<numbers>(?:\s+[-+.\de]{1,30}(?=\s)){1,3})"
     rb"|mm\s+\S+\s+\S+|(?:blendu|blendv|boost|bm|cc|clamp|imfchan|texres|type)\s+\S+)\s+",
     re.IGNORECASE,
 )
@@ -60,7 +63,7 @@ class _Lines:
         self.corners, self.uv_corners = array("q"), array("q")  # a corner without uv: -1
         self.counts, self.materials = array("q"), array("q")  # of each face; no material: -1
         self.names: dict[bytes, int] = {}  # number of each material
-        self.libraries: list[bytes] = []
+        self.libraries: dict[bytes, None] = {}  # in the order of the file
         self.material = -1
         self.has_colors = self.has_thin = False
 
@@ -78,11 +81,18 @@ class _Lines:
         elif key == b"usemtl":
             self.material = self.names.setdefault(rest, len(self.names))
         elif key == b"mtllib":
-            self.libraries.append(rest)
+            self.libraries[rest] = None
         elif key in _THIN:
             self.has_thin = True
         elif key not in _OF_NO_SHAPE:
             raise ValueError("want a line of a polygon mesh")
+
+    def check(self) -> None:
+        """Raise ValueError for more than we take."""
+        check_count("faces", len(self.counts), MAX_FACES)
+        check_count("vertices", len(self.vertices) // 3, MAX_CORNERS)
+        check_count("places in a picture", len(self.uv) // 2, MAX_CORNERS)
+        check_count("materials", len(self.names), MAX_PARTS)
 
     def _add_vertex(self, numbers: list[float]) -> None:
         """x y z, perhaps with a weight, or a color with or without alpha."""
@@ -99,17 +109,17 @@ class _Lines:
             parts = [token.split(b"/") for token in line.split()]
             vertices = wholes_of(b" ".join(part[0] for part in parts))
             places = wholes_of(b" ".join(part[1] or b"0" for part in parts if len(part) > 1))
-            if not (len(vertices) == len(places) == len(parts)):
+            if not len(vertices) == len(places) == len(parts):
                 raise ValueError("want v, v/vt, v//vn or v/vt/vn")
         else:
-            vertices = wholes_of(line)
-            places = [0] * len(vertices)
+            vertices, places = wholes_of(line), []
         if len(vertices) < 3:
             raise ValueError(f"got {len(vertices)} corners, want 3 or more")
         if 0 in vertices:
             raise ValueError("got vertex 0, want 1.. or -1..")
         self.corners.extend(_places(vertices, len(self.vertices) // 3))
-        self.uv_corners.extend(_places(places, len(self.uv) // 2))
+        uv_corners = _places(places, len(self.uv) // 2) if places else [-1] * len(vertices)
+        self.uv_corners.extend(uv_corners)
         self.counts.append(len(vertices))
         self.materials.append(self.material)
 
@@ -137,8 +147,9 @@ def read_obj(data: bytes, references: References) -> list[Piece]:
         except (ValueError, OverflowError) as error:
             reason = str(error).removeprefix("got ")
             raise ValueError(f"got line {number} {quoted(line)}: {reason}") from error
-        check_count("faces", len(lines.counts), MAX_FACES)
-        check_count("vertices", len(lines.vertices) // 3, MAX_CORNERS)
+        if number % _OFTEN == 0:
+            lines.check()
+    lines.check()
     _tell(lines, data, references)
     return _pieces(lines, references)
 
@@ -215,7 +226,7 @@ def _piece(
 def _named_materials(lines: _Lines, references: References) -> list[_Material | None]:
     """What the material files say of each name that faces use."""
     library: dict[str, _Material] = {}
-    for names in dict.fromkeys(lines.libraries):
+    for names in lines.libraries:
         for text in _library_texts(names, references):
             library |= _read_mtl(text)
     materials = []
@@ -253,7 +264,8 @@ def _read_mtl(text: bytes) -> dict[str, _Material]:
         elif word == b"kd":
             material.color = _color(rest.partition(b"#")[0])
         elif word == b"map_kd":
-            _set_picture(material, rest)
+            with suppress(ValueError):  # options of no numbers: no picture
+                _set_picture(material, rest)
     return materials
 
 
@@ -269,16 +281,17 @@ def _color(line: bytes) -> Floats | None:
 
 def _set_picture(material: _Material, rest: bytes) -> None:
     """The name after the options, and of those what moves the picture."""
-    while option := _OPTION.match(rest):
+    place = 0
+    while option := _OPTION.match(rest, place):
         if option["vector"]:
-            numbers = [float(token) for token in option["numbers"].split()]
+            numbers = numbers_of(option["numbers"])
             word = option["vector"].lower()
             if word == b"s":
                 material.scale = (numbers[0], numbers[1] if len(numbers) > 1 else 1.0)
             elif word == b"o":
                 material.offset = (numbers[0], numbers[1] if len(numbers) > 1 else 0.0)
-        rest = rest[option.end() :]
-    material.picture = _name(_COMMENT.sub(b"", rest)) or None
+        place = option.end()
+    material.picture = _name(_COMMENT.sub(b"", rest[place:])) or None
 
 
 def _name(text: bytes) -> str:

@@ -32,7 +32,9 @@ from mem3d.data.meshes.references import References
 
 _MAX_HEADER = 1 << 16  # bytes
 _MAX_PROPERTIES = 200  # of an element
-_HEADER = re.compile(rb"ply\s*?\n(?P<lines>.*?\n)\s*end_header[ \t]*(?:\r\n|\r|\n|\Z)", re.DOTALL)
+_HEADER = re.compile(
+    rb"ply[ \t\r]*\n(?P<lines>.*?\n)[ \t]*end_header[ \t]*(?:\r\n|\r|\n|\Z)", re.DOTALL
+)
 _TYPES = {
     **dict.fromkeys((b"char", b"int8"), "i1"),
     **dict.fromkeys((b"uchar", b"uint8"), "u1"),

@@ -121,8 +121,25 @@ def test_lines_and_points_are_told(tmp_path):
 def test_more_than_we_take(most, tmp_path, monkeypatch):
     monkeypatch.setattr(f"mem3d.data.meshes.formats.obj.{most}", 5)
     (tmp_path / "a.obj").write_text(obj_text())
-    with pytest.raises(ValueError, match=r"got 6 .*want at most 5"):
+    with pytest.raises(ValueError, match=r"got 1[06] .*want at most 5"):
         read_mesh(tmp_path / "a.obj")
+
+
+def test_more_materials_than_we_take(tmp_path):
+    names = "".join(f"usemtl {number}\n" for number in range(30_000))
+    (tmp_path / "a.obj").write_text(TRIANGLE + names + "f 1 2 3\n")
+    with pytest.raises(ValueError, match="materials"):
+        read_mesh(tmp_path / "a.obj")
+
+
+def test_long_numbers_and_blanks_cost_no_time(tmp_path):
+    """What makes careless patterns try for hours."""
+    for text in ("1" * 10**6, " " * 10**6, "-s " + "1" * 10**6, "-s 1 " * 10**5, "-s e e e a.png"):
+        read_painted(tmp_path, f"newmtl m\nmap_Kd {text}\n")
+        read_painted(tmp_path, f"newmtl m\nmap_Kd -s {text}\n")
+    (tmp_path / "a.ply").write_bytes(b"ply\n" + b"\n" * 65_000)
+    with pytest.raises(ValueError, match="header"):
+        read_mesh(tmp_path / "a.ply")
 
 
 def test_colors_of_vertices(tmp_path):
