@@ -7,10 +7,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from memstore.paths import local_path
 
 MEMSTORE = (  # its commands, for who looks for them in the other program
     *("inspect", "query", "diff", "history", "tag", "verify", "expire", "copy"),
@@ -76,7 +79,12 @@ class PlainCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Read what was typed; an error names options near it, and the example."""
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
+            for value in ctx.params.values():
+                for path in value if isinstance(value, list) else [value]:
+                    if isinstance(path, Path):
+                        local_path(path)  # a URL would make a folder of its name
+            return rest
         except UsageError as error:
             options = [name for option in self.params for name in option.opts if name[:2] == "--"]
             if hasattr(error, "option_name") and hasattr(error, "possibilities"):

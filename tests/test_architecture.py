@@ -97,6 +97,7 @@ def test_mem3d_uses_only_what_memstore_offers():
         "memstore",
         "memstore.files",
         "memstore.json_text",
+        "memstore.paths",
         *(f"memstore.voxels.{room}" for room in rooms),
     }
     for folder in ("mem3d", "cli"):

@@ -168,3 +168,13 @@ def test_a_memory_near_by_is_told(place):
     error = CliRunner().invoke(memstore_app, ["inspect", str(path)]).exception
     assert str(error).startswith(f"{path}: got nothing there, want the folder of a memory")
     assert str(error).endswith(f"near that: {path.with_name('memory')}")
+
+
+@pytest.mark.parametrize("line", ["data synth s3://bucket/shapes", "train file:///run --data set"])
+def test_urls_are_refused_by_name(line, tmp_path, monkeypatch):
+    """Else they are folders of that name: s3:/bucket/shapes."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, line.split())
+    assert result.exit_code != 0
+    assert "got a URL" in str(result.exception) + result.stderr
+    assert list(tmp_path.iterdir()) == []
