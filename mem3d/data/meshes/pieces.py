@@ -52,7 +52,7 @@ def whole_rows(rows: Any) -> Ints:
 
 
 def color_bytes(values: NDArray[Any]) -> Bytes:
-    """Colors in [0, 255]: 16 bits by 257, floats by 255 unless one is above 2, others as they are."""
+    """Colors in [0, 255], of 8 or 16 bits, or floats in [0, 1] (in [0, 255] if one is above 2)."""
     scale = 255 / 65535 if values.dtype == np.uint16 else 1.0
     if values.dtype.kind == "f":
         scale = 255 if np.nan_to_num(values).max(initial=0) <= 2 else 1.0
