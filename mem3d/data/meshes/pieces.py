@@ -51,11 +51,11 @@ def whole_rows(rows: Any) -> Ints:
     return wholes
 
 
-def color_bytes(values: NDArray[Any], is_float: bool = False) -> Bytes:
-    """Colors in [0, 255]: integers as they are, 16 bits by 257; floats in [0, 1] or [0, 255]."""
+def color_bytes(values: NDArray[Any]) -> Bytes:
+    """Colors in [0, 255], of 8 or 16 bits, or floats in [0, 1] (in [0, 255] if one is above 2)."""
     scale = 255 / 65535 if values.dtype == np.uint16 else 1.0
-    if is_float or values.dtype.kind == "f":
-        scale = 255 if np.nan_to_num(values).max(initial=0) <= 1 else 1.0
+    if values.dtype.kind == "f":
+        scale = 255 if np.nan_to_num(values).max(initial=0) <= 2 else 1.0
     return (np.nan_to_num(values * scale).clip(0, 255) + 0.5).astype(np.uint8)
 
 

@@ -104,7 +104,7 @@ class References:
             else:
                 raise ValueError("out of bounds, want a file of the mesh's own folders")
             spelled = _spelled(root, path)
-            if spelled is not None and spelled.is_relative_to(root):
+            if spelled is not None and spelled.is_relative_to(root) and spelled.is_file():
                 return spelled
         raise ValueError("not there")
 

@@ -293,7 +293,8 @@ class _Scene:
         """
         attributes, own = primitive["attributes"], None
         if "COLOR_0" in attributes:
-            own = color_bytes(self._accessor(attributes["COLOR_0"])[corners, :3])
+            rows = self._accessor(attributes["COLOR_0"])[corners, :3]
+            own = color_bytes(rows.clip(0, 1) if rows.dtype.kind == "f" else rows)
         if "material" not in primitive:
             return (None if own is None else own.reshape(-1, 3, 3)), None, None
         material = _at(self._tree["materials"], primitive["material"])

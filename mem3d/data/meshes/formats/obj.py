@@ -185,7 +185,7 @@ def _pieces(lines: _Lines, references: References) -> list[Piece]:
     references.warn(report)
     colors = None
     if lines.has_colors:
-        colors = color_bytes(np.array(lines.colors).reshape(-1, 3), is_float=True)
+        colors = color_bytes(np.array(lines.colors).reshape(-1, 3))
     materials = _named_materials(lines, references)
     has_uv = (uv_corners[triangles] >= 0).all(1)
     group = 2 * np.array(lines.materials)[face] + has_uv

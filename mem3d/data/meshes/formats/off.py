@@ -104,12 +104,11 @@ def _read_faces(rows: Iterator[bytes]) -> tuple[Ints, Ints, Bytes | None]:
         if len(rest) > 2:
             colors.extend(rest[:3])
     table = np.array(colors).reshape(-1, 3)
-    is_float = bool((table <= 1).all())
     has_colors = len(table) and len(table) == len(counts)
     return (
         whole_rows(corners),
         np.array(counts, np.int64),
-        color_bytes(table, is_float) if has_colors else None,
+        color_bytes(table) if has_colors else None,
     )
 
 
@@ -119,4 +118,4 @@ def _vertex_colors(rows: Floats, kind: bytes) -> Bytes | None:
     extra = rows.shape[1] - start - (2 if b"ST" in kind else 0)
     if extra not in (0, 3, 4):
         raise ValueError(f"got {rows.shape[1]} numbers a vertex, want 3 and perhaps a color")
-    return color_bytes(rows[:, start : start + 3], is_float=True) if extra else None
+    return color_bytes(rows[:, start : start + 3]) if extra else None

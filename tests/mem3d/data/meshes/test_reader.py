@@ -201,11 +201,13 @@ def test_a_mesh_behind_a_link_keeps_its_own_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["http://localhost:1/x.png", "file:///etc/passwd", "a\0b", "x" * 999]
+    "name", ["http://localhost:1/x.png", "file:///etc/passwd", "a\0b", "x" * 999, ".", "pipe.png"]
 )
 def test_names_of_no_file(name, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
     painted = read_mesh(write_obj(tmp_path, picture=f"map_Kd {name}"))
     assert painted.paint is None and len(painted.warnings) == 1
+    assert str(tmp_path) not in painted.warnings[0]
 
 
 def test_a_buffer_out_of_bounds_costs_the_mesh(tmp_path):

@@ -224,6 +224,18 @@ def test_all_at_once(tmp_path):
     assert painted.warnings == ()
 
 
+def test_colors_of_corners_are_light(tmp_path):
+    """And sRGB in a mesh without a material; those above 1 are 1."""
+    file = Gltf()
+    corners = [[7.0, 0.0, 0.2140411]] * 16  # sRGB of the last: 127.5 of 255, by IEC 61966-2-1
+    file.primitive(COLOR_0=file.accessor(corners))
+    assert read_whole(written(tmp_path, file)).mesh.colors[0].tolist() == [255, 0, 55]
+    file.tree["meshes"][0]["primitives"][0]["material"] = 0
+    file.tree["materials"] = [{}]
+    color = read_whole(written(tmp_path, file)).mesh.colors[0]
+    assert_allclose(color, [255, 0, 128], atol=1)
+
+
 def test_pictures_within_and_beside(tmp_path):
     Image.new("RGB", (4, 4), (9, 9, 9)).save(tmp_path / "a b.png")
     inside = np.frombuffer((tmp_path / "a b.png").read_bytes(), np.uint8)
