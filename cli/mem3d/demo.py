@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import tempfile
-import threading
+import time
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
@@ -145,5 +145,6 @@ def _serve(page: "DemoPage", host: str, listener: socket.socket, url: str, brows
         webbrowser.open(url)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service is ended the same way
     with suppress(KeyboardInterrupt):
-        threading.Event().wait()
+        while True:  # whoever waits for ever is not woken by a signal that another thread was given
+            time.sleep(1)
     server.close()
