@@ -289,7 +289,7 @@ class Repository:
         """Bring to stable storage what is new in the folder; the first time, all that is there."""
         if self._durability == "process":
             return
-        entries = {str(entry) for entry in tree(self.path)}
+        entries = {str(entry) for entry in tree(self.path.absolute())}
         new = entries - self._synced
         folders = {os.path.dirname(entry) for entry in new}
         sync([*besides, *sorted(new - folders), *sorted(folders)])

@@ -56,7 +56,9 @@ class Disk:
 
     def _note(self, operation, path):
         """An event, if it is none of memstore's own files; its tests cut the power there."""
-        if path not in (self.run, self.run / "memory") and path.parent != self.run:
+        is_own = path == self.run or (path.parent == self.run and not path.is_dir())
+        is_call = operation not in ("replace", "fsync")  # of the memory, which is a folder
+        if not (is_own or is_call) or not (self.run / "memory").exists():
             return
         self.events.append((operation, os.path.relpath(path, self.run)))
         if operation == "fsync" and path.is_file():

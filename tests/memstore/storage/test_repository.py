@@ -369,3 +369,15 @@ def test_a_reader_whose_snapshot_expired(path):
 def test_a_copy_does_not_go_into_the_memory(path):
     with Memory.open(path) as memory, pytest.raises(memstore.ArgumentError, match="outside"):
         memory.copy_to(path / "deeper" / "copy")
+
+
+def test_paths_from_here(tmp_path, monkeypatch):
+    """A memory made, written, tagged and copied by a name without a folder."""
+    monkeypatch.chdir(tmp_path)
+    with Memory.create("memory", TINY) as memory:
+        memory.write(AXES, GRIDS)
+        memory.commit("one")
+        memory.tag("first")
+        memory.expire(1)
+        memory.copy_to("copy")
+    assert len(Memory.open("copy")) == len(Memory.open("memory", at="first")) == 3
