@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -99,13 +99,18 @@ Threads = Annotated[
 
 
 @contextmanager
-def resumable(folder: Path) -> Iterator[None]:
-    """Ctrl-C within is one line on stderr and exit status 130; a full disk also says what next."""
+def resumable(folder: Path, place: Callable[[], str] = lambda: "there") -> Iterator[None]:
+    """Ctrl-C within is one line on stderr and exit status 130; a full disk also says what next.
+
+    Args:
+        folder: that work goes to.
+        place: gives where the same command goes on from.
+    """
     try:
         with room_wanted("make room, and the same command goes on from there"):
             yield
     except KeyboardInterrupt:
-        notice = f"{printable(folder)}: interrupted; the same command goes on from there"
+        notice = f"{printable(folder)}: interrupted; the same command goes on from {place()}"
         typer.echo(notice, err=True)
         raise typer.Exit(130) from None
 

@@ -249,10 +249,18 @@ def _find(photos: list[str], quiet: bool) -> "PhotoFiles":
     return files
 
 
+# Endings of files that are not written here, and of hardly any folder.
+_FOREIGN = ("gltf", "3mf", "step", "stp", "fbx", "dae", "3ds", "usd", "usdz", "off", "npy", "jpg")
+
+
 def _is_file(out: Path, photos: list[Path], formats: list[str] | None) -> bool:
     """Whether --out is one file, by its ending; ValueError if there are more to be written."""
     ending = out.suffix.lower()[1:]
-    if ending not in (*FORMATS, "png") or out.is_dir():
+    if out.is_dir():
+        return False
+    if ending in _FOREIGN:
+        raise ValueError(f"{out}: got a file of kind {ending}, want one of {(*FORMATS, 'png')}")
+    if ending not in (*FORMATS, "png"):
         return False
     if len(photos) > 1:
         raise ValueError(f"{out}: got one file for {len(photos)} photos, want a folder")

@@ -129,7 +129,7 @@ def train(  # long: half of it are the options
     check_folder(run)  # before shapes are made in it; each process, as none has begun to write
     set_threads(threads)
     keep_freed_memory()
-    with resumable(run), joined(device) as (replicas, own_device):
+    with resumable(run, lambda: _last_checkpoint(run)), joined(device) as (replicas, own_device):
         check_device(own_device)  # before the data are read
         quiet = quiet or not replicas.is_first
         with nullcontext() if replicas.is_first else redirect_stderr(io.StringIO()):
@@ -177,3 +177,11 @@ def _procedural(folder: Path, seed: int, quiet: bool) -> None:
 
     with progress_bar(quiet, "shapes") as show:
         synthesize(folder, seed=seed, processes=os.cpu_count() or 1, progress=show)
+
+
+def _last_checkpoint(run: Path) -> str:
+    """Where an interrupted run goes on from: steps since are lost."""
+    from mem3d.network.checkpoint import LAST, read_state
+
+    path = run / LAST
+    return f"its last checkpoint, step {read_state(path).step}" if path.is_file() else "there"

@@ -186,6 +186,8 @@ def load(
     check_run(run)
     device = check_device(device)
     path = Path(run) / f"{which}.safetensors"
+    if which == "best" and not path.exists() and (Path(run) / LAST).exists():
+        raise ValueError(f"{path}: got a run without a validation yet, want one; or take the last")
     with opened(path, _WANT) as file:  # once: training may rename another one into place
         state = _state(path, file)
         model = filled(path, file, state.preset.model, device, _WANT, "model.")

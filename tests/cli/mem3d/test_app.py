@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from mem3d.data.open import open_dataset
 from mem3d.data.zarr_pack.writer import pack
+from mem3d.network import checkpoint
 from mem3d_cli.mem3d.app import app
 from tests.helpers.r2n2_folder import make_r2n2, picture
 
@@ -189,3 +191,16 @@ def test_ctrl_c_while_training_or_reading_is_one_line(where, made_up_data, tmp_p
     done = call("train", run, "--data", made_up_data, "--preset", "tiny", "--stem", "imagenet")
     assert (done.exit_code, done.stdout) == (130, "")
     assert done.stderr == f"{run}: interrupted; the same command goes on from there\n"
+
+
+def test_ctrl_c_says_which_steps_are_kept(run, made_up_data, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mem3d.training.trainer.train", stopped)
+    done = call("train", run, "--data", made_up_data, "--preset", "tiny")
+    step = checkpoint.read_state(Path(run) / "last.safetensors").step
+    assert step > 0
+    assert done.stderr == (
+        f"{run}: interrupted; the same command goes on from its last checkpoint, step {step}\n"
+    )

@@ -299,6 +299,14 @@ def test_a_file_name_with_a_known_ending_is_a_file(name, run, tmp_path):
     assert out.read_bytes().startswith(starts.get(out.suffix.lower(), b""))
 
 
+@pytest.mark.parametrize("name", ["chair.step", "chair.GLTF", "chair.jpg"])
+def test_a_file_of_a_kind_that_is_not_written_is_refused(name, run, tmp_path):
+    photo = save(tmp_path / "in.png", picture(1))
+    done = call("reconstruct", run, photo, "--out", tmp_path / name)
+    assert done.exit_code == 1 and "want one of" in str(done.exception)
+    assert not (tmp_path / name).exists()
+
+
 def test_a_file_is_for_one_photo_and_one_format(run, tmp_path):
     photo = save(tmp_path / "a.png", picture(1))
     stl = tmp_path / "a.stl"
