@@ -105,7 +105,9 @@ def error_bound(channels: int) -> float:
 def scores(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fast cosines of unit vectors: (B, C) and (n, C) to (B, n), each within error_bound(C)."""
     # Keys first: OpenBLAS is a quarter faster that way. One query is a matrix times a vector.
-    columns: NDArray[np.float32] = keys @ (queries[0] if len(queries) == 1 else queries.T)
+    # All are finite: a flag of "invalid" is one that BLAS has raised beyond the arrays' ends.
+    with np.errstate(invalid="ignore"):
+        columns: NDArray[np.float32] = keys @ (queries[0] if len(queries) == 1 else queries.T)
     return np.ascontiguousarray(columns.reshape(len(keys), len(queries)).T)
 
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import icechunk
 
 
+_TAG = r"[A-Za-z0-9._-]{1,100}"  # names of tags
+_DELETED = "ref.json.deleted"  # what marks a tag that is gone
+
+
 class Commit(NamedTuple):
     """One entry of a memory's history."""
 
@@ -53,15 +57,27 @@ class Past:
 
     def named(self, at: str) -> str:
         """Snapshot id of a tag or id."""
-        with suppress(FormatError), reading(self._path):
-            if at in self.repo.list_tags():
+        if self._is_tag(at):
+            with reading(self._path):
                 return self.repo.lookup_tag(at)
-            if self.repo.lookup_snapshot(at).parent_id is not None:  # else: no arrays yet
-                return at
+        try:
+            with reading(self._path):
+                if self.repo.lookup_snapshot(at).parent_id is not None:  # else: no arrays yet
+                    return at
+        except FormatError as error:
+            if re.fullmatch(r"[0-9A-Z]{20}", at) and (self._path / "snapshots" / at).exists():
+                text = f"{self._path}: snapshots/{at}: got a damaged file"
+                raise FormatError(text) from error
         raise SnapshotError(
             f"{self._path}: no snapshot or tag {at!r}; memstore history, or history() and tags(), "
             "list them"
         )
+
+    def _is_tag(self, name: str) -> bool:
+        """Whether there is a tag of a name, whatever else lies among the tags."""
+        folder = self._path / "refs" / f"tag.{name}"
+        is_name = isinstance(name, str) and re.fullmatch(_TAG, name) is not None
+        return is_name and (folder / "ref.json").exists() and not (folder / _DELETED).exists()
 
     def check(self, snapshot: str) -> None:
         """Raise FormatError unless the file of a snapshot is its own; no more is read of it."""
@@ -124,7 +140,7 @@ class Past:
 
     def check_new_tag(self, name: str) -> None:
         """Raise ArgumentError unless a tag may be called so."""
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", name):
+        if not isinstance(name, str) or not re.fullmatch(_TAG, name):
             raise ArgumentError(f"name: got {name!r}, want 1 to 100 of A-Z a-z 0-9 . _ -")
         if (self._path / "refs" / f"tag.{name}").exists():  # also of a deleted tag
             raise ArgumentError(f"name: got {name!r}, which already exists or did; choose another")
@@ -142,7 +158,7 @@ class Past:
             tags = {name: self.repo.lookup_tag(name) for name in sorted(self.repo.list_tags())}
             # Icechunk takes a tag whose file is damaged, or gone, for a deleted one.
             for folder in (self._path / "refs").glob("tag.*"):
-                is_deleted = (folder / "ref.json.deleted").exists()
+                is_deleted = (folder / _DELETED).exists()
                 if not is_deleted and folder.name.removeprefix("tag.") not in tags:
                     raise FormatError(f"{folder.name}: got a damaged tag, or none where one was")
         return tags

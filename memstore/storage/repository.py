@@ -150,6 +150,7 @@ class Repository:
         self._lock: WriterLock | None = None
         self._durability: Durability = durability
         self._synced: set[str] = set()  # files and folders that outlive a power cut
+        self._arriving: tuple[str, schema.Ledger] | None = None  # the last commit that was begun
         self._is_moving = False  # the main branch's end is new, and perhaps not synced
         self._is_lenient = lenient or at is not None
         self._opener = Opener(path, self._is_lenient)
@@ -162,12 +163,16 @@ class Repository:
         if writable:
             with reading(path):
                 self._group(self.snapshot)  # before a foreign folder gets a lock file
-            self._lock = WriterLock(path / LOCK_FILE)
-            tidy(path)
-            if not self.tip:
-                self._make_main_anew()
-            self.tip = self._tip()
-            self.snapshot = self._at or self.tip
+            try:
+                self._lock = WriterLock(path / LOCK_FILE)
+                tidy(path)
+                if not self.tip:
+                    self._make_main_anew()
+                self.tip = self._tip()
+                self.snapshot = self._at or self.tip
+            except BaseException:
+                self.close()
+                raise
         self._ledger: schema.Ledger
 
     def _tip(self) -> str:
@@ -233,6 +238,7 @@ class Repository:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
         _check_whole(state)
         with writing(self.path):
+            self._settle()
             if state.dirty:
                 self._commit(state, message)
             elif self.snapshot != self.tip:
@@ -252,14 +258,30 @@ class Repository:
         group = zarr.open_group(session.store, mode="r+", zarr_format=3)
         dirty = np.array(sorted(state.dirty), np.int64)
         ledger = schema.write(group, state, dirty, self._ledger, message)
-        snapshot = session.commit(message)
+        self._arriving = session.commit(message), ledger
         try:
             self._move_main()
         finally:  # an interrupt, or a late failure: the commit may have arrived all the same
-            if self._tip() == snapshot:
-                self.tip = self.snapshot = snapshot
-                self._ledger = ledger
+            if self._settle():
                 state.dirty.clear()
+
+    @property
+    def snapshot(self) -> str:
+        """Id of the snapshot that the state is based on."""
+        self._settle()
+        return self._snapshot
+
+    @snapshot.setter
+    def snapshot(self, snapshot: str) -> None:
+        self._snapshot = snapshot
+
+    def _settle(self) -> bool:
+        """Follow a commit of ours that has arrived, though an interrupt kept us from noting it."""
+        snapshot, ledger = self._arriving or ("", None)
+        if ledger is None or snapshot == self.tip or self._tip() != snapshot:
+            return False
+        self._ledger, self._snapshot, self.tip = ledger, snapshot, snapshot
+        return True
 
     def _begin_side(self) -> None:
         """Make the side branch, at `self.snapshot`; a writer that died may have left one."""

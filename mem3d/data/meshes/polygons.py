@@ -131,9 +131,12 @@ def _is_ear(ear: Floats, ring: Floats, rest: Ints) -> bool:
     if not area > 0:
         return False
     x, y = ring[rest].T
-    within = (bx - ax) * (y - ay) - (by - ay) * (x - ax) > _FLAT
-    within &= (cx - bx) * (y - by) - (cy - by) * (x - bx) > _FLAT
-    within &= (ax - cx) * (y - cy) - (ay - cy) * (x - cx) > _FLAT
+    within = (bx - ax) * (y - ay) - (by - ay) * (x - ax) > -_FLAT
+    within &= (cx - bx) * (y - by) - (cy - by) * (x - bx) > -_FLAT
+    within &= (ax - cx) * (y - cy) - (ay - cy) * (x - cx) > -_FLAT
+    # Corners on its edges count as well, but for its own, and those of a bridge to a hole on them.
+    for own in ear:
+        within &= (np.abs(ring[rest] - own) > _FLAT).any(1)
     return not within.any()
 
 

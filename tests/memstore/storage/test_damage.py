@@ -168,3 +168,50 @@ def test_a_disk_that_does_not_sync_keeps_the_last_commit(path, monkeypatch):
         monkeypatch.undo()
         memory.commit("less")
     assert len(Memory.open(path)) == 31
+
+
+def test_a_stray_file_among_the_refs_hides_no_snapshot(path):
+    (path / "refs" / ".DS_Store").touch()
+    assert len(Memory.open(path, at=ids(path)[1])) == 24
+    assert len(Memory.open(path, at="first")) == 8
+
+
+def test_a_damaged_snapshot_is_not_told_to_be_none(path):
+    earlier = ids(path)[1]
+    (path / "snapshots" / earlier).write_bytes(b"")
+    with pytest.raises(memstore.FormatError, match=f"{earlier}: got a damaged file"):
+        Memory.open(path, at=earlier)
+
+
+def test_an_interrupt_after_a_commit_arrived_is_no_other_writer(path, monkeypatch):
+    """Be it in the midst of noting that it has."""
+    with Memory.open(path, "r+") as memory:
+        memory.remove([0])
+        repo, settle = memory._repository, memory._repository._settle
+        monkeypatch.setattr(
+            repo, "_settle", lambda: settle() if repo._tip() == repo.tip else interrupt()
+        )
+        with pytest.raises(KeyboardInterrupt):
+            memory.commit("less")
+        monkeypatch.undo()
+        assert memory.history()[0].message == "less"
+        assert memory.snapshot == ids(path)[0]
+        memory.remove([1])
+        memory.commit("still less")
+    assert len(Memory.open(path)) == 30
+    assert memstore.verify_folder(path).problems == ()
+
+
+def test_an_interrupt_while_opening_lets_the_next_one_in(path, monkeypatch):
+    monkeypatch.setattr(repository, "tidy", interrupt)
+    try:
+        Memory.open(path, "r+")
+    except KeyboardInterrupt as error:
+        kept = error  # as a notebook keeps it
+    monkeypatch.undo()
+    Memory.open(path, "r+").close()
+    assert kept.__traceback__
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt

@@ -21,8 +21,8 @@ def lines_of(data: bytes) -> Iterator[bytes]:
         ValueError: too many lines, or one too long.
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
-    if b"\n" not in data:
-        data = data.replace(b"\r", b"\n")
+    if b"\r" in data:  # systems end lines in three ways, and a file may mix them
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if data.count(b"\n") > MAX_LINES:
         raise ValueError(f"got more than {MAX_LINES:,} lines, want fewer")
     for line in BytesIO(data):

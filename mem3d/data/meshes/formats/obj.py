@@ -36,7 +36,7 @@ _OF_NO_SHAPE = set(
 _THIN = {b"l", b"p"}
 _OFTEN = 10_000  # lines from check to check
 _COMMENT = re.compile(rb"\s#.*$", re.DOTALL)
-_COMMENT_LINES = re.compile(rb"^[ \t]*#[^\n]*", re.MULTILINE)
+_GOING_ON = re.compile(rb"^([^#\n]*)\\\n", re.MULTILINE)  # comments do not
 # Options before the name of a picture: words of one value, and of one to three numbers.
 _OPTION = re.compile(
     rb"-(?:(?P<vector>[ost])(?P<numbers>(?:\s+[-+.\de]{1,30}(?=\s)){1,3})"
@@ -133,8 +133,9 @@ def read_obj(data: bytes, references: References) -> list[Piece]:
     Raises:
         ValueError: a line that is not understood, or more than we take.
     """
-    if b"\\\n" in data or b"\\\r\n" in data:  # lines that go on; a comment's do not
-        data = _COMMENT_LINES.sub(b"", data).replace(b"\\\r\n", b" ").replace(b"\\\n", b" ")
+    if b"\\\n" in data or b"\\\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        data = _GOING_ON.sub(rb"\1 ", data)
     lines = _Lines()
     for number, line in enumerate(lines_of(data), 1):
         key, _, rest = line.strip().replace(b"\t", b" ").partition(b" ")

@@ -64,6 +64,8 @@ def _read_text(data: bytes) -> NDArray[np.float64]:
         if not tokens and words[:1] in ([b"solid"], [b"endsolid"]):
             if is_open == (words[0] == b"solid"):
                 raise ValueError(f"got {quoted(line)}, want solids one after another")
+            if b"outer loop" in b" ".join(words):  # would be taken for a name
+                raise ValueError(f"got {quoted(line)}, want facets on lines of their own")
             is_open = not is_open
             continue
         tokens += words

@@ -115,3 +115,15 @@ def test_stars_of_any_shape(sides, seed):
     assert (len(triangles), report) == (sides - 2, "")
     assert (areas(points, triangles) > -1e-9).all()
     assert areas(points, triangles).sum() == pytest.approx(area)
+
+
+@pytest.mark.parametrize("first", range(7))
+def test_corners_on_the_line_of_others_are_no_crossing(first):
+    """A saw blade: an ear whose edge runs through other corners would leave one that is."""
+    saw = np.array([(0, 0), (2, 0), (2, 1), (1.5, 0.2), (1, 1), (0.5, 0.5), (0, 1)])
+    vertices = np.c_[np.roll(saw, -first, axis=0), np.zeros(7)]
+    faces, _, told = triangulate(vertices, np.arange(7), np.array([7]))
+    a, b, c = np.moveaxis(vertices[faces], 1, 0)
+    areas = np.cross(b - a, c - a)[:, 2] / 2
+    assert told == ""
+    assert (areas >= 0).all() and areas.sum() == pytest.approx(1.35)

@@ -232,3 +232,13 @@ def test_the_helper_is_right():
     grid = grid_of()
     assert not grid[8:24, 6:18, :].any()
     assert np.count_nonzero(grid) == pytest.approx(3.2 * 1.5 * 8**3, rel=0.35)  # touched voxels too
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+@pytest.mark.parametrize("line", ["g a", "# a", "usemtl a", "f 1 2 3 # C:\\"])
+def test_faces_after_any_line_with_any_end(line, end, tmp_path):
+    """Ends may be mixed; a backslash that ends a comment does not go on."""
+    text = f"v 0 0 0\nv 1 0 0\nv 0 1 1\n{line}{end}f 1 2 3\nf 3 2 1\n"
+    (tmp_path / "a.obj").write_bytes(text.encode())
+    faces = read_mesh(tmp_path / "a.obj").mesh.faces
+    assert len(faces) == (3 if line.startswith("f") else 2)

@@ -81,3 +81,10 @@ def test_a_binary_file_of_one_face(tmp_path):
     data = bytes(80) + struct.pack("<I", 1) + bytes(12) + corners.tobytes() + bytes(2)
     (tmp_path / "a.stl").write_bytes(data)
     assert len(read_mesh(tmp_path / "a.stl").mesh.faces) == 1
+
+
+def test_a_facet_on_the_line_of_a_name_is_refused(tmp_path):
+    facet = "facet normal 0 0 1 outer loop vertex 0 0 0 vertex 1 0 0 vertex 0 1 0 endloop endfacet"
+    (tmp_path / "a.stl").write_text(f"solid a {facet}\n{facet}\nendsolid a\n")
+    with pytest.raises(ValueError, match="want facets on lines of their own"):
+        read_mesh(tmp_path / "a.stl")
