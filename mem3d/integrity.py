@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from memstore.files import open_regular
+from memstore.files import open_regular, sync
 
 CHECK_LENGTH = 32  # digits
 _BLOCK = 2**20  # bytes read at a time
@@ -53,17 +53,8 @@ def put_in_place(beside: Path, path: Path) -> None:
         OSError: the disk refuses.
     """
     for folder, _, _ in os.walk(beside, topdown=False):
-        _sync(Path(folder))
+        sync([folder])
     if beside.is_file():
-        _sync(beside)
+        sync([beside])
     os.replace(beside, path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on stable storage."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync([path.parent])

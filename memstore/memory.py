@@ -118,7 +118,7 @@ class Memory:
                 the next commit follows that snapshot, and later commits leave the history;
                 until then nothing changes on disk.
             durability: what a commit, a tag or an expiry outlives once it has returned: "full", a
-                power cut; "process", the end of the process alone, in two thirds of the time.
+                power cut; "process", the end of the process alone, without waiting for the disk.
 
         Raises:
             PathMissingError: there is nothing at the path.

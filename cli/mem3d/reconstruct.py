@@ -93,7 +93,7 @@ def reconstruct(  # long: half of it are the options
         typer.Argument(
             callback=photo_names,
             help="Pictures, folders of them, or patterns such as 'photos/*.jpg'; alpha is the "
-            "mask.",
+            "mask where it tells an object from its ground.",
         ),
     ],
     out: Annotated[

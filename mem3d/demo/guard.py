@@ -46,15 +46,15 @@ def listen(host: str, port: int | None) -> tuple[socket.socket, str]:
     Raises:
         OSError: it cannot be listened at.
     """
-    shown = "localhost" if host in ANY_ADDRESS else host
-    shown = f"[{shown}]" if ":" in shown else shown
+    name = "localhost" if host in ANY_ADDRESS else host
+    name = f"[{name}]" if ":" in name else name
     for number in PORTS if port is None else (port,):
         try:
             [(family, _, _, _, place), *_] = socket.getaddrinfo(
                 host or None, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
             listener = socket.create_server((place[0], number), family=family)
-            return listener, f"http://{shown}:{number}/"
+            return listener, f"http://{name}:{number}/"
         except (OSError, UnicodeError) as error:
             code = (error.errno if isinstance(error, OSError) else None) or 0
             if port is None and code == errno.EADDRINUSE:

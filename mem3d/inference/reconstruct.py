@@ -250,10 +250,10 @@ def reconstruct(
             Prior(grid, float(cosine), names[int(slot)], int(slot))
             for grid, cosine, slot in zip(grids, recalled.cosines[row], slots, strict=False)
         )
-        shown = inputs[row].transpose(1, 2, 0)
+        pixels = inputs[row].transpose(1, 2, 0)
         results.append(
             Reconstruction(
-                occupancy, threshold, shown, priors, doubts=() if framed else frames[row].doubts
+                occupancy, threshold, pixels, priors, doubts=() if framed else frames[row].doubts
             )
         )
     return results

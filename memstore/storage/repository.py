@@ -323,12 +323,12 @@ class Repository:
             self.past.check_new_tag(name)
             self._sync()
             refs = self.path / "refs"
-            with partial_of(self.path / "tag") as made:
-                made.mkdir()
-                (made / REF_FILE).write_text(ref(self.snapshot))
+            with partial_of(self.path / "tag") as folder:
+                folder.mkdir()
+                (folder / REF_FILE).write_text(ref(self.snapshot))
                 if self._durability == "full":
-                    sync(tree(made))
-                made.rename(refs / f"tag.{name}")
+                    sync(tree(folder))
+                folder.rename(refs / f"tag.{name}")
             self._sync(refs)
 
     def untag(self, name: str) -> None:

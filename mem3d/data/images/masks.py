@@ -86,9 +86,9 @@ def own_mask(rgba: Rgba) -> tuple[Rgba, bool]:
         return rgba, False
     if alpha.max() <= FAINT:
         raise ValueError("photo: got an empty mask (alpha is 0 everywhere), want an object in it")
-    seen, solid = np.count_nonzero(alpha > FAINT), np.count_nonzero(alpha > 127)
-    is_veiled = seen > MOST * alpha.size  # the ground is seen as well
-    if not is_veiled and 2 * solid < seen and seen >= FEWEST:
+    visible, solid = np.count_nonzero(alpha > FAINT), np.count_nonzero(alpha > 127)
+    is_veiled = visible > MOST * alpha.size  # the ground is seen as well
+    if not is_veiled and 2 * solid < visible and visible >= FEWEST:
         usual = np.median(alpha[alpha > FAINT])
         return _with_alpha(rgba, np.rint(alpha * (255 / usual)).clip(0, 255)), True
     if solid < FEWEST or solid > MOST * alpha.size:
