@@ -159,7 +159,7 @@ def train(  # long: half of it are the options
                 keep_maps=keep_maps,
                 tensorboard=tensorboard,
                 on_prepare=lambda step, total: show(step, total, "pictures through the stem"),
-                on_pose=lambda step, total: show(step, total, "steps on cameras and extents"),
+                on_pretrain=show,
                 on_step=lambda step, total, row: show(
                     step, total, epoch_notes.note(step, total, row)
                 ),

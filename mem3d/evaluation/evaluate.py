@@ -211,7 +211,10 @@ def _quick(
 ) -> dict[str, Tensor]:
     """Occupancies (B, R, R, R) of the baselines that cost next to nothing."""
     resolution = model.config.resolution
-    grids = {NEAREST: nearest_recalled(memory, output.features, resolution)}
+    if model.key is None:
+        grids = {NEAREST: nearest_recalled(memory, output.keys, resolution)}
+    else:  # after the second look
+        grids = {NEAREST: output.recalled.priors[:, 0].float().cpu()}
     if means is not None:
         grids[MEAN] = _mean_grids(means, names, resolution)
     return {**grids, RECALLED_MEAN: mean_of_recalled(output.recalled)}

@@ -25,6 +25,7 @@ from torch.nn.functional import normalize
 
 from mem3d.memory.host import HostMemory
 from mem3d.memory.interface import Recalled, TrainingMemory, nothing_recalled
+from mem3d.memory.second_look import SHORTLIST, best_fits
 from memstore import (
     FeatureError,
     Memory,
@@ -123,7 +124,11 @@ class DeviceMemory:
         return normalize(features.detach().float(), dim=1, eps=1e-30)
 
     def recall(
-        self, features: Tensor, k: int, exclude: Sequence[str | None] | None = None
+        self,
+        features: Tensor,
+        k: int,
+        exclude: Sequence[str | None] | None = None,
+        guess: Tensor | None = None,
     ) -> Recalled:
         """As `TrainingMemory.recall`."""
         rows = self._rows
@@ -136,8 +141,13 @@ class DeviceMemory:
             sources = self._source_numbers(exclude)
             is_own = (sources[:, None] == self._names[:rows]) & (sources != _NOBODY)[:, None]
             cosines.masked_fill_(is_own, -torch.inf)
-        best, slots = cosines.clamp(max=1).topk(min(k, rows), dim=1)
+        wanted = k if guess is None else SHORTLIST
+        best, slots = cosines.clamp(max=1).topk(min(wanted, rows), dim=1)
         is_near = (best > float(np.float32(self.config.beta))) & units.any(1, keepdim=True)
+        if guess is not None:
+            grids = self._values[slots].view(*slots.shape, *(self.config.resolution,) * 3)
+            places = best_fits(grids, is_near.sum(1), guess, k)
+            best, slots, is_near = (x.gather(1, places) for x in (best, slots, is_near))
         # One wait for the device.
         rows_host = torch.stack([best, is_near.float(), slots.float()])  # at most 2^24 slots
         best_host, near_host, slots_host = rows_host.cpu().numpy()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mem3d.memory.interface import Features, Recalled, to_numpy
+from mem3d.memory.second_look import SHORTLIST, best_fits
 from memstore import Memory, Priors, WriteReport
 
 
@@ -24,13 +25,21 @@ class HostMemory:
         self.memory = memory
 
     def recall(
-        self, features: Tensor, k: int, exclude: Sequence[str | None] | None = None
+        self,
+        features: Tensor,
+        k: int,
+        exclude: Sequence[str | None] | None = None,
+        guess: Tensor | None = None,
     ) -> Recalled:
         """As `TrainingMemory.recall`."""
         queries = to_numpy(features)
         rows = np.flatnonzero(_is_alive(queries))
         sources = None if exclude is None else [exclude[row] for row in rows.tolist()]
-        priors = self.memory.read(queries[rows], k, exclude=sources)
+        if guess is None:
+            priors = self.memory.read(queries[rows], k, exclude=sources)
+        else:
+            shortlist = self.memory.read(queries[rows], SHORTLIST, exclude=sources)
+            priors = _second_look(shortlist, guess.cpu()[rows], k)
         if len(rows) < len(queries):
             priors = _spread(priors, rows, len(queries))
         width = max(1, int(priors.counts.max(initial=0)))
@@ -67,6 +76,19 @@ class HostMemory:
 
     def flush(self) -> None:
         """Nothing is to be brought anywhere."""
+
+
+def _second_look(shortlist: Priors, guess: Tensor, k: int) -> Priors:
+    """The k of each shortlist that fit the guesses (B, N, N, N) best."""
+    grids, counts = torch.from_numpy(shortlist.values), torch.from_numpy(shortlist.counts)
+    places = best_fits(grids, counts, guess, k).numpy()
+    rows = np.arange(len(places))[:, None]
+    return Priors(
+        shortlist.slots[rows, places],
+        shortlist.cosines[rows, places],
+        shortlist.values[rows, places],
+        shortlist.counts.clip(max=k),
+    )
 
 
 def _is_alive(features: Features) -> NDArray[np.bool_]:

@@ -29,7 +29,7 @@ class Recalled:
         priors: (B, K, R, R, R) float, 0 or 1; padding is 0. K is the most any image got, >= 1.
         counts: (B,) int64, priors that each image really has.
         slots: (B, K) int64, -1 = padding.
-        cosines: (B, K) float32, best first.
+        cosines: (B, K) float32, best first, or as the second look orders them.
     """
 
     priors: Tensor
@@ -45,7 +45,11 @@ class TrainingMemory(Protocol):
     """
 
     def recall(
-        self, features: Tensor, k: int, exclude: Sequence[str | None] | None = None
+        self,
+        features: Tensor,
+        k: int,
+        exclude: Sequence[str | None] | None = None,
+        guess: Tensor | None = None,
     ) -> Recalled:
         """Read up to k priors per image.
 
@@ -53,6 +57,8 @@ class TrainingMemory(Protocol):
             features: (B, C); a row of zeros recalls nothing.
             k: most priors per image.
             exclude: per image, a source whose slots are passed over.
+            guess: (B, N, N, N) occupancies: of the SHORTLIST nearest, the k that fit best are
+                given, the best first; see `second_look`.
 
         Raises:
             memstore.FeatureError: a feature is not finite (the network diverged).

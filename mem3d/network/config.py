@@ -14,12 +14,14 @@ from mem3d.settings import AtLeastOne, Count, Weight, from_plain, present_name, 
 from memstore import FormatError, MemoryConfig
 from memstore.json_text import parse_json
 
+KEY_DIM = 128  # length of a ranked key, see heads/key.py
 LARGEST = 2**16  # of any size: what a file may claim before it is believed
 
 Size = Annotated[int, Field(ge=1, le=LARGEST)]
 Channels = Annotated[int, Field(ge=0, le=LARGEST)]
 Layers = Annotated[tuple[Size, ...], Field(min_length=1, max_length=7)]
 ShapeEncoderKind = Literal["lstm", "fc", "box", "none"]
+KeyKind = Literal["feature", "ranked"]
 Precision = Literal["float32", "bfloat16"]
 RateSchedule = Literal["halve", "cosine"]
 SHAPE_ENCODERS: tuple[ShapeEncoderKind, ...] = get_args(ShapeEncoderKind)
@@ -45,6 +47,7 @@ class ModelConfig:
     head: tuple[Size, Size, Size] = (512, 256, 256)  # channels of the three convolutions
     hidden: Size = 2048  # H, length of the prior vector
     decoder: Layers = (512, 128, 32, 8)  # channels; each layer doubles the grid from 2^3
+    key: KeyKind = "feature"  # of the memory: the paper's, or one that learned to rank (heads/)
     priors: Size = 8  # K, most grids recalled per image (the paper sets no limit)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # before the decoder
     shape_encoder: ShapeEncoderKind = "lstm"  # the paper's, or another: see shape_encoder.py
@@ -55,7 +58,7 @@ class ModelConfig:
     rescale_priors: bool = False  # once they are rescaled to the extents predicted from the image
     prior_gate: bool = False  # and are weighed by how well they fit what the image alone says
     pixel_features: bool = False  # so do image features, by way of a camera predicted from it
-    pose_channels: Channels = 0  # of pose.py, for these predictions; 0: from the image feature
+    pose_channels: Channels = 0  # of a trunk for these predictions; 0: from the image feature
 
     @model_validator(mode="after")
     def _check_together(self) -> "ModelConfig":
@@ -98,6 +101,11 @@ class ModelConfig:
         return self.head[-1] * (self.map_side // 4) ** 2
 
     @property
+    def key_dim(self) -> int:
+        """Length of the memory's keys: C, or KEY_DIM of ranked ones."""
+        return KEY_DIM if self.key == "ranked" else self.feature_dim
+
+    @property
     def resolution(self) -> int:
         """R, voxels per side: 2 doubled once per decoder layer."""
         return int(2 ** (len(self.decoder) + 1))
@@ -127,6 +135,7 @@ class TrainConfig:
     augment: bool = True
     augmentation: Augmentation = DEFAULT  # what that does
     cached_views: Count = 0  # with a frozen stem: augmented views per model, stem maps kept
+    key_epochs: Count = 0  # before the others: only the ranked key learns, from then on it stays
     pose_epochs: Count = 0  # before the others: only the pose heads learn
     validate_every: AtLeastOne = 1  # epochs
     checkpoint_every: AtLeastOne = 1  # epochs; a run that dies goes on from the last one
@@ -166,7 +175,20 @@ class Preset:
                 "model.pose_channels or train.cached_views: a pose is learned first by layers of "
                 "its own, from cached stem maps"
             )
-        want = (self.model.feature_dim, self.model.resolution)
+        if self.train.key_epochs and not (
+            self.model.key == "ranked" and self.train.cached_views > 1
+        ):
+            raise ValueError(
+                f"train.key_epochs: got {self.train.key_epochs}, want 0 without model.key=ranked "
+                "or train.cached_views above 1: it is learned from cached stem maps, of each shape "
+                "from several pictures"
+            )
+        if self.model.key == "ranked" and self.train.triplet_weight:
+            raise ValueError(
+                f"train.triplet_weight: got {self.train.triplet_weight}, want 0 with "
+                "model.key=ranked, which does not change in training"
+            )
+        want = (self.model.key_dim, self.model.resolution)
         sizes = (self.memory.key_dim, self.memory.resolution)
         if sizes != want:
             raise ValueError(f"memory (key_dim, resolution): got {sizes}, want the model's {want}")
@@ -253,7 +275,7 @@ def changed(preset: Preset, settings: Iterable[str]) -> Preset:
             group = group[part]
         group[name] = text if kinds[path] is str else _parsed(text)
     model, memory = from_plain(ModelConfig, values["model"], "model"), values["memory"]
-    for name, size in (("key_dim", model.feature_dim), ("resolution", model.resolution)):
+    for name, size in (("key_dim", model.key_dim), ("resolution", model.resolution)):
         if memory[name] == getattr(preset.memory, name):  # another one is for Preset to refuse
             memory[name] = size
     return from_plain(Preset, values)

@@ -1,4 +1,4 @@
-"""Features of views as a test shows them: no augmentation, no gradient, nothing left changed."""
+"""Keys of views as a test shows them: no augmentation, no gradient, nothing left changed."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -36,14 +36,14 @@ def view_features(
     """Encode views in evaluation mode; the model's own mode comes back after each batch.
 
     Args:
-        model: whose encoder.
+        model: whose encoder and key.
         data: whose pictures.
         views: which, in this order.
         batch: pictures at a time.
         device: where the network is.
 
     Returns:
-        (b, C) features of the next `batch` views, fewer at the end.
+        (b, key_dim) keys of the next `batch` views, fewer at the end.
 
     Raises:
         ValueError: a picture cannot be read; names its file.
@@ -54,13 +54,13 @@ def view_features(
 
 
 def encode(model: Mem3D, pictures: Sequence[Pixels], device: str = "cpu") -> Features:
-    """(B, C) features of pictures (3, S, S) uint8."""
+    """(B, key_dim) keys of pictures (3, S, S) uint8, see `Mem3D.query`."""
     images = torch.from_numpy(np.stack(pictures))
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
-            return to_numpy(model.encoder(images.to(device)))
+            return to_numpy(model.query(model.encoder.encode(images.to(device))).keys)
     finally:
         model.train(was_training)
 

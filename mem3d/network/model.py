@@ -14,7 +14,8 @@ from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.network.config import ModelConfig
 from mem3d.network.decoder import Decoder
 from mem3d.network.encoder import STEM_CHANNELS, Encoder, EncoderOutput
-from mem3d.network.pose import (
+from mem3d.network.heads.key import Query, RankedKey
+from mem3d.network.heads.pose import (
     ExtentHead,
     PoseTrunk,
     ViewpointHead,
@@ -40,7 +41,7 @@ class Output:
 
     Attributes:
         logits: (B, R, R, R); their sigmoid is the occupancy.
-        features: (B, C) image features, with gradient.
+        keys: (B, key_dim), see `Mem3D.query`; image features have a gradient.
         recalled: the priors that were used.
         pose_logits: (B, A + 4) of the viewpoint head; None without pixel features.
         log_weights: (B, K) of the gate; None without one.
@@ -49,7 +50,7 @@ class Output:
     """
 
     logits: Tensor
-    features: Tensor
+    keys: Tensor
     recalled: Recalled
     pose_logits: Tensor | None = None
     log_weights: Tensor | None = None
@@ -70,6 +71,9 @@ class Mem3D(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
+        self.key = None
+        if config.key == "ranked":
+            self.key = RankedKey(config.key_dim, config.resolution)
         self.shape_encoder = ShapeEncoder(
             config.resolution,
             config.hidden,
@@ -113,23 +117,32 @@ class Mem3D(nn.Module):
         if projections is not None:
             projections.check_of(self.shape_encoder, memory)
         encoded = self.encoder.encode(images)
-        recalled = self.recall(encoded.features, memory, exclude)
-        return self.forward_features(encoded, recalled, projections=projections)
+        query = self.query(encoded)
+        recalled = self.recall(query, memory, exclude)
+        return self.forward_features(encoded, query, recalled, projections=projections)
+
+    def query(self, encoded: EncoderOutput) -> Query:
+        """What the memory is asked with, see `ModelConfig.key`: features, or a ranked key."""
+        if self.key is None:
+            return Query(encoded.features, None)
+        return self.key(encoded.stem_maps)  # type: ignore[no-any-return]
 
     def recall(
         self,
-        features: Tensor,
+        query: Query,
         memory: TrainingMemory,
         exclude: Sequence[str | None] | None = None,
     ) -> Recalled:
-        """Priors of features (B, C); none, for a network that reads no memory."""
+        """Priors of a batch's queries; none, for a network that reads no memory."""
         if not self.shape_encoder.reads:
-            return nothing_recalled(features, self.config.resolution)
-        return memory.recall(features, self.config.priors, exclude)
+            return nothing_recalled(query.keys, self.config.resolution)
+        guess = None if query.guess is None else query.guess.sigmoid()
+        return memory.recall(query.keys, self.config.priors, exclude, guess)
 
     def forward_features(
         self,
         encoded: EncoderOutput,
+        query: Query,
         recalled: Recalled,
         viewpoints: Tensor | None = None,
         grids: Tensor | None = None,
@@ -139,13 +152,14 @@ class Mem3D(nn.Module):
 
         Args:
             encoded: from `Encoder.encode`.
+            query: from `query`.
             recalled: from `recall`.
             viewpoints: (B, 5) true ones, nan where unknown, to train with; else they are predicted.
             grids: (B, R, R, R) true ones, to train extents with; else those are predicted.
             projections: see `forward`.
         """
         pose_logits, extents, pose = self._predict_pose(encoded, viewpoints, grids)
-        features, priors = encoded.features, recalled
+        features, keys, priors = encoded.features, query.keys, recalled
         if self.config.shape_encoder == "box":
             priors = full_grid(features, self.config.resolution)
         if projections is None:
@@ -155,17 +169,17 @@ class Mem3D(nn.Module):
             prior_vectors = self.shape_encoder.fold(rows, priors.counts, features)
         if self.refiner is None:
             logits = self.decoder(features, prior_vectors)
-            return Output(logits, features, recalled, pose_logits, None, extents)
+            return Output(logits, keys, recalled, pose_logits, None, extents)
         grown = self.decoder.grow(features, prior_vectors)
         aligned = None
         if pose.extents is not None:
             aligned = rescale_to_extents(priors.priors, pose.extents)
         logits, log_weights = self.refiner(
-            grown, priors, encoded.images, encoded.maps, pose.cameras, aligned
+            grown, priors, encoded.images, encoded.maps, pose.cameras, aligned, query.guess
         )
         if not self.shape_encoder.reads:
             log_weights = aligned = None
-        return Output(logits, features, recalled, pose_logits, log_weights, extents, aligned)
+        return Output(logits, keys, recalled, pose_logits, log_weights, extents, aligned)
 
     def _predict_pose(
         self, encoded: EncoderOutput, viewpoints: Tensor | None, grids: Tensor | None

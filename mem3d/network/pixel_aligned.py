@@ -1,7 +1,7 @@
 """Image features at the voxels: each voxel looks up the pixel that shows it.
 
 A network that only sees a flat feature vector has to learn how shapes turn. Here the camera is
-estimated from that vector, or from the stem's maps (pose.py), every voxel's
+estimated from that vector, or from the stem's maps (heads/pose.py), every voxel's
 center is projected with it, and the feature maps are read there. What is behind reads the
 same pixel as what is before it; the depth, which goes along, and the recalled shapes tell them
 apart.

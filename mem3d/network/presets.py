@@ -9,7 +9,7 @@ from memstore import MemoryConfig
 
 
 def _memory_for(model: ModelConfig, **fields: Any) -> MemoryConfig:
-    return MemoryConfig(key_dim=model.feature_dim, resolution=model.resolution, **fields)
+    return MemoryConfig(key_dim=model.key_dim, resolution=model.resolution, **fields)
 
 
 _PAPER_MODEL = ModelConfig()
@@ -18,39 +18,47 @@ PAPER = Preset(model=_PAPER_MODEL, memory=_memory_for(_PAPER_MODEL, capacity=400
 
 _SMALL_MODEL = ModelConfig(
     image_size=128,
-    head=(128, 128, 128),
-    hidden=256,
-    decoder=(192, 64, 16, 8),
-    priors=4,
+    head=(128, 128, 64),
+    hidden=128,
+    decoder=(96, 48, 16, 8),
+    key="ranked",
+    priors=8,
+    prior_pool=4,
     dropout=0.1,
-    refiner=32,
-    refiner_blocks=1,
+    refiner=24,
+    refiner_blocks=2,
     fuse_priors=True,
+    rescale_priors=True,
+    prior_gate=True,
     pixel_features=True,
+    pose_channels=64,
 )
 SMALL = Preset(
     model=_SMALL_MODEL,
-    memory=_memory_for(_SMALL_MODEL, capacity=4000, beta=0.5, delta=0.6, value_similarity="iou"),
+    memory=_memory_for(_SMALL_MODEL, capacity=40_000, beta=-1.0, delta=0.9, value_similarity="iou"),
     train=TrainConfig(
-        epochs=24,
+        epochs=15,
         batch=16,
         learning_rate=2e-3,
         schedule="cosine",
         warmup=100,
         weight_decay=2e-2,
-        triplet_weight=0.3,
-        dice_weight=0.2,
+        triplet_weight=0.0,
+        dice_weight=1.0,
         viewpoint_weight=0.06,
         exclude_self=True,
         freeze_stem=True,
-        cached_views=6,
-        augmentation=replace(DEFAULT, max_occlusion=0.5, occlusion_probability=0.3),
+        cached_views=4,
+        key_epochs=30,
+        pose_epochs=10,
+        augmentation=replace(DEFAULT, max_occlusion=0.5, occlusion_probability=0.35),
         precision="bfloat16",
     ),
 )
-"""About an hour of a CPU core with 4,000 shapes; fewer want more epochs. 128 pixels, narrower
-layers, a frozen stem, and, beyond the paper, recalled grids and image features brought together
-voxel by voxel (refiner.py)."""
+"""About an hour and a half of a CPU core with 8,000 shapes; fewer want more epochs. 128 pixels,
+narrow layers, a frozen stem, and, beyond the paper: a key that ranks shapes and is learned first
+(heads/key.py), as are camera and extents (heads/pose.py), and recalled grids and image features
+brought together voxel by voxel (refiner.py)."""
 
 _BEST_MODEL = replace(
     _SMALL_MODEL,
@@ -80,8 +88,8 @@ BEST = replace(
     ),
 )
 """For 12,000 shapes; minutes on a GPU, hours on a CPU: wider, eight recalled grids,
-weighed by a gate, and the same stretched to the extents that the image tells (pose.py), which
-are learned first (training/pose_pretraining.py)."""
+weighed by a gate, and the same stretched to the extents that the image tells (heads/pose.py), which
+are learned first (training/heads/pose.py)."""
 
 _DEMO_MODEL = ModelConfig(
     image_size=64, head=(128, 64, 64), hidden=128, decoder=(128, 64, 16, 8), priors=3, dropout=0.1
@@ -112,3 +120,13 @@ TINY = Preset(
 """For tests: runs in milliseconds, learns nothing to speak of."""
 
 PRESETS = {"paper": PAPER, "best": BEST, "small": SMALL, "demo": DEMO, "tiny": TINY}
+
+
+def with_own_key(preset: Preset) -> Preset:
+    """A preset whose key is the image feature; the memory's rules are then those of features."""
+    if preset.model.key == "feature":
+        return preset
+    model = replace(preset.model, key="feature")
+    memory = replace(preset.memory, key_dim=model.key_dim, capacity=4000, beta=0.5, delta=0.6)
+    train = replace(preset.train, key_epochs=0)
+    return replace(preset, model=model, memory=memory, train=train)

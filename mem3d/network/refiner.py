@@ -40,6 +40,7 @@ class Refiner(nn.Module):
         width = config.refiner
         self.resolution = config.resolution
         self.from_decoder = nn.Conv3d(config.decoder[-2], width, 1, bias=False)
+        self.from_guess = nn.Conv3d(1, width, 1, bias=False) if config.key == "ranked" else None
         self.from_priors = self.from_cosines = None
         if config.fuse_priors:
             self.singles = min(config.priors, SINGLES)
@@ -67,6 +68,7 @@ class Refiner(nn.Module):
         maps: Tensor,
         viewpoints: Tensor | None,
         aligned: Tensor | None = None,
+        guess: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Logits of the voxels.
 
@@ -78,11 +80,14 @@ class Refiner(nn.Module):
             viewpoints: (B, 5); they and the images are needed to look voxels up in the picture.
             aligned: (B, K, R, R, R) recalled grids rescaled, which go in beside them; None if the
                 network rescales none.
+            guess: (B, N, N, N) logits, see `heads.key.RankedKey`; None if the network has none.
 
         Returns:
             (B, R, R, R); and (B, K) logarithms of the gate's weights, None without a gate.
         """
         total, log_weights = self.from_decoder(grown), None
+        if self.from_guess is not None and guess is not None:
+            total = total + self.from_guess(guess[:, None].detach().tanh())
         if self.pixels is not None:
             if images is None or viewpoints is None:
                 raise ValueError("images, viewpoints: got None, want both to look voxels up")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from mem3d.network.config import Preset
+from mem3d.network.presets import with_own_key
 
 BASE, NO_MEMORY = "base", "no-memory"  # what is changed; what a gain is measured from
 MOST_PRIORS = 32  # of "k-all", which would else recall every slot above beta
@@ -25,6 +26,7 @@ def variants(models: int) -> dict[str, Change]:
         NO_MEMORY: lambda preset: _without(preset, "none"),
         "fc": lambda preset: _without(preset, "fc"),
         "box": _box,
+        "own-key": with_own_key,
         "no-fuse": lambda preset: _model(
             preset, fuse_priors=False, prior_gate=False, rescale_priors=False
         ),
@@ -58,6 +60,7 @@ WHAT = {
     NO_MEMORY: "no-memory baseline: the prior vector is zero; no triplet loss",
     "fc": "nothing is recalled, a layer on the image feature stands in; no triplet loss",
     "box": "bounding-box baseline: a box of the predicted extents instead; no triplet loss",
+    "own-key": "the memory's keys are the image features, which change as they learn (the paper's)",
     "no-fuse": "recalled grids reach the decoder through the prior vector only",
     "no-lift": "image features reach the decoder through one vector only",
     "vector-only": "the paper's decoder: neither of these, no refiner",

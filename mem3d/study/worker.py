@@ -133,8 +133,8 @@ def _train(study: Study, run: StudyRun, cache: StemCache | None, tell: Tell) -> 
         device=study.device,
         backgrounds=study.backgrounds,
         cache=cache,
-        pose_cache=study.folder,
-        on_pose=lambda number, total: tell(f"step {number}/{total} on cameras and extents"),
+        head_cache=study.folder,
+        on_pretrain=lambda number, total, what: tell(f"{number}/{total} {what}"),
         on_step=lambda number, total, row: tell(f"step {number}/{total}, bce {row['bce']:.3f}"),
     )
 

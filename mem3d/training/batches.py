@@ -1,6 +1,6 @@
 """The batches of a run, from files or from a stem cache."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,17 +22,17 @@ class Supply:
 
     Attributes:
         on_prepare: called with pictures done and in all while a stem cache is filled.
-        on_pose: called with steps done and in all while camera and extents are trained first.
+        on_pretrain: called with steps done and in all, and of what, before the first step.
         cache: a stem cache that is ready.
         keep_maps: whether the maps of a stem cache are kept in the run's folder.
-        pose_cache: see `pretrain_pose`.
+        head_cache: folder where runs share what was learned first, see `pretrain`.
     """
 
     on_prepare: Progress | None = None
     cache: StemCache | None = None
     keep_maps: bool = False
-    on_pose: Progress | None = None
-    pose_cache: Path | None = None
+    on_pretrain: Callable[[int, int, str], None] | None = None
+    head_cache: Path | None = None
 
 
 def training_views(
@@ -75,8 +75,15 @@ def batches(state: TrainingState, job: TrainingJob, supply: Supply) -> Iterator[
         job: what is learned.
         supply: as `prepare` gave it.
     """
-    config = job.preset.train
     parts = (list(job.replicas.part(samples)) for samples in job.sampler(state.step))
+    return batches_of(parts, job, supply)
+
+
+def batches_of(
+    parts: Iterable[list[tuple[int, int]]], job: TrainingJob, supply: Supply
+) -> Iterator[Batch]:
+    """Batches of lists of (epoch, shape)."""
+    config = job.preset.train
     if config.cached_views and supply.cache is not None:
         return supply.cache.batches(parts)
     views = training_views(job.data, job.preset, job.backgrounds)

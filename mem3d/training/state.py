@@ -149,6 +149,8 @@ def _network(
         checkpoint.load_weights(weights / BEST, model)
     if train.freeze_stem:
         model.encoder.freeze_stem()
+    if model.key is not None:  # it learns before, by itself
+        model.key.requires_grad_(False)
     if job.replicas.count > 1:
         share_norms(model, job.device)
     model.to(job.device)

@@ -16,8 +16,8 @@ from mem3d.memory.host import HostMemory
 from mem3d.memory.interface import TrainingMemory
 from mem3d.memory.timing import Timer
 from mem3d.network.config import TrainConfig
+from mem3d.network.heads.pose import extent_loss, viewpoint_loss
 from mem3d.network.model import Mem3D, Output
-from mem3d.network.pose import extent_loss, viewpoint_loss
 from mem3d.runs.folder import Row
 from mem3d.system import uses_bfloat16
 from mem3d.training.distributed import ALONE, Replicas
@@ -119,20 +119,40 @@ def train_step(
     replicas.add_gradients(weights)
     state.optimizer.step()
 
-    features = replicas.gather(step.output.features.detach(), device)
-    grids = replicas.gather(batch.grids.to(device, non_blocking=True), device)
-    shapes = replicas.gather(torch.tensor(batch.shapes), device).tolist()
-    with timer("write"):
-        sources = [shape_family(data.shape_id(shape)) for shape in shapes]
-        report = memory.write(features, grids, sources)
-    kinds = list(report.kinds)
+    written: Row = {}
+    if state.model.key is None:  # else the memory was filled before the first step
+        with timer("write"):
+            written = write_batch(memory, step.output.keys, batch, data, device, replicas)
     return {
         **step.metrics,
+        **written,
+        **{f"{phase}_ms": 1000 * seconds for phase, seconds in timer.seconds.items()},
+        "step_ms": 1000 * (perf_counter() - start),
+    }
+
+
+def write_batch(
+    memory: TrainingMemory,
+    keys: Tensor,
+    batch: Batch,
+    data: ShapeDataset,
+    device: str,
+    replicas: Replicas,
+) -> Row:
+    """Write the true shapes of a batch, of all processes, under their pictures' keys.
+
+    Returns:
+        how many were merged, inserted and evicted.
+    """
+    keys = replicas.gather(keys.detach(), device)
+    grids = replicas.gather(batch.grids.to(device, non_blocking=True), device)
+    shapes = replicas.gather(torch.tensor(batch.shapes), device).tolist()
+    sources = [shape_family(data.shape_id(shape)) for shape in shapes]
+    kinds = list(memory.write(keys, grids, sources).kinds)
+    return {
         "merged": kinds.count("merge"),
         "inserted": kinds.count("insert"),
         "evicted": kinds.count("evict"),
-        **{f"{phase}_ms": 1000 * seconds for phase, seconds in timer.seconds.items()},
-        "step_ms": 1000 * (perf_counter() - start),
     }
 
 
@@ -156,17 +176,17 @@ def forward_loss(
         encoded = model.encoder.encode(images, stem_maps)
         with timer("read"):
             exclude = sources if config.exclude_self else None
-            recalled = model.recall(encoded.features, memory, exclude)
-        output = model.forward_features(encoded, recalled, viewpoints, grids)
-    with timer("contrast"):
-        positive, negative, valid = memory.contrast_keys(output.features, grids)
-    triplet = voxel_triplet_loss(output.features, positive, negative, valid, margin=config.margin)
+            query = model.query(encoded)
+            recalled = model.recall(query, memory, exclude)
+        output = model.forward_features(encoded, query, recalled, viewpoints, grids)
     logits = output.logits.float()
-    terms = {
-        "bce": LossTerm(1.0, reconstruction_loss(logits, grids), len(grids)),
-        "triplet": LossTerm(config.triplet_weight, triplet, int(valid.sum())),
-        **_optional_terms(output, logits, grids, viewpoints, config),
-    }
+    terms = {"bce": LossTerm(1.0, reconstruction_loss(logits, grids), len(grids))}
+    if model.key is None:  # else keys are as they were learned
+        with timer("contrast"):
+            positive, negative, valid = memory.contrast_keys(output.keys, grids)
+        loss = voxel_triplet_loss(output.keys, positive, negative, valid, margin=config.margin)
+        terms["triplet"] = LossTerm(config.triplet_weight, loss, int(valid.sum()))
+    terms |= _optional_terms(output, logits, grids, viewpoints, config)
     return _over_all(terms, output, replicas, device)
 
 
@@ -216,9 +236,10 @@ def _over_all(
     metrics: Row = {
         "loss": sum(term.weight * means[name] for name, term in terms.items()),
         **means,
-        "triplet_valid": total["n triplet"] / total["n"],
         "hit_rate": total["hits"] / total["n"],
         "priors": total["priors"] / total["n"],
         "top_cosine": total["top_cosine"] / total["hits"] if total["hits"] else None,
     }
+    if "triplet" in terms:
+        metrics["triplet_valid"] = total["n triplet"] / total["n"]
     return StepOutput(output, loss, metrics)

@@ -26,7 +26,9 @@ from mem3d.runs.staleness import Families, families, staleness
 from mem3d.training import report
 from mem3d.training.batches import Supply, batches, prepare
 from mem3d.training.distributed import ALONE, Replicas
-from mem3d.training.pose_pretraining import pretrain_pose
+from mem3d.training.heads.key import pretrain_key
+from mem3d.training.heads.pose import pretrain_pose
+from mem3d.training.memory_filling import fill_memory
 from mem3d.training.schedule import is_stale, learning_rate, set_learning_rate
 from mem3d.training.state import (
     TrainingJob,
@@ -57,10 +59,10 @@ def train(
     replicas: Replicas = ALONE,
     cache: StemCache | None = None,
     keep_maps: bool = False,
-    pose_cache: Path | None = None,
+    head_cache: Path | None = None,
     tensorboard: bool = False,
     on_prepare: Progress | None = None,
-    on_pose: Progress | None = None,
+    on_pretrain: Callable[[int, int, str], None] | None = None,
     on_step: Callable[[int, int, Row], None] | None = None,
     on_epoch: Callable[[Row], None] | None = None,
 ) -> Row:
@@ -87,11 +89,12 @@ def train(
         cache: a stem cache for just these data, settings and stem, so that several runs share one;
             None lets the run make its own, if its preset has variants.
         keep_maps: whether the run's own stem cache stays in its folder, as `stem_maps.npy`.
-        pose_cache: folder where runs on the same pictures share camera and extent heads, trained
-            first (see `pretrain_pose`).
+        head_cache: folder where runs on the same pictures share what learns first: the key, and
+            the heads for camera and extents (see `pretrain`).
         tensorboard: whether to write each epoch's row to the folder `tensorboard` in it too.
         on_prepare: called with pictures done and in all while a stem cache is filled.
-        on_pose: called with steps done and in all while camera and extents are trained first.
+        on_pretrain: called with steps done and in all, and what they are ("steps on the key"),
+            before the first step.
         on_step: called after each optimizer step with steps done, steps in all, its metrics.
         on_epoch: called after each epoch with its log row.
 
@@ -114,7 +117,7 @@ def train(
         report.TensorBoard.check_installed()
     job.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(preset.train.seed)
-    supply = Supply(on_prepare, cache, keep_maps, on_pose, pose_cache)
+    supply = Supply(on_prepare, cache, keep_maps, on_pretrain, head_cache)
     with ExitStack() as stack:
         start = start_or_resume(job, stem, None if weights is None else Path(weights))
         state = stack.enter_context(start)
@@ -171,12 +174,14 @@ def _loop(
         return {**last, STOPPED: _reason(state, job)}
     description = report.Description(job, state.step) if replicas.is_first else None
     supply = prepare(state, job, supply)
-    if config.pose_epochs and not state.step and supply.cache is not None:
-        pretrain_pose(state.model, job, supply.cache, supply.on_pose, supply.pose_cache)
+    if not state.step:
+        _pretrain(state, job, supply)
     means, members = report.EpochMeans(), _members(job)
     # Several processes write memories of their own, which must be equal bit for bit.
     is_alone = replicas.count == 1
     memory = memory_on(job.device, state.memory) if is_alone else HostMemory(state.memory)
+    if state.model.key is not None and not state.step:
+        fill_memory(state, job, supply, memory, _words(supply, "batches into the memory"))
     for batch in batches(state, job, supply):
         set_learning_rate(state.optimizer, learning_rate(config, state.step, sampler.steps))
         if not is_alone:  # each drops out other numbers, and a resumed run the same
@@ -198,6 +203,24 @@ def _loop(
     if description:
         description.end()
     return log[-1] if log else {"epoch": config.epochs, "step": state.step}
+
+
+def _pretrain(state: TrainingState, job: TrainingJob, supply: Supply) -> None:
+    """Let learn what is to learn before all the rest."""
+    config, cache = job.preset.train, supply.cache
+    if cache is None:
+        return
+    if config.key_epochs:
+        words = _words(supply, "steps on the key")
+        pretrain_key(state.model, job, cache, words, supply.head_cache)
+    if config.pose_epochs:
+        words = _words(supply, "steps on cameras and extents")
+        pretrain_pose(state.model, job, cache, words, supply.head_cache)
+
+
+def _words(supply: Supply, what: str) -> Progress:
+    """Progress on the way to the first step."""
+    return lambda step, total: supply.on_pretrain and supply.on_pretrain(step, total, what)
 
 
 def _end_epoch(

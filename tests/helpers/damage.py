@@ -21,7 +21,8 @@ from mem3d.inference.pretrained import load_folder, publish
 from mem3d.network import checkpoint
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from mem3d.training import pose_pretraining, stem_cache
+from mem3d.training import stem_cache
+from mem3d.training.heads import pretraining
 from tests.helpers.r2n2_folder import make_r2n2
 from tests.helpers.untrained_run import make_run
 
@@ -169,10 +170,10 @@ def stem_maps(folder):
 def learned_poses(folder):
     """Cameras and extents that another run has learned; they are learned anew if damaged."""
     path, parts = folder / "poses.safetensors", torch.nn.Linear(9, 5)
-    pose_pretraining.save_tensors(path, parts.state_dict(), {})
+    pretraining.save_tensors(path, parts.state_dict(), {})
 
     def load():
-        if not pose_pretraining._load(path, parts):
+        if not pretraining._load(path, parts):
             raise ValueError("learned anew")
         return contents(parts.state_dict().values())
 

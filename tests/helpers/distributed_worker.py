@@ -15,7 +15,7 @@ from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from mem3d.training import report, trainer
 from mem3d.training.distributed import Replicas, share_norms
-from mem3d.training.pose_pretraining import pretrain_pose
+from mem3d.training.heads.pose import pretrain_pose
 from mem3d.training.state import TrainingJob, TrainingState
 from mem3d.training.stem_cache import StemCache
 from mem3d.training.step import train_step

@@ -69,7 +69,7 @@ def test_one_photo_at_the_papers_sizes(model):
         plain, without = model(image, HostMemory(memory)), model(image, empty)
         kept = projections_of(model, memory)
         fast = model(image, HostMemory(memory), projections=kept)
-    assert plain.logits.shape == (1, 32, 32, 32) and plain.features.shape == (1, 12544)
+    assert plain.logits.shape == (1, 32, 32, 32) and plain.keys.shape == (1, 12544)
     assert plain.logits.isfinite().all()
     assert (plain.recalled.counts.item(), without.recalled.counts.item()) == (2, 0)
     assert plain.recalled.slots[0].tolist() == [0, 1]

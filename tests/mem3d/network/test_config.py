@@ -125,6 +125,7 @@ def test_settings_of_an_old_release_are_read_and_written_under_new_names(name):
     new = flat(json.loads(json.dumps(Preset.from_dict(old).to_dict())))
     gone = {".".join(path) for path in retired()}
     want = {RENAMED.get(path, path): v for path, v in flat(old).items() if path not in gone}
+    want |= {"model.key": "feature", "train.key_epochs": 0}  # there was no other key
     assert new == want and not RENAMED.keys() & new.keys()
 
 
@@ -227,7 +228,9 @@ def test_single_settings_are_changed():
     )
     assert preset.model.shape_encoder == "fc" and preset.train.halve_at == (0.5,)
     assert preset.train.augmentation.max_occlusion == 0
-    assert preset.memory.key_dim == preset.model.feature_dim == 512
+    assert preset.model.feature_dim == 256 and preset.memory.key_dim == 128
+    own = changed(SMALL, ["model.key=feature", "train.key_epochs=0"])
+    assert own.memory.key_dim == own.model.feature_dim == 1024
     assert changed(SMALL, []) == SMALL
 
 

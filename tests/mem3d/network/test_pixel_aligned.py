@@ -8,6 +8,7 @@ from mem3d.data.images import preprocess
 from mem3d.data.images.preprocess import CROP, TEST_WINDOW, Window, train_view
 from mem3d.data.images.viewpoint import UNKNOWN, viewpoint
 from mem3d.data.rendering.renderer import FOCAL, MAX_DISTANCE, Scene, camera
+from mem3d.network.heads.pose import BINS, ViewpointHead, azimuth_error, decode, viewpoint_loss
 from mem3d.network.pixel_aligned import (
     project,
     sample_features,
@@ -15,7 +16,6 @@ from mem3d.network.pixel_aligned import (
     voxel_centers,
     voxel_centers_blocked,
 )
-from mem3d.network.pose import BINS, ViewpointHead, azimuth_error, decode, viewpoint_loss
 from memstore.voxels.mesh import blocky
 from tests.helpers.memory_dataset import lopsided
 

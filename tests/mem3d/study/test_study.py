@@ -450,7 +450,8 @@ def test_a_trunk_goes_with_the_last_guess_that_it_is_for():
 
 
 def test_memory_all_never_evicts():
-    capacity = variants(models=402)["memory-all"](SMALL).memory.capacity
+    few = replace(SMALL, memory=replace(SMALL.memory, capacity=10))
+    capacity = variants(models=402)["memory-all"](few).memory.capacity
     assert capacity == 402 * SMALL.train.epochs  # every write of every epoch an insertion
 
 
@@ -461,9 +462,15 @@ def test_without_a_memory_nothing_is_pulled_to_it():
 
 def test_the_small_preset_stands_for_some():
     same = {name: first for name, first in equivalent_variants(SMALL, 402).items() if name != first}
-    absent = {"no-stretch", "no-pose-epochs", "no-gate"}  # small has none of these
-    twins_of_base = dict.fromkeys({"k4", "iou"} | absent, "base")
-    assert same == {"box": "no-memory"} | twins_of_base  # it stretches nothing
+    # It has no triplet loss, and more slots than there are writes.
+    assert same == dict.fromkeys(("no-triplet", "memory-all"), "base")
+
+
+def test_a_network_without_a_ranked_key_has_the_rules_of_features():
+    preset = variants(models=402)["own-key"](SMALL)
+    assert preset.model.key == "feature" and preset.train.key_epochs == 0
+    assert preset.memory.key_dim == preset.model.feature_dim and preset.memory.beta == 0.5
+    assert variants(models=402)["own-key"](PAPER) == PAPER
 
 
 def test_unknown_variants_are_named():

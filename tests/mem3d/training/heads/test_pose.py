@@ -9,7 +9,7 @@ from mem3d.data.loader import TrainingViews
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from mem3d.training.pose_pretraining import pretrain_pose
+from mem3d.training.heads.pose import pretrain_pose
 from mem3d.training.state import TrainingJob
 from mem3d.training.stem_cache import StemCache
 

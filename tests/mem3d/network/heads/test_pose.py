@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from mem3d.memory.host import HostMemory
 from mem3d.network.config import ModelConfig
-from mem3d.network.model import Mem3D
-from mem3d.network.pose import (
+from mem3d.network.heads.pose import (
     ExtentHead,
     PoseTrunk,
     extent_loss,
@@ -21,6 +20,7 @@ from mem3d.network.pose import (
     true_extents,
     width,
 )
+from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from memstore import Memory
 
@@ -114,8 +114,8 @@ def test_a_network_shows_what_it_laid_over_the_answer_and_learns_extents():
     truth = torch.from_numpy(rng.random((2, *side)) < 0.1)
     images = torch.randn(2, 3, config.image_size, config.image_size)
     encoded = model.encoder.encode(images)
-    recalled = model.recall(encoded.features, HostMemory(memory))
-    output = model.forward_features(encoded, recalled, grids=truth)
+    recalled = model.recall(model.query(encoded), HostMemory(memory))
+    output = model.forward_features(encoded, model.query(encoded), recalled, grids=truth)
 
     assert (
         output.aligned_priors is not None
@@ -145,8 +145,8 @@ def test_guesses_of_a_network_with_a_trunk_do_not_move_its_keys():
     truth = torch.zeros(2, 32, 32, 32)
     truth[:, :, 4:20] = 1
     encoded = model.encoder.encode(torch.randn(2, 3, size, size))
-    recalled = model.recall(encoded.features, HostMemory(Memory(TINY.memory)))
-    output = model.forward_features(encoded, recalled, grids=truth)
+    recalled = model.recall(model.query(encoded), HostMemory(Memory(TINY.memory)))
+    output = model.forward_features(encoded, model.query(encoded), recalled, grids=truth)
     extent_loss(output.extents, truth).backward()
     assert model.pose is not None
     assert all(weight.grad is not None for weight in model.pose.parameters())

@@ -1,0 +1,75 @@
+"""A key of its own, learned by ranking shapes, and a coarse guess for a second look.
+
+A few convolutions on a frozen stem's maps make two things of a picture: 128 numbers, whose cosines
+rank stored shapes as the IoU with the true one would, and the occupancy at half the side, by which
+the nearest are looked at again (memory/second_look.py). Both are learned before all the rest
+(training/heads/key.py) and stay as they are from then on, so that no stored key goes stale.
+
+Not in the paper, whose key is the image feature.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mem3d.network.encoder import STEM_CHANNELS
+
+CELLS = 8  # per side, to which the stem's maps are averaged
+_CHANNELS = 128
+_WIDE = 192
+_HIDDEN = 192  # of the guess
+
+
+class Query(NamedTuple):
+    """What a memory is asked with.
+
+    Attributes:
+        keys: (B, key_dim); only their direction counts. What is written is written under them.
+        guess: (B, R/2, R/2, R/2) logits for a second look; None without.
+    """
+
+    keys: Tensor
+    guess: Tensor | None
+
+
+class RankedKey(nn.Module):
+    """(B, 512, S/8, S/8) of the stem to keys and guesses.
+
+    Attributes:
+        is_learning: whether `train` reaches it; else it stays in evaluation mode.
+    """
+
+    def __init__(self, dim: int, resolution: int) -> None:
+        super().__init__()
+        self.is_learning = False
+        self.side = resolution // 2
+        self.trunk = nn.Sequential(
+            *_conv(STEM_CHANNELS, _CHANNELS, 1),
+            *_conv(_CHANNELS, _CHANNELS, 3),
+            *_conv(_CHANNELS, _WIDE, 3, stride=2),
+            *_conv(_WIDE, _WIDE, 3),
+            nn.Flatten(1),
+            nn.Dropout(0.2),
+        )
+        features = _WIDE * (CELLS // 2) ** 2
+        self.key = nn.Linear(features, dim)
+        self.guess = nn.Sequential(
+            nn.Linear(features, _HIDDEN), nn.ReLU(True), nn.Linear(_HIDDEN, self.side**3)
+        )
+
+    def train(self, mode: bool = True) -> "RankedKey":
+        """Switch the mode, if it learns."""
+        super().train(mode and self.is_learning)
+        return self
+
+    def forward(self, stem_maps: Tensor) -> Query:
+        """Keys and guesses, float32."""
+        features = self.trunk(functional.adaptive_avg_pool2d(stem_maps, CELLS))
+        guess = self.guess(features).float().unflatten(1, (self.side,) * 3)
+        return Query(self.key(features).float(), guess)
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    return [conv, nn.BatchNorm2d(outputs), nn.ReLU(True)]

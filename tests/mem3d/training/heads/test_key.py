@@ -1,0 +1,178 @@
+"""A key that learns to rank shapes, and a memory that is filled with it before the first step."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mem3d.data.loader import TrainingViews
+from mem3d.data.meshes.transforms import shape_family
+from mem3d.data.readers.r2n2 import R2N2
+from mem3d.memory.host import HostMemory
+from mem3d.metrics import iou
+from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
+from mem3d.training.batches import Supply
+from mem3d.training.heads.key import (
+    TEMPERATURE,
+    pairwise_iou,
+    pretrain_key,
+    ranking_batches,
+    ranking_loss,
+)
+from mem3d.training.memory_filling import fill_memory
+from mem3d.training.state import TrainingJob, TrainingState
+from mem3d.training.stem_cache import StemCache
+from memstore import Memory
+
+MODEL = replace(TINY.model, key="ranked")
+PRESET = replace(
+    TINY,
+    model=MODEL,
+    memory=replace(TINY.memory, key_dim=128, beta=-1.0, capacity=200),
+    train=replace(
+        TINY.train,
+        freeze_stem=True,
+        cached_views=3,
+        key_epochs=4,
+        triplet_weight=0.0,
+        learning_rate=1e-3,
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def data(made_up_data):
+    return R2N2.open(made_up_data, "train")
+
+
+@pytest.fixture(scope="module")
+def cache(data):
+    torch.manual_seed(0)
+    model = Mem3D(MODEL)
+    model.encoder.freeze_stem()
+    views = TrainingViews(data, 64, seed=0, augment=False, with_viewpoints=True)
+    return StemCache.build(model.encoder, views, 3, batch=4, workers=0)
+
+
+def fresh():
+    torch.manual_seed(1)
+    return Mem3D(MODEL)
+
+
+def job_of(data, tmp_path, **fields):
+    preset = replace(PRESET, train=replace(PRESET.train, **fields))
+    return TrainingJob(data, None, tmp_path, preset, "cpu")
+
+
+def test_iou_of_pairs_is_that_of_each_pair():
+    grids = torch.rand(5, 4, 4, 4) < 0.4
+    grids[4] = False
+    matrix = pairwise_iou(grids)
+    for i in range(4):
+        want = iou(grids.float(), grids[i].expand(5, -1, -1, -1), threshold=0.5)
+        torch.testing.assert_close(matrix[i], want)
+    assert matrix[4, 4] == 0
+
+
+def test_the_loss_is_nothing_where_cosines_rank_as_the_iou_does():
+    """Three shapes on a line: keys whose scaled cosines are the wanted scores have no loss."""
+    grids = torch.zeros(3, 2, 2, 2, dtype=torch.bool)
+    grids[0, :1], grids[1, :, :1], grids[2, 0, 0, 0] = True, True, True
+    wanted = pairwise_iou(grids)
+    # Cosines that are the IoU itself, so that sharpness = 1 / TEMPERATURE gives the same scores.
+    keys = torch.linalg.cholesky(wanted)
+    shapes = torch.arange(3)
+    loss = ranking_loss(keys, grids, shapes, torch.tensor(1 / TEMPERATURE))
+    assert loss.item() == pytest.approx(0, abs=1e-5)
+    worse = ranking_loss(keys.flip(0), grids, shapes, torch.tensor(1 / TEMPERATURE))
+    assert worse > 0.1
+
+
+def test_pictures_of_one_shape_do_not_rank_each_other():
+    grids = torch.rand(4, 4, 4, 4) < 0.4
+    grids[1] = grids[0]
+    keys = torch.randn(4, 8)
+    shapes = torch.tensor([0, 0, 1, 2])
+    one = ranking_loss(keys, grids, shapes, torch.tensor(5.0))
+    far = keys.clone()
+    far[[0, 1]] = keys[[1, 0]]
+    assert one.item() == pytest.approx(
+        ranking_loss(far, grids, shapes, torch.tensor(5.0)).item(), rel=1e-5
+    )
+
+
+def test_batches_show_each_shape_by_two_pictures_of_it():
+    batches = ranking_batches(400, 5, 2, seed=3)
+    assert [len(batch) for batch in batches] == [384, 384, 32] * 2
+    for epoch in (batches[:3], batches[3:]):
+        pairs = [pair for batch in epoch for pair in batch]
+        assert len(set(pairs)) == 800
+        assert sorted({shape for _, shape in pairs}) == list(range(400))
+        assert {picture for picture, _ in pairs} == set(range(5))
+    assert batches == ranking_batches(400, 5, 2, seed=3)
+    assert batches[:3] != batches[3:]
+
+
+def test_the_key_learns_and_nothing_else_changes(data, cache, tmp_path):
+    losses = []
+    for epochs in (1, 40):
+        model = fresh()
+        job = job_of(data, tmp_path, key_epochs=epochs, learning_rate=1e-2)
+        losses.append(pretrain_key(model, job, cache))
+    assert losses[1] < 0.5 * losses[0]
+    before, after = fresh().state_dict(), model.state_dict()
+    moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"key"}
+    assert not any(weight.requires_grad for weight in model.key.parameters())
+
+
+def test_what_one_run_learned_another_finds(data, cache, tmp_path):
+    job = job_of(data, tmp_path)
+    first, second = fresh(), fresh()
+    assert pretrain_key(first, job, cache, folder=tmp_path) is not None
+    assert pretrain_key(second, job, cache, folder=tmp_path) is None
+    assert torch.equal(first.key.key.weight, second.key.key.weight)
+
+
+def test_a_frozen_key_stays_as_it_is_while_the_network_trains():
+    model, maps = fresh(), torch.randn(2, 512, 8, 8)
+    model.eval()
+    before = model.key(maps)
+    model.train()
+    for _ in range(2):  # neither dropout nor running statistics
+        again = model.key(maps)
+        assert torch.equal(before.keys, again.keys) and torch.equal(before.guess, again.guess)
+    assert before.keys.shape == (2, 128) and before.guess.shape == (2, 16, 16, 16)
+
+
+def test_the_memory_holds_every_picture_before_the_first_step(data, cache, tmp_path):
+    model, job = fresh(), job_of(data, tmp_path)
+    memory = Memory(job.preset.memory)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    state = TrainingState(model, optimizer, memory)
+    told = []
+    supply = Supply(cache=cache)
+    fill_memory(state, job, supply, HostMemory(memory), lambda *at: told.append(at))
+    assert memory.clock == 3 * len(data)  # writes, some of them merged
+    assert told[-1] == (3 * -(-len(data) // PRESET.train.batch),) * 2
+    families = {shape_family(data.shape_id(i)) for i in range(len(data))}
+    assert set(memory.sources) <= families
+    # What was written is found again.
+    keys = model.query(model.encoder.encode(None, cache.maps[:, 0].float())).keys.detach().numpy()
+    nearest = memory.read(keys, 1)
+    assert np.all(nearest.cosines[:, 0] > 0.5)
+
+
+@pytest.mark.parametrize(
+    ("part", "fields", "message"),
+    [
+        ("model", {"key": "feature"}, "key_epochs: got 4, want 0 without model.key=ranked"),
+        ("train", {"cached_views": 1}, "key_epochs: got 4, want 0 without"),
+        ("train", {"triplet_weight": 0.3}, "triplet_weight: got 0.3, want 0 with"),
+    ],
+)
+def test_settings_that_do_not_go_together(part, fields, message):
+    with pytest.raises(ValueError, match=message):
+        replace(PRESET, **{part: replace(getattr(PRESET, part), **fields)})
