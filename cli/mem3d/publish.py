@@ -23,7 +23,10 @@ def publish(
     ] = False,
     half: Annotated[
         bool,
-        typer.Option("--half", help="Weights as float16, in half the bytes; see docs/library.md."),
+        typer.Option(
+            "--half",
+            help="Fewer bytes: weights as float16, the memory deflated; see docs/library.md.",
+        ),
     ] = False,
     which: Checkpoint = "best",
     as_json: AsJson = False,

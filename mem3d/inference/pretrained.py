@@ -2,7 +2,8 @@
 
     FOLDER/config.json           settings, what the weights reached, checks of the other files
     FOLDER/model.safetensors     weights under the names of the network's own state
-    FOLDER/memory.safetensors    the memory, as memstore exports it (docs/exchange.md)
+    FOLDER/memory.safetensors    the memory, as memstore exports it (docs/exchange.md); or
+                                 memory.npz, the same, deflated
     FOLDER/README.md             a model card
     FOLDER/SHA256SUMS            of the first three and the picture, for `sha256sum -c SHA256SUMS`
 
@@ -22,8 +23,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from mem3d.bundled import bundled_model
@@ -35,6 +38,7 @@ from mem3d.network.checkpoint import (
     FILES,
     MEMORY,
     PICTURE,
+    SMALL_MEMORY,
     WEIGHTS,
     State,
     Which,
@@ -98,8 +102,8 @@ def save_folder(
         memory: all of its used slots are written, uncommitted changes included.
         preset: settings that they were trained with.
         card: what the model card says; by default little.
-        half: write matrices and kernels as float16: half the bytes, and three digits of each
-            weight. Vectors, which are few, stay as they are.
+        half: take as few bytes as can be: matrices and kernels as float16, three digits of each
+            weight (vectors, which are few, stay as they are), and a memory that is deflated.
 
     Raises:
         ValueError: a weight is larger than float16 can be.
@@ -118,15 +122,15 @@ def save_folder(
     with made_beside(Path(folder)) as beside:
         beside.mkdir()
         save_tensors(beside / WEIGHTS, _halved(weights) if half else weights, {"format": "pt"})
-        export(memory, beside / MEMORY, "safetensors")
+        name = _save_memory(memory, beside, half)
         if card.picture is not None and card.picture.stat().st_size <= _MAX_PICTURE:
             (beside / PICTURE).write_bytes(card.picture.read_bytes())
         facts["files"] = {path.name: check_of_file(path) for path in sorted(beside.iterdir())}
         facts["check"] = check_of_facts(facts)
-        (beside / CARD).write_text(card_text(preset, len(memory), card))
+        (beside / CARD).write_text(card_text(preset, len(memory), card, name))
         (beside / CONFIG).write_text(json.dumps(facts, indent=2, allow_nan=False))
-        names = sorted([*facts["files"], CONFIG])
-        (beside / SUMS).write_text("".join(f"{_sha256(beside / name)}  {name}\n" for name in names))
+        sums = [f"{_sha256(beside / file)}  {file}\n" for file in sorted([*facts["files"], CONFIG])]
+        (beside / SUMS).write_text("".join(sums))
 
 
 def _halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -139,6 +143,18 @@ def _halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         if not weight.isfinite().all():
             raise ValueError(f"{name}: got weights over float16's 65,504, want them in full")
     return short
+
+
+def _save_memory(memory: Memory, folder: Path, deflated: bool) -> str:
+    """Write a memory's used slots; the file's name."""
+    if not deflated:
+        export(memory, folder / MEMORY, "safetensors")
+        return MEMORY
+    with TemporaryDirectory() as scratch:
+        export(memory, Path(scratch) / SMALL_MEMORY)
+        with np.load(Path(scratch) / SMALL_MEMORY) as arrays:
+            np.savez_compressed(folder / SMALL_MEMORY, **arrays)
+    return SMALL_MEMORY
 
 
 def _sha256(path: Path) -> str:
@@ -201,14 +217,15 @@ def load_folder(folder: str | Path, device: str = "cpu") -> tuple[Mem3D, Memory,
     """
     folder, device = Path(folder), check_device(device)
     preset, files = _settings(folder / CONFIG)
-    for name in (WEIGHTS, MEMORY):
-        _check_file(folder / name, files)
+    name = MEMORY if (folder / MEMORY).is_file() else SMALL_MEMORY
+    for file_name in (WEIGHTS, name):
+        _check_file(folder / file_name, files)
     with opened(folder / WEIGHTS, _WANT) as file:
         model = filled(folder / WEIGHTS, file, preset.model, device, _WANT)
-    memory = import_memory(folder / MEMORY, "safetensors")
+    memory = import_memory(folder / name)
     if memory.config != preset.memory:
         raise ValueError(
-            f"{folder / MEMORY}: got a memory of {memory.config}, want that of {CONFIG}: "
+            f"{folder / name}: got a memory of {memory.config}, want that of {CONFIG}: "
             f"{preset.memory}"
         )
     return model, memory, preset
@@ -279,7 +296,9 @@ def download(repo: str, revision: str | None = None) -> Path:
     """
     hub = _hub(repo)
     try:
-        folder = hub.snapshot_download(repo, revision=revision, allow_patterns=list(FILES))
+        folder = hub.snapshot_download(
+            repo, revision=revision, allow_patterns=[*FILES, SMALL_MEMORY]
+        )
     except _refusals() as error:
         raise ValueError(
             f"{repo}: got neither a folder nor a download ({_line(error)}), want a folder written "
@@ -320,7 +339,7 @@ def upload(folder: Path, repo: str, *, private: bool = False) -> str:
         sent = api.upload_folder(
             repo_id=name,
             folder_path=folder,
-            allow_patterns=[*FILES, CARD, PICTURE, SUMS],
+            allow_patterns=[*FILES, SMALL_MEMORY, CARD, PICTURE, SUMS],
             commit_message="A trained Mem3D and its memory",
         )
     except _refusals() as error:

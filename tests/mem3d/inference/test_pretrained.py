@@ -213,7 +213,11 @@ def test_half_takes_half_the_bytes_and_keeps_three_digits(run, published, tmp_pa
             assert torch.equal(half[name], weight), name  # of norms, whose variances may be tiny
         else:  # 11 bits, and 2**-24 where a weight is nearly nothing
             torch.testing.assert_close(half[name], weight, rtol=2**-11, atol=2**-24)
+    assert not (tmp_path / "half" / "memory.safetensors").exists()
     with mem3d.load(published) as one, mem3d.load(tmp_path / "half") as other:
+        slots = [0, 1]
+        np.testing.assert_array_equal(one.memory.values(slots), other.memory.values(slots))
+        np.testing.assert_array_equal(one.memory.keys(slots), other.memory.keys(slots))
         before, after = (loaded.reconstruct(picture(1)) for loaded in (one, other))
     np.testing.assert_allclose(after.occupancy, before.occupancy, atol=2e-3)
 
