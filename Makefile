@@ -8,7 +8,7 @@ DEMO_PHOTO := demo/shapes/ShapeNetRendering/03001627/0000005/rendering/00.png
 .PHONY: help demo test browser lint check bench docs package fuzz clean
 
 help:
-	@echo "make demo   make shapes, train a small model, evaluate it, reconstruct (about 8 minutes)"
+	@echo "make demo   photos to shapes with the bundled model, then a short training (3 minutes)"
 	@echo "make test   run the tests"
 	@echo "make browser  try the demo page in a headless Chromium (Debian: installed if missing)"
 	@echo "make lint   formatting, lint, types, who imports whom"
@@ -24,13 +24,14 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
+	$(BIN)/mem3d-cli reconstruct mem3d/pretrained/examples --out demo/first
+	@echo "shapes by the bundled model, with what it recalled: demo/first/*.png; now a short training"
 	$(BIN)/mem3d-cli data synth demo/shapes --models 24 --views 12
-	$(BIN)/mem3d-cli data show demo/shapes --count 13 --out demo/shapes.png
 	$(BIN)/mem3d-cli train demo/run --data demo/shapes --preset demo
 	$(BIN)/mem3d-cli evaluate demo/run --picture demo/test.png
 	$(BIN)/mem3d-cli reconstruct demo/run $(DEMO_PHOTO) --out demo/reconstructions
 	$(BIN)/memstore inspect demo/run/memory --picture demo/memory.png
-	@echo "look at demo/shapes.png, demo/run/curves.png, demo/memory.png, demo/test.png, demo/reconstructions/"
+	@echo "look at demo/first/, demo/run/curves.png, demo/memory.png, demo/test.png, demo/reconstructions/"
 
 # Two processes of one thread each; a file's tests stay together, as they share what they trained.
 test: $(STAMP)

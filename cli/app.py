@@ -70,7 +70,7 @@ class PlainCommand(TyperCommand):
         super().__init__(*args, **fields)
         for parameter in self.params:
             if parameter.param_type_name == "argument" and parameter.name is not None:
-                parameter.metavar = parameter.name.upper()
+                parameter.metavar = parameter.metavar or parameter.name.upper()
         item: Any
         for item in (self, *self.params):
             if self.rich_markup_mode == "rich" and getattr(item, "help", None):

@@ -69,9 +69,22 @@ def device_name(device: str) -> str:
 
 
 DataFolder = Annotated[Path, typer.Argument(help="The data set.", callback=data_folder)]
-TrainedFolder = Annotated[Path, typer.Argument(help="Folder of the run.", callback=trained_folder)]
+TrainedFolder = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Folder of a run, or a published one; default: the bundled model.",
+        callback=trained_folder,
+    ),
+]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.", callback=run_folder)]
 Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
+Stem = Annotated[
+    str,
+    typer.Option(
+        help="ResNet-50 weights to begin with: bundled (the bundled model's), imagenet (fetched), "
+        "a safetensors file, or none: random ones, which are trained too."
+    ),
+]
 SheetOut = Annotated[Path, typer.Option(help="PNG to write.", callback=png)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -247,10 +260,11 @@ def preset_with(name: str, is_random: bool, settings: Iterable[str]) -> "Preset"
     """
     from mem3d.data.readers.r2n2 import RESOLUTION
     from mem3d.network.config import changed
-    from mem3d.network.presets import PRESETS
+    from mem3d.network.presets import PRESETS, with_own_key
 
     preset = PRESETS[name]
     if is_random:
+        preset = with_own_key(preset)  # a ranked one is learned from a frozen stem's maps
         train = replace(preset.train, freeze_stem=False, cached_views=0, pose_epochs=0)
         preset = replace(preset, train=train)
     preset = changed(preset, settings)
@@ -340,10 +354,17 @@ def default_policy(subset: "SplitName") -> KnownPolicy:
 
 def learned_shapes(run: Path) -> "Learned":
     """What a run knows; a warning where its data are gone."""
+    from mem3d.network.checkpoint import is_published
     from mem3d.runs import folder
 
     learned = folder.learned_by(run)
-    if learned.unlisted is not None:
+    if is_published(run):
+        typer.echo(
+            f"{printable(run)}: a published folder tells no shapes but those in its memory: others "
+            "that it learned from cannot be told",
+            err=True,
+        )
+    elif learned.unlisted is not None:
         root, reason = learned.unlisted
         typer.echo(
             f"the run's data are not at {printable(root)} ({printable(reason)}): shapes that it "

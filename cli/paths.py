@@ -23,11 +23,13 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar")
 _LISTED = 1_000  # entries of a folder that are looked at
 _RUN = "a run's folder or a published one"
+_PHOTO = "a picture, a folder of them or a pattern"
 
 
-def trained_folder(context: typer.Context, path: Path) -> Path:
+def trained_folder(context: typer.Context, path: Path | None) -> Path | None:
     """The path, unless it is no folder of a run, nor a published one."""
-    check_trained(path, example_of(context.command.help))
+    if path is not None:
+        check_trained(path, example_of(context.command.help))
     return path
 
 
@@ -60,15 +62,39 @@ def data_folder(path: Path) -> Path:
     return path
 
 
-def photo_names(names: list[str]) -> list[str]:
-    """The words, unless one names nothing, or a run; patterns pass."""
-    for name in names:
+def run_and_photos(context: typer.Context, words: list[str]) -> list[str]:
+    """The words, unless one of them is neither a photo nor, as the first, a run."""
+    run, photos = split_words(words)
+    if run is None:
+        _check_first(Path(words[0]), example_of(context.command.help))
+    elif not photos:
+        raise ValueError(f"{run}: got a run alone, want photos after it: {_PHOTO}")
+    for name in photos:
         path = Path(name)
         if not path.exists() and not glob.has_magic(name):
-            raise nothing_there(path, "a picture, a folder of them or a pattern")
+            raise nothing_there(path, f"{_RUN}, or {_PHOTO}" if name is words[0] else _PHOTO)
         if _is_run(path):
             raise ValueError(f"{path}: got a run among the photos, want RUN once and first")
-    return names
+    return words
+
+
+def split_words(words: list[str]) -> tuple[Path | None, list[str]]:
+    """The run, None where the first word is none, and the photos."""
+    first = Path(words[0])
+    return (first, words[1:]) if _is_run(first) else (None, words)
+
+
+def _check_first(path: Path, example: str) -> None:
+    """Raise ValueError where what should be the first photo was meant to be a run, but is none."""
+    is_memory = path.resolve().name == "memory" and _is_run(path.resolve().parent)
+    is_other = is_memory or path.name in _CHECKPOINTS or (path / "run.json").is_file()
+    entries = _entries(path) if path.is_dir() else []
+    if is_other or _is_data(path) or any(_is_run(entry) for entry in entries):
+        check_trained(path, example)
+    if path.is_dir() and not any(entry.suffix.lower() in _PICTURES for entry in entries):
+        raise ValueError(
+            f"{path}: got a folder with neither a run nor pictures in it, want {_RUN}, or {_PHOTO}"
+        )
 
 
 def check_inputs(
@@ -83,12 +109,25 @@ def check_inputs(
         check_data(folder)
     check_file(split)
     check_folder(backgrounds)
-    if stem not in ("none", "imagenet"):
-        from mem3d.network.config import check_stem
+    if stem not in ("none", "imagenet", "bundled"):
+        from mem3d.network.config import check_stem, listed_stems
 
         if not Path(stem).exists():
-            raise nothing_there(Path(stem), "'imagenet', 'none' or a safetensors file", "stem ")
+            raise nothing_there(Path(stem), f"{listed_stems()} or a safetensors file", "stem ")
         check_stem(stem)
+
+
+def check_data_named(run: Path | None, data: Path | None) -> None:
+    """Raise ValueError where nothing tells which data to measure on.
+
+    Args:
+        run: a run's folder tells, a published one does not, and neither does the bundled model
+            (None).
+        data: of --data.
+    """
+    if data is None and not (run and any((run / name).is_file() for name in _CHECKPOINTS)):
+        name = run or "the bundled model"
+        raise ValueError(f"--data: got none, want a data set to measure on: {name} tells none")
 
 
 def check_new_run(path: Path) -> None:

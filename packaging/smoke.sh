@@ -50,6 +50,11 @@ if [ "$2" = memstore ]; then
 else
   "$bin/memstore" export shapes.memory shapes --format glb
   "$bin/mem3d-cli" --version
+  # What comes with the package answers where no run is named.
+  photo=$("$bin/python" -c "from mem3d.bundled import example_files; print(example_files()[0])")
+  (cd "$(dirname "$photo")/../base" && sha256sum --check --quiet SHA256SUMS)
+  "$bin/mem3d-cli" reconstruct "$photo" -o first.glb
+  test -s first.glb
   "$bin/mem3d-cli" data synth shapes-of-13 --models 5 --views 2 --quiet
   "$bin/mem3d-cli" train run --data shapes-of-13 --preset tiny --epochs 1 --quiet
   "$bin/mem3d-cli" evaluate run --quiet

@@ -36,6 +36,14 @@ def test_every_package_is_installed():
     assert folders == tree
 
 
+def test_the_bundled_model_and_its_photos_are_installed():
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["mem3d"]
+    files = {path for pattern in patterns for path in (ROOT / "mem3d").glob(pattern)}
+    bundled = {path for path in (ROOT / "mem3d" / "pretrained").rglob("*") if path.is_file()}
+    assert bundled and files == bundled
+    assert "graft mem3d/pretrained" in (ROOT / "MANIFEST.in").read_text().splitlines()
+
+
 def test_every_requirement_is_pinned():
     project = PYPROJECT["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]

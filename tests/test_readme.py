@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from mem3d.bundled import example_files
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.network.presets import TINY
 from mem3d.training.trainer import train
@@ -42,6 +43,7 @@ def demo(trained, made_up_data, tmp_path, monkeypatch):
     chair = tmp_path / "demo/shapes/ShapeNetRendering/03001627/0000005/rendering/00.png"
     chair.parent.mkdir(parents=True)
     Image.fromarray(picture(0)).save(chair)
+    shutil.copy(example_files()[0], tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
 
 

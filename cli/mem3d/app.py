@@ -27,13 +27,14 @@ app = typer.Typer(
     cls=Commands,
     context_settings={"help_option_names": ["--help", "-h"]},
     help="Mem3D: one photo in, a 32^3 shape out, with a memory of the shapes seen in training. "
-    "Begin with: mem3d-cli data synth shapes, then train, evaluate, reconstruct.",
+    "Begin with: mem3d-cli reconstruct photo.jpg -o chair.glb, with the model that comes along; or "
+    "with a network of your own: data synth shapes, then train, evaluate, reconstruct RUN.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data", rich_help_panel="Begin")
 command: Command
-for command in (train, evaluate, reconstruct, demo):
+for command in (reconstruct, demo, train, evaluate):
     add_command(app, command, panel="Use")
 for command in (memorize, average):
     add_command(app, command, panel="Change a run, without training")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def demo(
-    run: TrainedFolder,
+    run: TrainedFolder = None,
     write: Annotated[
         Path | None,
         typer.Option(
@@ -42,18 +42,20 @@ def demo(
 ) -> None:
     """Open a page in the browser: drop a photo, turn its shape, look through the memory.
 
-    RUN is a run's folder, or without --write a published one.
+    Without RUN it shows the model that comes with the package.
 
     Needs an extra, in a checkout: pip install -c constraints.txt -e '.[demo]'. Nothing is fetched
     from elsewhere, and RUN is not changed. Library: mem3d.demo.reconstruct_view,
     mem3d.demo.memory_view, mem3d.demo.sessions.
 
-    Example: mem3d-cli demo runs/first
+    Example: mem3d-cli demo --browser
     """
+    from mem3d.bundled import bundled_model
     from mem3d.demo.guard import LOOPBACK, listen
     from memstore.files import check_free
 
-    _check_run(run, which, write)  # gradio takes long to import: look first
+    run = run or bundled_model()
+    _check_run(run, which)  # gradio takes long to import: look first
     if write is not None:
         check_free(write)
     listener, url = listen(host, port)
@@ -72,15 +74,13 @@ def demo(
                 typer.echo(f"{printable(write)}: a run with what was remembered", err=True)
 
 
-def _check_run(run: Path, which: str, write: Path | None) -> None:
-    """Raise ValueError unless there is something to show, and a run if one is to be written."""
-    from mem3d.network.checkpoint import check_run, check_trained, is_published, read_state
+def _check_run(run: Path, which: str) -> None:
+    """Raise ValueError unless there is something to show."""
+    from mem3d.network.checkpoint import check_trained, is_published, read_state
 
     check_trained(run)
     if not is_published(run):
         read_state(run / f"{which}.safetensors")
-    elif write is not None:
-        check_run(run)  # refuses it: what is kept is a run
 
 
 def _stay_offline(folder: str) -> None:
@@ -107,15 +107,9 @@ def _page(
     from mem3d.demo.examples import example_photos
     from mem3d.demo.handlers import EXAMPLES, DemoPage
     from mem3d.demo.sessions import VisitorMemories
-    from mem3d.inference.pretrained import load_folder
-    from mem3d.network.checkpoint import State, is_published, load
+    from mem3d.inference.pretrained import load_trained
 
-    state: State | None = None
-    if is_published(run):
-        model, memory, preset = load_folder(run, device)
-    else:
-        model, memory, state = load(run, "last" if which == "last" else "best", device)
-        preset = state.preset
+    model, memory, state = load_trained(run, "last" if which == "last" else "best", device)
     examples = folder / EXAMPLES
     examples.mkdir()
 
@@ -127,7 +121,7 @@ def _page(
         model=model,
         name=run.name,
         memories=VisitorMemories(run, model, memory, state, write=write, device=device),
-        background=preset.photo_background,
+        background=state.preset.photo_background,
         device=device,
         folder=folder,
         examples=example_photos(run, examples),

@@ -17,8 +17,8 @@ from mem3d_cli.options import (
     KnownPolicy,
     KnownShapes,
     Quiet,
-    RunFolder,
     Threads,
+    TrainedFolder,
     Which,
     apply_policy,
     check_distinct,
@@ -32,7 +32,7 @@ from mem3d_cli.options import (
     progress_bar,
     set_threads,
 )
-from mem3d_cli.paths import check_data, check_file
+from mem3d_cli.paths import check_data, check_data_named, check_file
 from mem3d_cli.tables import evaluation_tables, pix3d_table
 
 if TYPE_CHECKING:
@@ -45,8 +45,10 @@ if TYPE_CHECKING:
 
 
 def evaluate(  # long: half of it are the options
-    run: RunFolder,
-    data: Annotated[Path | None, typer.Option(help="Default: the data of the run.")] = None,
+    run: TrainedFolder = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Default: the data of the run; a published one has none.")
+    ] = None,
     split: Annotated[
         Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
     ] = None,
@@ -77,13 +79,16 @@ def evaluate(  # long: half of it are the options
 ) -> None:
     """Print IoU per category, for the network and its baselines; for Pix3D by both protocols.
 
-    The best thresholds come from the validation set of the same data, the category means from its
-    training set; for Pix3D without a split file, from the data of the run. Library:
-    mem3d.evaluate.
+    Without RUN it is about the model that comes with the package. The best thresholds come from the
+    validation set of the same data, the category means from its training set; for Pix3D without a
+    split file, from the data of the run. Library: mem3d.evaluate.
 
     Example: mem3d-cli evaluate runs/first --picture test.png
     """
-    others = ensemble or []
+    from mem3d.bundled import bundled_model
+
+    check_data_named(run, data)
+    run, others = run or bundled_model(), ensemble or []
     policy = known_shapes or default_policy(subset)
     check_distinct(run, others)
     check_data(data)
@@ -91,15 +96,15 @@ def evaluate(  # long: half of it are the options
 
     from mem3d.evaluation.baselines import category_means, costly_baselines
     from mem3d.evaluation.evaluate import evaluate as score_shapes
+    from mem3d.inference.pretrained import load_trained
     from mem3d.inference.reconstruct import comparison
     from mem3d.memory.projection_cache import projections_of
-    from mem3d.network.checkpoint import load
     from memstore.voxels.contact_sheet import save_png
 
     set_threads(threads)
     root, own_split = data_of(run, data)
     split = split or own_split
-    model, memory, state = load(run, which, device)
+    model, memory, state = load_trained(run, which, device)
     test = open_data(root, subset, split, quiet, views=1)
     test, leaks = apply_policy(policy, memory, test, learned_shapes(run))
     members = _members(model, others, which, device)
@@ -159,13 +164,13 @@ def _members(
     model: "Mem3D", runs: list[Path], which: Which, device: str
 ) -> "dict[str, EnsembleMember]":
     """The other networks by their folders."""
+    from mem3d.inference.pretrained import load_trained
     from mem3d.memory.projection_cache import projections_of
-    from mem3d.network.checkpoint import load
     from mem3d.network.predict import EnsembleMember, check_alike
 
     members = {}
     for run in runs:
-        other, memory, _ = load(run, which, device)
+        other, memory, _ = load_trained(run, which, device)
         members[str(run)] = EnsembleMember(other, memory, projections_of(other, memory))
         try:
             check_alike(model, [members[str(run)]])

@@ -16,8 +16,8 @@ from mem3d_cli.options import (
     Device,
     KnownPolicy,
     Quiet,
-    RunFolder,
     Threads,
+    TrainedFolder,
     open_data,
     print_json,
     progress_bar,
@@ -39,8 +39,8 @@ SplitFile = Annotated[Path | None, typer.Option(help="Split file; default: DATA/
 
 
 def memorize(  # long: half of it are the options
-    run: RunFolder,
     out: Annotated[Path, typer.Option(help="Folder of the new run; RUN stays as it is.")],
+    run: TrainedFolder = None,
     data: Annotated[
         Path | None, typer.Option(help="Models to remember: folder, pack or index.")
     ] = None,
@@ -75,12 +75,12 @@ def memorize(  # long: half of it are the options
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add pictures and their shapes to the memory of a trained run, without training.
+    """Add pictures and their shapes to the memory of a trained network, without training.
 
-    Writes a new run: the same weights, a memory that knows more. Library:
-    mem3d.runs.memorize, mem3d.runs.copy_run.
+    Writes a new run: the same weights, a copy of the memory that knows more. Without RUN, those of
+    the model that comes with the package. Library: mem3d.runs.memorize, mem3d.runs.copy_run.
 
-    Example: mem3d-cli memorize runs/first --data new-shapes --out runs/more
+    Example: mem3d-cli memorize --data new-shapes --out runs/more
     """
     from memstore.files import check_free
 
@@ -99,13 +99,15 @@ def memorize(  # long: half of it are the options
     for file in (split, photo, grid, mask):
         check_file(file)
     check_free(out)
-    from mem3d.network.checkpoint import load  # takes seconds
+    from mem3d.bundled import bundled_model
+    from mem3d.inference.pretrained import load_trained  # takes seconds
     from mem3d.runs.copy import copy_run
     from mem3d.runs.folder import MEMORIZED
 
     set_threads(threads)
     with whole(out):
-        model, memory, state = load(run, which, device)
+        run = run or bundled_model()
+        model, memory, state = load_trained(run, which, device)
         report: dict[str, Any] = {"out": str(out)}
         write: Write
         if data is not None:

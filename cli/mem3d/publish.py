@@ -21,6 +21,13 @@ def publish(
     private: Annotated[
         bool, typer.Option("--private", help="If the repository is new: not to be seen by all.")
     ] = False,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half",
+            help="Fewer bytes: weights as float16, the memory deflated; see docs/library.md.",
+        ),
+    ] = False,
     which: Checkpoint = "best",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -41,7 +48,7 @@ def publish(
     if repo is not None:
         pretrained.check_repo(repo)  # before the work
     with whole(folder):
-        pretrained.publish(run, folder, which)
+        pretrained.publish(run, folder, which, half=half)
     address = None if repo is None else _sent(folder, repo, private)
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     if not quiet:

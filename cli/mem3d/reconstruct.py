@@ -17,13 +17,12 @@ from mem3d_cli.options import (
     Flip,
     Quiet,
     Threads,
-    TrainedFolder,
     check_distinct,
     print_json,
     progress_bar,
     set_threads,
 )
-from mem3d_cli.paths import check_there, photo_names
+from mem3d_cli.paths import check_there, run_and_photos, split_words
 from mem3d_cli.tables import reconstruction_lines
 
 if TYPE_CHECKING:
@@ -87,20 +86,23 @@ def _check_formats(formats: list[str] | None) -> list[str] | None:
 
 
 def reconstruct(  # long: half of it are the options
-    run: TrainedFolder,
-    photos: Annotated[
+    words: Annotated[
         list[str],
         typer.Argument(
-            callback=photo_names,
+            metavar="[RUN] PHOTOS",
+            callback=run_and_photos,
             help="Pictures, folders of them, or patterns such as 'photos/*.jpg'; alpha is the "
-            "mask where it tells an object from its ground.",
+            "mask where it tells an object from its ground. Before them, if it is not to be the "
+            "bundled model: the folder of a run, or a published one.",
         ),
     ],
     out: Annotated[
         Path,
         typer.Option(
+            "--out",
+            "-o",
             help="Folder to write to; only pictures that this command made are replaced. For one "
-            "photo also a file, whose ending is one of the formats, or png."
+            "photo also a file, whose ending is one of the formats, or png.",
         ),
     ] = Path("reconstructions"),
     formats: Annotated[
@@ -151,13 +153,16 @@ def reconstruct(  # long: half of it are the options
 ) -> None:
     """Turn photos into shapes, and into pictures of them and of what was recalled.
 
-    RUN, and what --ensemble names, are folders of runs or published ones. What becomes of a
-    background is said per photo; --inputs shows it. Library:
-    mem3d.load(RUN, ensemble=[...]).reconstruct(photo).
+    Without RUN, with the model that comes with the package. What becomes of a background is said
+    per photo; --inputs shows it. Library: mem3d.load().reconstruct(photo),
+    mem3d.load(RUN, ensemble=[...]).
 
-    Example: mem3d-cli reconstruct runs/first chair.png photos/ --out shapes
+    Example: mem3d-cli reconstruct chair.png -o chair.glb
     """
-    others = ensemble or []
+    from mem3d.bundled import bundled_model
+
+    first, photos = split_words(words)
+    run, others = first or bundled_model(), ensemble or []
     check_distinct(run, others)
     check_there(mask)
     edges, files = _box(box), _find(photos, quiet)

@@ -28,7 +28,13 @@ from mem3d_cli.options import (
     progress_bar,
     set_threads,
 )
-from mem3d_cli.paths import check_data, check_file, check_folder, trained_folders
+from mem3d_cli.paths import (
+    check_data,
+    check_data_named,
+    check_file,
+    check_folder,
+    trained_folders,
+)
 from mem3d_cli.tables import robustness_tables
 
 if TYPE_CHECKING:
@@ -40,11 +46,12 @@ Labeled = dict[str, list[Path]]  # label -> its runs
 
 def robustness(  # long: half of it are the options
     runs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            help="Folders of runs, or LABEL=RUN,RUN,...: runs that differ in their seed, averaged."
+            help="Folders of runs or published ones, or LABEL=RUN,RUN,...: runs that differ in "
+            "their seed, averaged. Default: the bundled model."
         ),
-    ],
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Default: the data of the first run.")] = None,
     split: Annotated[
         Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
@@ -78,9 +85,13 @@ def robustness(  # long: half of it are the options
 
     Example: mem3d-cli robustness runs/first lstm=runs/a,runs/b --backgrounds photos --out curves
     """
-    hidden_shares, labels = _shares(shares), _labeled(runs, label or [])
+    from mem3d.bundled import bundled_model
+
+    names = runs or [str(bundled_model())]
+    hidden_shares, labels = _shares(shares), _labeled(names, label or [])
     folders = [run for group in labels.values() for run in group]
     trained_folders(folders)
+    check_data_named(folders[0] if runs else None, data)
     check_data(data)
     check_file(split)
     check_folder(backgrounds)
@@ -117,14 +128,11 @@ def _unknown(
 ) -> tuple["ShapeDataset", dict[str, Any]]:
     """The models that none of the runs knows, to show them all, and what each knew of the set."""
     from mem3d.data.dataset import Subset
-    from mem3d.network.checkpoint import check_run, read_state
-    from memstore import Memory
+    from mem3d.inference.pretrained import load_trained
 
     leaks, unknown = {}, {test.shape_id(i) for i in range(len(test))}
     for run in folders:
-        check_run(run)
-        state = read_state(run / f"{which}.safetensors")
-        with Memory.open(run / "memory", mode="r", at=state.snapshot) as memory:
+        with load_trained(run, which)[1] as memory:
             rest, leaks[str(run)] = apply_policy(policy, memory, test, learned_shapes(run))
         unknown &= {rest.shape_id(i) for i in range(len(rest))}
     if not unknown:
@@ -137,13 +145,13 @@ def _curves(
 ) -> "list[Curve]":
     """What each run makes of the pictures; one network at a time is in RAM."""
     from mem3d.evaluation.robustness import as_curves, measure
-    from mem3d.network.checkpoint import load
+    from mem3d.inference.pretrained import load_trained
 
     curves = []
     for name, group in labels.items():
         measurements = []
         for run in group:
-            model, memory, _ = load(run, which, device)
+            model, memory, _ = load_trained(run, which, device)
             with memory, progress_bar(quiet, printable(run.name)) as show:
                 measurements.append(measure(model, memory, views, device=device, progress=show))
         curves += as_curves(name, measurements)

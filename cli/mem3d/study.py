@@ -11,6 +11,7 @@ from mem3d_cli.options import (
     Device,
     Quiet,
     Settings,
+    Stem,
     Threads,
     open_backgrounds,
     open_data,
@@ -43,9 +44,7 @@ def study(  # long: half of it are the options
         list[Path] | None,
         typer.Option(metavar="<path>", help="More to learn from, see train; may be repeated."),
     ] = None,
-    stem: Annotated[
-        str, typer.Option(help="ResNet-50 weights: imagenet, none, or a safetensors file.")
-    ] = "none",
+    stem: Stem = "bundled",
     preset: Annotated[
         str,
         typer.Option(
@@ -102,7 +101,7 @@ def study(  # long: half of it are the options
     Writes table.md, table.json and plot.png; interrupted, it goes on with the same command. Look at
     --dry-run first. Library: mem3d.study.study.
 
-    Example: mem3d-cli study studies/first --data shapes --stem resnet50.safetensors --epochs 30
+    Example: mem3d-cli study studies/first --data shapes --epochs 30
     """
     names, shares = _names(only), _shares(hide)
     is_random = stem == "none"

@@ -15,6 +15,7 @@ from mem3d_cli.options import (
     Device,
     Quiet,
     Settings,
+    Stem,
     Threads,
     open_backgrounds,
     open_data,
@@ -59,9 +60,7 @@ def train(  # long: half of it are the options
             "a GPU; demo: minutes; tiny: to try the commands.",
         ),
     ] = "small",
-    stem: Annotated[
-        str, typer.Option(help="ResNet-50 weights: imagenet, none, or a safetensors file.")
-    ] = "none",
+    stem: Stem = "bundled",
     weights: Annotated[
         Path | None, typer.Option(help="Begin with the best weights of this other run.")
     ] = None,
@@ -107,7 +106,7 @@ def train(  # long: half of it are the options
     memory, settings, log and curves go there. Without --data it makes its own shapes first. Several
     processes: torchrun --no-python --nproc-per-node 2 mem3d-cli train ... Library: mem3d.train.
 
-    Example: mem3d-cli train runs/first --data shapes --stem resnet50.safetensors
+    Example: mem3d-cli train runs/first --data shapes
     """
     if data is not None and run.resolve() == data.resolve():
         raise ValueError(f"{run}: got the data's own folder, want a new one for the run")

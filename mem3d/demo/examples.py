@@ -1,34 +1,32 @@
-"""Example photos for the demo page, made here: from a run's validation data, or procedural."""
+"""Example photos for the demo page: from a run's validation data, or those of the package."""
 
 import re
 from pathlib import Path
 
 import numpy as np
 
+from mem3d.bundled import example_files
 from mem3d.data.dataset import ShapeDataset
+from mem3d.data.images.io import read_image
 from mem3d.data.images.preprocess import Rgba
 from mem3d.data.open import open_dataset
-from mem3d.data.procedural.shape import CATEGORIES, make_shape
-from mem3d.data.rendering.renderer import Scene
 from mem3d.runs.folder import run_data
 from memstore.voxels.contact_sheet import save_png
 
-SEED = 99_000_000  # of procedural shapes: those of data sets have lower ones as a rule
-
 
 def example_photos(run: str | Path, folder: Path, count: int = 6) -> list[Path]:
-    """Write a few pictures of models that the network was not trained on.
+    """Write a few pictures to try a network with.
 
     Args:
-        run: whose validation models are taken, as many categories as can be; where they cannot be
-            read, procedural shapes are drawn.
+        run: whose validation models are taken, as many categories as can be; where it has none
+            that can be read, the bundled photos.
         folder: exists.
         count: pictures.
 
     Returns:
-        the files, at most `count`, each named after its category.
+        the files, at most `count`, each named after its category, bundled ones as they are.
     """
-    pictures = _validation(run, count) or _procedural(count)
+    pictures = _validation(run, count) or _bundled(count)
     files = []
     for number, (category, rgba) in enumerate(pictures, start=1):
         name = re.sub(r"[^\w-]+", "-", category)[:40] or "shape"
@@ -60,10 +58,6 @@ def _evenly(length: int, count: int) -> list[int]:
     return places
 
 
-def _procedural(count: int) -> list[tuple[str, Rgba]]:
-    """Category and picture of shapes that no data set holds."""
-    names = [sorted(CATEGORIES)[i] for i in _evenly(len(CATEGORIES), count)]
-    return [
-        (name, Scene(make_shape(name, SEED).mesh()).render(azimuth=35, elevation=27, ratio=0.75))
-        for name in names
-    ]
+def _bundled(count: int) -> list[tuple[str, Rgba]]:
+    """Name and picture of photos that come with the package."""
+    return [(path.stem, read_image(path)) for path in example_files()[:count]]

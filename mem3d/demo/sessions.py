@@ -63,7 +63,7 @@ class VisitorMemories:
         run: Path,
         model: Mem3D,
         memory: Memory,
-        state: State | None,
+        state: State,
         *,
         write: Path | None = None,
         device: str = "cpu",
@@ -74,13 +74,11 @@ class VisitorMemories:
             run: folder that model, memory and state were loaded from.
             model: encodes, in evaluation mode.
             memory: the run's; is copied, never written.
-            state: of the checkpoint; None of a published folder, which has none.
-            write: where nothing is yet: a run made here at once, which all visitors change; wants
-                a state.
+            state: of the checkpoint.
+            write: where nothing is yet: a run made here at once, which all visitors change.
             device: where the network is.
 
         Raises:
-            ValueError: there is no state, but `write`.
             memstore.MemstoreError: there is something at `write`, or the disk refuses.
         """
         self._model, self._memory, self._device = model, memory, device
@@ -89,8 +87,6 @@ class VisitorMemories:
         self._write, self._state = write, state
         self._shared: Memory | None = None
         if write is not None:
-            if state is None:
-                raise ValueError("state: got none, want a run's to write another run")
             record = {"kind": MEMORIZED, "by": "demo", "pictures": 0, "sources": []}
             self._state = copy_run(run, write, model, memory, state, lambda _: record)
             self._shared = Memory.open(write / "memory", "r+")
@@ -135,7 +131,7 @@ class VisitorMemories:
             memory = self.memory(own)
             device = self._device
             report = memorize_photo(self._model, memory, photo.rgba, grid, source, device=device)
-            if self._shared is not None and self._write is not None and self._state is not None:
+            if self._shared is not None and self._write is not None:
                 self._state = keep_change(self._write, self._model, memory, self._state, [source])
             [kind] = [kind for kind in KINDS if getattr(report, kind)]
             row = int(memory.ages.argmin())  # the slot touched last

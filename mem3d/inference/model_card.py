@@ -42,8 +42,8 @@ _FILES = """\
 
 - `config.json`: settings
 - `model.safetensors`: weights
-- `memory.safetensors`: the memory of shapes, as memstore exports it
-  (`memstore.import_memory("memory.safetensors")`)
+- `MEMORY`: the memory of shapes, as memstore exports it
+  (`memstore.import_memory("MEMORY")`)
 
 There is no pickle here. **The memory holds voxel grids of the training shapes and their names**;
 their license is that of the data that the network was trained on.
@@ -92,8 +92,15 @@ def card_of_run(run: Path, state: State) -> Card:
     )
 
 
-def card_text(preset: Preset, slots: int, card: Card) -> str:
-    """Markdown with the hub's front matter."""
+def card_text(preset: Preset, slots: int, card: Card, memory: str) -> str:
+    """Markdown with the hub's front matter.
+
+    Args:
+        preset: of the network.
+        slots: of the memory that are used.
+        card: what is known of the training.
+        memory: name of the memory's file.
+    """
     model = preset.model
     size = (
         f"One photo in ({model.image_size} pixels a side), a {model.resolution}^3 voxel shape out, "
@@ -105,5 +112,13 @@ def card_text(preset: Preset, slots: int, card: Card) -> str:
         if card.picture is not None:
             caption = "Validation shapes: photo, truth, reconstruction, recalled shapes"
             validation.append(f"![{caption}]({PICTURE})")
-    parts = ["# A trained Mem3D", size, card.training, *validation, _USE, _FILES, _LIMITS]
+    parts = [
+        "# A trained Mem3D",
+        size,
+        card.training,
+        *validation,
+        _USE,
+        _FILES.replace("MEMORY", memory),
+    ]
+    parts.append(_LIMITS)
     return _HEAD + "\n" + page(*parts)

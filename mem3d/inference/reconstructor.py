@@ -18,8 +18,7 @@ from mem3d.inference import pretrained
 from mem3d.inference.reconstruct import Reconstruction, reconstruct
 from mem3d.memory.projection_cache import projections_of
 from mem3d.metrics import FIXED_THRESHOLD
-from mem3d.network import checkpoint
-from mem3d.network.checkpoint import Which, check_trained, is_published
+from mem3d.network.checkpoint import Which
 from mem3d.network.config import Preset
 from mem3d.network.model import Mem3D
 from mem3d.network.predict import EnsembleMember, check_alike
@@ -240,7 +239,7 @@ class Reconstructor:
 
 
 def load(
-    path: str | Path,
+    path: str | Path | None = None,
     which: Which = "best",
     device: str = "cpu",
     ensemble: Sequence[str | Path] = (),
@@ -248,7 +247,7 @@ def load(
     """Open a trained network with its memory.
 
     Args:
-        path: folder of a run, or a published folder.
+        path: folder of a run, or a published folder; None is the model that comes with the package.
         which: of a run: the best epoch on validation, or the last.
         device: where the weights go.
         ensemble: folders of further networks that answer too; see `network.predict`.
@@ -268,8 +267,5 @@ def load(
             together = Reconstructor(first.model, first.memory, first.preset, rest)
             opened.pop_all()
         return together
-    check_trained(path)
-    if is_published(path):
-        return Reconstructor(*pretrained.load_folder(path, device))
-    model, memory, state = checkpoint.load(path, which, device)
+    model, memory, state = pretrained.load_trained(path, which, device)
     return Reconstructor(model, memory, state.preset)

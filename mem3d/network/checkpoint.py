@@ -28,6 +28,8 @@ LAST, BEST = "last.safetensors", "best.safetensors"
 PAGE, PICTURE = "README.md", "validation.png"
 CONFIG, WEIGHTS, MEMORY = FILES = ("config.json", "model.safetensors", "memory.safetensors")
 """Files of a published folder."""
+SMALL_MEMORY = "memory.npz"
+"""What may be there in place of the last: the same, deflated."""
 FORMAT = 1
 _WANT = "a checkpoint written by training"
 Which = Literal["best", "last"]
@@ -245,7 +247,8 @@ def check_device(device: str) -> str:
 
 def is_published(folder: str | Path) -> bool:
     """Whether a folder looks like a published one."""
-    return all((Path(folder) / name).is_file() for name in FILES)
+    settings, weights, memory = ((Path(folder) / name).is_file() for name in FILES)
+    return settings and weights and (memory or (Path(folder) / SMALL_MEMORY).is_file())
 
 
 def check_run(run: str | Path) -> None:

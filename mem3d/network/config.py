@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import Field, model_validator
 
+from mem3d.bundled import STEM
 from mem3d.data.images.augment import DEFAULT, Augmentation
 from mem3d.data.images.framing import Background
 from mem3d.settings import AtLeastOne, Count, Weight, from_plain, present_name, settings
 from memstore import FormatError, MemoryConfig
 from memstore.json_text import parse_json
 
+STEMS = (STEM, "imagenet", "none")  # weights of a stem that have a name
 KEY_DIM = 128  # length of a ranked key, see heads/key.py
 LARGEST = 2**16  # of any size: what a file may claim before it is believed
 
@@ -281,10 +283,15 @@ def changed(preset: Preset, settings: Iterable[str]) -> Preset:
     return from_plain(Preset, values)
 
 
+def listed_stems() -> str:
+    """The names of stems' weights, for errors."""
+    return ", ".join(map(repr, STEMS))
+
+
 def check_stem(source: str | Path) -> None:
-    """Raise ValueError unless a stem's weights are "none", "imagenet" or a safetensors file."""
-    path, want = Path(source), "want 'imagenet', 'none' or a safetensors file"
-    if source in ("none", "imagenet"):
+    """Raise ValueError unless a stem's weights have a name, or are a safetensors file."""
+    path, want = Path(source), f"want {listed_stems()} or a safetensors file"
+    if source in STEMS:
         return
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "nothing there"

@@ -13,8 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mem3d.bundled import STEM, bundled_model
 from mem3d.data.images.augment import MEAN, STD
 from mem3d.network.config import ModelConfig, check_stem
+from mem3d.tensor_files import opened
 from memstore import ExtraMissingError
 
 # The torchvision wheel on PyPI is built against CUDA. Beside a torch without CUDA its compiled
@@ -171,9 +173,9 @@ def load_stem(stem: nn.Module, source: str | Path) -> None:
 
     Args:
         stem: from `build_stem`.
-        source: "none" (leave it random), "imagenet" (torchvision's ImageNet weights, fetched or
-            from its cache) or a safetensors file with torchvision's names; more layers than the
-            stem has are ignored.
+        source: "bundled" (the stem of the model that comes with the package), "none" (leave it
+            random), "imagenet" (torchvision's ImageNet weights, fetched or from its cache) or a
+            safetensors file with torchvision's names; more layers than the stem has are ignored.
 
     Raises:
         ValueError: the file cannot be read, lacks a weight, has one of another shape or one that is
@@ -195,6 +197,9 @@ def load_stem(stem: nn.Module, source: str | Path) -> None:
                 "safetensors.torch.save_file and pass that file as --stem PATH; --stem none trains "
                 "from random weights"
             ) from error
+    elif source == STEM:
+        with opened(bundled_model() / "model.safetensors", "the bundled model's weights") as file:
+            state = file.tensors("encoder.stem.")
     else:
         state = _read_safetensors(Path(source))
     weights = stem.state_dict()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from mem3d.bundled import STEM
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.loader import BatchSampler
@@ -80,7 +81,7 @@ class Study:
     validation: ShapeDataset
     test: ShapeDataset | None = None
     shares: tuple[float, ...] = (0.0, 0.4)
-    stem: str | Path = "none"
+    stem: str | Path = STEM
     device: str = "cpu"
     keep: Keep = "best"
     backgrounds: Backgrounds | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from mem3d.bundled import STEM
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.evaluation.evaluate import NEAREST, NETWORK, Scores, macro, score
@@ -52,7 +53,7 @@ def train(
     folder: str | Path,
     preset: Preset,
     *,
-    stem: str | Path = "none",
+    stem: str | Path = STEM,
     weights: str | Path | None = None,
     device: str = "cpu",
     backgrounds: Backgrounds | None = None,

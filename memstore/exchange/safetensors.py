@@ -33,6 +33,8 @@ def write_tensors(path: Path, table: Table, progress: Progress) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
+    path.touch()  # so that others may read it: save_file's own files are only its owner's
+    mode = path.stat().st_mode
     try:
         save_file(
             {name: np.ascontiguousarray(a) for name, a in arrays(table, True).items()},
@@ -41,6 +43,7 @@ def write_tensors(path: Path, table: Table, progress: Progress) -> None:
         )
     except SafetensorError as error:
         raise PathError(f"{path}: cannot be written: {error}") from error
+    path.chmod(mode)
     progress(len(table.rows.slots), len(table.rows.slots))
 
 

@@ -27,14 +27,14 @@ def place(tmp_path_factory):
     """A folder in which a newcomer stands: a run, data, photos, and things like them."""
     place = tmp_path_factory.mktemp("place")
     for folder in (
-        *("runs/first/memory", "published", "data/set/ShapeNetRendering/03001627"),
+        *("runs/first/memory", "published", "mixed/second", "data/set/ShapeNetRendering/03001627"),
         *("data/set/ShapeNetVox32", "photos", "meshes/chair", "begun", "empty"),
     ):
         (place / folder).mkdir(parents=True)
     for file in (
         *("runs/first/best.safetensors", "published/config.json", "published/model.safetensors"),
         *("chair.png", "photos/chair.png", "data.zip", "meshes/chair/1.obj", "begun/run.json"),
-        *("resnet50.safetensors", "split.json"),
+        *("resnet50.safetensors", "split.json", "mixed/chair.png", "mixed/second/last.safetensors"),
     ):
         (place / file).touch()
     return place
@@ -56,19 +56,23 @@ def answers(place):
 
 
 RUN = "a run's folder or a published one"
-EXAMPLE = "mem3d-cli reconstruct runs/first chair.png"
+PHOTO = "a picture, a folder of them or a pattern"
+EXAMPLE = "mem3d-cli reconstruct chair.png -o chair.glb"
 MISTAKES = [
     # The run is missing, or in the wrong place.
-    ("reconstruct chair.png", 1, f"chair.png: got a picture, want {RUN} there, as in: {EXAMPLE}"),
-    ("reconstruct chair.png runs/first", 1, f"chair.png: got a picture, want {RUN} there"),
-    ("reconstruct photos", 1, "photos: got a folder of pictures, want"),
-    ("reconstruct runs/first", 2, "Missing argument 'PHOTOS'. Example: mem3d-cli reconstruct"),
-    ("reconstruct runs/frist chair.png", 1, "got nothing there, want .* near that: runs/first"),
+    ("reconstruct", 2, rf"Missing argument '\[RUN\] PHOTOS'. Example: {EXAMPLE}"),
+    ("reconstruct chair.png runs/first", 1, "runs/first: got a run among the photos, want RUN onc"),
+    ("reconstruct runs/first", 1, f"runs/first: got a run alone, want photos after it: {PHOTO}"),
+    ("reconstruct runs/frist chair.png", 1, f"want {RUN}, or {PHOTO}; near that: runs/first"),
+    ("reconstruct runs/frist", 1, f"want {RUN}, or {PHOTO}; near that: runs/first"),
+    ("reconstruct chiar.png", 1, "chiar.png: got nothing there, .*; near that: .*chair.png"),
     ("reconstruct runs chair.png", 1, "runs: got a folder above runs, want .*: runs/first"),
+    ("reconstruct mixed", 1, "mixed: got a folder above runs, want one of them: mixed/second"),
+    ("reconstruct data/set chair.png", 1, "data/set: got a data folder, want a run's folder"),
     ("reconstruct runs/first/memory a.png", 1, "got a run's memory, want the run: runs/first"),
     ("reconstruct runs/first/best.safetensors a", 1, "got a checkpoint's file, want its folder"),
     ("reconstruct begun chair.png", 1, "begun: got a run without a checkpoint"),
-    ("reconstruct empty chair.png", 1, f"empty/best.safetensors: got no file, want {RUN}"),
+    ("reconstruct empty chair.png", 1, f"neither a run nor pictures in it, want {RUN}, or {PHOTO}"),
     ("reconstruct runs/first chiar.png", 1, "chiar.png: got nothing there, .*: chair.png"),
     ("reconstruct runs/first published", 1, "published: got a run among the photos"),
     ("reconstruct runs/first chair.png --mask maks.png", 1, "maks.png: got nothing there"),
@@ -76,7 +80,10 @@ MISTAKES = [
     ("reconstruct runs/first chair.png --box 1,2", 1, "box: got '1,2'"),
     ("reconstruct runs/first chair.png --threshold 3", 1, "threshold: got 3.0"),
     ("evaluate data/set", 1, "data/set: got a data folder, want a run"),
-    ("evaluate published", 1, "published: got a published folder, want the run"),
+    ("evaluate published", 1, "--data: got none, want a data set .*: published tells none"),
+    ("evaluate", 1, "--data: got none, want a data set .*: the bundled model tells none"),
+    ("robustness", 1, "--data: got none, want a data set .*: the bundled model tells none"),
+    ("publish published out", 1, "published: got a published folder, want the run"),
     ("evaluate runs/first data/set", 2, r"extra argument\(s\) \(data/set\). Example: mem3d-cli"),
     ("robustness runs/frist", 1, "near that: runs/first"),
     ("average runs/first runs/frist --out mean", 1, "near that: runs/first"),

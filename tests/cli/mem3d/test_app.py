@@ -100,7 +100,7 @@ def test_data_is_made_and_shown(tmp_path):
         ),
         (["evaluate", "absent"], "absent: got nothing there, want a run's folder"),
         (["reconstruct", "absent", "photo.png"], "absent: got nothing there, want a run's"),
-        (["reconstruct", __file__, "absent"], "test_app.py: got a file, want a run's folder"),
+        (["reconstruct", __file__, "absent"], "absent: got nothing there, want a picture"),
         (["memorize", __file__, "--data", "DATA", "--out", "RUN"], "got a file, want a run's"),
         (["data", "show", "absent"], "nothing there"),
         (["data", "show", "\x1b[31mabsent"], r"\x1b[31mabsent: got"),

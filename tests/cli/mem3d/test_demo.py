@@ -5,6 +5,7 @@ import socket
 import pytest
 from typer.testing import CliRunner
 
+import mem3d
 from mem3d.demo.reconstruct_view import reconstruct_upload
 from mem3d.inference.pretrained import publish
 from mem3d_cli.mem3d.app import app
@@ -57,10 +58,22 @@ def test_a_published_folder_is_shown(published, trained, tmp_path):
         page.memories.close()
 
 
-def test_a_published_folder_is_not_written_on(published, tmp_path):
-    done = call(published, "--write", tmp_path / "out")
-    want = "got a published folder, want the run that it was made from"
-    assert str(done.exception) == f"{published}: {want}"
+def test_what_visitors_remember_of_a_published_folder_is_kept_in_a_run(published, tmp_path):
+    pytest.importorskip("gradio")
+    page = _page(published, "best", "cpu", tmp_path / "more", tmp_path, quiet=True)
+    try:
+        shown = reconstruct_upload(page.model, page.memories.memory(None), page.examples[0])
+        page.memories.memorize(None, shown, blob(9), "mine")
+    finally:
+        page.memories.close()
+    with mem3d.load(tmp_path / "more") as more:
+        assert "mine" in more.memory.sources
+
+
+def test_without_a_run_the_bundled_model_is_shown(monkeypatch):
+    """Up to where its page would be made; the extra is not needed to get there."""
+    monkeypatch.setitem(__import__("sys").modules, "gradio", None)
+    assert isinstance(call().exception, ExtraMissingError)
 
 
 def test_a_port_that_is_taken_is_told_before_the_extra_is_loaded(trained, monkeypatch):

@@ -53,6 +53,21 @@ def evaluated(*arguments):
     return json.loads(done.stdout)
 
 
+def test_a_published_folder_is_measured_on_data_that_are_named(run, data, tmp_path):
+    """It gives what its run gives; the shapes that it learned from are told by its memory alone."""
+    assert call("publish", run, tmp_path / "published").exit_code == 0
+    kept = ("--data", data, "--known-shapes", "keep")
+    first, other = evaluated(run, *kept), evaluated(tmp_path / "published", *kept)
+    assert first["methods"] == other["methods"] and first["step"] == other["step"]
+    assert (first["known"]["learned_known"], other["known"]["learned_known"]) == (True, False)
+    told = call("evaluate", tmp_path / "published", *kept).stderr
+    assert "a published folder tells no shapes but those in its memory" in told
+
+
+def test_without_a_run_the_bundled_model_is_measured(data):
+    assert evaluated("--data", data)["samples"] == 4
+
+
 def printed(*arguments):
     """What a command prints, on one line: tables break theirs where the terminal ends."""
     done = call(*arguments)

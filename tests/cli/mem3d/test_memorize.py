@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import mem3d
+from mem3d.bundled import bundled_model
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.evaluation.leakage import known_shapes
 from mem3d.network import checkpoint
@@ -48,6 +50,28 @@ def told(*arguments):
 
 def test_the_command_explains_itself():
     assert "Example" in call("memorize", "--help").output
+
+
+def test_the_bundled_model_s_memory_is_copied_and_added_to(data, tmp_path):
+    """What comes out is a run as any other: it is opened, added to, and guards its shapes."""
+    before = {path: path.stat().st_mtime_ns for path in bundled_model().rglob("*")}
+    made = told("memorize", "--data", data, "--known-shapes", "keep", "--out", tmp_path / "more")
+    assert made["written"] > 0
+    with mem3d.load() as first, mem3d.load(tmp_path / "more") as more:
+        assert more.memory.clock == first.memory.clock + made["written"]
+    assert {path: path.stat().st_mtime_ns for path in bundled_model().rglob("*")} == before
+    page = (tmp_path / "more" / "README.md").read_text()
+    assert page.startswith("# A trained Mem3D") and "---\n" not in page
+    assert "Since then:" in page and "pip install" not in page
+    again = told(
+        *("memorize", tmp_path / "more", "--data", data, "--known-shapes", "keep"),
+        *("--out", tmp_path / "again"),
+    )
+    assert again["written"] > 0
+    refused = call("evaluate", tmp_path / "more", "--data", data)
+    assert "this would be no test" in str(refused.exception)
+    unnamed = call("evaluate", tmp_path / "more")
+    assert "name the data (--data)" in str(unnamed.exception)
 
 
 def test_memorized_shapes_are_no_test(run, data, tmp_path):

@@ -71,12 +71,8 @@ def published(run, tmp_path_factory):
 @pytest.mark.parametrize(
     "words",
     [
-        "evaluate PUB",
-        "evaluate PUB --data DATA",
-        "memorize PUB --data DATA --out OUT",
         "average PUB PUB --out OUT",
         "average RUN PUB --out OUT",
-        "robustness PUB --data DATA",
         "publish PUB OUT",
         "train OUT --data DATA --weights PUB --preset tiny --quiet",
     ],

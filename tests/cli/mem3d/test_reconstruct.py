@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import mem3d
+from mem3d.bundled import example_files
 from mem3d_cli.mem3d.app import app
 from tests.helpers.r2n2_folder import picture
 from tests.helpers.untrained_run import SOURCES, make_run
@@ -38,6 +40,19 @@ def rows_of(run, tmp_path, *arguments):
     done = call("reconstruct", run, *arguments, "--out", tmp_path / "out", "--json")
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)["photos"], done.stderr
+
+
+def test_without_a_run_the_bundled_model_answers(tmp_path):
+    photos = example_files()[:2]
+    done = call("reconstruct", photos[0], "-o", tmp_path / "shape.glb", "--quiet")
+    assert done.exit_code == 0, done.exception
+    assert (tmp_path / "shape.glb").read_bytes()[:4] == b"glTF"
+    done = call("reconstruct", *photos, "-o", tmp_path / "shapes", "--json", "--quiet")
+    assert [row["photo"] for row in json.loads(done.stdout)["photos"]] == [*map(str, photos)]
+    with mem3d.load() as bundled:
+        sources = set(bundled.memory.sources)
+    for row in json.loads(done.stdout)["photos"]:
+        assert {prior["source"] for prior in row["recalled"]} <= sources
 
 
 def test_a_folder_is_gone_through_in_order(run, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mem3d.bundled import bundled_model
 from tests.cli.mem3d.test_app import call
 from tests.helpers.r2n2_folder import make_r2n2
 
@@ -30,6 +31,11 @@ def measured(*arguments):
     done = call("robustness", *arguments, "--shares", "0,0.4", "--json", "--quiet")
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
+
+
+def test_without_a_run_the_bundled_model_is_measured(data, tmp_path):
+    result = measured("--data", data, "--out", tmp_path / "out")
+    assert {row["label"] for row in result["curves"]} == {bundled_model().name}
 
 
 def test_runs_and_means_of_runs_in_one_picture(run, tmp_path):

@@ -54,8 +54,10 @@ def test_a_dry_run_lists_what_is_done(out, made_up_data):
 
 
 def test_a_stem_of_random_weights_is_told(made_up_data, tmp_path):
-    told = call("study", tmp_path, "--data", made_up_data, "--dry-run", "--only", "base")
+    words = ("study", tmp_path, "--data", made_up_data, "--dry-run", "--only", "base")
+    told = call(*words, "--stem", "none")
     assert "stem: random weights, so it is trained too" in told.stderr
+    assert "stem" not in call(*words).stderr
     assert "base-s0  new" in told.stdout
 
 

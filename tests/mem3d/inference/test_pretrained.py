@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from dataclasses import replace
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import mem3d
 from mem3d.inference import pretrained
-from mem3d.inference.pretrained import load_folder, publish
+from mem3d.inference.pretrained import load_folder, load_trained, publish, save_folder
 from mem3d.network import checkpoint
 from mem3d.network.checkpoint import FILES
 from mem3d.network.model import Mem3D
@@ -81,7 +82,9 @@ def test_a_published_run_answers_as_before(run, folder):
 
 
 def test_its_files_are_plain(folder):
-    assert {path.name for path in folder.iterdir()} == {*FILES, "README.md", "validation.png"}
+    assert {path.name for path in folder.iterdir()} == {
+        *(*FILES, "README.md", "SHA256SUMS", "validation.png")
+    }
     weights = load_file(folder / "model.safetensors")
     Mem3D(TINY.model).load_state_dict(weights)
     assert len(import_memory(folder / "memory.safetensors")) == 2
@@ -187,8 +190,54 @@ def test_config_names_all_files_but_the_card(folder):
     assert files == {
         path.name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
         for path in folder.iterdir()
-        if path.name not in ("config.json", "README.md")
+        if path.name not in ("config.json", "README.md", "SHA256SUMS")
     }
+
+
+def test_sums_are_what_sha256sum_prints(folder):
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    names = sorted([*FILES, "validation.png"])
+    assert lines == [
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}" for name in names
+    ]
+
+
+def test_half_takes_half_the_bytes_and_keeps_three_digits(run, published, tmp_path):
+    publish(run, tmp_path / "half", half=True)
+    sizes = [(path / "model.safetensors").stat().st_size for path in (published, tmp_path / "half")]
+    assert 0.49 < sizes[1] / sizes[0] < 0.52
+    full, half = (load_folder(folder)[0].state_dict() for folder in (published, tmp_path / "half"))
+    for name, weight in full.items():
+        assert half[name].dtype == weight.dtype, name
+        if weight.ndim < 2:
+            assert torch.equal(half[name], weight), name  # of norms, whose variances may be tiny
+        else:  # 11 bits, and 2**-24 where a weight is nearly nothing
+            torch.testing.assert_close(half[name], weight, rtol=2**-11, atol=2**-24)
+    assert not (tmp_path / "half" / "memory.safetensors").exists()
+    with mem3d.load(published) as one, mem3d.load(tmp_path / "half") as other:
+        slots = [0, 1]
+        np.testing.assert_array_equal(one.memory.values(slots), other.memory.values(slots))
+        np.testing.assert_array_equal(one.memory.keys(slots), other.memory.keys(slots))
+        before, after = (loaded.reconstruct(picture(1)) for loaded in (one, other))
+    np.testing.assert_allclose(after.occupancy, before.occupancy, atol=2e-3)
+
+
+def test_weights_too_large_for_half_are_refused(tmp_path):
+    model = Mem3D(TINY.model)
+    name, weight = next((n, w) for n, w in model.named_parameters() if w.ndim > 1)
+    weight.data[(0,) * weight.ndim] = 70_000.0
+    with Memory(TINY.memory) as memory, pytest.raises(ValueError, match="over float16's") as error:
+        save_folder(tmp_path / "out", model, memory, TINY, half=True)
+    assert name in str(error.value) and list(tmp_path.iterdir()) == []
+
+
+def test_a_published_folder_has_a_state(folder):
+    _, memory, state = load_trained(folder)
+    assert (state.preset, state.step, state.snapshot) == (TINY, 3, "")
+    assert math.isnan(state.validation_iou) and len(memory) == 2
+    (folder / "LICENSES.md").write_text("CC0")  # others may lie beside
+    rewrite(folder, lambda facts: facts.update(trained={"steps": "many"}))
+    assert load_trained(folder)[2].step == 0
 
 
 def test_another_memory_put_into_a_folder_is_told(folder):
@@ -254,7 +303,7 @@ def test_what_is_sent_to_the_hub(folder, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     with mem3d.load(folder) as loaded:
         assert loaded.push_to_hub("me/chairs", private=True) == "https://huggingface.co/commit"
-    assert sent == {"private": True, "me/chairs": {*FILES, "README.md"}}
+    assert sent == {"private": True, "me/chairs": {*FILES, "README.md", "SHA256SUMS"}}
 
 
 def test_a_refusal_of_the_hub_is_one_error(folder, monkeypatch):

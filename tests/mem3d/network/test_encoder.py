@@ -7,7 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mem3d.bundled import bundled_model
 from mem3d.data.images.augment import MEAN, STD
+from mem3d.inference.pretrained import load_folder
 from mem3d.network.encoder import Encoder, build_stem, load_stem, normalize
 from mem3d.network.presets import PAPER, TINY
 from mem3d.training.losses import reconstruction_loss  # noqa: F401  (imports without torchvision trouble)
@@ -51,6 +53,14 @@ def test_a_frozen_stem_stays_as_it_is():
     assert all(
         torch.equal(before[name], value) for name, value in encoder.stem.state_dict().items()
     )
+
+
+def test_the_bundled_stem_is_that_of_the_bundled_model():
+    stem, (model, *_) = build_stem(), load_folder(bundled_model())
+    load_stem(stem, "bundled")
+    weights = model.encoder.stem.state_dict()
+    for name, weight in stem.state_dict().items():
+        assert torch.equal(weight, weights[name]) and weight.dtype == weights[name].dtype, name
 
 
 def test_a_stem_file_is_loaded_and_more_layers_do_no_harm(tmp_path):

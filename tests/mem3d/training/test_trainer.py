@@ -16,11 +16,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from mem3d.bundled import bundled_model
 from mem3d.data.dataset import ConcatDataset, Subset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.loader import TrainingViews
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.evaluation.evaluate import NEAREST, NETWORK, THRESHOLDS, macro, score
+from mem3d.inference.pretrained import load_folder
 from mem3d.network import checkpoint
 from mem3d.network.config import changed
 from mem3d.network.encoder import build_stem
@@ -466,7 +468,19 @@ def test_a_loss_that_is_not_finite_stops_the_run(sets, tmp_path, batch):
 def test_random_frozen_weights_are_refused(sets, tmp_path):
     frozen = replace(PRESET, train=replace(PRESET.train, freeze_stem=True))
     with pytest.raises(ValueError, match="freeze_stem"):
-        train(*sets, tmp_path, frozen)
+        train(*sets, tmp_path, frozen, stem="none")
+
+
+def test_a_run_begins_with_the_bundled_stem(sets, tmp_path):
+    def look(step, steps, figures):
+        raise KeyboardInterrupt
+
+    preset = replace(PRESET, train=replace(PRESET.train, freeze_stem=True))
+    with pytest.raises(KeyboardInterrupt):
+        train(*sets, tmp_path / "next", preset, on_step=look)
+    stem = checkpoint.load(tmp_path / "next", "last")[0].encoder.stem.state_dict()
+    want = load_folder(bundled_model())[0].encoder.stem.state_dict()
+    assert all(torch.equal(weight, want[name]) for name, weight in stem.items())
 
 
 def test_a_run_can_begin_with_the_weights_of_another(sets, finished, tmp_path):

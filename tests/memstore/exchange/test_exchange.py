@@ -223,3 +223,10 @@ def test_a_pipe_or_a_folder_is_no_file(kind, tmp_path):
     for name in ("a", "b"):
         with pytest.raises(PathError, match="no regular file"):
             import_memory(tmp_path / name, kind)
+
+
+@pytest.mark.parametrize("kind", ["npz", "safetensors"])
+def test_others_may_read_what_they_may_read_elsewhere(kind, tmp_path):
+    (tmp_path / "plain").touch()
+    export(Memory(MemoryConfig(capacity=2, key_dim=4, resolution=2)), tmp_path / f"out.{kind}")
+    assert (tmp_path / f"out.{kind}").stat().st_mode == (tmp_path / "plain").stat().st_mode
