@@ -65,6 +65,8 @@ def run_data(run: str | Path) -> tuple[Path, Path | None]:
         raise ValueError(f"{path}: got no file, want a run's; or name the data (--data)")
     try:
         description = read_json(path)
+        if "data" not in description:
+            raise FormatError("no data set")  # as of a copy of a published folder
         split = description["split"]
         return Path(description["data"]), None if split is None else Path(split)
     except (ValueError, KeyError, TypeError) as error:

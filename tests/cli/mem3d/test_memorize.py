@@ -71,7 +71,7 @@ def test_the_bundled_model_s_memory_is_copied_and_added_to(data, tmp_path):
     refused = call("evaluate", tmp_path / "more", "--data", data)
     assert "this would be no test" in str(refused.exception)
     unnamed = call("evaluate", tmp_path / "more")
-    assert "name the data (--data)" in str(unnamed.exception)
+    assert "got no data set, want what training wrote; or name the data" in str(unnamed.exception)
 
 
 def test_memorized_shapes_are_no_test(run, data, tmp_path):
