@@ -30,8 +30,6 @@ LOOSE = 0.02  # of the volume; a body smaller than that is dropped, others are j
 FEET = 2  # voxels: feet that end so close above the lowest reach the bed; most layers to cut off
 _UNITS = {"mm": 1.0, "cm": 10.0, "in": 25.4}
 _DEEP, _NEAR = 0.75, 0.475  # occupancy that a voxel of the body has at least, others at most
-# A bar one voxel wide is a square on its tip: its half-diagonals are (_DEEP - .5) / _DEEP at least.
-_THINNEST = {"smooth": 2**0.5 * (_DEEP - 0.5) / _DEEP, "blocky": 1.0}  # voxels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +68,8 @@ class Printable:
         if self.loose_bits:
             bits = "bit" if self.loose_bits == 1 else "bits"
             parts.append(
-                f"dropped {self.loose_bits} loose {bits}, {self.loose_share:.1%} of the volume"
+                f"dropped {self.loose_bits} loose {bits}, {_percent(self.loose_share)} of the "
+                "volume"
             )
         if self.layers_cut:
             count = "layer" if self.layers_cut == 1 else f"{self.layers_cut} layers"
@@ -79,7 +78,7 @@ class Printable:
             count = f"{self.bridges} bridge" + "s" * (self.bridges > 1)
             parts.append(f"loose parts joined by {count}")
         if self.filling:
-            parts.append(f"{self.filling:.1%} filled in")
+            parts.append(f"{_percent(self.filling)} filled in")
         if not self.is_standing:
             parts.append("does not stand by itself")
         return "; ".join(parts)
@@ -148,7 +147,7 @@ def printable(
         mesh=mesh,
         size=(x, y, z),
         voxel=voxel,
-        thinnest=voxel * _THINNEST[surface],
+        thinnest=voxel * (1 if surface == "blocky" else _thinnest(threshold)),
         loose_bits=piece.loose_bits,
         loose_share=piece.loose_voxels / int(grid.sum()),
         layers_cut=piece.layers_cut,
@@ -156,6 +155,10 @@ def printable(
         filling=float((body & ~grid).sum() / body.sum()),
         is_standing=piece.is_standing,
     )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 else "under 0.1%"
 
 
 def millimeters(text: str) -> float:
@@ -304,6 +307,16 @@ def _skin(body: NDArray[np.bool_], occupancy: NDArray[np.float32], threshold: fl
     corners = mesh.vertices.copy()
     corners[corners[:, 1] < floor + 1e-6, 1] = floor - 0.5 / len(body)
     return Mesh(corners, mesh.faces)
+
+
+def _thinnest(threshold: float) -> float:
+    """Voxels between opposite sides of a smooth bar that is one voxel wide, at least.
+
+    It is a square on its tip, whose half-diagonal is where the level lies on the way from a voxel
+    of the body to an empty one.
+    """
+    emptiest = 0.5 - threshold / (2 * max(threshold, 1 - threshold))
+    return float(2**0.5 * (_DEEP - 0.5) / (_DEEP - emptiest))
 
 
 def _is_standing(body: NDArray[np.bool_]) -> bool:

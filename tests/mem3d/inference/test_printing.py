@@ -129,7 +129,7 @@ def test_a_full_grid_is_a_cube():
 
 def test_a_smooth_base_is_as_large_as_its_lowest_voxels():
     """By hand: the square of 8 voxels, corners cut off along half a voxel."""
-    mesh = check_printable(body_of(None, size=80, occupancy=np.ones((8, 8, 8), np.float32)))
+    mesh = check_printable(body_of(None, size=80, occupancy=np.ones((8, 8, 8), np.float32)), 80)
     base = mesh.area_faces[(mesh.triangles[:, :, 2] == 0).all(1)].sum()
     assert base == pytest.approx(80 * 80 - 4 * 5 * 5 / 2, rel=1e-6)
 
@@ -185,7 +185,7 @@ def test_all_legs_reach_the_bed():
     grid = box((1, 6, 1), (7, 7, 7), 8)
     for (x, z), end in zip(((1, 1), (1, 6), (6, 1), (6, 6)), (1, 1, 2, 3), strict=True):
         grid[x, end:6, z] = True
-    mesh = check_printable(body_of(grid, size=60, surface="blocky"))
+    mesh = check_printable(body_of(grid, size=60, surface="blocky"), 60)
     assert mesh.area_faces[(mesh.triangles[:, :, 2] == 0).all(1)].sum() == pytest.approx(400)
     assert mesh.volume == pytest.approx(1000 * (36 + 4 * 5), rel=1e-5)
 
@@ -221,14 +221,18 @@ def test_hollows_are_filled():
     body = body_of(grid, surface="blocky")
     check_printable(body)
     assert body.filling == 8 / 64
+    grid = np.ones((32, 32, 32), np.bool_)
+    grid[9, 9, 9] = False
+    assert "under 0.1% filled in" in str(body_of(grid, surface="blocky"))
 
 
-def test_a_bar_is_as_thick_as_told():
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5, 0.9])
+def test_a_bar_is_as_thick_as_told(threshold):
     """The narrowest width of a bar that is barely there is what `thinnest` says."""
     occupancy = np.zeros((8, 8, 8), np.float32)
-    occupancy[3, :, 3] = 0.31
-    body = body_of(None, size=80, occupancy=occupancy)
-    check_printable(body)
+    occupancy[3, :, 3] = threshold + 0.01
+    body = printable(occupancy, threshold, 80)
+    check_printable(body, 80)
     assert body.voxel == pytest.approx(10, rel=0.1)
     corners = body.mesh.vertices
     middle = corners[np.abs(corners[:, 2] - 40) < body.voxel]
@@ -284,7 +288,7 @@ def test_files_hold_the_body(result, tmp_path):
 
 
 def test_an_stl_without_a_size_is_as_ever(result, tmp_path):
-    result.save(tmp_path / "a.stl")
+    result.save(tmp_path / "a.stl", surface="blocky")
     assert trimesh.load(tmp_path / "a.stl").extents.max() == pytest.approx(1)
 
 
