@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from mem3d.demo.guard import Guard
 from mem3d.demo.handlers import FILES, VIEW, WELCOME, DemoPage, Visit
 from mem3d.demo.memory_view import ORDERS
-from mem3d.demo.reconstruct_view import HIGHEST, LOWEST, MAX_BYTES, PAINT, SHEER
+from mem3d.demo.reconstruct_view import CANVAS, HIGHEST, LOWEST, MAX_BYTES, PAINT, SHEER
 from mem3d.inference.output import PRINT_TYPES
 from mem3d.inference.printing import LARGEST, PRINT_SIZE, SMALLEST
 
@@ -157,7 +157,7 @@ def _mask_row() -> tuple[gr.ImageEditor, list[gr.Button]]:
     """The photo with its mask to paint on; and buttons: use it, find it in a box, empty it.
 
     Nobody listens to the editor's own events: so what is painted comes as ordinary uploads, which
-    the guard bounds, when a button is pressed, and not into gradio's RAM with every stroke.
+    the guard bounds, and not into gradio's RAM with every stroke.
     """
     color = f"rgb{PAINT}"
     with gr.Accordion("Correct the mask", open=False, elem_id="mask"):
@@ -168,7 +168,8 @@ def _mask_row() -> tuple[gr.ImageEditor, list[gr.Button]]:
         )
         editor = gr.ImageEditor(
             show_label=False, height=460, elem_id="editor", buttons=[], sources=[], transforms=[],
-            layers=False, format="png", interactive=True,
+            layers=False, format="png", interactive=True, fixed_canvas=True,
+            canvas_size=(CANVAS, CANVAS),
             brush=gr.Brush(
                 colors=[(color, SHEER)], default_color=(color, SHEER), color_mode="fixed"
             ),

@@ -37,6 +37,7 @@ MAX_PIXELS = 40_000_000  # of a photo; a telephone's has 12 to 50 million
 LOWEST, HIGHEST = 0.05, 0.95  # thresholds that the page offers
 TILE = 240  # pixels per side of a drawn shape
 PAINT, SHEER = (255, 96, 0), 0.6  # color of a mask over its photo, and its opacity
+CANVAS = 640  # pixels per side of what is painted on
 _PAINTED = 64  # alpha from which a pixel counts as painted
 
 Tiles = list[tuple[Rgb, str]]  # pictures and their captions
@@ -153,13 +154,21 @@ def _reconstructed(
 
 
 def editor_value(photo: PhotoResult) -> dict[str, Any]:
-    """The photo with its mask painted over it, as gradio's editor of images takes it."""
-    ground = Image.new("RGBA", (photo.photo.shape[1], photo.photo.shape[0]), "white")
-    ground.alpha_composite(Image.fromarray(photo.photo))
-    layer = np.zeros_like(photo.photo)
+    """The photo with its mask painted over it, as gradio's editor of images takes it.
+
+    Both fill the editor's whole canvas: gradio puts a layer of another size elsewhere than the
+    photo.
+    """
+    place, size = _in_editor(photo)
+    ground = Image.new("RGB", (CANVAS, CANVAS), "white")
+    whole = Image.fromarray(photo.photo).resize(size, Image.Resampling.BOX)
+    ground.paste(whole.convert("RGB"), place, whole.getchannel("A"))
+    layer = np.zeros((CANVAS, CANVAS, 4), np.uint8)
     if photo.mask is not None:
-        layer[photo.mask] = (*PAINT, round(255 * SHEER))
-    return {"background": np.asarray(ground.convert("RGB")), "layers": [layer], "composite": None}
+        alpha = Image.new("L", (CANVAS, CANVAS))
+        alpha.paste(Image.fromarray(photo.mask).resize(size, Image.Resampling.NEAREST), place)
+        layer[np.asarray(alpha) > 0] = (*PAINT, round(255 * SHEER))
+    return {"background": np.asarray(ground), "layers": [layer], "composite": None}
 
 
 def read_paint(paths: Sequence[Path], photo: PhotoResult) -> Mask:
@@ -170,14 +179,24 @@ def read_paint(paths: Sequence[Path], photo: PhotoResult) -> Mask:
     """
     height, width = photo.photo.shape[:2]
     paint = np.zeros((height, width), np.bool_)
+    (x, y), (across, down) = _in_editor(photo)
     for path in paths:
         check_size(path)
         try:
             alpha = Image.fromarray(read_image(path, MAX_PIXELS)[..., 3])
         except ValueError as error:
             raise ValueError(_named(error, path)) from error
+        alpha = alpha.resize((CANVAS, CANVAS)).crop((x, y, x + across, y + down))
         paint |= np.asarray(alpha.resize((width, height), Image.Resampling.BILINEAR)) >= _PAINTED
     return paint
+
+
+def _in_editor(photo: PhotoResult) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where the photo is on the editor's canvas, x and y, and its width and height there."""
+    height, width = photo.photo.shape[:2]
+    scale = CANVAS / max(height, width)
+    across, down = max(1, round(width * scale)), max(1, round(height * scale))
+    return ((CANVAS - across) // 2, (CANVAS - down) // 2), (across, down)
 
 
 def read_shape(path: str | Path) -> NDArray[np.bool_]:

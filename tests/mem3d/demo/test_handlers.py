@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mem3d.demo.reconstruct_view import PAINT, editor_value
+from mem3d.demo.reconstruct_view import CANVAS, PAINT, editor_value
 from mem3d.demo.sessions import VisitorMemories
 from memstore.voxels.binvox import write_binvox
 from tests.helpers.r2n2_folder import blob
@@ -110,11 +110,15 @@ def test_only_uploads_are_read(path, demo, visit, uploads):
 
 
 def painted(uploads, where, name="layer.png"):
-    """What the page's editor sends: the path of a layer with paint at (H, W) bool."""
+    """What the page's editor sends: the path of a layer with paint at (H, H) bool."""
     layer = np.zeros((*where.shape, 4), np.uint8)
     layer[where] = (*PAINT, 153)
-    Image.fromarray(layer).save(uploads / name)
+    Image.fromarray(layer).resize((CANVAS, CANVAS), 0).save(uploads / name)
     return {"background": None, "layers": [{"path": str(uploads / name)}], "composite": None}
+
+
+def iou(mask, other):
+    return (mask & other).sum() / (mask | other).sum()
 
 
 def test_a_corrected_mask_is_what_the_network_sees(demo, visit, uploads):
@@ -124,13 +128,14 @@ def test_a_corrected_mask_is_what_the_network_sees(demo, visit, uploads):
     where[40:60, 30:100] = True
     answer = page.corrected(painted(uploads, where), False, 0.3, "smooth", 100, visit)
     assert answer[STATUS].startswith("A mask told the object")
-    np.testing.assert_array_equal(visit.photo.mask, where)
+    assert iou(visit.photo.mask, where) > 0.95
     assert (answer[SEEN] != before[SEEN]).any()
-    np.testing.assert_array_equal(answer[EDITOR]["layers"][0][..., 3] > 0, where)
+    layer = Image.fromarray(answer[EDITOR]["layers"][0]).resize((137, 137))
+    assert iou(np.asarray(layer)[..., 3] > 76, where) > 0.95
     assert (visit.photo.name, len(told)) == ("a", 2)
     empty = page.emptied(visit)
-    assert not empty["layers"][0].any() and empty["background"].shape == (137, 137, 3)
-    np.testing.assert_array_equal(visit.photo.mask, where)  # until another is used
+    assert not empty["layers"][0].any() and empty["background"].shape == (CANVAS, CANVAS, 3)
+    assert iou(visit.photo.mask, where) > 0.95  # until another is used
 
 
 def test_a_mask_that_cannot_be_used_leaves_the_shape(demo, visit, uploads):

@@ -1,6 +1,7 @@
 """What the demo page does with a photo."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from mem3d.data.taxonomy import titled
 from mem3d.demo import reconstruct_view
 from mem3d.demo.reconstruct_view import (
+    CANVAS,
     account,
     editor_value,
     read_paint,
@@ -137,16 +139,30 @@ def test_the_mask_is_told_at_the_photos_size(shown, trained, tmp_path):
 
 
 def test_paint_comes_back_as_it_went(shown, tmp_path):
-    """Over a white ground, and at another size than the photo's as well."""
-    value = editor_value(shown)
-    assert value["background"][0, 0].tolist() == [255, 255, 255]
-    layer = Image.fromarray(value["layers"][0])
-    layer.save(tmp_path / "layer.png")
-    np.testing.assert_array_equal(read_paint([tmp_path / "layer.png"], shown), shown.mask)
-    layer.resize((274, 274)).save(tmp_path / "large.png")
-    paint = read_paint([tmp_path / "large.png"], shown)
-    assert (paint & shown.mask).sum() / (paint | shown.mask).sum() > 0.97
-    assert not read_paint([], shown).any()
+    """Over a white ground; of a photo that is not square, and at another size as well."""
+    low = replace(shown, photo=shown.photo[20:110], mask=shown.mask[20:110])
+    for photo in (shown, low):
+        value = editor_value(photo)
+        assert value["background"][0, 0].tolist() == [255, 255, 255]
+        layer = Image.fromarray(value["layers"][0])
+        assert layer.size == value["background"].shape[:2] == (CANVAS, CANVAS)
+        for size in (CANVAS, 2 * CANVAS):
+            layer.resize((size, size)).save(tmp_path / "layer.png")
+            paint = read_paint([tmp_path / "layer.png"], photo)
+            assert (paint & photo.mask).sum() / (paint | photo.mask).sum() > 0.97
+        assert not read_paint([], photo).any()
+
+
+def test_the_mask_lies_over_its_object_in_the_editor(shown):
+    """By hand: of a photo 2 high and 4 wide, the canvas's middle half; its left pixel painted."""
+    photo = np.zeros((2, 4, 4), np.uint8)
+    photo[:, 0] = (200, 10, 10, 255)
+    small = replace(shown, photo=photo, mask=photo[..., 3] > 0)
+    value, quarter = editor_value(small), CANVAS // 4
+    where = np.zeros((CANVAS, CANVAS), np.bool_)
+    where[quarter : 3 * quarter, :quarter] = True
+    np.testing.assert_array_equal(value["layers"][0][..., 3] > 0, where)
+    np.testing.assert_array_equal((value["background"] == (200, 10, 10)).all(2), where)
 
 
 def test_the_object_is_found_in_a_box_around_a_stroke(trained, tmp_path):
