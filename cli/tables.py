@@ -227,6 +227,8 @@ def reconstruction_lines(rows: list[dict[str, Any]]) -> str:
         photo, recalled = printable(row["photo"]), recalled or "nothing"
         lines.append(f"{photo}: {what}; {row['voxels']} voxels; recalled {recalled}")
         lines.append("  " + "  ".join(row["files"]))
+        if row["to_print"]:
+            lines.append(f"  to print: {row['to_print']['in_words']}")
     return "\n".join(lines)
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Frame = Callable[[Path, Rgba], Framed]
 
-FORMATS = ("glb", "obj", "stl", "ply", "binvox", "npz")  # as mem3d.inference.output has them
+FORMATS = ("glb", "obj", "stl", "ply", "3mf", "binvox", "npz")  # as mem3d.inference.output has them
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,11 @@ class UnreadablePhoto:
 
 
 class _Drawn(TypedDict):
-    """How meshes and pictures of shapes are made; see `Reconstruction.mesh`."""
+    """How meshes and pictures of shapes are made; see `Reconstruction.save`."""
 
     surface: Literal["smooth", "blocky"]
     confidence: bool
+    print_size: float | None
 
 
 def _check_formats(formats: list[str] | None) -> list[str] | None:
@@ -112,7 +113,8 @@ def reconstruct(  # long: half of it are the options
             "-f",
             metavar=f"<{'|'.join(FORMATS)}>",
             callback=_check_formats,
-            help="Of the shapes; may be given several times. Default: glb, or as --out ends.",
+            help="Of the shapes; may be given several times. Default: glb, or as --out ends; with "
+            "--print-size stl and 3mf.",
         ),
     ] = None,
     surface: Annotated[
@@ -122,6 +124,14 @@ def reconstruct(  # long: half of it are the options
     confidence: Annotated[
         bool, typer.Option(help="Color meshes by how sure the network is of each place.")
     ] = True,
+    print_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Longest side of stl and 3mf, such as 100mm, 10cm or 4in: one closed body with a "
+            "flat base, z up, in millimeters. A 3mf is 100mm without it.",
+        ),
+    ] = None,
     mask: Annotated[
         Path | None,
         typer.Option(help="Picture with the object in white; or a folder of them, named alike."),
@@ -171,11 +181,13 @@ def reconstruct(  # long: half of it are the options
     if not 0 < threshold < 1:
         raise ValueError(f"threshold: got {threshold}, want between 0 and 1")
     is_file = _is_file(out, files.photos, formats)
+    formats = formats or ([out.suffix.lower()[1:]] if is_file else None)
+    size, formats = _to_print(print_size, formats)
     _check_apart(files.photos, out, inputs, is_file)
     from mem3d.inference.reconstructor import load  # takes seconds
 
     set_threads(threads)
-    how = _Drawn(surface=surface, confidence=confidence)
+    how = _Drawn(surface=surface, confidence=confidence, print_size=size)
     rows: list[dict[str, Any]] = []
     unreadable: list[UnreadablePhoto] = []
     with _interruptible(out, rows), load(run, which, device, others) as reconstructor:
@@ -197,10 +209,10 @@ def reconstruct(  # long: half of it are the options
                     else:
                         out.mkdir(parents=True, exist_ok=True)
                         stem = out / photo.name
-                        paths = result.save_all(stem, photo.rgba, formats=formats or ["glb"], **how)
+                        paths = result.save_all(stem, photo.rgba, formats=formats, **how)
                     if inputs:
                         paths.append(_save_input(paths[-1], result))
-                    rows.append(_row(photo, paths, result))
+                    rows.append(_row(photo, paths, result, how))
                     show(len(rows) + len(unreadable), len(files.photos))
     if not quiet:
         _warn_of_backgrounds(rows)
@@ -255,7 +267,7 @@ def _find(photos: list[str], quiet: bool) -> "PhotoFiles":
 
 
 # Endings of files that are not written here, and of hardly any folder.
-_FOREIGN = ("gltf", "3mf", "step", "stp", "fbx", "dae", "3ds", "usd", "usdz", "off", "npy", "jpg")
+_FOREIGN = ("gltf", "step", "stp", "fbx", "dae", "3ds", "usd", "usdz", "off", "npy", "jpg")
 
 
 def _is_file(out: Path, photos: list[Path], formats: list[str] | None) -> bool:
@@ -272,6 +284,20 @@ def _is_file(out: Path, photos: list[Path], formats: list[str] | None) -> bool:
     if formats and formats != [ending]:
         raise ValueError(f"{out}: got one file and --format {formats[0]}, want a folder")
     return True
+
+
+def _to_print(text: str | None, formats: list[str] | None) -> tuple[float | None, list[str]]:
+    """Millimeters of a body to print, None if there is none; and the formats to write."""
+    if text is None:
+        return None, formats or ["glb"]
+    from mem3d.inference.output import PRINT_TYPES
+    from mem3d.inference.printing import millimeters
+
+    formats = formats or list(PRINT_TYPES)
+    if not set(formats) & set(PRINT_TYPES):
+        want = " or ".join(PRINT_TYPES)
+        raise ValueError(f"print-size: got {', '.join(formats)} to write, want {want} as well")
+    return millimeters(text), formats
 
 
 def _check_apart(photos: list[Path], out: Path, inputs: bool, is_file: bool) -> None:
@@ -367,7 +393,10 @@ def _save_file(out: Path, photo: Photo, result: "Reconstruction", how: _Drawn) -
     from memstore.voxels.contact_sheet import save_png
 
     if out.suffix.lower() == ".png":
-        save_png(out, result.picture(photo.rgba, name=photo.name, **how), MAKER)
+        picture = result.picture(
+            photo.rgba, name=photo.name, surface=how["surface"], confidence=how["confidence"]
+        )
+        save_png(out, picture, MAKER)
     else:
         result.save(out, **how)
     return out
@@ -388,14 +417,19 @@ def _save_input(file: Path, result: "Reconstruction") -> Path:
     return path
 
 
-def _row(photo: Photo, files: list[Path], result: "Reconstruction") -> dict[str, Any]:
-    """What is printed of a photo."""
+def _row(photo: Photo, files: list[Path], result: "Reconstruction", how: _Drawn) -> dict[str, Any]:
+    """What is printed of a photo; a body to print is made once more, for what was done to it."""
+    is_printed = how["print_size"] is not None or any(file.suffix == ".3mf" for file in files)
+    body = None
+    if is_printed and result.grid.any():
+        body = result.printable(how["print_size"], surface=how["surface"])
     return {
         "photo": str(photo.path),
         "background": photo.framed.background,
         "doubts": list(photo.framed.doubts),
         "files": [str(file) for file in files],
         "voxels": int(result.grid.sum()),
+        "to_print": None if body is None else {**body.facts(), "in_words": str(body)},
         "recalled": [_recalled(prior) for prior in result.priors],
     }
 

@@ -4,6 +4,7 @@ import base64
 import html
 import socket
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from fastapi import FastAPI
 from mem3d.demo.guard import Guard
 from mem3d.demo.handlers import FILES, VIEW, WELCOME, DemoPage, Visit
 from mem3d.demo.memory_view import ORDERS
-from mem3d.demo.reconstruct_view import HIGHEST, LOWEST, MAX_BYTES
+from mem3d.demo.reconstruct_view import CANVAS, HIGHEST, LOWEST, MAX_BYTES, PAINT, SHEER
+from mem3d.inference.output import PRINT_TYPES
+from mem3d.inference.printing import LARGEST, PRINT_SIZE, SMALLEST
 
 IDLE = 3600  # seconds until what is held for a visitor who does nothing is dropped
 VISITORS = 64  # whose state is kept at once
@@ -112,27 +115,72 @@ def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
         with gr.Column(scale=2, min_width=300):
             photo, network_input, status = _photo_column(page)
         with gr.Column(scale=3, min_width=420):
-            threshold, surface, outputs = _shape_column()
+            controls, outputs = _shape_column()
+    editor, buttons = _mask_row()
     gallery = gr.Gallery(
         label="Recalled shapes, most similar first", columns=8, height="auto", object_fit="contain",
         elem_id="recalled", buttons=[],
     )  # fmt: skip
-    name, again = _remember_row(page, visit, threshold)
-    inputs = [photo, threshold, surface, visit]
-    answers = [visit, status, network_input, gallery, name, *outputs]
+    name, again = _remember_row(page, visit, controls[0])
+    answers = [visit, status, network_input, gallery, name, editor, *outputs]
     # Without preprocess=False gradio would open the photo itself and fail in words of its own.
+    options: Any = {
+        "trigger_mode": "always_last", "api_visibility": "private", "concurrency_id": "network",
+        "show_progress_on": [outputs[0], gallery], "preprocess": False,
+    }  # fmt: skip
     for event in (photo.change, again.click):
         event(
-            lambda upload, *rest: page.photo(upload and upload["path"], *rest), inputs, answers,
-            trigger_mode="always_last", api_visibility="private", concurrency_id="network",
-            show_progress_on=[outputs[0], gallery], preprocess=False,
+            lambda upload, *rest: page.photo(upload and upload["path"], *rest),
+            [photo, *controls, visit], answers, **options,
         )  # fmt: skip
-    for control in (threshold, surface):
+    use, find, empty = buttons
+    for button, is_box in ((use, False), (find, True)):
+        button.click(
+            partial(_corrected, page, is_box), [editor, *controls, visit], answers, **options
+        )
+    empty.click(
+        page.emptied, visit, editor, api_visibility="private", show_progress="hidden", queue=False
+    )
+    for control in controls:
         control.change(
-            page.turned_shape, [threshold, surface, visit, outputs[0]], outputs,
+            page.turned_shape, [*controls, visit, outputs[0]], outputs,
             trigger_mode="always_last", api_visibility="private", show_progress="hidden",
         )  # fmt: skip
-    return threshold
+    return controls[0]
+
+
+def _corrected(page: DemoPage, is_box: bool, editor: Any, *rest: Any) -> Any:
+    return page.corrected(editor, is_box, *rest)
+
+
+def _mask_row() -> tuple[gr.ImageEditor, list[gr.Button]]:
+    """The photo with its mask to paint on; and buttons: use it, find it in a box, empty it.
+
+    Nobody listens to the editor's own events: so what is painted comes as ordinary uploads, which
+    the guard bounds, and not into gradio's RAM with every stroke.
+    """
+    color = f"rgb{PAINT}"
+    with gr.Accordion("Correct the mask", open=False, elem_id="mask"):
+        gr.Markdown(
+            "What is painted over is the object: add with the brush, take away with the eraser. Or "
+            "empty it, draw a stroke across the object from corner to corner, and let the object "
+            "be found in the box around that stroke."
+        )
+        editor = gr.ImageEditor(
+            show_label=False, height=460, elem_id="editor", buttons=[], sources=[], transforms=[],
+            layers=False, format="png", interactive=True, fixed_canvas=True,
+            canvas_size=(CANVAS, CANVAS),
+            brush=gr.Brush(
+                colors=[(color, SHEER)], default_color=(color, SHEER), color_mode="fixed"
+            ),
+        )  # fmt: skip
+        with gr.Row():
+            buttons = [
+                gr.Button("Use this mask", variant="primary", elem_id="use-mask"),
+                gr.Button("Find the object in the box around the paint", elem_id="use-box"),
+                gr.Button("Empty the mask", elem_id="empty-mask"),
+            ]
+    return editor, buttons
 
 
 def _photo_column(page: DemoPage) -> tuple[gr.Image, gr.Image, gr.Markdown]:
@@ -165,8 +213,8 @@ def _thumbnail(path: Path) -> str:
     return f'<img src="data:image/png;base64,{picture}" alt="{html.escape(path.stem)}">'
 
 
-def _shape_column() -> tuple[gr.Slider, gr.Radio, list[Any]]:
-    """Threshold and surface; and what `DemoPage.shape` answers, in its order."""
+def _shape_column() -> tuple[list[Any], list[Any]]:
+    """Threshold, surface, print size; and what `DemoPage.shape` answers, in its order."""
     viewer = _viewer("Shape: drag to turn it, scroll to come closer", 440, "shape")
     with gr.Row():
         threshold = gr.Slider(
@@ -174,13 +222,20 @@ def _shape_column() -> tuple[gr.Slider, gr.Radio, list[Any]]:
             info="A voxel is full above this occupancy. No network runs.",
         )  # fmt: skip
         surface = gr.Radio(["smooth", "blocky"], value="smooth", label="Surface", scale=1)
+        size = gr.Number(
+            PRINT_SIZE, label="Print size, mm", info=f"Longest side, {SMALLEST:g} to {LARGEST:g}",
+            scale=1, min_width=130, elem_id="size",
+        )  # fmt: skip
     note = gr.Markdown(elem_id="note")
     with gr.Row():
         buttons = [
-            gr.DownloadButton(f"Download {kind}", interactive=False, elem_id=f"get-{kind}")
+            gr.DownloadButton(
+                f"Print: {kind}" if kind in PRINT_TYPES else f"Download {kind}",
+                interactive=False, elem_id=f"get-{kind}", min_width=110,
+            )
             for kind in FILES
-        ]
-    return threshold, surface, [viewer, note, *buttons]
+        ]  # fmt: skip
+    return [threshold, surface, size], [viewer, note, *buttons]
 
 
 def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,13 @@ from mem3d.demo.memory_view import (
 from mem3d.demo.reconstruct_view import (
     PhotoResult,
     account,
+    editor_value,
+    read_paint,
     read_shape,
     recalled_tiles,
+    reconstruct_corrected,
     reconstruct_upload,
+    to_print,
     write_files,
 )
 from mem3d.demo.sessions import VisitorMemories
@@ -42,10 +46,12 @@ from memstore import Memory, MemstoreError
 FORESEEN = (ValueError, OSError, MemstoreError)
 WELCOME = "Drop a photo of one object, or click an example below."
 Turned = tuple[float, float, float] | None  # two angles in degrees, distance
+Millimeters = float | None  # None where the field is empty
 VIEW = (35.0, 65.0, 1.9)
 UPLOADS = "gradio"  # folder within the page's, where gradio puts them
 EXAMPLES = "examples"  # another
-FILES = ("glb", "binvox", "npz")
+MOST_LAYERS = 4  # of paint that are looked at; the page has one
+FILES = ("glb", "binvox", "npz", "stl", "3mf")
 
 
 @dataclass(eq=False)
@@ -102,30 +108,89 @@ class DemoPage:
     def __repr__(self) -> str:
         return type(self).__name__  # gradio shows it to every visitor
 
-    def photo(self, path: str | None, threshold: float, surface: Surface, visit: Visit) -> Any:
-        """Run the network on a new photo: visit, status, network input, gallery, and the shape."""
-        photo, status, network_input, tiles = None, WELCOME, None, []
+    def photo(
+        self, path: str | None, threshold: float, surface: Surface, size: Millimeters, visit: Visit
+    ) -> Any:
+        """Run the network on a new photo: see `_answer`."""
+        visit.photo, status = None, WELCOME
         if path:
             try:
-                start = time.perf_counter()
-                photo = self._reconstruct(path, visit)
-                status, tiles = account(photo), recalled_tiles(photo)
-                network_input = photo.result.network_input
-                seconds = time.perf_counter() - start
-                self.tell(f"{photo.name}: {len(tiles)} recalled, {seconds:.2f} s")
+                visit.photo, status = self._timed(lambda: self._reconstruct(path, visit))
             except FORESEEN as error:
                 status = f"⚠️ **That did not work.** {error}"
-        visit.photo = photo
-        name = photo.name if photo else ""
-        shape = self.shape(threshold, surface, visit, VIEW)
-        return [visit, status, network_input, tiles, name, *shape]
+        return self._answer(status, threshold, surface, size, visit)
 
-    def shape(self, threshold: float, surface: Surface, visit: Visit, turned: Turned = None) -> Any:
+    def corrected(
+        self,
+        editor: Any,
+        is_box: bool,
+        threshold: float,
+        surface: Surface,
+        size: Millimeters,
+        visit: Visit,
+    ) -> Any:
+        """Run the network on the photo with a painted mask, or a box: see `_answer`.
+
+        Args:
+            editor: gradio's paths of what was painted.
+            is_box: look for the object in the box around the paint.
+            threshold: of the slider.
+            surface: smooth or blocky.
+            size: of the printed body.
+            visit: whose photo.
+        """
+        status = "⚠️ There is no photo yet."
+        photo = visit.photo
+        if photo is not None:
+            try:
+                paint = read_paint(self._layers(editor), photo)
+                visit.photo, status = self._timed(
+                    lambda: reconstruct_corrected(
+                        self.model, self._memory(visit), photo, paint,
+                        is_box=is_box, device=self.device,
+                    )
+                )  # fmt: skip
+            except FORESEEN as error:  # the shape of before stays
+                status = f"⚠️ **The mask was not used.** {error}"
+        return self._answer(status, threshold, surface, size, visit)
+
+    def emptied(self, visit: Visit) -> Any:
+        """The photo in the editor, with nothing painted."""
+        return visit.photo and editor_value(replace(visit.photo, mask=None))
+
+    def _timed(self, run: Callable[[], PhotoResult]) -> tuple[PhotoResult, str]:
+        """Run the network; what is said of it, on the page and on the terminal."""
+        start = time.perf_counter()
+        photo = run()
+        count, seconds = len(photo.result.priors), time.perf_counter() - start
+        self.tell(f"{photo.name}: {count} recalled, {seconds:.2f} s")
+        return photo, account(photo)
+
+    def _answer(
+        self, status: str, threshold: float, surface: Surface, size: Millimeters, visit: Visit
+    ) -> Any:
+        """Visit, status, network input, gallery, name, editor, and the shape."""
+        photo = visit.photo
+        shape = self.shape(threshold, surface, size, visit, VIEW)
+        if photo is None:
+            return [visit, status, None, [], "", None, *shape]
+        network_input, tiles = photo.result.network_input, recalled_tiles(photo)
+        return [visit, status, network_input, tiles, photo.name, editor_value(photo), *shape]
+
+    def shape(
+        self,
+        threshold: float,
+        surface: Surface,
+        size: Millimeters,
+        visit: Visit,
+        turned: Turned = None,
+    ) -> Any:
         """Mesh the kept occupancy anew, no network: viewer, note, and the files to download.
 
         Args:
             threshold: of the slider.
             surface: smooth or blocky.
+            size: of the printed body's longest side.
             visit: whose photo.
             turned: camera of the viewer, where the visitor has turned the shape.
         """
@@ -133,9 +198,16 @@ class DemoPage:
         note = ""
         photo = visit.photo
         if photo is not None:
-            files = write_files(photo, threshold, visit.folder(self.folder), surface)
-            full = int(photo.grid(threshold).sum())
-            note = f"{full:,} of {photo.result.occupancy.size:,} voxels are full."
+            grid = photo.grid(threshold)
+            note = f"{int(grid.sum()):,} of {grid.size:,} voxels are full."
+            body = None
+            if grid.any():
+                try:
+                    body = to_print(photo, threshold, size, surface)
+                    note += f"\n\nTo print: {body}."
+                except ValueError as error:
+                    note += f"\n\n⚠️ Nothing to print: {error}"
+            files = write_files(photo, threshold, visit.folder(self.folder), surface, body)
             if not files:
                 most = photo.result.occupancy.max()
                 note = f"No voxel is above {threshold:g} (the fullest has {most:.2f}): lower it."
@@ -147,10 +219,15 @@ class DemoPage:
         return [viewer, note, *buttons]
 
     def turned_shape(
-        self, threshold: float, surface: Surface, visit: Visit, viewer: gr.Model3D
+        self,
+        threshold: float,
+        surface: Surface,
+        size: Millimeters,
+        visit: Visit,
+        viewer: gr.Model3D,
     ) -> Any:
         """As `shape`, seen from where the visitor has turned it to."""
-        return self.shape(threshold, surface, visit, _camera(viewer))
+        return self.shape(threshold, surface, size, visit, _camera(viewer))
 
     def memorize(self, name: str, upload: str | None, threshold: float, visit: Visit) -> Any:
         """Write the photo with the shape, or with an uploaded one, to the memory: visit, status."""
@@ -212,6 +289,12 @@ class DemoPage:
         if not upload.is_relative_to((self.folder / UPLOADS).resolve()):
             raise ValueError(f"{upload.name}: got a file that was not uploaded, want one that was")
         return upload
+
+    def _layers(self, editor: Any) -> list[Path]:
+        """What was painted, of what gradio's editor sent; whoever writes requests may send less."""
+        layers = editor.get("layers") if isinstance(editor, dict) else None
+        entries = layers[:MOST_LAYERS] if isinstance(layers, list) else []
+        return [self._uploaded(str(entry["path"])) for entry in entries if "path" in entry]
 
     def _memory(self, visit: Visit) -> Memory:
         return self.memories.memory(visit.own)

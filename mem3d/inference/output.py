@@ -16,7 +16,8 @@ from memstore.voxels.mesh import FILE_TYPES, Mesh, blocky, smooth
 
 Surface = Literal["smooth", "blocky"]
 SURFACES: tuple[Surface, ...] = get_args(Surface)
-FORMATS = (*FILE_TYPES, "binvox", "npz")
+FORMATS = (*FILE_TYPES, "3mf", "binvox", "npz")
+PRINT_TYPES = ("stl", "3mf")
 MAKER = "mem3d reconstruction"  # what pictures beside shapes say of themselves
 _HEAD = 256  # bytes of a file; what a picture says of itself begins at byte 33
 
@@ -78,6 +79,19 @@ def mesh_of(
     Raises:
         ValueError: no voxel is above the threshold, or another surface is asked for.
     """
+    grid = full_voxels(occupancy, threshold, surface)
+    mesh = blocky(grid) if surface == "blocky" else smooth(occupancy, threshold)
+    return colored(mesh, occupancy, threshold) if confidence else mesh
+
+
+def full_voxels(
+    occupancy: NDArray[np.float32], threshold: float, surface: Surface
+) -> NDArray[np.bool_]:
+    """(R, R, R) voxels that a mesh is to be made of.
+
+    Raises:
+        ValueError: there is none, or the surface is unknown.
+    """
     if surface not in SURFACES:
         raise ValueError(f"surface: got {surface!r}, want one of {', '.join(SURFACES)}")
     grid = occupancy > threshold
@@ -86,8 +100,7 @@ def mesh_of(
             f"threshold: got {threshold}, want less than the largest occupancy "
             f"({occupancy.max():.3f}), or there is no shape"
         )
-    mesh = blocky(grid) if surface == "blocky" else smooth(occupancy, threshold)
-    return colored(mesh, occupancy, threshold) if confidence else mesh
+    return grid
 
 
 UNSURE, MIDDLE, SURE = (228, 120, 50), (222, 214, 196), (66, 112, 180)  # sRGB

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.framing import Done, frame_photo
 from mem3d.data.images.preprocess import Rgba, test_pixels
 from mem3d.inference import figures
-from mem3d.inference.output import FORMATS, MAKER, Surface, mesh_of, npz_bytes
+from mem3d.inference.output import FORMATS, MAKER, PRINT_TYPES, Surface, mesh_of, npz_bytes
 from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.metrics import FIXED_THRESHOLD, iou
 from mem3d.network.model import Mem3D
@@ -23,6 +23,9 @@ from memstore.files import write_atomic
 from memstore.voxels.binvox import write_binvox
 from memstore.voxels.contact_sheet import Tile, save_png, sheet
 from memstore.voxels.mesh import FILE_TYPES, Mesh, write_mesh
+
+if TYPE_CHECKING:
+    from mem3d.inference.printing import Printable
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,6 @@ class Reconstruction:
             someone else.
         doubts: why the photo's mask may not show the object, or not all of it, such as "touches the
             border"; empty if nothing speaks against it.
-        doubts: why the photo's mask may not show the object, or not all of it, such as "touches the
-            border"; empty if nothing speaks against it.
 
     Another threshold needs no network: `dataclasses.replace(result, threshold=0.4)`.
     """
@@ -84,6 +85,21 @@ class Reconstruction:
             ValueError: no voxel is above the threshold, or another surface is asked for.
         """
         return mesh_of(self.occupancy, self.threshold, surface, confidence=confidence)
+
+    def printable(self, size: float | None = None, *, surface: Surface = "smooth") -> "Printable":
+        """The shape as one body to print: z up, a flat base, and what was done to it for that.
+
+        Args:
+            size: of the longest side in millimeters, 10 to 2,000; None is 100.
+            surface: see `mesh`.
+
+        Raises:
+            ValueError: no voxel is above the threshold, or an argument is out of range.
+        """
+        from mem3d.inference import printing  # imported late: few want it, and it is slow
+
+        size = printing.PRINT_SIZE if size is None else size
+        return printing.printable(self.occupancy, self.threshold, size, surface)
 
     def picture(
         self,
@@ -132,21 +148,31 @@ class Reconstruction:
         )
 
     def save(
-        self, path: str | Path, *, surface: Surface = "smooth", confidence: bool = True
+        self,
+        path: str | Path,
+        *,
+        surface: Surface = "smooth",
+        confidence: bool = True,
+        print_size: float | None = None,
     ) -> None:
         """Write the shape in the format that the ending names, whole or not at all.
 
         Args:
-            path: to make or replace; ends in .glb, .obj, .ply, .stl (meshes), .binvox (the grid),
-                .npz (occupancy and what was recalled) or .png (a picture).
+            path: to make or replace; ends in .glb, .obj, .ply, .stl (meshes), .3mf (a body to
+                print), .binvox (the grid), .npz (occupancy and what was recalled) or .png (a
+                picture).
             surface: see `mesh`; for meshes and pictures.
             confidence: likewise.
+            print_size: makes a body to print of an .stl too; see `printable`.
 
         Raises:
-            ValueError: another ending, or no shape for a mesh.
+            ValueError: another ending, no shape for a mesh, or a print size with an ending that is
+                not to be printed.
         """
         kind = Path(path).suffix.lower().removeprefix(".")
-        if kind in FILE_TYPES:
+        if kind == "3mf" or print_size is not None:
+            self.printable(print_size, surface=surface).save(path)
+        elif kind in FILE_TYPES:
             write_mesh(path, self.mesh(surface, confidence=confidence))
         elif kind == "binvox":
             write_binvox(path, self.grid)
@@ -166,6 +192,7 @@ class Reconstruction:
         formats: Sequence[str] = ("glb",),
         surface: Surface = "smooth",
         confidence: bool = True,
+        print_size: float | None = None,
     ) -> list[Path]:
         """Write the shape in several formats, and a picture beside them.
 
@@ -175,16 +202,20 @@ class Reconstruction:
             formats: of `output.FORMATS`.
             surface: see `mesh`.
             confidence: likewise.
+            print_size: see `save`; of those formats that are printed, the others are as ever.
 
         Returns:
             the files: STEM.FORMAT for each format (no mesh if the shape is empty) and STEM.png.
         """
         kinds = [
-            kind for kind in dict.fromkeys(formats) if self.grid.any() or kind not in FILE_TYPES
+            kind
+            for kind in dict.fromkeys(formats)
+            if self.grid.any() or kind not in (*FILE_TYPES, "3mf")
         ]
         files = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
-        for file in files:
-            self.save(file, surface=surface, confidence=confidence)
+        for kind, file in zip(kinds, files, strict=True):
+            size = print_size if kind in PRINT_TYPES else None
+            self.save(file, surface=surface, confidence=confidence, print_size=size)
         files.append(stem.with_name(f"{stem.name}.png"))
         picture = self.picture(photo, name=stem.name, surface=surface, confidence=confidence)
         save_png(files[-1], picture, MAKER)

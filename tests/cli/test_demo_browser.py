@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
@@ -167,6 +168,29 @@ def test_a_photo_becomes_a_shape_that_turns_and_is_downloaded(visitor, server, t
     assert grid.sum() == pytest.approx((occupancy > level).sum(), abs=3)
     assert downloaded(page, "glb", tmp_path / "a.glb").read_bytes()[:4] == b"glTF"
     assert server[1].read_text().count("thing: ") == 1  # runs of the network
+
+
+def test_a_mask_is_corrected_with_the_brush(visitor, server, tmp_path):
+    """A stroke across the photo's middle: the network sees more than before, and is run again."""
+    page = visitor()
+    give(page, save_photo(tmp_path / "masked.png", 4))
+    says(page, "#note", "To print")
+    before = page.locator("#seen img").get_attribute("src")
+    page.get_by_text("Correct the mask").click()
+    page.wait_for_selector("#editor canvas")
+    page.wait_for_timeout(3000)
+    box = page.locator("#editor canvas").first.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(middle[0] - 150, middle[1])
+    page.mouse.down()
+    page.mouse.move(middle[0] + 150, middle[1], steps=10)
+    page.mouse.up()
+    page.locator("#use-mask").click()
+    seen = "before => document.querySelector('#seen img')?.getAttribute('src') !== before"
+    page.wait_for_function(seen, arg=before)
+    says(page, "#status", "A mask told the object")
+    assert server[1].read_text().count("masked: ") == 2  # runs of the network
+    assert zipfile.is_zipfile(downloaded(page, "3mf", tmp_path / "a.3mf"))
 
 
 def test_a_bad_file_is_told_and_takes_the_old_shape_away(visitor, server, tmp_path):

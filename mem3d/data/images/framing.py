@@ -1,6 +1,6 @@
 """Any photo to the square that the network is shown: masked, boxed, cut out, or as it is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mem3d.data.images.masks import PIECES, masked, outline, own_mask
+from mem3d.data.images.masks import PIECES, Mask, masked, outline, own_mask
 from mem3d.data.images.preprocess import CROP, Box, Rgba
 from mem3d.data.images.segmentation import cut_out
 
@@ -28,11 +28,16 @@ class Framed:
         background: what became of it: "masked" by the photo's own mask, "cut" by a guessed one, or
             "kept".
         doubts: why the mask may not show the object, and all of it; see `masks`.
+        mask: (h, w) where the object is in the photo, or in the part of it around a box, with no
+            side over LONGEST; None if the background was kept.
+        corner: x, y of that part in the photo.
     """
 
     rgba: Rgba
     background: Done
     doubts: tuple[str, ...] = ()
+    mask: Mask | None = None
+    corner: tuple[int, int] = (0, 0)
 
 
 def frame_photo(
@@ -58,17 +63,19 @@ def frame_photo(
             object was to be cut out and none was found.
     """
     rgba, is_masked = own_mask(rgba) if mask is None else (masked(rgba, mask), True)
-    is_whole = box is None
+    is_whole, corner = box is None, (0, 0)
     if box is not None:
-        rgba, box = _around(rgba, box)
+        (left, top, *_), (rgba, box) = box, _around(rgba, box)
+        corner = left - box[0], top - box[1]
     rgba, box = shrunk(rgba, box)
     if is_masked:
         rgba = rgba if box is None else _inside(rgba, box)
-        return _framed(rgba, "masked", is_whole)
+        return replace(_framed(rgba, "masked", is_whole), corner=corner)
     if background != "keep":
         cutout = cut_out(rgba[..., :3], box)
         if cutout is not None:
-            return _framed(masked(rgba, cutout.mask), "cut", is_whole, cutout.doubts)
+            framed = _framed(masked(rgba, cutout.mask), "cut", is_whole, cutout.doubts)
+            return replace(framed, corner=corner)
         if background == "cut":
             raise ValueError(
                 "photo: got no object that stands out, want one; give a mask or a box, or keep "
@@ -85,7 +92,7 @@ def _framed(rgba: Rgba, background: Done, is_whole: bool, doubts: tuple[str, ...
     shape = outline(rgba[..., 3])
     reasons = shape.doubts if is_whole else [text for text in shape.doubts if text == PIECES]
     square = frame_object(rgba, None if mask.all() else shape.box)
-    return Framed(square, background, tuple(dict.fromkeys((*reasons, *doubts))))
+    return Framed(square, background, tuple(dict.fromkeys((*reasons, *doubts))), mask)
 
 
 def _around(rgba: Rgba, box: Box) -> tuple[Rgba, Box]:

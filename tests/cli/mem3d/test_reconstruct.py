@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -320,6 +321,42 @@ def test_a_file_of_a_kind_that_is_not_written_is_refused(name, run, tmp_path):
     done = call("reconstruct", run, photo, "--out", tmp_path / name)
     assert done.exit_code == 1 and "want one of" in str(done.exception)
     assert not (tmp_path / name).exists()
+
+
+def test_a_body_to_print_is_written_and_what_was_done_to_it_is_told(run, tmp_path):
+    photo = save(tmp_path / "a.png", picture(1))
+    [row], _ = rows_of(run, tmp_path, photo, "--print-size", "4in", "--threshold", "0.05")
+    assert [path[-4:] for path in row["files"]] == [".stl", ".3mf", ".png"]
+    assert max(row["to_print"]["size"]) == pytest.approx(101.6)
+    assert trimesh.load(row["files"][0]).extents == pytest.approx(row["to_print"]["size"])
+    listed = call("reconstruct", run, photo, "--out", tmp_path / "a.3mf", "--threshold", "0.05")
+    assert f"to print: {' x '.join(f'{s / 1.016:.0f}' for s in row['to_print']['size'])} mm" in (
+        listed.stdout
+    )
+    [row], told = rows_of(run, tmp_path, photo, "--print-size", "9cm", "--threshold", "0.999")
+    assert (row["to_print"], "there is no mesh" in told) == (None, True)
+    assert [path[-4:] for path in row["files"]] == [".png"]
+    [row], _ = rows_of(run, tmp_path, photo)
+    assert row["to_print"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--print-size", "100"], "want a number with its unit, such as 100mm, 100cm or 100in"),
+        (["--print-size", "3m"], "want a number with its unit, such as 100mm, from 10mm to 2000mm"),
+        (["--print-size", "3mm"], "want from 10mm to 2000mm"),
+        (["--print-size", "9cm", "--format", "glb"], "got glb to write, want stl or 3mf as well"),
+        (["--print-size", "9cm", "--out", "a.ply"], "got ply to write, want stl or 3mf as well"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_print_size_that_cannot_be_is_refused_at_once(options, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mem3d.inference.reconstructor.load", None)
+    make_run(tmp_path / "run")
+    done = call("reconstruct", "run", save(tmp_path / "a.png", picture(1)), *options)
+    assert done.exit_code == 1 and says in str(done.exception)
 
 
 def test_a_file_is_for_one_photo_and_one_format(run, tmp_path):

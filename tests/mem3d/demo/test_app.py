@@ -22,7 +22,7 @@ from tests.helpers.untrained_run import save_photo
 pytestmark = pytest.mark.skipif(
     find_spec("gradio") is None, reason="not installed: gradio (the extra 'demo')"
 )
-PHOTO_ANSWERS = 10  # what the page shows anew for a photo: visit, status, ..., three files
+PHOTO_ANSWERS = 13  # what the page shows anew for a photo: visit, status, ..., five files
 BOUNDARY = "boundary"
 
 
@@ -79,10 +79,10 @@ def reconstruct(served, path):
         call["id"]
         for call in config(served)["dependencies"]
         if len(call["outputs"]) == PHOTO_ANSWERS and call["targets"][0][1] == "change"
-        and len(call["inputs"]) == 4
+        and len(call["inputs"]) == 5
     ]  # fmt: skip
     session = uuid.uuid4().hex
-    data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, 0.05, "smooth", None]
+    data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, 0.05, "smooth", 100, None]
     join = {"data": data, "fn_index": call, "session_hash": session, "trigger_id": 1}
     kind = {"Content-Type": "application/json"}
     assert ask(served, "/gradio_api/queue/join", json.dumps(join), **kind)[0] == 200
@@ -140,7 +140,7 @@ def test_the_pages_own_requests_are_answered(served, trained, tmp_path):
     assert status == 200
     answer = reconstruct(served, json.loads(text)[0])
     assert "recalled" in answer[1] and answer[4] == "a"
-    status, glb = 0, answer[5]
+    status, glb = 0, answer[6]
     connection = HTTPConnection(served[0], timeout=60)
     connection.request("GET", f"/gradio_api/file={glb['value']['path']}")
     got = connection.getresponse()
@@ -183,3 +183,11 @@ def test_no_half_of_an_upload_stays(served):
     connection.close()
     assert upload(served, b"whole")[0] == 200
     assert len(sizes(served[1])) <= before + 1
+
+
+def test_strokes_are_not_taken_into_ram(served):
+    """The editor's own way of sending, which nothing bounds, is closed and not in use."""
+    assert ask(served, "/gradio_api/component_server", "{}")[0] == 404
+    [editor] = [part for part in config(served)["components"] if part["type"] == "imageeditor"]
+    listened = [call["targets"] for call in config(served)["dependencies"]]
+    assert editor["id"] not in {target[0] for targets in listened for target in targets}

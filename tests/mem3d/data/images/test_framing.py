@@ -119,3 +119,21 @@ def test_tiny_photos_are_framed(shape, background):
 def test_a_fully_transparent_photo_is_an_error():
     with pytest.raises(ValueError, match="empty mask"):
         frame_photo(np.zeros((20, 20, 4), np.uint8))
+
+
+def test_the_mask_is_told_in_the_photos_place():
+    """By hand: around a box of 40 x 50 at 150, 150 the part is from 100, 100 to 240, 250."""
+    rgba = picture(0)
+    where = rgba[..., 3] > 127
+    np.testing.assert_array_equal(frame_photo(rgba).mask, where)
+    assert frame_photo(opaque(rgba), background="keep").mask is None
+    large = np.zeros((300, 300, 4), np.uint8)
+    large[100:237, 100:237] = rgba
+    framed = frame_photo(large, box=(100, 100, 157, 237))
+    assert framed.corner == (0, 0)
+    framed = frame_photo(large, box=(150, 150, 190, 200))
+    assert framed.corner == (100, 100)
+    whole = np.zeros((300, 300), np.bool_)
+    whole[100:250, 100:240] = framed.mask
+    np.testing.assert_array_equal(whole[150:200, 150:190], where[50:100, 50:90])
+    assert whole.sum() == where[50:100, 50:90].sum()
