@@ -55,8 +55,6 @@ class Reconstruction:
             someone else.
         doubts: why the photo's mask may not show the object, or not all of it, such as "touches the
             border"; empty if nothing speaks against it.
-        doubts: why the photo's mask may not show the object, or not all of it, such as "touches the
-            border"; empty if nothing speaks against it.
 
     Another threshold needs no network: `dataclasses.replace(result, threshold=0.4)`.
     """
@@ -104,12 +102,16 @@ class Reconstruction:
         Returns:
             (height, width, 3) uint8.
         """
+        mesh = self.mesh(surface, confidence=confidence) if self.grid.any() else None
+        return self._picture(mesh, photo, name)
+
+    def _picture(self, mesh: Mesh | None, photo: Rgba | None, name: str) -> NDArray[np.uint8]:
+        """As `picture`, of a mesh that is there already; None where the shape is empty."""
         photos = [] if photo is None else [Tile(photo, name)]
         photos.append(Tile(self.network_input, "network input"))
         grid = self.grid
-        mesh = self.mesh(surface, confidence=confidence) if grid.any() else None
         note = f"{int(grid.sum()):,} voxels above {self.threshold:g}"
-        if confidence and mesh is not None:
+        if mesh is not None and mesh.vertex_colors is not None:
             note += "; blue: sure, orange: just above that"
         if self.doubts:
             note = f"doubtful cut-out: {', '.join(self.doubts)}; {note}"
@@ -183,11 +185,14 @@ class Reconstruction:
             kind for kind in dict.fromkeys(formats) if self.grid.any() or kind not in FILE_TYPES
         ]
         files = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
-        for file in files:
-            self.save(file, surface=surface, confidence=confidence)
+        mesh = self.mesh(surface, confidence=confidence) if self.grid.any() else None
+        for file, kind in zip(files, kinds, strict=True):
+            if mesh is not None and kind in FILE_TYPES:
+                write_mesh(file, mesh)
+            else:
+                self.save(file)
         files.append(stem.with_name(f"{stem.name}.png"))
-        picture = self.picture(photo, name=stem.name, surface=surface, confidence=confidence)
-        save_png(files[-1], picture, MAKER)
+        save_png(files[-1], self._picture(mesh, photo, stem.name), MAKER)
         return files
 
     def _prior_tiles(self) -> list[Tile]:
@@ -241,14 +246,13 @@ def reconstruct(
         model, images, memory, flip=flip, projections=projections, ensemble=ensemble
     )
     occupancies = occupancy.cpu().numpy()
-    names = dict(zip(memory.slots.tolist(), memory.sources, strict=True))
     recalled, results = output.recalled, []
     for row, occupancy in enumerate(occupancies):
         slots = recalled.slots[row, : int(recalled.counts[row])]
-        grids = memory.values(slots)
+        columns = memory.values(slots), recalled.cosines[row], memory.sources_of(slots), slots
         priors = tuple(
-            Prior(grid, float(cosine), names[int(slot)], int(slot))
-            for grid, cosine, slot in zip(grids, recalled.cosines[row], slots, strict=False)
+            Prior(grid, float(cosine), source, int(slot))
+            for grid, cosine, source, slot in zip(*columns, strict=False)
         )
         pixels = inputs[row].transpose(1, 2, 0)
         results.append(

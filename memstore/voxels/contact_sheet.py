@@ -6,6 +6,7 @@ memstore and mem3d share this module; memstore itself loads it only to draw.
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,20 @@ class Tile:
 
 def on_white(image: NDArray[Any]) -> Rgb:
     """A picture (H, W), (H, W, 3) or (H, W, 4), uint8 or bool, as RGB on white; always a copy."""
-    pixels = image.astype(np.uint8) * 255 if image.dtype == np.bool_ else image
-    if pixels.dtype != np.uint8 or pixels.shape[2:] not in ((), (3,), (4,)) or pixels.ndim < 2:
-        raise ShapeError(f"image: got {image.dtype} {image.shape}, want uint8 (H, W, 3 or 4)")
+    pixels = _in_bytes(image)
+    if pixels.shape[2:] == (3,):
+        return pixels.copy()
     opaque = Image.fromarray(pixels).convert("RGBA")
     white = Image.new("RGBA", opaque.size, "white")
     return np.array(Image.alpha_composite(white, opaque).convert("RGB"))
+
+
+def _in_bytes(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """A picture as uint8; ShapeError if it is none."""
+    pixels = image.astype(np.uint8) * 255 if image.dtype == np.bool_ else image
+    if pixels.dtype != np.uint8 or pixels.shape[2:] not in ((), (3,), (4,)) or pixels.ndim < 2:
+        raise ShapeError(f"image: got {image.dtype} {image.shape}, want uint8 (H, W, 3 or 4)")
+    return pixels
 
 
 def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = TILE) -> Rgb:
@@ -62,7 +71,7 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = 
     width = max(_GAP + columns * (size + _GAP), 2 * _GAP)
     canvas = Image.new("RGB", (width, max(height, 2 * _GAP)), "white")
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=_FONT_SIZE)
+    font = _font()
     if title:
         draw.text((_GAP, _GAP), _fit(title, font, width - 2 * _GAP), _INK, font)
     for row, count in zip(rows, lines, strict=True):
@@ -88,8 +97,14 @@ def save_png(path: str | Path, image: NDArray[np.uint8], maker: str = "") -> Non
     data, info = io.BytesIO(), PngInfo()
     if maker:
         info.add_text("Software", maker)
-    Image.fromarray(image).save(data, "PNG", pnginfo=info)
+    Image.fromarray(image).save(data, "PNG", pnginfo=info, compress_level=1)
     write_atomic(path, data.getvalue())
+
+
+@cache
+def _font() -> Any:
+    """Unpacked once."""
+    return ImageFont.load_default(size=_FONT_SIZE)
 
 
 def _lines(tile: Tile) -> int:
@@ -99,11 +114,14 @@ def _lines(tile: Tile) -> int:
 
 def _framed(image: NDArray[Any], size: int) -> Image.Image:
     """The picture scaled to fit a white square."""
+    image = _in_bytes(image)
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    width, height = max(1, round(width * scale)), max(1, round(height * scale))
+    if image.shape[:2] != (height, width):  # alpha is scaled along: PIL weighs colors by it
+        picture = Image.fromarray(image)
+        image = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS))
     picture = Image.fromarray(on_white(image))
-    scale = size / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     square = Image.new("RGB", (size, size), "white")
     square.paste(picture, ((size - width) // 2, (size - height) // 2))
     return square
