@@ -391,6 +391,7 @@ def _row(photo: Photo, files: list[Path], result: "Reconstruction") -> dict[str,
         "doubts": list(photo.framed.doubts),
         "files": [str(file) for file in files],
         "voxels": int(result.grid.sum()),
+        "remarks": list(result.remarks),
         "recalled": [_recalled(prior) for prior in result.priors],
     }
 

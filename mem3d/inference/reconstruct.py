@@ -13,6 +13,7 @@ from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.framing import Done, frame_photo
 from mem3d.data.images.preprocess import Rgba, test_pixels
 from mem3d.inference import figures
+from mem3d.inference.chance import chance_of
 from mem3d.inference.output import FORMATS, MAKER, Surface, mesh_of, npz_bytes
 from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.metrics import FIXED_THRESHOLD, iou
@@ -23,6 +24,8 @@ from memstore.files import write_atomic
 from memstore.voxels.binvox import write_binvox
 from memstore.voxels.contact_sheet import Tile, save_png, sheet
 from memstore.voxels.mesh import FILE_TYPES, Mesh, write_mesh
+
+NEARLY_ALL = 0.95  # of the cube; 99 of 100 ShapeNet-like grids fill less than .6 of it
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Reconstruction:
             someone else.
         doubts: why the photo's mask may not show the object, or not all of it, such as "touches the
             border"; empty if nothing speaks against it.
+        recall_doubts: why what was recalled may be no better than chance, see `chance`; empty if
+            nothing speaks against it, or too little is stored to tell.
 
     Another threshold needs no network: `dataclasses.replace(result, threshold=0.4)`.
     """
@@ -65,6 +70,18 @@ class Reconstruction:
     priors: tuple[Prior, ...]
     background: Done | None = None
     doubts: tuple[str, ...] = ()
+    recall_doubts: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What speaks against the answer: `recall_doubts`, and a shape that is none."""
+        share = float(self.grid.mean())
+        if share == 0:
+            return (*self.recall_doubts, f"no voxel is above {self.threshold:g}")
+        if share > NEARLY_ALL:
+            text = f"the shape fills {share:.0%} of the cube, as answers of untrained networks do"
+            return (*self.recall_doubts, text)
+        return self.recall_doubts
 
     @property
     def grid(self) -> NDArray[np.bool_]:
@@ -115,6 +132,7 @@ class Reconstruction:
             note += "; blue: sure, orange: just above that"
         if self.doubts:
             note = f"doubtful cut-out: {', '.join(self.doubts)}; {note}"
+        note = "\n".join([note, *self.remarks])
         return figures.picture(photos, grid, mesh, self._prior_tiles(), note)
 
     def npz(self, **more: NDArray[Any]) -> bytes:
@@ -246,7 +264,7 @@ def reconstruct(
         model, images, memory, flip=flip, projections=projections, ensemble=ensemble
     )
     occupancies = occupancy.cpu().numpy()
-    recalled, results = output.recalled, []
+    recalled, results, chance = output.recalled, [], chance_of(memory)
     for row, occupancy in enumerate(occupancies):
         slots = recalled.slots[row, : int(recalled.counts[row])]
         columns = memory.values(slots), recalled.cosines[row], memory.sources_of(slots), slots
@@ -254,10 +272,14 @@ def reconstruct(
             Prior(grid, float(cosine), source, int(slot))
             for grid, cosine, source, slot in zip(*columns, strict=False)
         )
-        pixels = inputs[row].transpose(1, 2, 0)
         results.append(
             Reconstruction(
-                occupancy, threshold, pixels, priors, doubts=() if framed else frames[row].doubts
+                occupancy,
+                threshold,
+                inputs[row].transpose(1, 2, 0),
+                priors,
+                doubts=() if framed else frames[row].doubts,
+                recall_doubts=chance.doubts(priors[0].cosine) if chance and priors else (),
             )
         )
     return results

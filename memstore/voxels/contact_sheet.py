@@ -57,7 +57,7 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = 
 
     Args:
         rows: of tiles; rows may differ in length.
-        title: one line above all.
+        title: lines above all.
         size: a tile's longest side in pixels; smaller and larger pictures are scaled to it.
 
     Returns:
@@ -66,14 +66,16 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = 
     size = as_int("size", size)
     lines = [max((_lines(tile) for tile in row), default=0) for row in rows]
     columns = max((len(row) for row in rows), default=0)
-    top = _GAP + (_LINE + _GAP if title else 0)
+    titles = title.splitlines() if title else []
+    top = _GAP + (_LINE * len(titles) + _GAP if titles else 0)
     height = top + sum(size + _LINE * count + _GAP for count in lines)
     width = max(_GAP + columns * (size + _GAP), 2 * _GAP)
     canvas = Image.new("RGB", (width, max(height, 2 * _GAP)), "white")
     draw = ImageDraw.Draw(canvas)
     font = _font()
-    if title:
-        draw.text((_GAP, _GAP), _fit(title, font, width - 2 * _GAP), _INK, font)
+    for number, line in enumerate(titles):
+        place = (_GAP, _GAP + _LINE * number)
+        draw.text(place, _fit(line, font, width - 2 * _GAP), _INK, font)
     for row, count in zip(rows, lines, strict=True):
         for column, tile in enumerate(row):
             x = _GAP + column * (size + _GAP)

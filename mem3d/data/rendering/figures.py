@@ -84,8 +84,8 @@ def bars(grid: NDArray[np.bool_]) -> Mesh:
             quads.append(quad)
     corners = np.concatenate(quads).reshape(-1, 3)
     vertices = ((corners - 1) / side - 0.5).astype(np.float32)
-    faces = np.arange(len(corners), dtype=np.int32).reshape(-1, 4)
-    return Mesh(vertices, faces[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3))
+    rows = np.arange(len(corners), dtype=np.int32).reshape(-1, 4)
+    return Mesh(vertices, rows[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3))
 
 
 def _in_order(grid: NDArray[np.bool_], axis: int, across: int) -> NDArray[np.bool_]:

@@ -69,8 +69,9 @@ class Scene:
             raise ValueError(f"paint: got {len(paint.corners)} faces, want {len(mesh.faces)}")
         corners = mesh.vertices[mesh.faces].astype(np.float64)  # (F, 3, 3)
         if len(corners):
-            middle, length = 0.0, diagonal
-            if not diagonal:
+            middle: Any = 0.0
+            length = diagonal or 0.0
+            if not length:
                 low, high = corners.min((0, 1)), corners.max((0, 1))
                 middle, length = (low + high) / 2, float(np.linalg.norm(high - low)) or 1.0
             corners = (corners - middle) / length
