@@ -40,12 +40,12 @@ def grid_picture(
         (size, size, 3); all white if no voxel is full.
     """
     full = grid if grid.dtype == np.bool_ else grid > threshold
-    drawn = _grid_drawing(np.packbits(full).tobytes(), len(full), size, azimuth, elevation, color)
+    drawn = grid_drawing(np.packbits(full).tobytes(), len(full), size, azimuth, elevation, color)
     return drawn.copy()
 
 
 @lru_cache(maxsize=512)  # photos of one kind recall the same shapes: 29 MB of pictures at SIZE
-def _grid_drawing(
+def grid_drawing(
     bits: bytes, side: int, size: int, azimuth: float, elevation: float, color: tuple[int, int, int]
 ) -> Rgb:
     """`grid_picture` of a grid's bits."""
