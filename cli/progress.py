@@ -1,5 +1,6 @@
 """How far long work is, on stderr."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -16,13 +17,12 @@ def progress_bar(quiet: bool, what: str) -> Iterator[Any]:
 
     A bar where that is a terminal; else, as in a log, a line a minute.
     """
+    if quiet or not sys.stderr.isatty():  # told before rich is loaded, which takes .1 s
+        yield _silent if quiet else _by_lines(what)
+        return
     from rich import progress
     from rich.console import Console
 
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield _silent if quiet else _by_lines(what)
-        return
     columns = (
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
@@ -30,7 +30,7 @@ def progress_bar(quiet: bool, what: str) -> Iterator[Any]:
         progress.TimeRemainingColumn(),
         progress.TextColumn("{task.fields[note]}"),
     )
-    with progress.Progress(*columns, console=console, transient=True) as bar:
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None, note="")
 
         def show(count: int, total: int, note: str = "") -> None:

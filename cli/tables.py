@@ -226,6 +226,7 @@ def reconstruction_lines(rows: list[dict[str, Any]]) -> str:
         what += f", doubtful: {', '.join(row['doubts'])}" if row["doubts"] else ""
         photo, recalled = printable(row["photo"]), recalled or "nothing"
         lines.append(f"{photo}: {what}; {row['voxels']} voxels; recalled {recalled}")
+        lines += [f"  {remark}" for remark in row["remarks"]]
         lines.append("  " + "  ".join(row["files"]))
         if row["to_print"]:
             lines.append(f"  to print: {row['to_print']['in_words']}")

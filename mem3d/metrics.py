@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from memstore.voxels.mesh import smooth
@@ -60,6 +59,8 @@ def f_score(
 
     Source: Mem3D sec. 4.1 (F-Score@1%); Tatarchenko et al. 2019. Sampling details are ours.
     """
+    from scipy.spatial import cKDTree  # takes as long as a photo's reconstruction, which needs none
+
     empty = (not (occupancy > threshold).any(), not target.any())
     if any(empty):
         return 1.0 if all(empty) else 0.0

@@ -207,6 +207,12 @@ class Memory:
         with self._lock.reading():
             return [source.decode() for source in self._state.sources[self._state.used].tolist()]
 
+    def sources_of(self, slots: ArrayLike) -> list[str]:
+        """Where the values of slots (n,) came from; the others are not looked at."""
+        with self._lock.reading():
+            checked = arguments.as_slots(slots, self._state.touched)
+            return [source.decode() for source in self._state.sources[checked].tolist()]
+
     @property
     def reads(self) -> NDArray[np.int64]:
         """(n,) times `read` recalled each used slot's value since it was written, as `slots`.

@@ -31,6 +31,17 @@ def test_the_memstore_command_needs_no_torch():
     assert not {"torch", "mem3d"} & set(modules)
 
 
+def test_a_network_to_use_needs_no_compiler_and_nothing_that_draws_curves():
+    """Each takes as long to load as a photo to reconstruct: torch._dynamo 2 s, scipy's trees .1."""
+    loaded = loaded_after(
+        "import torch, mem3d.inference.reconstructor\n"
+        "from mem3d.network.model import Mem3D\nfrom mem3d.network.presets import TINY\n"
+        "with torch.device('meta'): Mem3D(TINY.model)"  # as `checkpoint.filled` does
+    )
+    slow = {"torchvision", "torch._dynamo", "sympy", "matplotlib", "scipy.spatial", "trimesh"}
+    assert not (slow | {"skimage", "embreex", "icechunk", "zarr"}) & set(loaded)
+
+
 def test_help_needs_neither_torch_nor_faiss():
     loaded = loaded_after("import mem3d_cli.mem3d.app")
     assert not {"torch", "faiss", "zarr", "matplotlib", "pydantic", "mem3d.network.config"} & set(

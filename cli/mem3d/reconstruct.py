@@ -430,6 +430,7 @@ def _row(photo: Photo, files: list[Path], result: "Reconstruction", how: _Drawn)
         "files": [str(file) for file in files],
         "voxels": int(result.grid.sum()),
         "to_print": None if body is None else {**body.facts(), "in_words": str(body)},
+        "remarks": list(result.remarks),
         "recalled": [_recalled(prior) for prior in result.priors],
     }
 

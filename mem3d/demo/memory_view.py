@@ -141,7 +141,8 @@ def slot_text(memory: Memory, slot: int) -> str:
         return ""
     row = int(rows[0])
     age, reads = int(memory.ages[row]), int(memory.reads[row])
-    return f"slot {slot}: {memory.sources[row] or 'no source'}, age {age:,}, read {reads:,} times"
+    [source] = memory.sources_of([slot])
+    return f"slot {slot}: {source or 'no source'}, age {age:,}, read {reads:,} times"
 
 
 def facts(memory: Memory) -> str:

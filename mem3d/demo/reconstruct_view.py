@@ -4,6 +4,7 @@ The network runs once per photo, in `reconstruct_upload`. All that follows, anot
 another kind of mesh, the files to download, is made of its occupancy.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from mem3d.data.images.io import read_image
 from mem3d.data.images.masks import Mask
 from mem3d.data.images.preprocess import Box, Rgba, test_pixels
 from mem3d.data.rendering.figures import grid_picture
-from mem3d.data.taxonomy import titled
+from mem3d.data.taxonomy import category_of, titled
 from mem3d.inference.figures import VIEWS
 from mem3d.inference.output import PRINT_TYPES, Surface
 from mem3d.inference.printing import Printable
@@ -288,7 +289,8 @@ def account(photo: PhotoResult) -> str:
     """A sentence each on what was done to the photo and what was recalled."""
     reasons = ", ".join(photo.result.doubts)
     doubts = f" That is doubtful: {reasons}." if reasons else ""
-    return f"{_BACKGROUNDS[photo.background]}{doubts} {_recall(photo)}"
+    remarks = "".join(f" {text[0].upper()}{text[1:]}." for text in photo.result.remarks)
+    return f"{_BACKGROUNDS[photo.background]}{doubts} {_recall(photo)}{remarks}"
 
 
 _BACKGROUNDS: dict[Done, str] = {
@@ -303,7 +305,10 @@ def _recall(photo: PhotoResult) -> str:
     if not priors:
         return "Nothing in the memory looks like it: the shape comes from the photo alone."
     count = "One shape was" if len(priors) == 1 else f"{len(priors)} shapes were"
-    return f"{count} recalled; the nearest has a cosine of {priors[0].cosine:.2f}."
+    kinds = Counter(filter(None, (category_of(prior.source) for prior in priors)))
+    named = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
+    named = f" ({named})" if named else ""
+    return f"{count} recalled{named}; the nearest has a cosine of {priors[0].cosine:.2f}."
 
 
 def _named(error: ValueError, path: Path) -> str:

@@ -134,8 +134,8 @@ class VisitorMemories:
             if self._shared is not None and self._write is not None:
                 self._state = keep_change(self._write, self._model, memory, self._state, [source])
             [kind] = [kind for kind in KINDS if getattr(report, kind)]
-            row = int(memory.ages.argmin())  # the slot touched last
-            slot, there = int(memory.slots[row]), memory.sources[row]
+            slot = int(memory.slots[memory.ages.argmin()])  # touched last
+            [there] = memory.sources_of([slot])
         return own, PairReport(kind, slot, there, report.slots_after, anew)
 
     def forget(self, own: Memory | None) -> None:

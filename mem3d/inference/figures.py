@@ -35,7 +35,7 @@ def picture(
         grid: (R, R, R).
         mesh: of the grid; None where it is empty.
         priors: from `prior_tile`.
-        note: line on top.
+        note: lines on top.
 
     Returns:
         (height, width, 3) uint8.

@@ -13,6 +13,7 @@ from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.framing import Done, frame_photo
 from mem3d.data.images.preprocess import Rgba, test_pixels
 from mem3d.inference import figures
+from mem3d.inference.chance import chance_of
 from mem3d.inference.output import FORMATS, MAKER, PRINT_TYPES, Surface, mesh_of, npz_bytes
 from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.metrics import FIXED_THRESHOLD, iou
@@ -23,6 +24,8 @@ from memstore.files import write_atomic
 from memstore.voxels.binvox import write_binvox
 from memstore.voxels.contact_sheet import Tile, save_png, sheet
 from memstore.voxels.mesh import FILE_TYPES, Mesh, write_mesh
+
+NEARLY_ALL = 0.95  # of the cube; 99 of 100 ShapeNet-like grids fill less than .6 of it
 
 if TYPE_CHECKING:
     from mem3d.inference.printing import Printable
@@ -58,6 +61,8 @@ class Reconstruction:
             someone else.
         doubts: why the photo's mask may not show the object, or not all of it, such as "touches the
             border"; empty if nothing speaks against it.
+        recall_doubts: why what was recalled may be no better than chance, see `chance`; empty if
+            nothing speaks against it, or too little is stored to tell.
 
     Another threshold needs no network: `dataclasses.replace(result, threshold=0.4)`.
     """
@@ -68,6 +73,18 @@ class Reconstruction:
     priors: tuple[Prior, ...]
     background: Done | None = None
     doubts: tuple[str, ...] = ()
+    recall_doubts: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What speaks against the answer: `recall_doubts`, and a shape that is none."""
+        share = float(self.grid.mean())
+        if share == 0:
+            return (*self.recall_doubts, f"no voxel is above {self.threshold:g}")
+        if share > NEARLY_ALL:
+            text = f"the shape fills {share:.0%} of the cube, as answers of untrained networks do"
+            return (*self.recall_doubts, text)
+        return self.recall_doubts
 
     @property
     def grid(self) -> NDArray[np.bool_]:
@@ -120,15 +137,20 @@ class Reconstruction:
         Returns:
             (height, width, 3) uint8.
         """
+        mesh = self.mesh(surface, confidence=confidence) if self.grid.any() else None
+        return self._picture(mesh, photo, name)
+
+    def _picture(self, mesh: Mesh | None, photo: Rgba | None, name: str) -> NDArray[np.uint8]:
+        """As `picture`, of a mesh that is there already; None where the shape is empty."""
         photos = [] if photo is None else [Tile(photo, name)]
         photos.append(Tile(self.network_input, "network input"))
         grid = self.grid
-        mesh = self.mesh(surface, confidence=confidence) if grid.any() else None
         note = f"{int(grid.sum()):,} voxels above {self.threshold:g}"
-        if confidence and mesh is not None:
+        if mesh is not None and mesh.vertex_colors is not None:
             note += "; blue: sure, orange: just above that"
         if self.doubts:
             note = f"doubtful cut-out: {', '.join(self.doubts)}; {note}"
+        note = "\n".join([note, *self.remarks])
         return figures.picture(photos, grid, mesh, self._prior_tiles(), note)
 
     def npz(self, **more: NDArray[Any]) -> bytes:
@@ -213,12 +235,15 @@ class Reconstruction:
             if self.grid.any() or kind not in (*FILE_TYPES, "3mf")
         ]
         files = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
+        mesh = self.mesh(surface, confidence=confidence) if self.grid.any() else None
         for kind, file in zip(kinds, files, strict=True):
             size = print_size if kind in PRINT_TYPES else None
-            self.save(file, surface=surface, confidence=confidence, print_size=size)
+            if mesh is not None and kind in FILE_TYPES and size is None:
+                write_mesh(file, mesh)
+            else:
+                self.save(file, surface=surface, confidence=confidence, print_size=size)
         files.append(stem.with_name(f"{stem.name}.png"))
-        picture = self.picture(photo, name=stem.name, surface=surface, confidence=confidence)
-        save_png(files[-1], picture, MAKER)
+        save_png(files[-1], self._picture(mesh, photo, stem.name), MAKER)
         return files
 
     def _prior_tiles(self) -> list[Tile]:
@@ -272,19 +297,22 @@ def reconstruct(
         model, images, memory, flip=flip, projections=projections, ensemble=ensemble
     )
     occupancies = occupancy.cpu().numpy()
-    names = dict(zip(memory.slots.tolist(), memory.sources, strict=True))
-    recalled, results = output.recalled, []
+    recalled, results, chance = output.recalled, [], chance_of(memory)
     for row, occupancy in enumerate(occupancies):
         slots = recalled.slots[row, : int(recalled.counts[row])]
-        grids = memory.values(slots)
+        columns = memory.values(slots), recalled.cosines[row], memory.sources_of(slots), slots
         priors = tuple(
-            Prior(grid, float(cosine), names[int(slot)], int(slot))
-            for grid, cosine, slot in zip(grids, recalled.cosines[row], slots, strict=False)
+            Prior(grid, float(cosine), source, int(slot))
+            for grid, cosine, source, slot in zip(*columns, strict=False)
         )
-        pixels = inputs[row].transpose(1, 2, 0)
         results.append(
             Reconstruction(
-                occupancy, threshold, pixels, priors, doubts=() if framed else frames[row].doubts
+                occupancy,
+                threshold,
+                inputs[row].transpose(1, 2, 0),
+                priors,
+                doubts=() if framed else frames[row].doubts,
+                recall_doubts=chance.doubts(priors[0].cosine) if chance and priors else (),
             )
         )
     return results

@@ -1,6 +1,5 @@
 """Images to features: the first blocks of a ResNet-50, then three convolutions."""
 
-import importlib.util
 import sys
 from collections import OrderedDict
 from contextlib import redirect_stdout
@@ -12,46 +11,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.hub import load_state_dict_from_url
 
 from mem3d.bundled import STEM, bundled_model
 from mem3d.data.images.augment import MEAN, STD
 from mem3d.network.config import ModelConfig, check_stem
 from mem3d.tensor_files import opened
-from memstore import ExtraMissingError
 
-# The torchvision wheel on PyPI is built against CUDA. Beside a torch without CUDA its compiled
-# extension cannot be loaded, and `import torchvision` then fails because it registers fake kernels
-# for two operators nobody declared ("operator torchvision::nms does not exist",
-# pytorch/vision#9077). Declaring the two schemas is enough; where the extension loads, nothing is
-# declared.
-_SCHEMAS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
-
-
-def _declare_missing() -> torch.library.Library | None:
-    """Declare the two operators if torchvision's extension cannot; the result must stay alive."""
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        raise ExtraMissingError.of("encoder", "torchvision", "mem3d")
-    for extension in sorted(Path(spec.origin).parent.glob("_C*.so")):
-        try:
-            torch.ops.load_library(str(extension))  # type: ignore[no-untyped-call]
-            return None
-        except OSError:  # built for CUDA libraries that are not on this machine
-            continue
-    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-    for schema in _SCHEMAS:
-        library.define(schema)  # type: ignore[no-untyped-call]
-    return library
-
-
-DECLARED = _declare_missing()
-"""The declared schemas, or None where torchvision's own extension works."""
-
-from torchvision.models import ResNet50_Weights, resnet50  # noqa: E402 (after the operators)
-
+_IMAGENET = "https://download.pytorch.org/models/resnet50-0676ba61.pth"  # its end is a SHA-256's
 STEM_CHANNELS = 512
 _FIRST_POOLING = 6  # where it stands in the head, after two convolutions
 
@@ -161,11 +128,59 @@ def _conv(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(True)]
 
 
+class Bottleneck(nn.Module):
+    """Three convolutions beside a shortcut, named as torchvision names them.
+
+    Written out, for importing torchvision takes longer than one photo's whole reconstruction.
+
+    Source: He et al., Deep residual learning, CVPR 2016; the stride is the second convolution's,
+    as in torchvision.
+    """
+
+    def __init__(self, inputs: int, width: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Sequential | None = None
+        if inputs != outputs:
+            shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(outputs))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        shortcut = maps if self.downsample is None else self.downsample(maps)
+        maps = self.relu(self.bn1(self.conv1(maps)))
+        maps = self.relu(self.bn2(self.conv2(maps)))
+        summed: Tensor = self.bn3(self.conv3(maps)) + shortcut
+        return self.relu(summed)  # type: ignore[no-any-return]
+
+
 def build_stem() -> nn.Sequential:
     """ResNet-50 up to layer2, random weights, parameters named as torchvision names them."""
-    resnet = resnet50(weights=None)
-    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2")
-    return nn.Sequential(OrderedDict((name, getattr(resnet, name)) for name in names))
+    layers: list[tuple[str, nn.Module]] = [
+        ("conv1", nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)),
+        ("bn1", nn.BatchNorm2d(64)),
+        ("relu", nn.ReLU(inplace=True)),
+        ("maxpool", nn.MaxPool2d(3, 2, padding=1)),
+        ("layer1", _layer(64, 64, 256, blocks=3)),
+        ("layer2", _layer(256, 128, STEM_CHANNELS, blocks=4, stride=2)),
+    ]
+    stem = nn.Sequential(OrderedDict(layers))
+    for module in stem.modules():
+        # On "meta" there are no numbers to draw, and torch would load its compiler to draw them.
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return stem
+
+
+def _layer(inputs: int, width: int, outputs: int, blocks: int, stride: int = 1) -> nn.Sequential:
+    rest = (Bottleneck(outputs, width, outputs) for _ in range(blocks - 1))
+    return nn.Sequential(Bottleneck(inputs, width, outputs, stride), *rest)
 
 
 def load_stem(stem: nn.Module, source: str | Path) -> None:
@@ -187,8 +202,8 @@ def load_stem(stem: nn.Module, source: str | Path) -> None:
     if source == "imagenet":
         try:
             with redirect_stdout(sys.stderr):  # torch tells of a download there
-                state = ResNet50_Weights.IMAGENET1K_V1.get_state_dict(
-                    progress=False, check_hash=True
+                state = load_state_dict_from_url(
+                    _IMAGENET, progress=False, check_hash=True, weights_only=True
                 )
         except (URLError, OSError, RuntimeError) as error:
             raise ValueError(

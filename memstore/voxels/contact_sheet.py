@@ -6,6 +6,7 @@ memstore and mem3d share this module; memstore itself loads it only to draw.
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,20 @@ class Tile:
 
 def on_white(image: NDArray[Any]) -> Rgb:
     """A picture (H, W), (H, W, 3) or (H, W, 4), uint8 or bool, as RGB on white; always a copy."""
-    pixels = image.astype(np.uint8) * 255 if image.dtype == np.bool_ else image
-    if pixels.dtype != np.uint8 or pixels.shape[2:] not in ((), (3,), (4,)) or pixels.ndim < 2:
-        raise ShapeError(f"image: got {image.dtype} {image.shape}, want uint8 (H, W, 3 or 4)")
+    pixels = _in_bytes(image)
+    if pixels.shape[2:] == (3,):
+        return pixels.copy()
     opaque = Image.fromarray(pixels).convert("RGBA")
     white = Image.new("RGBA", opaque.size, "white")
     return np.array(Image.alpha_composite(white, opaque).convert("RGB"))
+
+
+def _in_bytes(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """A picture as uint8; ShapeError if it is none."""
+    pixels = image.astype(np.uint8) * 255 if image.dtype == np.bool_ else image
+    if pixels.dtype != np.uint8 or pixels.shape[2:] not in ((), (3,), (4,)) or pixels.ndim < 2:
+        raise ShapeError(f"image: got {image.dtype} {image.shape}, want uint8 (H, W, 3 or 4)")
+    return pixels
 
 
 def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = TILE) -> Rgb:
@@ -48,7 +57,7 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = 
 
     Args:
         rows: of tiles; rows may differ in length.
-        title: one line above all.
+        title: lines above all.
         size: a tile's longest side in pixels; smaller and larger pictures are scaled to it.
 
     Returns:
@@ -57,14 +66,16 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = 
     size = as_int("size", size)
     lines = [max((_lines(tile) for tile in row), default=0) for row in rows]
     columns = max((len(row) for row in rows), default=0)
-    top = _GAP + (_LINE + _GAP if title else 0)
+    titles = title.splitlines() if title else []
+    top = _GAP + (_LINE * len(titles) + _GAP if titles else 0)
     height = top + sum(size + _LINE * count + _GAP for count in lines)
     width = max(_GAP + columns * (size + _GAP), 2 * _GAP)
     canvas = Image.new("RGB", (width, max(height, 2 * _GAP)), "white")
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=_FONT_SIZE)
-    if title:
-        draw.text((_GAP, _GAP), _fit(title, font, width - 2 * _GAP), _INK, font)
+    font = _font()
+    for number, line in enumerate(titles):
+        place = (_GAP, _GAP + _LINE * number)
+        draw.text(place, _fit(line, font, width - 2 * _GAP), _INK, font)
     for row, count in zip(rows, lines, strict=True):
         for column, tile in enumerate(row):
             x = _GAP + column * (size + _GAP)
@@ -88,8 +99,14 @@ def save_png(path: str | Path, image: NDArray[np.uint8], maker: str = "") -> Non
     data, info = io.BytesIO(), PngInfo()
     if maker:
         info.add_text("Software", maker)
-    Image.fromarray(image).save(data, "PNG", pnginfo=info)
+    Image.fromarray(image).save(data, "PNG", pnginfo=info, compress_level=1)
     write_atomic(path, data.getvalue())
+
+
+@cache
+def _font() -> Any:
+    """Unpacked once."""
+    return ImageFont.load_default(size=_FONT_SIZE)
 
 
 def _lines(tile: Tile) -> int:
@@ -99,11 +116,14 @@ def _lines(tile: Tile) -> int:
 
 def _framed(image: NDArray[Any], size: int) -> Image.Image:
     """The picture scaled to fit a white square."""
+    image = _in_bytes(image)
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    width, height = max(1, round(width * scale)), max(1, round(height * scale))
+    if image.shape[:2] != (height, width):  # alpha is scaled along: PIL weighs colors by it
+        picture = Image.fromarray(image)
+        image = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS))
     picture = Image.fromarray(on_white(image))
-    scale = size / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     square = Image.new("RGB", (size, size), "white")
     square.paste(picture, ((size - width) // 2, (size - height) // 2))
     return square

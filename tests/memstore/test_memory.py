@@ -252,6 +252,17 @@ def test_replaced_keys_are_saved_and_all_else_stays(tmp_path):
         assert after.verify().problems == ()
 
 
+def test_sources_of_slots_follow_every_change():
+    memory = Memory(replace(TINY, capacity=3))
+    memory.write(AXES, np.stack([GRIDS[7], GRIDS[56], GRIDS[192]]), ["a", "b", "ç"])
+    assert memory.sources_of([2, 0, 2]) == ["ç", "a", "ç"] and memory.sources_of([]) == []
+    report = memory.write(-AXES[:1], EMPTY[None], ["d"])  # in the place of the oldest
+    assert memory.sources_of(report.slots) == ["d"] and report.slots.tolist() == [0]
+    memory.remove([1])
+    with pytest.raises(memstore.SlotError):
+        memory.sources_of([1])
+
+
 @pytest.mark.parametrize(
     ("slots", "keys", "error"),
     [

@@ -9,6 +9,7 @@ Source: constants of 3D-R2N2's renders as in PyTorch3D's r2n2 data set; light an
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ _LIGHTS = (((-0.5, 0.75, 0.55), 0.75), ((0.75, 0.15, 0.5), 0.2))
 _AMBIENT = 0.12  # plus as much again from straight above
 _MANY = 20_000  # corners; from so many on, cells that hold them are looked at instead
 _CELLS = 32  # along the object's diagonal
+_KEPT = 512  # rays a row; a picture of more, 8 MB of rays, computes them anew
 _NUDGE = 1e-4  # in units of the object's diagonal; a shadow ray starts this far off the surface
 
 
@@ -67,9 +69,12 @@ class Scene:
             raise ValueError(f"paint: got {len(paint.corners)} faces, want {len(mesh.faces)}")
         corners = mesh.vertices[mesh.faces].astype(np.float64)  # (F, 3, 3)
         if len(corners):
-            low, high = corners.min((0, 1)), corners.max((0, 1))
-            length = diagonal or float(np.linalg.norm(high - low)) or 1.0
-            corners = (corners - (0.0 if diagonal else (low + high) / 2)) / length
+            middle: Any = 0.0
+            length = diagonal or 0.0
+            if not length:
+                low, high = corners.min((0, 1)), corners.max((0, 1))
+                middle, length = (low + high) / 2, float(np.linalg.norm(high - low)) or 1.0
+            corners = (corners - middle) / length
         self._corners = corners.astype(np.float32)
         normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         length_F1 = np.linalg.norm(normals, axis=1, keepdims=True)
@@ -144,15 +149,11 @@ class Scene:
             place = turned[:, :2] / depth * (FOCAL * size) * (1, -1) + size / 2
             low, high = np.floor(place.min(0) - 1), np.ceil(place.max(0) + 1)
         low, high = low.clip(0, size).astype(int), high.clip(0, size).astype(int)
-        columns, rows = (
-            np.arange(a * samples, b * samples) for a, b in zip(low, high, strict=True)
-        )
-        column, row = (grid.ravel() for grid in np.meshgrid(columns, rows))
-        across = (column + 0.5) / samples - size / 2
-        down = (row + 0.5) / samples - size / 2
-        local = np.stack([across, -down, np.full(len(across), -FOCAL * size)], axis=1)
-        local /= np.linalg.norm(local, axis=1, keepdims=True)
-        return row // samples * size + column // samples, (local @ axes).astype(np.float32)
+        picture_rays = _kept_rays if size * samples <= _KEPT else _picture_rays
+        pixels, local = picture_rays(size, samples)
+        columns, rows = (slice(a * samples, b * samples) for a, b in zip(low, high, strict=True))
+        inside = local[rows, columns].reshape(-1, 3)
+        return pixels[rows, columns].ravel(), (inside @ axes).astype(np.float32)
 
     def _cast(self, start: Floats, rays: Floats) -> "_Hits":
         """What each ray (N, 3) hits first."""
@@ -197,6 +198,19 @@ class Scene:
         rays = np.ascontiguousarray(np.broadcast_to(towards, places.shape))
         hits: NDArray[np.int32] = self._embree.run(places, rays, query="OCCLUDED")
         return hits >= 0
+
+
+def _picture_rays(size: int, samples: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pixel number (N, N) and direction (N, N, 3), in the camera's axes, of a picture's rays."""
+    at = np.arange(size * samples)
+    place = (at + 0.5) / samples - size / 2
+    local = np.full((len(at), len(at), 3), -FOCAL * size)
+    local[..., 0], local[..., 1] = place, -place[:, None]
+    local /= np.linalg.norm(local, axis=2, keepdims=True)
+    return (at // samples)[:, None] * size + at // samples, local
+
+
+_kept_rays = lru_cache(maxsize=2)(_picture_rays)
 
 
 def camera(azimuth: float, elevation: float, ratio: float) -> tuple[Floats, Floats]:

@@ -65,7 +65,9 @@ def test_reconstruct_writes_files_and_tells_what_was_recalled(run, tmp_path):
     done = call("reconstruct", run, tmp_path / "thing.png", "--out", tmp_path / "out", "--json")
     [row] = json.loads(done.stdout)["photos"]
     assert (tmp_path / "out" / "thing.png").is_file()
-    assert set(row) == {"photo", "background", "doubts", "files", "voxels", "recalled"}
+    assert set(row) == {
+        *("photo", "background", "doubts", "files", "voxels", "remarks", "recalled")
+    }
     assert row["background"] == "masked"
 
 

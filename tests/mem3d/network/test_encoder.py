@@ -1,18 +1,21 @@
 """Stem and head: sizes, loading, freezing."""
 
 import re
+from collections import OrderedDict
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from mem3d.bundled import bundled_model
 from mem3d.data.images.augment import MEAN, STD
 from mem3d.inference.pretrained import load_folder
 from mem3d.network.encoder import Encoder, build_stem, load_stem, normalize
 from mem3d.network.presets import PAPER, TINY
-from mem3d.training.losses import reconstruction_loss  # noqa: F401  (imports without torchvision trouble)
 
 
 def weights(module):
@@ -29,6 +32,52 @@ def test_the_papers_parameter_counts():
 def test_the_stem_divides_the_side_by_eight(size, side):
     with torch.inference_mode():
         assert build_stem().eval()(torch.zeros(1, 3, size, size)).shape == (1, 512, side, side)
+
+
+def torchvision_models():
+    """Its wheel for CUDA cannot be imported beside a torch without, unless operators are declared:
+
+    "operator torchvision::nms does not exist", pytorch/vision#9077.
+    """
+    if find_spec("torchvision") is None:
+        pytest.skip("compares with torchvision")
+    try:
+        return import_module("torchvision.models")
+    except RuntimeError:
+        for name in ("nms", "qnms"):
+            OPERATORS.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        return import_module("torchvision.models")
+
+
+OPERATORS = torch.library.Library("torchvision", "FRAGMENT")  # goes with the declarations
+
+
+def test_the_stem_is_torchvisions_resnet_to_the_last_bit():
+    """Names and order of the weights, outputs, gradients and running means, in both modes."""
+    resnet = torchvision_models().resnet50(weights=None)
+    names = [name for name, _ in build_stem().named_children()]
+    theirs = nn.Sequential(OrderedDict((name, getattr(resnet, name)) for name in names))
+    ours, images = build_stem(), torch.randn(2, 3, 64, 64)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert [str(child) for child in ours] == [str(child) for child in theirs]
+    ours.load_state_dict(theirs.state_dict())
+    for training in (True, False):
+        maps = [stem.train(training)(images) for stem in (ours, theirs)]
+        assert torch.equal(*maps)
+        for output in maps:
+            output.square().sum().backward()
+        pairs = zip(ours.parameters(), theirs.parameters(), strict=True)
+        assert all(torch.equal(a.grad, b.grad) for a, b in pairs)
+        assert all(map(torch.equal, ours.state_dict().values(), theirs.state_dict().values()))
+
+
+def test_random_weights_are_drawn_as_torchvision_draws_them():
+    """He et al. 2015 by fan-out: deviation sqrt(2 / (outputs * kernel area))."""
+    torch.manual_seed(0)
+    stem = build_stem()
+    assert stem.conv1.weight.std().item() == pytest.approx((2 / (64 * 49)) ** 0.5, rel=0.02)
+    last = stem.layer2[3].conv2.weight
+    assert last.std().item() == pytest.approx((2 / (128 * 9)) ** 0.5, rel=0.02)
 
 
 def test_features_are_flat_and_not_negative():
@@ -87,7 +136,7 @@ def test_a_failed_download_says_what_to_do(monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("no network")
 
-    monkeypatch.setattr("torchvision.models.ResNet50_Weights.get_state_dict", fail)
+    monkeypatch.setattr("mem3d.network.encoder.load_state_dict_from_url", fail)
     with pytest.raises(ValueError, match="--stem PATH"):
         load_stem(build_stem(), "imagenet")
 
@@ -99,7 +148,7 @@ def test_a_download_is_told_of_on_stderr(monkeypatch, capsys):
         print("Downloading")  # as torch.hub does
         return {**build_stem().state_dict(), "fc.weight": torch.zeros(1)}
 
-    monkeypatch.setattr("torchvision.models.ResNet50_Weights.get_state_dict", fetch)
+    monkeypatch.setattr("mem3d.network.encoder.load_state_dict_from_url", fetch)
     load_stem(build_stem(), "imagenet")
     assert capsys.readouterr() == ("", "Downloading\n")
 

@@ -8,8 +8,9 @@ from PIL import Image
 from mem3d.data.figures import axes_sheet
 from mem3d.data.readers.pix3d import Pix3D
 from mem3d.data.readers.r2n2 import R2N2
-from mem3d.data.rendering.figures import grid_picture, overlay
+from mem3d.data.rendering.figures import bars, grid_picture, mesh_pictures, overlay
 from mem3d.training.report import curves
+from memstore.voxels.mesh import blocky
 from tests.helpers.memory_dataset import MemoryDataset, lopsided
 from tests.helpers.pix3d_folder import add_photo, chair, save_voxels, write_list
 from tests.helpers.r2n2_folder import make_r2n2
@@ -24,6 +25,26 @@ def test_a_full_grid_fits_from_every_side():
         rim = [picture[0], picture[-1], picture[:, 0], picture[:, -1]]
         assert all((side == 255).all() for side in rim)
         assert (picture < 255).any(axis=2).mean() > 0.3
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6, 1.0])
+def test_bars_are_the_same_surface_as_single_faces(share):
+    """The same volume inside, fewer faces, and not one pixel of a picture apart."""
+    grid = np.random.default_rng(0).random((7, 7, 7)) < share
+    single, joined = blocky(grid), bars(grid)
+    assert joined.volume() == pytest.approx(grid.sum() / 7**3)
+    assert len(joined.faces) < len(single.faces)
+    for pair in zip(
+        mesh_pictures(single, [35, 200]), mesh_pictures(joined, [35, 200]), strict=True
+    ):
+        assert_array_equal(*pair)
+
+
+def test_a_pictures_owner_may_draw_on_it():
+    grid = np.ones((4, 4, 4), np.bool_)
+    first = grid_picture(grid, 20)
+    first[:] = 0
+    assert (grid_picture(grid, 20) == 255).any()
 
 
 def test_an_empty_grid_is_a_blank_tile():
