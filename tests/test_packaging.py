@@ -36,6 +36,12 @@ def test_every_package_is_installed():
     assert folders == tree
 
 
+def test_pretrained_weights_are_installed():
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["mem3d"]
+    files = {path for pattern in patterns for path in (ROOT / "mem3d").glob(pattern)}
+    assert {path for path in (ROOT / "mem3d/pretrained").rglob("*") if path.is_file()} == files
+
+
 def test_every_requirement_is_pinned():
     project = PYPROJECT["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]

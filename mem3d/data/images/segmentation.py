@@ -77,7 +77,9 @@ def _cut_by_network(rgb: NDArray[np.uint8], box: Box | None) -> Cutout | None:
     likelihood = saliency(part)
     large = Image.fromarray(likelihood).resize(part.shape[1::-1], Image.Resampling.BILINEAR)
     mask = np.zeros((height, width), bool)
-    mask[top:bottom, left:right] = np.asarray(large)[top - y : bottom - y, left - x : right - x] > 0.5
+    mask[top:bottom, left:right] = (
+        np.asarray(large)[top - y : bottom - y, left - x : right - x] > 0.5
+    )
     if not LEAST <= mask.mean() <= MOST:
         return None
     faded = (likelihood > FADED[0]) & (likelihood < FADED[1])

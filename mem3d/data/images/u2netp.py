@@ -23,7 +23,8 @@ from torch.nn.functional import conv2d, interpolate, max_pool2d
 FILE = Path(__file__).parents[2] / "pretrained" / "u2netp" / "u2netp.safetensors"
 SHA256 = "baf721df4867235a0ffa579924d666dfa9c21025621241231de506e814d6a331"
 SIDE = 320  # pixels of the longer side, as in its training; fewer find less: docs/photos.md
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of its training pictures
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of its training pictures
+STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 class Layer(NamedTuple):
@@ -60,7 +61,7 @@ def saliency(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     scale = SIDE / max(rgb.shape[:2])
     height, width = (max(1, round(side * scale)) for side in rgb.shape[:2])
     small = Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR)
-    levels = (np.asarray(small, np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
+    levels = (np.asarray(small, np.float32) / 255 - MEAN) / STD
     maps = torch.from_numpy(levels.transpose(2, 0, 1)[None])  # a view: the channels stay last
     result: NDArray[np.float32] = _network(maps)[0, 0].numpy()
     return result
