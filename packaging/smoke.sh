@@ -65,8 +65,12 @@ else
   "$bin/python" - "$photo" <<'PY'
 import sys
 
-import mem3d
+import numpy as np
 
+import mem3d
+from mem3d.data.images.u2netp import saliency
+
+assert saliency(np.zeros((9, 9, 3), np.uint8)).shape == (320, 320)  # its weights are installed
 result = mem3d.load("published").reconstruct(sys.argv[1])
 assert result.grid.shape == (32, 32, 32), result.grid.shape
 PY

@@ -455,7 +455,7 @@ def _warn_of_empty(photo: Photo, result: "Reconstruction") -> None:
 def _warn_of_backgrounds(rows: list[dict[str, Any]]) -> None:
     """On stderr, what a user should know before believing the shapes."""
     for background, notice in (
-        ("cut", "the object was cut out by its colors (see --inputs, --mask, --box)"),
+        ("cut", "the object's outline is a guess (see --inputs, --mask, --box)"),
         ("kept", "the background is taken for a part of the object"),
     ):
         photos = [row["photo"] for row in rows if row["background"] == background]

@@ -312,7 +312,9 @@ def reconstruct(
                 inputs[row].transpose(1, 2, 0),
                 priors,
                 doubts=() if framed else frames[row].doubts,
-                recall_doubts=chance.doubts(priors[0].cosine) if chance and priors else (),
+                recall_doubts=chance.doubts(max(prior.cosine for prior in priors))
+                if chance and priors
+                else (),
             )
         )
     return results

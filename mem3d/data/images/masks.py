@@ -19,6 +19,7 @@ SPECK = 0.05  # of the largest piece's pixels; a smaller piece is none of the ob
 FAINT = 15  # alpha of what is not seen
 
 BORDER, PIECES = "touches the border", "several pieces"
+UNSURE = "unsure outline"  # of a guess
 ALL, NOTHING = "nearly all of the picture", "nearly nothing of the picture"
 
 

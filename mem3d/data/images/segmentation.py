@@ -1,8 +1,9 @@
 """Finding the object in a photo without a mask.
 
-What lies at the photo's border, or outside a box around the object, is background; its colors and
-those of the rest are two mixtures of Gaussians, and a pixel goes to the one that explains it and
-its neighbors better. Good on plain grounds, a guess on others: docs/photos.md has the numbers.
+A network that was trained to find what a photo shows goes first (`u2netp`). Where it is unsure, the
+object is looked for by its colors: what lies at the photo's border, or outside a box around the
+object, is background; its colors and those of the rest are two mixtures of Gaussians, and a pixel
+goes to the one that explains it and its neighbors better. docs/photos.md has the numbers.
 """
 
 from typing import NamedTuple
@@ -11,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mem3d.data.images.masks import BORDER, LEAST, MOST, PIECES, SPECK, Mask
+from mem3d.data.images.masks import BORDER, LEAST, MOST, PIECES, SPECK, UNSURE, Mask
 from mem3d.data.images.preprocess import Box
 
 Mixture = list[tuple[float, NDArray[np.float64], NDArray[np.float64]]]  # share, mean, covariance
 
-SIDE = 192  # pixels of the longer side, as the object is looked for
+FADED = 0.1, 0.9  # likelihoods between which the network does not know
+MOST_FADED = 0.5  # of such pixels over those of the object
+ROOM = 0.1  # around a box, of its longer side, that the network sees
+SIDE = 192  # pixels of the longer side, as the object is looked for by its colors
 RIM = 0.04  # of each side, taken for background
 COLORS = 5  # Gaussians per mixture
 SAMPLES = 4000  # pixels that a mixture is fitted to, at least, where there are so many
@@ -30,8 +34,8 @@ class Cutout(NamedTuple):
     """A guess at an object.
 
     Attributes:
-        mask: (H, W), one connected piece without holes.
-        doubts: why it may not be the object, as in `masks`.
+        mask: (H, W).
+        doubts: why it may not be the object, beyond what the mask itself shows; as in `masks`.
     """
 
     mask: Mask
@@ -47,8 +51,46 @@ def cut_out(rgb: NDArray[np.uint8], box: Box | None = None) -> Cutout | None:
             background.
 
     Returns:
-        The object, doubted if it reaches the border's strip or if it is not the only piece that
-        stands out; None if nothing does.
+        What the network is sure of; else what stands out by its colors, if nothing speaks against
+        that; else what the network takes for likely, doubted. None if nothing stands out.
+    """
+    if min(rgb.shape[:2]) < 8:
+        return None
+    likely = _cut_by_network(rgb, box)
+    if likely is not None and not likely.doubts:
+        return likely
+    colored = _cut_by_color(rgb, box)
+    if likely is None or (colored is not None and not colored.doubts):
+        return colored
+    return likely
+
+
+def _cut_by_network(rgb: NDArray[np.uint8], box: Box | None) -> Cutout | None:
+    """The salient object, in one piece or more."""
+    from mem3d.data.images.u2netp import saliency  # loads torch
+
+    height, width = rgb.shape[:2]
+    left, top, right, bottom = box or (0, 0, width, height)
+    room = 0 if box is None else round(ROOM * max(right - left, bottom - top))
+    x, y = max(0, left - room), max(0, top - room)
+    part = rgb[y : bottom + room, x : right + room]
+    likelihood = saliency(part)
+    large = Image.fromarray(likelihood).resize(part.shape[1::-1], Image.Resampling.BILINEAR)
+    mask = np.zeros((height, width), bool)
+    mask[top:bottom, left:right] = (
+        np.asarray(large)[top - y : bottom - y, left - x : right - x] > 0.5
+    )
+    if not LEAST <= mask.mean() <= MOST:
+        return None
+    faded = (likelihood > FADED[0]) & (likelihood < FADED[1])
+    is_unsure = faded.sum() > MOST_FADED * (likelihood > 0.5).sum()
+    return Cutout(mask, (UNSURE,) if is_unsure else ())
+
+
+def _cut_by_color(rgb: NDArray[np.uint8], box: Box | None) -> Cutout | None:
+    """What is colored unlike its surroundings: one piece without holes.
+
+    It is doubted if it reaches the border's strip or if it is not the only piece that stands out.
 
     Source: the mixtures are those of GrabCut (Rother et al. 2004); ours smooths by diffusion along
     color edges where GrabCut cuts a graph.

@@ -1,9 +1,12 @@
-"""Objects are found by their colors."""
+"""Objects are found by a network, and by their colors."""
 
 import numpy as np
 import pytest
 
-from mem3d.data.images.segmentation import cut_out
+from mem3d.data.images import u2netp
+from mem3d.data.images.io import read_image
+from mem3d.data.images.masks import BORDER, UNSURE
+from mem3d.data.images.segmentation import _cut_by_color, cut_out
 from tests.helpers.r2n2_folder import picture
 
 
@@ -41,14 +44,14 @@ def test_a_box_tells_which_of_two_objects():
         assert overlap(cut_out(photo, box).mask, alone) > 0.95
 
 
-def test_holes_are_filled_and_specks_dropped():
+def test_by_color_holes_are_filled_and_specks_dropped():
     photo, mask = on_ground(picture(0), (250, 250, 250))
     y, x = np.argwhere(mask).mean(0).astype(int)
     photo[y - 3 : y + 3, x - 3 : x + 3] = 250
     photo[12:16, 12:16] = (200, 0, 0)
-    found = cut_out(photo).mask
-    assert found[y, x]
-    assert not found[14, 14]
+    mask = _cut_by_color(photo, None).mask
+    assert mask[y, x]
+    assert not mask[14, 14]
 
 
 def test_the_same_photo_gives_the_same_mask():
@@ -71,9 +74,75 @@ def test_noise_is_no_crash():
     assert cutout is None or cutout.mask.shape == (50, 70)
 
 
-def test_real_photo_on_a_plain_ground(real_data):
-    from mem3d.data.images.io import read_image
+def likely(values):
+    """A network that says so of any photo of that size."""
+    return lambda rgb: values[: rgb.shape[0], : rgb.shape[1]].astype(np.float32)
 
+
+@pytest.fixture
+def disc():
+    """A red disc before gray, and its mask."""
+    y, x = np.mgrid[:120, :120]
+    mask = (y - 60) ** 2 + (x - 60) ** 2 < 30**2
+    rgba = np.dstack([np.full((120, 120, 3), (200, 30, 30), np.uint8), mask.astype(np.uint8) * 255])
+    return on_ground(rgba, (190, 190, 190))
+
+
+def test_what_the_network_is_sure_of_is_taken(disc, monkeypatch):
+    photo, _ = disc
+    left = np.zeros((120, 120))
+    left[20:100, 10:50] = 1
+    monkeypatch.setattr(u2netp, "saliency", likely(left))
+    cutout = cut_out(photo)
+    np.testing.assert_array_equal(cutout.mask, left > 0.5)
+    assert cutout.doubts == ()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.6], ids=["finds nothing", "is unsure"])
+def test_where_the_network_does_not_know_colors_tell(value, disc, monkeypatch):
+    photo, mask = disc
+    guess = np.zeros((120, 120))
+    guess[20:100, 10:50] = value
+    monkeypatch.setattr(u2netp, "saliency", likely(guess))
+    cutout = cut_out(photo)
+    assert overlap(cutout.mask, mask) > 0.95
+    assert cutout.doubts == ()
+
+
+def test_where_colors_are_doubtful_too_the_doubt_is_told(disc, monkeypatch):
+    photo, _ = disc
+    photo[:, :40] = (200, 30, 30)  # reaches the border
+    guess = np.zeros((120, 120))
+    guess[20:100, 10:50] = 0.6
+    assert BORDER in _cut_by_color(photo, None).doubts
+    monkeypatch.setattr(u2netp, "saliency", likely(guess))
+    cutout = cut_out(photo)
+    np.testing.assert_array_equal(cutout.mask, guess > 0.5)
+    assert cutout.doubts == (UNSURE,)
+
+
+def test_of_a_box_the_network_sees_little_more(disc, monkeypatch):
+    photo, _ = disc
+    sizes = []
+
+    def saliency(rgb):
+        sizes.append(rgb.shape[:2])
+        return np.ones(rgb.shape[:2], np.float32)
+
+    monkeypatch.setattr(u2netp, "saliency", saliency)
+    cutout = cut_out(photo, (30, 40, 80, 60))  # 50 wide: 5 pixels around it
+    assert sizes == [(30, 60)]
+    assert cutout.mask[40:60, 30:80].all() and cutout.mask.sum() == 50 * 20
+
+
+def test_a_real_photo(real_data):
     car = read_image(real_data / "photos_masked" / "car.png")
     mask = read_image(real_data / "photos_masked" / "car2.png")[..., 3] > 127  # made by hand
-    assert overlap(cut_out(car[..., :3]).mask, mask) > 0.8
+    cutout = cut_out(car[..., :3])
+    assert overlap(cutout.mask, mask) > 0.95
+    assert cutout.doubts == ()
+
+
+def test_a_chair_of_many_spindles_is_doubted(real_data):
+    photo = read_image(real_data / "photos_imagenet" / "n04099969_rocking_chair.JPEG")
+    assert UNSURE in cut_out(photo[..., :3]).doubts
