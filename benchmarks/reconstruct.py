@@ -1,4 +1,4 @@
-"""CPU of `mem3d-cli reconstruct` a photo, against the network alone.
+"""CPU of `mem3d-cli reconstruct`, a photo, against the network alone.
 
     python -m benchmarks.reconstruct RUN FOLDER [ROUNDS]
 

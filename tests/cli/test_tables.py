@@ -5,7 +5,7 @@ from rich.cells import cell_len
 
 from mem3d_cli import tables
 from mem3d_cli.options import printable
-from mem3d_cli.tables import print_history, print_neighbors
+from mem3d_cli.tables import print_history, print_neighbors, reconstruction_lines
 
 LONG = "chairs/" + "x" * 200
 ID = "PGM1Z29MXNVK4G4C3S20"
@@ -71,3 +71,14 @@ def test_what_steers_a_terminal_is_shown(text, shown, capsys):
 def test_brackets_are_no_markup(capsys):
     print_history([{"id": ID, "time": "t", "tags": [], "message": "[red]x[/]"}], {})
     assert "[red]x[/]" in capsys.readouterr().out
+
+
+def test_a_photos_lines_name_the_kinds_recalled_and_what_speaks_against_the_answer():
+    prior = {"source": "03001627/0000005", "cosine": 0.5, "slot": 3}
+    row = {"photo": "a.png", "background": "masked", "doubts": [], "files": ["a.glb"], "voxels": 9}
+    text = reconstruction_lines([{**row, "remarks": ["nothing alike"], "recalled": [prior]}])
+    assert text.splitlines() == [
+        "a.png: masked; 9 voxels; recalled chair 0000005 (0.500)",
+        "  nothing alike",
+        "  a.glb",
+    ]
