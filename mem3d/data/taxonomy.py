@@ -32,9 +32,12 @@ LONGEST = 15  # characters per line below a drawn shape
 
 
 def category_of(shape_id: str) -> str | None:
-    """Name of the category that an id "synset/model" begins with; None if it names none."""
-    synset, _, shape = shape_id.partition("/")
-    return _NAMES.get(synset) if shape else None
+    """Name of the category that an id "synset/model", or "bed/model", begins with; else None."""
+    category, _, shape = shape_id.partition("/")
+    if not shape:
+        return None
+    name = ALIASES.get(category, category)
+    return name if name in _NAMES.values() else _NAMES.get(category)
 
 
 def titled(shape_id: str) -> str:

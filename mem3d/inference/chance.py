@@ -13,7 +13,10 @@ none, the second question is not asked.
 
 # n = slots in use, s = slots of the sample
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import comb
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -25,6 +28,7 @@ from memstore import Memory
 SAMPLE = 128  # slots: 30 ms at 4,000 keys of 2,048 numbers
 FEWEST = 30  # slots of a memory of which anything is said
 RARE = 0.1  # share of the sample whose nearest shape of another name is farther off
+AGREED = 0.05  # of one kind so many are recalled with this chance at most, if kinds were drawn
 SURE = 3.0  # standard deviations over chance, from which on keys tell kinds apart
 
 
@@ -38,18 +42,30 @@ class Chance:
             sources name no kinds, or one alone.
         same_kind_by_chance: of two slots drawn at random.
         tells_kinds: whether the first is more than the second; True if unknown.
+        shares: of the slots, by kind; empty if sources name none.
     """
 
     cosine: float
     same_kind: float | None = None
     same_kind_by_chance: float | None = None
     tells_kinds: bool = True
+    shares: Mapping[str, float] = field(default_factory=dict)
 
-    def doubts(self, cosine: float) -> tuple[str, ...]:
+    def agree(self, sources: Sequence[str]) -> bool:
+        """Whether shapes are of one kind oftener than kinds drawn at random would be."""
+        kinds = Counter(category_of(source) or "" for source in sources)
+        return any(
+            kind in self.shares
+            and len(self.shares) * _at_least(count, len(sources), self.shares[kind]) <= AGREED
+            for kind, count in kinds.items()
+        )
+
+    def doubts(self, cosine: float, sources: Sequence[str] = ()) -> tuple[str, ...]:
         """Why a recall may be worth nothing; empty if nothing speaks against it.
 
         Args:
             cosine: of the most similar shape.
+            sources: of all that was recalled; a low cosine counts less where they agree on a kind.
         """
         if not self.tells_kinds:
             return (
@@ -57,12 +73,19 @@ class Chance:
                 f"is of the same kind in {self.same_kind:.0%} of cases, by chance in "
                 f"{self.same_kind_by_chance:.0%}",
             )
-        if cosine < self.cosine:
+        if cosine < self.cosine and not self.agree(sources):
             return (
                 f"nothing alike is remembered: a cosine of {cosine:.2f} is less than "
                 f"{1 - RARE:.0%} of the stored shapes have with another ({self.cosine:.2f})",
             )
         return ()
+
+
+def _at_least(count: int, draws: int, share: float) -> float:
+    """Chance of so many in that many draws."""
+    return sum(
+        comb(draws, n) * share**n * (1 - share) ** (draws - n) for n in range(count, draws + 1)
+    )
 
 
 def chance_of(memory: Memory) -> Chance | None:
@@ -104,4 +127,5 @@ def _measure(memory: Memory) -> Chance | None:
     if by_chance == 1:
         return Chance(cosine)
     deviation = (by_chance * (1 - by_chance) / len(sample)) ** 0.5
-    return Chance(cosine, same, by_chance, same > by_chance + SURE * deviation)
+    shares = {kind: count / len(kinds) for kind, count in Counter(kinds.tolist()).items() if kind}
+    return Chance(cosine, same, by_chance, same > by_chance + SURE * deviation, shares)

@@ -13,7 +13,7 @@ from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.framing import Done, frame_photo
 from mem3d.data.images.preprocess import Rgba, test_pixels
 from mem3d.inference import figures
-from mem3d.inference.chance import chance_of
+from mem3d.inference.chance import Chance, chance_of
 from mem3d.inference.output import FORMATS, MAKER, PRINT_TYPES, Surface, mesh_of, npz_bytes
 from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.metrics import FIXED_THRESHOLD, iou
@@ -312,12 +312,18 @@ def reconstruct(
                 inputs[row].transpose(1, 2, 0),
                 priors,
                 doubts=() if framed else frames[row].doubts,
-                recall_doubts=chance.doubts(max(prior.cosine for prior in priors))
-                if chance and priors
-                else (),
+                recall_doubts=_recall_doubts(chance, priors),
             )
         )
     return results
+
+
+def _recall_doubts(chance: Chance | None, priors: Sequence[Prior]) -> tuple[str, ...]:
+    """Why what was recalled may be no better than chance."""
+    if chance is None or not priors:
+        return ()
+    sources = [prior.source for prior in priors]
+    return chance.doubts(max(prior.cosine for prior in priors), sources)
 
 
 def comparison(

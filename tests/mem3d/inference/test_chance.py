@@ -50,6 +50,18 @@ def test_keys_by_kind_are_trusted_and_noise_is_not():
     assert "nothing alike is remembered" in max(doubts)[0]
 
 
+def test_shapes_of_one_kind_are_believed_at_a_low_cosine():
+    measured = chance_of(by_kind(0.1))  # four kinds, a quarter each
+    sources = [f"{synset}/{i}" for i, synset in enumerate(SYNSETS)]
+    chairs = ["03001627/x"] * 8
+    assert measured.doubts(-1.0, sources * 2)  # two of each kind
+    assert not measured.doubts(-1.0, chairs)
+    # Of eight drawn, six or more are of a given kind in 1 of 237 cases, of any kind in 1 of 59.
+    assert measured.agree(chairs[:6] + sources[:2])
+    assert not measured.agree([*chairs[:5], sources[0], sources[1], sources[3]])
+    assert not measured.agree(["who knows"] * 8) and not measured.agree([])
+
+
 def test_keys_that_are_all_alike_tell_no_kinds_apart():
     """As an untrained network's: one direction and a little noise; every cosine is over .99."""
     rng = np.random.default_rng(0)
