@@ -39,6 +39,7 @@ def page(*parts: str) -> str:
 def sections(path: Path) -> dict[str, str]:
     """Text of each second-level section of a Markdown file; "" is what comes before them.
 
+    The title is left out, and so is what the hub wants before it (between two lines of ---).
     Empty where the file is missing, is no text, or has more than 1 MiB.
     """
     try:
@@ -47,6 +48,7 @@ def sections(path: Path) -> dict[str, str]:
         text = path.read_text()
     except (OSError, UnicodeDecodeError):
         return {}
+    text = re.sub(r"\A---\n.*?\n---\n\s*", "", text, flags=re.DOTALL)
     first, *others = re.split(r"^## ", text, flags=re.MULTILINE)
     texts = {"": re.sub(r"^# .*\n", "", first).strip()}
     for other in others:
