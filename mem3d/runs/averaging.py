@@ -28,7 +28,7 @@ def average(
 ) -> Record:
     """Make a new run of the mean weights and a copy of the first one's memory.
 
-    The memory's keys are the first run's.
+    The memory's keys are the first run's, and so is what makes a ranked key.
 
     Args:
         run: folder, whose settings and memory the new run has.
@@ -77,7 +77,9 @@ def mean_weights(model: Mem3D, files: Sequence[Path]) -> None:
             as it was.
     """
     totals = {
-        name: value.double() for name, value in model.state_dict().items() if _is_averaged(value)
+        name: value.double()
+        for name, value in model.state_dict().items()
+        if _is_averaged(name, value)
     }
     for file in files:
         other = Mem3D(model.config)
@@ -92,9 +94,9 @@ def mean_weights(model: Mem3D, files: Sequence[Path]) -> None:
                 value.copy_(mean[name])
 
 
-def _is_averaged(value: torch.Tensor) -> bool:
-    """Whether a weight is a number to average, not a count."""
-    return value.is_floating_point()
+def _is_averaged(name: str, value: torch.Tensor) -> bool:
+    """Whether a weight is a number to average: no count, and no part of a ranked key."""
+    return value.is_floating_point() and not name.startswith("key.")
 
 
 def _file(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from mem3d.network import checkpoint
 from mem3d.network.model import Mem3D
+from mem3d.network.presets import TINY
 from mem3d.runs.averaging import average, mean_weights
 from mem3d.runs.folder import memorized_sources
 from mem3d_cli.mem3d.app import app
@@ -54,6 +56,29 @@ def test_each_weight_is_the_mean_and_the_memory_the_first_run_s(run, other, tmp_
     assert memorized_sources(tmp_path / "mean") == set()
     memory.close()
     old_memory.close()
+
+
+def test_a_ranked_key_stays_the_first_run_s(tmp_path):
+    """The memory was written under it."""
+    preset = replace(
+        TINY,
+        model=replace(TINY.model, key="ranked"),
+        memory=replace(TINY.memory, key_dim=128),
+        train=replace(TINY.train, triplet_weight=0.0),
+    )
+    mine, theirs = Mem3D(preset.model), Mem3D(preset.model)
+    nan = float("nan")
+    state = checkpoint.State(
+        preset=preset, step=0, snapshot="", validation_iou=nan, best_iou=nan, best_step=-1
+    )
+    checkpoint.save(tmp_path / "other.safetensors", state, theirs)
+    before = {name: value.clone() for name, value in mine.state_dict().items()}
+    mean_weights(mine, [tmp_path / "other.safetensors"])
+    moved = {
+        name for name, value in mine.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert moved and not any(name.startswith("key.") for name in moved)
+    assert {name for name in before if name.startswith("decoder.")} & moved
 
 
 def test_a_run_with_itself_is_itself(run, tmp_path):
