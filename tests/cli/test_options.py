@@ -65,7 +65,7 @@ def test_help_has_no_colors_in_a_pipe(program):
 
 def test_arguments_are_named_as_the_help_names_them():
     shown = CliRunner().invoke(mem3d_app, ["reconstruct", "--help"]).stdout
-    assert "[OPTIONS] RUN PHOTOS..." in shown
+    assert "[OPTIONS] [RUN] PHOTOS..." in shown
     assert "Missing argument 'RUN'" in CliRunner().invoke(mem3d_app, ["publish"]).stderr
 
 
