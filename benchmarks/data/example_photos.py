@@ -1,10 +1,10 @@
 """Make the bundled example photos: renders of free meshes, over a plain or a busy ground.
 
-    python -m benchmarks.data.example_photos MESHES mem3d/pretrained/examples
+    python -m benchmarks.data.example_photos DATA mem3d/pretrained/examples
 
-MESHES is a folder of .npz files with vertices `v` (y up, front +x), faces `f` and their colors `c`.
-All that are used are CC0: see CREDITS.md, which is written beside the pictures. The bundled model
-has seen none of them (its recipe leaves them out).
+DATA holds `meshes`, a folder of .npz files with vertices `v` (y up, front +x), faces `f` and their
+colors `c`, and `r2n2_like/models.json`, which tells their licenses: CC0, see CREDITS.md, which is
+written beside the pictures. All are validation shapes: the bundled model has not learned from them.
 """
 
 import argparse
@@ -22,18 +22,18 @@ SIDE = 400  # pixels
 QUALITY = 88  # of JPEG
 # name of the picture: mesh, azimuth, elevation, ground
 PHOTOS = {
-    "airplane": ("airplane/savoia__savoia_s21", 60, 24, "plain"),
-    "bench": ("bench/basemesh__ParkBench", 40, 22, "busy"),
-    "cabinet": ("cabinet/drake_models__painted_wooden_cabinet_1k", 30, 15, "busy"),
-    "car": ("car/automobiles__delorean", 50, 18, "plain"),
-    "chair": ("chair/basemesh__DiningChair_01", 35, 22, "plain"),
-    "desk": ("table/basemesh__WoodenDesk_01", 40, 25, "plain"),
-    "lamp": ("lamp/basemesh__DeskLamp", 50, 18, "plain"),
-    "monitor": ("display/basemesh__CrtMonitor", 30, 18, "busy"),
-    "plastic-chair": ("chair/godot_demo__plastic_monobloc_chair_01", 325, 20, "busy"),
-    "sofa": ("sofa/drake_models__sofa_03_1k", 35, 20, "plain"),
-    "speedboat": ("watercraft/kenney_stage__WatercraftPack-BoatSpeed_D", 55, 22, "busy"),
-    "truck": ("car/kenney_stage__CarKit-DeliveryFlat", 320, 20, "busy"),
+    "bed": ("bed/quaternius__house_interior_pack-Bed_Single", 40, 24, "plain"),
+    "bench": ("bench/kenney__bench", 40, 22, "busy"),
+    "bookshelf": ("bookshelf/kaykit__shelf_B_large", 30, 16, "plain"),
+    "car": ("car/quaternius_fbx__Realistic_Car_Pack-2018-NormalCar2", 50, 18, "plain"),
+    "closet": ("cabinet/quaternius_fbx__Furniture_Pack-2017-Closet2", 30, 15, "busy"),
+    "coffee-table": ("table/quaternius_fbx__Furniture_Pack-2017-CoffeeTable2", 40, 25, "plain"),
+    "floor-lamp": ("lamp/kenney__lampRoundFloor", 50, 18, "busy"),
+    "office-chair": ("chair/quaternius_fbx__Furniture_Pack-2019-OfficeChair", 35, 22, "plain"),
+    "police-car": ("car/quaternius_fbx__Realistic_Car_Pack-2018-Cop_SUV", 320, 20, "busy"),
+    "rifle": ("rifle/quaternius__modular_sci_fi_guns_pack-AR_2", 80, 15, "plain"),
+    "sofa": ("sofa/quaternius__house_interior_pack-Couch_Large1", 35, 20, "busy"),
+    "table": ("table/kenney__tableCross", 325, 22, "busy"),
 }
 Picture = NDArray[np.float32]  # (SIDE, SIDE, 3) sRGB in [0, 255]
 
@@ -91,19 +91,19 @@ def shadow(alpha: NDArray[np.uint8]) -> Picture:
 def main() -> None:
     """Write all pictures, and where their meshes come from."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("meshes", type=Path)
+    parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     folders = parser.parse_args()
-    index = json.loads((folders.meshes / "index.json").read_text())
-    origins = {row["file"].removesuffix(".npz"): row for row in index}
+    models = json.loads((folders.data / "r2n2_like" / "models.json").read_text())
+    origins = {f"{row['category']}/{row['source']}__{row['name']}": row for row in models}
     lines = ["# Example photos", "", "Rendered by mem3d (Apache-2.0) from these meshes:", ""]
     for seed, (name, (path, azimuth, elevation, ground)) in enumerate(PHOTOS.items()):
-        with np.load(folders.meshes / f"{path}.npz") as arrays:
+        with np.load(folders.data / "meshes" / f"{path}.npz") as arrays:
             mesh = Mesh(arrays["v"], arrays["f"], arrays["c"])
         image = photo(mesh, azimuth, elevation, ground, seed)
         image.save(folders.out / f"{name}.jpg", quality=QUALITY, optimize=True)
         row = origins[path]
-        lines.append(f"- `{name}.jpg`: {row['repository']}, {row['original']}, {row['licence']}")
+        lines.append(f"- `{name}.jpg`: {row['source']}, {row['name']}, {row['licence']}")
     (folders.out / "CREDITS.md").write_text("\n".join([*lines, ""]))
 
 

@@ -295,7 +295,7 @@ def account(photo: PhotoResult) -> str:
 
 _BACKGROUNDS: dict[Done, str] = {
     "masked": "A mask told the object from its background: the photo's transparency, or yours.",
-    "cut": "The object was cut out by its colors: look whether the network saw all of it.",
+    "cut": "The outline of the object is a guess: look whether the network saw all of it.",
     "kept": "The background was kept: the network sees it as well.",
 }
 
