@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # A chair of the test set, rendered from its first camera.
-DEMO_PHOTO := demo/shapes/ShapeNetRendering/03001627/0000005/rendering/00.png
+DEMO_PHOTO := demo/shapes/ShapeNetRendering/03001627/9000005/rendering/00.png
 
 .PHONY: help demo test browser lint check bench docs package fuzz clean
 
@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/mem3d-cli reconstruct mem3d/pretrained/examples --out demo/first
 	@echo "shapes by the bundled model, with what it recalled: demo/first/*.png; now a short training"
-	$(BIN)/mem3d-cli data synth demo/shapes --models 24 --views 12
+	$(BIN)/mem3d-cli data synth demo/shapes --models 24 --views 12 --seed 9
 	$(BIN)/mem3d-cli train demo/run --data demo/shapes --preset demo
 	$(BIN)/mem3d-cli evaluate demo/run --picture demo/test.png
 	$(BIN)/mem3d-cli reconstruct demo/run $(DEMO_PHOTO) --out demo/reconstructions

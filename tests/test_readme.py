@@ -40,7 +40,7 @@ def demo(trained, made_up_data, tmp_path, monkeypatch):
     """What `make demo` leaves, in tiny."""
     shutil.copytree(trained, tmp_path / "demo" / "run")
     shutil.copytree(made_up_data, tmp_path / "demo" / "shapes")
-    chair = tmp_path / "demo/shapes/ShapeNetRendering/03001627/0000005/rendering/00.png"
+    chair = tmp_path / "demo/shapes/ShapeNetRendering/03001627/9000005/rendering/00.png"
     chair.parent.mkdir(parents=True)
     Image.fromarray(picture(0)).save(chair)
     shutil.copy(example_files()[0], tmp_path / "photo.jpg")

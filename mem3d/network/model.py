@@ -136,8 +136,9 @@ class Mem3D(nn.Module):
         """Priors of a batch's queries; none, for a network that reads no memory."""
         if not self.shape_encoder.reads:
             return nothing_recalled(query.keys, self.config.resolution)
-        guess = None if query.guess is None else query.guess.sigmoid()
-        return memory.recall(query.keys, self.config.priors, exclude, guess)
+        if query.guess is None:
+            return memory.recall(query.keys, self.config.priors, exclude)
+        return memory.recall(query.keys, self.config.priors, exclude, query.guess.sigmoid())
 
     def forward_features(
         self,

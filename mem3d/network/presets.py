@@ -91,40 +91,37 @@ BEST = replace(
 weighed by a gate, and the same stretched to the extents that the image tells (heads/pose.py), which
 are learned first (training/heads/pose.py)."""
 
-_DEMO_MODEL = ModelConfig(
-    image_size=64,
-    head=(64, 64, 128),
+_DEMO_MODEL = replace(
+    _SMALL_MODEL,
+    head=(64, 64, 64),
     hidden=64,
     decoder=(64, 32, 16, 8),
-    priors=4,
-    prior_pool=4,
     refiner=16,
     refiner_blocks=1,
-    fuse_priors=True,
+    rescale_priors=False,
+    pixel_features=False,
+    pose_channels=0,
 )
 DEMO = replace(
     SMALL,
     model=_DEMO_MODEL,
-    memory=_memory_for(_DEMO_MODEL, capacity=600, beta=0.5, delta=0.6, value_similarity="iou"),
+    memory=replace(SMALL.memory, capacity=2000),
     train=replace(
         SMALL.train,
-        epochs=30,
+        epochs=12,
         batch=8,
-        learning_rate=3e-3,
-        warmup=50,
-        triplet_weight=0.3,
-        dice_weight=0.2,
-        cached_views=6,
+        warmup=30,
+        cached_views=4,
         key_epochs=0,
         pose_epochs=0,
-        validate_every=5,
-        checkpoint_every=10,
+        validate_every=3,
+        checkpoint_every=6,
         augmentation=DEFAULT,
         precision="float32",
     ),
 )
-"""Learns the procedural shapes in two minutes of two CPU cores: a narrow `small` at 64 pixels, with
-the paper's key."""
+"""Learns the procedural shapes in a minute or two of two CPU cores: a narrow `small` that looks for
+shapes with the bundled model's key."""
 
 _TINY_MODEL = ModelConfig(
     image_size=64, head=(16, 8, 8), hidden=16, decoder=(16, 8, 8, 4), priors=3

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from mem3d.bundled import STEM
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.loader import BatchSampler
@@ -19,6 +20,7 @@ from mem3d.network import checkpoint
 from mem3d.network.checkpoint import BEST, LAST, check_run
 from mem3d.network.config import Preset
 from mem3d.network.encoder import load_stem
+from mem3d.network.heads.key import load_bundled_key
 from mem3d.network.model import Mem3D
 from mem3d.training.distributed import ALONE, Replicas, share_norms
 from memstore import FormatError, Memory
@@ -144,6 +146,8 @@ def _network(
         _check_same(job, checkpoint.read_state(last, resuming=True))
     model = Mem3D(job.preset.model)
     load_stem(model.encoder.stem, stem)
+    if stem == STEM and model.key is not None:
+        load_bundled_key(model.key)
     if weights is not None:
         check_run(weights)
         checkpoint.load_weights(weights / BEST, model)

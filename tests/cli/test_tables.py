@@ -75,7 +75,8 @@ def test_brackets_are_no_markup(capsys):
 
 def test_a_photos_lines_name_the_kinds_recalled_and_what_speaks_against_the_answer():
     prior = {"source": "03001627/0000005", "cosine": 0.5, "slot": 3}
-    row = {"photo": "a.png", "background": "masked", "doubts": [], "files": ["a.glb"], "voxels": 9}
+    row = {"photo": "a.png", "background": "masked", "doubts": [], "files": ["a.glb"]}
+    row |= {"voxels": 9, "to_print": None}
     text = reconstruction_lines([{**row, "remarks": ["nothing alike"], "recalled": [prior]}])
     assert text.splitlines() == [
         "a.png: masked; 9 voxels; recalled chair 0000005 (0.500)",

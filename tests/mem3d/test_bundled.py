@@ -4,11 +4,13 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 
 import mem3d
 from mem3d import bundled
 from mem3d.data.images.io import read_image
 from mem3d.network.checkpoint import FILES, SMALL_MEMORY, is_published
+from mem3d.network.heads.key import RankedKey, load_bundled_key
 from mem3d.tensor_files import opened
 
 MOST = 20 * 10**6  # bytes of the model
@@ -79,3 +81,11 @@ def test_the_photos_are_few_small_and_credited():
     for path in files:
         assert f"`{path.name}`" in credits
         assert min(read_image(path).shape[:2]) >= 256
+
+
+def test_training_begins_with_its_key():
+    key = RankedKey(128, 32)
+    load_bundled_key(key)
+    with mem3d.load() as reconstructor:
+        theirs = reconstructor.model.key.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in key.state_dict().items())

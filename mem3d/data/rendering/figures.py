@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mem3d.data.rendering.renderer import SIZE, Scene
 from memstore.voxels.contact_sheet import Rgb, on_white
+from memstore.voxels.grids import pack, unpack
 from memstore.voxels.mesh import Mesh
 
 GRID_COLOR = (110, 150, 200)
@@ -40,7 +41,7 @@ def grid_picture(
         (size, size, 3); all white if no voxel is full.
     """
     full = grid if grid.dtype == np.bool_ else grid > threshold
-    drawn = grid_drawing(np.packbits(full).tobytes(), len(full), size, azimuth, elevation, color)
+    drawn = grid_drawing(pack(full.ravel()).tobytes(), len(full), size, azimuth, elevation, color)
     return drawn.copy()
 
 
@@ -49,8 +50,7 @@ def grid_drawing(
     bits: bytes, side: int, size: int, azimuth: float, elevation: float, color: tuple[int, int, int]
 ) -> Rgb:
     """`grid_picture` of a grid's bits."""
-    grid = np.unpackbits(np.frombuffer(bits, np.uint8), count=side**3).reshape((side,) * 3)
-    mesh = bars(grid.view(np.bool_))
+    mesh = bars(unpack(np.frombuffer(bits, np.uint8), side**3).reshape((side,) * 3))
     colors = np.broadcast_to(np.array(color, np.uint8), mesh.faces.shape)
     scene = Scene(Mesh(mesh.vertices, mesh.faces, colors), _CUBE_DIAGONAL)
     return on_white(

@@ -13,7 +13,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mem3d.bundled import bundled_model
 from mem3d.network.encoder import STEM_CHANNELS
+from mem3d.tensor_files import opened
 
 CELLS = 8  # per side, to which the stem's maps are averaged
 _CHANNELS = 128
@@ -68,6 +70,16 @@ class RankedKey(nn.Module):
         features = self.trunk(functional.adaptive_avg_pool2d(stem_maps, CELLS))
         guess = self.guess(features).float().unflatten(1, (self.side,) * 3)
         return Query(self.key(features).float(), guess)
+
+
+def load_bundled_key(key: RankedKey) -> None:
+    """Fill a key with that of the bundled model, whose stem it was learned on.
+
+    Raises:
+        ValueError: this installation came without the model, or it is damaged.
+    """
+    with opened(bundled_model() / "model.safetensors", "the bundled model's weights") as file:
+        key.load_state_dict(file.tensors("key."))
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:

@@ -66,7 +66,7 @@ def test_reconstruct_writes_files_and_tells_what_was_recalled(run, tmp_path):
     [row] = json.loads(done.stdout)["photos"]
     assert (tmp_path / "out" / "thing.png").is_file()
     assert set(row) == {
-        *("photo", "background", "doubts", "files", "voxels", "remarks", "recalled")
+        *("photo", "background", "doubts", "files", "voxels", "to_print", "remarks", "recalled")
     }
     assert row["background"] == "masked"
 

@@ -130,9 +130,9 @@ def test_a_network_without_a_memory_recalls_nothing(kind):
 def test_a_box_of_the_guessed_extents_stands_for_what_is_recalled(monkeypatch):
     calls, real = [], Refiner.forward
 
-    def watched(self, grown, recalled, images, maps, viewpoints, aligned=None):
+    def watched(self, grown, recalled, images, maps, viewpoints, aligned=None, guess=None):
         calls.append((recalled, aligned))
-        return real(self, grown, recalled, images, maps, viewpoints, aligned)
+        return real(self, grown, recalled, images, maps, viewpoints, aligned, guess)
 
     monkeypatch.setattr(Refiner, "forward", watched)
     fields = {"refiner": 4, "fuse_priors": True, "rescale_priors": True, "prior_gate": True}

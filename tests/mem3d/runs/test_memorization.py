@@ -160,7 +160,7 @@ def test_encoding_leaves_the_mode_and_the_random_state(model, data):
 def test_a_mirrored_view_is_the_mirrored_picture(model, data):
     [pair] = view_features(model, data, [View(0, 0), View(0, 0, mirrored=True)])
     shown = []
-    model.encoder.register_forward_pre_hook(lambda _, images: shown.append(images[0]))
+    model.encoder.stem.register_forward_pre_hook(lambda _, images: shown.append(images[0]))
     list(view_features(model, data, [View(0, 0), View(0, 0, mirrored=True)]))
     assert torch.equal(shown[0][0].flip(-1), shown[0][1])
     assert not np.array_equal(pair[0], pair[1])

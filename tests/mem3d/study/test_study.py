@@ -151,6 +151,7 @@ def test_what_stands_for_another_is_told(finished):
         "no-stretch",
         "no-pose-epochs",
         "no-gate",
+        "own-key",
     }  # tiny has none of these
     assert set(rows) == {"base", "no-memory"} | own
 
@@ -395,6 +396,10 @@ def flat(preset):
 
 CHANGED = {
     "base": set(),
+    "own-key": {
+        *("model.key", "train.key_epochs", "memory.key_dim"),
+        *("memory.capacity", "memory.beta", "memory.delta"),
+    },
     "no-memory": {"model.shape_encoder", "train.triplet_weight"},
     "fc": {"model.shape_encoder", "train.triplet_weight"},
     "box": {"model.shape_encoder", "train.triplet_weight"},
