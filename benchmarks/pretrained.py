@@ -3,7 +3,7 @@
     python -m benchmarks.pretrained DATA WORK --stem STEM --out mem3d/pretrained/base
 
 DATA holds `meshes` and `r2n2_like` (the test and validation shapes are its own, `models.json` tells
-each mesh's licence) and `meshes_free` with its `index.json`. What may be passed on is linked to
+each mesh's license) and `meshes_free` with its `index.json`. What may be passed on is linked to
 WORK/meshes, drawn and deformed to WORK/shapes, made up to WORK/procedural, learned from in WORK/run
 and published to OUT. It takes hours of a CPU core; what was begun goes on with the same command.
 Test shapes are looked at once, for the table.
@@ -41,6 +41,7 @@ from memstore.voxels.grids import pack
 
 VIEWS = range(0, 24, 3)  # of each test shape
 HIDDEN = 0.4  # of each object, in the table's second row
+NOTICES = Path(__file__).parent / "data" / "pretrained_notices.md"  # what licenses ask for
 CAPACITY = 20_000  # slots, of which the shapes take less than half
 PICTURES = 6  # of each shape
 PER_CATEGORY = 350  # shapes of found meshes, variants among them
@@ -69,7 +70,7 @@ class Credit:
         category: name of its folder.
         name: of the mesh within that folder, without ending.
         source: who made it, or whose program.
-        licence: its name.
+        license: its name.
         generated: whether a program made it.
     """
 
@@ -77,7 +78,7 @@ class Credit:
     category: str
     name: str
     source: str
-    licence: str
+    license: str
     generated: bool
 
 
@@ -98,7 +99,7 @@ def _of_models(data: Path) -> Iterator[Credit]:
             category=row["category"],
             name=name,
             source=REPOSITORIES[row["source"]],
-            licence=row["licence"],
+            license=row["licence"],
             generated=False,
         )
 
@@ -115,7 +116,7 @@ def _of_index(data: Path) -> Iterator[Credit]:
             category=row["category"],
             name=Path(row["file"]).stem,
             source=f"{row['repository']} @ {row['commit'][:10]}",
-            licence=row["licence"],
+            license=row["licence"],
             generated=row["source"].startswith("gen_"),
         )
 
@@ -169,7 +170,7 @@ def table(model: Mem3D, memory: Memory, data: Path) -> str:
     others = [i for i in range(len(test)) if test.shape_id(i).split("/")[1] not in free]
     head = ["test shapes", "hidden", "view 00", "8 views", "nearest recalled", "mean of recalled"]
     rows: list[list[str]] = [head]
-    for what, shapes in (("all", test), ("of other licences", Subset(test, others))):
+    for what, shapes in (("all", test), ("of other licenses", Subset(test, others))):
         for hidden in (0.0, HIDDEN):
             seen = behind_occluders(shapes, hidden, 0) if hidden else shapes
             scores = [score(model, memory, seen, view=view) for view in VIEWS]
@@ -184,12 +185,12 @@ def table(model: Mem3D, memory: Memory, data: Path) -> str:
 
 
 def licenses(credits: list[Credit]) -> str:
-    """Markdown: what the model has learned from, and under which licence each part is."""
-    counts = Counter((credit.source, credit.licence) for credit in credits)
-    rows = [[source, licence, count] for (source, licence), count in sorted(counts.items())]
-    mesh_table = markdown_table([["source", "licence", "meshes"], *rows], "llr")
+    """Markdown: what the model has learned from, and under which license each part is."""
+    counts = Counter((credit.source, credit.license) for credit in credits)
+    rows = [[source, license, count] for (source, license), count in sorted(counts.items())]
+    mesh_table = markdown_table([["source", "license", "meshes"], *rows], "llr")
     names = "\n".join(
-        f"- {credit.category} `{credit.name}`: {credit.source}, {credit.licence}"
+        f"- {credit.category} `{credit.name}`: {credit.source}, {credit.license}"
         for credit in sorted(credits, key=lambda credit: (credit.category, credit.name))
     )
     return (
@@ -197,7 +198,7 @@ def licenses(credits: list[Credit]) -> str:
         "which are torchvision's ResNet-50 (IMAGENET1K_V1), BSD-3-Clause. The memory holds voxel "
         "grids of the shapes below, of variants of them (deformed by this project's code), and of "
         "shapes that this project's code made up (Apache-2.0).\n\n"
-        f"{mesh_table}\n\n## Each mesh\n\n{names}\n"
+        f"{mesh_table}\n{NOTICES.read_text()}\n## Each mesh\n\n{names}\n"
     )
 
 

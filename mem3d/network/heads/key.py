@@ -18,6 +18,7 @@ from mem3d.network.encoder import STEM_CHANNELS
 from mem3d.tensor_files import opened
 
 CELLS = 8  # per side, to which the stem's maps are averaged
+VEIL = 0.15  # share of the stem's channels that is left out while the rest of a network trains
 _CHANNELS = 128
 _WIDE = 192
 _HIDDEN = 192  # of the guess
@@ -38,13 +39,17 @@ class Query(NamedTuple):
 class RankedKey(nn.Module):
     """(B, 512, S/8, S/8) of the stem to keys and guesses.
 
+    A picture that it has learned from it answers better than one that is new to it. So while the
+    rest of a network trains, it is shown less, that what is recalled be as good as in use.
+
     Attributes:
         is_learning: whether `train` reaches it; else it stays in evaluation mode.
+        is_veiled: whether it is shown less of the maps.
     """
 
     def __init__(self, dim: int, resolution: int) -> None:
         super().__init__()
-        self.is_learning = False
+        self.is_learning = self.is_veiled = False
         self.side = resolution // 2
         self.trunk = nn.Sequential(
             *_conv(STEM_CHANNELS, _CHANNELS, 1),
@@ -61,13 +66,15 @@ class RankedKey(nn.Module):
         )
 
     def train(self, mode: bool = True) -> "RankedKey":
-        """Switch the mode, if it learns."""
+        """Switch the mode, if it learns; else veil it in training."""
         super().train(mode and self.is_learning)
+        self.is_veiled = mode and not self.is_learning
         return self
 
     def forward(self, stem_maps: Tensor) -> Query:
         """Keys and guesses, float32."""
-        features = self.trunk(functional.adaptive_avg_pool2d(stem_maps, CELLS))
+        cells = functional.adaptive_avg_pool2d(stem_maps, CELLS)
+        features = self.trunk(functional.dropout2d(cells, VEIL, training=self.is_veiled))
         guess = self.guess(features).float().unflatten(1, (self.side,) * 3)
         return Query(self.key(features).float(), guess)
 
