@@ -26,7 +26,7 @@ from mem3d.data.meshes.dataset import RenderConfig, render_meshes
 from mem3d.data.open import open_dataset
 from mem3d.data.procedural.writer import synthesize
 from mem3d.evaluation.evaluate import NEAREST, NETWORK, RECALLED_MEAN, macro, score
-from mem3d.inference.model_card import card_of_run
+from mem3d.inference.model_card import Card, card_of_run
 from mem3d.inference.pretrained import save_folder
 from mem3d.markdown import table as markdown_table
 from mem3d.metrics import FIXED_THRESHOLD
@@ -202,6 +202,16 @@ def licenses(credits: list[Credit]) -> str:
     )
 
 
+def model_card(card: Card, shapes: int, measured: str) -> Card:
+    """What the card of the run says, without its picture: validation shapes are of all licenses."""
+    learned = (
+        f"Learned from {shapes:,} shapes that may be passed on: found and generated meshes, "
+        "deformed variants of them, and procedural ones. `LICENSES.md` names each."
+    )
+    validation = f"{card.validation}\n\n## Test\n\n{measured}"
+    return replace(card, training=learned, validation=validation, picture=None)
+
+
 def main() -> None:
     """Make all of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -224,8 +234,7 @@ def main() -> None:
         "IoU over categories, t = .3, of 3D-R2N2-like test pictures; 8 views of each shape.\n\n"
         f"{table(model, memory, data)}"
     )
-    card = card_of_run(run, state)
-    card = replace(card, validation=f"{card.validation}\n\n## Test\n\n{measured}")
+    card = model_card(card_of_run(run, state), len(shapes), measured)
     save_folder(arguments.out, model, memory, state.preset, card, half=True)
     write_atomic(arguments.out / "LICENSES.md", licenses(credits).encode())
 

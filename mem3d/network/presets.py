@@ -37,7 +37,7 @@ SMALL = Preset(
     model=_SMALL_MODEL,
     memory=_memory_for(_SMALL_MODEL, capacity=40_000, beta=-1.0, delta=0.9, value_similarity="iou"),
     train=TrainConfig(
-        epochs=15,
+        epochs=6,
         batch=16,
         learning_rate=2e-3,
         schedule="cosine",
@@ -55,7 +55,7 @@ SMALL = Preset(
         precision="bfloat16",
     ),
 )
-"""About an hour and a half of a CPU core with 8,000 shapes; fewer want more epochs. 128 pixels,
+"""About an hour of a CPU core with 8,000 shapes; fewer want more epochs. 128 pixels,
 narrow layers, a frozen stem, and, beyond the paper: a key that ranks shapes and is learned first
 (heads/key.py), as are camera and extents (heads/pose.py), and recalled grids and image features
 brought together voxel by voxel (refiner.py)."""
@@ -76,7 +76,7 @@ _BEST_MODEL = replace(
 BEST = replace(
     SMALL,
     model=_BEST_MODEL,
-    memory=replace(SMALL.memory, capacity=12000),
+    memory=replace(SMALL.memory, capacity=60_000),
     train=replace(
         SMALL.train,
         epochs=15,

@@ -4,10 +4,13 @@ A ranked key stays as it was learned, so that every picture can be written once,
 recalls from the first step on what it will recall in use.
 """
 
+from collections import Counter
+
 import torch
 
 from mem3d.data.loader import BatchSampler
 from mem3d.memory.interface import TrainingMemory
+from mem3d.runs.folder import Row
 from mem3d.system import uses_bfloat16
 from mem3d.training.batches import Supply, batches_of
 from mem3d.training.state import TrainingJob, TrainingState
@@ -22,7 +25,7 @@ def fill_memory(
     supply: Supply,
     memory: TrainingMemory,
     progress: Progress | None = None,
-) -> None:
+) -> Row:
     """Write every picture that the run has of each shape; without a stem cache, one of each.
 
     Args:
@@ -31,7 +34,12 @@ def fill_memory(
         supply: where the pictures come from.
         memory: the state's own, or its working copy on the device.
         progress: called with batches done and in all.
+
+    Returns:
+        how many were merged, inserted and evicted: of these there are some where the memory has
+        fewer slots than there are pictures.
     """
+    kinds = Counter[str]()
     config, model = job.preset.train, state.model
     epochs = config.cached_views if supply.cache is not None else 1
     order = BatchSampler(len(job.data), config.batch, epochs, seed=config.seed)
@@ -43,7 +51,8 @@ def fill_memory(
         images = batch.images.to(job.device)
         with torch.autocast(kind, torch.bfloat16, short), finite(state.step):
             keys = model.query(model.encoder.encode(images, maps)).keys
-        write_batch(memory, keys, batch, job.data, job.device, job.replicas)
+        kinds.update(write_batch(memory, keys, batch, job.data, job.device, job.replicas))
         if progress:
             progress(number + 1, order.steps)
     memory.flush()
+    return dict(kinds)

@@ -181,8 +181,10 @@ def _loop(
     # Several processes write memories of their own, which must be equal bit for bit.
     is_alone = replicas.count == 1
     memory = memory_on(job.device, state.memory) if is_alone else HostMemory(state.memory)
+    filled: Row = {}
     if state.model.key is not None and not state.step:
-        fill_memory(state, job, supply, memory, _words(supply, "batches into the memory"))
+        words = _words(supply, "batches into the memory")
+        filled = fill_memory(state, job, supply, memory, words)
     for batch in batches(state, job, supply):
         set_learning_rate(state.optimizer, learning_rate(config, state.step, sampler.steps))
         if not is_alone:  # each drops out other numbers, and a resumed run the same
@@ -194,7 +196,8 @@ def _loop(
             on_step(state.step, sampler.steps, metrics)
         if state.step % sampler.steps_per_epoch == 0:
             epoch = state.step // sampler.steps_per_epoch
-            log.append({"epoch": epoch, "step": state.step, **means.take()})
+            log.append({"epoch": epoch, "step": state.step, **filled, **means.take()})
+            filled = {}
             is_over = _end_epoch(state, job, log, members, memory)
             for listener in listeners:
                 listener(log[-1])

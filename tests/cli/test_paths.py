@@ -145,7 +145,7 @@ def test_all_settings_are_listed():
     done = CliRunner().invoke(app, ["train", "--settings"])
     lines = done.stdout.splitlines()
     assert done.exit_code == 0
-    [epochs] = [line for line in lines if line.startswith("train.epochs=15 ")]
+    [epochs] = [line for line in lines if line.startswith("train.epochs=6 ")]
     assert "paper 250" in epochs  # as the paper has it
     assert any(line.startswith("memory.capacity=") for line in lines)
     for line in lines:  # each is what --set takes

@@ -156,7 +156,9 @@ def test_the_memory_holds_every_picture_before_the_first_step(data, cache, tmp_p
     state = TrainingState(model, optimizer, memory)
     told = []
     supply = Supply(cache=cache)
-    fill_memory(state, job, supply, HostMemory(memory), lambda *at: told.append(at))
+    kinds = fill_memory(state, job, supply, HostMemory(memory), lambda *at: told.append(at))
+    assert sum(kinds.values()) == 3 * len(data) and kinds["inserted"] == len(memory)
+    assert kinds["evicted"] == 0
     assert memory.clock == 3 * len(data)  # writes, some of them merged
     assert told[-1] == (3 * -(-len(data) // PRESET.train.batch),) * 2
     families = {shape_family(data.shape_id(i)) for i in range(len(data))}
