@@ -2,8 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# A chair of the test set, rendered from its first camera.
-DEMO_PHOTO := demo/shapes/ShapeNetRendering/03001627/9000005/rendering/00.png
+# A sofa of the test set, rendered from its first camera.
+DEMO_PHOTO := demo/shapes/ShapeNetRendering/04256520/9000007/rendering/00.png
 
 .PHONY: help demo test browser lint check bench docs package fuzz clean
 
