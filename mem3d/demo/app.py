@@ -118,7 +118,7 @@ def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
             controls, outputs = _shape_column()
     editor, buttons = _mask_row()
     gallery = gr.Gallery(
-        label="Recalled shapes, most similar first", columns=8, height="auto", object_fit="contain",
+        label="Recalled shapes, the best first", columns=8, height="auto", object_fit="contain",
         elem_id="recalled", buttons=[],
     )  # fmt: skip
     name, again = _remember_row(page, visit, controls[0])

@@ -273,7 +273,7 @@ def to_print(
 
 
 def recalled_tiles(photo: PhotoResult) -> Tiles:
-    """Pictures of the recalled shapes, most similar first; captions tell cosine and source."""
+    """Pictures of the recalled shapes, the best first; captions tell cosine and source."""
     return [
         (draw_grid(prior.grid), f"{rank} · cosine {prior.cosine:.3f}\n{titled(prior.source)}")
         for rank, prior in enumerate(photo.result.priors, start=1)

@@ -43,6 +43,7 @@ class Chance:
         same_kind_by_chance: of two slots drawn at random.
         tells_kinds: whether the first is more than the second; True if unknown.
         shares: of the slots, by kind; empty if sources name none.
+        least: as `cosine`, that all of the sample have.
     """
 
     cosine: float
@@ -50,6 +51,7 @@ class Chance:
     same_kind_by_chance: float | None = None
     tells_kinds: bool = True
     shares: Mapping[str, float] = field(default_factory=dict)
+    least: float = -1.0
 
     def agree(self, sources: Sequence[str]) -> bool:
         """Whether shapes are of one kind oftener than kinds drawn at random would be."""
@@ -65,7 +67,8 @@ class Chance:
 
         Args:
             cosine: of the most similar shape.
-            sources: of all that was recalled; a low cosine counts less where they agree on a kind.
+            sources: of all that was recalled; where they agree on a kind, a cosine is low only
+                below the least.
         """
         if not self.tells_kinds:
             return (
@@ -73,10 +76,10 @@ class Chance:
                 f"is of the same kind in {self.same_kind:.0%} of cases, by chance in "
                 f"{self.same_kind_by_chance:.0%}",
             )
-        if cosine < self.cosine and not self.agree(sources):
+        if cosine < self.least or (cosine < self.cosine and not self.agree(sources)):
             return (
-                f"nothing alike is remembered: a cosine of {cosine:.2f} is less than "
-                f"{1 - RARE:.0%} of the stored shapes have with another ({self.cosine:.2f})",
+                f"nothing alike is remembered: the nearest is at a cosine of {cosine:.2f}, and "
+                f"{1 - RARE:.0%} of the stored shapes have one at {self.cosine:.2f} or more",
             )
         return ()
 
@@ -118,14 +121,16 @@ def _measure(memory: Memory) -> Chance | None:
     if not is_other_sn.any(1).all():
         return None
     cosines_sn = np.where(is_other_sn, keys_nC[sample] @ keys_nC.T, -np.inf)
-    cosine = float(np.quantile(cosines_sn.max(1), RARE))
+    nearest_s = cosines_sn.max(1)
+    cosine, least = float(np.quantile(nearest_s, RARE)), float(nearest_s.min())
     if 2 * np.count_nonzero(kinds) < len(kinds):
-        return Chance(cosine)
+        return Chance(cosine, least=least)
     is_same_kind_sn = kinds[sample][:, None] == kinds
     same = float(is_same_kind_sn[np.arange(len(sample)), cosines_sn.argmax(1)].mean())
     by_chance = float(is_same_kind_sn[is_other_sn].mean())
     if by_chance == 1:
-        return Chance(cosine)
+        return Chance(cosine, least=least)
     deviation = (by_chance * (1 - by_chance) / len(sample)) ** 0.5
     shares = {kind: count / len(kinds) for kind, count in Counter(kinds.tolist()).items() if kind}
-    return Chance(cosine, same, by_chance, same > by_chance + SURE * deviation, shares)
+    is_sure = same > by_chance + SURE * deviation
+    return Chance(cosine, same, by_chance, is_sure, shares, least)

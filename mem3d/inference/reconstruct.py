@@ -56,7 +56,8 @@ class Reconstruction:
         occupancy: (R, R, R) float32 in [0, 1].
         threshold: full where occupancy > threshold.
         network_input: (S, S, 3) uint8, the image that the network took.
-        priors: recalled shapes, most similar first; empty if none was similar enough.
+        priors: recalled shapes, most similar first, or best fitting (see `memory.second_look`);
+            empty if none was similar enough.
         background: what became of the photo's background, see `framing.Framed`; None if framed by
             someone else.
         doubts: why the photo's mask may not show the object, or not all of it, such as "touches the

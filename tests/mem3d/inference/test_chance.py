@@ -54,8 +54,10 @@ def test_shapes_of_one_kind_are_believed_at_a_low_cosine():
     measured = chance_of(by_kind(0.1))  # four kinds, a quarter each
     sources = [f"{synset}/{i}" for i, synset in enumerate(SYNSETS)]
     chairs = ["03001627/x"] * 8
-    assert measured.doubts(-1.0, sources * 2)  # two of each kind
-    assert not measured.doubts(-1.0, chairs)
+    low = (measured.least + measured.cosine) / 2
+    assert measured.doubts(low, sources * 2)  # two of each kind
+    assert not measured.doubts(low, chairs)
+    assert measured.doubts(measured.least - 0.01, chairs)  # agreed nonsense
     # Of eight drawn, six or more are of a given kind in 1 of 237 cases, of any kind in 1 of 59.
     assert measured.agree(chairs[:6] + sources[:2])
     assert not measured.agree([*chairs[:5], sources[0], sources[1], sources[3]])
