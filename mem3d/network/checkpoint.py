@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mem3d.network.config import ModelConfig, Preset
-from mem3d.network.model import Mem3D
+from mem3d.network.model import Mem3D, channels_innermost
 from mem3d.tensor_files import TensorFile, opened, save_tensors
 from memstore import Memory
 from memstore.json_text import parse_json
@@ -220,8 +220,13 @@ def filled(
     with torch.device("meta"):  # no memory is taken before the file is known to fit
         model = Mem3D(config)
     check_fit(path, file, model, want, prefix)
-    model.to_empty(device=device)
-    model.load_state_dict(file.tensors(prefix))
+    # Given, not copied: to make room for weights without numbers, torch would load its compiler.
+    weights = {
+        name: value.to(device, torch.float32 if value.is_floating_point() else value.dtype)
+        for name, value in file.tensors(prefix).items()
+    }
+    model.load_state_dict(weights, assign=True)
+    channels_innermost(model)
     return model.eval()
 
 

@@ -89,11 +89,7 @@ class Mem3D(nn.Module):
             pose_features = width(config.map_side, config.pose_channels)
         self.viewpoint = ViewpointHead(pose_features) if config.pixel_features else None
         self.extents = ExtentHead(pose_features) if config.rescale_priors else None
-        for weight in self.parameters():  # channels innermost: up to 1.6 times faster on a CPU
-            if weight.ndim == 4:
-                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-            elif weight.ndim == 5:
-                weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
+        channels_innermost(self)
 
     def forward(
         self,
@@ -199,3 +195,12 @@ class Mem3D(nn.Module):
             if grids is not None:
                 used = training_extents(used, grids)
         return pose_logits, extents, Pose(cameras, used)
+
+
+def channels_innermost(model: nn.Module) -> None:
+    """Lay out a network's kernels so: up to 1.6 times faster on a CPU."""
+    for weight in model.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        elif weight.ndim == 5:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
