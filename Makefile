@@ -8,7 +8,7 @@ DEMO_PHOTO := demo/shapes/ShapeNetRendering/04256520/9000007/rendering/00.png
 .PHONY: help demo test browser lint check bench docs package fuzz clean
 
 help:
-	@echo "make demo   photos to shapes with the bundled model, then a short training (3 minutes)"
+	@echo "make demo   photos to shapes with the bundled model, then a short training (2 minutes)"
 	@echo "make test   run the tests"
 	@echo "make browser  try the demo page in a headless Chromium (Debian: installed if missing)"
 	@echo "make lint   formatting, lint, types, who imports whom"

@@ -172,8 +172,8 @@ def table(model: Mem3D, memory: Memory, data: Path) -> str:
     rows: list[list[str]] = [head]
     for what, shapes in (("all", test), ("of other licenses", Subset(test, others))):
         for hidden in (0.0, HIDDEN):
-            seen = behind_occluders(shapes, hidden, 0) if hidden else shapes
-            scores = [score(model, memory, seen, view=view) for view in VIEWS]
+            pictured = behind_occluders(shapes, hidden, 0) if hidden else shapes
+            scores = [score(model, memory, pictured, view=view) for view in VIEWS]
             ious = [
                 [macro(one, method, FIXED_THRESHOLD) for one in scores]
                 for method in (NETWORK, NEAREST, RECALLED_MEAN)

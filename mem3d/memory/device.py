@@ -141,8 +141,8 @@ class DeviceMemory:
             sources = self._source_numbers(exclude)
             is_own = (sources[:, None] == self._names[:rows]) & (sources != _NOBODY)[:, None]
             cosines.masked_fill_(is_own, -torch.inf)
-        wanted = k if guess is None else SHORTLIST
-        best, slots = cosines.clamp(max=1).topk(min(wanted, rows), dim=1)
+        most = k if guess is None else SHORTLIST
+        best, slots = cosines.clamp(max=1).topk(min(most, rows), dim=1)
         is_near = (best > float(np.float32(self.config.beta))) & units.any(1, keepdim=True)
         if guess is not None:
             grids = self._values[slots].view(*slots.shape, *(self.config.resolution,) * 3)

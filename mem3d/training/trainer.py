@@ -181,10 +181,7 @@ def _loop(
     # Several processes write memories of their own, which must be equal bit for bit.
     is_alone = replicas.count == 1
     memory = memory_on(job.device, state.memory) if is_alone else HostMemory(state.memory)
-    filled: Row = {}
-    if state.model.key is not None and not state.step:
-        words = _words(supply, "batches into the memory")
-        filled = fill_memory(state, job, supply, memory, words)
+    written = _fill(state, job, supply, memory)
     for batch in batches(state, job, supply):
         set_learning_rate(state.optimizer, learning_rate(config, state.step, sampler.steps))
         if not is_alone:  # each drops out other numbers, and a resumed run the same
@@ -196,8 +193,8 @@ def _loop(
             on_step(state.step, sampler.steps, metrics)
         if state.step % sampler.steps_per_epoch == 0:
             epoch = state.step // sampler.steps_per_epoch
-            log.append({"epoch": epoch, "step": state.step, **filled, **means.take()})
-            filled = {}
+            log.append({"epoch": epoch, "step": state.step, **written, **means.take()})
+            written = {}
             is_over = _end_epoch(state, job, log, members, memory)
             for listener in listeners:
                 listener(log[-1])
@@ -220,6 +217,13 @@ def _pretrain(state: TrainingState, job: TrainingJob, supply: Supply) -> None:
     if config.pose_epochs:
         words = _words(supply, "steps on cameras and extents")
         pretrain_pose(state.model, job, cache, words, supply.head_cache)
+
+
+def _fill(state: TrainingState, job: TrainingJob, supply: Supply, memory: TrainingMemory) -> Row:
+    """Fill the memory of a run that has not begun, if its keys stay; what was merged and so on."""
+    if state.model.key is None or state.step:
+        return {}
+    return fill_memory(state, job, supply, memory, _words(supply, "batches into the memory"))
 
 
 def _words(supply: Supply, what: str) -> Progress:

@@ -85,7 +85,7 @@ def pretrain_key(
         parts=learner,
         batches=batches,
         loss=lambda batch: _loss(learner, batch, job.device),
-        settings=[config.key_epochs, SHAPES, TEMPERATURE],
+        settings=[config.key_epochs, SHAPES, TEMPERATURE, GUESS],
     )
     with learner.learning():
         losses = pretrain(head, job, cache, on_step, folder)
@@ -147,9 +147,9 @@ def ranking_loss(keys: Tensor, grids: Tensor, shapes: Tensor, sharpness: Tensor)
     with torch.autocast(keys.device.type, enabled=False):
         units = functional.normalize(keys.float(), dim=1)
         scores = (sharpness * units @ units.T).masked_fill(is_own, _OUT)
-        wanted = (pairwise_iou(grids) / TEMPERATURE).masked_fill(is_own, _OUT)
+        targets = (pairwise_iou(grids) / TEMPERATURE).masked_fill(is_own, _OUT)
         return functional.kl_div(
-            scores.log_softmax(1), wanted.log_softmax(1), reduction="batchmean", log_target=True
+            scores.log_softmax(1), targets.log_softmax(1), reduction="batchmean", log_target=True
         )
 
 
