@@ -87,7 +87,8 @@ class KeySketch:
         Uses a few of the directions, which a guess from a few channels chooses. That is enough for
         a query that lies near one of the clusters.
         """
-        guess = np.abs(self._few_channels @ queries[0, ::_STRIDE])
+        # Not by BLAS: OpenBLAS's AVX-512 kernel tells of invalid values where there are none.
+        guess = np.abs(np.einsum("mc,c->m", self._few_channels, queries[0, ::_STRIDE]))
         lead = np.argpartition(guess, -LEAD)[-LEAD:]
         columns = np.empty((LEAD + 1, self._columns.shape[1]), np.float32)
         np.take(self._columns, lead, axis=0, out=columns[:-1])

@@ -56,7 +56,10 @@ def ask(served, path, body=None, **headers):
     try:
         connection.request("GET" if body is None else "POST", path, body, headers)
         answer = connection.getresponse()
-        return answer.status, answer.read().decode()
+        try:
+            return answer.status, answer.read().decode()
+        except ConnectionResetError:  # what it refuses, it does not read to the end
+            return answer.status, ""
     finally:
         connection.close()
 
