@@ -146,7 +146,7 @@ class DeviceMemory:
         is_near = (best > float(np.float32(self.config.beta))) & units.any(1, keepdim=True)
         if guess is not None:
             grids = self._values[slots].view(*slots.shape, *(self.config.resolution,) * 3)
-            places = best_fits(grids, is_near.sum(1), guess, k)
+            places = best_fits(grids, best, is_near.sum(1), guess, k)
             best, slots, is_near = (x.gather(1, places) for x in (best, slots, is_near))
         # One wait for the device.
         rows_host = torch.stack([best, is_near.float(), slots.float()])  # at most 2^24 slots

@@ -80,8 +80,10 @@ class HostMemory:
 
 def _second_look(shortlist: Priors, guess: Tensor, k: int) -> Priors:
     """The k of each shortlist that fit the guesses (B, N, N, N) best."""
-    grids, counts = torch.from_numpy(shortlist.values), torch.from_numpy(shortlist.counts)
-    places = best_fits(grids, counts, guess, k).numpy()
+    grids, cosines, counts = map(
+        torch.from_numpy, (shortlist.values, shortlist.cosines, shortlist.counts)
+    )
+    places = best_fits(grids, cosines, counts, guess, k).numpy()
     rows = np.arange(len(places))[:, None]
     return Priors(
         shortlist.slots[rows, places],

@@ -1,7 +1,8 @@
 """A second look at what is near by key: which of it fits a coarse guess of the shape best.
 
 A key is a hundred numbers; the guess is thousands, but can be compared with few shapes only. So the
-memory's nearest make a shortlist, of which those are recalled that fit the guess.
+memory's nearest make a shortlist, of which those are recalled that fit the guess. The key has
+learned kinds of objects beside their shapes, so that its cosine still has a say.
 """
 
 # B = batch, L = slots on the shortlist (padded), N = voxels per side of the guess, R = of a grid
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 SHORTLIST = 64  # slots that are looked at
+COSINE = 0.5  # weight of a key's cosine beside the fit
 
 
 def fits(grids: Tensor, guess: Tensor) -> Tensor:
@@ -30,17 +32,19 @@ def fits(grids: Tensor, guess: Tensor) -> Tensor:
     return shared_BL / either_BL.clamp(min=1e-6)
 
 
-def best_fits(grids: Tensor, counts: Tensor, guess: Tensor, k: int) -> Tensor:
-    """The places (B, min(k, L)) on each shortlist of the grids that fit best, the best first.
+def best_fits(grids: Tensor, cosines: Tensor, counts: Tensor, guess: Tensor, k: int) -> Tensor:
+    """The places (B, min(k, L)) on each shortlist of what fits best, the best first.
 
     Args:
         grids: (B, L, R, R, R), see `fits`.
+        cosines: (B, L) of their keys; see `COSINE`.
         counts: (B,) how many of them are real; padding comes last.
         guess: (B, N, N, N) occupancy in [0, 1].
         k: grids wanted.
     """
     places = torch.arange(grids.shape[1], device=grids.device)
-    scores = fits(grids, guess).masked_fill(places >= counts[:, None], -1.0)
+    scores = fits(grids, guess) + COSINE * cosines
+    scores = scores.masked_fill(places >= counts[:, None], -torch.inf)
     return scores.sort(dim=1, descending=True, stable=True).indices[:, :k]
 
 

@@ -72,8 +72,8 @@ def export(
 
     Raises:
         PathExistsError: there is something at the path.
-        ExtraMissingError: "parquet" without pyarrow; "glb", "stl", "ply" without trimesh and
-            scikit-image.
+        ExtraMissingError: "parquet" without pyarrow; "glb", "stl", "ply" without scikit-image;
+            "stl", "ply" without trimesh.
     """
     path = local_path(path)
     write = _WRITERS[_format(path, format, EXPORT_FORMATS)]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from memstore.errors import ArgumentError, DtypeError, ExtraMissingError, ShapeError
 from memstore.files import write_atomic
 from memstore.scalars import as_float
+from memstore.voxels.glb import glb_bytes
 
 FILE_TYPES = ("glb", "obj", "ply", "stl")
 _COLOR = (0.09, 0.22, 0.48, 1.0)  # linear RGBA of `write_glb`, a clear blue
@@ -124,14 +125,22 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
 
     Raises:
         ArgumentError: an unknown suffix, or a mesh without faces.
-        ExtraMissingError: trimesh is not installed.
+        ExtraMissingError: another format than GLB, and trimesh is not installed.
     """
     file_type = Path(path).suffix.lower().removeprefix(".") or "glb"
     if file_type not in FILE_TYPES:
         raise ArgumentError(f"{path}: got suffix {file_type!r}, want one of {FILE_TYPES}")
     face_colors = None if file_type == "stl" else mesh.colors  # which files give to the corners
+    vertices, faces = _corners(path, mesh, face_colors is not None)
     colors = mesh.vertex_colors if face_colors is None else np.repeat(face_colors, 3, axis=0)
-    solid = _solid(path, mesh, face_colors is not None, vertex_colors=colors)
+    if file_type == "glb":
+        attributes: dict[str, NDArray[Any]] = {"POSITION": vertices}
+        if colors is not None:
+            attributes["COLOR_0"] = np.insert(colors, 3, 255, axis=1)
+        write_atomic(path, glb_bytes(faces, attributes))
+        return
+    trimesh = _library("trimesh", "trimesh")
+    solid = trimesh.Trimesh(vertices, faces, process=False, vertex_colors=colors)
     data = solid.export(file_type=file_type)
     write_atomic(path, data.encode("utf-8") if isinstance(data, str) else data)
 
@@ -146,27 +155,42 @@ def write_glb(path: str | Path, mesh: Mesh, *, is_rounded: bool) -> None:
 
     Raises:
         ArgumentError: the mesh has no face.
-        ExtraMissingError: trimesh is not installed.
     """
-    solid = _solid(path, mesh, not is_rounded)  # corners that are shared would share a normal
-    visual = _library("trimesh", "trimesh").visual
-    material = visual.material.PBRMaterial(
-        name="shape", baseColorFactor=_COLOR, metallicFactor=0.0, roughnessFactor=_ROUGHNESS
-    )
-    solid.visual = visual.TextureVisuals(material=material)
-    write_atomic(path, solid.export(file_type="glb", include_normals=True))
+    vertices, faces = _corners(path, mesh, not is_rounded)  # shared corners would share a normal
+    material = {
+        "name": "shape",
+        "pbrMetallicRoughness": {
+            "baseColorFactor": _COLOR,
+            "metallicFactor": 0.0,
+            "roughnessFactor": _ROUGHNESS,
+        },
+    }
+    attributes = {"POSITION": vertices, "NORMAL": vertex_normals(vertices, faces)}
+    write_atomic(path, glb_bytes(faces, attributes, material))
 
 
-def _solid(path: str | Path, mesh: Mesh, is_split: bool, **options: Any) -> Any:
-    """The mesh as trimesh has it, every face with corners of its own if it is to be split."""
+def vertex_normals(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> NDArray[np.float32]:
+    """(V, 3) unit normals, each the mean of its faces' by area; (0, 0, 1) where there is none."""
+    a, b, c = (vertices[faces[:, i]].astype(np.float64) for i in range(3))
+    normals = np.zeros((len(vertices), 3))
+    across = np.cross(b - a, c - a)
+    for corner in faces.T:
+        np.add.at(normals, corner, across)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    normals = np.where(lengths > 0, normals, [0.0, 0.0, 1.0]) / np.where(lengths > 0, lengths, 1)
+    return normals.astype(np.float32)
+
+
+def _corners(
+    path: str | Path, mesh: Mesh, is_split: bool
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Vertices and faces, every face with corners of its own if it is to be split."""
     if not len(mesh.faces):
         raise ArgumentError(f"{path}: got a mesh without faces, want at least one")
-    trimesh = _library("trimesh", "trimesh")
-    vertices, faces = mesh.vertices, mesh.faces
-    if is_split:
-        vertices = vertices[faces].reshape(-1, 3)
-        faces = np.arange(faces.size, dtype=np.int32).reshape(-1, 3)
-    return trimesh.Trimesh(vertices, faces, process=False, **options)
+    if not is_split:
+        return mesh.vertices, mesh.faces
+    faces = np.arange(mesh.faces.size, dtype=np.int32).reshape(-1, 3)
+    return mesh.vertices[mesh.faces].reshape(-1, 3), faces
 
 
 def _library(module: str, package: str) -> Any:

@@ -2,7 +2,8 @@
 
 In a batch of many shapes, two pictures of each, every picture ranks all others by the cosine of
 their keys. The loss is the cross-entropy of that with a ranking by the IoU of the true shapes,
-another picture of the own shape left out. The guess learns beside it, by cross-entropy.
+those of the same kind put before others; another picture of the own shape is left out. The guess
+learns beside it, by cross-entropy.
 
 Source: ListNet (Cao et al. 2007), top-one probabilities. Not in the paper.
 """
@@ -16,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.loader import Batch
+from mem3d.data.taxonomy import category_of
 from mem3d.network.heads.key import RankedKey
 from mem3d.network.model import Mem3D
 from mem3d.training.heads.pretraining import HeadTraining, pretrain, stem_maps_of
@@ -28,6 +31,7 @@ SHAPES = 192  # in a batch
 PICTURES = 2  # of each
 GUESS = 20.0  # weight of the guess's cross-entropy, a mean over voxels, beside the ranking
 TEMPERATURE = 0.06  # of the ranking by IoU
+KIND = 0.2  # IoU that a shape of the same kind has more in the ranking
 _SHARPNESS = 10.0  # of the ranking by cosine, to begin with; it is learned
 _OUT = -1e4  # a score that stands for a picture left out
 
@@ -80,12 +84,13 @@ def pretrain_key(
         raise ValueError("key: got none, want a network with model.key=ranked")
     learner, config = KeyLearner(model.key).to(job.device), job.preset.train
     batches = ranking_batches(len(job.data), cache.maps.shape[1], config.key_epochs, config.seed)
+    kinds = torch.tensor(kind_numbers(job.data), device=job.device)
     head = HeadTraining(
         name="keys",
         parts=learner,
         batches=batches,
-        loss=lambda batch: _loss(learner, batch, job.device),
-        settings=[config.key_epochs, SHAPES, TEMPERATURE, GUESS],
+        loss=lambda batch: _loss(learner, batch, kinds, job.device),
+        settings=[config.key_epochs, SHAPES, TEMPERATURE, GUESS, KIND],
     )
     with learner.learning():
         losses = pretrain(head, job, cache, on_step, folder)
@@ -121,23 +126,34 @@ def ranking_batches(
     return batches
 
 
-def _loss(learner: KeyLearner, batch: Batch, device: str) -> Tensor:
-    """Of a batch with stem maps."""
+def kind_numbers(data: ShapeDataset) -> list[int]:
+    """A number for each shape's category, as its id names it; one of its own if it names none."""
+    names = [category_of(data.shape_id(i)) or str(i) for i in range(len(data))]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return [numbers[name] for name in names]
+
+
+def _loss(learner: KeyLearner, batch: Batch, kinds: Tensor, device: str) -> Tensor:
+    """Of a batch with stem maps; kinds are those of all shapes."""
     query = learner.key(stem_maps_of(batch, device))
     shapes = torch.tensor(batch.shapes, device=device)
     grids = batch.grids.to(device)
-    ranking = ranking_loss(query.keys, grids, shapes, learner.log_sharpness.exp())
+    sharpness = learner.log_sharpness.exp()
+    ranking = ranking_loss(query.keys, grids, shapes, kinds[shapes], sharpness)
     coarse = functional.avg_pool3d(grids[:, None].float(), 2).squeeze(1)
     return ranking + GUESS * functional.binary_cross_entropy_with_logits(query.guess, coarse)
 
 
-def ranking_loss(keys: Tensor, grids: Tensor, shapes: Tensor, sharpness: Tensor) -> Tensor:
-    """How far the order of the cosines is from that of the IoU.
+def ranking_loss(
+    keys: Tensor, grids: Tensor, shapes: Tensor, kinds: Tensor, sharpness: Tensor
+) -> Tensor:
+    """How far the order of the cosines is from that of IoU and kind.
 
     Args:
         keys: (B, C), of any length.
         grids: (B, R, R, R) bool, the true shapes.
         shapes: (B,) numbers of the shapes; pictures of one do not rank each other.
+        kinds: (B,) numbers of their categories, see `KIND`.
         sharpness: scalar that cosines are multiplied by.
 
     Returns:
@@ -147,7 +163,8 @@ def ranking_loss(keys: Tensor, grids: Tensor, shapes: Tensor, sharpness: Tensor)
     with torch.autocast(keys.device.type, enabled=False):
         units = functional.normalize(keys.float(), dim=1)
         scores = (sharpness * units @ units.T).masked_fill(is_own, _OUT)
-        targets = (pairwise_iou(grids) / TEMPERATURE).masked_fill(is_own, _OUT)
+        likeness = pairwise_iou(grids) + KIND * (kinds[:, None] == kinds)
+        targets = (likeness / TEMPERATURE).masked_fill(is_own, _OUT)
         return functional.kl_div(
             scores.log_softmax(1), targets.log_softmax(1), reduction="batchmean", log_target=True
         )

@@ -6,7 +6,7 @@ import torch
 
 from mem3d.memory.device import DeviceMemory
 from mem3d.memory.host import HostMemory
-from mem3d.memory.second_look import SHORTLIST, best_fits, fits
+from mem3d.memory.second_look import COSINE, SHORTLIST, best_fits, fits
 from memstore import Memory, MemoryConfig
 
 R, N, C = 8, 4, 6
@@ -41,13 +41,13 @@ def test_two_empty_ones_do_not_fit():
 
 def test_the_best_come_first_and_padding_last(case):
     grids, guess = (torch.from_numpy(part) for part in case)
-    counts = torch.tensor([5, 2, 0])
-    places = best_fits(grids, counts, guess, 4)
-    scores = fits(grids, guess)
+    counts, cosines = torch.tensor([5, 2, 0]), torch.rand(3, 5)
+    places = best_fits(grids, cosines, counts, guess, 4)
+    scores = fits(grids, guess) + COSINE * cosines
     assert places.shape == (3, 4)
     assert places[0].tolist() == scores[0].argsort(descending=True, stable=True)[:4].tolist()
     assert set(places[1, :2].tolist()) == {0, 1} and scores[1, places[1, 0]] >= scores[1].min()
-    assert best_fits(grids, counts, guess, 9).shape == (3, 5)
+    assert best_fits(grids, cosines, counts, guess, 9).shape == (3, 5)
 
 
 def memory_of(count, beta=-1.0):
@@ -71,7 +71,10 @@ def test_host_and_device_recall_what_a_loop_does(count, beta):
     shortlist = memory.read(queries, SHORTLIST, exclude=exclude)
     for b in range(4):
         slots = [slot for slot in shortlist.slots[b].tolist() if slot >= 0]
-        scores = {slot: naive_fit(memory.values([slot])[0], guess[b]) for slot in slots}
+        scores = {
+            slot: naive_fit(memory.values([slot])[0], guess[b]) + COSINE * cosine
+            for slot, cosine in zip(slots, shortlist.cosines[b].tolist(), strict=False)
+        }
         want = sorted(slots, key=lambda slot: -scores[slot])[:8]
         for recalled in (host, device):
             assert recalled.counts[b] == len(want)

@@ -15,7 +15,9 @@ from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from mem3d.training.batches import Supply
 from mem3d.training.heads.key import (
+    KIND,
     TEMPERATURE,
+    kind_numbers,
     pairwise_iou,
     pretrain_key,
     ranking_batches,
@@ -83,11 +85,35 @@ def test_the_loss_is_nothing_where_cosines_rank_as_the_iou_does():
     wanted = pairwise_iou(grids)
     # Cosines that are the IoU itself, so that sharpness = 1 / TEMPERATURE gives the same scores.
     keys = torch.linalg.cholesky(wanted)
-    shapes = torch.arange(3)
-    loss = ranking_loss(keys, grids, shapes, torch.tensor(1 / TEMPERATURE))
+    shapes = kinds = torch.arange(3)
+    loss = ranking_loss(keys, grids, shapes, kinds, torch.tensor(1 / TEMPERATURE))
     assert loss.item() == pytest.approx(0, abs=1e-5)
-    worse = ranking_loss(keys.flip(0), grids, shapes, torch.tensor(1 / TEMPERATURE))
+    worse = ranking_loss(keys.flip(0), grids, shapes, kinds, torch.tensor(1 / TEMPERATURE))
     assert worse > 0.1
+
+
+def test_a_shape_of_the_same_kind_comes_before_one_that_is_a_little_more_alike():
+    grids = torch.zeros(3, 1, 1, 20, dtype=torch.bool)
+    grids[0, ..., :10], grids[1, ..., :8], grids[2, ..., 1:10] = True, True, True
+    likeness = pairwise_iou(grids)
+    assert likeness[0, 1] < likeness[0, 2] < likeness[0, 1] + KIND
+    angles = torch.tensor([[0.0, 0.3, 0.8], [0.0, 0.8, 0.3]])  # near by kind, near by IoU
+    by_kind, by_iou = torch.stack([angles.cos(), angles.sin()], dim=2)
+    shapes, sharpness = torch.arange(3), torch.tensor(1 / TEMPERATURE)
+    for kinds, better, worse in ([0, 0, 1], by_kind, by_iou), ([0, 1, 2], by_iou, by_kind):
+        losses = [
+            ranking_loss(keys, grids, shapes, torch.tensor(kinds), sharpness)
+            for keys in (better, worse)
+        ]
+        assert losses[0] < losses[1]
+
+
+def test_kinds_are_those_that_ids_name(data):
+    numbers = kind_numbers(data)
+    names = [data.category(i) for i in range(len(data))]
+    assert len(numbers) == len(data)
+    for i in range(len(data)):
+        assert [n == numbers[i] for n in numbers] == [name == names[i] for name in names]
 
 
 def test_pictures_of_one_shape_do_not_rank_each_other():
@@ -95,11 +121,11 @@ def test_pictures_of_one_shape_do_not_rank_each_other():
     grids[1] = grids[0]
     keys = torch.randn(4, 8)
     shapes = torch.tensor([0, 0, 1, 2])
-    one = ranking_loss(keys, grids, shapes, torch.tensor(5.0))
+    one = ranking_loss(keys, grids, shapes, shapes, torch.tensor(5.0))
     far = keys.clone()
     far[[0, 1]] = keys[[1, 0]]
     assert one.item() == pytest.approx(
-        ranking_loss(far, grids, shapes, torch.tensor(5.0)).item(), rel=1e-5
+        ranking_loss(far, grids, shapes, shapes, torch.tensor(5.0)).item(), rel=1e-5
     )
 
 
