@@ -85,7 +85,12 @@ class Reconstruction:
         if share > NEARLY_ALL:
             text = f"the shape fills {share:.0%} of the cube, as answers of untrained networks do"
             return (*self.recall_doubts, text)
-        return self.recall_doubts
+        pieces, apart = loose_pieces(self.grid)
+        if not pieces:
+            return self.recall_doubts
+        bits = "a piece does" if pieces == 1 else f"{pieces} pieces do"
+        text = f"{bits} not hang together with the rest: {apart:.1%} of the full voxels"
+        return (*self.recall_doubts, text)
 
     @property
     def grid(self) -> NDArray[np.bool_]:
@@ -252,6 +257,15 @@ class Reconstruction:
             figures.prior_tile(rank, prior.grid, prior.cosine, prior.source)
             for rank, prior in enumerate(self.priors, start=1)
         ]
+
+
+def loose_pieces(grid: NDArray[np.bool_]) -> tuple[int, float]:
+    """How many pieces of a grid (R, R, R) touch the largest nowhere, and their share of it all."""
+    from scipy import ndimage  # imported late: it is slow
+
+    labels, count = ndimage.label(grid, np.ones((3, 3, 3)))
+    sizes = np.bincount(labels.ravel(), minlength=2)[1:]
+    return max(0, count - 1), 1 - float(sizes.max() / max(1, sizes.sum()))
 
 
 @torch.inference_mode()

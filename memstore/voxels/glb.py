@@ -31,7 +31,9 @@ def glb_bytes(
     """
     indices = faces.astype(np.uint32).ravel()
     arrays = [*attributes.values(), indices]
-    data, views, accessors = b"", [], []
+    data = b""
+    views: list[dict[str, Any]] = []
+    accessors: list[dict[str, Any]] = []
     for array in arrays:
         rows = np.ascontiguousarray(array)
         views.append(

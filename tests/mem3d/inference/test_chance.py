@@ -8,7 +8,7 @@ import torch
 
 from mem3d.inference import chance
 from mem3d.inference.chance import chance_of
-from mem3d.inference.reconstruct import NEARLY_ALL, Reconstruction, reconstruct
+from mem3d.inference.reconstruct import NEARLY_ALL, Reconstruction, loose_pieces, reconstruct
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from memstore import Memory, MemoryConfig
@@ -137,3 +137,17 @@ def test_a_shape_that_is_none_is_told(level, word):
     grid[:2] = 1 - level  # half of it is a shape
     assert NEARLY_ALL > 0.5
     assert Reconstruction(grid, 0.3, np.zeros((8, 8, 3), np.uint8), ()).remarks == ()
+
+
+def test_pieces_that_do_not_hang_together_are_told():
+    occupancy = np.zeros((8, 8, 8), np.float32)
+    occupancy[:4, :4, :4] = 1
+    whole = Reconstruction(occupancy, 0.3, np.zeros((8, 8, 3), np.uint8), ())
+    assert whole.remarks == () and loose_pieces(whole.grid) == (0, 0.0)
+    occupancy[4, 4, 4] = 1  # a corner touches
+    assert whole.remarks == ()
+    occupancy[7, 7, :3] = occupancy[0, 7, 7] = 1
+    assert loose_pieces(whole.grid) == (2, pytest.approx(4 / 69))
+    assert whole.remarks == (
+        "2 pieces do not hang together with the rest: 5.8% of the full voxels",
+    )
