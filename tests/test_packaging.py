@@ -106,7 +106,7 @@ def test_without_the_mesh_libraries_the_extra_is_named(missing, package):
 import numpy as np
 from memstore.voxels.mesh import smooth, write_mesh
 
-write_mesh("/nowhere/a.glb", smooth(np.ones((2, 2, 2), bool)))
+write_mesh("/nowhere/a.stl", smooth(np.ones((2, 2, 2), bool)))
 """
     error = python(code, missing).stderr.splitlines()[-1]
     assert error.endswith(
