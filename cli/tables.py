@@ -264,10 +264,7 @@ def _overview(facts: dict[str, Any]) -> str:
     ram = {name: facts[f"{name}_bytes"] for name in ("key", "value", "bookkeeping")}
     lines = [
         ("key, value", f"{facts['key_dim']:,} channels, {facts['resolution']}³ voxels"),
-        (
-            "rules",
-            f"beta {facts['beta']}, delta {facts['delta']}, {facts['value_similarity']} similarity",
-        ),
+        ("rules", _rules(facts)),
         ("pairs written", f"{facts['clock']:,}"),
         ("of them", ", ".join(f"{facts[name]:,} {name}" for name in written)),
     ]
@@ -287,6 +284,15 @@ def _overview(facts: dict[str, Any]) -> str:
     if facts["disk_bytes"] is not None:
         lines.append(("disk", _sizes(facts["disk_bytes"])))
     return "\n".join(f"{name:<15}{printable(text)}" for name, text in lines)
+
+
+def _rules(facts: dict[str, Any]) -> str:
+    """What a memory recalls, what it merges, and what it does when it is full."""
+    merges = "merges nothing"
+    full = {"error": "refuses new values", "evict": "evicts the oldest"}[facts["when_full"]]
+    if facts["delta"] is not None:
+        merges = f"merges from {facts['value_similarity']} similarity {facts['delta']} on"
+    return f"recalls above cosine {facts['beta']}, {merges}, if full {full}"
 
 
 def print_neighbors(queries: list[dict[str, Any]]) -> None:

@@ -10,12 +10,15 @@ from .errors import ArgumentError as ArgumentError
 from .errors import BusyError as BusyError
 from .errors import ConfigError as ConfigError
 from .errors import DtypeError as DtypeError
+from .errors import EvictionWarning as EvictionWarning
 from .errors import ExtraMissingError as ExtraMissingError
 from .errors import FeatureError as FeatureError
 from .errors import ForkError as ForkError
 from .errors import FormatError as FormatError
+from .errors import FullError as FullError
 from .errors import LockedError as LockedError
 from .errors import MemstoreError as MemstoreError
+from .errors import MergeWarning as MergeWarning
 from .errors import NotAMemoryError as NotAMemoryError
 from .errors import PathError as PathError
 from .errors import PathExistsError as PathExistsError

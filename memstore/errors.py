@@ -36,6 +36,10 @@ class SlotError(MemstoreError, IndexError):
     """A slot is out of range, empty, or named twice."""
 
 
+class FullError(MemstoreError, RuntimeError):
+    """A write wants more slots than are empty, and the memory is not to evict."""
+
+
 class PathError(MemstoreError, OSError):
     """A path does not hold what was asked for."""
 
@@ -100,6 +104,14 @@ class TornError(MemstoreError, RuntimeError):
 
 class ForkError(MemstoreError, RuntimeError):
     """A forked child used the disk: the threads of the store stay behind in the parent."""
+
+
+class MergeWarning(UserWarning):
+    """The first merge of the process: a value was not stored, as one like it is there."""
+
+
+class EvictionWarning(UserWarning):
+    """The first eviction of the process: a slot was given up for a new value."""
 
 
 def check_shape(name: str, shape: tuple[int, ...], want: tuple[int | None, ...]) -> None:

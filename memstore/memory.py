@@ -26,7 +26,7 @@ from memstore.rwlock import ReadWriteLock
 from memstore.search.index import Hits
 from memstore.slots import arguments
 from memstore.slots.lookup import Contrast, Priors, contrast, read, similarities
-from memstore.slots.policy import WriteReport
+from memstore.slots.policy import WriteReport, warn_of_losses
 from memstore.slots.state import Rows, State
 from memstore.slots.stats import Stats, stats
 from memstore.storage.verify import Verification, verify
@@ -266,7 +266,11 @@ class Memory:
             return read(self._state, queries, k, beta, excluded)
 
     def contrast(self, features: ArrayLike, grids: ArrayLike) -> Contrast:
-        """Find per pair the nearest slot with a similar value, and the nearest without."""
+        """Find per pair the nearest slot with a similar value, and the nearest without.
+
+        Raises:
+            ArgumentError: the config has no delta, which tells what is similar.
+        """
         queries = arguments.as_queries(features, self.config.key_dim)
         packed = arguments.as_packed(grids, len(queries), self.config.resolution)
         with self._lock.reading():
@@ -293,19 +297,33 @@ class Memory:
             return similarities(self._state, checked, packed, kind)
 
     def write(
-        self, features: ArrayLike, grids: ArrayLike, sources: Sequence[str] | None = None
+        self,
+        features: ArrayLike,
+        grids: ArrayLike,
+        sources: Sequence[str] | None = None,
+        *,
+        warn: bool = True,
     ) -> WriteReport:
-        """Write pairs, exactly as if one by one in batch order; slots/policy.py has the rule.
+        """Write pairs, exactly as if one by one in batch order, by the rule of the config.
+
+        A pair whose nearest slot has a value at least `delta` similar is merged: the slot's key
+        becomes the mean, its value and source stay. Any other takes the lowest empty slot or, in a
+        full memory that may evict, that of the oldest.
 
         Args:
             sources: B texts of at most 128 bytes of UTF-8, kept beside the values.
+            warn: of the first merge and the first eviction of the process, just before it happens.
+
+        Raises:
+            FullError: more slots are wanted than are empty, and `when_full` is "error"; no pair
+                was written.
         """
         self._check_writable()
         queries = arguments.as_queries(features, self.config.key_dim)
         packed = arguments.as_packed(grids, len(queries), self.config.resolution)
         named = arguments.as_sources("sources", sources, len(queries))
         with self._lock.writing():
-            return self._state.write(queries, packed, named)
+            return self._state.write(queries, packed, named, warn_of_losses if warn else None)
 
     def remove(self, slots: ArrayLike) -> None:
         """Empty distinct slots; no time passes, so no slot ages."""

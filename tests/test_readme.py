@@ -57,7 +57,8 @@ def test_the_guides_code_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     [code] = blocks("python", GUIDE)
     exec(compile(code, "memstore.md", "exec"), {})
-    expired, problems, slots, *_ = capsys.readouterr().out.splitlines()
+    *reports, expired, problems, slots = capsys.readouterr().out.splitlines()
+    assert reports == ["WriteReport(4 pairs: 4 inserted)"] * 5
     assert expired.startswith("Expired(snapshots=4, ")
     assert problems == "()"
     assert slots.strip("[ ").startswith("3")

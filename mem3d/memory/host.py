@@ -72,7 +72,7 @@ class HostMemory:
         queries = to_numpy(features)
         rows = np.flatnonzero(_is_alive(queries))
         names = [sources[row] for row in rows.tolist()]
-        return self.memory.write(queries[rows], grids.cpu().numpy()[rows], names)
+        return self.memory.write(queries[rows], grids.cpu().numpy()[rows], names, warn=False)
 
     def flush(self) -> None:
         """Nothing is to be brought anywhere."""

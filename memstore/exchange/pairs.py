@@ -1,11 +1,12 @@
 """Pairs: features and grids from elsewhere, to be made a memory of."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.config import MemoryConfig
+from memstore.config import PAPER, MemoryConfig
 from memstore.errors import ArgumentError, FormatError
 from memstore.exchange.table import Archive, read_array
 from memstore.files import Progress
@@ -75,7 +76,8 @@ def memory_of(
         pairs: that were checked.
         policy: write them by the write policy; else pair i is inserted into slot i.
         capacity: by default as many as there are pairs.
-        rules: further fields of the config.
+        rules: further fields of the config; what is not among them is as MemoryConfig has it or,
+            with `policy`, as PAPER has it, which merges and evicts.
         progress: called with pairs written, and how many in all.
 
     Raises:
@@ -84,13 +86,14 @@ def memory_of(
     """
     n, key_dim = pairs.features.shape
     capacity = max(n, 1) if capacity is None else capacity
-    config = MemoryConfig(capacity=capacity, key_dim=key_dim, resolution=pairs.resolution, **rules)
+    sizes = {"capacity": capacity, "key_dim": key_dim, "resolution": pairs.resolution}
+    config = replace(PAPER, **sizes, **rules) if policy else MemoryConfig(**sizes, **rules)
     if policy:
         memory = Memory(config)
         for start in range(0, n, _BATCH):
             part = slice(start, start + _BATCH)
             grids = unpack(pairs.values[part], pairs.resolution)
-            memory.write(pairs.features[part], grids, pairs.sources[part])
+            memory.write(pairs.features[part], grids, pairs.sources[part], warn=False)
             progress(min(start + _BATCH, n), n)
         return memory
     if n > config.capacity:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.config import LARGEST, MemoryConfig
+from memstore.config import LARGEST
 from memstore.errors import FormatError, check_shape, translated
 from memstore.exchange.npz import read_npy
 from memstore.exchange.pairs import Pairs
@@ -22,9 +22,9 @@ from memstore.exchange.table import (
     Head,
     Table,
     check_bytes,
-    check_version,
     checked_table,
     facts,
+    read_config,
 )
 from memstore.files import Progress, open_regular
 from memstore.json_text import parse_json
@@ -117,8 +117,7 @@ def _read_export(path: Path, files: list[str], max_bytes: int, progress: Progres
             text = file.read(largest + 1)
         check_bytes("index", len(text), largest)
         index = parse_json(text, largest)
-        check_version(index)
-        config, entries = MemoryConfig(**index["config"]), index["slots"]
+        config, entries = read_config(index), index["slots"]
         names = [entry["file"] for entry in entries]
         if index["kind"] != "binvox" or not all(_is_plain(name) for name in names):
             raise FormatError("got files that are not binvox beside it, want only such")

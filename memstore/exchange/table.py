@@ -6,18 +6,17 @@ The one form behind every kind of file that `exchange` writes and reads; docs/ex
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.config import MemoryConfig
+from memstore.config import MemoryConfig, config_from_saved, saved_config
 from memstore.errors import FormatError
 from memstore.slots.state import COUNTS, LATEST, SOURCE_BYTES, Rows, State, check_rows, row_types
 from memstore.voxels.grids import packed_shape
 
-FORMAT = 1
+FORMATS = (1, 2)  # that we read, as of the folder
 BLOCK_BYTES = 2**24  # of one array, read at once
 _SLOT_BYTES = 160  # of a memory per slot of its capacity, used or not: source, clocks, counts
 _LONGEST_VALUE = 60  # characters of a file that a message quotes
@@ -71,20 +70,23 @@ def arrays(table: Table, sources_as_bytes: bool = False) -> dict[str, NDArray[An
 
 def facts(table: Table) -> dict[str, Any]:
     """What travels beside the arrays, ready for JSON."""
+    version, config = saved_config(table.config)
     return {
-        "memstore_export": FORMAT,
-        "config": asdict(table.config),
+        "memstore_export": version,
+        "config": config,
         "clock": table.clock,
         "counts": table.counts,
         "crc32": {name: _crc32(array) for name, array in arrays(table).items()},
     }
 
 
-def check_version(facts: Any) -> None:
-    """Raise FormatError unless the facts are of a format we know."""
+def read_config(facts: Any) -> MemoryConfig:
+    """The config among facts; raise FormatError unless they are of a format we know."""
     version = facts.get("memstore_export") if isinstance(facts, dict) else facts
-    if not isinstance(facts, dict) or version != FORMAT:
-        raise FormatError(f"memstore_export: got {repr(version)[:_LONGEST_VALUE]}, want {FORMAT}")
+    if type(version) is not int or version not in FORMATS or not isinstance(facts, dict):
+        want = " or ".join(map(str, FORMATS))
+        raise FormatError(f"memstore_export: got {repr(version)[:_LONGEST_VALUE]}, want {want}")
+    return config_from_saved(version, facts["config"])
 
 
 def read_table(archive: Archive) -> Table:
@@ -93,8 +95,7 @@ def read_table(archive: Archive) -> Table:
     Raises:
         FormatError: something does not add up; other errors if a value is of another type.
     """
-    check_version(archive.facts)
-    config, slots = MemoryConfig(**archive.facts["config"]), archive.heads["slots"]
+    config, slots = read_config(archive.facts), archive.heads["slots"]
     for name, (dtype, shape) in row_types(config, slots.shape[0] if slots.shape else 0).items():
         head = archive.heads[name]
         as_bytes = Head(np.dtype(np.uint8), (*shape, SOURCE_BYTES))

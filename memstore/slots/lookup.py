@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import ValueSimilarity
+from memstore.errors import ArgumentError
 from memstore.search.index import NO_SLOT
 from memstore.slots.state import State
 from memstore.voxels.grids import (
@@ -93,12 +94,17 @@ def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8
 
     Source: Mem3D eq. 9; Kaiser et al. 2017 for the nearest of each kind.
     """
+    if (delta := state.config.delta) is None:
+        raise ArgumentError(
+            "contrast: got a memory with delta None, want one with a delta, from "
+            "which on values count as similar"
+        )
     nearest = Contrast(*np.full((2, len(queries)), NO_SLOT))
     used = state.used_rows
     hits = state.index.search(queries, NEAR, used)
     for b, row in enumerate(hits.slots):
         near = row[row != NO_SLOT]
-        alike = _alike(state, near, grids[b : b + 1])[0]
+        alike = _alike(state, near, grids[b : b + 1], delta)[0]
         for slots, of_kind in ((nearest.positive, alike), (nearest.negative, ~alike)):
             if of_kind.any():
                 slots[b] = near[of_kind.argmax()]
@@ -107,7 +113,7 @@ def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8
             missing = np.flatnonzero(slots == NO_SLOT)
             for start in range(0, len(missing), AT_ONCE):
                 batch = missing[start : start + AT_ONCE]
-                alike = _alike_among_all(state, grids[batch])
+                alike = _alike_among_all(state, grids[batch], delta)
                 allowed = used & (alike if slots is nearest.positive else ~alike)
                 slots[batch] = state.index.search(queries[batch], 1, allowed).slots[:, 0]
     return nearest
@@ -127,13 +133,13 @@ def similarities(
     return similar
 
 
-def _alike_among_all(state: State, grids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _alike_among_all(state: State, grids: NDArray[np.uint8], delta: float) -> NDArray[np.bool_]:
     """(B, rows) which slots' values are similar to packed grids, of all that have a row.
 
     Full voxels per block rule most of them out before any is compared bit by bit.
     """
     config, blocks, rows = state.config, state.blocks, len(state.blocks)
-    kind, delta = config.value_similarity, config.delta
+    kind = config.value_similarity
     alike = np.zeros((len(grids), rows), np.bool_)
     many = []
     for b, voxels in enumerate(block_voxels(grids)):
@@ -144,14 +150,14 @@ def _alike_among_all(state: State, grids: NDArray[np.uint8]) -> NDArray[np.bool_
         else:
             alike[b, slots] = similarities(state, slots, grids[b], kind) >= delta
     if many:
-        alike[many] = _alike(state, slice(rows), grids[many])
+        alike[many] = _alike(state, slice(rows), grids[many], delta)
     return alike
 
 
 def _alike(
-    state: State, slots: NDArray[np.int64] | slice, grids: NDArray[np.uint8]
+    state: State, slots: NDArray[np.int64] | slice, grids: NDArray[np.uint8], delta: float
 ) -> NDArray[np.bool_]:
     """(B, n) which slots' values are similar to packed grids."""
     config, values, full = state.config, state.values[slots], state.full[slots]
     similar = value_similarities(values, grids, config.resolution, config.value_similarity, full)
-    return np.asarray(similar >= config.delta)
+    return np.asarray(similar >= delta)

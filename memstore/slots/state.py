@@ -1,6 +1,6 @@
 """State: what a memory holds in RAM, what it must satisfy, and the changes there are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -138,14 +138,27 @@ class State:
         queries: NDArray[np.float32],
         grids: NDArray[np.uint8],
         sources: NDArray[np.bytes_],
+        tell: Callable[[NDArray[np.str_]], None] | None = None,
     ) -> WriteReport:
-        """Plan and apply pairs (B,); a batch of any size, for order is all that counts."""
+        """Plan and apply pairs (B,); a batch of any size, for order is all that counts.
+
+        Args:
+            queries: (B, C) unit vectors.
+            grids: (B, R, R, ceil(R / 8)) packed.
+            sources: (B,) UTF-8.
+            tell: called with kinds of writes before they are applied.
+        """
         plans = []
-        for start in range(0, len(queries) or 1, BATCH):
-            part = slice(start, start + BATCH)
+        step = BATCH
+        if self.config.when_full == "error" and len(queries) > len(self.touched) - len(self.used):
+            step = len(queries)  # as a whole, so that a refusal changes nothing
+        for start in range(0, len(queries) or 1, step):
+            part = slice(start, start + step)
             plan = plan_writes(
                 queries[part], grids[part], self.index, self.values, self.touched, self.config
             )
+            if tell:
+                tell(plan.kinds)
             self._apply(plan, grids[part], sources[part])
             plans.append(plan)
         slots, kinds, similarities, _ = map(np.concatenate, zip(*plans, strict=True))

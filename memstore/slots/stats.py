@@ -45,8 +45,9 @@ class Stats:
     key_dim: int
     resolution: int
     beta: float
-    delta: float
+    delta: float | None
     value_similarity: str
+    when_full: str
     clock: int  # pairs written since creation
     merges: int  # since creation, as the next three
     inserts: int
@@ -100,6 +101,7 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
         beta=config.beta,
         delta=config.delta,
         value_similarity=config.value_similarity,
+        when_full=config.when_full,
         clock=state.clock,
         merges=state.counts["merge"],
         inserts=state.counts["insert"],

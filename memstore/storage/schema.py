@@ -7,14 +7,14 @@ part of the memory, a commit writes them all to the base and empties it.
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.config import MemoryConfig
+from memstore.config import MemoryConfig, saved_config
 from memstore.slots.state import EMPTY, SOURCE_BYTES, State
 from memstore.storage.checksums import CHECK_BYTES, CHECK_ROWS, checks, seal
 from memstore.voxels.grids import packed_shape
@@ -22,7 +22,7 @@ from memstore.voxels.grids import packed_shape
 if TYPE_CHECKING:
     import zarr
 
-FORMAT = 1
+FORMATS = (1, 2)  # that we read; a memory is written in the lowest that can say its rules
 CHUNK_BYTES = 2**20  # keys of one base chunk
 LARGEST_CHUNK = 2**24  # bytes of values of one base chunk, if it has more than one row
 LARGEST_LOG_CHUNK = 2**27  # bytes; where it would have more, there is no log
@@ -99,9 +99,10 @@ def log_dtype(config: MemoryConfig) -> np.dtype[np.void]:
 
 def attributes(state: State, ledger: Ledger) -> dict[str, Any]:
     """Attributes of the root group."""
+    version, config = saved_config(state.config)
     return {
-        "memstore_format": FORMAT,
-        "config": asdict(state.config),
+        "memstore_format": version,
+        "config": config,
         "clock": state.clock,
         "counts": dict(state.counts),
         "log_rows": ledger.log_rows,

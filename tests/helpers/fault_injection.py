@@ -12,16 +12,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from memstore import Memory, MemoryConfig, MemstoreError
+from memstore import PAPER, Memory, MemstoreError
 from memstore.storage import schema
 
 LOG_LEAST = 64  # rows, instead of 1,024: the log fills and empties every few commits
-SMALL = MemoryConfig(capacity=12, key_dim=16, resolution=8, beta=0.5, delta=0.95)
+SMALL = replace(PAPER, capacity=12, key_dim=16, resolution=8, beta=0.5, delta=0.95)
 
 
 def pairs(rng, n):

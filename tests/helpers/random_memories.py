@@ -1,11 +1,13 @@
 """Memories to test with: written, merged, evicted, removed and read at random."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.testing import assert_array_equal
 
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 
-SMALL = MemoryConfig(capacity=6, key_dim=5, resolution=3, delta=0.7)
+SMALL = replace(PAPER, capacity=6, key_dim=5, resolution=3, delta=0.7)
 
 
 def busy_memory(seed=0, writes=9, config=SMALL):

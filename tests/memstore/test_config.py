@@ -12,6 +12,12 @@ def test_the_papers_numbers():
     """Mem3D sec. 4.2."""
     assert (PAPER.capacity, PAPER.key_dim, PAPER.resolution) == (4000, 256 * 7 * 7, 32)
     assert (PAPER.beta, PAPER.delta, PAPER.value_similarity) == (0.85, 0.9, "mse")
+    assert PAPER.when_full == "evict"
+
+
+def test_the_default_rule_loses_nothing():
+    config = MemoryConfig(capacity=2, key_dim=3)
+    assert (config.delta, config.value_similarity, config.when_full) == (None, "iou", "error")
 
 
 BAD = [
@@ -20,6 +26,7 @@ BAD = [
     *(("resolution", bad) for bad in (0, 2048)),
     *(("beta", bad) for bad in (1.01, -1.01, float("nan"), "0", True, np.False_, None, 10**400)),
     *(("delta", bad) for bad in (1.01, -0.01, float("nan"))),
+    *(("when_full", bad) for bad in ("Evict", "", None, [])),
     *(("value_similarity", bad) for bad in ("IoU", "", None, [])),
 ]
 

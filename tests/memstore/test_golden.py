@@ -21,9 +21,9 @@ def first_voxels(n):
 def test_format_1_opens():
     """Four slots written along the axes; (3, 4, 0, ...) merged into slot 1; slot 2 removed."""
     with Memory.open(GOLDEN) as memory:
-        assert memory.config == MemoryConfig(
-            capacity=6, key_dim=64, resolution=4, beta=0.5, delta=0.9, value_similarity="iou"
-        )
+        sizes = {"capacity": 6, "key_dim": 64, "resolution": 4}
+        rules = {"beta": 0.5, "delta": 0.9, "value_similarity": "iou", "when_full": "evict"}
+        assert memory.config == MemoryConfig(**sizes, **rules)
         assert memory.slots.tolist() == [0, 1, 3]
         assert (memory.clock, memory.ages.tolist()) == (5, [4, 0, 1])
         assert memory.sources == ["modèle 0", "modèle 1", "modèle 3"]

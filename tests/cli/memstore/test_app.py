@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -17,9 +17,9 @@ from mem3d_cli.tables import slots_in_words
 from memstore import (
     EXPORT_FORMATS,
     IMPORT_FORMATS,
+    PAPER,
     FormatError,
     Memory,
-    MemoryConfig,
     PathMissingError,
     near_duplicates,
 )
@@ -30,7 +30,7 @@ runner = CliRunner()
 @pytest.fixture
 def path(tmp_path):
     """A memory of one slot (tagged "one"), then two."""
-    config = MemoryConfig(capacity=4, key_dim=3, resolution=2)
+    config = replace(PAPER, capacity=4, key_dim=3, resolution=2)
     with Memory.create(tmp_path / "memory", config) as memory:
         for i in range(2):
             memory.write(np.eye(3)[[i]], np.full((1, 2, 2, 2), bool(i)))
@@ -54,7 +54,7 @@ def test_inspect(path):
 
 
 def test_inspect_an_empty_memory(tmp_path):
-    config = MemoryConfig(capacity=4, key_dim=3, resolution=2)
+    config = replace(PAPER, capacity=4, key_dim=3, resolution=2)
     Memory.create(tmp_path / "memory", config).close()
     assert "0 of 4 used" in run("inspect", tmp_path / "memory")
 

@@ -5,6 +5,7 @@ import random
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memstore import (
+    PAPER,
     ArgumentError,
     FormatError,
     Memory,
-    MemoryConfig,
     MemstoreError,
     PathError,
     PathExistsError,
@@ -82,7 +83,7 @@ def test_an_export_replaces_nothing_and_leaves_nothing_half(kind, tmp_path, monk
 
 
 def test_rows_are_whole_while_a_thread_writes(tmp_path):
-    memory = Memory(MemoryConfig(capacity=2, key_dim=8, resolution=2, delta=1))
+    memory = Memory(replace(PAPER, capacity=2, key_dim=8, resolution=2, delta=1))
 
     def write():
         for i in range(2000):
@@ -207,7 +208,7 @@ def test_a_lost_file_is_noticed(kind, tmp_path):
 def test_exports_of_format_1_are_still_read(kind):
     """Made once, by release 0.1: never remake these, add those of format 2 beside them."""
     memory = import_memory(Path(__file__).parents[2] / "golden" / "exports" / f"one.{kind}")
-    assert memory.config == MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=1)
+    assert memory.config == replace(PAPER, capacity=4, key_dim=3, resolution=2, delta=1)
     assert (memory.clock, memory.slots.tolist()) == (3, [0, 1, 2])
     assert (memory.ages.tolist(), memory.reads.tolist()) == ([2, 1, 0], [0, 0, 1])
     assert memory.sources == ["chair/a", "", "tisch/ü"]
@@ -228,5 +229,23 @@ def test_a_pipe_or_a_folder_is_no_file(kind, tmp_path):
 @pytest.mark.parametrize("kind", ["npz", "safetensors"])
 def test_others_may_read_what_they_may_read_elsewhere(kind, tmp_path):
     (tmp_path / "plain").touch()
-    export(Memory(MemoryConfig(capacity=2, key_dim=4, resolution=2)), tmp_path / f"out.{kind}")
+    export(Memory(replace(PAPER, capacity=2, key_dim=4, resolution=2)), tmp_path / f"out.{kind}")
     assert (tmp_path / f"out.{kind}").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_rules_come_back(kind, tmp_path):
+    memory = Memory(replace(SMALL, delta=None, when_full="error"))
+    memory.write(np.eye(5)[:2], np.ones((2, 3, 3, 3), bool))
+    export(memory, tmp_path / "out", kind)
+    assert_same(memory, import_memory(tmp_path / "out", kind))
+
+
+def test_the_policy_is_the_papers_and_without_it_nothing_is_lost(tmp_path):
+    keys, values = np.eye(3)[[0, 0]], np.ones((2, 2, 2, 2), bool)
+    np.savez(tmp_path / "pairs.npz", keys=keys, values=values)
+    memory = import_memory(tmp_path / "pairs.npz")
+    assert (memory.config.delta, memory.config.when_full, len(memory)) == (None, "error", 2)
+    memory = import_memory(tmp_path / "pairs.npz", policy=True)
+    config = replace(PAPER, capacity=2, key_dim=3, resolution=2)
+    assert (memory.config, len(memory)) == (config, 1)

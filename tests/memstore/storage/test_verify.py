@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from dataclasses import replace
 
 import icechunk
 import numpy as np
@@ -9,13 +10,13 @@ import pytest
 import zarr
 
 import memstore
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from memstore.storage import checksums
 from memstore.storage.repository import Repository
 from memstore.storage.schema import Ledger
 from memstore.voxels.grids import pack
 
-TINY = MemoryConfig(capacity=6, key_dim=3, resolution=2, delta=1)
+TINY = replace(PAPER, capacity=6, key_dim=3, resolution=2, delta=1)
 GRIDS = np.random.default_rng(0).random((4, 2, 2, 2)) < 0.5
 KEYS = np.concatenate([np.eye(3), -np.eye(3)[:1]])
 
