@@ -280,10 +280,21 @@ def _overview(facts: dict[str, Any]) -> str:
             ("stale", f"{facts['stale']:.0%} untouched by the last {facts['capacity']:,} pairs"),
             ("oldest", f"slot {oldest['slot']}, age {oldest['age']:,}, {oldest['source']}"),
         ]
+    lines += [(f"column {name}", _column(column)) for name, column in facts["columns"].items()]
     lines.append(("RAM", _sizes(ram)))
     if facts["disk_bytes"] is not None:
         lines.append(("disk", _sizes(facts["disk_bytes"])))
     return "\n".join(f"{name:<15}{printable(text)}" for name, text in lines)
+
+
+def _column(facts: dict[str, Any]) -> str:
+    """What slots have in a column."""
+    distinct = f"{facts['distinct']:,} distinct"
+    if "most" in facts:
+        return f"{distinct}: " + ", ".join(f"{name} {n:,}" for name, n in facts["most"])
+    if "min" in facts:
+        return f"{facts['min']:g} to {facts['max']:g}, median {facts['median']:g}, {distinct}"
+    return distinct
 
 
 def _rules(facts: dict[str, Any]) -> str:

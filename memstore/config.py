@@ -1,8 +1,9 @@
 """MemoryConfig: the size and the rules of one memory."""
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from memstore.errors import ArgumentError, ConfigError, DtypeError, FormatError
@@ -15,6 +16,11 @@ ValueSimilarity = Literal[
     "mse", "iou"
 ]  # of values, as voxels/grids.py has it: a config needs no voxels
 WhenFull = Literal["error", "evict"]
+ColumnType = Literal["str", "int", "float", "bool"]
+
+MOST_COLUMNS = 32
+COLUMN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+TAKEN_NAMES = ("slot", "key", "value", "source", "age", "reads", "touched", "file")  # in tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,8 @@ class MemoryConfig:
     delta: float | None = None  # write: from this value similarity in [0, 1] on, a value is known
     value_similarity: ValueSimilarity = "iou"  # overlap of full voxels; "mse" is the paper's S_v
     when_full: WhenFull = "error"  # write: refuse a new value, or "evict" the oldest slot
+    columns: Mapping[str, ColumnType | type] = field(default_factory=dict, hash=False)
+    """What a slot has beside its value: by name str, int, float or bool, kept as "str", ..."""
 
     def __post_init__(self) -> None:
         for name, largest in LARGEST.items():
@@ -48,6 +56,7 @@ class MemoryConfig:
             if (kind := getattr(self, name)) not in get_args(kinds):
                 want = " or ".join(map(repr, get_args(kinds)))
                 raise ConfigError(f"{name}: got {kind!r}, want {want}")
+        object.__setattr__(self, "columns", _checked_columns(self.columns))
 
     def _set(
         self, name: str, convert: Callable[[str, Any], float], low: float, high: float, want: str
@@ -63,6 +72,26 @@ class MemoryConfig:
         object.__setattr__(self, name, number)  # the class is frozen for everybody else
 
 
+def _checked_columns(columns: object) -> dict[str, ColumnType]:
+    """Columns by name in order, each with the name of its type."""
+    if not isinstance(columns, Mapping):
+        raise ConfigError(f"columns: got {type(columns).__name__}, want types by name")
+    if len(columns) > MOST_COLUMNS:
+        raise ConfigError(f"columns: got {len(columns)}, want at most {MOST_COLUMNS}")
+    checked: dict[str, Any] = {}
+    for name in sorted(columns, key=str):
+        kind = getattr(columns[name], "__name__", columns[name])
+        if not isinstance(name, str) or not COLUMN_NAME.fullmatch(name):
+            want = "a letter, then at most 39 letters, digits and _"
+            raise ConfigError(f"columns: got the name {name!r}, want {want}")
+        if name.lower() in (*TAKEN_NAMES, *map(str.lower, checked)):
+            raise ConfigError(f"columns: got the name {name!r}, which is taken; want another")
+        if kind not in get_args(ColumnType):
+            raise ConfigError(f"columns: got {kind!r} for {name}, want str, int, float or bool")
+        checked[name] = kind
+    return checked
+
+
 PAPER = MemoryConfig(
     capacity=4000,
     key_dim=12544,  # 256 x 7 x 7 features of 224 px images
@@ -76,12 +105,12 @@ PAPER = MemoryConfig(
 def saved_config(config: MemoryConfig) -> tuple[int, dict[str, Any]]:
     """What of a config is saved, ready for JSON, and the lowest format that can say it.
 
-    Format 1 has no other rules than to merge from a delta on and to evict.
+    Format 1 has no columns, and no other rules than to merge from a delta on and to evict.
     """
     fields = asdict(config)
-    if config.delta is None or config.when_full != "evict":
+    if config.columns or config.delta is None or config.when_full != "evict":
         return 2, fields
-    del fields["when_full"]
+    del fields["when_full"], fields["columns"]
     return 1, fields
 
 

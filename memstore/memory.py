@@ -6,7 +6,7 @@ No other file touches the state of a memory but inside `with memory.frozen() as 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,9 +25,10 @@ from memstore.paths import local_path
 from memstore.rwlock import ReadWriteLock
 from memstore.search.index import Hits
 from memstore.slots import arguments
-from memstore.slots.lookup import Contrast, Priors, contrast, read, similarities
+from memstore.slots.filters import Where, as_where
+from memstore.slots.lookup import Contrast, Priors, allowed_slots, contrast, read, similarities
 from memstore.slots.policy import WriteReport, warn_of_losses
-from memstore.slots.state import Rows, State
+from memstore.slots.state import Rows, State, plain_column
 from memstore.slots.stats import Stats, stats
 from memstore.storage.verify import Verification, verify
 from memstore.voxels.grids import unpack
@@ -233,15 +234,39 @@ class Memory:
             checked = arguments.as_slots(slots, self._state.touched)
             return unpack(self._state.values[checked], self.config.resolution)
 
-    def search(self, features: ArrayLike, k: int) -> Hits:
+    def columns(self, slots: ArrayLike | None = None) -> dict[str, NDArray[Any]]:
+        """Copy columns by name: (n,) str, int64, float64 or bool each.
+
+        Args:
+            slots: (n,) used ones; by default all, ascending.
+        """
+        with self._lock.reading():
+            used = self._state.used
+            checked = used if slots is None else arguments.as_slots(slots, self._state.touched)
+            stored = self._state.columns.items()
+            return {name: plain_column(column[checked]) for name, column in stored}
+
+    def search(
+        self,
+        features: ArrayLike,
+        k: int,
+        *,
+        exclude: Sequence[str | None] | None = None,
+        slots: ArrayLike | None = None,
+        where: Where | None = None,
+    ) -> Hits:
         """Find the k used slots with the most similar keys; k >= 1 may exceed len(memory).
 
-        k is at most the capacity or 4,096, whichever is more.
+        k is at most the capacity or 4,096, whichever is more. Exclude, slots and where as `read`.
         """
         queries = arguments.as_queries(features, self.config.key_dim)
         k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
+        excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
+        conditions = as_where(where, self.config)
         with self._lock.reading():
-            return self._state.index.search(queries, k, self._state.used_rows)
+            among = None if slots is None else arguments.as_slots(slots, self._state.touched)
+            allowed = allowed_slots(self._state, excluded, among, conditions)
+            return self._state.index.search(queries, k, allowed)
 
     def read(
         self,
@@ -249,6 +274,9 @@ class Memory:
         k: int = 8,
         beta: float | None = None,
         exclude: Sequence[str | None] | None = None,
+        *,
+        slots: ArrayLike | None = None,
+        where: Where | None = None,
     ) -> Priors:
         """Recall the values whose keys have a cosine above beta, k at most per query.
 
@@ -257,13 +285,24 @@ class Memory:
             k: most values per query, >= 1.
             beta: in [-1, 1], compared as float32 like the cosines; by default the config's.
             exclude: per query a source whose slots are passed over, or None.
+            slots: (n,) used ones, alone among which is searched.
+            where: conditions on columns, all of which must hold: a value, one of a list or set of
+                values, or bounds such as {">=": 0.5, "<": 0.9}. The answer is exact: that of a scan
+                of the slots that are left.
+
+        Raises:
+            ArgumentError: `where` names no column, or bounds that there are not.
+            DtypeError: a condition is of another type than its column.
         """
         queries = arguments.as_queries(features, self.config.key_dim)
         k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
         beta = self.config.beta if beta is None else arguments.as_cosine("beta", beta)
         excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
+        conditions = as_where(where, self.config)
         with self._lock.reading():
-            return read(self._state, queries, k, beta, excluded)
+            among = None if slots is None else arguments.as_slots(slots, self._state.touched)
+            allowed = allowed_slots(self._state, excluded, among, conditions)
+            return read(self._state, queries, k, beta, allowed)
 
     def contrast(self, features: ArrayLike, grids: ArrayLike) -> Contrast:
         """Find per pair the nearest slot with a similar value, and the nearest without.
@@ -301,17 +340,19 @@ class Memory:
         features: ArrayLike,
         grids: ArrayLike,
         sources: Sequence[str] | None = None,
+        columns: Mapping[str, ArrayLike] | None = None,
         *,
         warn: bool = True,
     ) -> WriteReport:
         """Write pairs, exactly as if one by one in batch order, by the rule of the config.
 
         A pair whose nearest slot has a value at least `delta` similar is merged: the slot's key
-        becomes the mean, its value and source stay. Any other takes the lowest empty slot or, in a
-        full memory that may evict, that of the oldest.
+        becomes the mean, its value, source and columns stay. Any other takes the lowest empty slot
+        or, in a full memory that may evict, that of the oldest.
 
         Args:
             sources: B texts of at most 128 bytes of UTF-8, kept beside the values.
+            columns: B entries of each column of the config, by name; texts are as sources.
             warn: of the first merge and the first eviction of the process, just before it happens.
 
         Raises:
@@ -322,8 +363,10 @@ class Memory:
         queries = arguments.as_queries(features, self.config.key_dim)
         packed = arguments.as_packed(grids, len(queries), self.config.resolution)
         named = arguments.as_sources("sources", sources, len(queries))
+        entries = arguments.as_columns(columns, self.config, len(queries))
+        tell = warn_of_losses if warn else None
         with self._lock.writing():
-            return self._state.write(queries, packed, named, warn_of_losses if warn else None)
+            return self._state.write(queries, packed, named, entries, tell)
 
     def remove(self, slots: ArrayLike) -> None:
         """Empty distinct slots; no time passes, so no slot ages."""

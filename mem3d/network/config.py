@@ -191,6 +191,9 @@ class Preset:
                 f"train.triplet_weight: got {self.train.triplet_weight}, want 0 with "
                 "model.key=ranked, which does not change in training"
             )
+        if self.memory.columns:
+            names = ", ".join(self.memory.columns)
+            raise ValueError(f"memory.columns: got {names}, want none: nothing fills them here")
         if self.train.triplet_weight and self.memory.delta is None:
             raise ValueError(
                 "memory.delta: got none, want a number in [0, 1] with train.triplet_weight, whose "

@@ -3,7 +3,8 @@
 Nothing here changes a state, but that a recall counts as a read.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from memstore.config import ValueSimilarity
 from memstore.errors import ArgumentError
 from memstore.search.index import NO_SLOT
-from memstore.slots.state import State
+from memstore.slots.filters import Test, matching
+from memstore.slots.state import State, plain_column, texts_of
 from memstore.voxels.grids import (
     block_voxels,
     similarity_bounds,
@@ -33,12 +35,16 @@ class Priors(NamedTuple):
         cosines: (B, k) float32; -inf past the last prior.
         values: (B, k, R, R, R) bool; False past the last prior.
         counts: (B,) int64 in [0, k], priors there are.
+        sources: (B, k) str; "" past the last prior.
+        columns: by name (B, k) str, int64, float64 or bool; past the last prior "", 0, nan, False.
     """
 
     slots: NDArray[np.int64]
     cosines: NDArray[np.float32]
     values: NDArray[np.bool_]
     counts: NDArray[np.int64]
+    sources: NDArray[np.object_]
+    columns: dict[str, NDArray[Any]]
 
 
 class Contrast(NamedTuple):
@@ -58,7 +64,7 @@ def read(
     queries: NDArray[np.float32],
     k: int,
     beta: float,
-    excluded: NDArray[np.bytes_] | None,
+    allowed: NDArray[np.bool_],
 ) -> Priors:
     """Recall at most k values per query, those whose keys have a cosine above beta.
 
@@ -67,13 +73,10 @@ def read(
         queries: (B, C) unit features.
         k: >= 1.
         beta: compared as float32, like the cosines.
-        excluded: (B,) source whose slots are passed over.
+        allowed: (rows,) or (B, rows) slots that may be recalled.
 
-    Source: Mem3D sec. 3.1, memory reader; k and the exclusion are ours.
+    Source: Mem3D sec. 3.1, memory reader; k and what is allowed are ours.
     """
-    allowed = state.used_rows
-    if excluded is not None:
-        allowed = allowed & (state.sources[: len(allowed)] != excluded[:, None])
     slots, cosines = state.index.search(queries, k, allowed, above=float(np.float32(beta)))
     is_prior = slots != NO_SLOT
     state.count_reads(slots[is_prior])
@@ -81,7 +84,41 @@ def read(
     if not is_prior.all():
         packed[~is_prior] = 0
     values = unpack(packed, state.config.resolution)
-    return Priors(slots, cosines, values, is_prior.sum(axis=1))
+    sources = texts_of(np.where(is_prior, state.sources[slots], b""))
+    columns = {name: _recalled(column, slots, is_prior) for name, column in state.columns.items()}
+    return Priors(slots, cosines, values, is_prior.sum(axis=1), sources, columns)
+
+
+def allowed_slots(
+    state: State,
+    excluded: NDArray[np.bytes_] | None = None,
+    slots: NDArray[np.int64] | None = None,
+    conditions: Sequence[tuple[str, Test]] = (),
+) -> NDArray[np.bool_]:
+    """(rows,) or, with exclusions, (B, rows) used slots that a search may find.
+
+    Args:
+        state: of the memory.
+        excluded: (B,) source whose slots are passed over.
+        slots: (n,) used ones, alone among which is searched.
+        conditions: on columns, see filters.py.
+    """
+    allowed = matching(state, conditions)
+    if slots is not None:
+        among = np.zeros(len(allowed), np.bool_)
+        among[slots] = True
+        allowed = allowed & among
+    if excluded is not None:
+        allowed = allowed & (state.sources[: len(allowed)] != excluded[:, None])
+    return allowed
+
+
+def _recalled(
+    column: NDArray[Any], slots: NDArray[np.int64], is_prior: NDArray[np.bool_]
+) -> NDArray[Any]:
+    """(B, k) entries of a column at slots, blank past the last prior."""
+    blank = np.nan if column.dtype.kind == "f" else column.dtype.type()
+    return plain_column(np.where(is_prior, column[slots], blank))
 
 
 def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8]) -> Contrast:

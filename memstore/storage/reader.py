@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig, config_from_saved
 from memstore.errors import FormatError, NotAMemoryError
-from memstore.slots.state import State, check_state
+from memstore.slots.state import State, check_state, column_types
 from memstore.storage.checksums import misfits, seal
 from memstore.storage.chunks import check_proportion
 from memstore.storage.schema import (
@@ -144,4 +144,5 @@ def _count(name: str, number: object, most: float = np.inf) -> int:
 def _check_size(config: MemoryConfig, rows: int, disk_bytes: Callable[[], int]) -> None:
     """Refuse a small folder that asks for a huge memory."""
     row_bytes = 4 * config.key_dim + int(np.prod(packed_shape(config.resolution)))
+    row_bytes += sum(dtype.itemsize for dtype in column_types(config).values())
     check_proportion(rows * row_bytes, disk_bytes)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig, saved_config
-from memstore.slots.state import EMPTY, SOURCE_BYTES, State
+from memstore.slots.state import COLUMN, EMPTY, SOURCE_BYTES, State, as_bytes, column_types
 from memstore.storage.checksums import CHECK_BYTES, CHECK_ROWS, checks, seal
 from memstore.voxels.grids import packed_shape
 
@@ -80,6 +80,19 @@ def arrays(config: MemoryConfig) -> dict[str, dict[str, Any]]:
         "checks": rows(capacity, (CHECK_BYTES,), "uint8", small, 0),
         "reads": rows(capacity, (), "int64", small, 0),
         "log": rows(log, (log_dtype(config).itemsize,), "uint8", LOG_CHUNK, 0),
+        **{
+            name: rows(capacity, shape, str(dtype), small, 0)
+            for name, (dtype, shape) in column_arrays(config).items()
+        },
+    }
+
+
+def column_arrays(config: MemoryConfig) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Dtype and shape of a row of each column's array, by the array's name."""
+    text = np.dtype(np.uint8), (SOURCE_BYTES,)
+    return {
+        f"{COLUMN}{name}": text if dtype.kind == "S" else (dtype, ())
+        for name, dtype in column_types(config).items()
     }
 
 
@@ -92,6 +105,7 @@ def log_dtype(config: MemoryConfig) -> np.dtype[np.void]:
             ("values", "u1", packed_shape(config.resolution)),
             ("touched", "<i8"),
             ("source", "u1", (SOURCE_BYTES,)),
+            *((name, *of_row) for name, of_row in column_arrays(config).items()),
             ("checks", "u1", (CHECK_BYTES,)),
         ]
     )
@@ -160,18 +174,20 @@ def _records(
     records["slots"][:n], records["slots"][n:] = slots, NO_ROW
     records["keys"][:n], records["values"][:n] = rows.keys, rows.values
     records["touched"][:n], records["checks"][:n] = rows.touched, row_checks[slots]
-    records["source"][:n] = rows.sources.view(np.uint8).reshape(-1, SOURCE_BYTES)
+    records["source"][:n] = as_bytes(rows.sources)
+    for name, column in rows.columns.items():
+        records[f"{COLUMN}{name}"][:n] = as_bytes(column)
     return records.view(np.uint8).reshape(len(records), -1)
 
 
 def parts(state: State) -> dict[str, NDArray[Any]]:
     """The state's arrays of the base under their names on disk, reads and checks left out."""
-    source = state.sources.view(np.uint8).reshape(-1, SOURCE_BYTES)
     return {
         "keys": state.index.keys,
         "values": state.values,
         "touched": state.touched,
-        "source": source,
+        "source": as_bytes(state.sources),
+        **{f"{COLUMN}{name}": as_bytes(column) for name, column in state.columns.items()},
     }
 
 

@@ -53,6 +53,22 @@ def test_inspect(path):
         assert words in told
 
 
+def test_inspect_shows_columns(tmp_path):
+    config = replace(PAPER, capacity=4, key_dim=3, resolution=2, delta=None)
+    config = replace(config, columns={"kind": str, "mass": float, "ok": bool})
+    with Memory.create(tmp_path / "memory", config) as memory:
+        columns = {"kind": ["é", "b", "é"], "mass": [1, 4, 2.5], "ok": [True, True, False]}
+        memory.write(np.eye(3), np.ones((3, 2, 2, 2), bool), columns=columns)
+        memory.commit("three")
+    text = run("inspect", tmp_path / "memory")
+    assert re.search(r"column kind +2 distinct: é 2, b 1\n", text)
+    assert re.search(r"column mass +1 to 4, median 2.5, 3 distinct\n", text)
+    assert re.search(r"column ok +2 distinct: True 2, False 1\n", text)
+    assert re.search(r"rules +recalls above cosine 0.85, merges nothing, if full evicts", text)
+    facts = json.loads(run("inspect", tmp_path / "memory", "--json"))
+    assert facts["most_read"][0]["columns"] == {"kind": "é", "mass": 1, "ok": True}
+
+
 def test_inspect_an_empty_memory(tmp_path):
     config = replace(PAPER, capacity=4, key_dim=3, resolution=2)
     Memory.create(tmp_path / "memory", config).close()
