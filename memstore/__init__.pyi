@@ -29,6 +29,7 @@ from .errors import SlotError as SlotError
 from .errors import SnapshotError as SnapshotError
 from .errors import TornError as TornError
 from .errors import TransientError as TransientError
+from .errors import UncommittedWarning as UncommittedWarning
 from .exchange import EXPORT_FORMATS as EXPORT_FORMATS
 from .exchange import IMPORT_FORMATS as IMPORT_FORMATS
 from .exchange import export as export
@@ -37,6 +38,7 @@ from .exchange.npz import read_features as read_features
 from .memory import Memory as Memory
 from .search.index import Hits as Hits
 from .slots.lookup import Contrast as Contrast
+from .slots.lookup import Item as Item
 from .slots.lookup import Priors as Priors
 from .slots.policy import WriteReport as WriteReport
 from .slots.policy import plan_writes_from_products as plan_writes_from_products

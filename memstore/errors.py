@@ -33,7 +33,7 @@ class FeatureError(MemstoreError, ValueError):
 
 
 class SlotError(MemstoreError, IndexError):
-    """A slot is out of range, empty, or named twice."""
+    """A slot is out of range, empty, or named twice, or none has a source."""
 
 
 class FullError(MemstoreError, RuntimeError):
@@ -108,6 +108,10 @@ class ForkError(MemstoreError, RuntimeError):
 
 class MergeWarning(UserWarning):
     """The first merge of the process: a value was not stored, as one like it is there."""
+
+
+class UncommittedWarning(UserWarning):
+    """A memory was closed with changes that no commit has saved."""
 
 
 class EvictionWarning(UserWarning):

@@ -79,9 +79,11 @@ def as_queries(features: ArrayLike, key_dim: int, name: str = "features") -> NDA
     return unit(rows)
 
 
-def as_packed(grids: ArrayLike, batch: int, resolution: int) -> NDArray[np.uint8]:
+def as_packed(
+    grids: ArrayLike, batch: int, resolution: int, name: str = "grids"
+) -> NDArray[np.uint8]:
     """Packed values of grids (B, R, R, R) bool."""
-    return _packed("grids", grids, (batch, resolution, resolution, resolution))
+    return _packed(name, grids, (batch, resolution, resolution, resolution))
 
 
 def as_packed_grid(grid: ArrayLike, resolution: int) -> NDArray[np.uint8]:
@@ -231,11 +233,24 @@ def as_writes(writes: Mapping[str, int]) -> dict[str, int]:
 
 
 def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:
-    """np.asarray, with ragged lists reported as ShapeError."""
+    """np.asarray, also of tensors that are elsewhere; ragged lists are reported as ShapeError."""
     try:
+        if hasattr(values, "detach"):  # torch's: may want gradients, or be on another device
+            values = _on_host(values)
+        elif hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
+            return np.from_dlpack(values, device="cpu")
         return np.asarray(values)
     except ValueError as error:
         raise ShapeError(f"{name}: got rows of different lengths, want an array") from error
+    except (BufferError, TypeError, RuntimeError) as error:
+        kind = type(values).__name__
+        raise DtypeError(f"{name}: got a {kind} that is no array of the host: {error}") from error
+
+
+def _on_host(tensor: Any) -> Any:
+    """A torch tensor as numpy takes it: bfloat16, which numpy has not, as float32."""
+    tensor = tensor.detach().cpu()
+    return tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
 
 
 def _check_one_each(name: str, texts: Sequence[str | None], batch: int) -> None:

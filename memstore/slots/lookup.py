@@ -4,16 +4,18 @@ Nothing here changes a state, but that a recall counts as a read.
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import ValueSimilarity
-from memstore.errors import ArgumentError
+from memstore.errors import ArgumentError, ExtraMissingError
 from memstore.search.index import NO_SLOT
 from memstore.slots.filters import Test, matching
 from memstore.slots.state import State, plain_column, texts_of
+from memstore.slots.stats import facts_of
 from memstore.voxels.grids import (
     block_voxels,
     similarity_bounds,
@@ -47,6 +49,28 @@ class Priors(NamedTuple):
     columns: dict[str, NDArray[Any]]
 
 
+class Item(NamedTuple):
+    """All that a used slot holds.
+
+    Attributes:
+        slot: its number.
+        key: (C,) float32 unit vector.
+        value: (R, R, R) bool.
+        source: "" if it has none.
+        columns: entries by name.
+        age: pairs written since it was last touched.
+        reads: times the value was recalled since it was written.
+    """
+
+    slot: int
+    key: NDArray[np.float32]
+    value: NDArray[np.bool_]
+    source: str
+    columns: dict[str, Any]
+    age: int
+    reads: int
+
+
 class Contrast(NamedTuple):
     """Per query: slots of the nearest keys by kind of value; equal cosines by lowest slot.
 
@@ -57,6 +81,31 @@ class Contrast(NamedTuple):
 
     positive: NDArray[np.int64]
     negative: NDArray[np.int64]
+
+
+def item(state: State, slot: int) -> Item:
+    """What a used slot holds, copied."""
+    facts, config = facts_of(state, slot), state.config
+    key, value = state.index.keys[slot].copy(), unpack(state.values[slot], config.resolution)
+    return Item(slot, key, value, facts.source, facts.columns, facts.age, facts.reads)
+
+
+def as_tensors(priors: Priors) -> Any:
+    """Priors whose arrays, texts left out, are torch tensors over the same memory.
+
+    Raises:
+        ExtraMissingError: torch is not installed.
+    """
+    try:
+        torch: Any = import_module("torch")  # by name: memstore needs it for nothing else
+    except ImportError as error:
+        raise ExtraMissingError.of("out='torch'", "torch", "mem3d") from error
+
+    def tensor(array: NDArray[Any]) -> Any:
+        return array if array.dtype == object else torch.from_numpy(array)
+
+    columns = {name: tensor(column) for name, column in priors.columns.items()}
+    return Priors(*map(tensor, priors[:4]), priors.sources, columns)
 
 
 def read(

@@ -223,6 +223,25 @@ class State:
         self.dirty.update(plan.slots.tolist())
         self.torn = False
 
+    def update(
+        self,
+        slots: NDArray[np.int64],
+        values: NDArray[np.uint8] | None,
+        sources: NDArray[np.bytes_] | None,
+        columns: Mapping[str, NDArray[Any]],
+    ) -> None:
+        """Set what is given of distinct used slots (n,), values packed, and nothing else."""
+        self._begin()
+        if values is not None:
+            self.values[slots] = values
+            self._count(slots)
+        if sources is not None:
+            self.sources[slots] = sources
+        for name, column in columns.items():
+            self.columns[name][slots] = column
+        self.dirty.update(slots.tolist())
+        self.torn = False
+
     def remove(self, slots: NDArray[np.int64]) -> None:
         """Empty the slots (n,)."""
         self._begin()
