@@ -324,6 +324,20 @@ def print_neighbors(queries: list[dict[str, Any]]) -> None:
         typer.echo(_text_table(("slot", "cosine", "age", "reads", "source"), rows))
 
 
+def print_slots(rows: list[dict[str, Any]]) -> None:
+    """What `memstore list` shows."""
+    names = [*rows[0]["columns"]] if rows else []
+    cells = [
+        (
+            *(f"{row['slot']}", f"{row['age']:,}", f"{row['reads']:,}"),
+            *(str(row["columns"][name]) for name in names),
+            row["source"],
+        )
+        for row in rows
+    ]
+    typer.echo(_text_table(("slot", "age", "reads", *names, "source"), cells, right=3))
+
+
 def print_history(rows: list[dict[str, Any]], elsewhere: dict[str, str]) -> None:
     """What `memstore history` shows."""
     cells = [(row["id"], row["time"], ", ".join(row["tags"]), row["message"]) for row in rows]

@@ -217,18 +217,31 @@ class Memory:
 
     def __contains__(self, source: object) -> bool:
         """Whether the value of a used slot came from a source."""
-        return len(self.find(source)) > 0  # type: ignore[arg-type]  # told by name
-
-    def find(self, source: str) -> NDArray[np.int64]:
-        """(n,) used slots whose values came from a source, ascending; it may be none."""
-        [named] = arguments.as_sources("source", [source], 1)
+        [named] = arguments.as_sources("source", [source], 1)  # type: ignore[list-item]
         with self._lock.reading():
-            return self._from(named)
+            return len(self._from(named)) > 0
+
+    def find(self, source: str | None = None, *, where: Where | None = None) -> NDArray[np.int64]:
+        """(n,) used slots, ascending, that come from a source and meet conditions; maybe none.
+
+        Args:
+            source: of their values; by default any.
+            where: on their columns, as `read` takes it.
+        """
+        named = None if source is None else arguments.as_sources("source", [source], 1)[0]
+        conditions = as_where(where, self.config)
+        with self._lock.reading():
+            allowed = allowed_slots(self._state, conditions=conditions)
+            if named is not None:
+                allowed = allowed & (self._state.sources[: len(allowed)] == named)
+            slots: NDArray[np.int64] = np.flatnonzero(allowed)
+            return slots
 
     def _from(self, source: bytes) -> NDArray[np.int64]:
         """(n,) used slots of a source."""
-        used = self._state.used
-        return used[self._state.sources[used] == source]
+        used: NDArray[np.int64] = self._state.used
+        slots: NDArray[np.int64] = used[self._state.sources[used] == source]
+        return slots
 
     @property
     def config(self) -> MemoryConfig:

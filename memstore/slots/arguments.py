@@ -232,7 +232,7 @@ def as_writes(writes: Mapping[str, int]) -> dict[str, int]:
     return counts
 
 
-def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:
+def _as_array(name: str, values: Any) -> NDArray[Any]:
     """np.asarray, also of tensors that are elsewhere; ragged lists are reported as ShapeError."""
     try:
         if hasattr(values, "detach"):  # torch's: may want gradients, or be on another device

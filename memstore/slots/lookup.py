@@ -26,6 +26,7 @@ from memstore.voxels.grids import (
 
 NEAR = 8  # slots whose values are compared first; mostly both kinds are among them
 AT_ONCE = 16  # queries compared with all slots together; bounds the similarities held in RAM
+_ARRAYS = ("slots", "cosines", "values", "counts")  # of Priors, first of its fields
 BLOCK = 2**22  # bytes of values copied at a time
 
 
@@ -101,11 +102,14 @@ def as_tensors(priors: Priors) -> Any:
     except ImportError as error:
         raise ExtraMissingError.of("out='torch'", "torch", "mem3d") from error
 
-    def tensor(array: NDArray[Any]) -> Any:
+    def tensor(array: Any) -> Any:
         return array if array.dtype == object else torch.from_numpy(array)
 
+    arrays: dict[str, Any] = {
+        name: tensor(array) for name, array in zip(_ARRAYS, priors, strict=False)
+    }
     columns = {name: tensor(column) for name, column in priors.columns.items()}
-    return Priors(*map(tensor, priors[:4]), priors.sources, columns)
+    return priors._replace(**arrays, columns=columns)
 
 
 def read(

@@ -212,8 +212,8 @@ def check_eviction(config: MemoryConfig) -> None:
     if config.when_full != "evict":
         raise FullError(
             f"memory: got more new values than it has empty slots (capacity {config.capacity:,}), "
-            "want fewer, or slots removed; copy_to(path, capacity=N) makes a larger one, and "
-            "MemoryConfig(when_full='evict') one that gives up its oldest slots"
+            "want fewer, or slots removed; memstore copy --capacity N, or copy_to(path, N), makes "
+            "a larger one, MemoryConfig(when_full='evict') one that gives up its oldest slots"
         )
 
 

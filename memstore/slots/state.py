@@ -19,6 +19,7 @@ SOURCE_BYTES = 128  # UTF-8 bytes of a source
 COUNTED = 1024  # values whose blocks are counted at a time: 4 MiB at 32^3
 COLUMN = "column_"  # what the names of columns' arrays begin with, in files
 EMPTY = -1  # `touched` of an empty slot
+NO_COLUMNS: Mapping[str, NDArray[Any]] = MappingProxyType({})
 KINDS = ("merge", "insert", "evict")  # of writes
 COUNTS = (*KINDS, "remove")  # what a memory counts from its creation on
 LATEST = 2**62  # no clock or count comes near; clock - touched must fit int64
@@ -43,7 +44,7 @@ class Rows(NamedTuple):
     touched: NDArray[np.int64]
     sources: NDArray[np.bytes_]
     reads: NDArray[np.int64]
-    columns: Mapping[str, NDArray[Any]] = MappingProxyType({})
+    columns: Mapping[str, NDArray[Any]] = NO_COLUMNS
 
 
 @dataclass(eq=False)
@@ -147,7 +148,7 @@ class State:
         queries: NDArray[np.float32],
         grids: NDArray[np.uint8],
         sources: NDArray[np.bytes_],
-        columns: Mapping[str, NDArray[Any]],
+        columns: Mapping[str, NDArray[Any]] = NO_COLUMNS,
         tell: Callable[[NDArray[np.str_]], None] | None = None,
     ) -> WriteReport:
         """Plan and apply pairs (B,); a batch of any size, for order is all that counts.

@@ -1,6 +1,6 @@
 """Stats: how full a memory is, how old and how often read its slots are, what it costs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class SlotFacts:
     source: str
     reads: int
     age: int
-    columns: dict[str, Any]  # entries by name
+    columns: dict[str, Any] = field(default_factory=dict)  # entries by name
 
 
 @dataclass(frozen=True, kw_only=True)
