@@ -32,15 +32,17 @@ def _new_table(title: str, caption: str = "") -> "Table":
     )
 
 
-def training_summary(run: Path, row: dict[str, Any]) -> str:
-    """Where a run ended, in two lines.
+def training_summary(run: Path, row: dict[str, Any], remarks: Sequence[str] = ()) -> str:
+    """Where a run ended, in two lines, after what is wrong with its memory.
 
     Args:
         run: its folder.
         row: its last log row.
+        remarks: of its memory, see `memstore.remarks`.
     """
     validation = f"validation IoU {row['val_iou']:.3f}, " if "val_iou" in row else ""
-    return (
+    told = "".join(f"! {remark}\n" for remark in remarks)
+    return told + (
         f"{run}: epoch {row['epoch']}, loss {row['loss']:.4f}, {validation}"
         f"{counted(row['memory_slots'], 'slot')} in use\n"
         f"curves: {run / 'curves.png'}; next: mem3d-cli evaluate {run}"
@@ -243,7 +245,7 @@ def print_stats(path: Path, facts: dict[str, Any]) -> None:
 
     Args:
         path: folder of the memory.
-        facts: `Stats` as a dict, maybe with "duplicates".
+        facts: `Stats` as a dict, with "remarks" and maybe "duplicates".
     """
     typer.echo(f"{typer.style(printable(path), bold=True)} at snapshot {facts['snapshot']}")
     used, capacity = facts["used"], facts["capacity"]
@@ -256,6 +258,8 @@ def print_stats(path: Path, facts: dict[str, Any]) -> None:
         typer.echo(_slots("least read", facts["least_read"]))
     if "duplicates" in facts:
         typer.echo(_duplicates(facts["duplicates"]))
+    for remark in facts["remarks"]:
+        typer.echo(f"! {remark}")
 
 
 def _overview(facts: dict[str, Any]) -> str:

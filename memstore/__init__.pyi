@@ -4,6 +4,7 @@ from .analysis.duplicates import Duplicates as Duplicates
 from .analysis.duplicates import near_duplicates as near_duplicates
 from .analysis.figures import contact_sheet as contact_sheet
 from .analysis.figures import neighbour_sheet as neighbour_sheet
+from .analysis.remarks import remarks as remarks
 from .config import PAPER as PAPER
 from .config import MemoryConfig as MemoryConfig
 from .errors import ArgumentError as ArgumentError

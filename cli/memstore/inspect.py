@@ -46,18 +46,23 @@ def inspect(
 ) -> None:
     """Show how full a memory is, how old and how often read its slots are, and what it costs.
 
-    Library: Memory.stats, memstore.near_duplicates, memstore.contact_sheet.
+    Then what is wrong with it, if anything is: keys that have collapsed, near-duplicates, slots
+    that are never read or stale. Library: Memory.stats, memstore.remarks,
+    memstore.near_duplicates, memstore.contact_sheet.
 
     Example: memstore inspect runs/chairs/memory --picture shapes.png
     """
-    from memstore import Memory, contact_sheet, near_duplicates
+    from memstore import Memory, contact_sheet, near_duplicates, remarks
     from memstore.voxels.contact_sheet import save_png
 
     with Memory.open(path, at=at) as memory:
         facts: dict[str, Any] = asdict(memory.stats())
+        alike = None
         if duplicates:
             with progress_bar(quiet, "comparing values") as show:
-                facts["duplicates"] = asdict(near_duplicates(memory, progress=show))
+                alike = near_duplicates(memory, progress=show)
+                facts["duplicates"] = asdict(alike)
+        facts["remarks"] = list(remarks(memory, alike))
         if picture:
             save_png(picture, contact_sheet(memory, count=count))
     if as_json:

@@ -71,6 +71,17 @@ def test_inspect_shows_columns(tmp_path):
     assert facts["most_read"][0]["columns"] == {"kind": "é", "mass": 1, "ok": True}
 
 
+def test_inspect_says_what_is_wrong(tmp_path):
+    config = MemoryConfig(capacity=9, key_dim=3, resolution=2)
+    with Memory.create(tmp_path / "memory", config) as memory:
+        memory.write(np.ones((9, 3)), np.ones((9, 2, 2, 2), bool))
+    text = run("inspect", tmp_path / "memory")
+    assert "! keys have collapsed: " in text and "! near-duplicates: 100% of the slots" in text
+    told = json.loads(run("inspect", tmp_path / "memory", "--no-duplicates", "--json"))
+    [remark] = told["remarks"]
+    assert remark.startswith("keys have collapsed")
+
+
 def test_inspect_an_empty_memory(tmp_path):
     config = replace(PAPER, capacity=4, key_dim=3, resolution=2)
     Memory.create(tmp_path / "memory", config).close()
