@@ -32,7 +32,7 @@ def list_(
 
     Library: Memory.find, Memory.__iter__.
 
-    Example: memstore list grasps.memory --where category=chair --where "grasp>=.5"
+    Example: memstore list grasps.memory --where category=chair --where ok=true
     """
     from memstore import Memory
 

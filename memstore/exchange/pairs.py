@@ -1,5 +1,6 @@
 """Pairs: features and grids from elsewhere, to be made a memory of."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from memstore.exchange.table import Archive, read_array
 from memstore.files import Progress
 from memstore.memory import Memory
 from memstore.slots import arguments
-from memstore.slots.state import COLUMN, SOURCE_BYTES, Rows, State
+from memstore.slots.state import COLUMN, NO_COLUMNS, SOURCE_BYTES, Rows, State
 from memstore.voxels.grids import pack, packed_shape, unpack
 
 _TYPES: dict[str, ColumnType] = {
@@ -33,7 +34,7 @@ class Pairs(NamedTuple):
     values: NDArray[np.uint8]  # (n, R, R, ceil(R / 8)) packed
     sources: list[str]
     resolution: int
-    columns: dict[str, NDArray[Any]]  # (n,) each: numbers, bools, or objects that are str
+    columns: Mapping[str, NDArray[Any]] = NO_COLUMNS  # (n,): numbers, bools, objects that are str
 
 
 def read_pairs(archive: Archive) -> Pairs:

@@ -87,7 +87,7 @@ def read_shapes(path: Path, max_bytes: int, progress: Progress) -> Table | Pairs
         raise FormatError(f"{path}: got {len(names)} binvox files, want at least one")
     values, side = _read_values(path, names, None, max_bytes, progress)
     features = _read_features(path, names, arrays, max_bytes)
-    return Pairs(features, values, [_stem(name) for name in names], side, {})
+    return Pairs(features, values, [_stem(name) for name in names], side)
 
 
 def _named(path: Path, ending: str) -> list[str]:
