@@ -9,7 +9,7 @@ has one of them.
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
@@ -21,11 +21,11 @@ import numpy as np
 
 from benchmarks import keys
 from benchmarks import test_storage as storage
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from memstore.voxels.grids import full_voxels, pack, value_similarity
 
 SLOTS = 4_000
-CONFIG = MemoryConfig(capacity=SLOTS, key_dim=keys.DIM, beta=-1, delta=0.99)
+CONFIG = replace(PAPER, capacity=SLOTS, key_dim=keys.DIM, beta=-1, delta=0.99)
 WARM_UP = 400  # reads before timing: by then a memory has its sketch, or has none for good
 
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -19,12 +20,12 @@ import pytest
 import zarr
 
 from benchmarks.keys import DIM
-from memstore import Memory, MemoryConfig, files
+from memstore import PAPER, Memory, files
 from memstore.storage import repository
 from memstore.voxels.grids import pack
 
 SLOTS, BATCH = 4_000, 32
-CONFIG = MemoryConfig(capacity=SLOTS, key_dim=DIM, beta=-1, delta=1)
+CONFIG = replace(PAPER, capacity=SLOTS, key_dim=DIM, beta=-1, delta=1)
 
 
 def ellipsoids(rng: np.random.Generator, count: int) -> np.ndarray:

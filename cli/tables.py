@@ -32,15 +32,17 @@ def _new_table(title: str, caption: str = "") -> "Table":
     )
 
 
-def training_summary(run: Path, row: dict[str, Any]) -> str:
-    """Where a run ended, in two lines.
+def training_summary(run: Path, row: dict[str, Any], remarks: Sequence[str] = ()) -> str:
+    """Where a run ended, in two lines, after what is wrong with its memory.
 
     Args:
         run: its folder.
         row: its last log row.
+        remarks: of its memory, see `memstore.remarks`.
     """
     validation = f"validation IoU {row['val_iou']:.3f}, " if "val_iou" in row else ""
-    return (
+    told = "".join(f"! {remark}\n" for remark in remarks)
+    return told + (
         f"{run}: epoch {row['epoch']}, loss {row['loss']:.4f}, {validation}"
         f"{counted(row['memory_slots'], 'slot')} in use\n"
         f"curves: {run / 'curves.png'}; next: mem3d-cli evaluate {run}"
@@ -243,7 +245,7 @@ def print_stats(path: Path, facts: dict[str, Any]) -> None:
 
     Args:
         path: folder of the memory.
-        facts: `Stats` as a dict, maybe with "duplicates".
+        facts: `Stats` as a dict, with "remarks" and maybe "duplicates".
     """
     typer.echo(f"{typer.style(printable(path), bold=True)} at snapshot {facts['snapshot']}")
     used, capacity = facts["used"], facts["capacity"]
@@ -256,6 +258,8 @@ def print_stats(path: Path, facts: dict[str, Any]) -> None:
         typer.echo(_slots("least read", facts["least_read"]))
     if "duplicates" in facts:
         typer.echo(_duplicates(facts["duplicates"]))
+    for remark in facts["remarks"]:
+        typer.echo(f"! {remark}")
 
 
 def _overview(facts: dict[str, Any]) -> str:
@@ -264,10 +268,7 @@ def _overview(facts: dict[str, Any]) -> str:
     ram = {name: facts[f"{name}_bytes"] for name in ("key", "value", "bookkeeping")}
     lines = [
         ("key, value", f"{facts['key_dim']:,} channels, {facts['resolution']}³ voxels"),
-        (
-            "rules",
-            f"beta {facts['beta']}, delta {facts['delta']}, {facts['value_similarity']} similarity",
-        ),
+        ("rules", _rules(facts)),
         ("pairs written", f"{facts['clock']:,}"),
         ("of them", ", ".join(f"{facts[name]:,} {name}" for name in written)),
     ]
@@ -283,10 +284,30 @@ def _overview(facts: dict[str, Any]) -> str:
             ("stale", f"{facts['stale']:.0%} untouched by the last {facts['capacity']:,} pairs"),
             ("oldest", f"slot {oldest['slot']}, age {oldest['age']:,}, {oldest['source']}"),
         ]
+    lines += [(f"column {name}", _column(column)) for name, column in facts["columns"].items()]
     lines.append(("RAM", _sizes(ram)))
     if facts["disk_bytes"] is not None:
         lines.append(("disk", _sizes(facts["disk_bytes"])))
     return "\n".join(f"{name:<15}{printable(text)}" for name, text in lines)
+
+
+def _column(facts: dict[str, Any]) -> str:
+    """What slots have in a column."""
+    distinct = f"{facts['distinct']:,} distinct"
+    if "most" in facts:
+        return f"{distinct}: " + ", ".join(f"{name} {n:,}" for name, n in facts["most"])
+    if "min" in facts:
+        return f"{facts['min']:g} to {facts['max']:g}, median {facts['median']:g}, {distinct}"
+    return distinct
+
+
+def _rules(facts: dict[str, Any]) -> str:
+    """What a memory recalls, what it merges, and what it does when it is full."""
+    merges = "merges nothing"
+    full = {"error": "refuses new values", "evict": "evicts the oldest"}[facts["when_full"]]
+    if facts["delta"] is not None:
+        merges = f"merges from {facts['value_similarity']} similarity {facts['delta']} on"
+    return f"recalls above cosine {facts['beta']}, {merges}, if full {full}"
 
 
 def print_neighbors(queries: list[dict[str, Any]]) -> None:
@@ -305,6 +326,20 @@ def print_neighbors(queries: list[dict[str, Any]]) -> None:
         if len(queries) > 1:
             typer.echo(f"\nquery {query['query']}")
         typer.echo(_text_table(("slot", "cosine", "age", "reads", "source"), rows))
+
+
+def print_slots(rows: list[dict[str, Any]]) -> None:
+    """What `memstore list` shows."""
+    names = [*rows[0]["columns"]] if rows else []
+    cells = [
+        (
+            *(f"{row['slot']}", f"{row['age']:,}", f"{row['reads']:,}"),
+            *(str(row["columns"][name]) for name in names),
+            row["source"],
+        )
+        for row in rows
+    ]
+    typer.echo(_text_table(("slot", "age", "reads", *names, "source"), cells, right=3))
 
 
 def print_history(rows: list[dict[str, Any]], elsewhere: dict[str, str]) -> None:

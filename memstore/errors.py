@@ -33,7 +33,11 @@ class FeatureError(MemstoreError, ValueError):
 
 
 class SlotError(MemstoreError, IndexError):
-    """A slot is out of range, empty, or named twice."""
+    """A slot is out of range, empty, or named twice, or none has a source."""
+
+
+class FullError(MemstoreError, RuntimeError):
+    """A write wants more slots than are empty, and the memory is not to evict."""
 
 
 class PathError(MemstoreError, OSError):
@@ -100,6 +104,18 @@ class TornError(MemstoreError, RuntimeError):
 
 class ForkError(MemstoreError, RuntimeError):
     """A forked child used the disk: the threads of the store stay behind in the parent."""
+
+
+class MergeWarning(UserWarning):
+    """The first merge of the process: a value was not stored, as one like it is there."""
+
+
+class UncommittedWarning(UserWarning):
+    """A memory was closed with changes that no commit has saved."""
+
+
+class EvictionWarning(UserWarning):
+    """The first eviction of the process: a slot was given up for a new value."""
 
 
 def check_shape(name: str, shape: tuple[int, ...], want: tuple[int | None, ...]) -> None:

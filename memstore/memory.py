@@ -3,10 +3,11 @@
 No other file touches the state of a memory but inside `with memory.frozen() as state`.
 """
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,19 +16,34 @@ from memstore.config import MemoryConfig, ValueSimilarity
 from memstore.errors import (
     ArgumentError,
     DtypeError,
+    FormatError,
     LockedError,
     ReadOnlyError,
     ShapeError,
+    SlotError,
     TransientError,
+    UncommittedWarning,
 )
 from memstore.files import Durability, Progress
 from memstore.paths import local_path
 from memstore.rwlock import ReadWriteLock
+from memstore.scalars import as_int
 from memstore.search.index import Hits
 from memstore.slots import arguments
-from memstore.slots.lookup import Contrast, Priors, contrast, read, similarities
-from memstore.slots.policy import WriteReport
-from memstore.slots.state import Rows, State
+from memstore.slots.filters import Where, as_where
+from memstore.slots.lookup import (
+    Contrast,
+    Item,
+    Priors,
+    allowed_slots,
+    as_tensors,
+    contrast,
+    item,
+    read,
+    similarities,
+)
+from memstore.slots.policy import WriteReport, warn_of_losses
+from memstore.slots.state import Rows, State, plain_column
 from memstore.slots.stats import Stats, stats
 from memstore.storage.verify import Verification, verify
 from memstore.voxels.grids import unpack
@@ -48,13 +64,18 @@ class Memory:
     call that raises has changed nothing, but for one that is interrupted (docs/memstore.md).
 
     In all methods `features` are (B, C) of any float dtype and any norm but zero, `grids` are
-    (B, R, R, R) bool, and `slots` (n,) integers that name used slots. B and n may be 0.
+    (B, R, R, R) bool, and `slots` (n,) integers that name used slots. B and n may be 0. They may be
+    numpy's, lists, torch tensors on any device, or whatever has `__array__` or `__dlpack__`.
 
     Threads may share one: calls that only look run side by side, calls that change anything wait
     for them and run alone. Processes each open their own: a memory is not pickled, and a forked
     child may only look at its parent's.
 
-    As a context manager it closes itself; closing drops changes that were not committed.
+    A `with` block ends with a commit of what was not committed yet, or, on an exception, without:
+    these changes are dropped; then the memory is closed. `close` alone drops them, and warns.
+
+    `memory[slot]` is an `Item`, iterating gives those of all used slots, `source in memory` tells
+    whether a slot's value came from there.
     """
 
     def __init__(self, config: MemoryConfig) -> None:
@@ -142,18 +163,37 @@ class Memory:
             repository.close()
             raise
 
-    def close(self) -> None:
-        """Let the next writer in. What is in RAM can still be read, and no longer be changed."""
+    def close(self, discard: bool = False) -> None:
+        """Let the next writer in. What is in RAM can still be read, and no longer be changed.
+
+        Args:
+            discard: drop changes that were not committed without an UncommittedWarning.
+        """
         with self._lock.writing():
+            is_warned = self._has_changes() and not discard
             self._mode = "closed"  # first: without the writer lock nothing is to change
             if self._repository is not None:
                 self._repository.close()
+        if is_warned:
+            text = (
+                f"{self.path}: closed with changes that were not committed, and are gone: commit() "
+                "keeps them, close(discard=True) says that they may go"
+            )
+            warnings.warn(text, UncommittedWarning, stacklevel=2)
+
+    def _has_changes(self) -> bool:
+        """Whether there is something that a commit would save."""
+        return self._repository is not None and self._mode == "r+" and bool(self._state.dirty)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None and self._has_changes():
+                self.commit("end of a with block")
+        finally:
+            self.close(discard=True)
 
     def frozen(self) -> AbstractContextManager[State]:
         """Give the state to look at, which nobody changes meanwhile: for memstore's own modules."""
@@ -163,6 +203,45 @@ class Memory:
         """Number of used slots."""
         with self._lock.reading():
             return len(self._state.used)
+
+    def __getitem__(self, slot: int) -> Item:
+        """All that a used slot holds, copied."""
+        number = as_int("slot", slot)
+        with self._lock.reading():
+            [checked] = arguments.as_slots([number], self._state.touched).tolist()
+            return item(self._state, checked)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Items of used slots, ascending; SlotError if one of them is removed meanwhile."""
+        return (self[slot] for slot in self.slots.tolist())
+
+    def __contains__(self, source: object) -> bool:
+        """Whether the value of a used slot came from a source."""
+        [named] = arguments.as_sources("source", [source], 1)  # type: ignore[list-item]
+        with self._lock.reading():
+            return len(self._from(named)) > 0
+
+    def find(self, source: str | None = None, *, where: Where | None = None) -> NDArray[np.int64]:
+        """(n,) used slots, ascending, that come from a source and meet conditions; maybe none.
+
+        Args:
+            source: of their values; by default any.
+            where: on their columns, as `read` takes it.
+        """
+        named = None if source is None else arguments.as_sources("source", [source], 1)[0]
+        conditions = as_where(where, self.config)
+        with self._lock.reading():
+            allowed = allowed_slots(self._state, conditions=conditions)
+            if named is not None:
+                allowed = allowed & (self._state.sources[: len(allowed)] == named)
+            slots: NDArray[np.int64] = np.flatnonzero(allowed)
+            return slots
+
+    def _from(self, source: bytes) -> NDArray[np.int64]:
+        """(n,) used slots of a source."""
+        used: NDArray[np.int64] = self._state.used
+        slots: NDArray[np.int64] = used[self._state.sources[used] == source]
+        return slots
 
     @property
     def config(self) -> MemoryConfig:
@@ -233,15 +312,39 @@ class Memory:
             checked = arguments.as_slots(slots, self._state.touched)
             return unpack(self._state.values[checked], self.config.resolution)
 
-    def search(self, features: ArrayLike, k: int) -> Hits:
+    def columns(self, slots: ArrayLike | None = None) -> dict[str, NDArray[Any]]:
+        """Copy columns by name: (n,) str, int64, float64 or bool each.
+
+        Args:
+            slots: (n,) used ones; by default all, ascending.
+        """
+        with self._lock.reading():
+            used = self._state.used
+            checked = used if slots is None else arguments.as_slots(slots, self._state.touched)
+            stored = self._state.columns.items()
+            return {name: plain_column(column[checked]) for name, column in stored}
+
+    def search(
+        self,
+        features: ArrayLike,
+        k: int,
+        *,
+        exclude: Sequence[str | None] | None = None,
+        slots: ArrayLike | None = None,
+        where: Where | None = None,
+    ) -> Hits:
         """Find the k used slots with the most similar keys; k >= 1 may exceed len(memory).
 
-        k is at most the capacity or 4,096, whichever is more.
+        k is at most the capacity or 4,096, whichever is more. Exclude, slots and where as `read`.
         """
         queries = arguments.as_queries(features, self.config.key_dim)
         k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
+        excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
+        conditions = as_where(where, self.config)
         with self._lock.reading():
-            return self._state.index.search(queries, k, self._state.used_rows)
+            among = None if slots is None else arguments.as_slots(slots, self._state.touched)
+            allowed = allowed_slots(self._state, excluded, among, conditions)
+            return self._state.index.search(queries, k, allowed)
 
     def read(
         self,
@@ -249,6 +352,10 @@ class Memory:
         k: int = 8,
         beta: float | None = None,
         exclude: Sequence[str | None] | None = None,
+        *,
+        slots: ArrayLike | None = None,
+        where: Where | None = None,
+        out: Literal["numpy", "torch"] = "numpy",
     ) -> Priors:
         """Recall the values whose keys have a cosine above beta, k at most per query.
 
@@ -257,16 +364,36 @@ class Memory:
             k: most values per query, >= 1.
             beta: in [-1, 1], compared as float32 like the cosines; by default the config's.
             exclude: per query a source whose slots are passed over, or None.
+            slots: (n,) used ones, alone among which is searched.
+            where: conditions on columns, all of which must hold: a value, one of a list or set of
+                values, or bounds such as {">=": 0.5, "<": 0.9}. The answer is exact: that of a scan
+                of the slots that are left.
+            out: "torch" gives tensors on the CPU instead of arrays, but for texts.
+
+        Raises:
+            ExtraMissingError: torch is asked for and not installed.
+            ArgumentError: `where` names no column, or bounds that there are not.
+            DtypeError: a condition is of another type than its column.
         """
         queries = arguments.as_queries(features, self.config.key_dim)
         k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
         beta = self.config.beta if beta is None else arguments.as_cosine("beta", beta)
         excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
+        conditions = as_where(where, self.config)
+        if out not in ("numpy", "torch"):
+            raise ArgumentError(f"out: got {out!r}, want 'numpy' or 'torch'")
         with self._lock.reading():
-            return read(self._state, queries, k, beta, excluded)
+            among = None if slots is None else arguments.as_slots(slots, self._state.touched)
+            allowed = allowed_slots(self._state, excluded, among, conditions)
+            priors = read(self._state, queries, k, beta, allowed)
+        return priors if out == "numpy" else as_tensors(priors)
 
     def contrast(self, features: ArrayLike, grids: ArrayLike) -> Contrast:
-        """Find per pair the nearest slot with a similar value, and the nearest without."""
+        """Find per pair the nearest slot with a similar value, and the nearest without.
+
+        Raises:
+            ArgumentError: the config has no delta, which tells what is similar.
+        """
         queries = arguments.as_queries(features, self.config.key_dim)
         packed = arguments.as_packed(grids, len(queries), self.config.resolution)
         with self._lock.reading():
@@ -293,25 +420,92 @@ class Memory:
             return similarities(self._state, checked, packed, kind)
 
     def write(
-        self, features: ArrayLike, grids: ArrayLike, sources: Sequence[str] | None = None
+        self,
+        features: ArrayLike,
+        grids: ArrayLike,
+        sources: Sequence[str] | None = None,
+        columns: Mapping[str, ArrayLike] | None = None,
+        *,
+        warn: bool = True,
     ) -> WriteReport:
-        """Write pairs, exactly as if one by one in batch order; slots/policy.py has the rule.
+        """Write pairs, exactly as if one by one in batch order, by the rule of the config.
+
+        A pair whose nearest slot has a value at least `delta` similar is merged: the slot's key
+        becomes the mean, its value, source and columns stay. Any other takes the lowest empty slot
+        or, in a full memory that may evict, that of the oldest.
 
         Args:
             sources: B texts of at most 128 bytes of UTF-8, kept beside the values.
+            columns: B entries of each column of the config, by name; texts are as sources.
+            warn: of the first merge and the first eviction of the process, just before it happens.
+
+        Raises:
+            FullError: more slots are wanted than are empty, and `when_full` is "error"; no pair
+                was written.
         """
         self._check_writable()
         queries = arguments.as_queries(features, self.config.key_dim)
         packed = arguments.as_packed(grids, len(queries), self.config.resolution)
         named = arguments.as_sources("sources", sources, len(queries))
+        entries = arguments.as_columns(columns, self.config, len(queries))
+        tell = warn_of_losses if warn else None
         with self._lock.writing():
-            return self._state.write(queries, packed, named)
+            return self._state.write(queries, packed, named, entries, tell)
 
-    def remove(self, slots: ArrayLike) -> None:
-        """Empty distinct slots; no time passes, so no slot ages."""
+    def remove(
+        self, slots: ArrayLike | None = None, *, source: str | None = None
+    ) -> NDArray[np.int64]:
+        """Empty distinct slots, or all whose values came from a source; no slot ages.
+
+        Returns:
+            (n,) slots that are empty now.
+
+        Raises:
+            SlotError: a slot is not used, or no slot has the source.
+        """
         self._check_writable()
+        if (slots is None) == (source is None):
+            raise ArgumentError("remove: got both or none of slots and source, want one of them")
         with self._lock.writing():
-            self._state.remove(arguments.as_distinct_slots(slots, self._state.touched))
+            if slots is None:
+                [named] = arguments.as_sources("source", [source or ""], 1)
+                if not len(checked := self._from(named)):
+                    raise SlotError(f"source: got {source!r}, want that of a used slot")
+            else:
+                checked = arguments.as_distinct_slots(slots, self._state.touched)
+            self._state.remove(checked)
+            return checked
+
+    def update(
+        self,
+        slots: ArrayLike,
+        values: ArrayLike | None = None,
+        columns: Mapping[str, ArrayLike] | None = None,
+        *,
+        sources: Sequence[str] | None = None,
+    ) -> None:
+        """Set values, columns or sources of distinct used slots, past the write rule.
+
+        What is not given stays, and so do keys, ages and reads; no time passes.
+
+        Args:
+            slots: (n,).
+            values: (n, R, R, R) bool.
+            columns: n entries of each column that is named.
+            sources: n texts.
+        """
+        self._check_writable()
+        if values is None and columns is None and sources is None:
+            raise ArgumentError("update: got nothing to set, want values, columns or sources")
+        with self._lock.writing():
+            checked = arguments.as_distinct_slots(slots, self._state.touched)
+            n, resolution = len(checked), self.config.resolution
+            packed = (
+                None if values is None else arguments.as_packed(values, n, resolution, "values")
+            )
+            named = None if sources is None else arguments.as_sources("sources", sources, n)
+            entries = arguments.as_columns(columns, self.config, n, every=False)
+            self._state.update(checked, packed, named, entries)
 
     def replace_keys(self, slots: ArrayLike, keys: ArrayLike) -> None:
         """Set the keys of distinct slots past the write rule: for an encoder that has changed.
@@ -361,6 +555,30 @@ class Memory:
         arguments.check_text("message", message)
         with self._lock.writing():
             return self._disk().commit(self._state, message)
+
+    def refresh(self) -> bool:
+        """See the last commit, where the memory was opened to be read; whether it is a later one.
+
+        What is under way goes on with what was; reads that were counted since are forgotten. A
+        memory that is open to be written has no later commits than its own.
+
+        Raises:
+            SnapshotError: it was opened at a snapshot that was asked for by `at`.
+            ReadOnlyError: it is closed.
+        """
+        if self._mode == "closed":
+            raise ReadOnlyError("memory: got mode 'closed', want one that is open to be refreshed")
+        if self._repository is None or self._mode == "r+":
+            return False
+        fresh = self._repository.reopened()
+        if fresh is None:
+            return False
+        state = fresh.load()
+        if state.config != self.config:
+            raise FormatError(f"{self.path}: got another memory than was opened; open it again")
+        with self._lock.writing():
+            self._state, self._repository = state, fresh
+        return True
 
     def history(self) -> list["Commit"]:
         """Commits that led to `snapshot`, newest first; [] in RAM."""

@@ -86,8 +86,8 @@ from memstore import Memory, MemoryConfig
 from mem3d_cli.main import memstore
 
 path = {str(tmp_path / "memory")!r}
-with Memory.create(path, MemoryConfig(capacity=4, key_dim=8, resolution=2)) as memory:
-    memory.write(np.eye(8)[:3], np.ones((3, 2, 2, 2), bool))  # one shape
+with Memory.create(path, MemoryConfig(capacity=4, key_dim=8, resolution=2, delta=1)) as memory:
+    memory.write(np.eye(8)[:3], np.ones((3, 2, 2, 2), bool), warn=False)  # one shape
     memory.commit("a shape")
 sys.argv[1:] = ["inspect", path, "--picture", path + ".png"]
 memstore()

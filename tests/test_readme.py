@@ -55,12 +55,22 @@ def test_every_python_block_runs(demo, code):
 
 def test_the_guides_code_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    [code] = blocks("python", GUIDE)
+    code, _ = blocks("python", GUIDE)
     exec(compile(code, "memstore.md", "exec"), {})
-    expired, problems, slots, *_ = capsys.readouterr().out.splitlines()
+    *reports, expired, problems, slots = capsys.readouterr().out.splitlines()
+    assert reports == ["WriteReport(4 pairs: 4 inserted)"] * 5
     assert expired.startswith("Expired(snapshots=4, ")
     assert problems == "()"
     assert slots.strip("[ ").startswith("3")
+
+
+def test_the_guides_program_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _, code = blocks("python", GUIDE)
+    exec(compile(code, "memstore.md", "exec"), {})
+    told = GUIDE.split("It prints:\n\n```\n")[1].removesuffix("```\n")
+    assert capsys.readouterr().out == told
+    assert 90 < len(code.splitlines()) < 110
 
 
 def test_the_memory_s_lines_run(tmp_path, monkeypatch):

@@ -95,10 +95,12 @@ def evaluate(  # long: half of it are the options
     check_file(split)
 
     from mem3d.evaluation.baselines import category_means, costly_baselines
+    from mem3d.evaluation.evaluate import doubts
     from mem3d.evaluation.evaluate import evaluate as score_shapes
     from mem3d.inference.pretrained import load_trained
     from mem3d.inference.reconstruct import comparison
     from mem3d.memory.projection_cache import projections_of
+    from memstore import remarks
     from memstore.voxels.contact_sheet import save_png
 
     set_threads(threads)
@@ -142,6 +144,7 @@ def evaluate(  # long: half of it are the options
             device=device,
             progress=show,
         )
+    summary["remarks"] = [*remarks(memory), *doubts(summary)]
     _print(summary, as_json)
     if picture is not None:  # last: the figures are not lost where it cannot be written
         save_png(picture, comparison(model, memory, test, rows, list(members.values())))
@@ -158,6 +161,8 @@ def _print(summary: dict[str, Any], as_json: bool) -> None:
         print_table(table)
     if "pix3d" in summary:
         print_table(pix3d_table(summary))
+    for remark in summary["remarks"]:
+        typer.echo(f"! {remark}")
 
 
 def _members(

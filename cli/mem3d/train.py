@@ -32,6 +32,7 @@ from mem3d_cli.options import (
 from mem3d_cli.paths import check_inputs, check_new_run, trained_folders
 from mem3d_cli.progress import Epochs
 from mem3d_cli.tables import training_summary
+from memstore import Memory, remarks
 
 
 def train(  # long: half of it are the options
@@ -167,7 +168,10 @@ def train(  # long: half of it are the options
     if replicas.is_first:
         if STOPPED in row and not as_json:
             typer.echo(f"{printable(run)}: ended early: {row[STOPPED]}")
-        typer.echo(json.dumps(row) if as_json else training_summary(run, row))
+        with Memory.open(run / "memory") as memory:
+            doubts = remarks(memory)
+        row = {**row, "remarks": list(doubts)}
+        typer.echo(json.dumps(row) if as_json else training_summary(run, row, doubts))
 
 
 def _procedural(folder: Path, seed: int, quiet: bool) -> None:

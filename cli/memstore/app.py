@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mem3d_cli.app import Command, Commands, add_command, in_words, version_option
-from mem3d_cli.memstore import inspect, maintain, transfer
+from mem3d_cli.memstore import inspect, maintain, slots, transfer
 from memstore import MemstoreError
 
 app = typer.Typer(
@@ -19,6 +19,10 @@ app = typer.Typer(
 command: Command
 for command in (inspect.inspect, inspect.query, inspect.diff):
     add_command(app, command, panel="Look")
+add_command(app, slots.list_, "list", panel="Look")
+add_command(app, slots.get, panel="Look")
+for command in (slots.create, slots.add, slots.remove):
+    add_command(app, command, panel="Change")
 for command in (
     *(maintain.history, maintain.tag, maintain.verify),
     *(maintain.expire, maintain.copy),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mem3d_cli.app import printable
+from mem3d_cli.memstore.conditions import Conditions, parsed
 from mem3d_cli.options import AsJson, Quiet, png, print_json, progress_bar
 from mem3d_cli.paths import nothing_there
 
@@ -45,18 +46,23 @@ def inspect(
 ) -> None:
     """Show how full a memory is, how old and how often read its slots are, and what it costs.
 
-    Library: Memory.stats, memstore.near_duplicates, memstore.contact_sheet.
+    Then what is wrong with it, if anything is: keys that have collapsed, near-duplicates, slots
+    that are never read or stale. Library: Memory.stats, memstore.remarks,
+    memstore.near_duplicates, memstore.contact_sheet.
 
     Example: memstore inspect runs/chairs/memory --picture shapes.png
     """
-    from memstore import Memory, contact_sheet, near_duplicates
+    from memstore import Memory, contact_sheet, near_duplicates, remarks
     from memstore.voxels.contact_sheet import save_png
 
     with Memory.open(path, at=at) as memory:
         facts: dict[str, Any] = asdict(memory.stats())
+        alike = None
         if duplicates:
             with progress_bar(quiet, "comparing values") as show:
-                facts["duplicates"] = asdict(near_duplicates(memory, progress=show))
+                alike = near_duplicates(memory, progress=show)
+                facts["duplicates"] = asdict(alike)
+        facts["remarks"] = list(remarks(memory, alike))
         if picture:
             save_png(picture, contact_sheet(memory, count=count))
     if as_json:
@@ -79,6 +85,7 @@ def query(
         typer.Option(metavar="<int>", help="Look up with a slot's own key; may be repeated."),
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Neighbors per query.", min=1)] = 8,
+    where: Conditions = None,
     at: At = None,
     picture: Picture = None,
     as_json: AsJson = False,
@@ -97,9 +104,10 @@ def query(
     with Memory.open(path, at=at) as memory:
         k = min(k, max(1, len(memory)))
         queries = memory.keys(slot or []) if features is None else read_features(features)
-        rows = _neighbors(memory, queries, k)
+        conditions = parsed(memory, where)
+        rows = _neighbors(memory, queries, k, conditions)
         if picture:
-            save_png(picture, neighbour_sheet(memory, queries, k))
+            save_png(picture, neighbour_sheet(memory, queries, k, conditions))
     if as_json:
         print_json({"queries": rows})
         return
@@ -154,7 +162,9 @@ def _snapshot(path: Path, named: str | None) -> "Memory":
         return Memory.open(named)
 
 
-def _neighbors(memory: "Memory", queries: "NDArray[np.floating]", k: int) -> list[dict[str, Any]]:
+def _neighbors(
+    memory: "Memory", queries: "NDArray[np.floating]", k: int, where: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Per query its hits, with the facts of each slot."""
     columns = memory.slots, memory.sources, memory.ages, memory.reads
     facts = {
@@ -162,7 +172,9 @@ def _neighbors(memory: "Memory", queries: "NDArray[np.floating]", k: int) -> lis
         for slot, source, age, reads in zip(*columns, strict=True)
     }
     rows = []
-    for number, (slots, cosines) in enumerate(zip(*memory.search(queries, k), strict=True)):
+    for number, (slots, cosines) in enumerate(
+        zip(*memory.search(queries, k, where=where), strict=True)
+    ):
         pairs = zip(slots.tolist(), cosines.tolist(), strict=True)
         neighbors = [{"slot": s, "cosine": c, **facts[s]} for s, c in pairs if s >= 0]
         rows.append({"query": number, "neighbors": neighbors})

@@ -124,9 +124,12 @@ def copy(
     path: MemoryFolder,
     to: Annotated[Path, typer.Argument(help="Where nothing is yet.")],
     at: At = None,
+    capacity: Annotated[
+        int | None, typer.Option(help="Slots of the copy; default: as many.", min=1)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a memory as it is at one snapshot, without its history.
+    """Copy a memory as it is at one snapshot, without its history, maybe with more slots.
 
     Library: Memory.copy_to.
 
@@ -135,5 +138,5 @@ def copy(
     from memstore import Memory
 
     with Memory.open(path, at=at) as memory:
-        memory.copy_to(to)
+        memory.copy_to(to, capacity)
         print_made(to, len(memory), as_json)

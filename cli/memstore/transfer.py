@@ -1,7 +1,7 @@
 """`memstore export` and `import`: memories to and from other programs' files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,6 +9,8 @@ from mem3d_cli.memstore.inspect import At, MemoryFolder
 from mem3d_cli.options import AsJson, Quiet, print_made, progress_bar
 from memstore.files import ExportFormat, ImportFormat
 from memstore.voxels.grids import ValueSimilarity
+
+WhenFull = Literal["error", "evict"]
 
 
 def export(
@@ -60,18 +62,27 @@ def import_(
     delta: Annotated[
         float | None,
         typer.Option(
-            help="Of pairs from elsewhere: writes merge values as similar as this; default: .90."
+            help="Of pairs from elsewhere: writes merge values as similar as this; default: none, "
+            "with --policy .90."
         ),
     ] = None,
     similarity: Annotated[
         ValueSimilarity | None,
         typer.Option(
             help="Of values, for pairs from elsewhere: mse, the share of voxels that agree, or "
-            "iou, the overlap of the full ones; default: mse."
+            "iou, the overlap of the full ones; default: iou, with --policy mse."
+        ),
+    ] = None,
+    when_full: Annotated[
+        WhenFull | None,
+        typer.Option(
+            help="Of pairs from elsewhere: a full memory refuses new values (error) or gives up "
+            "its oldest slots (evict); default: error, with --policy evict."
         ),
     ] = None,
     policy: Annotated[
-        bool, typer.Option("--policy", help="Merge similar pairs, as training would.")
+        bool,
+        typer.Option("--policy", help="Merge similar pairs, as the paper's training does."),
     ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -95,6 +106,7 @@ def import_(
             beta=beta,
             delta=delta,
             value_similarity=similarity,
+            when_full=when_full,
             policy=policy,
             progress=show,
         )

@@ -4,6 +4,7 @@ A memory with keys of two channels, so that its keys are points on a circle and 
 cosines stand for. What the pictures say is what memstore answered.
 """
 
+from dataclasses import replace
 from io import BytesIO
 from math import acos, degrees
 from pathlib import Path
@@ -13,7 +14,7 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from memstore.files import write_atomic
 
 matplotlib.use("Agg")
@@ -21,7 +22,7 @@ from matplotlib import pyplot as plt
 
 FOLDER = Path(__file__).parents[1]
 R = 16
-CONFIG = MemoryConfig(capacity=3, key_dim=2, resolution=R, beta=0.85, delta=0.90)
+CONFIG = replace(PAPER, capacity=3, key_dim=2, resolution=R, beta=0.85, delta=0.90)
 COLORS = ("#0b6e99", "#c2571a", "#5b7f2b")  # of slots
 Grid = NDArray[np.bool_]
 
@@ -90,7 +91,7 @@ def _compared(similarity: float) -> str:
 
 def draw_read() -> Any:
     """A query, the arc within beta, and what is recalled."""
-    memory = Memory(MemoryConfig(**{**CONFIG.__dict__, "capacity": 4}))
+    memory = Memory(replace(PAPER, **{**CONFIG.__dict__, "capacity": 4}))
     for name, angle in (("chair", 34), ("cupboard", 100), ("table", 150), ("sofa", 70)):
         memory.write(feature(angle), SHAPES[name][None], [name])
     query = feature(ANGLE)

@@ -148,11 +148,14 @@ def slot_text(memory: Memory, slot: int) -> str:
 def facts(memory: Memory) -> str:
     """Size, use and rules of a memory in a line or two."""
     stats = memory.stats()
+    merging = "merges into no shape"
+    if stats.delta is not None:
+        merging = f"merges into a shape that is {stats.delta:g} similar ({stats.value_similarity})"
     return (
         f"**{stats.used:,} of {stats.capacity:,} slots** hold a shape; {stats.clock:,} pairs were "
         f"written: {stats.inserts:,} inserted, {stats.merges:,} merged, {stats.evictions:,} "
-        f"evicted. A photo recalls a shape from a cosine of {stats.beta:g} on; a new pair merges "
-        f"into a shape that is {stats.delta:g} similar ({stats.value_similarity})."
+        f"evicted. A photo recalls a shape from a cosine of {stats.beta:g} on; a new pair "
+        f"{merging}."
     )
 
 

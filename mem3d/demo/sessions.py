@@ -166,5 +166,5 @@ class VisitorMemories:
         """Close a visitor's memory and remove its folder, if there is one."""
         if key in self._own:
             memory, folder = self._own.pop(key)
-            memory.close()
+            memory.close(discard=True)
             shutil.rmtree(folder, ignore_errors=True)

@@ -253,6 +253,17 @@ def _at(scores: Scores, method: str, threshold: float) -> NDArray[np.float32]:
     return scores.iou[method][:, THRESHOLDS.index(threshold)]
 
 
+def doubts(summary: dict[str, Any]) -> list[str]:
+    """What speaks against the network in a table of `summarise`: one line, or none."""
+    if MEAN not in summary["methods"]:
+        return []
+    ours, mean = (summary["methods"][method]["fixed"]["macro"] for method in (NETWORK, MEAN))
+    if ours >= mean:
+        return []
+    text = f"below the category mean: IoU {ours:.3f}, of the mean shape of the kind {mean:.3f}"
+    return [f"{text}; train longer or on more shapes, and see that views and grids belong together"]
+
+
 def summarise(test: Scores, validation: Scores | None = None) -> dict[str, Any]:
     """Table of a test set, JSON-able.
 

@@ -27,6 +27,7 @@ from mem3d.memory.host import HostMemory
 from mem3d.memory.interface import Recalled, TrainingMemory, nothing_recalled
 from mem3d.memory.second_look import SHORTLIST, best_fits
 from memstore import (
+    ArgumentError,
     FeatureError,
     Memory,
     MemoryConfig,
@@ -194,6 +195,8 @@ class DeviceMemory:
         if not products.cosines.shape[1]:
             none = torch.zeros_like(products.units)
             return none, none, torch.zeros_like(products.is_alive)
+        if self.config.delta is None:  # else similar to nothing
+            raise ArgumentError("contrast: got a memory with delta None, want one with a delta")
         is_alike = products.similarities >= self.config.delta
         kinds = [
             products.cosines.masked_fill(other, -torch.inf).max(1)
@@ -225,7 +228,7 @@ class DeviceMemory:
             own_similarities,
             is_alive,
             self._touched,
-            self.config.delta,
+            self.config,
         )
         self._set_keys(plan.mixtures, units)
         self._set_values(plan.values, voxels, sources)

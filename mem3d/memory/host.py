@@ -72,7 +72,7 @@ class HostMemory:
         queries = to_numpy(features)
         rows = np.flatnonzero(_is_alive(queries))
         names = [sources[row] for row in rows.tolist()]
-        return self.memory.write(queries[rows], grids.cpu().numpy()[rows], names)
+        return self.memory.write(queries[rows], grids.cpu().numpy()[rows], names, warn=False)
 
     def flush(self) -> None:
         """Nothing is to be brought anywhere."""
@@ -90,6 +90,8 @@ def _second_look(shortlist: Priors, guess: Tensor, k: int) -> Priors:
         shortlist.cosines[rows, places],
         shortlist.values[rows, places],
         shortlist.counts.clip(max=k),
+        shortlist.sources[rows, places],
+        {},
     )
 
 
@@ -106,7 +108,10 @@ def _spread(priors: Priors, rows: NDArray[np.int64], batch: int) -> Priors:
         np.full((batch, k), -np.inf, np.float32),
         np.zeros((batch, k, *sides), np.bool_),
         np.zeros(batch, np.int64),
+        np.full((batch, k), "", object),
+        {},
     )
     spread.slots[rows], spread.cosines[rows] = priors.slots, priors.cosines
     spread.values[rows], spread.counts[rows] = priors.values, priors.counts
+    spread.sources[rows] = priors.sources
     return spread

@@ -12,6 +12,7 @@ from mem3d.bundled import STEM
 from mem3d.data.images.augment import DEFAULT, Augmentation
 from mem3d.data.images.framing import Background
 from mem3d.settings import AtLeastOne, Count, Weight, from_plain, present_name, settings
+from memstore import PAPER as PAPER_RULE
 from memstore import FormatError, MemoryConfig
 from memstore.json_text import parse_json
 
@@ -190,6 +191,14 @@ class Preset:
                 f"train.triplet_weight: got {self.train.triplet_weight}, want 0 with "
                 "model.key=ranked, which does not change in training"
             )
+        if self.memory.columns:
+            names = ", ".join(self.memory.columns)
+            raise ValueError(f"memory.columns: got {names}, want none: nothing fills them here")
+        if self.train.triplet_weight and self.memory.delta is None:
+            raise ValueError(
+                "memory.delta: got none, want a number in [0, 1] with train.triplet_weight, whose "
+                "loss tells shapes that are as similar from others"
+            )
         want = (self.model.key_dim, self.model.resolution)
         sizes = (self.memory.key_dim, self.memory.resolution)
         if sizes != want:
@@ -233,6 +242,8 @@ _RETIRED: dict[str, dict[str, float]] = {
     },
 }
 """Settings of older releases that are no more, each with the value that had no effect."""
+_RULE = ("delta", "value_similarity", "when_full")
+"""Settings of the memory that were the paper's where an older release has not written them."""
 
 
 def _without_retired(values: Any, resuming: bool) -> Any:
@@ -240,6 +251,9 @@ def _without_retired(values: Any, resuming: bool) -> Any:
     if not isinstance(values, dict):
         return values
     present = dict(values)
+    if isinstance(memory := values.get("memory"), dict):
+        rule = {name: getattr(PAPER_RULE, name) for name in _RULE}
+        present["memory"] = {**rule, **memory}
     for group in _RETIRED:
         if not isinstance(values.get(group), dict):
             continue

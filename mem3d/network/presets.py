@@ -5,11 +5,13 @@ from typing import Any
 
 from mem3d.data.images.augment import DEFAULT
 from mem3d.network.config import ModelConfig, Preset, TrainConfig
+from memstore import PAPER as PAPER_RULE
 from memstore import MemoryConfig
 
 
 def _memory_for(model: ModelConfig, **fields: Any) -> MemoryConfig:
-    return MemoryConfig(key_dim=model.key_dim, resolution=model.resolution, **fields)
+    """A memory of the paper's rule, which merges and evicts, but for the fields."""
+    return replace(PAPER_RULE, key_dim=model.key_dim, resolution=model.resolution, **fields)
 
 
 _PAPER_MODEL = ModelConfig()

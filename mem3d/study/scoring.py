@@ -109,9 +109,12 @@ def _enlarged(
     with tempfile.TemporaryDirectory(dir=study.folder, prefix=".memory-") as folder:
         path = Path(folder) / "memory"
         memory.copy_to(path, room)
-        with Memory.open(path, "r+") as copy:
+        copy = Memory.open(path, "r+")
+        try:
             memorize(model, copy, shapes, views=MEMORIZED_VIEWS, device=study.device)
             yield copy
+        finally:
+            copy.close(discard=True)
 
 
 def _hidden(data: ShapeDataset, share: float) -> ShapeDataset:

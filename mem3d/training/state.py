@@ -120,14 +120,16 @@ def start_or_resume(
     model, optimizer = _network(job, stem if is_fresh else "none", weights if is_fresh else None)
     with ExitStack() as stack:  # the memory is closed whatever fails from here on
         if is_fresh:
-            memory = stack.enter_context(_empty_memory(job.folder / "memory", job.preset))
+            memory = _empty_memory(job.folder / "memory", job.preset)
+            stack.callback(memory.close, discard=True)  # what counts, checkpoints commit
             state = TrainingState(model, optimizer, memory)
             # A death in the first epoch loses no run.
             _write_checkpoint(state, job, LAST, math.nan)
         else:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             saved = checkpoint.restore_run(job.folder / LAST, model, optimizer)
-            memory = stack.enter_context(_memory_at(job, saved.snapshot, scratch))
+            memory = _memory_at(job, saved.snapshot, scratch)
+            stack.callback(memory.close, discard=True)
             state = TrainingState(
                 model, optimizer, memory, saved.step, saved.best_iou, saved.best_step
             )

@@ -20,8 +20,8 @@ class Diff:
 
     added: tuple[int, ...]  # used only in the second
     removed: tuple[int, ...]  # used only in the first
-    replaced: tuple[int, ...]  # another value or source
-    rekeyed: tuple[int, ...]  # the same value and source, another key: merged, or replaced
+    replaced: tuple[int, ...]  # another value, source or column
+    rekeyed: tuple[int, ...]  # the same but for another key: merged, or replaced
     touched: tuple[int, ...]  # the same in all but its age's start
     unchanged: int  # slots the same in all
 
@@ -30,9 +30,9 @@ def diff(before: Memory, after: Memory) -> Diff:
     """Compare two memories, as two snapshots of one, by slot.
 
     Raises:
-        ShapeError: their keys or values differ in size.
+        ShapeError: their keys or values differ in size, or they have other columns.
     """
-    for name in ("key_dim", "resolution"):
+    for name in ("key_dim", "resolution", "columns"):
         first, second = getattr(before.config, name), getattr(after.config, name)
         if first != second:
             raise ShapeError(f"{name}: got {first} and {second}, want memories with the same")
@@ -49,6 +49,8 @@ def _diff(old: State, new: State) -> Diff:
         first, second = old.rows(both[part]), new.rows(both[part])
         is_replaced[part] = (first.values != second.values).any(axis=(1, 2, 3))
         is_replaced[part] |= first.sources != second.sources
+        for name, column in first.columns.items():
+            is_replaced[part] |= column != second.columns[name]
         is_rekeyed[part] = (first.keys != second.keys).any(axis=1)
     is_rekeyed &= ~is_replaced
     is_touched = (old.touched[both] != new.touched[both]) & ~is_replaced & ~is_rekeyed

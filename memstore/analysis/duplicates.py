@@ -12,6 +12,7 @@ from memstore.scalars import as_float
 from memstore.slots import arguments
 from memstore.voxels.grids import value_similarity
 
+SIMILAR = 0.9  # where a memory has no delta
 LARGEST_WHOLE = 5000  # used slots up to which every pair is compared
 
 
@@ -38,7 +39,7 @@ def near_duplicates(
     Compares every pair of slots: at 4,000 slots of 32^3 voxels, 8 million comparisons.
 
     Args:
-        similarity: in [0, 1]; by default the config's delta.
+        similarity: in [0, 1]; by default the config's delta, .9 if it has none.
         progress: called with slots compared and slots to compare.
         limit: >= 1, pairs listed; `total` and `groups` know all.
 
@@ -46,7 +47,8 @@ def near_duplicates(
         Of more than LARGEST_WHOLE used slots, what a random sample of so many shows: the same
         sample each time.
     """
-    least = memory.config.delta if similarity is None else as_float("similarity", similarity)
+    delta = SIMILAR if memory.config.delta is None else memory.config.delta
+    least = delta if similarity is None else as_float("similarity", similarity)
     if not 0 <= least <= 1:
         raise ArgumentError(f"similarity: got {least}, want a number in [0, 1]")
     limit = arguments.as_count("limit", limit)

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from memstore.memory import Memory
 from memstore.scalars import as_int
 from memstore.slots import arguments
+from memstore.slots.filters import Where
 from memstore.slots.stats import facts_of
 from memstore.voxels.contact_sheet import TILE, Rgb, Tile, sheet
 from memstore.voxels.grids import unpack
@@ -54,18 +55,21 @@ def contact_sheet(
     return sheet(rows, f"{len(drawn):,} of {len(used):,} shapes{order}")
 
 
-def neighbour_sheet(memory: Memory, features: ArrayLike, k: int = 8) -> Rgb:
+def neighbour_sheet(
+    memory: Memory, features: ArrayLike, k: int = 8, where: Where | None = None
+) -> Rgb:
     """Draw the shapes whose keys are nearest to queries, a row per query, nearest first.
 
     Args:
         features: (B, C) of any norm but zero.
         k: most shapes per row.
+        where: conditions on columns, as `Memory.read` takes them.
 
     Returns:
         (H, W, 3).
     """
     with memory.frozen() as state:  # at once: a hit may be removed
-        slots, cosines = memory.search(features, k)
+        slots, cosines = memory.search(features, k, where=where)
         hits = [row[row >= 0].tolist() for row in slots]
         grids = [memory.values(row) for row in hits]
         sources = [[facts_of(state, slot).source for slot in row] for row in hits]

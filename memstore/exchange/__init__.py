@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args
 
 from numpy.typing import ArrayLike
 
-from memstore.config import ValueSimilarity
+from memstore.config import ValueSimilarity, WhenFull
 from memstore.errors import ArgumentError, PathMissingError, translated
 from memstore.exchange.npz import open_npz, write_npz
 from memstore.exchange.pairs import Pairs, check_pairs, memory_of, read_pairs
@@ -95,6 +95,7 @@ def import_memory(
     beta: float | None = None,
     delta: float | None = None,
     value_similarity: ValueSimilarity | None = None,
+    when_full: WhenFull | None = None,
     policy: bool = False,
     max_bytes: int | None = None,
     progress: Progress | None = None,
@@ -112,7 +113,8 @@ def import_memory(
             and features.npy (n, C), or an .npy file beside each.
         format: by default the path's suffix; a folder without one is "zarr" or "binvox".
         capacity: for pairs; by default as many as there are.
-        beta: for pairs, as the next two: of the new memory, by default as MemoryConfig has it.
+        beta: for pairs, as the next three: of the new memory, by default as MemoryConfig has it
+            or, with `policy`, as PAPER has it.
         policy: write the pairs by the write policy, so that similar ones merge.
         max_bytes: most RAM that the arrays may take; by default 512 MiB, or 32 times the bytes on
             disk if that is more.
@@ -130,7 +132,8 @@ def import_memory(
     if max_bytes is None:
         max_bytes = max(_ALWAYS_FINE, _EXPANSION * _disk_bytes(path))
     max_bytes = arguments.as_count("max_bytes", max_bytes)
-    rules: dict[str, Any] = {"beta": beta, "delta": delta, "value_similarity": value_similarity}
+    rules: dict[str, Any] = {"beta": beta, "delta": delta, "when_full": when_full}
+    rules["value_similarity"] = value_similarity
     rules = {name: rule for name, rule in rules.items() if rule is not None}
     content: Table | Pairs
     if format == "binvox":

@@ -28,12 +28,12 @@ from memstore.exchange.table import (
     arrays,
     check_bytes,
     facts,
+    is_ours,
 )
 from memstore.files import Progress, open_regular
 from memstore.json_text import parse_json
 from memstore.paths import local_path
 from memstore.scalars import as_int
-from memstore.slots.state import Rows
 
 FACTS = "attributes"  # array of bytes that hold JSON
 FOREIGN = (zipfile.BadZipFile, zlib.error, struct.error)
@@ -107,8 +107,8 @@ class Npz:
         self._zip = opened
         self.names = [name.removesuffix(".npy") for name in names]
         self.heads: dict[str, Head] = {}
-        for name in (*Rows._fields, FACTS):
-            if f"{name}.npy" in names:
+        for name in self.names:
+            if (is_ours(name) or name == FACTS) and f"{name}.npy" in names:
                 member = opened.getinfo(f"{name}.npy")
                 with self._open(member) as file:
                     self.heads[name] = _read_header(file, name, member.file_size)

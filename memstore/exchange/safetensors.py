@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.errors import FormatError, PathError, translated
-from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts
+from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts, is_ours
 from memstore.files import Progress, open_regular
 from memstore.json_text import parse_json
-from memstore.slots.state import Rows
 
 FACTS = "attributes"  # metadata entry that holds JSON
 _MAX_HEADER = 2**20  # bytes of JSON: ours has about a thousand
@@ -68,7 +67,7 @@ class Tensors:
         self._file = opened
         self.names: list[str] = list(opened.keys())
         self.heads: dict[str, Head] = {}
-        for name in set(Rows._fields) & set(self.names):
+        for name in filter(is_ours, self.names):
             tensor = opened.get_slice(name)
             if tensor.get_dtype() not in _DTYPES:
                 raise FormatError(f"{name}: got {tensor.get_dtype()}, want one of {[*_DTYPES]}")

@@ -14,28 +14,28 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.config import LARGEST, MemoryConfig
-from memstore.errors import FormatError, check_shape, translated
+from memstore.config import LARGEST
+from memstore.errors import ArgumentError, FormatError, check_shape, translated
 from memstore.exchange.npz import read_npy
 from memstore.exchange.pairs import Pairs
 from memstore.exchange.table import (
     Head,
     Table,
     check_bytes,
-    check_version,
     checked_table,
     facts,
+    read_config,
 )
 from memstore.files import Progress, open_regular
 from memstore.json_text import parse_json
 from memstore.slots import arguments
-from memstore.slots.state import Rows
+from memstore.slots.state import Rows, plain_column
 from memstore.voxels.binvox import read_binvox, write_binvox
 from memstore.voxels.grids import pack, packed_shape, unpack
 from memstore.voxels.mesh import smooth, write_mesh
 
 INDEX, FEATURES = "index.json", "features.npy"
-_INDEX_BYTES, _ENTRY_BYTES = 2**16, 1200  # at most in an index: in all, and per file beside it
+_INDEX_BYTES, _ENTRY_BYTES = 2**16, 8192  # at most in an index: in all, and per file beside it
 _LONGEST_NAME = 80  # characters of a source kept in a file's name
 
 
@@ -43,6 +43,7 @@ def write_shapes(path: Path, table: Table, progress: Progress, format: str) -> N
     """Write a table as a new folder; a mesh is the smooth surface, none for an empty grid."""
     path.mkdir()
     rows, entries = table.rows, []
+    columns = {name: plain_column(column).tolist() for name, column in rows.columns.items()}
     for i, slot in enumerate(rows.slots.tolist()):
         source = rows.sources[i].decode()
         grid = unpack(rows.values[i], table.config.resolution)
@@ -58,12 +59,16 @@ def write_shapes(path: Path, table: Table, progress: Progress, format: str) -> N
         entries.append(
             {"slot": slot, "source": source, "age": age, "touched": touched, "reads": reads}
             | {"file": name}
+            | ({"columns": {key: column[i] for key, column in columns.items()}} if columns else {})
         )
         progress(i + 1, len(rows.slots))
     if format == "binvox":
         np.save(path / FEATURES, rows.keys, allow_pickle=False)
     index = {**facts(table), "kind": format, "slots": entries}
-    (path / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False), encoding="utf-8")
+    text = json.dumps(index, indent=1, ensure_ascii=False).encode()
+    if format == "binvox" and len(text) > _INDEX_BYTES + _ENTRY_BYTES * (1 + len(entries)):
+        raise ArgumentError(f"{path}: got {len(text):,} bytes of {INDEX}, too many to read")
+    (path / INDEX).write_bytes(text)
 
 
 def read_shapes(path: Path, max_bytes: int, progress: Progress) -> Table | Pairs:
@@ -117,13 +122,17 @@ def _read_export(path: Path, files: list[str], max_bytes: int, progress: Progres
             text = file.read(largest + 1)
         check_bytes("index", len(text), largest)
         index = parse_json(text, largest)
-        check_version(index)
-        config, entries = MemoryConfig(**index["config"]), index["slots"]
+        config, entries = read_config(index), index["slots"]
         names = [entry["file"] for entry in entries]
         if index["kind"] != "binvox" or not all(_is_plain(name) for name in names):
             raise FormatError("got files that are not binvox beside it, want only such")
         if others := sorted({*files} - {*names}):
             raise FormatError(f"got no entry for {others[0]}, want one for each binvox file")
+        columns = arguments.as_columns(
+            {name: [entry["columns"][name] for entry in entries] for name in config.columns},
+            config,
+            len(entries),
+        )
         sources = arguments.as_sources("sources", [e["source"] for e in entries], len(entries))
         slots, touched, reads = (
             np.array([entry[name] for entry in entries], np.int64)
@@ -135,7 +144,9 @@ def _read_export(path: Path, files: list[str], max_bytes: int, progress: Progres
         check_shape("features", keys.shape, (len(names), config.key_dim))
         if keys.dtype != np.float32:
             raise FormatError(f"features: got {keys.dtype}, want float32")
-        return checked_table(Rows(slots, keys, values, touched, sources, reads), config, index)
+        return checked_table(
+            Rows(slots, keys, values, touched, sources, reads, columns), config, index
+        )
 
 
 def _read_values(

@@ -6,20 +6,31 @@ The one form behind every kind of file that `exchange` writes and reads; docs/ex
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.config import MemoryConfig
+from memstore.config import MemoryConfig, config_from_saved, saved_config
 from memstore.errors import FormatError
-from memstore.slots.state import COUNTS, LATEST, SOURCE_BYTES, Rows, State, check_rows, row_types
+from memstore.slots.state import (
+    COLUMN,
+    COUNTS,
+    LATEST,
+    SOURCE_BYTES,
+    Rows,
+    State,
+    as_bytes,
+    check_rows,
+    column_types,
+    row_types,
+)
 from memstore.voxels.grids import packed_shape
 
-FORMAT = 1
+FORMATS = (1, 2)  # that we read, as of the folder
 BLOCK_BYTES = 2**24  # of one array, read at once
 _SLOT_BYTES = 160  # of a memory per slot of its capacity, used or not: source, clocks, counts
+ROW_ARRAYS = tuple(name for name in Rows._fields if name != "columns")
 _LONGEST_VALUE = 60  # characters of a file that a message quotes
 
 
@@ -61,30 +72,39 @@ class Archive(Protocol):
         ...
 
 
-def arrays(table: Table, sources_as_bytes: bool = False) -> dict[str, NDArray[Any]]:
-    """The table's arrays by name; sources as S128 (n,), or as uint8 (n, 128) if so asked."""
-    named: dict[str, NDArray[Any]] = table.rows._asdict()
-    if sources_as_bytes:
-        named["sources"] = table.rows.sources.view(np.uint8).reshape(-1, SOURCE_BYTES)
-    return named
+def arrays(table: Table, texts_as_bytes: bool = False) -> dict[str, NDArray[Any]]:
+    """The table's arrays by name; texts as S128 (n,), or as uint8 (n, 128) if so asked."""
+    named: dict[str, NDArray[Any]] = {name: getattr(table.rows, name) for name in ROW_ARRAYS}
+    named |= {COLUMN + name: column for name, column in table.rows.columns.items()}
+    if not texts_as_bytes:
+        return named
+    return {n: as_bytes(a) if a.ndim == 1 else a for n, a in named.items()}
+
+
+def is_ours(name: str) -> bool:
+    """Whether an array of that name means something to us."""
+    return name in ROW_ARRAYS or name.startswith(COLUMN)
 
 
 def facts(table: Table) -> dict[str, Any]:
     """What travels beside the arrays, ready for JSON."""
+    version, config = saved_config(table.config)
     return {
-        "memstore_export": FORMAT,
-        "config": asdict(table.config),
+        "memstore_export": version,
+        "config": config,
         "clock": table.clock,
         "counts": table.counts,
         "crc32": {name: _crc32(array) for name, array in arrays(table).items()},
     }
 
 
-def check_version(facts: Any) -> None:
-    """Raise FormatError unless the facts are of a format we know."""
+def read_config(facts: Any) -> MemoryConfig:
+    """The config among facts; raise FormatError unless they are of a format we know."""
     version = facts.get("memstore_export") if isinstance(facts, dict) else facts
-    if not isinstance(facts, dict) or version != FORMAT:
-        raise FormatError(f"memstore_export: got {repr(version)[:_LONGEST_VALUE]}, want {FORMAT}")
+    if type(version) is not int or version not in FORMATS or not isinstance(facts, dict):
+        want = " or ".join(map(str, FORMATS))
+        raise FormatError(f"memstore_export: got {repr(version)[:_LONGEST_VALUE]}, want {want}")
+    return config_from_saved(version, facts["config"])
 
 
 def read_table(archive: Archive) -> Table:
@@ -93,16 +113,21 @@ def read_table(archive: Archive) -> Table:
     Raises:
         FormatError: something does not add up; other errors if a value is of another type.
     """
-    check_version(archive.facts)
-    config, slots = MemoryConfig(**archive.facts["config"]), archive.heads["slots"]
-    for name, (dtype, shape) in row_types(config, slots.shape[0] if slots.shape else 0).items():
+    config, slots = read_config(archive.facts), archive.heads["slots"]
+    n = slots.shape[0] if slots.shape else 0
+    types = row_types(config, n)
+    types |= {COLUMN + name: (dtype, (n,)) for name, dtype in column_types(config).items()}
+    for name, (dtype, shape) in types.items():
         head = archive.heads[name]
-        as_bytes = Head(np.dtype(np.uint8), (*shape, SOURCE_BYTES))
-        if head != (dtype, shape) and not (name == "sources" and head == as_bytes):
+        in_bytes = Head(np.dtype(np.uint8), (*shape, SOURCE_BYTES))
+        if head != (dtype, shape) and not (dtype.kind == "S" and head == in_bytes):
             raise FormatError(f"{name}: got {head.dtype} {head.shape}, want {dtype} {shape}")
-    columns = {name: read_array(archive, name) for name in Rows._fields}
-    columns["sources"] = columns["sources"].view(f"S{SOURCE_BYTES}").reshape(-1)
-    return checked_table(Rows(**columns), config, archive.facts)
+    named: dict[str, Any] = {name: read_array(archive, name) for name in types}
+    for name, (dtype, _) in types.items():
+        if dtype.kind == "S":
+            named[name] = named[name].view(dtype).reshape(-1)
+    columns = {name: named.pop(COLUMN + name) for name in config.columns}
+    return checked_table(Rows(**named, columns=columns), config, archive.facts)
 
 
 def read_array(archive: Archive, name: str) -> NDArray[Any]:
@@ -126,7 +151,7 @@ def checked_table(rows: Rows, config: MemoryConfig, facts: Any) -> Table:
         config: of the memory.
         facts: of which only the version was checked.
     """
-    for name, array in rows._asdict().items():
+    for name, array in arrays(Table(rows, config, 0, {})).items():
         if _crc32(array) != facts["crc32"][name]:
             raise FormatError(f"{name}: got other bytes than were written (CRC-32 differs)")
     clock, counts = facts["clock"], {name: facts["counts"][name] for name in COUNTS}
@@ -141,7 +166,8 @@ def restored(table: Table, max_bytes: int) -> State:
     """A state with the table's rows in their slots."""
     rows, config = table.rows, table.config
     row_bytes = 4 * config.key_dim + math.prod(packed_shape(config.resolution))
-    total = (int(rows.slots.max(initial=-1)) + 1) * row_bytes + config.capacity * _SLOT_BYTES
+    slot_bytes = _SLOT_BYTES + sum(dtype.itemsize for dtype in column_types(config).values())
+    total = (int(rows.slots.max(initial=-1)) + 1) * row_bytes + config.capacity * slot_bytes
     check_bytes("slots up to the highest, and the capacity", total, max_bytes)
     state = State.empty(config)
     state.put(rows)

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.errors import FormatError, translated
-from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts
+from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts, is_ours
 from memstore.files import Progress, check_regular
-from memstore.slots.state import Rows
 
 if TYPE_CHECKING:
     import zarr
@@ -77,7 +76,7 @@ class ZarrFolder:
     def __init__(self, group: "zarr.Group", names: list[str], files: int) -> None:
         self._files = files
         self.names = names
-        self._arrays: dict[str, Any] = {name: group[name] for name in Rows._fields if name in group}
+        self._arrays: dict[str, Any] = {name: group[name] for name in filter(is_ours, names)}
         self.heads = {name: _head(name, array) for name, array in self._arrays.items()}
         attributes = group.attrs.asdict()
         self.facts: Any = attributes if "memstore_export" in attributes else None

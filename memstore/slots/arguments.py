@@ -18,7 +18,16 @@ from memstore.errors import (
 )
 from memstore.scalars import as_float, as_int
 from memstore.search.cosine import plain_unit, unit
-from memstore.slots.state import EMPTY, KINDS, SOURCE_BYTES, Rows, check_rows, row_types
+from memstore.slots.filters import encoded
+from memstore.slots.state import (
+    EMPTY,
+    KINDS,
+    SOURCE_BYTES,
+    Rows,
+    check_rows,
+    column_types,
+    row_types,
+)
 from memstore.voxels.grids import pack
 
 NO_SOURCE = b"\xff"  # never UTF-8
@@ -70,9 +79,11 @@ def as_queries(features: ArrayLike, key_dim: int, name: str = "features") -> NDA
     return unit(rows)
 
 
-def as_packed(grids: ArrayLike, batch: int, resolution: int) -> NDArray[np.uint8]:
+def as_packed(
+    grids: ArrayLike, batch: int, resolution: int, name: str = "grids"
+) -> NDArray[np.uint8]:
     """Packed values of grids (B, R, R, R) bool."""
-    return _packed("grids", grids, (batch, resolution, resolution, resolution))
+    return _packed(name, grids, (batch, resolution, resolution, resolution))
 
 
 def as_packed_grid(grid: ArrayLike, resolution: int) -> NDArray[np.uint8]:
@@ -100,8 +111,50 @@ def as_sources(name: str, sources: Sequence[str] | None, batch: int) -> NDArray[
     if sources is None:
         return np.zeros(batch, f"S{SOURCE_BYTES}")
     _check_one_each(name, sources, batch)
-    encoded = [_utf8(f"{name}[{i}]", source) for i, source in enumerate(sources)]
-    return np.array(encoded, f"S{SOURCE_BYTES}")
+    texts = [_utf8(f"{name}[{i}]", source) for i, source in enumerate(sources)]
+    return np.array(texts, f"S{SOURCE_BYTES}")
+
+
+def as_columns(
+    columns: Mapping[str, ArrayLike] | None, config: MemoryConfig, batch: int, every: bool = True
+) -> dict[str, NDArray[Any]]:
+    """Columns (B,) as they are stored; with `every`, all that the memory has."""
+    given = {} if columns is None else columns
+    if not isinstance(given, Mapping):
+        raise DtypeError(f"columns: got {type(columns).__name__}, want entries by column")
+    if unknown := [name for name in given if name not in config.columns]:
+        listed = ", ".join(config.columns) or "none"
+        raise ArgumentError(f"columns: got {unknown[0]!r}, want the memory's columns ({listed})")
+    if every and (missing := [name for name in config.columns if name not in given]):
+        raise ArgumentError(
+            f"columns: got no {missing[0]!r}, want all of {', '.join(config.columns)}"
+        )
+    types = column_types(config)
+    return {
+        name: _as_column(name, given[name], types[name], batch) for name in types if name in given
+    }
+
+
+def _as_column(name: str, entries: Any, dtype: np.dtype[Any], batch: int) -> NDArray[Any]:
+    """One column (B,) as it is stored."""
+    title = f"columns[{name!r}]"
+    if dtype.kind == "S":
+        if isinstance(entries, np.ndarray):
+            entries = entries.tolist()
+        return as_sources(title, entries, batch)
+    array = _as_array(title, entries)
+    kinds = {"i": "iu", "f": "fiu", "b": "b"}[dtype.kind]
+    if array.dtype.kind not in kinds and array.size:
+        raise DtypeError(f"{title}: got dtype {array.dtype}, want {dtype}")
+    check_shape(title, array.shape, (batch,))
+    if array.dtype.kind == "u" and dtype.kind == "i" and (array > np.iinfo(np.int64).max).any():
+        raise ArgumentError(f"{title}: got {array.max()}, want ints of 64 bits")
+    with np.errstate(over="ignore"):  # of long doubles; told next
+        stored = array.astype(dtype)
+    if dtype.kind == "f" and not (finite := np.isfinite(stored)).all():
+        i = finite.argmin()
+        raise ArgumentError(f"{title}[{i}]: got {array[i]}, want a finite number")
+    return stored
 
 
 def as_excluded(exclude: Sequence[str | None], batch: int) -> NDArray[np.bytes_]:
@@ -150,7 +203,16 @@ def as_rows(rows: Rows, config: MemoryConfig, clock: int) -> Rows:
             raise DtypeError(f"{name}: got dtype {array.dtype}, want {dtype}")
         check_shape(name, array.shape, shape)
         arrays[name] = np.ascontiguousarray(array, None if dtype.kind == "S" else dtype)
-    checked = Rows(**arrays)
+    columns = {}
+    for name, dtype in column_types(config).items():
+        if name not in rows.columns:
+            raise ArgumentError(f"columns: got rows without {name!r}, want all of the memory's")
+        array = _as_array(name, rows.columns[name])
+        if array.dtype.kind != dtype.kind or array.dtype.itemsize > dtype.itemsize:
+            raise DtypeError(f"{name}: got dtype {array.dtype}, want {dtype}")
+        check_shape(name, array.shape, (slots.size,))
+        columns[name] = array
+    checked = Rows(**arrays, columns=columns)
     try:
         check_rows(checked, config, clock)
     except FormatError as error:
@@ -170,12 +232,25 @@ def as_writes(writes: Mapping[str, int]) -> dict[str, int]:
     return counts
 
 
-def _as_array(name: str, values: ArrayLike) -> NDArray[Any]:
-    """np.asarray, with ragged lists reported as ShapeError."""
+def _as_array(name: str, values: Any) -> NDArray[Any]:
+    """np.asarray, also of tensors that are elsewhere; ragged lists are reported as ShapeError."""
     try:
+        if hasattr(values, "detach"):  # torch's: may want gradients, or be on another device
+            values = _on_host(values)
+        elif hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
+            return np.from_dlpack(values, device="cpu")
         return np.asarray(values)
     except ValueError as error:
         raise ShapeError(f"{name}: got rows of different lengths, want an array") from error
+    except (BufferError, TypeError, RuntimeError) as error:
+        kind = type(values).__name__
+        raise DtypeError(f"{name}: got a {kind} that is no array of the host: {error}") from error
+
+
+def _on_host(tensor: Any) -> Any:
+    """A torch tensor as numpy takes it: bfloat16, which numpy has not, as float32."""
+    tensor = tensor.detach().cpu()
+    return tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
 
 
 def _check_one_each(name: str, texts: Sequence[str | None], batch: int) -> None:
@@ -190,9 +265,4 @@ def _utf8(name: str, source: object) -> bytes:
     """One source as bytes that fit."""
     if not isinstance(source, str):
         raise DtypeError(f"{name}: got {type(source).__name__}, want str")
-    encoded = check_text(name, source)
-    if len(encoded) > SOURCE_BYTES:
-        raise ArgumentError(f"{name}: got {len(encoded)} bytes of UTF-8, want <= {SOURCE_BYTES}")
-    if b"\0" in encoded:
-        raise ArgumentError(f"{name}: got a NUL character, want text without")
-    return encoded
+    return encoded(name, source)

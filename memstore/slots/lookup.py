@@ -3,14 +3,19 @@
 Nothing here changes a state, but that a recall counts as a read.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import ValueSimilarity
+from memstore.errors import ArgumentError, ExtraMissingError
 from memstore.search.index import NO_SLOT
-from memstore.slots.state import State
+from memstore.slots.filters import Test, matching
+from memstore.slots.state import State, plain_column, texts_of
+from memstore.slots.stats import facts_of
 from memstore.voxels.grids import (
     block_voxels,
     similarity_bounds,
@@ -21,6 +26,7 @@ from memstore.voxels.grids import (
 
 NEAR = 8  # slots whose values are compared first; mostly both kinds are among them
 AT_ONCE = 16  # queries compared with all slots together; bounds the similarities held in RAM
+_ARRAYS = ("slots", "cosines", "values", "counts")  # of Priors, first of its fields
 BLOCK = 2**22  # bytes of values copied at a time
 
 
@@ -32,12 +38,38 @@ class Priors(NamedTuple):
         cosines: (B, k) float32; -inf past the last prior.
         values: (B, k, R, R, R) bool; False past the last prior.
         counts: (B,) int64 in [0, k], priors there are.
+        sources: (B, k) str; "" past the last prior.
+        columns: by name (B, k) str, int64, float64 or bool; past the last prior "", 0, nan, False.
     """
 
     slots: NDArray[np.int64]
     cosines: NDArray[np.float32]
     values: NDArray[np.bool_]
     counts: NDArray[np.int64]
+    sources: NDArray[np.object_]
+    columns: dict[str, NDArray[Any]]
+
+
+class Item(NamedTuple):
+    """All that a used slot holds.
+
+    Attributes:
+        slot: its number.
+        key: (C,) float32 unit vector.
+        value: (R, R, R) bool.
+        source: "" if it has none.
+        columns: entries by name.
+        age: pairs written since it was last touched.
+        reads: times the value was recalled since it was written.
+    """
+
+    slot: int
+    key: NDArray[np.float32]
+    value: NDArray[np.bool_]
+    source: str
+    columns: dict[str, Any]
+    age: int
+    reads: int
 
 
 class Contrast(NamedTuple):
@@ -52,12 +84,40 @@ class Contrast(NamedTuple):
     negative: NDArray[np.int64]
 
 
+def item(state: State, slot: int) -> Item:
+    """What a used slot holds, copied."""
+    facts, config = facts_of(state, slot), state.config
+    key, value = state.index.keys[slot].copy(), unpack(state.values[slot], config.resolution)
+    return Item(slot, key, value, facts.source, facts.columns, facts.age, facts.reads)
+
+
+def as_tensors(priors: Priors) -> Any:
+    """Priors whose arrays, texts left out, are torch tensors over the same memory.
+
+    Raises:
+        ExtraMissingError: torch is not installed.
+    """
+    try:
+        torch: Any = import_module("torch")  # by name: memstore needs it for nothing else
+    except ImportError as error:
+        raise ExtraMissingError.of("out='torch'", "torch", "mem3d") from error
+
+    def tensor(array: Any) -> Any:
+        return array if array.dtype == object else torch.from_numpy(array)
+
+    arrays: dict[str, Any] = {
+        name: tensor(array) for name, array in zip(_ARRAYS, priors, strict=False)
+    }
+    columns = {name: tensor(column) for name, column in priors.columns.items()}
+    return priors._replace(**arrays, columns=columns)
+
+
 def read(
     state: State,
     queries: NDArray[np.float32],
     k: int,
     beta: float,
-    excluded: NDArray[np.bytes_] | None,
+    allowed: NDArray[np.bool_],
 ) -> Priors:
     """Recall at most k values per query, those whose keys have a cosine above beta.
 
@@ -66,13 +126,10 @@ def read(
         queries: (B, C) unit features.
         k: >= 1.
         beta: compared as float32, like the cosines.
-        excluded: (B,) source whose slots are passed over.
+        allowed: (rows,) or (B, rows) slots that may be recalled.
 
-    Source: Mem3D sec. 3.1, memory reader; k and the exclusion are ours.
+    Source: Mem3D sec. 3.1, memory reader; k and what is allowed are ours.
     """
-    allowed = state.used_rows
-    if excluded is not None:
-        allowed = allowed & (state.sources[: len(allowed)] != excluded[:, None])
     slots, cosines = state.index.search(queries, k, allowed, above=float(np.float32(beta)))
     is_prior = slots != NO_SLOT
     state.count_reads(slots[is_prior])
@@ -80,7 +137,41 @@ def read(
     if not is_prior.all():
         packed[~is_prior] = 0
     values = unpack(packed, state.config.resolution)
-    return Priors(slots, cosines, values, is_prior.sum(axis=1))
+    sources = texts_of(np.where(is_prior, state.sources[slots], b""))
+    columns = {name: _recalled(column, slots, is_prior) for name, column in state.columns.items()}
+    return Priors(slots, cosines, values, is_prior.sum(axis=1), sources, columns)
+
+
+def allowed_slots(
+    state: State,
+    excluded: NDArray[np.bytes_] | None = None,
+    slots: NDArray[np.int64] | None = None,
+    conditions: Sequence[tuple[str, Test]] = (),
+) -> NDArray[np.bool_]:
+    """(rows,) or, with exclusions, (B, rows) used slots that a search may find.
+
+    Args:
+        state: of the memory.
+        excluded: (B,) source whose slots are passed over.
+        slots: (n,) used ones, alone among which is searched.
+        conditions: on columns, see filters.py.
+    """
+    allowed = matching(state, conditions)
+    if slots is not None:
+        among = np.zeros(len(allowed), np.bool_)
+        among[slots] = True
+        allowed = allowed & among
+    if excluded is not None:
+        allowed = allowed & (state.sources[: len(allowed)] != excluded[:, None])
+    return allowed
+
+
+def _recalled(
+    column: NDArray[Any], slots: NDArray[np.int64], is_prior: NDArray[np.bool_]
+) -> NDArray[Any]:
+    """(B, k) entries of a column at slots, blank past the last prior."""
+    blank = np.nan if column.dtype.kind == "f" else column.dtype.type()
+    return plain_column(np.where(is_prior, column[slots], blank))
 
 
 def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8]) -> Contrast:
@@ -93,12 +184,17 @@ def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8
 
     Source: Mem3D eq. 9; Kaiser et al. 2017 for the nearest of each kind.
     """
+    if (delta := state.config.delta) is None:
+        raise ArgumentError(
+            "contrast: got a memory with delta None, want one with a delta, from "
+            "which on values count as similar"
+        )
     nearest = Contrast(*np.full((2, len(queries)), NO_SLOT))
     used = state.used_rows
     hits = state.index.search(queries, NEAR, used)
     for b, row in enumerate(hits.slots):
         near = row[row != NO_SLOT]
-        alike = _alike(state, near, grids[b : b + 1])[0]
+        alike = _alike(state, near, grids[b : b + 1], delta)[0]
         for slots, of_kind in ((nearest.positive, alike), (nearest.negative, ~alike)):
             if of_kind.any():
                 slots[b] = near[of_kind.argmax()]
@@ -107,7 +203,7 @@ def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8
             missing = np.flatnonzero(slots == NO_SLOT)
             for start in range(0, len(missing), AT_ONCE):
                 batch = missing[start : start + AT_ONCE]
-                alike = _alike_among_all(state, grids[batch])
+                alike = _alike_among_all(state, grids[batch], delta)
                 allowed = used & (alike if slots is nearest.positive else ~alike)
                 slots[batch] = state.index.search(queries[batch], 1, allowed).slots[:, 0]
     return nearest
@@ -127,13 +223,13 @@ def similarities(
     return similar
 
 
-def _alike_among_all(state: State, grids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _alike_among_all(state: State, grids: NDArray[np.uint8], delta: float) -> NDArray[np.bool_]:
     """(B, rows) which slots' values are similar to packed grids, of all that have a row.
 
     Full voxels per block rule most of them out before any is compared bit by bit.
     """
     config, blocks, rows = state.config, state.blocks, len(state.blocks)
-    kind, delta = config.value_similarity, config.delta
+    kind = config.value_similarity
     alike = np.zeros((len(grids), rows), np.bool_)
     many = []
     for b, voxels in enumerate(block_voxels(grids)):
@@ -144,14 +240,14 @@ def _alike_among_all(state: State, grids: NDArray[np.uint8]) -> NDArray[np.bool_
         else:
             alike[b, slots] = similarities(state, slots, grids[b], kind) >= delta
     if many:
-        alike[many] = _alike(state, slice(rows), grids[many])
+        alike[many] = _alike(state, slice(rows), grids[many], delta)
     return alike
 
 
 def _alike(
-    state: State, slots: NDArray[np.int64] | slice, grids: NDArray[np.uint8]
+    state: State, slots: NDArray[np.int64] | slice, grids: NDArray[np.uint8], delta: float
 ) -> NDArray[np.bool_]:
     """(B, n) which slots' values are similar to packed grids."""
     config, values, full = state.config, state.values[slots], state.full[slots]
     similar = value_similarities(values, grids, config.resolution, config.value_similarity, full)
-    return np.asarray(similar >= config.delta)
+    return np.asarray(similar >= delta)

@@ -7,6 +7,7 @@ and works out what the pairs change among them.
 
 # B = batch, N = rows up to the last used slot
 
+import warnings
 from math import sqrt
 from typing import NamedTuple
 
@@ -14,10 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
+from memstore.errors import EvictionWarning, FullError, MergeWarning
 from memstore.search.cosine import cosines, error_bound, merge, shortlist
 from memstore.search.index import NO_SLOT, KeyIndex
 from memstore.voxels.grids import value_similarity
 
+FATES = {
+    "merge": "merged (a similar value is there already; theirs were not stored)",
+    "insert": "inserted",
+    "evict": "inserted in place of the oldest slots, which are gone",
+}  # of pairs, by kind of write, in words
 HITS = 4  # slots looked up per pair: were all of them changed by earlier pairs, look again
 ZERO_SUM = 2e-3  # norm of two unit vectors' sum that float32 cosines cannot tell from zero
 
@@ -69,6 +76,16 @@ class WriteReport(NamedTuple):
     kinds: NDArray[np.str_]
     value_similarities: NDArray[np.float64]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Pairs by kind: "merge", "insert", "evict"."""
+        return {kind: int((self.kinds == kind).sum()) for kind in FATES}
+
+    def __repr__(self) -> str:
+        """One line that says what was not stored, and what was given up."""
+        fates = [f"{n:,} {FATES[kind]}" for kind, n in self.counts.items() if n]
+        return f"WriteReport({len(self.slots):,} pairs: {', '.join(fates) or 'nothing written'})"
+
 
 def plan_writes(
     queries: NDArray[np.float32],
@@ -81,7 +98,8 @@ def plan_writes(
     """Decide where each pair of a batch goes, exactly as if they were written one by one.
 
     A pair whose value is known (value similarity >= delta to the slot with the most similar key)
-    is merged there; any other pair goes to the lowest empty slot, or else to the oldest slot.
+    is merged there; any other pair goes to the lowest empty slot, or else, if `when_full` is
+    "evict", to the oldest slot.
 
     Args:
         queries: (B, C) unit features.
@@ -91,8 +109,11 @@ def plan_writes(
         touched: (capacity,) clock value of each slot's last write; -1 if empty.
         config: of the memory.
 
+    Raises:
+        FullError: a pair finds no empty slot, and the memory is not to evict.
+
     Source: Mem3D sec. 3.1, memory writer, eq. 4-8. Ours: ties go to the lowest slot; empty slots
-    are no neighbors and are filled first; one tick of age per pair.
+    are no neighbors and are filled first; one tick of age per pair; not to evict.
     """
     ahead = _Ahead(queries, grids, index, values, touched)
     slots, kinds = np.empty(len(queries), np.int64), np.empty(len(queries), "<U6")
@@ -101,10 +122,10 @@ def plan_writes(
         slot, key = ahead.nearest(b), query
         if slot != NO_SLOT:
             similarities[b] = _similarity(ahead.value(slot), grids[b], config)
-        if similarities[b] >= config.delta:  # False for nan: to an empty memory all is new
+        if is_known(similarities[b], config):
             kinds[b], key = "merge", merge(query, ahead.key(slot))
         else:
-            slot, kinds[b] = ahead.next_slot()
+            slot, kinds[b] = ahead.next_slot(config)
             ahead.put_value(b, slot)
         ahead.put_key(b, slot, key)
         slots[b] = slot
@@ -118,7 +139,7 @@ def plan_writes_from_products(
     own_similarities: NDArray[np.float64],
     is_written: NDArray[np.bool_],
     touched: NDArray[np.int64],
-    delta: float,
+    config: MemoryConfig,
 ) -> ProductPlan:
     """Decide where each pair of a batch goes, as if one by one, from products alone.
 
@@ -131,10 +152,13 @@ def plan_writes_from_products(
         own_similarities: (B, B).
         is_written: (B,) pairs that are written at all.
         touched: (capacity,) clock value of each slot's last write; -1 if empty.
-        delta: of the memory's config.
+        config: of the memory.
 
     Returns:
         That of the written pairs; after it, `touched` of their slots is the clock + 1, 2, ...
+
+    Raises:
+        FullError: as `plan_writes`.
 
     Source: as `plan_writes`, whose rule this is; cosines here are what the caller computes.
     """
@@ -151,11 +175,13 @@ def plan_writes_from_products(
         slot = int(near[pair].argmax())
         cosine = near[pair, slot]
         similarity = alike[pair, slot] if cosine > -np.inf else np.nan
-        if similarity >= delta:  # False for nan: to an empty memory all is new
+        if is_known(similarity, config):
             kind, norm = "merge", sqrt(max(0.0, 2 + 2 * cosine))
         else:
             slot = int(touched.argmin())  # empty ones are -1; the lowest slot among equals
             kind, norm = "insert" if touched[slot] < 0 else "evict", 0.0
+            if kind == "evict":
+                check_eviction(config)
             values[slot], alike[:, slot] = pair, own_similarities[:, pair]
         if norm > ZERO_SUM:
             mixtures[slot] = (mixtures.get(slot, weights[0]) + weights[1 + pair]) / norm
@@ -173,6 +199,44 @@ def plan_writes_from_products(
         mixtures,
         values,
     )
+
+
+def is_known(similarity: float, config: MemoryConfig) -> bool:
+    """Whether a value so similar to that of the nearest slot is merged there."""
+    # False for nan: to an empty memory all is new.
+    return config.delta is not None and bool(similarity >= config.delta)
+
+
+def check_eviction(config: MemoryConfig) -> None:
+    """Raise FullError unless the memory may evict."""
+    if config.when_full != "evict":
+        raise FullError(
+            f"memory: got more new values than it has empty slots (capacity {config.capacity:,}), "
+            "want fewer, or slots removed; memstore copy --capacity N, or copy_to(path, N), makes "
+            "a larger one, MemoryConfig(when_full='evict') one that gives up its oldest slots"
+        )
+
+
+_warned: set[type[Warning]] = set()  # of what this process was warned
+
+
+def warn_of_losses(kinds: NDArray[np.str_]) -> None:
+    """Warn at the first merge and the first eviction of the process, before they happen.
+
+    Called by `State.write`, which `Memory.write` calls: it is that one's caller who is warned.
+    """
+    losses = (
+        ("merge", MergeWarning, "merge: a value like the new one is there, and the new one is not"),
+        ("evict", EvictionWarning, "eviction: the memory is full, and its oldest slot is not"),
+    )
+    for kind, category, what in losses:
+        if category not in _warned and (kinds == kind).any():
+            text = (
+                f"memory: the first {what} kept; WriteReport tells each one, "
+                f"warnings.simplefilter('ignore', memstore.{category.__name__}) says no more of it"
+            )
+            warnings.warn(text, category, stacklevel=4)
+            _warned.add(category)
 
 
 def _similarity(value: NDArray[np.uint8], grid: NDArray[np.uint8], config: MemoryConfig) -> float:
@@ -234,10 +298,11 @@ class _Ahead:
         value: NDArray[np.uint8] = self._values[slot] if pair is None else self._grids[pair]
         return value
 
-    def next_slot(self) -> tuple[int, str]:
+    def next_slot(self, config: MemoryConfig) -> tuple[int, str]:
         """Where a new pair goes, and the kind of write."""
         if self._empty:
             return self._empty.pop(0), "insert"
+        check_eviction(config)
         return int(self._touched.argmin()), "evict"  # lowest slot among equals
 
     def put_key(self, b: int, slot: int, key: NDArray[np.float32]) -> None:

@@ -1,7 +1,8 @@
 """State: what a memory holds in RAM, what it must satisfy, and the changes there are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,9 @@ from memstore.voxels.grids import block_voxels, full_voxels, packed_shape
 
 SOURCE_BYTES = 128  # UTF-8 bytes of a source
 COUNTED = 1024  # values whose blocks are counted at a time: 4 MiB at 32^3
+COLUMN = "column_"  # what the names of columns' arrays begin with, in files
 EMPTY = -1  # `touched` of an empty slot
+NO_COLUMNS: Mapping[str, NDArray[Any]] = MappingProxyType({})
 KINDS = ("merge", "insert", "evict")  # of writes
 COUNTS = (*KINDS, "remove")  # what a memory counts from its creation on
 LATEST = 2**62  # no clock or count comes near; clock - touched must fit int64
@@ -32,6 +35,7 @@ class Rows(NamedTuple):
         touched: (n,) int64 clock value of the last write; EMPTY for a slot that was emptied.
         sources: (n,) UTF-8.
         reads: (n,) int64, times the value was recalled since it was written.
+        columns: by name (n,) int64, float64, bool or UTF-8; of all columns of the memory.
     """
 
     slots: NDArray[np.int64]
@@ -40,6 +44,7 @@ class Rows(NamedTuple):
     touched: NDArray[np.int64]
     sources: NDArray[np.bytes_]
     reads: NDArray[np.int64]
+    columns: Mapping[str, NDArray[Any]] = NO_COLUMNS
 
 
 @dataclass(eq=False)
@@ -53,6 +58,7 @@ class State:
     sources: NDArray[np.bytes_]  # (capacity,) UTF-8
     reads: NDArray[np.int64]  # (capacity,) times the value was recalled since it was written
     full: NDArray[np.int32]  # (capacity,) full voxels of the value; follows from `values`
+    columns: dict[str, NDArray[Any]]  # (capacity,) each, by name
     clock: int = 0  # pairs written since creation; age = clock - touched
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(COUNTS, 0)
@@ -74,6 +80,7 @@ class State:
             np.zeros(config.capacity, f"S{SOURCE_BYTES}"),
             np.zeros(config.capacity, np.int64),
             np.zeros(config.capacity, np.int32),
+            {name: np.zeros(config.capacity, kind) for name, kind in column_types(config).items()},
         )
 
     @property
@@ -116,6 +123,7 @@ class State:
             self.touched[slots],
             self.sources[slots],
             self.reads[slots],
+            {name: column[slots] for name, column in self.columns.items()},
         )
 
     def put(self, rows: Rows) -> None:
@@ -124,6 +132,8 @@ class State:
         self.index.put(slots, rows.keys)
         self.values[slots], self.touched[slots] = rows.values, rows.touched
         self.sources[slots], self.reads[slots] = rows.sources, rows.reads
+        for name, column in self.columns.items():
+            column[slots] = rows.columns[name]
         self._count(slots)
         self._used_rows = None
         self.dirty.update(slots.tolist())
@@ -138,15 +148,31 @@ class State:
         queries: NDArray[np.float32],
         grids: NDArray[np.uint8],
         sources: NDArray[np.bytes_],
+        columns: Mapping[str, NDArray[Any]] = NO_COLUMNS,
+        tell: Callable[[NDArray[np.str_]], None] | None = None,
     ) -> WriteReport:
-        """Plan and apply pairs (B,); a batch of any size, for order is all that counts."""
+        """Plan and apply pairs (B,); a batch of any size, for order is all that counts.
+
+        Args:
+            queries: (B, C) unit vectors.
+            grids: (B, R, R, ceil(R / 8)) packed.
+            sources: (B,) UTF-8.
+            columns: (B,) each, all that the memory has.
+            tell: called with kinds of writes before they are applied.
+        """
         plans = []
-        for start in range(0, len(queries) or 1, BATCH):
-            part = slice(start, start + BATCH)
+        step = BATCH
+        if self.config.when_full == "error" and len(queries) > len(self.touched) - len(self.used):
+            step = len(queries)  # as a whole, so that a refusal changes nothing
+        for start in range(0, len(queries) or 1, step):
+            part = slice(start, start + step)
             plan = plan_writes(
                 queries[part], grids[part], self.index, self.values, self.touched, self.config
             )
-            self._apply(plan, grids[part], sources[part])
+            if tell:
+                tell(plan.kinds)
+            some = {name: column[part] for name, column in columns.items()}
+            self._apply(plan, grids[part], sources[part], some)
             plans.append(plan)
         slots, kinds, similarities, _ = map(np.concatenate, zip(*plans, strict=True))
         return WriteReport(slots, kinds, similarities)
@@ -169,8 +195,17 @@ class State:
         if self._blocks is not None:
             self._blocks[slots] = block_voxels(values)
 
-    def _apply(self, plan: Plan, grids: NDArray[np.uint8], sources: NDArray[np.bytes_]) -> None:
-        """Write the planned pairs (B,), values packed: per slot the last one counts."""
+    def _apply(
+        self,
+        plan: Plan,
+        grids: NDArray[np.uint8],
+        sources: NDArray[np.bytes_],
+        columns: Mapping[str, NDArray[Any]],
+    ) -> None:
+        """Write the planned pairs (B,), values packed: per slot the last one counts.
+
+        Source and columns go with the value: a merge keeps all three.
+        """
         self._begin()
         slots, last = _last(plan.slots)
         self.index.put(slots, plan.keys[last])
@@ -179,12 +214,33 @@ class State:
         new = np.flatnonzero(plan.kinds != "merge")
         slots, last = _last(plan.slots[new])
         self.values[slots], self.sources[slots] = grids[new[last]], sources[new[last]]
+        for name, column in self.columns.items():
+            column[slots] = columns[name][new[last]]
         self._count(slots)
         self.reads[slots] = 0
         self.clock += len(plan.slots)
         for kind, count in zip(*np.unique(plan.kinds, return_counts=True), strict=True):
             self.counts[str(kind)] += int(count)
         self.dirty.update(plan.slots.tolist())
+        self.torn = False
+
+    def update(
+        self,
+        slots: NDArray[np.int64],
+        values: NDArray[np.uint8] | None,
+        sources: NDArray[np.bytes_] | None,
+        columns: Mapping[str, NDArray[Any]],
+    ) -> None:
+        """Set what is given of distinct used slots (n,), values packed, and nothing else."""
+        self._begin()
+        if values is not None:
+            self.values[slots] = values
+            self._count(slots)
+        if sources is not None:
+            self.sources[slots] = sources
+        for name, column in columns.items():
+            self.columns[name][slots] = column
+        self.dirty.update(slots.tolist())
         self.torn = False
 
     def remove(self, slots: NDArray[np.int64]) -> None:
@@ -223,14 +279,22 @@ class State:
         self.index.put(slots, np.zeros((len(slots), self.config.key_dim), np.float32))
         self.values[slots] = 0
         self.sources[slots] = b""
+        for column in self.columns.values():
+            column[slots] = column.dtype.type()
         self._count(slots)
         self.reads[slots] = 0
         self.touched[slots] = EMPTY
         self._used_rows = None
 
 
+def column_types(config: MemoryConfig) -> dict[str, np.dtype[Any]]:
+    """Dtype of each column, by name."""
+    types = {"str": f"S{SOURCE_BYTES}", "int": "int64", "float": "float64", "bool": "bool"}
+    return {name: np.dtype(types[str(kind)]) for name, kind in config.columns.items()}
+
+
 def row_types(config: MemoryConfig, n: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
-    """Dtype and shape of each of the arrays of n rows."""
+    """Dtype and shape of each of the arrays of n rows, columns left out."""
     return {
         "slots": (np.dtype(np.int64), (n,)),
         "keys": (np.dtype(np.float32), (n, config.key_dim)),
@@ -282,13 +346,45 @@ def check_rows(rows: Rows, config: MemoryConfig, clock: int, with_empty: bool = 
     padding = 2 ** (-config.resolution % 8) - 1  # mask of the bits past the last voxel
     if padding and (rows.values[..., -1][used] & padding).any():
         raise FormatError("values: got padding bits that are set")
-    for source in rows.sources[used].tolist():
-        if b"\0" in source:
-            raise FormatError(f"sources: got {source!r}, want UTF-8 without NUL")
+    _check_texts("sources", rows.sources[used])
+    for name, column in rows.columns.items():
+        entries = column[used]
+        if column.dtype.kind == "S":
+            _check_texts(name, entries)
+        elif column.dtype.kind == "b" and (entries.view(np.uint8) > 1).any():
+            raise FormatError(f"{name}: got a byte that is no bool, want 0 or 1")
+        elif column.dtype.kind == "f" and not np.isfinite(entries).all():
+            raise FormatError(f"{name}: got nan or inf, want finite numbers")
+
+
+def _check_texts(name: str, texts: NDArray[np.bytes_]) -> None:
+    """Raise FormatError unless all are UTF-8 without NUL."""
+    for text in texts.tolist():
+        if b"\0" in text:
+            raise FormatError(f"{name}: got {text!r}, want UTF-8 without NUL")
         try:
-            source.decode()
+            text.decode()
         except UnicodeDecodeError as error:
-            raise FormatError(f"sources: got no UTF-8 ({error})") from error
+            raise FormatError(f"{name}: got no UTF-8 ({error})") from error
+
+
+def as_bytes(column: NDArray[Any]) -> NDArray[Any]:
+    """A column (n,) as it is saved: of texts a view of their bytes (n, 128), else itself."""
+    if column.dtype.kind != "S":
+        return column
+    return column.view(np.uint8).reshape(len(column), SOURCE_BYTES)
+
+
+def texts_of(encoded: NDArray[np.bytes_]) -> NDArray[np.object_]:
+    """UTF-8 of any shape as an array of str."""
+    texts = np.empty(encoded.size, object)
+    texts[:] = [text.decode() for text in encoded.ravel().tolist()]
+    return texts.reshape(encoded.shape)
+
+
+def plain_column(column: NDArray[Any]) -> NDArray[Any]:
+    """A column as callers see it: UTF-8 as str."""
+    return texts_of(column) if column.dtype.kind == "S" else column
 
 
 def _last(slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

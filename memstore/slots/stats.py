@@ -1,6 +1,6 @@
 """Stats: how full a memory is, how old and how often read its slots are, what it costs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.files import disk_bytes
-from memstore.slots.state import State
+from memstore.slots.state import State, plain_column
 
 BINS = 12  # at most, in a histogram
 LISTED = 5  # slots named in most_read and least_read
@@ -30,6 +30,7 @@ class SlotFacts:
     source: str
     reads: int
     age: int
+    columns: dict[str, Any] = field(default_factory=dict)  # entries by name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,9 @@ class Stats:
     key_dim: int
     resolution: int
     beta: float
-    delta: float
+    delta: float | None
     value_similarity: str
+    when_full: str
     clock: int  # pairs written since creation
     merges: int  # since creation, as the next three
     inserts: int
@@ -70,9 +72,10 @@ class Stats:
     occupancy_min: float | None  # of one slot, as the next two
     occupancy_median: float | None
     occupancy_max: float | None
+    columns: dict[str, dict[str, Any]]  # by name: distinct, and most, or min, median and max
     key_bytes: int  # RAM held by keys
     value_bytes: int  # RAM of the values of slots that have been used
-    bookkeeping_bytes: int  # RAM of ages, sources, reads, and what is derived for speed
+    bookkeeping_bytes: int  # RAM of ages, sources, reads, columns, and what is derived for speed
     disk_bytes: dict[str, int] | None  # by sub-folder, "." for the rest; None in RAM
     snapshot: str | None
 
@@ -90,7 +93,7 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
     occupancy = state.full[used] / config.resolution**3
     by_reads = np.argsort(reads, kind="stable")
     by_most = np.argsort(-reads, kind="stable")
-    bookkeeping = (state.touched, state.sources, state.reads)
+    bookkeeping = (state.touched, state.sources, state.reads, *state.columns.values())
     return Stats(
         capacity=config.capacity,
         used=len(used),
@@ -100,6 +103,7 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
         beta=config.beta,
         delta=config.delta,
         value_similarity=config.value_similarity,
+        when_full=config.when_full,
         clock=state.clock,
         merges=state.counts["merge"],
         inserts=state.counts["insert"],
@@ -123,6 +127,7 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
         occupancy_min=float(occupancy.min()) if len(used) else None,
         occupancy_median=_median(occupancy),
         occupancy_max=float(occupancy.max()) if len(used) else None,
+        columns={name: column_facts(column[used]) for name, column in state.columns.items()},
         key_bytes=state.index.keys.nbytes,
         value_bytes=state.values[: state.index.rows].nbytes,
         bookkeeping_bytes=sum(array.nbytes for array in bookkeeping) + state.derived_bytes,
@@ -134,7 +139,30 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
 def facts_of(state: State, slot: int) -> SlotFacts:
     """What is to be said of a used slot."""
     source = bytes(state.sources[slot]).decode()
-    return SlotFacts(slot, source, int(state.reads[slot]), int(state.clock - state.touched[slot]))
+    age, reads = int(state.clock - state.touched[slot]), int(state.reads[slot])
+    return SlotFacts(slot, source, reads, age, entries_of(state, slot))
+
+
+def entries_of(state: State, slot: int) -> dict[str, Any]:
+    """The columns of a used slot, as Python's own."""
+    rows = {name: column[slot : slot + 1] for name, column in state.columns.items()}
+    return {name: plain_column(row).item() for name, row in rows.items()}
+
+
+def column_facts(column: NDArray[Any]) -> dict[str, Any]:
+    """What used slots have in a column (n,): of texts the most frequent, else the extent."""
+    if not len(column):
+        return {"distinct": 0}
+    entries, counts = np.unique(column, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:LISTED]
+    facts: dict[str, Any] = {"distinct": len(entries)}
+    if column.dtype.kind in "Sb":
+        names = plain_column(entries[order]).tolist()
+        return facts | {
+            "most": [[n, c] for n, c in zip(names, counts[order].tolist(), strict=True)]
+        }
+    least, most = entries[[0, -1]].tolist()
+    return facts | {"min": least, "median": _median(column), "max": most}
 
 
 def even_histogram(numbers: NDArray[np.int64]) -> Histogram:

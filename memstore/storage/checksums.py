@@ -10,14 +10,18 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from memstore.config import saved_config
 from memstore.slots.state import COUNTS, EMPTY, Rows, State
 
 CHECK_BYTES = 16
+NO_DELTA = -1.0  # in the seal, for null
 CHECK_ROWS = 1024  # rows checked at once; bounds what lies in RAM twice
 
 
 def checks(rows: Rows) -> NDArray[np.uint8]:
-    """Checks (n, 16) of rows: BLAKE2b over slot, touched, source, key, value; zeros if empty.
+    """Checks (n, 16) of rows: BLAKE2b over slot, touched, source, key, value, columns by name.
+
+    Zeros for an empty slot.
 
     `reads` is left out: it may change without a write, and the seal covers it.
     """
@@ -28,6 +32,8 @@ def checks(rows: Rows) -> NDArray[np.uint8]:
         digest.update(rows.sources[i : i + 1].tobytes())
         digest.update(rows.keys[i].astype("<f4", copy=False).tobytes())
         digest.update(rows.values[i].tobytes())
+        for column in rows.columns.values():
+            digest.update(column[i : i + 1].tobytes())
         digests[i] = np.frombuffer(digest.digest(), np.uint8)
     return digests
 
@@ -58,9 +64,14 @@ def seal(
     """
     config, counts = state.config, [state.counts[name] for name in COUNTS]
     sizes = (config.capacity, config.key_dim, config.resolution)
+    delta = NO_DELTA if config.delta is None else config.delta
     digest = blake2b(digest_size=CHECK_BYTES)
-    digest.update(struct.pack("<3q2d", *sizes, config.beta, config.delta))
+    digest.update(struct.pack("<3q2d", *sizes, config.beta, delta))
     digest.update(config.value_similarity.encode().ljust(8, b"\0"))
+    if saved_config(config)[0] > 1:
+        digest.update(config.when_full.encode().ljust(8, b"\0"))
+        for name, kind in config.columns.items():
+            digest.update(f"{name}:{kind}".encode() + b"\0")
     digest.update(struct.pack("<6q", state.clock, *counts, log_rows))
     digest.update(np.bitwise_xor.reduce(row_checks, axis=0).tobytes())
     digest.update(state.reads.astype("<i8", copy=False).tobytes())

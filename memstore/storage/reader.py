@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.config import MemoryConfig
+from memstore.config import MemoryConfig, config_from_saved
 from memstore.errors import FormatError, NotAMemoryError
-from memstore.slots.state import State, check_state
+from memstore.slots.state import State, check_state, column_types
 from memstore.storage.checksums import misfits, seal
 from memstore.storage.chunks import check_proportion
 from memstore.storage.schema import (
-    FORMAT,
+    FORMATS,
     NO_ROW,
     Ledger,
     arrays,
@@ -34,8 +34,9 @@ def check_format(group: "zarr.Group") -> None:
     version = group.attrs.get("memstore_format")
     if version is None:
         raise NotAMemoryError("memstore_format: got no such attribute")
-    if version != FORMAT:
-        raise FormatError(f"got format {version!r}, want {FORMAT}; a newer memstore may read it")
+    if type(version) is not int or version not in FORMATS:
+        want = " or ".join(map(str, FORMATS))
+        raise FormatError(f"got format {version!r}, want {want}; a newer memstore may read it")
 
 
 def read(
@@ -53,7 +54,7 @@ def read(
         FormatError: something does not add up; zarr raises much else if a folder is damaged.
     """
     facts: Any = group.attrs
-    config = MemoryConfig(**facts["config"])
+    config = config_from_saved(facts["memstore_format"], facts["config"])
     _check_arrays(group, config, disk_bytes)
     log_rows = _count("log_rows", facts["log_rows"], get_array(group, "log").shape[0])
     state, ledger = State.empty(config), Ledger.empty(config)
@@ -143,4 +144,5 @@ def _count(name: str, number: object, most: float = np.inf) -> int:
 def _check_size(config: MemoryConfig, rows: int, disk_bytes: Callable[[], int]) -> None:
     """Refuse a small folder that asks for a huge memory."""
     row_bytes = 4 * config.key_dim + int(np.prod(packed_shape(config.resolution)))
+    row_bytes += sum(dtype.itemsize for dtype in column_types(config).values())
     check_proportion(rows * row_bytes, disk_bytes)

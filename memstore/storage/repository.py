@@ -215,6 +215,17 @@ class Repository:
                     raise
                 self.tip = self.snapshot = tip
 
+    def reopened(self) -> "Repository | None":
+        """The folder as it is now, to be read; None if its last commit is ours.
+
+        Raises:
+            SnapshotError: a snapshot was asked for, and no later one is to be followed.
+        """
+        if self._at is not None:
+            raise SnapshotError(f"{self.path}: opened at {self._at}, which stays as it is")
+        fresh = Repository(self.path, durability=self._durability)
+        return None if fresh.tip == self.snapshot else fresh
+
     def read(self, snapshot: str, check_rows: bool = True) -> tuple[State, schema.Ledger]:
         """Read a snapshot from disk, every chunk of it.
 

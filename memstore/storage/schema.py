@@ -7,22 +7,22 @@ part of the memory, a commit writes them all to the base and empties it.
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.config import MemoryConfig
-from memstore.slots.state import EMPTY, SOURCE_BYTES, State
+from memstore.config import MemoryConfig, saved_config
+from memstore.slots.state import COLUMN, EMPTY, SOURCE_BYTES, State, as_bytes, column_types
 from memstore.storage.checksums import CHECK_BYTES, CHECK_ROWS, checks, seal
 from memstore.voxels.grids import packed_shape
 
 if TYPE_CHECKING:
     import zarr
 
-FORMAT = 1
+FORMATS = (1, 2)  # that we read; a memory is written in the lowest that can say its rules
 CHUNK_BYTES = 2**20  # keys of one base chunk
 LARGEST_CHUNK = 2**24  # bytes of values of one base chunk, if it has more than one row
 LARGEST_LOG_CHUNK = 2**27  # bytes; where it would have more, there is no log
@@ -80,6 +80,19 @@ def arrays(config: MemoryConfig) -> dict[str, dict[str, Any]]:
         "checks": rows(capacity, (CHECK_BYTES,), "uint8", small, 0),
         "reads": rows(capacity, (), "int64", small, 0),
         "log": rows(log, (log_dtype(config).itemsize,), "uint8", LOG_CHUNK, 0),
+        **{
+            name: rows(capacity, shape, str(dtype), small, 0)
+            for name, (dtype, shape) in column_arrays(config).items()
+        },
+    }
+
+
+def column_arrays(config: MemoryConfig) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Dtype and shape of a row of each column's array, by the array's name."""
+    text = np.dtype(np.uint8), (SOURCE_BYTES,)
+    return {
+        f"{COLUMN}{name}": text if dtype.kind == "S" else (dtype, ())
+        for name, dtype in column_types(config).items()
     }
 
 
@@ -92,6 +105,7 @@ def log_dtype(config: MemoryConfig) -> np.dtype[np.void]:
             ("values", "u1", packed_shape(config.resolution)),
             ("touched", "<i8"),
             ("source", "u1", (SOURCE_BYTES,)),
+            *((name, *of_row) for name, of_row in column_arrays(config).items()),
             ("checks", "u1", (CHECK_BYTES,)),
         ]
     )
@@ -99,9 +113,10 @@ def log_dtype(config: MemoryConfig) -> np.dtype[np.void]:
 
 def attributes(state: State, ledger: Ledger) -> dict[str, Any]:
     """Attributes of the root group."""
+    version, config = saved_config(state.config)
     return {
-        "memstore_format": FORMAT,
-        "config": asdict(state.config),
+        "memstore_format": version,
+        "config": config,
         "clock": state.clock,
         "counts": dict(state.counts),
         "log_rows": ledger.log_rows,
@@ -159,18 +174,20 @@ def _records(
     records["slots"][:n], records["slots"][n:] = slots, NO_ROW
     records["keys"][:n], records["values"][:n] = rows.keys, rows.values
     records["touched"][:n], records["checks"][:n] = rows.touched, row_checks[slots]
-    records["source"][:n] = rows.sources.view(np.uint8).reshape(-1, SOURCE_BYTES)
+    records["source"][:n] = as_bytes(rows.sources)
+    for name, column in rows.columns.items():
+        records[f"{COLUMN}{name}"][:n] = as_bytes(column)
     return records.view(np.uint8).reshape(len(records), -1)
 
 
 def parts(state: State) -> dict[str, NDArray[Any]]:
     """The state's arrays of the base under their names on disk, reads and checks left out."""
-    source = state.sources.view(np.uint8).reshape(-1, SOURCE_BYTES)
     return {
         "keys": state.index.keys,
         "values": state.values,
         "touched": state.touched,
-        "source": source,
+        "source": as_bytes(state.sources),
+        **{f"{COLUMN}{name}": as_bytes(column) for name, column in state.columns.items()},
     }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ROWS = 1024  # slots checked at once
 SLACK = 600  # seconds that the store's and our own time of a commit may lie apart
+ROW_NAMES = ("keys", "values", "touched", "sources")  # of what is in a row, reads left out
 SEARCHES = 8  # slots whose own keys are searched for
 
 
@@ -86,7 +87,7 @@ def verify(
                 problems.append(f"snapshot {snapshot}: {error}")
             continue
         read, slots = read + 1, slots + len(stored.used)
-        unlike = "its key, value, source or clock value is not what was written"
+        unlike = "its key, value, source, columns or clock value is not what was written"
         faults = [f"slot {slot}: {unlike}" for slot in misfits(stored, ledger.checks)]
         if commit and not _same_commit(commit, ledger):
             faults.append("the history's message or time is not what was written")
@@ -162,7 +163,9 @@ def _differences(state: State, stored: State) -> Iterator[str]:
         slots = np.arange(start, min(start + ROWS, rows))
         slots = slots[[slot not in state.dirty for slot in slots.tolist()]]
         ram, disk = state.rows(slots), stored.rows(slots)
-        for name in ("keys", "values", "touched", "sources"):
-            unequal = getattr(ram, name) != getattr(disk, name)
+        named = {name: (getattr(ram, name), getattr(disk, name)) for name in ROW_NAMES}
+        named |= {name: (column, disk.columns[name]) for name, column in ram.columns.items()}
+        for name, (ours, theirs) in named.items():
+            unequal = ours != theirs
             for slot in slots[unequal.reshape(len(slots), -1).any(axis=1)]:
                 yield f"slot {slot}: {name} in RAM differ from those on disk"

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 
 MAIN = "import sys; from mem3d_cli.memstore.app import main; main()"
 STOPPED = """
@@ -27,7 +28,7 @@ Memory.open = opened
 def path(tmp_path_factory):
     """A memory of two slots, one of them from a hostile source."""
     path = tmp_path_factory.mktemp("endings") / "memory"
-    with Memory.create(path, MemoryConfig(capacity=4, key_dim=3, resolution=2)) as memory:
+    with Memory.create(path, replace(PAPER, capacity=4, key_dim=3, resolution=2)) as memory:
         grids = np.arange(2).astype(bool)[:, None, None, None] | np.zeros((2, 2, 2, 2), bool)
         memory.write(np.eye(3)[:2], grids, ["\x1b[31mü", "椅"])
         memory.commit("first")

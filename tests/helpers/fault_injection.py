@@ -12,24 +12,28 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from memstore import Memory, MemoryConfig, MemstoreError
+from memstore import PAPER, Memory, MemstoreError
 from memstore.storage import schema
 
 LOG_LEAST = 64  # rows, instead of 1,024: the log fills and empties every few commits
-SMALL = MemoryConfig(capacity=12, key_dim=16, resolution=8, beta=0.5, delta=0.95)
+COLUMNS = {"kind": str, "mass": float, "ok": bool, "view": int}
+SMALL = replace(PAPER, capacity=12, key_dim=16, resolution=8, beta=0.5, delta=0.95, columns=COLUMNS)
 
 
 def pairs(rng, n):
-    """Features, grids and sources."""
+    """Features, grids, sources and columns."""
+    numbers = rng.integers(0, 9, n)
+    columns = {"kind": [f"k{i}" for i in numbers], "mass": numbers / 7, "view": numbers}
     return (
         rng.standard_normal((n, 16)),
         rng.random((n, 8, 8, 8)) < 0.3,
         [f"model {i}" for i in range(n)],
+        {**columns, "ok": numbers > 4},
     )
 
 
@@ -37,7 +41,7 @@ def content(memory):
     """All that a memory holds, to compare."""
     state = memory._state
     rows = state.rows(state.used)
-    arrays = [np.ascontiguousarray(part).tobytes() for part in rows]
+    arrays = [np.ascontiguousarray(part).tobytes() for part in (*rows[:-1], *rows.columns.values())]
     return asdict(memory.config), memory.clock, dict(state.counts), arrays
 
 

@@ -7,11 +7,12 @@ difference.
 import argparse
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from tests.helpers.naive_memory import NaiveMemory, assert_found
 
 CHANNELS, RESOLUTION = 24, 4
@@ -24,7 +25,7 @@ class Pair:
     def __init__(self, path, seed, similarity):
         self.rng, self.path = np.random.default_rng(seed), path
         rules = {"beta": 0.6, "delta": 0.9, "value_similarity": similarity}
-        config = MemoryConfig(capacity=40, key_dim=CHANNELS, resolution=RESOLUTION, **rules)
+        config = replace(PAPER, capacity=40, key_dim=CHANNELS, resolution=RESOLUTION, **rules)
         self.memory, self.oracle = Memory.create(path, config), NaiveMemory(config)
         self.centers = self.rng.standard_normal((12, CHANNELS))
         self.shapes = self.rng.random((12, RESOLUTION, RESOLUTION, RESOLUTION)) < 0.4

@@ -12,6 +12,12 @@ def test_the_papers_numbers():
     """Mem3D sec. 4.2."""
     assert (PAPER.capacity, PAPER.key_dim, PAPER.resolution) == (4000, 256 * 7 * 7, 32)
     assert (PAPER.beta, PAPER.delta, PAPER.value_similarity) == (0.85, 0.9, "mse")
+    assert PAPER.when_full == "evict"
+
+
+def test_the_default_rule_loses_nothing():
+    config = MemoryConfig(capacity=2, key_dim=3)
+    assert (config.delta, config.value_similarity, config.when_full) == (None, "iou", "error")
 
 
 BAD = [
@@ -20,13 +26,22 @@ BAD = [
     *(("resolution", bad) for bad in (0, 2048)),
     *(("beta", bad) for bad in (1.01, -1.01, float("nan"), "0", True, np.False_, None, 10**400)),
     *(("delta", bad) for bad in (1.01, -0.01, float("nan"))),
+    *(("when_full", bad) for bad in ("Evict", "", None, [])),
+    *(
+        ("columns", bad)
+        for bad in (
+            *(["ok"], {"ok": bytes}, {"ok": None}, {"": int}, {"1st": int}, {"a-b": int}),
+            *({3: int}, {"x" * 41: int}, {"Source": str}, {"a": int, "A": int}),
+            {f"c{i}": int for i in range(33)},
+        )
+    ),
     *(("value_similarity", bad) for bad in ("IoU", "", None, [])),
 ]
 
 
 @pytest.mark.parametrize(("field", "bad"), BAD, ids=[f"{f}={b!r}" for f, b in BAD])
 def test_bad_fields(field, bad):
-    with pytest.raises(ConfigError, match=f"^{field}: got .*, want "):
+    with pytest.raises(ConfigError, match=f"^{field}: got .*want "):
         replace(PAPER, **{field: bad})
 
 
@@ -55,3 +70,10 @@ def test_frozen_and_keyword_only():
 @pytest.mark.parametrize("resolution", [1, 2, 4, 10, 32])
 def test_any_resolution(resolution):
     assert replace(PAPER, resolution=resolution, beta=-1, delta=1).resolution == resolution
+
+
+def test_columns_are_kept_by_name_with_the_name_of_their_type():
+    config = replace(PAPER, columns={"ok": bool, "category": "str"})
+    assert config.columns == {"category": "str", "ok": "bool"}
+    assert config == replace(PAPER, columns={"category": str, "ok": "bool"}) != PAPER
+    assert hash(config) == hash(PAPER)

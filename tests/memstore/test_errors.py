@@ -14,6 +14,7 @@ BUILTINS = {
     "FeatureError": ValueError,
     "ForkError": RuntimeError,
     "FormatError": ValueError,
+    "FullError": RuntimeError,
     "LockedError": BlockingIOError,
     "NotAMemoryError": OSError,
     "PathError": OSError,

@@ -5,17 +5,18 @@ import resource
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import memstore
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from memstore.storage import schema
 from tests.helpers import fault_injection
 
-CONFIG = MemoryConfig(capacity=64, key_dim=256, resolution=8, delta=1)
+CONFIG = replace(PAPER, capacity=64, key_dim=256, resolution=8, delta=1)
 
 
 @pytest.fixture(autouse=True)

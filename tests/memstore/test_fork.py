@@ -6,15 +6,16 @@ parent did (icechunk's threads stay behind). So: fork with an open memory, or sp
 """
 
 import multiprocessing
+from dataclasses import replace
 
 import faiss
 import numpy as np
 import pytest
 
-from memstore import ForkError, Memory, MemoryConfig
+from memstore import PAPER, ForkError, Memory
 from memstore.search import pruning
 
-CONFIG = MemoryConfig(capacity=300, key_dim=256, resolution=8, beta=-1, delta=0.99)
+CONFIG = replace(PAPER, capacity=300, key_dim=256, resolution=8, beta=-1, delta=0.99)
 TIMEOUT = 60
 
 

@@ -21,9 +21,9 @@ def first_voxels(n):
 def test_format_1_opens():
     """Four slots written along the axes; (3, 4, 0, ...) merged into slot 1; slot 2 removed."""
     with Memory.open(GOLDEN) as memory:
-        assert memory.config == MemoryConfig(
-            capacity=6, key_dim=64, resolution=4, beta=0.5, delta=0.9, value_similarity="iou"
-        )
+        sizes = {"capacity": 6, "key_dim": 64, "resolution": 4}
+        rules = {"beta": 0.5, "delta": 0.9, "value_similarity": "iou", "when_full": "evict"}
+        assert memory.config == MemoryConfig(**sizes, **rules)
         assert memory.slots.tolist() == [0, 1, 3]
         assert (memory.clock, memory.ages.tolist()) == (5, [4, 0, 1])
         assert memory.sources == ["modèle 0", "modèle 1", "modèle 3"]
@@ -53,4 +53,25 @@ def test_format_1_goes_on(tmp_path):
         memory.expire(1)
     with Memory.open(tmp_path / "memory") as memory:
         assert memory.sources == ["modèle 0", "modèle 1", "new", "modèle 3"]
+        assert memory.verify(every=True).problems == ()
+
+
+def test_format_2_opens():
+    """Three slots with columns, written in two commits; slot 2 was removed."""
+    with Memory.open(GOLDEN.parent / "memory-v2") as memory:
+        columns = {"grasp": "float", "kind": "str", "ok": "bool", "view": "int"}
+        sizes = {"capacity": 6, "key_dim": 64, "resolution": 4}
+        assert memory.config == MemoryConfig(**sizes, columns=columns)
+        assert (memory.slots.tolist(), memory.ages.tolist()) == ([0, 1, 3], [3, 2, 0])
+        assert memory.sources == ["modèle 0", "modèle 1", "modèle 3"]
+        assert {name: column.tolist() for name, column in memory.columns().items()} == {
+            "grasp": [0.0, 0.1, 0.3],
+            "kind": ["chaise", "été", "chaise"],
+            "ok": [True, False, False],
+            "view": [0, -1, -3],
+        }
+        np.testing.assert_array_equal(memory.keys([0, 1, 3]), np.eye(64)[[0, 1, 3]])
+        expected = [first_voxels(8), first_voxels(16), first_voxels(32)]
+        np.testing.assert_array_equal(memory.values([0, 1, 3]), expected)
+        assert [entry.message for entry in memory.history()] == ["removed", "four", "create"]
         assert memory.verify(every=True).problems == ()

@@ -5,6 +5,7 @@ import shutil
 import sys
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +13,11 @@ import numpy as np
 import pytest
 
 import memstore
-from memstore import Memory, MemoryConfig, TornError
+from memstore import PAPER, Memory, TornError
 from memstore.rwlock import ReadWriteLock
 
 ROOT = str(Path(memstore.__file__).parent)
-CONFIG = MemoryConfig(capacity=8, key_dim=16, resolution=2, beta=-1)
+CONFIG = replace(PAPER, capacity=8, key_dim=16, resolution=2, beta=-1)
 RNG = np.random.default_rng(0)
 FEATURES, GRIDS = RNG.standard_normal((4, 16)), RNG.random((4, 2, 2, 2)) < 0.5
 

@@ -21,13 +21,13 @@ from hypothesis.stateful import (
 from numpy.testing import assert_array_equal
 
 import memstore
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from memstore.search.cosine import unit
 from memstore.storage import schema
 from tests.helpers.naive_memory import NaiveMemory, assert_found
 from tests.helpers.stateful_oracle import operations
 
-TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, beta=0.5, delta=0.75)
+TINY = replace(PAPER, capacity=4, key_dim=3, resolution=2, beta=0.5, delta=0.75)
 AXES = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
 EMPTY, FULL = np.zeros((2, 2, 2), bool), np.ones((2, 2, 2), bool)
 

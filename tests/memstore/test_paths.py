@@ -1,17 +1,18 @@
 """One rule for paths, wherever one is given."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import memstore
-from memstore import DtypeError, LockedError, Memory, MemoryConfig, PathError, PathExistsError
+from memstore import PAPER, DtypeError, LockedError, Memory, PathError, PathExistsError
 from memstore.paths import local_path
 from memstore.storage import repository
 
-CONFIG = MemoryConfig(capacity=4, key_dim=3, resolution=2)
+CONFIG = replace(PAPER, capacity=4, key_dim=3, resolution=2)
 
 
 def write_one(memory):

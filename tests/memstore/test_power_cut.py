@@ -8,16 +8,17 @@ import random
 import shutil
 import sqlite3
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import memstore
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from tests.helpers import power_cut
 
 CUTS = int(os.environ.get("MEM3D_CUTS", 60))
-CONFIG = MemoryConfig(capacity=24, key_dim=8, resolution=4)
+CONFIG = replace(PAPER, capacity=24, key_dim=8, resolution=4)
 STEPS = ("c0", "c1", "tag", "c2", "c3", "expire", "c4", "untag", "c5", "copy")
 
 # What runs where power is cut; `work` is also what says how a memory must look after each step.
@@ -42,9 +43,10 @@ MEMORY = f"""
 STEPS = {STEPS!r}
 {WORK}
 import os, sys
-from memstore import Memory, MemoryConfig
+from dataclasses import replace
+from memstore import Memory, PAPER
 folder = sys.argv[1]
-with Memory.create(folder + "/memory", MemoryConfig(capacity=24, key_dim=8, resolution=4),
+with Memory.create(folder + "/memory", replace(PAPER, capacity=24, key_dim=8, resolution=4),
                    durability=DURABILITY) as memory:
     os.access("told:create", 0)
     for step in STEPS:

@@ -2,11 +2,12 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from memstore import BusyError, Memory, MemoryConfig, TornError
+from memstore import PAPER, BusyError, Memory, TornError
 from memstore.rwlock import ReadWriteLock
 
 
@@ -83,7 +84,7 @@ def test_reading_nests_and_nothing_else_does():
 
 def test_a_signal_handler_cannot_save_half_a_write(tmp_path, monkeypatch):
     """It calls commit in the middle of a write."""
-    config = MemoryConfig(capacity=8, key_dim=64, resolution=4)
+    config = replace(PAPER, capacity=8, key_dim=64, resolution=4)
     with Memory.create(tmp_path / "memory", config) as memory:
         put = memory._state.index.put
         told = []
@@ -100,7 +101,7 @@ def test_a_signal_handler_cannot_save_half_a_write(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_write_is_not_committed(tmp_path, monkeypatch):
-    config = MemoryConfig(capacity=8, key_dim=64, resolution=4)
+    config = replace(PAPER, capacity=8, key_dim=64, resolution=4)
     with Memory.create(tmp_path / "memory", config) as memory:
 
         def interrupted(*arguments):
@@ -171,7 +172,7 @@ def test_an_error_lets_go():
 def test_threads_share_a_memory():
     """Readers never see half of a write: the value of a slot always belongs to its source."""
     rng = np.random.default_rng(0)
-    config = MemoryConfig(capacity=8, key_dim=64, resolution=4, beta=-1)
+    config = replace(PAPER, capacity=8, key_dim=64, resolution=4, beta=-1)
     memory, stop, wrong = Memory(config), threading.Event(), []
     patterns = rng.random((32, 4, 4, 4)) < 0.5
     features = rng.standard_normal((32, 64))

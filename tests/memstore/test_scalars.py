@@ -1,12 +1,14 @@
 """Numbers of numpy's where Python's are wanted: the same answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from memstore import DtypeError, Memory, MemoryConfig, contact_sheet, near_duplicates
+from memstore import PAPER, DtypeError, Memory, contact_sheet, near_duplicates
 from memstore.scalars import as_float, as_int
 
-CONFIG = MemoryConfig(capacity=300, key_dim=8, resolution=2)
+CONFIG = replace(PAPER, capacity=300, key_dim=8, resolution=2)
 INTS = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64, np.array)
 
 

@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -17,12 +17,14 @@ from mem3d_cli.tables import slots_in_words
 from memstore import (
     EXPORT_FORMATS,
     IMPORT_FORMATS,
+    PAPER,
     FormatError,
     Memory,
     MemoryConfig,
     PathMissingError,
     near_duplicates,
 )
+from memstore.voxels.binvox import read_binvox
 
 runner = CliRunner()
 
@@ -30,7 +32,7 @@ runner = CliRunner()
 @pytest.fixture
 def path(tmp_path):
     """A memory of one slot (tagged "one"), then two."""
-    config = MemoryConfig(capacity=4, key_dim=3, resolution=2)
+    config = replace(PAPER, capacity=4, key_dim=3, resolution=2)
     with Memory.create(tmp_path / "memory", config) as memory:
         for i in range(2):
             memory.write(np.eye(3)[[i]], np.full((1, 2, 2, 2), bool(i)))
@@ -53,8 +55,35 @@ def test_inspect(path):
         assert words in told
 
 
+def test_inspect_shows_columns(tmp_path):
+    config = replace(PAPER, capacity=4, key_dim=3, resolution=2, delta=None)
+    config = replace(config, columns={"kind": str, "mass": float, "ok": bool})
+    with Memory.create(tmp_path / "memory", config) as memory:
+        columns = {"kind": ["é", "b", "é"], "mass": [1, 4, 2.5], "ok": [True, True, False]}
+        memory.write(np.eye(3), np.ones((3, 2, 2, 2), bool), columns=columns)
+        memory.commit("three")
+    text = run("inspect", tmp_path / "memory")
+    assert re.search(r"column kind +2 distinct: é 2, b 1\n", text)
+    assert re.search(r"column mass +1 to 4, median 2.5, 3 distinct\n", text)
+    assert re.search(r"column ok +2 distinct: True 2, False 1\n", text)
+    assert re.search(r"rules +recalls above cosine 0.85, merges nothing, if full evicts", text)
+    facts = json.loads(run("inspect", tmp_path / "memory", "--json"))
+    assert facts["most_read"][0]["columns"] == {"kind": "é", "mass": 1, "ok": True}
+
+
+def test_inspect_says_what_is_wrong(tmp_path):
+    config = MemoryConfig(capacity=9, key_dim=3, resolution=2)
+    with Memory.create(tmp_path / "memory", config) as memory:
+        memory.write(np.ones((9, 3)), np.ones((9, 2, 2, 2), bool))
+    text = run("inspect", tmp_path / "memory")
+    assert "! keys have collapsed: " in text and "! near-duplicates: 100% of the slots" in text
+    told = json.loads(run("inspect", tmp_path / "memory", "--no-duplicates", "--json"))
+    [remark] = told["remarks"]
+    assert remark.startswith("keys have collapsed")
+
+
 def test_inspect_an_empty_memory(tmp_path):
-    config = MemoryConfig(capacity=4, key_dim=3, resolution=2)
+    config = replace(PAPER, capacity=4, key_dim=3, resolution=2)
     Memory.create(tmp_path / "memory", config).close()
     assert "0 of 4 used" in run("inspect", tmp_path / "memory")
 
@@ -184,6 +213,103 @@ def test_import_pairs_from_elsewhere(tmp_path):
     with Memory.open(tmp_path / "memory") as memory:
         assert memory.config.capacity == 5 and memory.config.value_similarity == "iou"
         assert len(memory) == 1  # equal values merge
+
+
+@pytest.fixture
+def grasps(tmp_path):
+    """A memory made and filled by commands."""
+    path, columns = tmp_path / "grasps", ["kind=str", "force=float", "ok=bool", "view=int"]
+    options = [word for column in columns for word in ("--column", column)]
+    run("create", path, "--capacity", 3, "--key-dim", 3, "--resolution", 2, *options)
+    arrays = {"column_kind": np.array(["mug", "pen", "mug"]), "column_force": np.arange(3) / 2}
+    arrays |= {"column_ok": np.array([True, False, True]), "column_view": np.arange(3)}
+    pairs = {"keys": np.eye(3), "values": np.ones((3, 2, 2, 2), bool)}
+    sources = np.array(["m1", "p1", "m2"])
+    np.savez(tmp_path / "pairs.npz", **pairs, sources=sources, **arrays)
+    told = run("add", path, tmp_path / "pairs.npz", "--message", "three")
+    assert told.endswith("grasps: 3 inserted, 0 merged, 0 evicted; 3 of 3 slots used\n")
+    return path
+
+
+def test_create_makes_what_loses_nothing(grasps):
+    columns = {"kind": "str", "force": "float", "ok": "bool", "view": "int"}
+    with Memory.open(grasps) as memory:
+        config = MemoryConfig(capacity=3, key_dim=3, resolution=2, columns=columns)
+        assert memory.config == config
+        assert [entry.message for entry in memory.history()] == ["three", "create"]
+
+
+def test_list_and_its_conditions(grasps):
+    def listed(*options):
+        told = json.loads(run("list", grasps, "--json", *options))
+        assert told["total"] == len(told["slots"])
+        return [row["slot"] for row in told["slots"]]
+
+    assert listed() == [0, 1, 2]
+    assert listed("--where", "kind=mug", "--where", "ok=true") == [0, 2]
+    assert listed("--where", "kind = pen", "--where", "kind=mug") == [0, 1, 2]
+    assert listed("--where", "force>=.5", "--where", "force<1") == [1]
+    assert listed("--where", "view<=1", "--source", "m1") == [0]
+    assert "  mug   True   0     m1\n" in run("list", grasps)
+    assert run("list", grasps, "--limit", 1).endswith("3 slots; --limit 3 shows all\n")
+    assert json.loads(run("list", grasps, "--limit", 1, "--json"))["total"] == 3
+    near = json.loads(run("query", grasps, "--slot", 1, "--where", "kind=mug", "--json"))
+    assert [row["slot"] for row in near["queries"][0]["neighbors"]] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["kind", "kind>3=", "ok=1", "view=1.5", "force>=hard", "kind=mug=", "color=red", "kind>a"],
+)
+def test_what_is_no_condition_is_told(grasps, condition):
+    options = ["--where", condition]
+    if condition == "kind=mug=":
+        options = ["--where", "view=1", "--where", "view>1"]
+    result = runner.invoke(app, ["list", str(grasps), *options])
+    assert result.exit_code != 0
+    assert "--where" in result.output or "where" in str(result.exception)
+
+
+def test_get(grasps, tmp_path):
+    told = json.loads(run("get", grasps, 2, "--json"))
+    assert told == {
+        **{"slot": 2, "source": "m2", "age": 0, "reads": 0, "full_voxels": 8, "voxels": 8},
+        "columns": {"force": 1.0, "kind": "mug", "ok": True, "view": 2},
+    }
+    files = ["--value", tmp_path / "mug.binvox", "--key", tmp_path / "key.npy"]
+    text = run("get", grasps, 2, *files)
+    assert re.search(r"source +m2\n", text) and re.search(r"force +1.0\n", text)
+    assert read_binvox(tmp_path / "mug.binvox").all()
+    assert np.load(tmp_path / "key.npy").tolist() == [0, 0, 1]
+    for file in (tmp_path / "mug.binvox", tmp_path / "key.npy"):
+        before = file.read_bytes()
+        option = "--value" if file.suffix == ".binvox" else "--key"
+        run("get", grasps, 1, option, file, status=1)
+        assert file.read_bytes() == before
+
+
+def test_remove_and_add_again(grasps, tmp_path):
+    run("add", grasps, tmp_path / "pairs.npz", status=1)  # full: nothing is added
+    run("copy", grasps, tmp_path / "larger", "--capacity", 6)
+    run("add", tmp_path / "larger", tmp_path / "pairs.npz")
+    with Memory.open(tmp_path / "larger") as larger:
+        assert (len(larger), larger.config.capacity) == (6, 6)
+    assert run("remove", grasps, "--source", "m1").endswith("1 slot removed, 2 used\n")
+    assert json.loads(run("remove", grasps, 1, 2, "--json")) == {"removed": [1, 2], "slots": 0}
+    run("remove", grasps, status=2)
+    run("remove", grasps, 1, "--source", "m1", status=2)
+    run("remove", grasps, "--source", "m1", status=1)
+    told = json.loads(run("add", grasps, tmp_path / "pairs.npz", "--json"))
+    assert told == {"path": str(grasps), "insert": 3, "merge": 0, "evict": 0, "slots": 3}
+    with Memory.open(grasps) as memory:
+        messages = [entry.message for entry in memory.history()]
+    assert messages[:3] == ["added pairs.npz", "removed 2 slots", "removed 1 slot"]
+
+
+def test_pairs_without_the_columns_are_told(grasps, tmp_path):
+    np.savez(tmp_path / "bare.npz", keys=np.eye(3)[:1], values=np.ones((1, 2, 2, 2), bool))
+    result = runner.invoke(app, ["add", str(grasps), str(tmp_path / "bare.npz")])
+    assert "columns: got no 'force', want all of" in str(result.exception)
 
 
 def test_every_command_answers_in_json(path, tmp_path):

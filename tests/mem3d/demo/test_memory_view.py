@@ -1,5 +1,7 @@
 """Looking through a memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,10 +16,10 @@ from mem3d.demo.memory_view import (
     slot_text,
     write_slot,
 )
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from tests.helpers.r2n2_folder import blob
 
-CONFIG = MemoryConfig(capacity=8, key_dim=4, delta=1.0)
+CONFIG = replace(PAPER, capacity=8, key_dim=4, delta=1.0)
 
 
 @pytest.fixture

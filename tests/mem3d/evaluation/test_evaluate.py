@@ -25,6 +25,7 @@ from mem3d.evaluation.evaluate import (
     Scores,
     best_threshold,
     by_category,
+    doubts,
     evaluate,
     macro,
     score,
@@ -177,3 +178,12 @@ def test_kept_projections_change_no_score(sets):
     plain, fast = (score(model, memory, sets["test"], projections=p) for p in (None, kept))
     np.testing.assert_allclose(fast.iou[NETWORK], plain.iou[NETWORK], atol=1e-3)
     assert len(kept) > 0
+
+
+@pytest.mark.parametrize(("network", "count"), [(0.2, 1), (0.4, 0)])
+def test_answers_below_the_category_mean_are_told(network, count):
+    table = {NETWORK: {"fixed": {"macro": network}}, MEAN: {"fixed": {"macro": 0.3}}}
+    told = doubts({"methods": table})
+    assert len(told) == count
+    assert all(text.startswith("below the category mean: IoU 0.200, ") for text in told)
+    assert doubts({"methods": {NETWORK: table[NETWORK]}}) == []

@@ -11,7 +11,7 @@ from mem3d.inference.chance import chance_of
 from mem3d.inference.reconstruct import NEARLY_ALL, Reconstruction, loose_pieces, reconstruct
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 
 SYNSETS = ("02691156", "02958343", "03001627", "04379243")  # aeroplane, car, chair, table
 DIM = 16
@@ -19,7 +19,7 @@ DIM = 16
 
 def filled(keys, sources):
     """A memory of one slot per key."""
-    memory = Memory(MemoryConfig(capacity=len(keys), key_dim=DIM, resolution=2, delta=1.0))
+    memory = Memory(replace(PAPER, capacity=len(keys), key_dim=DIM, resolution=2, delta=1.0))
     grids = np.random.default_rng(1).random((len(keys), 2, 2, 2)) < 0.5
     memory.write(keys, grids, sources)
     memory.replace_keys(memory.slots, keys[: len(memory)])  # merged ones are moved

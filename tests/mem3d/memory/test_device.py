@@ -1,6 +1,7 @@
 """A memory's working copy on a device: what it does, the memory itself does."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,14 +18,15 @@ from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from mem3d.training.state import TrainingState
 from mem3d.training.step import train_step
-from memstore import FeatureError, Memory, MemoryConfig
+from memstore import PAPER, FeatureError, Memory
 from tests.helpers.random_memories import assert_same
 
 C = 16
 
 
 def config(similarity="iou", resolution=4, capacity=9, beta=0.2):
-    return MemoryConfig(
+    return replace(
+        PAPER,
         capacity=capacity,
         key_dim=C,
         resolution=resolution,

@@ -1,5 +1,7 @@
 """The second look, against a plain loop; the same on the host and on a device."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from mem3d.memory.device import DeviceMemory
 from mem3d.memory.host import HostMemory
 from mem3d.memory.second_look import COSINE, SHORTLIST, best_fits, fits
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 
 R, N, C = 8, 4, 6
 
@@ -52,7 +54,7 @@ def test_the_best_come_first_and_padding_last(case):
 
 def memory_of(count, beta=-1.0):
     rng = np.random.default_rng(1)
-    memory = Memory(MemoryConfig(capacity=count, key_dim=C, resolution=R, beta=beta, delta=1.0))
+    memory = Memory(replace(PAPER, capacity=count, key_dim=C, resolution=R, beta=beta, delta=1.0))
     grids = rng.random((count, R, R, R)) < rng.uniform(0.05, 0.6, (count, 1, 1, 1))
     keys = rng.standard_normal((count, C)).astype(np.float32)
     memory.write(keys, grids, [f"shape/{i}" for i in range(count)])
@@ -87,7 +89,7 @@ def test_host_and_device_recall_what_a_loop_does(count, beta):
 
 
 def test_an_empty_memory_gives_nothing():
-    memory = Memory(MemoryConfig(capacity=4, key_dim=C, resolution=R))
+    memory = Memory(replace(PAPER, capacity=4, key_dim=C, resolution=R))
     asked = torch.ones(2, C), 3, None, torch.rand(2, N, N, N)
     for recalled in (HostMemory(memory).recall(*asked), DeviceMemory(memory, "cpu").recall(*asked)):
         assert recalled.counts.tolist() == [0, 0] and not recalled.priors.any()

@@ -126,6 +126,7 @@ def test_settings_of_an_old_release_are_read_and_written_under_new_names(name):
     gone = {".".join(path) for path in retired()}
     want = {RENAMED.get(path, path): v for path, v in flat(old).items() if path not in gone}
     want |= {"model.key": "feature", "train.key_epochs": 0}  # there was no other key
+    want["memory.when_full"] = "evict"  # there was no other rule
     assert new == want and not RENAMED.keys() & new.keys()
 
 
@@ -304,3 +305,26 @@ def test_values_are_taken_as_what_their_setting_is():
     assert (preset.train.learning_rate, preset.train.view_seed) == (1, None)
     assert preset.model.shape_encoder == "fc"
     assert preset.train.augmentation.backgrounds == "1" * 16
+
+
+def test_a_memory_of_before_has_the_papers_rule():
+    """What a release did not write is what it did, not what MemoryConfig has by default."""
+    fields = SMALL.to_dict()
+    for name in ("delta", "value_similarity", "when_full", "columns"):
+        del fields["memory"][name]
+    memory = Preset.from_dict(fields).memory
+    assert (memory.delta, memory.value_similarity, memory.when_full) == (0.9, "mse", "evict")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_says_its_rule(name):
+    memory = PRESETS[name].memory
+    assert memory.delta is not None and memory.when_full == "evict" and not memory.columns
+
+
+def test_rules_that_training_cannot_have_are_refused():
+    with pytest.raises(ValueError, match=r"^memory\.columns: got ok, want none"):
+        replace(PAPER, memory=replace(PAPER.memory, columns={"ok": bool}))
+    with pytest.raises(ValueError, match=r"^memory\.delta: got none, want a number"):
+        replace(PAPER, memory=replace(PAPER.memory, delta=None))
+    assert changed(SMALL, ["memory.delta=null", "memory.when_full=error"]).memory.delta is None

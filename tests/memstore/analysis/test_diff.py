@@ -6,11 +6,11 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from memstore import Memory, MemoryConfig, ShapeError
+from memstore import PAPER, Memory, ShapeError
 from memstore.analysis.diff import diff
 from memstore.voxels.grids import unpack
 
-CONFIG = MemoryConfig(capacity=6, key_dim=6, resolution=2, delta=1)
+CONFIG = replace(PAPER, capacity=6, key_dim=6, resolution=2, delta=1)
 EYE = np.eye(6)
 BITS = unpack(np.arange(6, dtype=np.uint8)[:, None], 8)  # six rows that differ
 GRIDS = BITS.reshape(6, 2, 2, 2).astype(bool)

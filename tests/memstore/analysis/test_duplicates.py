@@ -2,20 +2,20 @@
 
 import itertools
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memstore import ArgumentError, Memory, MemoryConfig
+from memstore import PAPER, ArgumentError, Memory
 from memstore.analysis.duplicates import near_duplicates
 from memstore.exchange import pairs
 from memstore.voxels.grids import pack
 from tests.helpers.naive_memory import value_similarity
 
-CONFIG = MemoryConfig(capacity=20, key_dim=3, resolution=2, delta=0.75)
+CONFIG = replace(PAPER, capacity=20, key_dim=3, resolution=2, delta=0.75)
 
 
 def memory_of(grids, kind="mse"):

@@ -101,9 +101,9 @@ def test_what_was_found_is_drawn_before_it_is_removed(monkeypatch):
     for name in ("search", "values"):
         call = getattr(memory, name)
 
-        def spied(*arguments, call=call):
+        def spied(*arguments, call=call, **options):
             guarded.append(len(memory._lock._readers))
-            return call(*arguments)
+            return call(*arguments, **options)
 
         monkeypatch.setattr(memory, name, spied, raising=False)
     neighbour_sheet(memory, np.ones((1, 5)))

@@ -1,10 +1,12 @@
 """export and import_memory: what goes out comes back, and damage is named."""
 
+import json
 import os
 import random
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memstore import (
+    PAPER,
     ArgumentError,
     FormatError,
     Memory,
-    MemoryConfig,
     MemstoreError,
     PathError,
     PathExistsError,
@@ -24,7 +26,7 @@ from memstore import (
     SlotError,
 )
 from memstore.exchange import EXPORT_FORMATS, export, import_memory
-from tests.helpers.random_memories import SMALL, assert_same, assert_same_rows, busy_memory
+from tests.helpers.random_memories import COLUMNS, SMALL, assert_same, assert_same_rows, busy_memory
 
 LOSSLESS = ["npz", "safetensors", "zarr", "binvox"]
 
@@ -82,7 +84,7 @@ def test_an_export_replaces_nothing_and_leaves_nothing_half(kind, tmp_path, monk
 
 
 def test_rows_are_whole_while_a_thread_writes(tmp_path):
-    memory = Memory(MemoryConfig(capacity=2, key_dim=8, resolution=2, delta=1))
+    memory = Memory(replace(PAPER, capacity=2, key_dim=8, resolution=2, delta=1))
 
     def write():
         for i in range(2000):
@@ -207,7 +209,7 @@ def test_a_lost_file_is_noticed(kind, tmp_path):
 def test_exports_of_format_1_are_still_read(kind):
     """Made once, by release 0.1: never remake these, add those of format 2 beside them."""
     memory = import_memory(Path(__file__).parents[2] / "golden" / "exports" / f"one.{kind}")
-    assert memory.config == MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=1)
+    assert memory.config == replace(PAPER, capacity=4, key_dim=3, resolution=2, delta=1)
     assert (memory.clock, memory.slots.tolist()) == (3, [0, 1, 2])
     assert (memory.ages.tolist(), memory.reads.tolist()) == ([2, 1, 0], [0, 0, 1])
     assert memory.sources == ["chair/a", "", "tisch/ü"]
@@ -228,5 +230,73 @@ def test_a_pipe_or_a_folder_is_no_file(kind, tmp_path):
 @pytest.mark.parametrize("kind", ["npz", "safetensors"])
 def test_others_may_read_what_they_may_read_elsewhere(kind, tmp_path):
     (tmp_path / "plain").touch()
-    export(Memory(MemoryConfig(capacity=2, key_dim=4, resolution=2)), tmp_path / f"out.{kind}")
+    export(Memory(replace(PAPER, capacity=2, key_dim=4, resolution=2)), tmp_path / f"out.{kind}")
     assert (tmp_path / f"out.{kind}").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_rules_come_back(kind, tmp_path):
+    memory = Memory(replace(SMALL, delta=None, when_full="error"))
+    memory.write(np.eye(5)[:2], np.ones((2, 3, 3, 3), bool))
+    export(memory, tmp_path / "out", kind)
+    assert_same(memory, import_memory(tmp_path / "out", kind))
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_columns_come_back(kind, tmp_path):
+    memory = busy_memory(2, 12, replace(SMALL, columns=COLUMNS))
+    export(memory, tmp_path / "out", kind)
+    assert_same(memory, import_memory(tmp_path / "out", kind))
+
+
+def test_columns_of_pairs_from_elsewhere(tmp_path):
+    columns = {"kind": np.array(["a", "é"]), "mass": np.array([1, 2], np.float32)}
+    columns |= {"ok": np.array([True, False]), "view": np.array([3, 4], np.uint8)}
+    arrays = {f"column_{name}": column for name, column in columns.items()}
+    pairs = {"keys": np.eye(3)[:2], "values": np.ones((2, 2, 2, 2), bool)}
+    np.savez(tmp_path / "pairs.npz", **pairs, **arrays)
+    for policy in (False, True):
+        memory = import_memory(tmp_path / "pairs.npz", policy=policy, delta=1 if policy else None)
+        kinds = {"kind": "str", "mass": "float", "ok": "bool", "view": "int"}
+        assert memory.config.columns == kinds
+        for name, column in memory.columns().items():
+            assert column.tolist() == columns[name].tolist()[: len(memory)]
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "match"),
+    [
+        ("column_a-b", np.zeros(2), "name 'a-b'"),
+        ("column_mass", np.array([0, np.nan]), "got nan"),
+        ("column_mass", np.zeros(3), r"got float64 \(3,\), want 2"),
+        ("column_mass", np.zeros((2, 3)), r"got float64 \(2, 3\), want 2 texts"),
+        ("column_kind", np.array(["x" * 129, ""]), "129 bytes"),
+    ],
+)
+def test_columns_that_do_not_fit_are_named(tmp_path, name, column, match):
+    pairs = {"keys": np.eye(3)[:2], "values": np.ones((2, 2, 2, 2), bool)}
+    np.savez(tmp_path / "pairs.npz", **pairs, **{name: column})
+    with pytest.raises(FormatError, match=match):
+        import_memory(tmp_path / "pairs.npz")
+
+
+def test_a_table_and_meshes_have_the_columns(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    memory = busy_memory(2, 12, replace(SMALL, columns=COLUMNS))
+    wanted = {name: column.tolist() for name, column in memory.columns().items()}
+    export(memory, tmp_path / "a.parquet")
+    table = parquet.read_table(tmp_path / "a.parquet").to_pydict()
+    assert {name: table[name] for name in wanted} == wanted
+    export(memory, tmp_path / "a.stl")
+    entries = json.loads((tmp_path / "a.stl" / "index.json").read_text())["slots"]
+    assert {name: [entry["columns"][name] for entry in entries] for name in wanted} == wanted
+
+
+def test_the_policy_is_the_papers_and_without_it_nothing_is_lost(tmp_path):
+    keys, values = np.eye(3)[[0, 0]], np.ones((2, 2, 2, 2), bool)
+    np.savez(tmp_path / "pairs.npz", keys=keys, values=values)
+    memory = import_memory(tmp_path / "pairs.npz")
+    assert (memory.config.delta, memory.config.when_full, len(memory)) == (None, "error", 2)
+    memory = import_memory(tmp_path / "pairs.npz", policy=True)
+    config = replace(PAPER, capacity=2, key_dim=3, resolution=2)
+    assert (memory.config, len(memory)) == (config, 1)

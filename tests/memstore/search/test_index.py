@@ -1,9 +1,11 @@
 """Exact search, whatever float32 thinks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from memstore.search.cosine import unit
 from memstore.search.index import KeyIndex
 from tests.helpers.naive_memory import NaiveMemory, assert_found
@@ -13,7 +15,7 @@ from tests.helpers.naive_memory import NaiveMemory, assert_found
 def test_wide_keys_however_close(spread):
     """Channels beyond one float32 block; at small spreads float32 alone cannot rank them."""
     rng = np.random.default_rng(0)
-    config = MemoryConfig(capacity=300, key_dim=700, resolution=2, beta=0.5, delta=1)
+    config = replace(PAPER, capacity=300, key_dim=700, resolution=2, beta=0.5, delta=1)
     memory, oracle = Memory(config), NaiveMemory(config)
     features = 1 + spread * rng.standard_normal((330, 700))
     grids = np.stack(

@@ -1,13 +1,14 @@
 """A pruned scan gives what a scan gives, also where it could never pay; its bounds hold."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from memstore.search import pruning
 from memstore.search.cosine import cosines, unit
 from memstore.search.index import KeyIndex
@@ -15,7 +16,7 @@ from memstore.search.pruning import KeySketch
 from tests.helpers.naive_memory import NaiveMemory, assert_found
 from tests.memstore import test_memory
 
-CONFIG = MemoryConfig(capacity=60, key_dim=40, resolution=2, beta=0.5, delta=0.9)
+CONFIG = replace(PAPER, capacity=60, key_dim=40, resolution=2, beta=0.5, delta=0.9)
 
 
 def clusters(rng, rows, dim, noise):
@@ -61,7 +62,7 @@ TestShortMachine = ShortMachine.TestCase
 
 @given(st.lists(test_memory.pairs, max_size=30), st.integers(1, 5))
 def test_a_batch_equals_one_by_one(written, capacity):
-    config = MemoryConfig(capacity=capacity, key_dim=3, resolution=2, beta=0.5, delta=0.75)
+    config = replace(PAPER, capacity=capacity, key_dim=3, resolution=2, beta=0.5, delta=0.75)
     memory, oracle = Memory(config), NaiveMemory(config)
     for half in (written[: len(written) // 2], written[len(written) // 2 :]):
         test_memory.assert_write_matches(memory, oracle, half)
@@ -152,7 +153,7 @@ def test_a_scan_comes_first_and_again_when_looks_fail(monkeypatch):
 def test_threads_find_what_one_finds():
     """Four readers, none of which waits for the sketch that one of them makes."""
     rng = np.random.default_rng(0)
-    memory = Memory(MemoryConfig(capacity=400, key_dim=64, resolution=2, beta=-1, delta=1))
+    memory = Memory(replace(PAPER, capacity=400, key_dim=64, resolution=2, beta=-1, delta=1))
     queries = clustered_index()[1]
     memory.write(queries, rng.random((400, 2, 2, 2)) < 0.5)
     expected = [memory.read(query[None], 5).slots[0].tolist() for query in queries]

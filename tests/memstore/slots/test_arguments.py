@@ -1,12 +1,14 @@
 """Every bad argument of Memory's methods: the error, its message, and that nothing changed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import memstore
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 
-TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2)
+TINY = replace(PAPER, capacity=4, key_dim=3, resolution=2)
 AXES = np.eye(3, dtype=np.float32)
 FULL = np.ones((2, 2, 2), bool)
 ONE = AXES[:1]

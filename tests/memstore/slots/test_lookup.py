@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from memstore import ArgumentError, DtypeError, Memory, MemoryConfig, Rows, ShapeError, SlotError
+from memstore import PAPER, ArgumentError, DtypeError, Memory, Rows, ShapeError, SlotError
 from memstore.slots import lookup
 from memstore.slots.lookup import NEAR
 from memstore.voxels.grids import pack, unpack
 from tests.helpers.naive_memory import NaiveMemory, unit, value_similarity
 
-CONFIG = MemoryConfig(capacity=5, key_dim=2, resolution=2, beta=0.7, delta=1)
-WIDE = MemoryConfig(capacity=3 * NEAR, key_dim=8, resolution=8, delta=0.99)
+CONFIG = replace(PAPER, capacity=5, key_dim=2, resolution=2, beta=0.7, delta=1)
+WIDE = replace(PAPER, capacity=3 * NEAR, key_dim=8, resolution=8, delta=0.99)
 ANGLES = np.radians([0, 10, 40, 50, 90])  # cosines to the x axis: 1, .98, .77, .64, 0
 GRIDS = unpack(np.arange(1, 6, dtype=np.uint8)[:, None], 8).reshape(5, 2, 2, 2)
 X = np.array([[2.0, 0.0]])

@@ -1,21 +1,33 @@
 """The writing rule, by hand and against the oracle."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from memstore import Memory, MemoryConfig, plan_writes_from_products
+from memstore import (
+    PAPER,
+    EvictionWarning,
+    FullError,
+    Memory,
+    MemoryConfig,
+    MergeWarning,
+    plan_writes_from_products,
+)
 from memstore.search.index import KeyIndex
+from memstore.slots import policy
 from memstore.slots.policy import plan_writes
 from memstore.voxels.grids import pack, unpack
 from tests.helpers.naive_memory import NaiveMemory, unit
 
-TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=0.75)
+TINY = replace(PAPER, capacity=4, key_dim=3, resolution=2, delta=0.75)
 AXES = np.eye(3, dtype=np.float32)
 EMPTY, FULL = np.zeros((2, 2, 2), bool), np.ones((2, 2, 2), bool)
+HALF = np.stack([EMPTY[0], FULL[0]])
 
 
 def test_the_papers_rule_by_hand():
@@ -90,7 +102,7 @@ def test_planning_changes_nothing():
     assert plan.slots.tolist() == [0, 1]
     products = np.eye(2), np.zeros((2, 2)), np.eye(2), np.eye(2)
     assert_array_equal(
-        plan_writes_from_products(*products, np.ones(2, bool), touched, 0.75).slots, plan.slots
+        plan_writes_from_products(*products, np.ones(2, bool), touched, TINY).slots, plan.slots
     )
     for array, copy in zip(arrays, before, strict=True):
         assert_array_equal(array, copy)
@@ -120,7 +132,7 @@ def test_both_plans_are_the_oracle_s(seed, similarity, capacity, batches):
         units[~is_written] = 0  # a feature without direction
         pairs = units[is_written], grids[is_written]
         products = oracle.products(units, grids)
-        fast = plan_writes_from_products(*products, is_written, touched, config.delta)
+        fast = plan_writes_from_products(*products, is_written, touched, config)
         plan = plan_writes(pairs[0], pack(pairs[1]), index, values, touched, config)
         old_keys = [entry["key"] if entry else np.zeros(6) for entry in oracle.slots]
         expected = [oracle.write(*pair) for pair in zip(*pairs, strict=True)]
@@ -138,3 +150,93 @@ def test_both_plans_are_the_oracle_s(seed, similarity, capacity, batches):
             index.put(np.array([slot]), oracle.slots[slot]["key"][None])
             values[slot] = pack(oracle.slots[slot]["value"])
             touched[slot] = oracle.clock - oracle.slots[slot]["age"]
+
+
+LOSSLESS = MemoryConfig(capacity=3, key_dim=3, resolution=2)
+
+
+def test_by_default_each_pair_has_a_slot_of_its_own():
+    """The same pair three times: PAPER would keep one."""
+    memory = Memory(LOSSLESS)
+    report = memory.write(AXES[[0, 0, 0]], np.stack([FULL, FULL, FULL]), ["a", "b", "c"])
+    assert report.kinds.tolist() == ["insert"] * 3
+    assert memory.sources == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("delta", [None, 1.0], ids=["never merges", "merges"])
+@pytest.mark.parametrize("pairs", [4, 600], ids=["a batch", "several"])
+def test_a_full_memory_refuses_and_is_as_before(delta, pairs):
+    """One pair too many, at the very end; batches are planned 256 at a time."""
+    grids = np.stack([FULL] * (pairs - 1) + [EMPTY])
+    keys = np.random.default_rng(0).standard_normal((pairs, 3))
+    room = pairs - 1 if delta is None else 1  # all that are full merge
+    memory = Memory(replace(LOSSLESS, capacity=room, delta=delta))
+    with pytest.raises(FullError, match=r"capacity .*when_full='evict'"):
+        memory.write(keys, grids)
+    assert (len(memory), memory.clock) == (0, 0)
+    memory.write(keys[:-1], grids[:-1])
+    assert len(memory) == room
+
+
+def test_a_full_memory_may_merge():
+    memory = Memory(replace(LOSSLESS, capacity=1, delta=1))
+    memory.write(AXES[:1], FULL[None])
+    assert memory.write(AXES[:1], FULL[None]).counts == {"merge": 1, "insert": 0, "evict": 0}
+    with pytest.raises(FullError):
+        memory.write(AXES[1:2], EMPTY[None])
+    touched, products = np.array([1]), (np.zeros((1, 1)), np.zeros((1, 1)), np.eye(1), np.eye(1))
+    with pytest.raises(FullError):
+        plan_writes_from_products(*products, np.ones(1, bool), touched, memory.config)
+    lossless = replace(LOSSLESS, capacity=2)
+    plan = plan_writes_from_products(
+        np.ones((1, 1)),
+        np.ones((1, 1)),
+        *products[2:],
+        np.ones(1, bool),
+        [1, -1] * touched,
+        lossless,
+    )
+    assert plan.kinds.tolist() == ["insert"]
+
+
+def test_a_report_says_what_was_lost():
+    memory = Memory(replace(LOSSLESS, capacity=2, delta=1, when_full="evict"))
+    report = memory.write(AXES[[0, 1, 1, 2]], np.stack([EMPTY, FULL, FULL, ~HALF]))
+    assert report.counts == {"merge": 1, "insert": 2, "evict": 1}
+    assert repr(report) == (
+        "WriteReport(4 pairs: 1 merged (a similar value is there already; theirs were not stored), "
+        "2 inserted, 1 inserted in place of the oldest slots, which are gone)"
+    )
+    assert repr(memory.write(AXES[:0], FULL[None][:0])) == "WriteReport(0 pairs: nothing written)"
+
+
+def test_the_first_merge_and_the_first_eviction_warn_once(monkeypatch):
+    monkeypatch.setattr(policy, "_warned", set())
+    memory = Memory(replace(LOSSLESS, capacity=1, delta=1, when_full="evict"))
+    memory.write(AXES[:1], FULL[None])
+    for category, grid in ((MergeWarning, FULL), (EvictionWarning, EMPTY)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            memory.write(AXES[:1], grid[None])
+            memory.write(AXES[:1], grid[None])
+            memory.write(AXES[:1], FULL[None] if grid is FULL else ~grid[None])
+            memory.write(AXES[:1], FULL[None])
+        assert [warning.category for warning in caught] == [category]
+        assert caught[0].filename == __file__
+
+
+def test_an_error_of_a_warning_comes_before_the_loss(monkeypatch):
+    """warnings.simplefilter("error", MergeWarning) is a guard; told not to warn, none."""
+    monkeypatch.setattr(policy, "_warned", set())
+    memory = Memory(replace(LOSSLESS, delta=1))
+    memory.write(AXES[:1], FULL[None], ["first"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MergeWarning)
+        for _ in range(2):
+            with pytest.raises(MergeWarning):
+                memory.write(AXES[:2], np.stack([FULL, EMPTY]))
+        assert (len(memory), memory.clock) == (1, 1)
+        memory.write(AXES[:1], FULL[None], warn=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MergeWarning)
+        memory.write(AXES[:1], FULL[None])

@@ -1,12 +1,14 @@
 """What is held in RAM."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from memstore import MemoryConfig
+from memstore import PAPER
 from memstore.slots.state import State
 from memstore.voxels.grids import block_voxels, pack
 
-TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=1)
+TINY = replace(PAPER, capacity=4, key_dim=3, resolution=2, delta=1)
 AXES = np.eye(3, dtype=np.float32)
 GRIDS = pack(np.unpackbits(np.arange(3, dtype=np.uint8)).reshape(3, 2, 2, 2))
 

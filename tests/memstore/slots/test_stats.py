@@ -1,18 +1,18 @@
 """Stats, by hand."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from memstore.files import disk_bytes
 from memstore.slots.stats import Histogram, SlotFacts, even_histogram, growing_histogram, stats
 
-CONFIG = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=1)
+CONFIG = replace(PAPER, capacity=4, key_dim=3, resolution=2, delta=1)
 EYE = np.eye(3)
 GRIDS = np.random.default_rng(0).random((90, 2, 2, 2)) < 0.5
 numbers = st.lists(st.integers(0, 10**6), max_size=30)
@@ -93,7 +93,7 @@ def test_bins_by_hand():
 
 
 def test_bytes_on_disk(tmp_path):
-    config = MemoryConfig(capacity=90, key_dim=64, resolution=2, delta=1)
+    config = replace(PAPER, capacity=90, key_dim=64, resolution=2, delta=1)
     with Memory.create(tmp_path / "m", config) as memory:
         memory.write(np.random.default_rng(0).random((90, 64)), GRIDS)
         memory.commit("three")

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tracemalloc
+from dataclasses import replace
 
 import icechunk
 import numpy as np
@@ -13,9 +14,9 @@ from numcodecs import Zstd
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 from zarr.core.buffer import cpu
 
-from memstore import FormatError, Memory, MemoryConfig, history, verify_folder
+from memstore import PAPER, FormatError, Memory, history, verify_folder
 
-CONFIG = MemoryConfig(capacity=8, key_dim=64, resolution=4, delta=1)
+CONFIG = replace(PAPER, capacity=8, key_dim=64, resolution=4, delta=1)
 RNG = np.random.default_rng(0)
 LARGE = 2**28  # bytes that a bomb unpacks to
 
@@ -173,7 +174,7 @@ def test_large_grids_open_again(tmp_path):
     grids = np.zeros((4, 512, 512, 512), bool)
     for grid, thickness in zip(grids, (3, 5, 7, 9), strict=True):
         grid[:thickness] = True
-    config = MemoryConfig(capacity=8, key_dim=8, resolution=512, delta=1)
+    config = replace(PAPER, capacity=8, key_dim=8, resolution=512, delta=1)
     with Memory.create(tmp_path / "memory", config) as memory:
         memory.write(np.eye(8)[:3], grids[:3])
         memory.commit("three")

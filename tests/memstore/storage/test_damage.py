@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import icechunk
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 import zarr
 
 import memstore
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from memstore.files import tree
 from memstore.storage import repository
 
-CONFIG = MemoryConfig(capacity=40, key_dim=8)
+CONFIG = replace(PAPER, capacity=40, key_dim=8)
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from memstore import LockedError, Memory, MemoryConfig
+from memstore import PAPER, LockedError, Memory
 from memstore.storage.lock import WriterLock
 
-TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2)
+TINY = replace(PAPER, capacity=4, key_dim=3, resolution=2)
 HOLD = """
 import sys, memstore, numpy as np
 memory = memstore.Memory.open(sys.argv[1], "r+")

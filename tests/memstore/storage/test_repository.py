@@ -1,5 +1,6 @@
 """The folder: commits, history, tags, rewinding, and what is in the way."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import icechunk
@@ -8,14 +9,14 @@ import pytest
 import zarr
 
 import memstore
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from memstore.search.cosine import unit
 from memstore.slots.state import Rows
 from memstore.storage import repository, schema
 from memstore.storage.repository import SIDE
 from memstore.voxels.grids import pack
 
-TINY = MemoryConfig(capacity=4, key_dim=3, resolution=2, delta=1)
+TINY = replace(PAPER, capacity=4, key_dim=3, resolution=2, delta=1)
 AXES = np.eye(3, dtype=np.float32)
 GRIDS = np.stack(
     [np.full((2, 2, 2), False), np.full((2, 2, 2), True), np.eye(4).reshape(4, 2, 2)[:2] > 0]
@@ -99,7 +100,7 @@ def test_commit_of_nothing(path):
 
 @pytest.mark.parametrize("capacity", [200, 2000])
 def test_a_commit_grows_the_folder_with_the_change(tmp_path, capacity):
-    config = MemoryConfig(capacity=capacity, key_dim=1024, resolution=2, delta=1)
+    config = replace(PAPER, capacity=capacity, key_dim=1024, resolution=2, delta=1)
     rng = np.random.default_rng(0)
     with Memory.create(tmp_path / "memory", config) as memory:
         grids = rng.random((capacity, 2, 2, 2)) < 0.5
@@ -252,7 +253,7 @@ def test_growth_is_bounded(tmp_path, monkeypatch):
     """Ten times the commits, the same size: what expired is gone from the disk."""
     monkeypatch.setattr(schema, "LOG_LEAST", 64)
     rng, sizes = np.random.default_rng(0), []
-    with Memory.create(tmp_path / "memory", MemoryConfig(capacity=40, key_dim=8)) as memory:
+    with Memory.create(tmp_path / "memory", replace(PAPER, capacity=40, key_dim=8)) as memory:
         memory.write(rng.standard_normal((40, 8)), rng.random((40, 32, 32, 32)) < 0.5)
         for commit in range(100):
             memory.write(rng.standard_normal((1, 8)), rng.random((1, 32, 32, 32)) < 0.5)

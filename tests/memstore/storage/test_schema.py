@@ -1,15 +1,16 @@
 """Folders that lie: whatever the arrays and attributes say, the answer is one of our errors."""
 
 import shutil
+from dataclasses import replace
 
 import icechunk
 import numpy as np
 import pytest
 import zarr
 
-from memstore import FormatError, Memory, MemoryConfig, NotAMemoryError
+from memstore import PAPER, FormatError, Memory, NotAMemoryError
 
-TEN = MemoryConfig(capacity=4, key_dim=3, resolution=10, delta=1)
+TEN = replace(PAPER, capacity=4, key_dim=3, resolution=10, delta=1)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,10 @@ def element(name, index, value):
 
 
 LIES = {
-    "newer format": attribute(memstore_format=2),
+    "newer format": attribute(memstore_format=3),
+    "format 2 of format 1's rules": attribute(memstore_format=2),
+    "format true": attribute(memstore_format=True),
+    "no delta in format 1": config(delta=None),
     "odd format": attribute(memstore_format="1"),
     "no config": lambda group: group.attrs.__delitem__("config"),
     "config is a list": attribute(config=[1, 2]),
@@ -149,3 +153,22 @@ def test_other_chunk_shapes_are_fine(path):
         memory.write(-np.eye(3)[:1], np.eye(10, dtype=bool).repeat(10).reshape(1, 10, 10, 10))
         memory.commit("with odd chunks")
     assert len(Memory.open(path)) == 3
+
+
+@pytest.mark.parametrize("rules", [{"delta": None}, {"when_full": "error"}])
+def test_format_1_is_written_where_it_can_say_the_rules(tmp_path, good, rules):
+    with Memory.create(tmp_path / "memory", replace(TEN, **rules)) as memory:
+        memory.write(np.eye(3)[:1], np.ones((1, 10, 10, 10), bool), ["x"])
+        memory.commit("one")
+    for path, version in ((good, 1), (tmp_path / "memory", 2)):
+        repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(path)))
+        group = zarr.open_group(repo.readonly_session("main").store, mode="r")
+        assert group.attrs["memstore_format"] == version
+        assert ("when_full" in group.attrs["config"]) == (version == 2)
+    with Memory.open(tmp_path / "memory") as memory:
+        assert memory.config == replace(TEN, **rules)
+        assert memory.verify().problems == ()
+    fields = {**group.attrs["config"], "when_full": "error", "delta": 0.5}
+    change(tmp_path / "memory", attribute(config=fields))  # a rule that nobody has committed
+    with pytest.raises(FormatError, match="seal"):
+        Memory.open(tmp_path / "memory")

@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from dataclasses import replace
 
 import icechunk
 import numpy as np
@@ -9,13 +10,13 @@ import pytest
 import zarr
 
 import memstore
-from memstore import Memory, MemoryConfig
+from memstore import PAPER, Memory
 from memstore.storage import checksums
 from memstore.storage.repository import Repository
 from memstore.storage.schema import Ledger
 from memstore.voxels.grids import pack
 
-TINY = MemoryConfig(capacity=6, key_dim=3, resolution=2, delta=1)
+TINY = replace(PAPER, capacity=6, key_dim=3, resolution=2, delta=1)
 GRIDS = np.random.default_rng(0).random((4, 2, 2, 2)) < 0.5
 KEYS = np.concatenate([np.eye(3), -np.eye(3)[:1]])
 
@@ -23,13 +24,14 @@ KEYS = np.concatenate([np.eye(3), -np.eye(3)[:1]])
 @pytest.fixture
 def memory(tmp_path):
     """Two commits; the second is in the log; one change more in RAM."""
-    with Memory.create(tmp_path / "memory", TINY) as memory:
-        memory.write(KEYS[:3], GRIDS[:3])
-        memory.commit("three")
-        memory.write(KEYS[3:], GRIDS[3:])
-        memory.commit("a fourth")
-        memory.write(KEYS[:1], ~GRIDS[:1])
-        yield memory
+    memory = Memory.create(tmp_path / "memory", TINY)
+    memory.write(KEYS[:3], GRIDS[:3])
+    memory.commit("three")
+    memory.write(KEYS[3:], GRIDS[3:])
+    memory.commit("a fourth")
+    memory.write(KEYS[:1], ~GRIDS[:1])
+    yield memory
+    memory.close(discard=True)
 
 
 def change(path, edit):
@@ -72,7 +74,10 @@ def test_rows_that_are_whole_but_elsewhere(memory):
         Memory.open(memory.path)
     problems = memstore.verify_folder(memory.path, every=False).problems
     assert len(problems) == 1
-    assert "slot 0: its key, value, source or clock value is not what was written" in problems[0]
+    assert (
+        "slot 0: its key, value, source, columns or clock value is not what was written"
+        in problems[0]
+    )
 
 
 @pytest.mark.parametrize("attribute", ["clock", "log_rows", "counts", "config", "message", "time"])

@@ -1,0 +1,209 @@
+"""`memstore list`, `get`, `create`, `add` and `remove`: the slots of a memory, one by one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mem3d_cli.app import counted, printable
+from mem3d_cli.memstore.conditions import Conditions, parsed
+from mem3d_cli.memstore.inspect import At, MemoryFolder
+from mem3d_cli.options import AsJson, Quiet, placed, print_json, print_made, progress_bar
+from memstore.files import ImportFormat
+from memstore.voxels.grids import ValueSimilarity
+
+if TYPE_CHECKING:
+    from memstore import Item
+
+WhenFull = Literal["error", "evict"]
+Message = Annotated[str | None, typer.Option(help="Of the commit; default: what was done.")]
+BATCH = 256  # pairs written at once
+
+
+def list_(
+    path: MemoryFolder,
+    where: Conditions = None,
+    source: Annotated[str | None, typer.Option(help="Only slots whose value came from it.")] = None,
+    limit: Annotated[int, typer.Option(help="Most slots shown.", min=1)] = 50,
+    at: At = None,
+    as_json: AsJson = False,
+) -> None:
+    """List slots with their source, age, reads and columns.
+
+    Library: Memory.find, Memory.__iter__.
+
+    Example: memstore list grasps.memory --where category=chair --where ok=true
+    """
+    from memstore import Memory
+
+    with Memory.open(path, at=at) as memory:
+        slots = memory.find(source, where=parsed(memory, where))
+        rows = [_facts(memory[slot]) for slot in slots[:limit].tolist()]
+    if as_json:
+        print_json({"total": len(slots), "slots": rows})
+        return
+    from mem3d_cli.tables import print_slots
+
+    print_slots(rows)
+    if len(slots) > limit:
+        typer.echo(f"{counted(len(slots), 'slot')}; --limit {len(slots)} shows all")
+
+
+def get(
+    path: MemoryFolder,
+    slot: Annotated[int, typer.Argument(help="Its number.", min=0)],
+    value: Annotated[
+        Path | None, typer.Option(help="Binvox file to make of the value.", callback=placed)
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help=".npy file to make of the key.", callback=placed)
+    ] = None,
+    at: At = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a slot holds, and write its value or key to a file.
+
+    Library: Memory.__getitem__.
+
+    Example: memstore get grasps.memory 17 --value mug.binvox
+    """
+    import numpy as np
+
+    from memstore import Memory
+    from memstore.files import check_free
+    from memstore.voxels.binvox import write_binvox
+
+    for file in (value, key):
+        if file is not None:
+            check_free(file)
+    with Memory.open(path, at=at) as memory:
+        item = memory[slot]
+    if value is not None:
+        write_binvox(value, item.value)
+    if key is not None:
+        with open(key, "xb") as output:  # given a name, numpy would append a suffix
+            np.save(output, item.key, allow_pickle=False)
+    facts = {**_facts(item), "full_voxels": int(item.value.sum()), "voxels": item.value.size}
+    if as_json:
+        print_json(facts)
+        return
+    for name, fact in {**facts, **facts.pop("columns")}.items():
+        if name != "columns":
+            typer.echo(printable(f"{name:<15}{fact}"))
+
+
+def create(
+    path: Annotated[Path, typer.Argument(help="Folder of the memory to make.")],
+    capacity: Annotated[int, typer.Option(help="Slots.", min=1)],
+    key_dim: Annotated[int, typer.Option(help="Length of a key.", min=1)],
+    resolution: Annotated[int, typer.Option(help="Voxels per side of a value.", min=1)] = 32,
+    beta: Annotated[float, typer.Option(help="Reads want a higher cosine than this.")] = 0.85,
+    delta: Annotated[
+        float | None,
+        typer.Option(help="Writes merge values as similar as this; default: nothing merges."),
+    ] = None,
+    similarity: Annotated[
+        ValueSimilarity,
+        typer.Option(help="Of values: iou, the overlap, or mse, the share that agrees."),
+    ] = "iou",
+    when_full: Annotated[
+        WhenFull, typer.Option(help="Refuse new values, or evict the oldest slot.")
+    ] = "error",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="<name=type>",
+            help="Beside the values: category=str, or int, float, bool; may be repeated.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an empty memory. By default nothing that is added is lost: see docs/memstore.md.
+
+    Library: Memory.create, memstore.MemoryConfig.
+
+    Example: memstore create grasps.memory --capacity 1000 --key-dim 512 --column ok=bool
+    """
+    from memstore import Memory, MemoryConfig
+
+    columns: dict[str, Any] = {}
+    for text in column or []:
+        name, _, kind = text.partition("=")
+        if name in columns:
+            raise typer.BadParameter(f"--column: got {name} twice, want each name once")
+        columns[name] = kind
+    rules = {"beta": beta, "delta": delta, "value_similarity": similarity, "when_full": when_full}
+    sizes = {"capacity": capacity, "key_dim": key_dim, "resolution": resolution}
+    Memory.create(path, MemoryConfig(**sizes, **rules, columns=columns)).close()  # type: ignore[arg-type]
+    print_made(path, 0, as_json)
+
+
+def add(
+    path: MemoryFolder,
+    pairs: Annotated[Path, typer.Argument(help="As memstore import takes them.")],
+    format: Annotated[
+        ImportFormat | None, typer.Option("--format", "-f", help="Default: from the suffix.")
+    ] = None,
+    message: Message = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write keys and values, with sources and columns if there are any, by the memory's rule.
+
+    All are committed, or none. Library: memstore.import_memory, Memory.write.
+
+    Example: memstore add grasps.memory new.npz
+    """
+    from memstore import Memory, import_memory
+
+    counts = dict.fromkeys(("insert", "merge", "evict"), 0)
+    with Memory.open(path, "r+") as memory:
+        given = import_memory(pairs, format)
+        with progress_bar(quiet, "adding") as show:
+            for start in range(0, len(given), BATCH):
+                slots = given.slots[start : start + BATCH]
+                sources, columns = given.sources_of(slots), given.columns(slots) or None
+                keys, values = given.keys(slots), given.values(slots)
+                report = memory.write(keys, values, sources, columns, warn=False)
+                counts = {kind: n + report.counts[kind] for kind, n in counts.items()}
+                show(start + len(slots), len(given))
+        memory.commit(message or f"added {pairs.name}")
+        used, capacity = len(memory), memory.config.capacity
+    if as_json:
+        print_json({"path": str(path), **counts, "slots": used})
+        return
+    told = f"{counts['insert']:,} inserted, {counts['merge']:,} merged, {counts['evict']:,} evicted"
+    typer.echo(f"{printable(path)}: {told}; {used:,} of {capacity:,} slots used")
+
+
+def remove(
+    path: MemoryFolder,
+    slot: Annotated[list[int] | None, typer.Argument(help="Numbers of slots.")] = None,
+    source: Annotated[str | None, typer.Option(help="All slots whose value came from it.")] = None,
+    message: Message = None,
+    as_json: AsJson = False,
+) -> None:
+    """Empty slots, by number or by source, and commit. History keeps them until it expires.
+
+    Library: Memory.remove.
+
+    Example: memstore remove grasps.memory --source mug-17
+    """
+    from memstore import Memory
+
+    if (source is None) == (not slot):
+        raise typer.BadParameter("want numbers of slots or --source, one of them")
+    with Memory.open(path, "r+") as memory:
+        gone = memory.remove(slot or None, source=source).tolist()
+        memory.commit(message or f"removed {counted(len(gone), 'slot')}")
+        used = len(memory)
+    if as_json:
+        print_json({"removed": gone, "slots": used})
+    else:
+        typer.echo(f"{printable(path)}: {counted(len(gone), 'slot')} removed, {used:,} used")
+
+
+def _facts(item: "Item") -> dict[str, Any]:
+    """What is told of a slot."""
+    names = ("slot", "source", "age", "reads", "columns")
+    return {name: getattr(item, name) for name in names}

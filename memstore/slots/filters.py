@@ -1,0 +1,134 @@
+"""Filters: which slots a search may find, told by their columns.
+
+A condition is a column's name and what its entry must be: one value, one of a list, tuple or set,
+or within bounds: {">=": 0.5, "<": 0.9}. All conditions must hold.
+"""
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memstore.config import MemoryConfig
+from memstore.errors import ArgumentError, DtypeError
+from memstore.scalars import as_float, as_int
+from memstore.slots.state import SOURCE_BYTES, State
+
+Where = Mapping[str, object]
+Test = Callable[[NDArray[Any]], NDArray[np.bool_]]  # of a column's entries
+
+BOUNDS: dict[str, Callable[[NDArray[Any], Any], Any]] = {
+    **{"<": operator.lt, "<=": operator.le},
+    **{">": operator.gt, ">=": operator.ge},
+}
+
+
+def as_where(where: Where | None, config: MemoryConfig) -> list[tuple[str, Test]]:
+    """Conditions that a memory's columns can be tried with.
+
+    Raises:
+        ArgumentError: there is no such column, or bounds of a kind that there is not.
+        DtypeError: a value is of another type than the column.
+    """
+    if where is None:
+        return []
+    if not isinstance(where, Mapping):
+        raise DtypeError(f"where: got {type(where).__name__}, want conditions by column")
+    return [(name, _test(name, want, config)) for name, want in where.items()]
+
+
+def matching(state: State, conditions: Sequence[tuple[str, Test]]) -> NDArray[np.bool_]:
+    """(rows,) which used slots meet all conditions."""
+    mask = state.used_rows
+    for name, test in conditions:
+        mask = mask & test(state.columns[name][: len(mask)])
+    return mask
+
+
+def as_entry(name: str, value: object, kind: str) -> str | int | float | bool:
+    """One entry of a column of a kind, as Python's own.
+
+    Raises:
+        DtypeError: it is of another type.
+        ArgumentError: a text too long or with NUL, an int beyond 64 bits, a float not finite.
+    """
+    if kind == "bool":
+        if not isinstance(value, bool | np.bool_):
+            raise DtypeError(f"{name}: got {type(value).__name__}, want bool")
+        return bool(value)
+    if kind == "str":
+        if not isinstance(value, str):
+            raise DtypeError(f"{name}: got {type(value).__name__}, want str")
+        return str(value)
+    if kind == "int":
+        number = as_int(name, value)
+        if not -(2**63) <= number < 2**63:
+            raise ArgumentError(f"{name}: got {number}, want an int of 64 bits")
+        return number
+    real = as_float(name, value)
+    if not np.isfinite(real):
+        raise ArgumentError(f"{name}: got {real}, want a finite number")
+    return real
+
+
+def _test(name: str, want: object, config: MemoryConfig) -> Test:
+    """The condition of one column."""
+    if name not in config.columns:
+        listed = ", ".join(config.columns) or "none"
+        raise ArgumentError(f"where: got {name!r}, want one of the memory's columns ({listed})")
+    kind, title = str(config.columns[name]), f"where[{name!r}]"
+    if isinstance(want, Mapping):
+        return _within(title, want, kind)
+    if isinstance(want, list | tuple | AbstractSet | np.ndarray):
+        entries = [_stored(title, entry, kind) for entry in want]
+        return lambda column: _any_of(column, entries)
+    entry = _stored(title, want, kind)
+    return lambda column: np.asarray(column == entry)
+
+
+def _within(title: str, bounds: Mapping[str, object], kind: str) -> Test:
+    """The condition of bounds; ints and floats may be compared with either."""
+    if kind not in ("int", "float"):
+        raise DtypeError(f"{title}: got bounds, want them of an int or float column alone ({kind})")
+    if not bounds or (unknown := [sign for sign in bounds if sign not in BOUNDS]):
+        got = unknown[0] if bounds else "no bounds"
+        raise ArgumentError(f"{title}: got {got!r}, want {', '.join(BOUNDS)}")
+    limits = []
+    for sign, limit in bounds.items():
+        is_whole = kind == "int" and not isinstance(limit, float | np.floating)
+        limits.append((BOUNDS[sign], as_entry(title, limit, "int" if is_whole else "float")))
+    return lambda column: np.logical_and.reduce([test(column, limit) for test, limit in limits])
+
+
+def _stored(title: str, value: object, kind: str) -> object:
+    """A value as the column holds it."""
+    entry = as_entry(title, value, kind)
+    return encoded(title, entry) if isinstance(entry, str) else entry
+
+
+def encoded(name: str, text: str) -> bytes:
+    """A text as bytes that fit.
+
+    Raises:
+        ArgumentError: it is too long, has NUL or no UTF-8.
+    """
+    try:
+        utf8 = text.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(f"{name}: got a lone surrogate, want text that has UTF-8") from error
+    if len(utf8) > SOURCE_BYTES:
+        raise ArgumentError(f"{name}: got {len(utf8)} bytes of UTF-8, want <= {SOURCE_BYTES}")
+    if b"\0" in utf8:
+        raise ArgumentError(f"{name}: got a NUL character, want text without")
+    return utf8
+
+
+def _any_of(column: NDArray[Any], entries: list[object]) -> NDArray[np.bool_]:
+    """(n,) which entries of a column are among these."""
+    mask = np.zeros(len(column), np.bool_)
+    for entry in entries:
+        mask |= column == entry
+    return mask
