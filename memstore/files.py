@@ -160,13 +160,13 @@ def _sync_one(path: str | Path) -> None:
         os.close(descriptor)
 
 
-def tree(path: Path) -> Iterator[Path]:
+def tree(path: str | Path) -> Iterator[str]:
     """A file, or a folder and all that is in it, what is within before what holds it."""
     for folder, _, files in os.walk(path, topdown=False):
-        yield from (Path(folder, file) for file in files)
-        yield Path(folder)
-    if not path.is_dir():
-        yield path
+        yield from (os.path.join(folder, file) for file in files)
+        yield folder
+    if not os.path.isdir(path):
+        yield os.fspath(path)
 
 
 @contextmanager

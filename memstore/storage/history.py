@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from memstore.errors import ArgumentError, FormatError, SnapshotError
-from memstore.storage.backend import MAIN, reading
+from memstore.storage.backend import MAIN, REF_FILE, reading
 
 if TYPE_CHECKING:
     import icechunk
 
 
 _TAG = r"[A-Za-z0-9._-]{1,100}"  # names of tags
+_REF = r'\{"snapshot": ?"([0-9A-Z]{20})"\}'  # of a branch; Icechunk takes a millisecond to read it
 _DELETED = "ref.json.deleted"  # what marks a tag that is gone
 
 
@@ -52,6 +53,10 @@ class Past:
 
     def last(self) -> str:
         """Id of the last commit."""
+        with suppress(OSError, ValueError):  # else Icechunk says what is wrong
+            text = (self._path / "refs" / f"branch.{MAIN}" / REF_FILE).read_text()
+            if branch := re.fullmatch(_REF, text):
+                return branch[1]
         with advising(self._path), reading(self._path):
             return self.repo.lookup_branch(MAIN)
 

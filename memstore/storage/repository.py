@@ -50,7 +50,7 @@ from memstore.storage.backend import (
     wait_at_exit,
     writing,
 )
-from memstore.storage.chunks import ChunkStore, check_files
+from memstore.storage.chunks import ChunkStore, Draft, Log, check_files
 from memstore.storage.history import Commit, Past, advising
 from memstore.storage.lock import WriterLock
 
@@ -80,7 +80,8 @@ def create(path: Path, state: State, message: str, durability: Durability = "ful
         group = zarr.create_group(session.store)
         for name, options in schema.arrays(state.config).items():
             group.create_array(name, **options, compressors=_codecs(name))
-        schema.write(group, state, state.used, schema.Ledger.empty(state.config), message)
+        draft = Draft(session.store, group)
+        schema.write(draft, state, state.used, schema.Ledger.empty(state.config), message)
         snapshot = session.commit(message)
     return snapshot
 
@@ -151,6 +152,7 @@ class Repository:
         self._durability: Durability = durability
         self._synced: set[str] = set()  # files and folders that outlive a power cut
         self._arriving: tuple[str, schema.Ledger] | None = None  # the last commit that was begun
+        self._log: Log | None = None  # once a commit has looked
         self._is_moving = False  # the main branch's end is new, and perhaps not synced
         self._is_lenient = lenient or at is not None
         self._opener = Opener(path, self._is_lenient)
@@ -266,9 +268,10 @@ class Repository:
             raise LockedError(f"{self.path}: somebody committed without the lock; open it again")
         self._begin_side()
         session = self.past.repo.writable_session(SIDE)
-        group = zarr.open_group(session.store, mode="r+", zarr_format=3)
+        draft = Draft(session.store, log=self._log)
         dirty = np.array(sorted(state.dirty), np.int64)
-        ledger = schema.write(group, state, dirty, self._ledger, message)
+        ledger = schema.write(draft, state, dirty, self._ledger, message)
+        self._log = draft.log if ledger.log_rows else None  # a log that begins anew is another
         self._arriving = session.commit(message), ledger
         try:
             self._move_main()
@@ -297,7 +300,9 @@ class Repository:
     def _begin_side(self) -> None:
         """Make the side branch, at `self.snapshot`; a writer that died may have left one."""
         self._drop_side()
-        self.past.repo.create_branch(SIDE, self.snapshot)
+        folder = self.path / "refs" / f"branch.{SIDE}"
+        folder.mkdir()
+        (folder / REF_FILE).write_text(ref(self.snapshot))
 
     def _drop_side(self) -> None:
         """Forget the side branch."""
@@ -322,7 +327,7 @@ class Repository:
         """Bring to stable storage what is new in the folder; the first time, all that is there."""
         if self._durability == "process":
             return
-        entries = {str(entry) for entry in tree(self.path.absolute())}
+        entries = set(tree(os.path.abspath(self.path)))
         new = entries - self._synced
         folders = {os.path.dirname(entry) for entry in new}
         sync([*besides, *sorted(new - folders), *sorted(folders)])

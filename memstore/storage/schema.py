@@ -22,6 +22,8 @@ from memstore.voxels.grids import packed_shape
 if TYPE_CHECKING:
     import zarr
 
+    from memstore.storage.chunks import Draft
+
 FORMATS = (1, 2)  # that we read; a memory is written in the lowest that can say its rules
 CHUNK_BYTES = 2**20  # keys of one base chunk
 LARGEST_CHUNK = 2**24  # bytes of values of one base chunk, if it has more than one row
@@ -127,12 +129,12 @@ def attributes(state: State, ledger: Ledger) -> dict[str, Any]:
 
 
 def write(
-    group: "zarr.Group", state: State, dirty: NDArray[np.int64], ledger: Ledger, message: str
+    draft: "Draft", state: State, dirty: NDArray[np.int64], ledger: Ledger, message: str
 ) -> Ledger:
     """Write changed rows, to the log or to the base, the reads, and the attributes.
 
     Args:
-        group: of a session at the snapshot that `ledger` belongs to.
+        draft: of a session at the snapshot that `ledger` belongs to.
         state: to save.
         dirty: (n,) slots whose rows differ from that snapshot's, ascending.
         ledger: of that snapshot; unchanged.
@@ -144,24 +146,26 @@ def write(
     row_checks = ledger.checks.copy()
     for block in np.array_split(dirty, len(dirty) // CHECK_ROWS + 1):
         row_checks[block] = checks(state.rows(block))
-    log, log_rows = get_array(group, "log"), ledger.log_rows + _up(len(dirty), LOG_CHUNK)
+    log_rows = ledger.log_rows + _up(len(dirty), LOG_CHUNK)
     used = int(np.count_nonzero(state.touched != EMPTY))
-    is_long = log_rows > min(max(LOG_LEAST, used // 4), log.shape[0])
+    is_long = log_rows > min(max(LOG_LEAST, used // 4), draft.log.rows)
     is_wide = LOG_CHUNK * log_dtype(state.config).itemsize > LARGEST_LOG_CHUNK
     if is_long or is_wide or 2 * len(dirty) >= used:
         stale = np.array(sorted({*dirty.tolist(), *ledger.logged}), np.int64)
-        _write_rows(group, {**parts(state), "checks": row_checks}, stale)
+        _write_rows(draft.group, {**parts(state), "checks": row_checks}, stale)
         if ledger.log_rows:
-            options = arrays(state.config)["log"] | {"compressors": log.compressors}
-            group.create_array("log", **options, overwrite=True)
+            options = arrays(state.config)["log"] | {"compressors": draft.log.compressors}
+            draft.group.create_array("log", **options, overwrite=True)
         log_rows, logged = 0, frozenset[int]()
     else:
-        log[ledger.log_rows : log_rows] = _records(state, dirty, row_checks)
+        draft.append(_records(state, dirty, row_checks), ledger.log_rows, LOG_CHUNK)
         logged = ledger.logged.union(dirty.tolist())
-    _write_rows(group, {"reads": state.reads}, np.flatnonzero(state.reads != ledger.reads))
+    read = np.flatnonzero(state.reads != ledger.reads)
+    if read.size:
+        _write_rows(draft.group, {"reads": state.reads}, read)
     time = int(datetime.now(UTC).timestamp() * 1e6)
     now = Ledger(row_checks, state.reads.copy(), log_rows, logged, message, time)
-    group.update_attributes(attributes(state, now))
+    draft.finish(attributes(state, now))
     return now
 
 

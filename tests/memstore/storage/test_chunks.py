@@ -15,6 +15,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 from zarr.core.buffer import cpu
 
 from memstore import PAPER, FormatError, Memory, history, verify_folder
+from memstore.storage.chunks import Draft, Log
 
 CONFIG = replace(PAPER, capacity=8, key_dim=64, resolution=4, delta=1)
 RNG = np.random.default_rng(0)
@@ -217,3 +218,36 @@ def test_a_lock_that_is_a_link_writes_nowhere(path, tmp_path):
 def test_the_folder_itself_may_be_a_link(path, tmp_path):
     (tmp_path / "link").symlink_to(path)
     assert len(Memory.open(tmp_path / "link")) == 7
+
+
+@pytest.mark.parametrize("packed", [[], [ZstdCodec(level=3)], [ZstdCodec(level=7, checksum=True)]])
+def test_a_draft_writes_chunks_and_attributes_as_zarr_does(packed, tmp_path):
+    rows = np.random.default_rng(0).integers(0, 4, (64, 10)).astype(np.uint8)
+    stores = [zarr.storage.LocalStore(tmp_path / name) for name in ("by_zarr", "by_draft")]
+    facts = {"memstore_format": 1, "config": {"beta": 0.5}, "message": "é"}
+    for number, store in enumerate(stores):
+        group = zarr.create_group(store, attributes={"memstore_format": 0})
+        log = group.create_array(
+            "log",
+            shape=(128, 10),
+            chunks=(32, 10),
+            dtype="uint8",
+            compressors=[*packed, Crc32cCodec()],
+        )
+        if number:
+            draft = Draft(store)
+            assert draft.log == Log(128, tuple(log.compressors))
+            draft.append(rows, 32, 32)
+            draft.finish(facts)
+        else:
+            log[32:96] = rows
+            group.update_attributes(facts)
+    ours, theirs = (
+        {
+            str(file.relative_to(store.root)): file.read_bytes()
+            for file in sorted(store.root.rglob("*"))
+            if file.is_file()
+        }
+        for store in stores
+    )
+    assert ours == theirs
