@@ -7,7 +7,7 @@ computing, generously enough that no slot can be missed.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,20 +65,20 @@ def merge(query: NDArray[np.float32], key: NDArray[np.float32]) -> NDArray[np.fl
     return unit(total[None])[0] if total.any() else query.copy()
 
 
-def cosines(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
+def cosines(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cosines of unit vectors.
 
     Products in float64 (exact), summed in float64 along each row by numpy's pairwise sum, rounded
     to float32, clipped.
 
     Args:
-        query: (C,) unit vector.
+        queries: (C,) unit vector, or (n, C) one per key.
         keys: (n, C) unit vectors.
     Returns:
         (n,) in [-1, 1].
     """
     products = keys.astype(np.float64, order="C")
-    products *= query.astype(np.float64)
+    products *= queries
     rounded: NDArray[np.float32] = products.sum(axis=1).astype(np.float32)
     np.minimum(rounded, 1, out=rounded)
     np.maximum(rounded, -1, out=rounded)
@@ -138,6 +138,51 @@ def shortlist(
     """
     kth = float(np.partition(scores, -k)[-k]) if k < len(scores) else -np.inf
     return np.flatnonzero(scores >= max(kth - 2 * error, above - error))
+
+
+class Ranking(NamedTuple):
+    """The best of a few slots per query.
+
+    Attributes:
+        order: (B, n) columns of the few, highest cosine first, equal ones by column.
+        cosines: (B, n) in that order; -inf if not among the k best.
+        kth: (B,) no more than the k-th best cosine; -inf if there are fewer than k.
+    """
+
+    order: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+    kth: NDArray[np.float32]
+
+
+def rank(
+    queries: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    slots: NDArray[np.int64],
+    is_open: NDArray[np.bool_],
+    k: int,
+    above: float,
+) -> Ranking:
+    """Rank a few slots of each query by cosine, those that cannot be among the k best apart.
+
+    Args:
+        queries: (B, C) unit vectors.
+        keys: (rows, C) unit vectors.
+        slots: (B, n), n >= k.
+        is_open: (B, n) slots that may be found.
+        k: >= 1.
+        above: a slot whose cosine is not above it may be left out.
+    """
+    error = np.float32(error_bound(queries.shape[1]))
+    near = keys[slots]
+    likely = np.matmul(near, queries[:, :, None])[:, :, 0]
+    likely[~is_open] = -np.inf
+    kth = np.partition(likely, -k, axis=1)[:, -k] - error
+    rows, columns = np.nonzero(is_open & (likely >= np.maximum(kth - error, above - error)[:, None]))
+    exact = np.full(slots.shape, -np.inf, np.float32)
+    of_pair = queries[0] if len(queries) == 1 else queries[rows]
+    exact[rows, columns] = cosines(of_pair, near[rows, columns])
+    order = np.argsort(-exact, axis=1, kind="stable")
+    return Ranking(order, np.take_along_axis(exact, order, axis=1), kth)
 
 
 def best(

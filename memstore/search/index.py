@@ -10,10 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.search import cosine
-from memstore.search.pruning import FEW, PrunedScan
+from memstore.search.rounded import WIDEST, RoundedKeys
 
 NO_SLOT = -1
-BATCH = 256  # queries scored at once; bounds the scores held in RAM
+BATCH = 256  # queries at a time, and
+CELLS = 2**24  # bounds at a time, of all queries and slots: 64 MB
+FIRST = 16  # slots ranked beyond the k best, of those with the highest bounds
+RANKED = 2**18  # numbers of keys ranked at a time: they stay in cache
+
+# The numbers from here on weigh costs; no answer depends on them.
+SCANS = 32  # queries before keys are rounded: a few scans cost less
+FEW = 8  # part of the rows that is cheaper to rank than to scan
 
 
 class Hits(NamedTuple):
@@ -31,17 +38,17 @@ class Hits(NamedTuple):
 class KeyIndex:
     """Unit keys in slots [0, rows), held once, inside a FAISS IndexFlatIP.
 
-    A search first chooses slots among which the answer surely is, then ranks them by cosine. It
-    chooses by a sketch (pruning.py) where that proves enough slots to be too far, and otherwise by
-    a scan: a matrix product over FAISS's own rows, whose error has a proven bound. Both give the
-    same answer. Searches may run in several threads, but not while keys change.
+    A search bounds all cosines from above, by keys rounded to 8 bits (rounded.py) or by a matrix
+    product over FAISS's own rows, and ranks the slots whose bound reaches the k-th best cosine of
+    the first few. Searches may run in several threads, but not while keys change.
     """
 
     def __init__(self, key_dim: int) -> None:
         self._key_dim = key_dim
         self._faiss = faiss.IndexFlatIP(key_dim)
         self._keys: NDArray[np.float32] | None = None
-        self._pruned = PrunedScan()
+        self._rounded: RoundedKeys | None = None
+        self._scans = 0  # queries since the keys were to be rounded, all of them
 
     @property
     def rows(self) -> int:
@@ -58,11 +65,11 @@ class KeyIndex:
     @property
     def derived_bytes(self) -> int:
         """Bytes of RAM of what follows from the keys."""
-        return self._pruned.nbytes
+        return self._rounded.nbytes if self._rounded else 0
 
     def fill(self) -> NDArray[np.float32]:
         """(rows, C) as `keys`, to write many rows at once; do so before the next search."""
-        self._pruned.drop()
+        self._rounded = None
         return self._faiss_rows()
 
     def _faiss_rows(self) -> NDArray[np.float32]:
@@ -83,8 +90,12 @@ class KeyIndex:
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
         self.grow(int(slots.max(initial=-1)) + 1)
-        self._pruned.mark(slots)  # first: after an interrupt no bound is to be too low
+        if self._rounded is None:
+            self._faiss_rows()[slots] = keys
+            return
+        self._rounded.forget(slots)  # first: after an interrupt no bound is to be too low
         self._faiss_rows()[slots] = keys
+        self._rounded.put(slots, keys)
 
     def search(
         self,
@@ -103,36 +114,110 @@ class KeyIndex:
         """
         slots = np.full((len(queries), k), NO_SLOT, np.int64)
         cosines = np.full((len(queries), k), -np.inf, np.float32)
-        keys = self.keys
-        for start in range(0, len(queries), BATCH):
-            batch = slice(start, start + BATCH)
-            part = allowed if allowed.ndim == 1 else allowed[batch]
-            for b, near in enumerate(self._near(queries[batch], k, part, above), start):
-                best, best_cosines = cosine.best(queries[b], keys, near, k, above)
-                slots[b, : len(best)], cosines[b, : len(best)] = best, best_cosines
+        hits = Hits(slots, cosines)
+        step = max(1, min(BATCH, CELLS // max(self.rows, 1)))
+        # Keys are finite: a flag of "invalid" is one that BLAS has raised beyond arrays' ends.
+        with np.errstate(invalid="ignore"):
+            for start in range(0, len(queries) if self.rows else 0, step):
+                part = slice(start, start + step)
+                masks = allowed if allowed.ndim == 1 else allowed[part]
+                self._search(queries[part], k, masks, above, Hits(slots[part], cosines[part]))
         if (past := cosines <= above).any():
             slots[past], cosines[past] = NO_SLOT, -np.inf
-        return Hits(slots, cosines)
+        return hits
 
-    def _near(
-        self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], above: float
-    ) -> list[NDArray[np.int64]]:
-        """Per query slots, ascending, among which the k best allowed ones surely are."""
-        keys = self.keys
-        everywhere = np.count_nonzero(allowed) == allowed.size
+    def _search(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.bool_],
+        above: float,
+        hits: Hits,
+    ) -> None:
+        """As `search`, of queries whose bounds fit in RAM; sets hits, which are none before."""
+        rows, everywhere = self.rows, np.count_nonzero(allowed) == allowed.size
+        masks = np.broadcast_to(allowed, (len(queries), rows))
+        if not everywhere and np.count_nonzero(masks, axis=1).max() <= rows // FEW:
+            for b, mask in enumerate(masks):
+                self._rank_all(b, queries, np.flatnonzero(mask), k, above, hits)
+            return
+        rounded = self._present(len(queries))
+        bounds = rounded.bounds(queries) if rounded else self._scan(queries)
         if not everywhere:
-            masks = np.broadcast_to(allowed, (len(queries), len(keys)))
-            if masks.sum(axis=1).max() <= len(keys) // FEW:
-                return [np.flatnonzero(mask) for mask in masks]
-        near = self._pruned.near(keys, queries, k, None if everywhere else allowed, above)
-        if scans := [b for b, slots in enumerate(near) if slots is None]:
-            batch = queries if len(scans) == len(queries) else queries[scans]
-            error = cosine.error_bound(self._key_dim)
-            for b, row in zip(scans, cosine.scores(batch, keys), strict=True):
-                if not everywhere:
-                    row[~masks[b]] = -np.inf
-                near[b] = cosine.shortlist(row, k, error, above)
-        return [slots for slots in near if slots is not None]
+            bounds[~masks] = -np.inf
+        least = self._rank_first(queries, bounds, k, above, hits)
+        rest = np.flatnonzero(least > -np.inf)
+        counts = np.count_nonzero(bounds[rest] >= least[rest, None], axis=1)
+        if rounded and len(many := rest[counts > rows // FEW]):
+            bounds[many] = self._scan(queries[many])
+            if not everywhere:
+                bounds[many] = np.where(masks[many], bounds[many], -np.inf)
+        for b in rest.tolist():
+            near = np.flatnonzero(bounds[b] >= least[b])
+            self._rank_all(b, queries, near, k, above, hits)
+
+    def _rank_first(
+        self,
+        queries: NDArray[np.float32],
+        bounds: NDArray[np.float32],
+        k: int,
+        above: float,
+        hits: Hits,
+    ) -> NDArray[np.float32]:
+        """Rank those of the highest bounds, and set hits of queries whose k best are among them.
+
+        Returns:
+            (B,) for the other queries a bound that all of the k best reach; -inf for these.
+        """
+        rows = bounds.shape[1]
+        count = min(k + FIRST, rows)
+        first = np.argpartition(bounds, rows - count, axis=1)[:, rows - count :]
+        first.sort(axis=1)
+        highest = np.take_along_axis(bounds, first, axis=1)
+        least = np.full(len(queries), -np.inf, np.float32)
+        step = max(1, RANKED // (count * self._key_dim))
+        for start in range(0, len(queries), step):
+            part = slice(start, start + step)
+            order, cosines, kth = cosine.rank(
+                queries[part], self.keys, first[part], highest[part] > -np.inf, min(k, count), above
+            )
+            best = np.take_along_axis(first[part], order[:, :k], axis=1)
+            hits.slots[part, : best.shape[1]] = np.where(cosines[:, :k] > -np.inf, best, NO_SLOT)
+            hits.cosines[part, : best.shape[1]] = cosines[:, :k]
+            least[part] = np.maximum(kth, above)
+        if count < rows:
+            least[highest.min(axis=1) < least] = -np.inf
+        else:
+            least[:] = -np.inf
+        return least
+
+    def _rank_all(
+        self,
+        b: int,
+        queries: NDArray[np.float32],
+        slots: NDArray[np.int64],
+        k: int,
+        above: float,
+        hits: Hits,
+    ) -> None:
+        """Set hits of query b to the k best of slots (n,), ascending."""
+        best, cosines = cosine.best(queries[b], self.keys, slots, k, above)
+        hits.slots[b, : len(best)], hits.cosines[b, : len(best)] = best, cosines
+
+    def _scan(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, rows) that no cosine is above, and not far below: from a product over all keys."""
+        scores = cosine.scores(queries, self.keys)
+        scores += np.float32(cosine.error_bound(self._key_dim))
+        return scores
+
+    def _present(self, batch: int) -> RoundedKeys | None:
+        """The keys rounded, once there have been queries enough."""
+        self._scans += batch
+        outdated = self._rounded is None or self._rounded.changes > self.rows
+        if outdated and self._scans >= SCANS and self._key_dim <= WIDEST:
+            self._scans = 0  # first: other threads need not do the same
+            self._rounded = RoundedKeys(self.keys)
+        return self._rounded
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
