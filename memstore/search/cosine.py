@@ -72,7 +72,7 @@ def cosines(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[
     to float32, clipped.
 
     Args:
-        queries: (C,) unit vector, or (n, C) one per key.
+        queries: (C,) unit vector, or (n, C), one per key.
         keys: (n, C) unit vectors.
     Returns:
         (n,) in [-1, 1].
@@ -140,49 +140,45 @@ def shortlist(
     return np.flatnonzero(scores >= max(kth - 2 * error, above - error))
 
 
-class Ranking(NamedTuple):
-    """The best of a few slots per query.
+class Best(NamedTuple):
+    """The k best of a few slots per query.
 
     Attributes:
-        order: (B, n) columns of the few, highest cosine first, equal ones by column.
-        cosines: (B, n) in that order; -inf if not among the k best.
-        kth: (B,) no more than the k-th best cosine; -inf if there are fewer than k.
+        slots: (B, k), highest cosine first, equal ones by slot; -1 past the last.
+        cosines: (B, k); -inf past the last.
     """
 
-    order: NDArray[np.int64]
+    slots: NDArray[np.int64]
     cosines: NDArray[np.float32]
-    kth: NDArray[np.float32]
 
 
-def rank(
+def best_of_few(
     queries: NDArray[np.float32],
     keys: NDArray[np.float32],
     slots: NDArray[np.int64],
-    is_open: NDArray[np.bool_],
     k: int,
     above: float,
-) -> Ranking:
-    """Rank a few slots of each query by cosine, those that cannot be among the k best apart.
+) -> Best:
+    """As `best`, of several queries with about as many slots each.
 
     Args:
         queries: (B, C) unit vectors.
         keys: (rows, C) unit vectors.
-        slots: (B, n), n >= k.
-        is_open: (B, n) slots that may be found.
+        slots: (B, n) ascending, n >= k; -1 past the last.
         k: >= 1.
         above: a slot whose cosine is not above it may be left out.
     """
-    error = np.float32(error_bound(queries.shape[1]))
+    error = error_bound(queries.shape[1])
     near = keys[slots]
-    likely = np.matmul(near, queries[:, :, None])[:, :, 0]
-    likely[~is_open] = -np.inf
-    kth = np.partition(likely, -k, axis=1)[:, -k] - error
-    rows, columns = np.nonzero(is_open & (likely >= np.maximum(kth - error, above - error)[:, None]))
+    scores = np.matmul(near, queries[:, :, None])[:, :, 0]
+    scores[slots < 0] = -np.inf
+    kth = np.partition(scores, -k, axis=1)[:, -k :][:, :1]
+    pairs = ((scores >= np.maximum(kth - 2 * error, above - error)) & (slots >= 0)).nonzero()
     exact = np.full(slots.shape, -np.inf, np.float32)
-    of_pair = queries[0] if len(queries) == 1 else queries[rows]
-    exact[rows, columns] = cosines(of_pair, near[rows, columns])
-    order = np.argsort(-exact, axis=1, kind="stable")
-    return Ranking(order, np.take_along_axis(exact, order, axis=1), kth)
+    exact[pairs] = cosines(queries[0] if len(queries) == 1 else queries[pairs[0]], near[pairs])
+    order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
+    best = np.take_along_axis(exact, order, axis=1)
+    return Best(np.where(best > -np.inf, np.take_along_axis(slots, order, axis=1), -1), best)
 
 
 def best(

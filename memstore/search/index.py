@@ -15,12 +15,16 @@ from memstore.search.rounded import WIDEST, RoundedKeys
 NO_SLOT = -1
 BATCH = 256  # queries at a time, and
 CELLS = 2**24  # bounds at a time, of all queries and slots: 64 MB
-FIRST = 16  # slots ranked beyond the k best, of those with the highest bounds
-RANKED = 2**18  # numbers of keys ranked at a time: they stay in cache
+NUMBERS = 2**18  # in keys ranked at a time: they stay in cache
+LOWEST = -9.0  # below any cosine and its bounds
 
 # The numbers from here on weigh costs; no answer depends on them.
 SCANS = 32  # queries before keys are rounded: a few scans cost less
+LEAST = 2**20  # numbers in all keys: one query is scanned for as quickly
 FEW = 8  # part of the rows that is cheaper to rank than to scan
+OPEN = 8  # part of the rows that is ranked at once if no others may be found
+MANY = 64  # slots of a query that is ranked by itself
+GROUP = 16  # slots of which only the highest bound counts in a guess
 
 
 class Hits(NamedTuple):
@@ -135,89 +139,135 @@ class KeyIndex:
         hits: Hits,
     ) -> None:
         """As `search`, of queries whose bounds fit in RAM; sets hits, which are none before."""
-        rows, everywhere = self.rows, np.count_nonzero(allowed) == allowed.size
-        masks = np.broadcast_to(allowed, (len(queries), rows))
-        if not everywhere and np.count_nonzero(masks, axis=1).max() <= rows // FEW:
-            for b, mask in enumerate(masks):
-                self._rank_all(b, queries, np.flatnonzero(mask), k, above, hits)
-            return
+        rows = self.rows
+        is_open = None if np.count_nonzero(allowed) == allowed.size else allowed
+        if is_open is not None:
+            is_open = np.broadcast_to(is_open, (len(queries), rows))
+            if np.count_nonzero(is_open, axis=1).max() <= rows // OPEN:
+                for b, mask in enumerate(is_open):
+                    self._rank(b, queries[b], np.flatnonzero(mask), k, above, hits)
+                return
+        rest = list(range(len(queries)))
         rounded = self._present(len(queries))
-        bounds = rounded.bounds(queries) if rounded else self._scan(queries)
-        if not everywhere:
-            bounds[~masks] = -np.inf
-        least = self._rank_first(queries, bounds, k, above, hits)
-        rest = np.flatnonzero(least > -np.inf)
-        counts = np.count_nonzero(bounds[rest] >= least[rest, None], axis=1)
-        if rounded and len(many := rest[counts > rows // FEW]):
-            bounds[many] = self._scan(queries[many])
-            if not everywhere:
-                bounds[many] = np.where(masks[many], bounds[many], -np.inf)
-        for b in rest.tolist():
-            near = np.flatnonzero(bounds[b] >= least[b])
-            self._rank_all(b, queries, near, k, above, hits)
+        for fine in (False, True) if rounded else ():
+            batch = queries if len(rest) == len(queries) else queries[rest]
+            bounds, usual = rounded.bounds(batch, fine)
+            if is_open is not None:
+                bounds[~is_open[rest]] = -np.inf
+            guess = _kth_highest(bounds, k) - usual
+            most = rows // FEW if fine else max(MANY, rows // FEW // len(queries))
+            part = Hits(hits.slots[rest], hits.cosines[rest])
+            left = self._rank_by_bounds(batch, bounds, guess, k, above, most, part)
+            hits.slots[rest], hits.cosines[rest] = part
+            rest = [rest[i] for i in left]
+            if not rest:
+                return
+        error = cosine.error_bound(self._key_dim)
+        batch = queries if len(rest) == len(queries) else queries[rest]
+        for b, scores in zip(rest, cosine.scores(batch, self.keys), strict=True):
+            if is_open is not None:
+                scores[~is_open[b]] = -np.inf
+            near = cosine.shortlist(scores, k, error, above)
+            self._rank(b, queries[b], near, k, above, hits)
 
-    def _rank_first(
+    def _rank_by_bounds(
         self,
         queries: NDArray[np.float32],
         bounds: NDArray[np.float32],
+        guess: NDArray[np.float32],
+        k: int,
+        above: float,
+        most: int,
+        hits: Hits,
+    ) -> list[int]:
+        """Set hits from slots whose bounds are no less than a guess; check it, or guess again.
+
+        Args:
+            queries: (B, C) unit vectors.
+            bounds: (B, rows) that no cosine is above; -inf where a slot must not be found.
+            guess: (B,) numbers that the k best cosines are likely no less than.
+            k: >= 1.
+            above: a slot whose cosine is not above it may be left out.
+            most: slots that are ranked of one query.
+            hits: of these queries.
+        Returns:
+            Queries of which more slots would have to be ranked.
+        """
+        rest, left = np.arange(len(queries)), []
+        least = np.maximum(guess, max(above, LOWEST))
+        while len(rest):
+            near = (bounds if len(rest) == len(queries) else bounds[rest]) >= least[:, None]
+            counts = np.count_nonzero(near, axis=1)
+            alone = counts > MANY if len(rest) > 1 else counts >= 0
+            for i in np.flatnonzero(alone).tolist():
+                b = int(rest[i])
+                if counts[i] > most:
+                    left.append(b)
+                    least[i] = -np.inf
+                else:
+                    self._rank(b, queries[b], near[i].nonzero()[0], k, above, hits)
+            if not alone.all():
+                self._rank_few(rest[~alone], queries, near[~alone], k, above, hits)
+            # Slots that were not ranked have no cosine above `least`.
+            proven = np.maximum(hits.cosines[rest, -1], max(above, LOWEST))
+            again = proven < least
+            rest, least = rest[again], proven[again]
+        return left
+
+    def _rank_few(
+        self,
+        which: NDArray[np.int64],
+        queries: NDArray[np.float32],
+        near: NDArray[np.bool_],
         k: int,
         above: float,
         hits: Hits,
-    ) -> NDArray[np.float32]:
-        """Rank those of the highest bounds, and set hits of queries whose k best are among them.
-
-        Returns:
-            (B,) for the other queries a bound that all of the k best reach; -inf for these.
-        """
-        rows = bounds.shape[1]
-        count = min(k + FIRST, rows)
-        first = np.argpartition(bounds, rows - count, axis=1)[:, rows - count :]
-        first.sort(axis=1)
-        highest = np.take_along_axis(bounds, first, axis=1)
-        least = np.full(len(queries), -np.inf, np.float32)
-        step = max(1, RANKED // (count * self._key_dim))
-        for start in range(0, len(queries), step):
+    ) -> None:
+        """Set hits of some queries (n,) to the best of few slots each, marked in near (n, rows)."""
+        query, slot = np.divmod(np.flatnonzero(near), near.shape[1])
+        counts = np.bincount(query, minlength=len(which))
+        slots = np.full((len(which), max(int(counts.max()), k)), NO_SLOT)
+        slots[query, np.arange(len(query)) - (np.cumsum(counts) - counts)[query]] = slot
+        step = max(1, NUMBERS // (slots.shape[1] * self._key_dim))
+        for start in range(0, len(which), step):
             part = slice(start, start + step)
-            order, cosines, kth = cosine.rank(
-                queries[part], self.keys, first[part], highest[part] > -np.inf, min(k, count), above
-            )
-            best = np.take_along_axis(first[part], order[:, :k], axis=1)
-            hits.slots[part, : best.shape[1]] = np.where(cosines[:, :k] > -np.inf, best, NO_SLOT)
-            hits.cosines[part, : best.shape[1]] = cosines[:, :k]
-            least[part] = np.maximum(kth, above)
-        if count < rows:
-            least[highest.min(axis=1) < least] = -np.inf
-        else:
-            least[:] = -np.inf
-        return least
+            few = slots[part, : max(int(counts[part].max()), k)]
+            best = cosine.best_of_few(queries[which[part]], self.keys, few, k, above)
+            hits.slots[which[part]], hits.cosines[which[part]] = best
 
-    def _rank_all(
+    def _rank(
         self,
         b: int,
-        queries: NDArray[np.float32],
+        query: NDArray[np.float32],
         slots: NDArray[np.int64],
         k: int,
         above: float,
         hits: Hits,
     ) -> None:
-        """Set hits of query b to the k best of slots (n,), ascending."""
-        best, cosines = cosine.best(queries[b], self.keys, slots, k, above)
+        """Set hits b, of a query (C,), to the k best of slots (n,), ascending."""
+        best, cosines = cosine.best(query, self.keys, slots, k, above)
         hits.slots[b, : len(best)], hits.cosines[b, : len(best)] = best, cosines
-
-    def _scan(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, rows) that no cosine is above, and not far below: from a product over all keys."""
-        scores = cosine.scores(queries, self.keys)
-        scores += np.float32(cosine.error_bound(self._key_dim))
-        return scores
 
     def _present(self, batch: int) -> RoundedKeys | None:
         """The keys rounded, once there have been queries enough."""
         self._scans += batch
+        if batch == 1 and self.rows * self._key_dim < LEAST:
+            return None
         outdated = self._rounded is None or self._rounded.changes > self.rows
         if outdated and self._scans >= SCANS and self._key_dim <= WIDEST:
             self._scans = 0  # first: other threads need not do the same
             self._rounded = RoundedKeys(self.keys)
         return self._rounded
+
+
+def _kth_highest(bounds: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """(B,) about the k-th highest of bounds (B, rows), no more than that."""
+    width = bounds.shape[1] // GROUP
+    if width >= GROUP * k:
+        bounds = bounds[:, : width * GROUP].reshape(len(bounds), GROUP, width).max(axis=1)
+    k = min(k, bounds.shape[1])
+    kth: NDArray[np.float32] = np.partition(bounds, -k, axis=1)[:, -k]
+    return kth
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:

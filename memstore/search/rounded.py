@@ -15,7 +15,7 @@ import numkong
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.search.cosine import BLOCK, rounding
+from memstore.search.cosine import error_bound, rounding
 
 WIDEST = 2**17  # channels of which a product of integers, 127^2 each, fits 32 bits
 DIRECTIONS = 16  # at most
@@ -23,6 +23,8 @@ PER_DIRECTION = 64  # channels: coordinates take a sixteenth of what the integer
 SAMPLE = 16  # keys looked at per direction, to choose them
 PIECE = 2**18  # numbers rounded at a time: they stay in cache
 ROWS = 4096  # keys compared with a batch at a time
+BLOCK = 512  # channels per product of coordinates
+USUAL = 1.25  # times the part of the highest bound that is not the cosine's: mostly enough
 _UNKNOWN = 9.0  # slack of a row whose integers may be those of another key
 
 
@@ -52,6 +54,7 @@ class RoundedKeys:
         # Norms are sums of C squares, of numbers that are off by this much together.
         self._most = 1 + rounding(channels)
         self._blur = 1.1 * count**0.5 * rounding(count + 4)
+        self._error = 2 * error_bound(channels)
         self.changes = 0  # keys set since
         self._rows = 0
         self._integers = np.empty((0, channels), np.int8)
@@ -77,26 +80,42 @@ class RoundedKeys:
         step = max(1, PIECE // keys.shape[1])
         for start in range(0, len(slots), step):
             part = slots[start : start + step]
-            parts = self._parts(keys[start : start + step])
+            parts, _ = self._parts(keys[start : start + step])
             self._integers[part], self._scales[part] = parts.integers, parts.scales
             norms = parts.lost, parts.across + parts.lost, np.full(len(part), self._slack)
             self._terms[part] = np.column_stack([parts.along, *norms])
 
-    def bounds(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Unit queries (B, C) to (B, rows) that no cosine is above."""
-        parts = self._parts(queries)
-        terms = np.column_stack(
-            [parts.along, parts.across, parts.lost, np.ones(len(queries), np.float32)]
-        )
+    def bounds(
+        self, queries: NDArray[np.float32], fine: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Bound cosines of unit queries (B, C).
+
+        Args:
+            queries: (B, C).
+            fine: spend twice the time on bounds about half as far off.
+        Returns:
+            (B, rows) that no cosine is above; and (B,) more than what these are mostly above it.
+        """
+        parts, rest = self._parts(queries)
+        digits, lost = parts.integers, parts.lost
+        if fine:  # what is left of the queries, as integers of a 254th of their scales
+            second = np.rint(rest / (parts.scales / 254)[:, None])
+            digits = np.concatenate([digits, second.astype(np.int8)])
+            lost = self._norms(rest - second * (parts.scales / 254)[:, None])
+        ones = np.ones(len(queries), np.float32)
+        terms = np.column_stack([parts.along, parts.across, lost, ones])
         bounds = np.empty((len(queries), self._rows), np.float32)
         for start in range(0, self._rows, ROWS):
             rows = slice(start, min(start + ROWS, self._rows))
             part = bounds[:, rows]
-            products = _products(parts.integers, self._integers[rows])
-            np.multiply(products, self._scales[rows], out=part, casting="unsafe")
+            products = _products(digits, self._integers[rows])
+            np.multiply(products[: len(queries)], self._scales[rows], out=part, casting="unsafe")
+            if fine:
+                part += products[len(queries) :] * (self._scales[rows] / np.float32(254))
             part *= parts.scales[:, None]
             part += terms @ self._terms[rows].T
-        return bounds
+        norms = terms[:, -3:] * self._terms[bounds.argmax(axis=1), -3:]
+        return bounds, np.float32(USUAL) * norms.sum(axis=1) + np.float32(self._error)
 
     def _grow(self, rows: int) -> None:
         """Make sure that slots [0, rows) have a row."""
@@ -107,8 +126,8 @@ class RoundedKeys:
             self._terms = _enlarged(self._terms, room)
         self._rows = max(rows, self._rows)
 
-    def _parts(self, vectors: NDArray[np.float32]) -> _Parts:
-        """Take unit vectors, or zeros, (n, C) apart."""
+    def _parts(self, vectors: NDArray[np.float32]) -> tuple[_Parts, NDArray[np.float32]]:
+        """Take unit vectors, or zeros, (n, C) apart; give r (n, C) besides."""
         wide = np.zeros((len(vectors), len(self._directions)))
         for start in range(0, vectors.shape[1], BLOCK):
             channels = slice(start, start + BLOCK)
@@ -123,7 +142,7 @@ class RoundedKeys:
         across = self._norms(rest)
         steps *= scales[:, None]
         rest -= steps
-        return _Parts(integers, scales, along, across, self._norms(rest))
+        return _Parts(integers, scales, along, across, self._norms(rest)), rest
 
     def _norms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) no less than the norms of what vectors (n, C) would be but for rounding."""
