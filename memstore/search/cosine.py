@@ -172,7 +172,7 @@ def best_of_few(
     near = keys[slots]
     scores = np.matmul(near, queries[:, :, None])[:, :, 0]
     scores[slots < 0] = -np.inf
-    kth = np.partition(scores, -k, axis=1)[:, -k :][:, :1]
+    kth = np.partition(scores, -k, axis=1)[:, -k:][:, :1]
     pairs = ((scores >= np.maximum(kth - 2 * error, above - error)) & (slots >= 0)).nonzero()
     exact = np.full(slots.shape, -np.inf, np.float32)
     exact[pairs] = cosines(queries[0] if len(queries) == 1 else queries[pairs[0]], near[pairs])

@@ -149,7 +149,9 @@ class KeyIndex:
                 return
         rest = list(range(len(queries)))
         rounded = self._present(len(queries))
-        for fine in (False, True) if rounded else ():
+        for fine in (False, True):
+            if rounded is None:
+                break
             batch = queries if len(rest) == len(queries) else queries[rest]
             bounds, usual = rounded.bounds(batch, fine)
             if is_open is not None:

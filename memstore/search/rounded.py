@@ -24,6 +24,7 @@ SAMPLE = 16  # keys looked at per direction, to choose them
 PIECE = 2**18  # numbers rounded at a time: they stay in cache
 ROWS = 4096  # keys compared with a batch at a time
 BLOCK = 512  # channels per product of coordinates
+STEPS = 254  # of a second digit, to one of the first: what is left is half of one at most
 USUAL = 1.25  # times the part of the highest bound that is not the cosine's: mostly enough
 _UNKNOWN = 9.0  # slack of a row whose integers may be those of another key
 
@@ -98,10 +99,11 @@ class RoundedKeys:
         """
         parts, rest = self._parts(queries)
         digits, lost = parts.integers, parts.lost
-        if fine:  # what is left of the queries, as integers of a 254th of their scales
-            second = np.rint(rest / (parts.scales / 254)[:, None])
+        if fine:  # what is left of the queries, in smaller steps
+            step = (parts.scales / np.float32(STEPS))[:, None]
+            second: NDArray[np.float32] = np.rint(rest / step)
             digits = np.concatenate([digits, second.astype(np.int8)])
-            lost = self._norms(rest - second * (parts.scales / 254)[:, None])
+            lost = self._norms(rest - second * step)
         ones = np.ones(len(queries), np.float32)
         terms = np.column_stack([parts.along, parts.across, lost, ones])
         bounds = np.empty((len(queries), self._rows), np.float32)
@@ -111,7 +113,7 @@ class RoundedKeys:
             products = _products(digits, self._integers[rows])
             np.multiply(products[: len(queries)], self._scales[rows], out=part, casting="unsafe")
             if fine:
-                part += products[len(queries) :] * (self._scales[rows] / np.float32(254))
+                part += products[len(queries) :] * (self._scales[rows] / np.float32(STEPS))
             part *= parts.scales[:, None]
             part += terms @ self._terms[rows].T
         norms = terms[:, -3:] * self._terms[bounds.argmax(axis=1), -3:]
@@ -135,7 +137,7 @@ class RoundedKeys:
         along = wide.astype(np.float32)
         rest = vectors - along @ self._directions
         scales = np.maximum(rest.max(axis=1), -rest.min(axis=1)) / np.float32(127)
-        scales[scales < 1e-30] = 1e-30  # of zeros, say
+        np.maximum(scales, np.float32(1e-30), out=scales)  # of zeros, say
         steps = rest / scales[:, None]
         np.rint(steps, out=steps)
         integers = steps.astype(np.int8)

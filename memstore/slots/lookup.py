@@ -72,7 +72,9 @@ def read(
     """
     allowed = state.used_rows
     if excluded is not None:
-        allowed = allowed & (state.sources[: len(allowed)] != excluded[:, None])
+        allowed = np.repeat(allowed[None], len(excluded), axis=0)
+        for mask, source in zip(allowed, excluded.tolist(), strict=True):
+            mask[state.slots_from(source)] = False
     slots, cosines = state.index.search(queries, k, allowed, above=float(np.float32(beta)))
     is_prior = slots != NO_SLOT
     state.count_reads(slots[is_prior])
