@@ -39,8 +39,26 @@ def twins(count: int, seed: int) -> NDArray[np.float32]:
 
 
 def noise(count: int, seed: int) -> NDArray[np.float32]:
-    """Random directions: all cosines are alike, and no sketch helps."""
+    """Random directions: all cosines are alike."""
     return _directions(count, seed)
+
+
+def power_law(count: int, seed: int, centers: int = 1_000) -> NDArray[np.float32]:
+    """Clusters, the n-th of which has 1/n of the first one's keys."""
+    shares = 1 / np.arange(1, centers + 1)
+    rng = np.random.default_rng([seed, 7])
+    which = rng.choice(centers, count, p=shares / shares.sum())
+    return _directions(centers, 0)[which] + np.float32(0.5) * _directions(count, seed)
+
+
+def recalled(count: int, seed: int) -> NDArray[np.float32]:
+    """(count, 128) keys of the bundled model's memory, other ones for another seed."""
+    import mem3d
+
+    memory = mem3d.load().memory
+    keys: NDArray[np.float32] = memory.keys(memory.slots)
+    start = seed * count % len(keys)
+    return np.take(keys, np.arange(start, start + count), axis=0, mode="wrap")
 
 
 def grids(count: int, seed: int) -> NDArray[np.bool_]:

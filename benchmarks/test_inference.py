@@ -1,6 +1,6 @@
 """One photo to a grid, with the paper's network, 8 priors and 4,000 slots of ellipsoids.
 
-As a test with the tiny preset; with --benchmark-enable with the paper preset, too (3 GB of RAM).
+As a test with the tiny preset; with --benchmark-only with the paper preset, too (3 GB of RAM).
 Set OMP_NUM_THREADS=1. The ways, each with what those before it have: an input projection per
 prior, as an LSTM is written down; one product for all priors, as in training; the decoder's first
 layer as one product; the slots' projections kept in a cache.
@@ -46,7 +46,7 @@ def project_one_by_one(encoder, priors):
 def network(request):
     """Network with random weights, memory, and a photo."""
     if request.param == "paper" and not request.config.getoption("benchmark_enable"):
-        pytest.skip("takes a minute: --benchmark-enable")
+        pytest.skip("takes a minute: --benchmark-only")
     preset, slots = PRESETS[request.param]
     torch.manual_seed(0)
     side = preset.model.image_size

@@ -1,6 +1,6 @@
 """Training pictures: one view, and batches of two workers, against PIL a step at a time.
 
-Run with OMP_NUM_THREADS=1, for the workers' sake, and --benchmark-enable.
+Run with OMP_NUM_THREADS=1, for the workers' sake, and --benchmark-only.
 """
 
 from itertools import islice

@@ -1,15 +1,17 @@
 """The rows of ratios.py one at a time: at the paper's 4,000 slots, C = 4,096, 32^3 grids, in RAM.
 
-Run with OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 and --benchmark-enable. Compare the milliseconds
-of one machine at rest; for ratios on a busy one run ratios.py, which times both sides in turn.
+OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest benchmarks --benchmark-only: milliseconds of CPU
+time. For ratios run ratios.py, which times both sides in turn.
 """
 
 from itertools import count
+from time import process_time
 
 import pytest
 
 from benchmarks import ratios
 
+pytestmark = pytest.mark.benchmark(timer=process_time)
 READS = {
     f"slots=4000-batch={batch}-{kind}": (kind, batch)
     for kind in ("clusters", "random")
@@ -20,16 +22,19 @@ each_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
 
 @each_read
 def test_read(benchmark, read):
-    """Top-8 values of new keys; random ones are beyond the sketch, and scanned."""
+    """Top-8 values of new keys; random ones are the hardest."""
     row = ratios.read(*read)
     benchmark(row.ours, 0)
+    stats = ratios.full(read[0]).stats()
+    size = stats.key_bytes + stats.value_bytes + stats.bookkeeping_bytes
+    benchmark.extra_info["memory in RAM, MB"] = round(size / 1e6, 1)
     row.check()
 
 
 @each_read
 def test_read_baseline(benchmark, read):
     """The same by hand: FAISS IndexFlatIP, then np.unpackbits."""
-    (baseline,) = ratios.read(*read).baselines.values()
+    baseline = ratios.read(*read).baselines["faiss flat + unpackbits"]
     values = benchmark(baseline, 0)
     assert values.shape == (read[1], 8, 32, 32, 32)
 

@@ -7,7 +7,7 @@ computing, generously enough that no slot can be missed.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,20 +65,20 @@ def merge(query: NDArray[np.float32], key: NDArray[np.float32]) -> NDArray[np.fl
     return unit(total[None])[0] if total.any() else query.copy()
 
 
-def cosines(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
+def cosines(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cosines of unit vectors.
 
     Products in float64 (exact), summed in float64 along each row by numpy's pairwise sum, rounded
     to float32, clipped.
 
     Args:
-        query: (C,) unit vector.
+        queries: (C,) unit vector, or (n, C), one per key.
         keys: (n, C) unit vectors.
     Returns:
         (n,) in [-1, 1].
     """
     products = keys.astype(np.float64, order="C")
-    products *= query.astype(np.float64)
+    products *= queries
     rounded: NDArray[np.float32] = products.sum(axis=1).astype(np.float32)
     np.minimum(rounded, 1, out=rounded)
     np.maximum(rounded, -1, out=rounded)
@@ -138,6 +138,47 @@ def shortlist(
     """
     kth = float(np.partition(scores, -k)[-k]) if k < len(scores) else -np.inf
     return np.flatnonzero(scores >= max(kth - 2 * error, above - error))
+
+
+class Best(NamedTuple):
+    """The k best of a few slots per query.
+
+    Attributes:
+        slots: (B, k), highest cosine first, equal ones by slot; -1 past the last.
+        cosines: (B, k); -inf past the last.
+    """
+
+    slots: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+
+
+def best_of_few(
+    queries: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    slots: NDArray[np.int64],
+    k: int,
+    above: float,
+) -> Best:
+    """As `best`, of several queries with about as many slots each.
+
+    Args:
+        queries: (B, C) unit vectors.
+        keys: (rows, C) unit vectors.
+        slots: (B, n) ascending, n >= k; -1 past the last.
+        k: >= 1.
+        above: a slot whose cosine is not above it may be left out.
+    """
+    error = error_bound(queries.shape[1])
+    near = keys[slots]
+    scores = np.matmul(near, queries[:, :, None])[:, :, 0]
+    scores[slots < 0] = -np.inf
+    kth = np.partition(scores, -k, axis=1)[:, -k:][:, :1]
+    pairs = ((scores >= np.maximum(kth - 2 * error, above - error)) & (slots >= 0)).nonzero()
+    exact = np.full(slots.shape, -np.inf, np.float32)
+    exact[pairs] = cosines(queries[0] if len(queries) == 1 else queries[pairs[0]], near[pairs])
+    order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
+    best = np.take_along_axis(exact, order, axis=1)
+    return Best(np.where(best > -np.inf, np.take_along_axis(slots, order, axis=1), -1), best)
 
 
 def best(

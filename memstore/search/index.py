@@ -10,10 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.search import cosine
-from memstore.search.pruning import FEW, PrunedScan
+from memstore.search.rounded import WIDEST, RoundedKeys
 
 NO_SLOT = -1
-BATCH = 256  # queries scored at once; bounds the scores held in RAM
+BATCH = 256  # queries at a time, and
+CELLS = 2**24  # bounds at a time, of all queries and slots: 64 MB
+NUMBERS = 2**18  # in keys ranked at a time: they stay in cache
+LOWEST = -9.0  # below any cosine and its bounds
+
+# The numbers from here on weigh costs; no answer depends on them.
+SCANS = 32  # queries before keys are rounded: a few scans cost less
+LEAST = 2**20  # numbers in all keys: one query is scanned for as quickly
+FEW = 8  # part of the rows that is cheaper to rank than to scan
+OPEN = 8  # part of the rows that is ranked at once if no others may be found
+MANY = 64  # slots of a query that is ranked by itself
+GROUP = 16  # slots of which only the highest bound counts in a guess
 
 
 class Hits(NamedTuple):
@@ -31,17 +42,17 @@ class Hits(NamedTuple):
 class KeyIndex:
     """Unit keys in slots [0, rows), held once, inside a FAISS IndexFlatIP.
 
-    A search first chooses slots among which the answer surely is, then ranks them by cosine. It
-    chooses by a sketch (pruning.py) where that proves enough slots to be too far, and otherwise by
-    a scan: a matrix product over FAISS's own rows, whose error has a proven bound. Both give the
-    same answer. Searches may run in several threads, but not while keys change.
+    A search bounds all cosines from above, by keys rounded to 8 bits (rounded.py) or by a matrix
+    product over FAISS's own rows, and ranks the slots whose bound reaches the k-th best cosine of
+    the first few. Searches may run in several threads, but not while keys change.
     """
 
     def __init__(self, key_dim: int) -> None:
         self._key_dim = key_dim
         self._faiss = faiss.IndexFlatIP(key_dim)
         self._keys: NDArray[np.float32] | None = None
-        self._pruned = PrunedScan()
+        self._rounded: RoundedKeys | None = None
+        self._scans = 0  # queries since the keys were to be rounded, all of them
 
     @property
     def rows(self) -> int:
@@ -58,11 +69,11 @@ class KeyIndex:
     @property
     def derived_bytes(self) -> int:
         """Bytes of RAM of what follows from the keys."""
-        return self._pruned.nbytes
+        return self._rounded.nbytes if self._rounded else 0
 
     def fill(self) -> NDArray[np.float32]:
         """(rows, C) as `keys`, to write many rows at once; do so before the next search."""
-        self._pruned.drop()
+        self._rounded = None
         return self._faiss_rows()
 
     def _faiss_rows(self) -> NDArray[np.float32]:
@@ -83,8 +94,12 @@ class KeyIndex:
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
         self.grow(int(slots.max(initial=-1)) + 1)
-        self._pruned.mark(slots)  # first: after an interrupt no bound is to be too low
+        if self._rounded is None:
+            self._faiss_rows()[slots] = keys
+            return
+        self._rounded.forget(slots)  # first: after an interrupt no bound is to be too low
         self._faiss_rows()[slots] = keys
+        self._rounded.put(slots, keys)
 
     def search(
         self,
@@ -103,36 +118,158 @@ class KeyIndex:
         """
         slots = np.full((len(queries), k), NO_SLOT, np.int64)
         cosines = np.full((len(queries), k), -np.inf, np.float32)
-        keys = self.keys
-        for start in range(0, len(queries), BATCH):
-            batch = slice(start, start + BATCH)
-            part = allowed if allowed.ndim == 1 else allowed[batch]
-            for b, near in enumerate(self._near(queries[batch], k, part, above), start):
-                best, best_cosines = cosine.best(queries[b], keys, near, k, above)
-                slots[b, : len(best)], cosines[b, : len(best)] = best, best_cosines
+        hits = Hits(slots, cosines)
+        step = max(1, min(BATCH, CELLS // max(self.rows, 1)))
+        # Keys are finite: a flag of "invalid" is one that BLAS has raised beyond arrays' ends.
+        with np.errstate(invalid="ignore"):
+            for start in range(0, len(queries) if self.rows else 0, step):
+                part = slice(start, start + step)
+                masks = allowed if allowed.ndim == 1 else allowed[part]
+                self._search(queries[part], k, masks, above, Hits(slots[part], cosines[part]))
         if (past := cosines <= above).any():
             slots[past], cosines[past] = NO_SLOT, -np.inf
-        return Hits(slots, cosines)
+        return hits
 
-    def _near(
-        self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_], above: float
-    ) -> list[NDArray[np.int64]]:
-        """Per query slots, ascending, among which the k best allowed ones surely are."""
-        keys = self.keys
-        everywhere = np.count_nonzero(allowed) == allowed.size
-        if not everywhere:
-            masks = np.broadcast_to(allowed, (len(queries), len(keys)))
-            if masks.sum(axis=1).max() <= len(keys) // FEW:
-                return [np.flatnonzero(mask) for mask in masks]
-        near = self._pruned.near(keys, queries, k, None if everywhere else allowed, above)
-        if scans := [b for b, slots in enumerate(near) if slots is None]:
-            batch = queries if len(scans) == len(queries) else queries[scans]
-            error = cosine.error_bound(self._key_dim)
-            for b, row in zip(scans, cosine.scores(batch, keys), strict=True):
-                if not everywhere:
-                    row[~masks[b]] = -np.inf
-                near[b] = cosine.shortlist(row, k, error, above)
-        return [slots for slots in near if slots is not None]
+    def _search(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.bool_],
+        above: float,
+        hits: Hits,
+    ) -> None:
+        """As `search`, of queries whose bounds fit in RAM; sets hits, which are none before."""
+        rows = self.rows
+        is_open = None if np.count_nonzero(allowed) == allowed.size else allowed
+        if is_open is not None:
+            is_open = np.broadcast_to(is_open, (len(queries), rows))
+            if np.count_nonzero(is_open, axis=1).max() <= rows // OPEN:
+                for b, mask in enumerate(is_open):
+                    self._rank(b, queries[b], np.flatnonzero(mask), k, above, hits)
+                return
+        rest = list(range(len(queries)))
+        rounded = self._present(len(queries))
+        for fine in (False, True):
+            if rounded is None:
+                break
+            batch = queries if len(rest) == len(queries) else queries[rest]
+            bounds, usual = rounded.bounds(batch, fine)
+            if is_open is not None:
+                bounds[~is_open[rest]] = -np.inf
+            guess = _kth_highest(bounds, k) - usual
+            most = rows // FEW if fine else max(MANY, rows // FEW // len(queries))
+            part = Hits(hits.slots[rest], hits.cosines[rest])
+            left = self._rank_by_bounds(batch, bounds, guess, k, above, most, part)
+            hits.slots[rest], hits.cosines[rest] = part
+            rest = [rest[i] for i in left]
+            if not rest:
+                return
+        error = cosine.error_bound(self._key_dim)
+        batch = queries if len(rest) == len(queries) else queries[rest]
+        for b, scores in zip(rest, cosine.scores(batch, self.keys), strict=True):
+            if is_open is not None:
+                scores[~is_open[b]] = -np.inf
+            near = cosine.shortlist(scores, k, error, above)
+            self._rank(b, queries[b], near, k, above, hits)
+
+    def _rank_by_bounds(
+        self,
+        queries: NDArray[np.float32],
+        bounds: NDArray[np.float32],
+        guess: NDArray[np.float32],
+        k: int,
+        above: float,
+        most: int,
+        hits: Hits,
+    ) -> list[int]:
+        """Set hits from slots whose bounds are no less than a guess; check it, or guess again.
+
+        Args:
+            queries: (B, C) unit vectors.
+            bounds: (B, rows) that no cosine is above; -inf where a slot must not be found.
+            guess: (B,) numbers that the k best cosines are likely no less than.
+            k: >= 1.
+            above: a slot whose cosine is not above it may be left out.
+            most: slots that are ranked of one query.
+            hits: of these queries.
+        Returns:
+            Queries of which more slots would have to be ranked.
+        """
+        rest, left = np.arange(len(queries)), []
+        least = np.maximum(guess, max(above, LOWEST))
+        while len(rest):
+            near = (bounds if len(rest) == len(queries) else bounds[rest]) >= least[:, None]
+            counts = np.count_nonzero(near, axis=1)
+            alone = counts > MANY if len(rest) > 1 else counts >= 0
+            for i in np.flatnonzero(alone).tolist():
+                b = int(rest[i])
+                if counts[i] > most:
+                    left.append(b)
+                    least[i] = -np.inf
+                else:
+                    self._rank(b, queries[b], near[i].nonzero()[0], k, above, hits)
+            if not alone.all():
+                self._rank_few(rest[~alone], queries, near[~alone], k, above, hits)
+            # Slots that were not ranked have no cosine above `least`.
+            proven = np.maximum(hits.cosines[rest, -1], max(above, LOWEST))
+            again = proven < least
+            rest, least = rest[again], proven[again]
+        return left
+
+    def _rank_few(
+        self,
+        which: NDArray[np.int64],
+        queries: NDArray[np.float32],
+        near: NDArray[np.bool_],
+        k: int,
+        above: float,
+        hits: Hits,
+    ) -> None:
+        """Set hits of some queries (n,) to the best of few slots each, marked in near (n, rows)."""
+        query, slot = np.divmod(np.flatnonzero(near), near.shape[1])
+        counts = np.bincount(query, minlength=len(which))
+        slots = np.full((len(which), max(int(counts.max()), k)), NO_SLOT)
+        slots[query, np.arange(len(query)) - (np.cumsum(counts) - counts)[query]] = slot
+        step = max(1, NUMBERS // (slots.shape[1] * self._key_dim))
+        for start in range(0, len(which), step):
+            part = slice(start, start + step)
+            few = slots[part, : max(int(counts[part].max()), k)]
+            best = cosine.best_of_few(queries[which[part]], self.keys, few, k, above)
+            hits.slots[which[part]], hits.cosines[which[part]] = best
+
+    def _rank(
+        self,
+        b: int,
+        query: NDArray[np.float32],
+        slots: NDArray[np.int64],
+        k: int,
+        above: float,
+        hits: Hits,
+    ) -> None:
+        """Set hits b, of a query (C,), to the k best of slots (n,), ascending."""
+        best, cosines = cosine.best(query, self.keys, slots, k, above)
+        hits.slots[b, : len(best)], hits.cosines[b, : len(best)] = best, cosines
+
+    def _present(self, batch: int) -> RoundedKeys | None:
+        """The keys rounded, once there have been queries enough."""
+        self._scans += batch
+        if batch == 1 and self.rows * self._key_dim < LEAST:
+            return None
+        outdated = self._rounded is None or self._rounded.changes > self.rows
+        if outdated and self._scans >= SCANS and self._key_dim <= WIDEST:
+            self._scans = 0  # first: other threads need not do the same
+            self._rounded = RoundedKeys(self.keys)
+        return self._rounded
+
+
+def _kth_highest(bounds: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """(B,) about the k-th highest of bounds (B, rows), no more than that."""
+    width = bounds.shape[1] // GROUP
+    if width >= GROUP * k:
+        bounds = bounds[:, : width * GROUP].reshape(len(bounds), GROUP, width).max(axis=1)
+    k = min(k, bounds.shape[1])
+    kth: NDArray[np.float32] = np.partition(bounds, -k, axis=1)[:, -k]
+    return kth
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:

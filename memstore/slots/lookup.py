@@ -162,7 +162,9 @@ def allowed_slots(
         among[slots] = True
         allowed = allowed & among
     if excluded is not None:
-        allowed = allowed & (state.sources[: len(allowed)] != excluded[:, None])
+        allowed = np.repeat(allowed[None], len(excluded), axis=0)
+        for mask, source in zip(allowed, excluded.tolist(), strict=True):
+            mask[state.slots_from(source)] = False
     return allowed
 
 

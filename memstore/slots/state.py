@@ -68,6 +68,7 @@ class State:
     torn: bool = False  # a change was interrupted in its midst
     _used_rows: NDArray[np.bool_] | None = None  # until the next change
     _blocks: NDArray[np.int32] | None = None  # (capacity, blocks) once asked for; from `values`
+    _marks: NDArray[np.uint64] | None = None  # (capacity,) once asked for; from `sources`
 
     @classmethod
     def empty(cls, config: MemoryConfig) -> "State":
@@ -108,11 +109,20 @@ class State:
             self._blocks = blocks  # whole: readers in other threads may make the same
         return blocks[:rows]
 
+    def slots_from(self, source: bytes) -> NDArray[np.int64]:
+        """(n,) slots, of those that have a row, whose source this is."""
+        if (marks := self._marks) is None:
+            marks = self._marks = _marks(self.sources)
+        same = np.array([source], self.sources.dtype)
+        near = np.flatnonzero(marks[: self.index.rows] == _marks(same))
+        slots: NDArray[np.int64] = near[self.sources[near] == same]
+        return slots
+
     @property
     def derived_bytes(self) -> int:
         """Bytes of RAM of what follows from keys and values."""
-        blocks = 0 if self._blocks is None else self._blocks.nbytes
-        return self.full.nbytes + blocks + self.index.derived_bytes
+        once = sum(array.nbytes for array in (self._blocks, self._marks) if array is not None)
+        return self.full.nbytes + once + self.index.derived_bytes
 
     def rows(self, slots: NDArray[np.int64] | slice) -> Rows:
         """Rows of slots, all of which the index has: copies of (n,), views of a slice."""
@@ -178,8 +188,8 @@ class State:
         return WriteReport(slots, kinds, similarities)
 
     def count_voxels(self) -> None:
-        """Derive `full` after `values` were filled at once, and forget `blocks`."""
-        self._blocks = None
+        """Derive `full` after rows were filled at once, and forget what else follows from them."""
+        self._blocks = self._marks = None
         self.full[: self.index.rows] = full_voxels(self.values[: self.index.rows])
 
     def _begin(self) -> None:
@@ -189,7 +199,9 @@ class State:
         self.torn = True
 
     def _count(self, slots: NDArray[np.int64]) -> None:
-        """Derive what follows from values of slots (n,) that have changed."""
+        """Derive what follows from values and sources of slots (n,) that have changed."""
+        if self._marks is not None:
+            self._marks[slots] = _marks(self.sources[slots])
         values = self.values[slots]
         self.full[slots] = full_voxels(values)
         if self._blocks is not None:
@@ -235,9 +247,9 @@ class State:
         self._begin()
         if values is not None:
             self.values[slots] = values
-            self._count(slots)
         if sources is not None:
             self.sources[slots] = sources
+        self._count(slots)
         for name, column in columns.items():
             self.columns[name][slots] = column
         self.dirty.update(slots.tolist())
@@ -385,6 +397,14 @@ def texts_of(encoded: NDArray[np.bytes_]) -> NDArray[np.object_]:
 def plain_column(column: NDArray[Any]) -> NDArray[Any]:
     """A column as callers see it: UTF-8 as str."""
     return texts_of(column) if column.dtype.kind == "S" else column
+
+
+def _marks(sources: NDArray[np.bytes_]) -> NDArray[np.uint64]:
+    """(n,) a number per source: equal for equal ones, and hardly ever else."""
+    words = sources.view(np.uint64).reshape(len(sources), SOURCE_BYTES // 8)
+    factors = np.random.default_rng(0).integers(2**64, size=words.shape[1], dtype=np.uint64)
+    marks: NDArray[np.uint64] = np.einsum("nw,w->n", words, factors)  # modulo 2^64
+    return marks
 
 
 def _last(slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from memstore import PAPER, ForkError, Memory
-from memstore.search import pruning
+from memstore.search import index
 
 CONFIG = replace(PAPER, capacity=300, key_dim=256, resolution=8, beta=-1, delta=0.99)
 TIMEOUT = 60
@@ -127,10 +127,10 @@ def test_a_forked_child_is_kept_from_the_disk(path, busy_openmp):
 
 
 @FORKS
-def test_a_forked_child_makes_a_shortcut(busy_openmp, monkeypatch):
+def test_a_forked_child_rounds_keys(busy_openmp, monkeypatch):
     """Its linear algebra runs in BLAS's threads, which survive a fork."""
-    for name, value in {"LEAST": 0, "SHARE": 1, "PRICE": 0}.items():
-        monkeypatch.setattr(pruning, name, value)
+    for name in ("SCANS", "LEAST"):
+        monkeypatch.setattr(index, name, 0)
     memory = Memory(CONFIG)
     memory.write(keys(300), grids(300))
     expected = in_child("fork", answer, memory)

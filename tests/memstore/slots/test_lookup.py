@@ -161,3 +161,16 @@ def test_similarities_want_a_grid_used_slots_and_a_known_kind():
         memory.value_similarities(np.zeros((8, 8, 8)))
     with pytest.raises(ArgumentError, match="want 'mse' or 'iou'"):
         memory.value_similarities(np.zeros((8, 8, 8), bool), kind="dice")
+
+
+def test_exclude_follows_sources_that_are_given_anew():
+    rng = np.random.default_rng(0)
+    memory = Memory(replace(PAPER, capacity=6, key_dim=4, resolution=2, beta=-1, delta=1))
+    keys = rng.standard_normal((4, 4)).astype(np.float32)
+    memory.write(keys, rng.random((4, 2, 2, 2)) < 0.5, ["a", "b", "a", "b"])
+    before = memory.read(keys[:1], 4, exclude=["a"])  # from here on a mark a source is kept
+    assert set(before.sources[0, : before.counts[0]]) == {"b"}
+    memory.update([0, 1], sources=["b", "a"])
+    after = memory.read(keys[:1], 4, exclude=["a"])
+    assert sorted(after.slots[0, : after.counts[0]].tolist()) == [0, 3]
+    assert memory.find("a").tolist() == [1, 2]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from memstore import PAPER
+from memstore import PAPER, Memory
 from memstore.slots.state import State
 from memstore.voxels.grids import block_voxels, pack
 
@@ -62,3 +62,31 @@ def test_counts_per_block_keep_up_with_the_values():
     check(4)
     assert state.blocks[:2].sum() == 8 + 7
     assert len(state.enlarged(9).blocks) == 4
+
+
+def test_slots_from_a_source_follow_changes():
+    """Also of sources that are nearly the same, of none, and of the longest."""
+    rng = np.random.default_rng(0)
+    config = replace(PAPER, capacity=8, key_dim=4, resolution=2, delta=1)
+    memory = Memory(config)
+    names = ["a", "b", "a", "", "a" * 128, "a" * 127]
+
+    def write(sources):
+        keys, grids = rng.standard_normal((len(sources), 4)), rng.random((len(sources), 2, 2, 2))
+        memory.write(keys, grids < 0.5, sources)
+
+    def slots_from(source):
+        with memory.frozen() as state:
+            return state.slots_from(source.encode()).tolist()
+
+    write(names)
+    assert [slots_from(name) for name in ("a", "b", "", "a" * 128, "c")] == [
+        [0, 2],
+        [1],
+        [3],
+        [4],
+        [],
+    ]
+    memory.remove([0])
+    write(["b", "c", "c"])
+    assert [slots_from(name) for name in ("a", "b", "c")] == [[2], [0, 1], [6, 7]]

@@ -1,4 +1,4 @@
-"""A pruned scan gives what a scan gives, also where it could never pay; its bounds hold."""
+"""Rounded keys give what a scan gives, also where they could never pay; their bounds hold."""
 
 import threading
 from dataclasses import replace
@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memstore import PAPER, Memory
-from memstore.search import pruning
+from memstore.search import index as search_index
+from memstore.search import rounded
 from memstore.search.cosine import cosines, unit
 from memstore.search.index import KeyIndex
-from memstore.search.pruning import KeySketch
+from memstore.search.rounded import RoundedKeys
 from tests.helpers.naive_memory import NaiveMemory, assert_found
 from tests.memstore import test_memory
 
@@ -43,17 +44,19 @@ KINDS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def always():
-    """A sketch at every size and price, and a look at it for every query."""
-    forced = {"LEAST": 0, "SHARE": 0.01, "PRICE": 0, "WIDE": 0, "FEW": 1, "LONGEST": 0}
+    """Keys rounded from the first query on; then all ways of going on from their bounds."""
+    forced = {"SCANS": 0, "LEAST": 0, "OPEN": 10**9, "FEW": 2, "MANY": 5}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in forced.items():
-            patch.setattr(pruning, name, value)
-        patch.setattr(pruning, "LEAD", 1)
+            patch.setattr(search_index, name, value)
+        patch.setattr(rounded, "PIECE", 100)
+        patch.setattr(rounded, "ROWS", 7)
+        patch.setattr(rounded, "BLOCK", 9)
         yield
 
 
 class ShortMachine(test_memory.MemoryMachine):
-    """Any sequence of calls, commits and reopenings, with a sketch throughout."""
+    """Any sequence of calls, commits and reopenings, with rounded keys throughout."""
 
 
 ShortMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
@@ -70,7 +73,7 @@ def test_a_batch_equals_one_by_one(written, capacity):
 
 
 def features(rng, kind, count):
-    """Keys that a sketch tells apart well, badly, or not at all."""
+    """Keys that bounds tell apart well, badly, or not at all."""
     centers = np.random.default_rng(1).standard_normal((6, CONFIG.key_dim))
     noise = rng.standard_normal((count, CONFIG.key_dim))
     noise *= {"clusters": 0.1, "duplicates": 1e-7, "equal": 0, "random": 9}[kind]
@@ -121,7 +124,8 @@ def clustered_index(rows=400, dim=64):
 
 @pytest.mark.parametrize("batch", [1, 5])
 def test_clusters_need_no_scan(batch, monkeypatch):
-    """The look alone answers; otherwise the tests above would say nothing."""
+    """The bounds alone answer; otherwise the tests above would say nothing."""
+    monkeypatch.setattr(search_index, "FEW", 4)
     index, keys = clustered_index()
     monkeypatch.setattr("memstore.search.cosine.scores", None)
     hits = index.search(keys[:batch], 3, np.ones(400, bool))
@@ -129,36 +133,32 @@ def test_clusters_need_no_scan(batch, monkeypatch):
     assert (hits.slots % 8 == np.arange(batch)[:, None]).all()
 
 
-def test_a_scan_comes_first_and_again_when_looks_fail(monkeypatch):
-    """Made once scans have cost as much; looked at ever less often where it is of no use."""
-    rng = np.random.default_rng(0)
-    index, all_slots = KeyIndex(64), np.ones(400, bool)
-    index.put(np.arange(400), unit(rng.standard_normal((400, 64))))
-    for name, value in {"PRICE": 1, "SHARE": 8, "FEW": 8, "LONGEST": 3}.items():
-        monkeypatch.setattr(pruning, name, value)
-    searches, looks = [], []
+def test_a_few_scans_come_first(monkeypatch):
+    """Who asks one question does not pay for rounding all keys."""
+    monkeypatch.setattr(search_index, "SCANS", 32)
+    index, keys = clustered_index()
+    sizes = []
+    for key in keys[:40]:
+        index.search(key[None], 1, np.ones(400, bool))
+        sizes.append(index.derived_bytes)
+    assert np.flatnonzero(sizes)[0] == 31
 
-    def look(made, queries):
-        looks.append(len(searches))
-        return np.ones((1, 400), np.float32)
 
-    monkeypatch.setattr(pruning.KeySketch, "bounds", look)
-    for _ in range(60):
-        index.search(unit(rng.standard_normal((1, 64))), 1, all_slots)
-        searches.append(1)
-    assert looks[0] > 1
-    assert np.diff(looks)[:5].tolist() == [3, 5, 9, 9, 9]
+def test_rounded_keys_take_a_quarter_of_the_keys():
+    index, keys = clustered_index(400, 2048)
+    index.search(keys[:1], 1, np.ones(400, bool))
+    assert index.derived_bytes < 0.3 * keys.nbytes
 
 
 def test_threads_find_what_one_finds():
-    """Four readers, none of which waits for the sketch that one of them makes."""
+    """Four readers, none of which waits for the keys that one of them rounds."""
     rng = np.random.default_rng(0)
     memory = Memory(replace(PAPER, capacity=400, key_dim=64, resolution=2, beta=-1, delta=1))
     queries = clustered_index()[1]
     memory.write(queries, rng.random((400, 2, 2, 2)) < 0.5)
     expected = [memory.read(query[None], 5).slots[0].tolist() for query in queries]
     counted = memory.reads
-    memory._state.index.fill()  # drops the sketch
+    memory._state.index.fill()  # drops the rounded keys
     found = {}
 
     def read(part):
@@ -175,51 +175,85 @@ def test_threads_find_what_one_finds():
 
 
 def assert_bounds_hold(made, keys, queries):
+    """Returns how far the two kinds of bounds are above the cosines."""
     exact = np.stack([cosines(query, keys) for query in queries])
-    assert (made.bounds(queries) + made.slack >= exact).all()
+    return [assert_above(made, queries, exact, fine) for fine in (False, True)]
+
+
+def assert_above(made, queries, exact, fine):
+    together = made.bounds(queries, fine)[0]
+    assert (together >= exact).all()
     for b in range(len(queries)):
-        loose = made.loose_bounds(queries[b : b + 1])
-        assert (loose + made.slack >= exact[b : b + 1]).all()
+        assert (made.bounds(queries[b : b + 1], fine)[0] >= exact[b]).all()
+    return (together - exact).mean()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("width", [1, 3, 20])
-@pytest.mark.parametrize("dim", [30, 2500])
-def test_no_cosine_is_above_its_bound(kind, width, dim, monkeypatch):
+@pytest.mark.parametrize("dim", [1, 30, 2500])
+def test_no_cosine_is_above_its_bound(kind, dim):
     """Stored keys and the directions themselves as queries: where the bounds are tightest."""
-    monkeypatch.setattr(pruning, "LEAD", 1)
     rng = np.random.default_rng(0)
     keys = KINDS[kind](rng, 60, dim)
-    made = KeySketch(keys, width)
-    assert made.width <= width
+    made = RoundedKeys(keys)
     used = keys[keys.any(axis=1)]
     queries = np.concatenate([used[:10], -used[:2], unit(rng.standard_normal((5, dim)))])
     assert_bounds_hold(made, keys, queries)
-    assert_bounds_hold(made, keys, unit(made._basis))
+    assert_bounds_hold(made, keys, unit(made._directions))
 
 
-def test_bounds_follow_changes_and_growth(monkeypatch):
-    monkeypatch.setattr(pruning, "LEAD", 1)
+def test_bounds_follow_changes_and_growth():
     rng = np.random.default_rng(0)
     keys, later = clusters(rng, 60, 40, 0.1), unit(rng.standard_normal((75, 40)))
     later[10:60] = keys[10:]
-    made = KeySketch(keys, 6)
-    made.refresh(later, np.array([*range(10), 70]))
-    fresh = KeySketch(keys, 6)
-    fresh.refresh(later, np.arange(60))
-    np.testing.assert_allclose(made.bounds(keys), fresh.bounds(keys), atol=1e-6)
-    assert_bounds_hold(made, later, np.concatenate([keys[:5], later[:5], later[60:]]))
+    made, changed = RoundedKeys(keys), np.array([*range(10), *range(60, 75)])
+    made.forget(changed)
+    queries = np.concatenate([keys[:5], later[:5], later[60:]])
+    assert_bounds_hold(made, later, queries)  # as after an interrupt: the new ones are unknown
+    made.put(changed, later[changed])
+    assert_bounds_hold(made, later, queries)
+    np.testing.assert_allclose(made.bounds(keys)[0], _fresh(made, later, keys), atol=1e-6)
 
 
-def test_clusters_are_told_apart():
-    """A bound that rules out nothing would hold as well."""
-    keys = clusters(np.random.default_rng(0), 200, 500, 0.3)
-    made = KeySketch(keys, 12)
-    assert made.width == 5
-    far = keys @ keys.T < 0.5
-    assert (made.bounds(keys)[far] + made.slack < 0.5).all()
+def _fresh(made, keys, queries):
+    """Bounds by the same directions, all keys rounded anew."""
+    made.put(np.arange(len(keys)), keys)
+    return made.bounds(queries)[0]
 
 
-def test_random_keys_are_worth_few_directions():
-    keys = unit(np.random.default_rng(0).standard_normal((3000, 2000)))
-    assert KeySketch(keys, 100).width < 10
+def test_bounds_are_close():
+    """Bounds that rule out nothing would hold as well; a second digit halves the distance."""
+    keys = unit(np.random.default_rng(0).standard_normal((300, 4096)))
+    coarse, fine = assert_bounds_hold(RoundedKeys(keys), keys, keys[:5])
+    assert 0.01 < coarse < 0.02 and fine < 0.6 * coarse
+
+
+def test_what_keys_have_in_common_costs_nothing():
+    """Cosines around .98: rounded as they are, these keys would be off by .02."""
+    rng = np.random.default_rng(0)
+    keys = unit(1 + 0.14 * rng.standard_normal((300, 2048)))
+    coarse, _ = assert_bounds_hold(RoundedKeys(keys), keys, keys[:5])
+    assert coarse < 2e-3
+
+
+@pytest.mark.parametrize("dim", [1, 15, 64, 129, 4096, rounded.WIDEST])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_products_of_integers_are_exact(dim, batch):
+    """The library's, on this machine: at the ends of the range, and of any numbers."""
+    rng = np.random.default_rng(0)
+    keys = rng.integers(-127, 128, (5, dim)).astype(np.int8)
+    keys[0], keys[1] = 127, -127
+    queries = np.concatenate([keys[:1], -keys[2:4]])[:batch]
+    expected = queries.astype(np.int64) @ keys.astype(np.int64).T
+    np.testing.assert_array_equal(
+        rounded._products(queries, keys), expected if batch > 1 else expected.astype(np.float32)
+    )
+
+
+def test_more_channels_than_integers_have_room_for():
+    """Scanned."""
+    rng = np.random.default_rng(0)
+    index = KeyIndex(rounded.WIDEST + 1)
+    keys = unit(rng.standard_normal((3, rounded.WIDEST + 1)))
+    index.put(np.arange(3), keys)
+    hits = index.search(keys, 1, np.ones(3, bool))
+    assert hits.slots[:, 0].tolist() == [0, 1, 2] and index.derived_bytes == 0
