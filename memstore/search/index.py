@@ -193,7 +193,7 @@ class KeyIndex:
             most: slots that are ranked of one query.
             hits: of these queries.
         Returns:
-            Queries of which more slots would have to be ranked.
+            Queries, ascending, of which more slots would have to be ranked.
         """
         rest, left = np.arange(len(queries)), []
         least = np.maximum(guess, max(above, LOWEST))
@@ -214,7 +214,7 @@ class KeyIndex:
             proven = np.maximum(hits.cosines[rest, -1], max(above, LOWEST))
             again = proven < least
             rest, least = rest[again], proven[again]
-        return left
+        return sorted(left)
 
     def _rank_few(
         self,

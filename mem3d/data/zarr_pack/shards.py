@@ -16,7 +16,7 @@ from typing import Any
 
 import google_crc32c
 import numpy as np
-from numcodecs import zstd  # type: ignore[import-untyped]
+from numcodecs import zstd
 from numpy.typing import NDArray
 
 from memstore.files import check_regular

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memstore import PAPER, Memory
@@ -88,6 +88,7 @@ def features(rng, kind, count):
     st.integers(1, 70),
     st.booleans(),
 )
+@example(469, ["duplicates", "clusters"], 8, False)  # all are left to be scanned, the last first
 def test_reads_among_writes_and_removals(seed, kinds, k, by_source):
     rng = np.random.default_rng(seed)
     memory, oracle = Memory(CONFIG), NaiveMemory(CONFIG)
