@@ -32,7 +32,6 @@ from mem3d_cli.options import (
 from mem3d_cli.paths import check_inputs, check_new_run, trained_folders
 from mem3d_cli.progress import Epochs
 from mem3d_cli.tables import training_summary
-from memstore import Memory, remarks
 
 
 def train(  # long: half of it are the options
@@ -125,6 +124,7 @@ def train(  # long: half of it are the options
     from mem3d.training.state import check_folder
     from mem3d.training.trainer import STOPPED
     from mem3d.training.trainer import train as train_network
+    from memstore import Memory, remarks
 
     check_folder(run)  # before shapes are made in it; each process, as none has begun to write
     set_threads(threads)

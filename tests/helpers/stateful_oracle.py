@@ -73,7 +73,7 @@ class Pair:
         if self.rng.random() < 0.5:
             self.memory.expire(3)
         if changed and self.rng.random() < 0.5:  # reads alone are not saved
-            self.memory.close()
+            self.memory.close(discard=True)
             self.memory = Memory.open(self.path, "r+")
 
     def check(self):
@@ -107,7 +107,7 @@ def operations(count, seed, similarity="mse"):
             pair.check()
             counts[name] += 1
         counts.update({f"pairs: {kind}": n for kind, n in pair.memory._state.counts.items()})
-        pair.memory.close()
+        pair.memory.close(discard=True)
     return counts
 
 

@@ -185,7 +185,7 @@ def check_usable(memory):
         except TornError:
             works = False
     elsewhere(lambda: memory.read(FEATURES, 2))
-    memory.close()
+    memory.close(discard=True)
     assert memory.mode == "closed"
     if memory.path:
         with Memory.open(memory.path, "r+") as again:
@@ -204,7 +204,7 @@ CALLS = {
     "tag": (on_disk, lambda memory: memory.tag("new")),
     "untag": (on_disk, lambda memory: memory.untag("old")),
     "expire": (on_disk, lambda memory: memory.expire(1)),
-    "close": (on_disk, lambda memory: memory.close()),
+    "close": (on_disk, lambda memory: memory.close(discard=True)),
 }
 
 
@@ -221,7 +221,7 @@ def test_lines_of_a_call(make, call, tmp_path):
     for _ in range(2):  # the first time more is done: imports, what is made once
         memory = fresh(make, tmp_path)
         places = steps(partial(call, memory))
-        memory.close()
+        memory.close(discard=True)
     firsts = first_of_each(places)
     own = [at for at in firsts if places[at][0] in OWN[make]]
     others = sorted({*firsts} - {*own})

@@ -98,7 +98,7 @@ class MemoryMachine(RuleBasedStateMachine):
 
     def teardown(self):
         if hasattr(self, "folder"):
-            self.memory.close()
+            self.memory.close(discard=True)
             self.folder.cleanup()
 
     @rule(written=st.lists(pairs, max_size=6))
@@ -164,13 +164,13 @@ class MemoryMachine(RuleBasedStateMachine):
 
     @rule()
     def reopen(self):
-        self.memory.close()
+        self.memory.close(discard=True)
         self.memory = Memory.open(self.path, "r+")
         self.oracle, self.changed = copy.deepcopy(self.saved[self.tip]), False
 
     @rule(data=st.data())
     def reopen_at_any_snapshot(self, data):
-        self.memory.close()
+        self.memory.close(discard=True)
         at = data.draw(st.sampled_from(list(self.saved)))
         self.memory = Memory.open(self.path, "r+", at=at)
         self.oracle, self.changed = copy.deepcopy(self.saved[at]), False

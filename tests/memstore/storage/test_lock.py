@@ -52,7 +52,7 @@ def test_the_same_process_is_refused_too(tmp_path):
     memory = Memory.create(tmp_path / "memory", TINY)
     with pytest.raises(LockedError, match=f"process {os.getpid()} "):
         Memory.open(tmp_path / "memory", "r+")
-    memory.close()
+    memory.close(discard=True)
     Memory.open(tmp_path / "memory", "r+").close()
 
 
