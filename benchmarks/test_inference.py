@@ -45,7 +45,7 @@ def project_one_by_one(encoder, priors):
 @pytest.fixture(scope="module", params=PRESETS)
 def network(request):
     """Network with random weights, memory, and a photo."""
-    if request.param == "paper" and not request.config.getoption("benchmark_enable"):
+    if request.param == "paper" and request.config.getoption("benchmark_disable"):
         pytest.skip("takes a minute: --benchmark-only")
     preset, slots = PRESETS[request.param]
     torch.manual_seed(0)
