@@ -33,7 +33,7 @@ def answers(memory):
     contrast = memory.contrast(keys(4), grids(4))
     writer = Memory(CONFIG)
     report = writer.write(keys(8), grids(8))
-    return [array.tolist() for array in (*priors, *contrast, *report[:2])]
+    return [array.tolist() for array in (*priors[:4], *contrast, *report[:2])]
 
 
 def open_and_answer(path, queue):
