@@ -99,7 +99,8 @@ class VisitorMemories:
 
     def memory(self, own: Memory | None) -> Memory:
         """Where a visitor recalls: in the own memory if there is one, else in everybody's."""
-        return own or self._shared or self._memory
+        memories = (own, self._shared)  # an empty one is false
+        return next((memory for memory in memories if memory is not None), self._memory)
 
     def memorize(
         self, own: Memory | None, photo: PhotoResult, grid: NDArray[np.bool_], source: str

@@ -186,6 +186,7 @@ def test_a_commit_without_the_lock_is_noticed(path):
         memory.remove([1])
         with pytest.raises(memstore.LockedError, match="without the lock"):
             memory.commit("too late")
+        memory.close(discard=True)
 
 
 def test_expire_keeps_the_last_and_the_tagged(path):
