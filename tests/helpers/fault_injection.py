@@ -140,14 +140,15 @@ def writer(folder):
                 memory.expire(3)
 
 
-def killed_writer(folder, delay):
-    """Start a writer, kill it `delay` seconds after it is ready; the last step that it told."""
+def killed_writer(folder, steps, delay):
+    """Start a writer, kill it `delay` seconds after so many steps; the last one that it told."""
     command = [sys.executable, "-m", "tests.helpers.fault_injection", "--writer", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
+        lines = [process.stdout.readline() for _ in range(steps)]
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
-        lines = process.stdout.read().splitlines(keepends=True)
+        lines += process.stdout.read().splitlines(keepends=True)
     whole = [line for line in lines if line.endswith("\n")]
     return int(whole[-1]) if whole else None
 
@@ -163,7 +164,7 @@ def kills(trials, seed):
         oracle, step = Memory(SMALL), 0
         oracle.write(*pairs(np.random.default_rng(0), 1))
         for _ in range(trials):
-            last = killed_writer(folder, rng.uniform(0, 0.4)) or step
+            last = killed_writer(folder, rng.randrange(5), rng.uniform(0, 0.1)) or step
             with Memory.open(folder) as memory:
                 reached = int(memory.history()[0].message)
                 while step < reached:
