@@ -176,7 +176,7 @@ def similarity(kind: str) -> Row:
 def write(kind: str, target: float | None = 2.0) -> Row:
     """32 new pairs into a full memory, against one search for as many nearest keys."""
     memory, make, rounds = full(kind), KINDS[kind][0], 16
-    pairs = [(make(32, seed), keys.grids(32, seed)) for seed in range(2000, 2000 + rounds)]
+    pairs = [(make(32, seed), keys.grids(32, seed)) for seed in range(9000, 9000 + rounds)]
     reports = []
 
     def check() -> None:

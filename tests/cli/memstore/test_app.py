@@ -23,6 +23,7 @@ from memstore import (
     MemoryConfig,
     PathMissingError,
     near_duplicates,
+    remarks,
 )
 from memstore.voxels.binvox import read_binvox
 
@@ -91,6 +92,7 @@ def test_inspect_an_empty_memory(tmp_path):
 def test_inspect_json_is_the_librarys_answer(path):
     expected = asdict(Memory.open(path).stats())
     expected["duplicates"] = asdict(near_duplicates(Memory.open(path)))
+    expected["remarks"] = list(remarks(Memory.open(path)))
     assert json.loads(run("inspect", path, "--json")) == json.loads(json.dumps(expected))
     assert "duplicates" not in json.loads(run("inspect", path, "--json", "--no-duplicates"))
 
