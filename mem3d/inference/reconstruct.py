@@ -25,6 +25,7 @@ from memstore.voxels.binvox import write_binvox
 from memstore.voxels.contact_sheet import Tile, save_png, sheet
 from memstore.voxels.mesh import FILE_TYPES, Mesh, write_mesh
 
+SPECKS = 0.005  # of the full voxels: pieces that are less together are not worth a word
 NEARLY_ALL = 0.95  # of the cube; 99 of 100 ShapeNet-like grids fill less than .6 of it
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Reconstruction:
             text = f"the shape fills {share:.0%} of the cube, as answers of untrained networks do"
             return (*self.recall_doubts, text)
         pieces, apart = loose_pieces(self.grid)
-        if not pieces:
+        if apart < SPECKS:
             return self.recall_doubts
         bits = "a piece does" if pieces == 1 else f"{pieces} pieces do"
         text = f"{bits} not hang together with the rest: {apart:.1%} of the full voxels"

@@ -144,6 +144,13 @@ def test_pieces_that_do_not_hang_together_are_told():
     occupancy[:4, :4, :4] = 1
     whole = Reconstruction(occupancy, 0.3, np.zeros((8, 8, 3), np.uint8), ())
     assert whole.remarks == () and loose_pieces(whole.grid) == (0, 0.0)
+    many = np.zeros((16, 16, 16), np.float32)
+    many[:8, :8, :8] = many[15, 15, 15] = 1
+    assert loose_pieces(many > 0) == (
+        1,
+        pytest.approx(1 / 513),
+    )  # a speck, of which nothing is said
+    assert Reconstruction(many, 0.3, np.zeros((8, 8, 3), np.uint8), ()).remarks == ()
     occupancy[4, 4, 4] = 1  # a corner touches
     assert whole.remarks == ()
     occupancy[7, 7, :3] = occupancy[0, 7, 7] = 1
