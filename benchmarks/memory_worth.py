@@ -88,7 +88,7 @@ class Oracle(HostMemory):
 
     def __init__(self, memory: Memory) -> None:
         super().__init__(memory)
-        packed = pack(memory.values(memory.slots))
+        packed = pack(memory.values(memory.slots)).reshape(len(memory), -1)
         self._bits, first = np.unique(packed, axis=0, return_index=True)
         self._slots = memory.slots[first]
         self._families = np.array(memory.sources)[first]
@@ -103,7 +103,7 @@ class Oracle(HostMemory):
     ) -> Recalled:
         """As `TrainingMemory.recall`; cosines are the IoU."""
         ious, rows = [], []
-        for i, truth in enumerate(pack(self.truth.numpy())):
+        for i, truth in enumerate(pack(self.truth.numpy()).reshape(len(self.truth), -1)):
             shared = np.bitwise_count(self._bits & truth).sum(1, dtype=np.int64)
             either = np.bitwise_count(self._bits | truth).sum(1, dtype=np.int64)
             overlap = shared / either
