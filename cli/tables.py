@@ -41,8 +41,8 @@ def training_summary(run: Path, row: dict[str, Any], remarks: Sequence[str] = ()
         remarks: of its memory, see `memstore.remarks`.
     """
     validation = f"validation IoU {row['val_iou']:.3f}, " if "val_iou" in row else ""
-    told = "".join(f"! {remark}\n" for remark in remarks)
-    return told + (
+    warnings = "".join(f"! {remark}\n" for remark in remarks)
+    return warnings + (
         f"{run}: epoch {row['epoch']}, loss {row['loss']:.4f}, {validation}"
         f"{counted(row['memory_slots'], 'slot')} in use\n"
         f"curves: {run / 'curves.png'}; next: mem3d-cli evaluate {run}"

@@ -232,16 +232,16 @@ class Memory:
         conditions = as_where(where, self.config)
         with self._lock.reading():
             allowed = allowed_slots(self._state, conditions=conditions)
-            if named is not None:
-                allowed = allowed & (self._state.sources[: len(allowed)] == named)
             slots: NDArray[np.int64] = np.flatnonzero(allowed)
+            if named is not None:
+                slots = self._state.slots_from(named)
+                slots = slots[allowed[slots]]
             return slots
 
     def _from(self, source: bytes) -> NDArray[np.int64]:
         """(n,) used slots of a source."""
-        used: NDArray[np.int64] = self._state.used
-        slots: NDArray[np.int64] = used[self._state.sources[used] == source]
-        return slots
+        slots = self._state.slots_from(source)
+        return slots[self._state.used_rows[slots]]
 
     @property
     def config(self) -> MemoryConfig:

@@ -158,22 +158,24 @@ def add(
 
     counts = dict.fromkeys(("insert", "merge", "evict"), 0)
     with Memory.open(path, "r+") as memory:
-        given = import_memory(pairs, format)
+        addition = import_memory(pairs, format)
         with progress_bar(quiet, "adding") as show:
-            for start in range(0, len(given), BATCH):
-                slots = given.slots[start : start + BATCH]
-                sources, columns = given.sources_of(slots), given.columns(slots) or None
-                keys, values = given.keys(slots), given.values(slots)
+            for start in range(0, len(addition), BATCH):
+                slots = addition.slots[start : start + BATCH]
+                sources, columns = addition.sources_of(slots), addition.columns(slots) or None
+                keys, values = addition.keys(slots), addition.values(slots)
                 report = memory.write(keys, values, sources, columns, warn=False)
                 counts = {kind: n + report.counts[kind] for kind, n in counts.items()}
-                show(start + len(slots), len(given))
+                show(start + len(slots), len(addition))
         memory.commit(message or f"added {pairs.name}")
         used, capacity = len(memory), memory.config.capacity
     if as_json:
         print_json({"path": str(path), **counts, "slots": used})
         return
-    told = f"{counts['insert']:,} inserted, {counts['merge']:,} merged, {counts['evict']:,} evicted"
-    typer.echo(f"{printable(path)}: {told}; {used:,} of {capacity:,} slots used")
+    summary = (
+        f"{counts['insert']:,} inserted, {counts['merge']:,} merged, {counts['evict']:,} evicted"
+    )
+    typer.echo(f"{printable(path)}: {summary}; {used:,} of {capacity:,} slots used")
 
 
 def remove(

@@ -159,9 +159,9 @@ class KeyIndex:
             guess = _kth_highest(bounds, k) - usual
             most = rows // FEW if fine else max(MANY, rows // FEW // len(queries))
             part = Hits(hits.slots[rest], hits.cosines[rest])
-            left = self._rank_by_bounds(batch, bounds, guess, k, above, most, part)
+            unranked = self._rank_by_bounds(batch, bounds, guess, k, above, most, part)
             hits.slots[rest], hits.cosines[rest] = part
-            rest = [rest[i] for i in left]
+            rest = [rest[i] for i in unranked]
             if not rest:
                 return
         error = cosine.error_bound(self._key_dim)
@@ -195,7 +195,7 @@ class KeyIndex:
         Returns:
             Queries, ascending, of which more slots would have to be ranked.
         """
-        rest, left = np.arange(len(queries)), []
+        rest, unranked = np.arange(len(queries)), []
         least = np.maximum(guess, max(above, LOWEST))
         while len(rest):
             near = (bounds if len(rest) == len(queries) else bounds[rest]) >= least[:, None]
@@ -204,7 +204,7 @@ class KeyIndex:
             for i in np.flatnonzero(alone).tolist():
                 b = int(rest[i])
                 if counts[i] > most:
-                    left.append(b)
+                    unranked.append(b)
                     least[i] = -np.inf
                 else:
                     self._rank(b, queries[b], near[i].nonzero()[0], k, above, hits)
@@ -214,7 +214,7 @@ class KeyIndex:
             proven = np.maximum(hits.cosines[rest, -1], max(above, LOWEST))
             again = proven < least
             rest, least = rest[again], proven[again]
-        return sorted(left)
+        return sorted(unranked)
 
     def _rank_few(
         self,

@@ -119,19 +119,21 @@ def as_columns(
     columns: Mapping[str, ArrayLike] | None, config: MemoryConfig, batch: int, every: bool = True
 ) -> dict[str, NDArray[Any]]:
     """Columns (B,) as they are stored; with `every`, all that the memory has."""
-    given = {} if columns is None else columns
-    if not isinstance(given, Mapping):
+    entries = {} if columns is None else columns
+    if not isinstance(entries, Mapping):
         raise DtypeError(f"columns: got {type(columns).__name__}, want entries by column")
-    if unknown := [name for name in given if name not in config.columns]:
+    if unknown := [name for name in entries if name not in config.columns]:
         listed = ", ".join(config.columns) or "none"
         raise ArgumentError(f"columns: got {unknown[0]!r}, want the memory's columns ({listed})")
-    if every and (missing := [name for name in config.columns if name not in given]):
+    if every and (missing := [name for name in config.columns if name not in entries]):
         raise ArgumentError(
             f"columns: got no {missing[0]!r}, want all of {', '.join(config.columns)}"
         )
     types = column_types(config)
     return {
-        name: _as_column(name, given[name], types[name], batch) for name in types if name in given
+        name: _as_column(name, entries[name], types[name], batch)
+        for name in types
+        if name in entries
     }
 
 

@@ -94,8 +94,8 @@ def _within(title: str, bounds: Mapping[str, object], kind: str) -> Test:
     if kind not in ("int", "float"):
         raise DtypeError(f"{title}: got bounds, want them of an int or float column alone ({kind})")
     if not bounds or (unknown := [sign for sign in bounds if sign not in BOUNDS]):
-        got = unknown[0] if bounds else "no bounds"
-        raise ArgumentError(f"{title}: got {got!r}, want {', '.join(BOUNDS)}")
+        sign = unknown[0] if bounds else "no bounds"
+        raise ArgumentError(f"{title}: got {sign!r}, want {', '.join(BOUNDS)}")
     limits = []
     for sign, limit in bounds.items():
         is_whole = kind == "int" and not isinstance(limit, float | np.floating)

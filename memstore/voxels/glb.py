@@ -30,33 +30,16 @@ def glb_bytes(
         material: glTF's, of the whole mesh.
     """
     indices = faces.astype(np.uint32).ravel()
-    arrays = [*attributes.values(), indices]
+    arrays = {**attributes, "": indices}
     data = b""
     views: list[dict[str, Any]] = []
     accessors: list[dict[str, Any]] = []
-    for array in arrays:
-        rows = np.ascontiguousarray(array)
-        views.append(
-            {
-                "buffer": 0,
-                "byteOffset": len(data),
-                "byteLength": rows.nbytes,
-                "target": _ELEMENTS if array is indices else _ARRAY,
-            }
-        )
-        accessors.append(
-            {
-                "bufferView": len(accessors),
-                "componentType": _COMPONENTS[rows.dtype.name],
-                "count": len(rows),
-                "type": "SCALAR" if rows.ndim == 1 else f"VEC{rows.shape[1]}",
-                **({"normalized": True} if rows.dtype == np.uint8 else {}),
-            }
-        )
-        data += _padded(rows.tobytes(), b"\0")
-    position = attributes["POSITION"]
-    bounds = {"min": position.min(0).tolist(), "max": position.max(0).tolist()}
-    accessors[list(attributes).index("POSITION")].update(bounds)
+    for name, array in arrays.items():
+        target = _ARRAY if name else _ELEMENTS
+        view = {"byteOffset": len(data), "byteLength": array.nbytes, "target": target}
+        views.append({"buffer": 0, **view})
+        accessors.append({"bufferView": len(accessors), **_accessor(name, array)})
+        data += _padded(array.tobytes(), b"\0")
     primitive: dict[str, Any] = {
         "attributes": {name: i for i, name in enumerate(attributes)},
         "indices": len(attributes),
@@ -77,6 +60,20 @@ def glb_bytes(
     head = _padded(json.dumps(document, allow_nan=False).encode(), b" ")
     chunks = _chunk(b"JSON", head) + _chunk(b"BIN\0", data)
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+
+
+def _accessor(name: str, array: NDArray[Any]) -> dict[str, Any]:
+    """What an array's numbers are, in glTF's words; of places also their bounds."""
+    accessor: dict[str, Any] = {
+        "componentType": _COMPONENTS[array.dtype.name],
+        "count": len(array),
+        "type": "SCALAR" if array.ndim == 1 else f"VEC{array.shape[1]}",
+    }
+    if array.dtype == np.uint8:
+        accessor["normalized"] = True
+    if name == "POSITION":
+        accessor |= {"min": array.min(0).tolist(), "max": array.max(0).tolist()}
+    return accessor
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -115,6 +115,7 @@ def test_planning_changes_nothing():
     st.integers(1, 9),
     st.lists(st.integers(1, 12), min_size=1, max_size=4),
 )
+@example(1, "mse", 1, [8, 1])  # opposite keys whose sum is a rounding error
 @example(0, "mse", 1, [1, 1])  # opposite keys whose cosine is rounded to -0.9999999
 def test_both_plans_are_the_oracle_s(seed, similarity, capacity, batches):
     """Batches into a memory that is empty, half full, full; some features are opposite or zero."""
@@ -143,6 +144,9 @@ def test_both_plans_are_the_oracle_s(seed, similarity, capacity, batches):
         assert set(fast.mixtures) == set(fast.slots.tolist())
         for slot, weights in fast.mixtures.items():
             key = weights[0] * old_keys[slot] + weights[1:] @ units
+            rest = np.abs(old_keys[slot] + units[0]).max()
+            if 0 < rest < 1e-6:  # opposite but for rounding: the sum's direction is its noise
+                continue
             assert_allclose(key, oracle.slots[slot]["key"], atol=1e-5)
         for slot, pair in fast.values.items():
             assert_array_equal(oracle.slots[slot]["value"], grids[pair])
