@@ -179,6 +179,7 @@ def test_a_mask_is_corrected_with_the_brush(visitor, server, tmp_path):
     page.get_by_text("Correct the mask").click()
     page.wait_for_selector("#editor canvas")
     page.wait_for_timeout(3000)
+    page.locator("#editor canvas").first.scroll_into_view_if_needed()  # a mouse paints what it sees
     box = page.locator("#editor canvas").first.bounding_box()
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(middle[0] - 150, middle[1])
