@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 256  # channels per product in `block_scores`
 FEW = 128  # keys copied at a time, so that a long shortlist stays small in memory
+SPARE = 4  # keys more than asked for that are ranked without a shortlist
 _PLAIN = 1e-200, 1e200  # sums of squares that neither overflowed nor lost what counts
 
 
@@ -65,21 +65,34 @@ def merge(query: NDArray[np.float32], key: NDArray[np.float32]) -> NDArray[np.fl
     return unit(total[None])[0] if total.any() else query.copy()
 
 
-def cosines(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosines of unit vectors.
+def cosines(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosines (n,) in [-1, 1] of a unit vector (C,) and others (n, C): see `paired_cosines`."""
+    paired: NDArray[np.float32] = paired_cosines(query[None], keys[None])[0]
+    return paired
+
+
+def paired_cosines(
+    queries: NDArray[np.float32], keys: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Cosines of unit vectors, each query with keys of its own.
 
     Products in float64 (exact), summed in float64 along each row by numpy's pairwise sum, rounded
-    to float32, clipped.
+    to float32, clipped. BLAS sums in another order: it is asked first, and where its sum is so near
+    to the middle between two float32 numbers that the order counts, numpy is.
 
     Args:
-        queries: (C,) unit vector, or (n, C), one per key.
-        keys: (n, C) unit vectors.
+        queries: (B, C).
+        keys: (B, n, C).
     Returns:
-        (n,) in [-1, 1].
+        (B, n) in [-1, 1].
     """
-    products = keys.astype(np.float64, order="C")
-    products *= queries
-    rounded: NDArray[np.float32] = products.sum(axis=1).astype(np.float32)
+    wide, columns = keys.astype(np.float64, order="C"), queries.astype(np.float64)[:, :, None]
+    sums = np.matmul(wide, columns)[:, :, 0]
+    apart = 2.02 * queries.shape[1] * 2**-53  # no two orders' sums are further
+    rounded: NDArray[np.float32] = (sums + apart).astype(np.float32)
+    if (unsure := (sums - apart).astype(np.float32) != rounded).any():
+        where = unsure.nonzero()
+        rounded[where] = (wide[where] * columns[where[0], :, 0]).sum(axis=1).astype(np.float32)
     np.minimum(rounded, 1, out=rounded)
     np.maximum(rounded, -1, out=rounded)
     return rounded
@@ -114,15 +127,6 @@ def scores(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[n
 def _scores_of(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
     """As `scores`, of one query: (C,) and (n, C) to (n,)."""
     return np.asarray(keys @ query)
-
-
-def block_scores(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Slower, closer cosines: (C,) and (n, C) to (n,), each within error_bound(BLOCK)."""
-    total = np.zeros(len(keys))
-    for start in range(0, len(query), BLOCK):
-        channels = slice(start, start + BLOCK)
-        total += keys[:, channels] @ query[channels]
-    return total
 
 
 def shortlist(
@@ -168,14 +172,19 @@ def best_of_few(
         k: >= 1.
         above: a slot whose cosine is not above it may be left out.
     """
-    error = error_bound(queries.shape[1])
     near = keys[slots]
-    scores = np.matmul(near, queries[:, :, None])[:, :, 0]
-    scores[slots < 0] = -np.inf
-    kth = np.partition(scores, -k, axis=1)[:, -k:][:, :1]
-    pairs = ((scores >= np.maximum(kth - 2 * error, above - error)) & (slots >= 0)).nonzero()
-    exact = np.full(slots.shape, -np.inf, np.float32)
-    exact[pairs] = cosines(queries[0] if len(queries) == 1 else queries[pairs[0]], near[pairs])
+    if slots.shape[1] > k + SPARE:
+        scores = np.matmul(near, queries[:, :, None])[:, :, 0]
+        scores[slots < 0] = -np.inf
+        error = error_bound(queries.shape[1])
+        kth = np.partition(scores, -k, axis=1)[:, -k][:, None]
+        slots = np.where(scores >= np.maximum(kth - 2 * error, above - error), slots, -1)
+        if (most := max(k, int(np.count_nonzero(slots >= 0, axis=1).max()))) < slots.shape[1]:
+            places = np.sort(np.argsort(slots < 0, axis=1, kind="stable")[:, :most], axis=1)
+            slots = np.take_along_axis(slots, places, axis=1)
+            near = near[np.arange(len(near))[:, None], places]
+    exact = paired_cosines(queries, near)
+    exact[slots < 0] = -np.inf
     order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
     best = np.take_along_axis(exact, order, axis=1)
     return Best(np.where(best > -np.inf, np.take_along_axis(slots, order, axis=1), -1), best)
@@ -202,10 +211,7 @@ def best(
     error = error_bound(len(query))
     if len(slots) > FEW:
         slots = slots[shortlist(_in_steps(_scores_of, query, keys, slots), k, error, above)]
-    if len(slots) > FEW:
-        closer = _in_steps(block_scores, query, keys, slots)
-        slots = slots[shortlist(closer, k, error_bound(BLOCK), above)]
-    if k < len(slots) <= FEW:
+    if k + SPARE < len(slots) <= FEW:
         rows = keys[slots]
         close = shortlist(rows @ query, k, error, above)
         slots, exact = slots[close], cosines(query, rows[close])
@@ -216,11 +222,13 @@ def best(
 
 
 def _in_steps(
-    measure: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[Any]],
+    measure: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
     query: NDArray[np.float32],
     keys: NDArray[np.float32],
     slots: NDArray[np.int64],
-) -> NDArray[Any]:
+) -> NDArray[np.float32]:
     """(n,) measure(query, keys[slots]), a few rows at a time: slots may be all there are."""
-    starts = range(0, max(len(slots), 1), FEW)
+    if len(slots) <= FEW:
+        return measure(query, keys[slots])
+    starts = range(0, len(slots), FEW)
     return np.concatenate([measure(query, keys[slots[s : s + FEW]]) for s in starts])

@@ -21,7 +21,10 @@ LOWEST = -9.0  # below any cosine and its bounds
 # The numbers from here on weigh costs; no answer depends on them.
 SCANS = 32  # queries before keys are rounded: a few scans cost less
 LEAST = 2**20  # numbers in all keys: one query is scanned for as quickly
-FEW = 8  # part of the rows that is cheaper to rank than to scan
+NARROW = 1024  # channels: a batch is scanned for as quickly
+FEW = 8  # part of the rows that is cheaper to rank than to scan for one query
+FEWER = 32  # the same for each query of a batch
+RESTS = 15  # batches that are scanned for after one in which bounds left more than that
 OPEN = 8  # part of the rows that is ranked at once if no others may be found
 MANY = 64  # slots of a query that is ranked by itself
 GROUP = 16  # slots of which only the highest bound counts in a guess
@@ -53,6 +56,7 @@ class KeyIndex:
         self._keys: NDArray[np.float32] | None = None
         self._rounded: RoundedKeys | None = None
         self._scans = 0  # queries since the keys were to be rounded, all of them
+        self._rests = 0  # batches for which bounds are not tried
 
     @property
     def rows(self) -> int:
@@ -147,30 +151,21 @@ class KeyIndex:
                 for b, mask in enumerate(is_open):
                     self._rank(b, queries[b], np.flatnonzero(mask), k, above, hits)
                 return
-        rest = list(range(len(queries)))
-        rounded = self._present(len(queries))
-        for fine in (False, True):
-            if rounded is None:
-                break
-            batch = queries if len(rest) == len(queries) else queries[rest]
-            bounds, usual = rounded.bounds(batch, fine)
+        rest = np.arange(len(queries))
+        if (rounded := self._present(len(queries))) is not None:
+            bounds, usual = rounded.bounds(queries)
             if is_open is not None:
-                bounds[~is_open[rest]] = -np.inf
+                bounds[~is_open] = -np.inf
             guess = _kth_highest(bounds, k) - usual
-            most = rows // FEW if fine else max(MANY, rows // FEW // len(queries))
-            part = Hits(hits.slots[rest], hits.cosines[rest])
-            unranked = self._rank_by_bounds(batch, bounds, guess, k, above, most, part)
-            hits.slots[rest], hits.cosines[rest] = part
-            rest = [rest[i] for i in unranked]
-            if not rest:
-                return
-        error = cosine.error_bound(self._key_dim)
-        batch = queries if len(rest) == len(queries) else queries[rest]
-        for b, scores in zip(rest, cosine.scores(batch, self.keys), strict=True):
+            rest = self._rank_by_bounds(queries, bounds, guess, k, above, hits)
+        if len(rest):
+            batch = queries if len(rest) == len(queries) else queries[rest]
+            scores = cosine.scores(batch, self.keys)
             if is_open is not None:
-                scores[~is_open[b]] = -np.inf
-            near = cosine.shortlist(scores, k, error, above)
-            self._rank(b, queries[b], near, k, above, hits)
+                scores[~is_open[rest]] = -np.inf
+            error = cosine.error_bound(self._key_dim)
+            least = np.maximum(_kth_highest(scores, k) - 2 * error, max(above, LOWEST) - error)
+            self._rank_near(rest, queries, scores >= least[:, None], k, above, hits)
 
     def _rank_by_bounds(
         self,
@@ -179,9 +174,8 @@ class KeyIndex:
         guess: NDArray[np.float32],
         k: int,
         above: float,
-        most: int,
         hits: Hits,
-    ) -> list[int]:
+    ) -> NDArray[np.int64]:
         """Set hits from slots whose bounds are no less than a guess; check it, or guess again.
 
         Args:
@@ -190,31 +184,49 @@ class KeyIndex:
             guess: (B,) numbers that the k best cosines are likely no less than.
             k: >= 1.
             above: a slot whose cosine is not above it may be left out.
-            most: slots that are ranked of one query.
             hits: of these queries.
         Returns:
-            Queries, ascending, of which more slots would have to be ranked.
+            Queries, ascending, of which so many slots would have to be ranked that none were.
         """
         rest, unranked = np.arange(len(queries)), []
         least = np.maximum(guess, max(above, LOWEST))
         while len(rest):
             near = (bounds if len(rest) == len(queries) else bounds[rest]) >= least[:, None]
             counts = np.count_nonzero(near, axis=1)
-            alone = counts > MANY if len(rest) > 1 else counts >= 0
-            for i in np.flatnonzero(alone).tolist():
-                b = int(rest[i])
-                if counts[i] > most:
-                    unranked.append(b)
-                    least[i] = -np.inf
-                else:
-                    self._rank(b, queries[b], near[i].nonzero()[0], k, above, hits)
-            if not alone.all():
-                self._rank_few(rest[~alone], queries, near[~alone], k, above, hits)
+            if len(queries) > 1 and counts.sum() > len(rest) * (self.rows // FEWER):
+                self._rests = RESTS
+            if (few := counts <= max(MANY, self.rows // FEW)).all():
+                self._rank_near(rest, queries, near, k, above, hits)
+            else:
+                unranked.extend(rest[~few].tolist())
+                self._rank_near(rest[few], queries, near[few], k, above, hits)
             # Slots that were not ranked have no cosine above `least`.
             proven = np.maximum(hits.cosines[rest, -1], max(above, LOWEST))
-            again = proven < least
+            again = few & (proven < least)
             rest, least = rest[again], proven[again]
-        return sorted(unranked)
+        return np.array(sorted(unranked), np.int64)
+
+    def _rank_near(
+        self,
+        which: NDArray[np.int64],
+        queries: NDArray[np.float32],
+        near: NDArray[np.bool_],
+        k: int,
+        above: float,
+        hits: Hits,
+    ) -> None:
+        """Set hits of some queries (n,) to the best of the slots marked in near (n, rows)."""
+        if len(which) == 1:
+            self._rank(which.item(), queries[which[0]], near[0].nonzero()[0], k, above, hits)
+            return
+        many = np.count_nonzero(near, axis=1) > MANY
+        for i in many.nonzero()[0].tolist():
+            b = int(which[i])
+            self._rank(b, queries[b], near[i].nonzero()[0], k, above, hits)
+        if not many.all():
+            few = ~many
+            which, near = (which[few], near[few]) if many.any() else (which, near)
+            self._rank_few(which, queries, near, k, above, hits)
 
     def _rank_few(
         self,
@@ -253,7 +265,10 @@ class KeyIndex:
     def _present(self, batch: int) -> RoundedKeys | None:
         """The keys rounded, once there have been queries enough."""
         self._scans += batch
-        if batch == 1 and self.rows * self._key_dim < LEAST:
+        if self.rows * self._key_dim < LEAST if batch == 1 else self._key_dim < NARROW:
+            return None
+        if batch > 1 and self._rests:
+            self._rests -= 1
             return None
         outdated = self._rounded is None or self._rounded.changes > self.rows
         if outdated and self._scans >= SCANS and self._key_dim <= WIDEST:

@@ -24,7 +24,6 @@ SAMPLE = 16  # keys looked at per direction, to choose them
 PIECE = 2**18  # numbers rounded at a time: they stay in cache
 ROWS = 4096  # keys compared with a batch at a time
 BLOCK = 512  # channels per product of coordinates
-STEPS = 254  # of a second digit, to one of the first: what is left is half of one at most
 USUAL = 1.25  # times the part of the highest bound that is not the cosine's: mostly enough
 _UNKNOWN = 9.0  # slack of a row whose integers may be those of another key
 
@@ -81,39 +80,27 @@ class RoundedKeys:
         step = max(1, PIECE // keys.shape[1])
         for start in range(0, len(slots), step):
             part = slots[start : start + step]
-            parts, _ = self._parts(keys[start : start + step])
+            parts = self._parts(keys[start : start + step])
             self._integers[part], self._scales[part] = parts.integers, parts.scales
             norms = parts.lost, parts.across + parts.lost, np.full(len(part), self._slack)
             self._terms[part] = np.column_stack([parts.along, *norms])
 
     def bounds(
-        self, queries: NDArray[np.float32], fine: bool = False
+        self, queries: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Bound cosines of unit queries (B, C).
 
-        Args:
-            queries: (B, C).
-            fine: spend twice the time on bounds about half as far off.
         Returns:
             (B, rows) that no cosine is above; and (B,) more than what these are mostly above it.
         """
-        parts, rest = self._parts(queries)
-        digits, lost = parts.integers, parts.lost
-        if fine:  # what is left of the queries, in smaller steps
-            step = (parts.scales / np.float32(STEPS))[:, None]
-            second: NDArray[np.float32] = np.rint(rest / step)
-            digits = np.concatenate([digits, second.astype(np.int8)])
-            lost = self._norms(rest - second * step)
+        parts = self._parts(queries)
         ones = np.ones(len(queries), np.float32)
-        terms = np.column_stack([parts.along, parts.across, lost, ones])
+        terms = np.column_stack([parts.along, parts.across, parts.lost, ones])
         bounds = np.empty((len(queries), self._rows), np.float32)
         for start in range(0, self._rows, ROWS):
             rows = slice(start, min(start + ROWS, self._rows))
-            part = bounds[:, rows]
-            products = _products(digits, self._integers[rows])
-            np.multiply(products[: len(queries)], self._scales[rows], out=part, casting="unsafe")
-            if fine:
-                part += products[len(queries) :] * (self._scales[rows] / np.float32(STEPS))
+            part, products = bounds[:, rows], _products(parts.integers, self._integers[rows])
+            np.multiply(products, self._scales[rows], out=part, casting="unsafe")
             part *= parts.scales[:, None]
             part += terms @ self._terms[rows].T
         norms = terms[:, -3:] * self._terms[bounds.argmax(axis=1), -3:]
@@ -128,8 +115,8 @@ class RoundedKeys:
             self._terms = _enlarged(self._terms, room)
         self._rows = max(rows, self._rows)
 
-    def _parts(self, vectors: NDArray[np.float32]) -> tuple[_Parts, NDArray[np.float32]]:
-        """Take unit vectors, or zeros, (n, C) apart; give r (n, C) besides."""
+    def _parts(self, vectors: NDArray[np.float32]) -> _Parts:
+        """Take unit vectors, or zeros, (n, C) apart."""
         wide = np.zeros((len(vectors), len(self._directions)))
         for start in range(0, vectors.shape[1], BLOCK):
             channels = slice(start, start + BLOCK)
@@ -144,7 +131,7 @@ class RoundedKeys:
         across = self._norms(rest)
         steps *= scales[:, None]
         rest -= steps
-        return _Parts(integers, scales, along, across, self._norms(rest)), rest
+        return _Parts(integers, scales, along, across, self._norms(rest))
 
     def _norms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) no less than the norms of what vectors (n, C) would be but for rounding."""

@@ -18,7 +18,7 @@ from memstore.config import MemoryConfig
 from memstore.errors import EvictionWarning, FullError, MergeWarning
 from memstore.search.cosine import cosines, error_bound, merge, shortlist
 from memstore.search.index import NO_SLOT, KeyIndex
-from memstore.voxels.grids import value_similarity
+from memstore.voxels.grids import paired_similarities
 
 FATES = {
     "merge": "merged (a similar value is there already; theirs were not stored)",
@@ -115,19 +115,19 @@ def plan_writes(
     Source: Mem3D sec. 3.1, memory writer, eq. 4-8. Ours: ties go to the lowest slot; empty slots
     are no neighbors and are filled first; one tick of age per pair; not to evict.
     """
-    ahead = _Ahead(queries, grids, index, values, touched)
+    ahead = _Ahead(queries, grids, index, values, touched, config)
     slots, kinds = np.empty(len(queries), np.int64), np.empty(len(queries), "<U6")
     similarities = np.full(len(queries), np.nan)
     for b, query in enumerate(queries):
-        slot, key = ahead.nearest(b), query
+        slot = ahead.nearest(b)
         if slot != NO_SLOT:
-            similarities[b] = _similarity(ahead.value(slot), grids[b], config)
+            similarities[b] = ahead.similarity(b, slot)
         if is_known(similarities[b], config):
-            kinds[b], key = "merge", merge(query, ahead.key(slot))
+            kinds[b] = "merge"
+            ahead.put_key(b, slot, merge(query, ahead.key(slot)))
         else:
-            slot, kinds[b] = ahead.next_slot(config)
-            ahead.put_value(b, slot)
-        ahead.put_key(b, slot, key)
+            slot, kinds[b] = ahead.next_slot()
+            ahead.put(b, slot)
         slots[b] = slot
     return Plan(slots, kinds, similarities, ahead.new)
 
@@ -239,12 +239,6 @@ def warn_of_losses(kinds: NDArray[np.str_]) -> None:
             _warned.add(category)
 
 
-def _similarity(value: NDArray[np.uint8], grid: NDArray[np.uint8], config: MemoryConfig) -> float:
-    """Value similarity of two packed grids."""
-    kind = config.value_similarity
-    return float(value_similarity(value[None], grid, config.resolution, kind)[0])
-
-
 class _Ahead:
     """The memory as the pairs planned so far will leave it: their changes, over what there is.
 
@@ -259,23 +253,33 @@ class _Ahead:
         index: KeyIndex,
         values: NDArray[np.uint8],
         touched: NDArray[np.int64],
+        config: MemoryConfig,
     ) -> None:
         self._queries, self._grids, self._index, self._values = queries, grids, index, values
+        self._config, self._touched = config, touched
         self._used = touched[: index.rows] >= 0
-        self._hits = index.search(queries, HITS, self._used)
+        hits = index.search(queries, HITS, self._used)
+        self._hits = [hits.slots.tolist(), hits.cosines.tolist()]
+        first = hits.slots[:, 0]  # where there is none, its row counts for nothing
+        self._similarities = paired_similarities(
+            values[first], grids, config.resolution, config.value_similarity
+        ).tolist()
         self._empty = np.flatnonzero(touched < 0)[: len(queries)].tolist()
-        self._touched = touched.copy()
-        self._newest = int(touched.max(initial=0)) + 1  # a local clock: only its order counts
+        self._oldest = _oldest(touched, len(queries))
         self._key_from: dict[int, int] = {}  # pair that last set a slot's key
         self._value_from: dict[int, int] = {}  # pair that last set a slot's value
         self._slot_of = np.full(len(queries), NO_SLOT)  # of `_key_from`; NO_SLOT if set again
-        self._scores = np.empty((len(queries), len(queries)), np.float32)  # queries by `new`
         self._error = error_bound(queries.shape[1])
-        self.new = np.empty_like(queries)  # key that each pair sets
+        self.new = queries.copy()  # key that each pair sets
+        # Of queries by `new`, as far as it is set; and of each the highest.
+        self._scores = queries @ queries.T
+        self._highest = np.full(len(queries), -np.inf, np.float32)
 
     def nearest(self, b: int) -> int:
         """Used slot with the key most similar to query b, the lowest among equals; or NO_SLOT."""
         slot, cosine = self._nearest_unchanged(b)
+        if self._highest[b] < cosine - 2 * self._error:
+            return slot
         pairs = np.flatnonzero(self._slot_of != NO_SLOT)
         scored = self._scores[b, pairs]
         pairs = pairs[shortlist(scored, 1, self._error, cosine - 2 * self._error)]
@@ -292,37 +296,62 @@ class _Ahead:
         key: NDArray[np.float32] = self._index.keys[slot] if pair is None else self.new[pair]
         return key
 
-    def value(self, slot: int) -> NDArray[np.uint8]:
-        """(R, R, ceil(R / 8)) packed value of a slot."""
+    def similarity(self, b: int, slot: int) -> float:
+        """Value similarity of pair b to a slot."""
         pair = self._value_from.get(slot)
-        value: NDArray[np.uint8] = self._values[slot] if pair is None else self._grids[pair]
-        return value
+        if pair is None and slot == self._hits[0][b][0]:
+            return float(self._similarities[b])
+        value = self._values[slot] if pair is None else self._grids[pair]
+        config = self._config
+        return paired_similarities(
+            value[None], self._grids[b][None], config.resolution, config.value_similarity
+        ).item()
 
-    def next_slot(self, config: MemoryConfig) -> tuple[int, str]:
+    def next_slot(self) -> tuple[int, str]:
         """Where a new pair goes, and the kind of write."""
         if self._empty:
             return self._empty.pop(0), "insert"
-        check_eviction(config)
-        return int(self._touched.argmin()), "evict"  # lowest slot among equals
+        check_eviction(self._config)
+        while self._oldest and self._oldest[0] in self._key_from:
+            self._oldest.pop(0)
+        if self._oldest:
+            return self._oldest[0], "evict"
+        return next(iter(self._key_from)), "evict"  # all were changed: it is the longest ago
+
+    def put(self, b: int, slot: int) -> None:
+        """Set key and value of a slot to those of pair b."""
+        self._value_from[slot] = b
+        self._change(b, slot)
 
     def put_key(self, b: int, slot: int, key: NDArray[np.float32]) -> None:
         """Set the key (C,) of a slot, as pair b does."""
-        if slot in self._key_from:
-            self._slot_of[self._key_from[slot]] = NO_SLOT
-        self._key_from[slot], self._slot_of[b], self.new[b] = b, slot, key
-        self._touched[slot] = self._newest + b
+        self.new[b] = key
         self._scores[b + 1 :, b] = self._queries[b + 1 :] @ key
+        self._change(b, slot)
 
-    def put_value(self, b: int, slot: int) -> None:
-        """Set the value of a slot to that of pair b."""
-        self._value_from[slot] = b
+    def _change(self, b: int, slot: int) -> None:
+        """Take note that pair b sets the key of a slot."""
+        if (before := self._key_from.pop(slot, None)) is not None:
+            self._slot_of[before] = NO_SLOT
+        self._key_from[slot], self._slot_of[b] = b, slot  # last in order: the newest
+        later = self._highest[b + 1 :]
+        np.maximum(later, self._scores[b + 1 :, b], out=later)
 
     def _nearest_unchanged(self, b: int) -> tuple[int, float]:
         """As `nearest`, and the cosine, but among the slots that no pair has changed."""
-        for slot, cosine in zip(self._hits.slots[b].tolist(), self._hits.cosines[b], strict=True):
+        for slot, cosine in zip(self._hits[0][b], self._hits[1][b], strict=True):
             if slot not in self._key_from:
-                return slot, float(cosine)
+                return slot, cosine
         unchanged = self._used.copy()
         unchanged[[slot for slot in self._key_from if slot < len(unchanged)]] = False
         hits = self._index.search(self._queries[b : b + 1], 1, unchanged)
         return hits.slots.item(), hits.cosines.item()
+
+
+def _oldest(touched: NDArray[np.int64], count: int) -> list[int]:
+    """The slots that were touched the longest ago, in that order, equals by slot; all, or count."""
+    if count < len(touched):
+        slots = np.flatnonzero(touched <= np.partition(touched, count)[count])
+    else:
+        slots = np.arange(len(touched))
+    return slots[np.argsort(touched[slots], kind="stable")][:count].tolist()

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from memstore.config import ValueSimilarity as ValueSimilarity
 
 BLOCKS = 4  # along each side, for `block_voxels`
-HAMMING_BYTES = 2**19  # rows compared at once: they stay in cache for the next of the batch
 
 
 def packed_shape(resolution: int) -> tuple[int, int, int]:
@@ -24,6 +23,8 @@ def pack(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
     Returns:
         (..., ceil(n / 8)).
     """
+    if bits.shape[-1] % 8 == 0:  # one long run of bits: seven times faster
+        return np.packbits(bits).reshape(*bits.shape[:-1], bits.shape[-1] // 8)
     return np.packbits(bits, axis=-1)
 
 
@@ -42,26 +43,16 @@ def unpack(packed: NDArray[np.uint8], count: int) -> NDArray[np.bool_]:
 
 
 def hamming(packed: NDArray[np.uint8], rows: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Bits that differ: (B, n) of packed bits (B, bytes) and (n, bytes), all contiguous.
+    """Bits that differ: (B, n) of packed bits (B, bytes) and (n, bytes), all contiguous."""
+    import numkong  # imported late: who only packs, or reads a file, need not load it
 
-    Five times faster than np.bitwise_count where the bytes are whole 64-bit words.
-    """
-    import faiss  # imported late: who only packs, or reads a file, need not load it
-
-    distances = np.empty((len(packed), len(rows)), np.int32)
-    size = packed.shape[1]
-    step = max(1, HAMMING_BYTES // size) if len(packed) > 1 else max(1, len(rows))
-    for start in range(0, len(rows), step):
-        block = rows[start : start + step]
-        if size % 8:
-            part = np.bitwise_count(packed[:, None] ^ block).sum(axis=2, dtype=np.int32)
-        else:
-            part = np.empty((len(packed), len(block)), np.int32)
-            pointers = [faiss.swig_ptr(array) for array in (packed, block, part)]
-            sizes = (len(packed), len(block), size)
-            faiss.hammings(*pointers[:2], *sizes, pointers[2])  # type: ignore[attr-defined]
-        distances[:, start : start + step] = part
-    return distances
+    if not len(packed) or not len(rows):  # refused by the library
+        return np.zeros((len(packed), len(rows)), np.int32)
+    if len(packed) == 1:
+        return np.asarray(numkong.cdist(packed, rows, "hamming", dtype="uint1")).astype(np.int32)
+    queries = numkong.hammings_pack(packed, dtype="uint1")
+    distances = np.asarray(numkong.hammings_packed(rows, queries))
+    return np.ascontiguousarray(distances.T, np.int32)
 
 
 def full_voxels(packed: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -117,6 +108,19 @@ def value_similarity(
     """(n,) of packed grids with one packed grid (R, R, ceil(R / 8)): see `value_similarities`."""
     similar: NDArray[np.float64] = value_similarities(values, grid[None], resolution, kind, full)[0]
     return similar
+
+
+def paired_similarities(
+    values: NDArray[np.uint8], grids: NDArray[np.uint8], resolution: int, kind: ValueSimilarity
+) -> NDArray[np.float64]:
+    """(n,) of packed grids, each with one; both contiguous. See `value_similarities`."""
+    size = math.prod(values.shape[1:])
+    word = np.uint64 if size % 8 == 0 else np.uint8
+    rows, others = (array.reshape(-1, size).view(word) for array in (values, grids))
+    apart, *full = (
+        np.bitwise_count(words).sum(1, dtype=np.int64) for words in (rows ^ others, rows, others)
+    )
+    return _similarity(full[0] + full[1], apart, resolution, kind)
 
 
 def value_similarities(

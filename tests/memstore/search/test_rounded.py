@@ -45,7 +45,8 @@ KINDS = {
 @pytest.fixture(scope="module", autouse=True)
 def always():
     """Keys rounded from the first query on; then all ways of going on from their bounds."""
-    forced = {"SCANS": 0, "LEAST": 0, "OPEN": 10**9, "FEW": 2, "MANY": 5}
+    forced = {"SCANS": 0, "LEAST": 0, "NARROW": 0, "RESTS": 0}
+    forced |= {"OPEN": 10**9, "FEW": 2, "MANY": 5}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in forced.items():
             patch.setattr(search_index, name, value)
@@ -134,6 +135,24 @@ def test_clusters_need_no_scan(batch, monkeypatch):
     assert (hits.slots % 8 == np.arange(batch)[:, None]).all()
 
 
+def test_batches_whose_bounds_rule_out_little_are_scanned_for_a_while(monkeypatch):
+    """Random keys of few channels: all are as near as their bounds are wide."""
+    monkeypatch.setattr(search_index, "RESTS", 3)
+    keys = unit(np.random.default_rng(0).standard_normal((400, 64)) + 9)
+    index, tried = KeyIndex(64), []
+    index.put(np.arange(400), keys)
+    bounds = RoundedKeys.bounds
+    monkeypatch.setattr(
+        RoundedKeys, "bounds", lambda self, queries: tried.append(1) or bounds(self, queries)
+    )
+    counts = []
+    for _ in range(9):
+        hits = index.search(keys[:5], 300, np.ones(400, bool))
+        counts.append(len(tried))
+        assert hits.slots[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert counts == [1, 1, 1, 1, 2, 2, 2, 2, 3]
+
+
 def test_a_few_scans_come_first(monkeypatch):
     """Who asks one question does not pay for rounding all keys."""
     monkeypatch.setattr(search_index, "SCANS", 32)
@@ -176,16 +195,12 @@ def test_threads_find_what_one_finds():
 
 
 def assert_bounds_hold(made, keys, queries):
-    """Returns how far the two kinds of bounds are above the cosines."""
+    """Returns how far the bounds are above the cosines."""
     exact = np.stack([cosines(query, keys) for query in queries])
-    return [assert_above(made, queries, exact, fine) for fine in (False, True)]
-
-
-def assert_above(made, queries, exact, fine):
-    together = made.bounds(queries, fine)[0]
+    together = made.bounds(queries)[0]
     assert (together >= exact).all()
     for b in range(len(queries)):
-        assert (made.bounds(queries[b : b + 1], fine)[0] >= exact[b]).all()
+        assert (made.bounds(queries[b : b + 1])[0] >= exact[b]).all()
     return (together - exact).mean()
 
 
@@ -222,18 +237,16 @@ def _fresh(made, keys, queries):
 
 
 def test_bounds_are_close():
-    """Bounds that rule out nothing would hold as well; a second digit halves the distance."""
+    """Bounds that rule out nothing would hold as well."""
     keys = unit(np.random.default_rng(0).standard_normal((300, 4096)))
-    coarse, fine = assert_bounds_hold(RoundedKeys(keys), keys, keys[:5])
-    assert 0.01 < coarse < 0.02 and fine < 0.6 * coarse
+    assert 0.01 < assert_bounds_hold(RoundedKeys(keys), keys, keys[:5]) < 0.02
 
 
 def test_what_keys_have_in_common_costs_nothing():
     """Cosines around .98: rounded as they are, these keys would be off by .02."""
     rng = np.random.default_rng(0)
     keys = unit(1 + 0.14 * rng.standard_normal((300, 2048)))
-    coarse, _ = assert_bounds_hold(RoundedKeys(keys), keys, keys[:5])
-    assert coarse < 2e-3
+    assert assert_bounds_hold(RoundedKeys(keys), keys, keys[:5]) < 2e-3
 
 
 @pytest.mark.parametrize("dim", [1, 15, 64, 129, 4096, rounded.WIDEST])
