@@ -43,7 +43,9 @@ def main(folder: Path) -> None:
             rows.append(stem(normalize(torch.from_numpy(np.stack(pixels)))))
     few = len(asking) * PICTURES
     maps = torch.cat(rows)
-    keep = np.concatenate([rng.permutation(len(maps) - few)[:SLOTS], np.arange(-few, -few + ASKING)])
+    keep = np.concatenate(
+        [rng.permutation(len(maps) - few)[:SLOTS], np.arange(-few, -few + ASKING)]
+    )
     maps = maps[keep]
     for name, cells in (("resnet", CELLS), ("pooled", 1)):
         features = functional.adaptive_avg_pool2d(maps, cells).flatten(1).numpy()
