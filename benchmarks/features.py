@@ -4,8 +4,8 @@
 
 Writes FOLDER/resnet.npy, (n, 8192): layer2 of the bundled model's stem (ImageNet weights, never
 trained here), averaged to 4 x 4 cells; and FOLDER/pooled.npy, (n, 512): the same averaged whole.
-Of twelve pictures of each of 351 shapes; the last 128 rows are of shapes that no other row shows. It
-takes some minutes; shapes that were made stay in FOLDER.
+Of twelve pictures of each of 351 shapes; the last 128 rows are of shapes that no other row shows.
+It takes some minutes; shapes that were made stay in FOLDER.
 """
 
 import sys

@@ -7,7 +7,7 @@ computing, generously enough that no slot can be missed.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
