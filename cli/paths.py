@@ -215,7 +215,7 @@ def check_data(path: Path | None) -> None:
         raise ValueError(f"{path}: got a folder of meshes, want data, made of them by {command}")
     raise ValueError(
         f"{path}: got no folder {_VIEWS}, want the R2N2 layout ({_VIEWS}/, {_GRIDS}/), Pix3D's, a "
-        "pack or an index (docs/data.md)"
+        "pack or an index (docs/guide/data.md)"
     )
 
 

@@ -131,7 +131,7 @@ def test_pix3d_is_split_otherwise(tmp_path):
     data = make_pix3d(tmp_path / "pix3d")
     result = call("split", data, "--out", tmp_path / "a.json")
     assert f"{data}: got Pix3D, " in str(result.exception)
-    assert "docs/pix3d.md" in str(result.exception)
+    assert "docs/guide/formats.md" in str(result.exception)
 
 
 def test_what_is_out_of_range_is_named_as_it_was_given(root, tmp_path):
