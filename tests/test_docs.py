@@ -17,6 +17,7 @@ ROOT = DOCS.parent
 WRITTEN = sorted(DOCS.rglob("*.md"))
 APPS = {program: import_module(module).app for program, module in PROGRAMS.items()}
 NOTEBOOK = DOCS / "results.md"  # its commands are those of their commits
+EXPERIMENTS = DOCS / "experiments"  # linked from the pages that their figures stand behind
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -149,16 +150,28 @@ def test_links_lead_somewhere(page):
 def test_every_page_is_in_the_menu():
     menu = (ROOT / "mkdocs.yml").read_text()
     listed = re.findall(r": ([\w/-]+\.md)$", menu, re.MULTILINE)
-    assert sorted(listed) == sorted(map(place_of, WRITTEN))
+    places = [place_of(page) for page in WRITTEN if page.parent != EXPERIMENTS]
+    assert sorted(listed) == sorted(places)
     assert "\n  font: false\n" in menu  # others would be fetched from outside
 
 
 def test_the_memory_s_code_runs(capsys):
-    [code] = re.findall(
-        r"```python\n(.*?)```", (DOCS / "memory_explained.md").read_text(), re.DOTALL
-    )
-    exec(compile(code, "memory_explained.md", "exec"), {})
+    page = (DOCS / "guide" / "memory.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "memory.md", "exec"), {})
     assert capsys.readouterr().out.splitlines() == re.findall(r"\)  # (.+)", code)
+
+
+def test_every_experiment_is_linked_from_a_page():
+    text = "".join(page.read_text() for page in WRITTEN if page.parent != EXPERIMENTS)
+    for page in EXPERIMENTS.glob("*.md"):
+        assert f"experiments/{page.name}" in text, page
+
+
+def test_the_paper_s_page_names_files_that_exist():
+    places = re.findall(r"`((?:mem3d|memstore|tests)/[\w/.]+)`", (DOCS / "paper.md").read_text())
+    assert len(places) > 50
+    assert [place for place in places if not (ROOT / place).exists()] == []
 
 
 def test_pictures_are_small():
