@@ -4,8 +4,8 @@
 
 Writes FOLDER/resnet.npy, (n, 8192): layer2 of the bundled model's stem (ImageNet weights, never
 trained here), averaged to 4 x 4 cells; and FOLDER/pooled.npy, (n, 512): the same averaged whole.
-Of twelve pictures of each of 351 shapes; the last 128 rows are of shapes that no other row shows. It
-takes some minutes; shapes that were made stay in FOLDER.
+Of twelve pictures of each of 351 shapes; the last 128 rows are of shapes that no other row shows.
+It takes some minutes; shapes that were made stay in FOLDER.
 """
 
 import sys
@@ -43,7 +43,9 @@ def main(folder: Path) -> None:
             rows.append(stem(normalize(torch.from_numpy(np.stack(pixels)))))
     few = len(asking) * PICTURES
     maps = torch.cat(rows)
-    keep = np.concatenate([rng.permutation(len(maps) - few)[:SLOTS], np.arange(-few, -few + ASKING)])
+    keep = np.concatenate(
+        [rng.permutation(len(maps) - few)[:SLOTS], np.arange(-few, -few + ASKING)]
+    )
     maps = maps[keep]
     for name, cells in (("resnet", CELLS), ("pooled", 1)):
         features = functional.adaptive_avg_pool2d(maps, cells).flatten(1).numpy()

@@ -16,8 +16,8 @@ from docs.generate.__main__ import DOCS, EXAMPLE, MODULES, PROGRAMS, pages
 ROOT = DOCS.parent
 WRITTEN = sorted(DOCS.rglob("*.md"))
 APPS = {program: import_module(module).app for program, module in PROGRAMS.items()}
-NOTEBOOK = DOCS / "results.md"  # its commands are those of their commits
-EXPERIMENTS = DOCS / "experiments"  # linked from the pages that their figures stand behind
+EXPERIMENTS = DOCS / "experiments"  # their commands are those of their commits
+PAGES = [page for page in WRITTEN if page.parent != EXPERIMENTS]
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -132,7 +132,7 @@ def test_help_is_shown_as_it_is_written(words):
         assert "".join(text.split()) in output
 
 
-@pytest.mark.parametrize("page", [page for page in WRITTEN if page != NOTEBOOK], ids=place_of)
+@pytest.mark.parametrize("page", PAGES, ids=place_of)
 def test_calls_in_pages_exist(page):
     for call in shell_lines(page.read_text()):
         check_call(call)
@@ -150,8 +150,7 @@ def test_links_lead_somewhere(page):
 def test_every_page_is_in_the_menu():
     menu = (ROOT / "mkdocs.yml").read_text()
     listed = re.findall(r": ([\w/-]+\.md)$", menu, re.MULTILINE)
-    places = [place_of(page) for page in WRITTEN if page.parent != EXPERIMENTS]
-    assert sorted(listed) == sorted(places)
+    assert sorted(listed) == sorted(map(place_of, PAGES))
     assert "\n  font: false\n" in menu  # others would be fetched from outside
 
 
@@ -162,10 +161,9 @@ def test_the_memory_s_code_runs(capsys):
     assert capsys.readouterr().out.splitlines() == re.findall(r"\)  # (.+)", code)
 
 
-def test_every_experiment_is_linked_from_a_page():
-    text = "".join(page.read_text() for page in WRITTEN if page.parent != EXPERIMENTS)
-    for page in EXPERIMENTS.glob("*.md"):
-        assert f"experiments/{page.name}" in text, page
+def test_every_experiment_is_in_their_list():
+    links = re.findall(r"\]\(([\w-]+\.md)\)", (EXPERIMENTS / "index.md").read_text())
+    assert sorted([*links, "index.md"]) == sorted(page.name for page in EXPERIMENTS.glob("*.md"))
 
 
 def test_the_paper_s_page_names_files_that_exist():
