@@ -104,7 +104,7 @@ def commands():
     for block in blocks("sh"):
         for line in block.splitlines():
             words = line.split("#")[0].split()
-            if words and words[0].startswith(".venv/bin/"):
+            if words and words[0] in (".venv/bin/mem3d-cli", ".venv/bin/memstore"):
                 yield pytest.param(words[0].removeprefix(".venv/bin/"), words[1:], id=line.strip())
 
 
