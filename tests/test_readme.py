@@ -19,7 +19,16 @@ from tests.helpers.r2n2_folder import picture
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-LIBRARY = (ROOT / "docs" / "library.md").read_text()
+PAGES = [
+    (ROOT / "docs" / place).read_text()
+    for place in (
+        "guide/reconstruct.md",
+        "guide/evaluate.md",
+        "publish.md",
+        "troubleshooting.md",
+        "experiments/2026-11-29-inference.md",
+    )
+]
 GUIDE = (ROOT / "docs" / "memstore.md").read_text()
 
 
@@ -47,9 +56,11 @@ def demo(trained, made_up_data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("code", blocks("python") + blocks("python", LIBRARY))
+@pytest.mark.parametrize(
+    "code", [code for text in (README, *PAGES) for code in blocks("python", text)]
+)
 def test_every_python_block_runs(demo, code):
-    """Those of the README and of the library's guide."""
+    """Those of the README and of the pages about mem3d."""
     exec(compile(code, "README.md", "exec"), {})
 
 
@@ -93,7 +104,7 @@ def commands():
     for block in blocks("sh"):
         for line in block.splitlines():
             words = line.split("#")[0].split()
-            if words and words[0].startswith(".venv/bin/"):
+            if words and words[0] in (".venv/bin/mem3d-cli", ".venv/bin/memstore"):
                 yield pytest.param(words[0].removeprefix(".venv/bin/"), words[1:], id=line.strip())
 
 
