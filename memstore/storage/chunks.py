@@ -4,6 +4,7 @@ What files may unpack to is what they declare, and that in proportion.
 """
 
 import asyncio
+import json
 import math
 import os
 from collections.abc import Callable
@@ -20,7 +21,6 @@ from numpy.typing import NDArray
 from zarr.abc.codec import Codec
 from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
-from zarr.core.group import GroupMetadata
 from zarr.core.sync import sync
 from zarr.storage import WrapperStore
 
@@ -127,36 +127,54 @@ class ChunkStore(WrapperStore["Store"]):
 
 
 @dataclass(frozen=True)
-class Log:
-    """What a commit must know of the log's array.
+class Layout:
+    """What a commit must know of an array to write whole chunks of it.
 
     Attributes:
         rows: of the array, in use or not.
+        chunk: shape of a chunk.
         compressors: its codecs, of `_CODECS`.
     """
 
     rows: int
+    chunk: tuple[int, ...]
     compressors: tuple[Any, ...]
+
+    def pack(self, rows: NDArray[Any]) -> bytes:
+        """The file of a chunk of rows (n, ...); what they lack of a chunk is zeros."""
+        whole = np.zeros(self.chunk, rows.dtype)
+        whole[: len(rows)] = rows
+        data = whole.tobytes()
+        for codec in self.compressors:
+            if isinstance(codec, ZstdCodec):
+                data = Zstd(level=codec.level, checksum=codec.checksum).encode(data)
+            else:
+                data += google_crc32c.value(data).to_bytes(4, "little")
+        return data
 
 
 class Draft:
-    """What a commit writes: arrays by Zarr, but whole chunks of the log and attributes at once.
+    """What a commit writes: arrays by Zarr, but whole chunks of rows and attributes at once.
 
     Zarr takes ten milliseconds for these, of which two would do: it reads the metadata anew, and
     each codec and each chunk is a task for its event loop.
     """
 
     def __init__(
-        self, store: "Store", group: zarr.Group | None = None, log: Log | None = None
+        self,
+        store: "Store",
+        group: zarr.Group | None = None,
+        layouts: dict[str, Layout] | None = None,
     ) -> None:
         """Begin.
 
         Args:
             store: of a session.
             group: its root, if it is open.
-            log: of this store, if it is known.
+            layouts: of this store's arrays, as far as they are known; what is asked for is added.
         """
-        self._store, self._group, self._log = store, group, log
+        self._store, self._group = store, group
+        self._layouts = {} if layouts is None else layouts
         self._files: dict[str, bytes] = {}
 
     @property
@@ -166,34 +184,36 @@ class Draft:
             self._group = zarr.open_group(self._store, mode="r+", zarr_format=3)
         return self._group
 
-    @property
-    def log(self) -> Log:
-        """What there was when the draft was begun."""
-        if self._log is None:
-            array: Any = self.group["log"]
-            self._log = Log(array.shape[0], tuple(array.compressors))
-        return self._log
+    def layout(self, name: str) -> Layout:
+        """Of an array, when it was first asked for."""
+        if name not in self._layouts:
+            array: Any = self.group[name]
+            self._layouts[name] = Layout(array.shape[0], array.chunks, tuple(array.compressors))
+        return self._layouts[name]
 
-    def append(self, records: NDArray[np.uint8], start: int, chunk: int) -> None:
-        """Have whole chunks of rows (n, bytes) written to the log, from a row on."""
-        for row in range(0, len(records), chunk):
-            data = records[row : row + chunk].tobytes()
-            for codec in self.log.compressors:
-                if isinstance(codec, ZstdCodec):
-                    data = Zstd(level=codec.level, checksum=codec.checksum).encode(data)
-                else:
-                    data += google_crc32c.value(data).to_bytes(4, "little")
-            self._files[f"log/c/{(start + row) // chunk}/0"] = data
+    def put(self, name: str, rows: NDArray[Any], start: int) -> None:
+        """Have rows (n, ...) written to an array whose chunks hold whole rows.
+
+        Args:
+            name: of the array.
+            rows: to its end, or a multiple of a chunk's.
+            start: the first one, at which a chunk begins.
+        """
+        layout = self.layout(name)
+        step, rest = layout.chunk[0], "/0" * (rows.ndim - 1)
+        for row in range(0, len(rows), step):
+            chunk = layout.pack(rows[row : row + step])
+            self._files[f"{name}/c/{(start + row) // step}{rest}"] = chunk
 
     def finish(self, attributes: dict[str, Any]) -> None:
-        """Write what was appended, and all attributes of the root."""
-        prototype = default_buffer_prototype()
-        metadata = GroupMetadata(attributes=attributes, zarr_format=3)
-        buffers = metadata.to_buffer_dict(prototype)
-        for name, data in self._files.items():
-            buffers[name] = prototype.buffer.from_bytes(data)
+        """Write what was put, and all attributes of the root."""
+        facts = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        files = self._files | {_METADATA: json.dumps(facts).encode()}
+        buffer = default_buffer_prototype().buffer
 
         async def write() -> None:
-            await asyncio.gather(*(self._store.set(*item) for item in buffers.items()))
+            await asyncio.gather(
+                *(self._store.set(name, buffer.from_bytes(data)) for name, data in files.items())
+            )
 
         sync(write())

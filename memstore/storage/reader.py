@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from memstore.config import MemoryConfig, config_from_saved
 from memstore.errors import FormatError, NotAMemoryError
 from memstore.slots.state import State, check_state, column_types
-from memstore.storage.checksums import misfits, seal
+from memstore.storage.checksums import joined, misfits, seal
 from memstore.storage.chunks import check_proportion
 from memstore.storage.schema import (
     FORMATS,
@@ -76,15 +77,17 @@ def read(
     state.counts = {name: _count(name, facts["counts"][name]) for name in state.counts}
     check_state(state)
     message, time = facts["message"], _count("time", facts["time"], 2**62)
-    if facts["seal"] != seal(state, ledger.checks, log_rows, message, time):
+    joint = joined(ledger.checks)
+    if facts["seal"] != seal(state, joint, log_rows, message, time):
         raise FormatError("seal: got parts that do not belong together; the folder is damaged")
     if check_rows and (wrong := misfits(state, ledger.checks)):
         raise FormatError(f"slots {wrong[:8]}: got rows other than those written; see verify")
     state.clear(np.flatnonzero(~state.used_rows))
     state.count_voxels()
     _return_free_memory()
-    held = frozenset(logged.tolist())
-    return state, Ledger(ledger.checks, state.reads.copy(), log_rows, held, message, time)
+    ledger.logged[logged] = True
+    ledger.reads[:] = state.reads
+    return state, replace(ledger, joint=joint, log_rows=log_rows, message=message, time=time)
 
 
 def _check_arrays(group: "zarr.Group", config: MemoryConfig, disk_bytes: Callable[[], int]) -> None:
