@@ -13,13 +13,14 @@ import zarr
 from google_crc32c import value as crc32c
 from numcodecs import Zstd
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
-from zarr.core.buffer import cpu
+from zarr.core.buffer import cpu, default_buffer_prototype
 
 from memstore import PAPER, FormatError, Memory, history, verify_folder
-from memstore.storage.chunks import Draft, Layout
+from memstore.storage.chunks import ChunkStore, Draft, Layout
 
 CONFIG = replace(PAPER, capacity=8, key_dim=64, resolution=4, delta=1)
 RNG = np.random.default_rng(0)
+PROTOTYPE = default_buffer_prototype()
 LARGE = 2**28  # bytes that a bomb unpacks to
 
 
@@ -143,6 +144,49 @@ def test_other_layouts_are_read(path, options):
     change(path, edit)
     with Memory.open(path) as memory:
         assert (memory.keys(memory.slots) == keys).all()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("separator", ["/", "."])
+@pytest.mark.parametrize("compressors", [(), (ZstdCodec(),), (Crc32cCodec(),)], ids=str)
+@pytest.mark.parametrize("chunks", [(1, 3), (4, 3), (7, 3), (30, 3), (4, 2), (30, 9)], ids=str)
+def test_chunks_are_read_as_zarr_reads_them(chunks, compressors, separator, order, tmp_path):
+    """Whatever the layout, with chunks that are not there, and an end amid one."""
+    store = zarr.storage.LocalStore(tmp_path)
+    array = zarr.create_group(store).create_array(
+        "rows",
+        shape=(23, 3),
+        chunks=chunks,
+        dtype=f"{order}f4",
+        compressors=compressors,
+        chunk_key_encoding={"name": "default", "separator": separator},
+        fill_value=7,
+    )
+    array[:9], array[15:] = RNG.standard_normal((9, 3)), RNG.standard_normal((8, 3))
+    checked = ChunkStore(zarr.storage.LocalStore(tmp_path, read_only=True))
+    checked.accept("rows", array, lambda: 2**20)
+    for n in (0, 1, 4, 9, 12, 22, 23):
+        rows = np.full((n, 3), -1, np.float32)
+        checked.fill(zarr.open_group(checked, mode="r")["rows"], rows)
+        assert (rows == array[:n]).all()
+
+
+@pytest.mark.parametrize("at", [0, 7, -1])
+def test_a_chunk_that_does_not_fit_its_checksum(path, at):
+    def edit(store, group):
+        data = bytearray(zarr.core.sync.sync(store.get("keys/c/0/0", PROTOTYPE)).to_bytes())
+        data[at] ^= 1
+        put(store, "keys/c/0/0", bytes(data))
+
+    change(path, edit)
+    with pytest.raises(FormatError, match="keys: got a chunk that does not fit its checksum"):
+        Memory.open(path)
+
+
+def test_a_chunk_that_is_too_short(path):
+    change(path, lambda store, group: put(store, "keys/c/0/0", sealed(bytes(100))))
+    with pytest.raises(FormatError, match="keys: got a chunk of 100 bytes, want 2,048"):
+        Memory.open(path)
 
 
 @pytest.mark.parametrize("chunks", [(64, None), (16, None), (32, 7)], ids=str)
