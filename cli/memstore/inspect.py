@@ -166,15 +166,18 @@ def _neighbors(
     memory: "Memory", queries: "NDArray[np.floating]", k: int, where: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Per query its hits, with the facts of each slot."""
-    columns = memory.slots, memory.sources, memory.ages, memory.reads
+    import numpy as np
+
+    hits = memory.search(queries, k, where=where)
+    near = np.unique(hits.slots[hits.slots >= 0])
+    at = np.searchsorted(memory.slots, near)
+    columns = near, memory.sources_of(near), memory.ages[at], memory.reads[at]
     facts = {
         int(slot): {"source": source, "age": int(age), "reads": int(reads)}
         for slot, source, age, reads in zip(*columns, strict=True)
     }
     rows = []
-    for number, (slots, cosines) in enumerate(
-        zip(*memory.search(queries, k, where=where), strict=True)
-    ):
+    for number, (slots, cosines) in enumerate(zip(*hits, strict=True)):
         pairs = zip(slots.tolist(), cosines.tolist(), strict=True)
         neighbors = [{"slot": s, "cosine": c, **facts[s]} for s, c in pairs if s >= 0]
         rows.append({"query": number, "neighbors": neighbors})
