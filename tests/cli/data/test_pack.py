@@ -27,7 +27,7 @@ def root(tmp_path):
 def test_help_has_an_example(name):
     result = call("data", name, "--help")
     assert result.exit_code == 0
-    assert f"mem3d-cli data {name} DATA" in result.output.replace("\n", " ")
+    assert f"Example: mem3d-cli data {name} shapes --out shapes" in result.output.replace("\n", " ")
 
 
 def test_pack(root, tmp_path):

@@ -30,7 +30,7 @@ def test_a_published_folder_reconstructs(run, tmp_path, monkeypatch):
     monkeypatch.setattr(
         pretrained, "upload", lambda folder, repo, private: sent.append(repo) or "address"
     )
-    done = call("publish", run, "-o", tmp_path / "out", "--json")
+    done = call("publish", run, "-o", tmp_path / "out", "--json", "-q")
     assert done.exit_code == 0, done.output
     assert "mind their license" in done.stderr
     told = json.loads(done.stdout)
