@@ -20,7 +20,7 @@ import torch
 import mem3d
 from mem3d.data.images.framing import frame_photo
 from mem3d.data.images.io import find_photos, read_image
-from mem3d.data.rendering.figures import grid_drawing
+from mem3d.data.rendering.figures import grid_drawing, lattice_from
 from mem3d.inference.reconstructor import Reconstructor
 
 BATCH = 16
@@ -45,6 +45,7 @@ def main(run: str, folder: str, rounds: int = 5) -> None:
             network.append(seconds(lambda: in_batches(reconstructor, frames)))
             reading.append(seconds(lambda: [frame_photo(read_image(path)) for path in photos]))
             grid_drawing.cache_clear()
+            lattice_from.cache_clear()
             whole.append(seconds(lambda: write_all(reconstructor, photos, Path(out))))
     least = {"network": min(network), "reading and framing": min(reading), "whole": min(whole)}
     for name, time in least.items():
