@@ -17,14 +17,15 @@ from PIL import Image
 from memstore.errors import ShapeError
 from memstore.files import write_atomic
 from memstore.scalars import as_int
-from memstore.voxels.lettering import MARGIN, text_mask, text_width
+from memstore.voxels.lettering import MARGIN, text_ink, text_width
 
 Rgb = NDArray[np.uint8]  # (H, W, 3)
 
 TILE = 137  # pixels per side of a tile
 _LINE, _GAP = 15, 8  # pixels
 _REDUCING_GAP = 2.0  # PIL averages whole pixels first, down to so many times the size: "fair"
-_INK = (40, 40, 40)
+_INK = 40
+_LEVELS = np.round(255 - np.arange(256) * (255 - _INK) / 255).astype(np.uint8)  # by amount of ink
 _COLOR_TYPES = {3: 2, 4: 6}  # of PNG, by channels
 
 
@@ -72,19 +73,19 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = 
     top = _GAP + (_LINE * len(titles) + _GAP if titles else 0)
     height = top + sum(size + _LINE * count + _GAP for count in lines)
     width = max(_GAP + columns * (size + _GAP), 2 * _GAP)
-    canvas = Image.new("RGB", (width, max(height, 2 * _GAP)), "white")
+    canvas = np.full((max(height, 2 * _GAP), width, 3), 255, np.uint8)
     for number, line in enumerate(titles):
         _write(canvas, _fit(line, width - 2 * _GAP), _GAP, _GAP + _LINE * number)
     for row, count in zip(rows, lines, strict=True):
         for column, tile in enumerate(row):
             x = _GAP + column * (size + _GAP)
-            canvas.paste(_framed(tile.image, size), (x, top))
+            canvas[top : top + size, x : x + size] = _framed(tile.image, size)
             for number, line in enumerate(tile.caption.splitlines()):
                 text = _fit(line, size)
                 start = x + (size - text_width(text)) // 2
                 _write(canvas, text, start, top + size + _LINE * number)
         top += size + _LINE * count + _GAP
-    return np.array(canvas)
+    return canvas
 
 
 def save_png(path: str | Path, image: NDArray[np.uint8], maker: str = "") -> None:
@@ -122,9 +123,12 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
-def _write(canvas: Image.Image, line: str, x: int, y: int) -> None:
-    """Letter a line to the right of and below a place."""
-    canvas.paste(_INK, (x - MARGIN, y - MARGIN), text_mask(line))
+def _write(canvas: Rgb, line: str, x: int, y: int) -> None:
+    """Letter a line on white, to the right of and below a place."""
+    ink = text_ink(line)
+    place = canvas[y - MARGIN :, x - MARGIN :][: ink.shape[0], : ink.shape[1]]
+    levels = _LEVELS[ink[: place.shape[0], : place.shape[1]]]
+    np.minimum(place, levels[..., None], out=place)
 
 
 def _lines(tile: Tile) -> int:
@@ -132,7 +136,7 @@ def _lines(tile: Tile) -> int:
     return len(tile.caption.splitlines())
 
 
-def _framed(image: NDArray[Any], size: int) -> Image.Image:
+def _framed(image: NDArray[Any], size: int) -> Rgb:
     """The picture scaled to fit a white square."""
     image = _in_bytes(image)
     height, width = image.shape[:2]
@@ -140,13 +144,11 @@ def _framed(image: NDArray[Any], size: int) -> Image.Image:
     width, height = max(1, round(width * scale)), max(1, round(height * scale))
     if image.shape[:2] != (height, width):  # alpha is scaled along: PIL weighs colors by it
         picture = Image.fromarray(image)
-        picture = picture.resize(
-            (width, height), Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP
-        )
-        image = np.asarray(picture)
-    picture = Image.fromarray(on_white(image))
-    square = Image.new("RGB", (size, size), "white")
-    square.paste(picture, ((size - width) // 2, (size - height) // 2))
+        how = Image.Resampling.LANCZOS
+        image = np.asarray(picture.resize((width, height), how, reducing_gap=_REDUCING_GAP))
+    square = np.full((size, size, 3), 255, np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = on_white(image)
     return square
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 FONT_SIZE = 12  # pixels
-MARGIN = 8  # pixels around a line for what reaches beyond it
-_HEIGHT = 2 * FONT_SIZE
+MARGIN = 4  # pixels around a line for what reaches beyond it
+_HEIGHT = 16  # pixels, from the top of the tallest character to the foot of the longest
 
 
 class _Glyph(NamedTuple):
@@ -31,18 +31,17 @@ def text_width(text: str) -> int:
 
 
 @lru_cache(maxsize=1024)  # sheets have many lines in common; 3 MB
-def text_mask(text: str) -> Image.Image:
-    """How much ink is where, of mode "L": the line begins MARGIN right of and below the corner."""
+def text_ink(text: str) -> NDArray[np.uint8]:
+    """How much ink is where (h, w): the line begins MARGIN right of and below the corner."""
     ink = np.zeros((_HEIGHT + 2 * MARGIN, text_width(text) + 2 * MARGIN), np.uint16)
     x = MARGIN
     for glyph in map(_glyph, text):
         height, width = glyph.ink.shape
         top, left = MARGIN + glyph.y, x + glyph.x
         place = ink[top : top + height, left : left + width]
-        new = glyph.ink[: place.shape[0], : place.shape[1]]
-        place += new - (place * new + 127) // 255
+        place += glyph.ink - (place * glyph.ink + 127) // 255
         x += glyph.advance
-    return Image.fromarray(ink.astype(np.uint8))
+    return ink.astype(np.uint8)
 
 
 @cache

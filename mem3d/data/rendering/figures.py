@@ -86,32 +86,40 @@ def mesh_pictures(
     """
     from scipy.ndimage import map_coordinates  # imported late: it is slow
 
-    albedo = np.broadcast_to(np.array(GRID_COLOR, np.uint8), mesh.faces.shape)
-    if mesh.vertex_colors is not None:
-        albedo = (mesh.vertex_colors[mesh.faces].sum(1, np.uint16) // 3).astype(np.uint8)
-    elif mesh.colors is not None:
-        albedo = mesh.colors
-    corners = mesh.vertices[mesh.faces]
-    middles, normals = corners.sum(1) / np.float32(3), _normals(corners)
+    albedo = _face_colors(mesh)
+    normals = _normals(mesh)
+    middles = mesh.vertices.T.take(mesh.faces.T, 1).sum(1) / np.float32(3)
     # A voxel off the surface: it is not to shade itself.
-    places = ((middles + normals / len(grid) + 0.5) * len(grid) + 0.5).T
+    places = (middles + normals / len(grid) + 0.5) * len(grid) + 0.5
     pictures = []
     for azimuth in azimuths:
         eye, axes = _camera(azimuth, _ELEVATION)
-        front = np.flatnonzero(np.einsum("fi,fi->f", normals, eye - middles) > 0)
+        front = np.flatnonzero((normals * (eye[:, None] - middles)).sum(0) > 0)
         light = reaching(grid, lamp(0, axes))
         sun = map_coordinates(light, places.take(front, 1), order=1, mode="nearest")
-        first = facing(normals[front], 0, axes) * sun
-        colors = shaded(albedo[front], strength(normals[front], axes, first))
+        turned = normals.take(front, 1).T
+        colors = shaded(albedo[front], strength(turned, axes, facing(turned, 0, axes) * sun))
         pictures.append(draw_faces(mesh.vertices, mesh.faces[front], colors, eye, axes, size))
     return pictures
 
 
-def _normals(corners: Floats) -> Floats:
-    """(F, 3) of length one, of triangles (F, 3, 3)."""
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    length = np.linalg.norm(across, axis=1, keepdims=True)
-    return np.asarray(across / np.maximum(length, 1e-30), np.float32)
+def _face_colors(mesh: Mesh) -> NDArray[np.uint8]:
+    """(F, 3) sRGB: a face's own, or the mean of its corners'."""
+    if mesh.vertex_colors is not None:
+        total = mesh.vertex_colors.T.take(mesh.faces.T, 1).sum(1, np.uint16)
+        return np.asarray((total // 3).astype(np.uint8).T)
+    if mesh.colors is not None:
+        return mesh.colors
+    return np.broadcast_to(np.array(GRID_COLOR, np.uint8), mesh.faces.shape)
+
+
+def _normals(mesh: Mesh) -> Floats:
+    """(3, F) of length one; zeros of faces without an area."""
+    first, second, third = (mesh.vertices.T.take(corner, 1) for corner in mesh.faces.T)
+    a, b = second - first, third - first
+    across = np.stack([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)])
+    length = np.sqrt((across**2).sum(0))
+    return np.asarray(across / np.maximum(length, np.float32(1e-30)))
 
 
 def overlay(image: NDArray[np.uint8], silhouette: NDArray[np.bool_]) -> Rgb:

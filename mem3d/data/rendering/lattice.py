@@ -2,6 +2,8 @@
 
 # R = voxels per side, F = faces towards the eye, S = samples that they cover
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,26 +57,27 @@ class Lattice:
         voxels = np.concatenate(turned)
         sides = np.repeat(np.arange(len(_STEPS)), [len(part) for part in turned])
         order = np.argsort(-distance[voxels], kind="stable")
-        self._sides, self._where = sides[order], (sides * side**3 + voxels)[order]
+        # Small numbers, so that the tables stay in the processor's caches.
+        self._sides = sides[order].astype(np.int8)
+        self._shown = [(i, step) for i, step in enumerate(_STEPS.tolist()) if len(turned[i])]
+        self._ranks = np.full((len(_STEPS), side**3), -1, np.int32)
+        self._ranks[sides[order], voxels[order]] = np.arange(len(order))
         cells = cells[voxels[order]]
-        self._beside = _flat(cells + 1 + _STEPS[self._sides], side + 2)
-        corners = _flat(cells[:, None] + _CORNERS[self._sides], side + 1).T.copy()
+        self._beside = _flat(cells + 1 + _STEPS[sides[order]], side + 2).astype(np.int32)
+        corners = _flat(cells[:, None] + _CORNERS[sides[order]], side + 1).T.copy()
         places = (np.indices((side + 1,) * 3).reshape(3, -1).T / side - 0.5).astype(np.float32)
         x, y, _ = projected(places, eye, axes, SAMPLES * size)
         spans = covered(x[corners], y[corners], SAMPLES * size)
-        self._places = spans.places(SAMPLES * size)
-        self._counts = np.bincount(spans.owner, spans.counts, len(order)).astype(np.int64)
-        self._starts = self._counts.cumsum() - self._counts
+        self._places = spans.places(SAMPLES * size).astype(np.int32)
+        self._counts = np.bincount(spans.owner, spans.counts, len(order)).astype(np.int32)
+        self._starts = (self._counts.cumsum() - self._counts).astype(np.int32)
 
     def draw(self, grid: NDArray[np.bool_], color: NDArray[np.uint8]) -> Rgb:
         """Draw the grid (R, R, R) in one color (3,), on white: (size, size, 3)."""
-        side = len(grid)
         full = np.pad(grid, 1)
-        outside = [
-            full[tuple(slice(1 + s, 1 + s + side) for s in step)] for step in _STEPS.tolist()
-        ]
-        is_bare = np.stack([grid & ~beside for beside in outside])
-        shown = np.flatnonzero(is_bare.ravel()[self._where])
+        ranks = [self._ranks[side, _bare(full, step)] for side, step in self._shown]
+        shown = np.sort(np.concatenate(ranks))
+        shown = shown[np.searchsorted(shown, 0) :]  # others turn their backs
         sides, counts = self._sides[shown], self._counts[shown]
         normals = _STEPS.astype(np.float32)
         sun = reaching(grid, lamp(0, self._axes)).ravel()[self._beside[shown]]
@@ -92,6 +95,13 @@ def _turned(cells: Ints, step: Ints, eye: Floats) -> Ints:
     axis = int(np.abs(step).argmax())
     plane = cells[:, axis] + (step[axis] > 0)
     return np.flatnonzero((eye[axis] - plane) * step[axis] > 0)
+
+
+def _bare(full: NDArray[np.bool_], step: Sequence[int]) -> Ints:
+    """Numbers of full voxels beside an empty one; `full` has one more on every side."""
+    side = len(full) - 2
+    beside = full[tuple(slice(1 + move, 1 + move + side) for move in step)]
+    return np.flatnonzero(full[1:-1, 1:-1, 1:-1] & ~beside)
 
 
 def _flat(cells: Ints, side: int) -> Ints:

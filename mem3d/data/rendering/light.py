@@ -71,12 +71,16 @@ def reaching(grid: NDArray[np.bool_], towards: Floats) -> Floats:
     """
     axis = int(np.abs(towards).argmax())
     step = 1 if towards[axis] > 0 else -1
-    across, down = np.delete(towards, axis) / abs(towards[axis])
+    across, down = (towards[i] / abs(towards[axis]) for i in range(3) if i != axis)
     # From the lamp on; what blocks the light of a layer falls on the next, moved by the slope.
-    full = np.moveaxis(np.pad(grid, 1), axis, 0)[::-step].astype(np.float32, order="C")
+    full = np.zeros((len(grid) + 2,) * 3, np.float32)
+    full[1:-1, 1:-1, 1:-1] = np.moveaxis(grid, axis, 0)[::-step]
     rows, columns = _moved(len(full), across), _moved(len(full), down).T
     shadow = np.zeros_like(full)
-    for above, before, below in zip(full, shadow, shadow[1:], strict=False):
+    first = int(full.any((1, 2)).argmax())
+    for above, before, below in zip(
+        full[first:], shadow[first:], shadow[first + 1 :], strict=False
+    ):
         np.matmul(rows @ np.maximum(before, above), columns, out=below)
     return np.ascontiguousarray(np.moveaxis(1 - shadow[::-step], 0, axis))
 
