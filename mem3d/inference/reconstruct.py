@@ -133,7 +133,7 @@ class Reconstruction:
         surface: Surface = "smooth",
         confidence: bool = True,
     ) -> NDArray[np.uint8]:
-        """Contact sheet: photo, what the network saw, the shape from four sides; the priors.
+        """Contact sheet: photo, what the network saw, the shape from two corners; the priors.
 
         Args:
             photo: (H, W, 4); None leaves it out.
@@ -158,7 +158,7 @@ class Reconstruction:
         if self.doubts:
             note = f"doubtful cut-out: {', '.join(self.doubts)}; {note}"
         note = "\n".join([note, *self.remarks])
-        return figures.picture(photos, grid, mesh, self._prior_tiles(), note)
+        return figures.picture(photos, grid, mesh, self._captioned(), note)
 
     def npz(self, **more: NDArray[Any]) -> bytes:
         """Occupancy, grid, threshold and recalled shapes, as .npz (docs/guide/reconstruct.md).
@@ -253,9 +253,10 @@ class Reconstruction:
         save_png(files[-1], self._picture(mesh, photo, stem.name), MAKER)
         return files
 
-    def _prior_tiles(self) -> list[Tile]:
+    def _captioned(self) -> list[tuple[NDArray[np.bool_], str]]:
+        """Recalled shapes, and what is written below them."""
         return [
-            figures.prior_tile(rank, prior.grid, prior.cosine, prior.source)
+            (prior.grid, figures.caption_of(rank, prior.cosine, prior.source))
             for rank, prior in enumerate(self.priors, start=1)
         ]
 
@@ -369,6 +370,6 @@ def comparison(
         truth = data.grid(i)
         pair = torch.from_numpy(result.occupancy[None]), torch.from_numpy(truth[None])
         score = iou(*pair, threshold=result.threshold).item()
-        tile, priors = Tile(photo, data.category(i)), result._prior_tiles()
+        tile, priors = Tile(photo, data.category(i)), result._captioned()
         rows.append(figures.comparison_row(tile, truth, result.grid, score, priors))
-    return sheet(rows)
+    return sheet(rows, heads=figures.COMPARED)

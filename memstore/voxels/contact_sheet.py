@@ -3,8 +3,7 @@
 memstore and mem3d share this module; memstore itself loads it only to draw.
 """
 
-import struct
-import zlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from memstore.errors import ShapeError
 from memstore.files import write_atomic
@@ -26,7 +26,6 @@ _LINE, _GAP = 15, 8  # pixels
 _REDUCING_GAP = 2.0  # PIL averages whole pixels first, down to so many times the size: "fair"
 _INK = 40
 _LEVELS = np.round(255 - np.arange(256) * (255 - _INK) / 255).astype(np.uint8)  # by amount of ink
-_COLOR_TYPES = {3: 2, 4: 6}  # of PNG, by channels
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,19 @@ def _in_bytes(image: NDArray[Any]) -> NDArray[np.uint8]:
     return pixels
 
 
-def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = TILE) -> Rgb:
+def sheet(
+    rows: Sequence[Sequence[Tile]],
+    title: str | None = None,
+    size: int = TILE,
+    heads: Sequence[str] = (),
+) -> Rgb:
     """Arrange pictures in rows, each with its caption below.
 
     Args:
         rows: of tiles; rows may differ in length.
         title: lines above all.
         size: a tile's longest side in pixels; smaller and larger pictures are scaled to it.
+        heads: what the columns show, from the left, above the first row.
 
     Returns:
         (height, width, 3).
@@ -70,20 +75,20 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str | None = None, size: int = 
     lines = [max((_lines(tile) for tile in row), default=0) for row in rows]
     columns = max((len(row) for row in rows), default=0)
     titles = title.splitlines() if title else []
-    top = _GAP + (_LINE * len(titles) + _GAP if titles else 0)
+    top = _GAP + (_LINE * len(titles) + _GAP if titles else 0) + (_LINE + _GAP if heads else 0)
     height = top + sum(size + _LINE * count + _GAP for count in lines)
     width = max(_GAP + columns * (size + _GAP), 2 * _GAP)
     canvas = np.full((max(height, 2 * _GAP), width, 3), 255, np.uint8)
     for number, line in enumerate(titles):
         _write(canvas, _fit(line, width - 2 * _GAP), _GAP, _GAP + _LINE * number)
+    for column, head in enumerate(heads[:columns]):
+        _write_below(canvas, head, column, size, top - _LINE - _GAP // 2)
     for row, count in zip(rows, lines, strict=True):
         for column, tile in enumerate(row):
             x = _GAP + column * (size + _GAP)
             canvas[top : top + size, x : x + size] = _framed(tile.image, size)
             for number, line in enumerate(tile.caption.splitlines()):
-                text = _fit(line, size)
-                start = x + (size - text_width(text)) // 2
-                _write(canvas, text, start, top + size + _LINE * number)
+                _write_below(canvas, line, column, size, top + size + _LINE * number)
         top += size + _LINE * count + _GAP
     return canvas
 
@@ -96,31 +101,11 @@ def save_png(path: str | Path, image: NDArray[np.uint8], maker: str = "") -> Non
         image: the picture.
         maker: what the file says of its "Software", before its pixels; "" for nothing.
     """
-    write_atomic(path, png_bytes(image, maker))
-
-
-def png_bytes(image: NDArray[np.uint8], maker: str = "") -> bytes:
-    """A PNG file; `save_png` has the arguments.
-
-    Rows are not filtered, as PIL does: of flat colors files get no smaller, and it takes most of
-    the time.
-
-    Source: PNG specification, third edition, sections 5 and 11.
-    """
-    height, width, channels = image.shape
-    head = struct.pack(">IIBBBBB", width, height, 8, _COLOR_TYPES[channels], 0, 0, 0)
-    rows = np.zeros((height, 1 + width * channels), np.uint8)  # each begins with its filter, none
-    rows[:, 1:] = image.reshape(height, -1)
-    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows.tobytes(), 1)), (b"IEND", b"")]
+    data, info = io.BytesIO(), PngInfo()
     if maker:
-        chunks.insert(1, (b"tEXt", b"Software\0" + maker.encode("latin-1")))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    """With its length before and its checksum behind it."""
-    checksum = zlib.crc32(content, zlib.crc32(kind))
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+        info.add_text("Software", maker)
+    Image.fromarray(image).save(data, "PNG", pnginfo=info, compress_level=1)
+    write_atomic(path, data.getvalue())
 
 
 def _write(canvas: Rgb, line: str, x: int, y: int) -> None:
@@ -129,6 +114,13 @@ def _write(canvas: Rgb, line: str, x: int, y: int) -> None:
     place = canvas[y - MARGIN :, x - MARGIN :][: ink.shape[0], : ink.shape[1]]
     levels = _LEVELS[ink[: place.shape[0], : place.shape[1]]]
     np.minimum(place, levels[..., None], out=place)
+
+
+def _write_below(canvas: Rgb, line: str, column: int, size: int, y: int) -> None:
+    """Letter a line in the middle of a column of tiles, below a place, cut to fit."""
+    text = _fit(line, size)
+    start = _GAP + column * (size + _GAP) + (size - text_width(text)) // 2
+    _write(canvas, text, start, y)
 
 
 def _lines(tile: Tile) -> int:

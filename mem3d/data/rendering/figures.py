@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mem3d.data.rendering.lattice import Lattice
 from mem3d.data.rendering.light import Floats, facing, lamp, reaching, shaded, strength
-from mem3d.data.rendering.rasterizer import draw_faces
+from mem3d.data.rendering.rasterizer import draw_faces, projected
 from mem3d.data.rendering.renderer import SIZE, camera
 from memstore.voxels.contact_sheet import Rgb, on_white
 from memstore.voxels.grids import pack, unpack
@@ -20,6 +20,7 @@ OVERLAY_COLOR = (230, 60, 40)
 _CUBE_DIAGONAL = 1.4  # in sides of the grid; at _CUBE_RATIO a full grid just fits the picture
 _CUBE_RATIO = 0.88
 _ELEVATION = 25.0  # degrees
+_ZOOMS = (1.6, 1.4, 1.2, 1.0)  # few, since what faces cover is found anew for each
 
 
 def grid_picture(
@@ -30,8 +31,9 @@ def grid_picture(
     elevation: float = _ELEVATION,
     color: tuple[int, int, int] = GRID_COLOR,
     threshold: float = 0.5,
+    zoom: float = 1.0,
 ) -> Rgb:
-    """Draw a grid's voxels on white, always to the same scale.
+    """Draw a grid's voxels on white, to a scale that does not depend on what is full.
 
     Args:
         grid: (R, R, R) bool, or occupancy in [0, 1], which is full where above the threshold.
@@ -40,38 +42,72 @@ def grid_picture(
         elevation: degrees above the horizon.
         color: sRGB of the voxels.
         threshold: for occupancy.
+        zoom: how much nearer than where a full grid just fits; see `zoom_of`.
 
     Returns:
         (size, size, 3); all white if no voxel is full.
     """
     full = grid if grid.dtype == np.bool_ else grid > threshold
-    drawn = grid_drawing(pack(full.ravel()).tobytes(), len(full), size, azimuth, elevation, color)
-    return drawn.copy()
+    bits = pack(full.ravel()).tobytes()
+    return grid_drawing(bits, len(full), size, azimuth, elevation, color, zoom).copy()
+
+
+def zoom_of(grids: Sequence[NDArray[np.bool_]], azimuths: Sequence[float]) -> float:
+    """The largest of a few zooms at which grids (R, R, R) fit their pictures from all sides."""
+    corners = [_box(grid) for grid in grids if grid.any()]
+    if not corners:
+        return 1.0
+    vertices = np.concatenate(corners).astype(np.float32)
+    for zoom in _ZOOMS[:-1]:
+        seen = [
+            projected(vertices, *_camera(azimuth, _ELEVATION, zoom), SIZE)[:2]
+            for azimuth in azimuths
+        ]
+        if all(((place > 1) & (place < SIZE - 2)).all() for places in seen for place in places):
+            return zoom
+    return _ZOOMS[-1]
+
+
+def _box(grid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(8, 3) corners of the box around the full voxels, in the frame of `memstore.voxels.mesh`."""
+    full = np.argwhere(grid)
+    ends = np.stack([full.min(0), full.max(0) + 1]) / len(grid) - 0.5
+    return np.stack(np.meshgrid(*ends.T), axis=-1).reshape(-1, 3)
 
 
 @lru_cache(maxsize=512)  # photos of one kind recall the same shapes: 29 MB of pictures at SIZE
 def grid_drawing(
-    bits: bytes, side: int, size: int, azimuth: float, elevation: float, color: tuple[int, int, int]
+    bits: bytes,
+    side: int,
+    size: int,
+    azimuth: float,
+    elevation: float,
+    color: tuple[int, int, int],
+    zoom: float,
 ) -> Rgb:
     """`grid_picture` of a grid's bits."""
     grid = unpack(np.frombuffer(bits, np.uint8), side**3).reshape((side,) * 3)
-    return lattice_from(side, size, azimuth, elevation).draw(grid, np.array(color, np.uint8))
+    return lattice_from(side, size, azimuth, elevation, zoom).draw(grid, np.array(color, np.uint8))
 
 
 @lru_cache(maxsize=4)  # 15 MB each at 32^3 and SIZE
-def lattice_from(side: int, size: int, azimuth: float, elevation: float) -> Lattice:
+def lattice_from(side: int, size: int, azimuth: float, elevation: float, zoom: float) -> Lattice:
     """Made for the first grid that is drawn from a place."""
-    return Lattice(side, *_camera(azimuth, elevation), size)
+    return Lattice(side, *_camera(azimuth, elevation, zoom), size)
 
 
-def _camera(azimuth: float, elevation: float) -> tuple[Floats, Floats]:
-    """Eye and axes, in units of the cube's side, from where a full grid just fits the picture."""
-    eye, axes = camera(azimuth, elevation, _CUBE_RATIO)
+def _camera(azimuth: float, elevation: float, zoom: float) -> tuple[Floats, Floats]:
+    """Eye and axes, in units of the cube's side; at zoom 1 a full grid just fits the picture."""
+    eye, axes = camera(azimuth, elevation, _CUBE_RATIO / zoom)
     return eye * np.float32(_CUBE_DIAGONAL), axes
 
 
 def mesh_pictures(
-    mesh: Mesh, grid: NDArray[np.bool_], azimuths: Sequence[float], size: int = SIZE
+    mesh: Mesh,
+    grid: NDArray[np.bool_],
+    azimuths: Sequence[float],
+    size: int = SIZE,
+    zoom: float = 1.0,
 ) -> list[Rgb]:
     """Draw a mesh of a grid from several sides, on white, to the scale of `grid_picture`.
 
@@ -80,6 +116,7 @@ def mesh_pictures(
         grid: (R, R, R) that casts its shadows.
         azimuths: degrees; 0 sees the front (+x), 90 the side +z.
         size: pixels per side.
+        zoom: as of `grid_picture`.
 
     Returns:
         (size, size, 3) for each azimuth; all white without faces.
@@ -93,7 +130,7 @@ def mesh_pictures(
     places = (middles + normals / len(grid) + 0.5) * len(grid) + 0.5
     pictures = []
     for azimuth in azimuths:
-        eye, axes = _camera(azimuth, _ELEVATION)
+        eye, axes = _camera(azimuth, _ELEVATION, zoom)
         front = np.flatnonzero((normals * (eye[:, None] - middles)).sum(0) > 0)
         light = reaching(grid, lamp(0, axes))
         sun = map_coordinates(light, places.take(front, 1), order=1, mode="nearest")

@@ -55,13 +55,13 @@ def test_thresholds_out_of_range_are_refused(trained, threshold):
         reconstruct(*trained, [photo(0)], threshold=threshold)
 
 
-def test_a_picture_shows_photo_input_four_sides_and_priors(trained):
+def test_a_picture_shows_photo_input_two_corners_and_priors(trained):
     [result] = reconstruct(*trained, [photo(0)])
     shape = replace(result, occupancy=blob(0).astype(np.float32))
     whole, without = shape.picture(photo(0)), shape.picture()
     assert whole.shape[0] > 2 * 137  # the priors are below
     assert whole.shape[1] - without.shape[1] == 137 + 8  # the photo
-    assert whole.shape[1] == 6 * (137 + 8) + 8
+    assert whole.shape[1] == 4 * (137 + 8) + 8
 
 
 def test_recalled_shapes_are_captioned_by_their_category(trained, monkeypatch):
@@ -72,7 +72,7 @@ def test_recalled_shapes_are_captioned_by_their_category(trained, monkeypatch):
         result.priors[0], cosine=0.5, source="04530566/1f6e0fc9ed771d16bf389580f941a993"
     )
     replace(result, priors=(prior,)).picture()
-    assert [tile.caption for tile in drawn] == ["1: cos 0.500\nwatercraft\n1f6e0fc9e…1a993"]
+    assert [tile.caption for tile in drawn] == ["1: watercraft, cos 0.50\n1f6e0fc9e…1a993"]
 
 
 def test_an_empty_shape_has_a_picture(trained):

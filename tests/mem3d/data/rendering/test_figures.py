@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from mem3d.data.figures import axes_sheet
 from mem3d.data.readers.pix3d import Pix3D
 from mem3d.data.readers.r2n2 import R2N2
-from mem3d.data.rendering.figures import GRID_COLOR, grid_picture, mesh_pictures, overlay
+from mem3d.data.rendering.figures import GRID_COLOR, grid_picture, mesh_pictures, overlay, zoom_of
 from mem3d.data.rendering.renderer import Scene
 from mem3d.training.report import curves
 from memstore.voxels.contact_sheet import on_white
@@ -156,3 +156,22 @@ def test_axes_sheet_of_real_models(real_data):
     data = R2N2.open(real_data / "r2n2_real")
     picture = axes_sheet(data, [0, 5], [3])
     assert picture.shape == (8 + 15 + 8 + 2 * ROW, 8 + 4 * 145, 3)
+
+
+@pytest.mark.parametrize("azimuth", [35.0, 215.0])
+def test_a_zoom_lets_grids_fill_their_pictures_and_cuts_nothing_off(azimuth):
+    small, flat, whole = (np.zeros((16,) * 3, bool) for _ in range(3))
+    small[6:10, 6:10, 6:10], flat[:, 7:9, 4:12], whole[:] = True, True, True
+    assert (
+        zoom_of([whole], [azimuth])
+        == 1.0
+        < zoom_of([flat], [azimuth])
+        <= zoom_of([small], [azimuth])
+    )
+    assert zoom_of([small, whole], [azimuth]) == 1.0
+    assert zoom_of([np.zeros((16,) * 3, bool)], [azimuth]) == 1.0
+    for grid in (small, flat, whole):
+        zoom = zoom_of([grid], [azimuth])
+        inked = (grid_picture(grid, azimuth=azimuth, zoom=zoom) < 255).any(2)
+        assert not (inked[0].any() or inked[-1].any() or inked[:, 0].any() or inked[:, -1].any())
+        assert inked.sum() > (grid_picture(grid, azimuth=azimuth) < 255).any(2).sum() or zoom == 1
