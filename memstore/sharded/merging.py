@@ -1,0 +1,125 @@
+"""Merging of what shards answer: exact, as cosines and then slots order all answers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memstore.config import MemoryConfig
+from memstore.search.index import NO_SLOT, Hits
+from memstore.sharded.deal import Deal
+from memstore.sharded.messages import Proposal, Query, Values
+from memstore.sharded.workers import Ask, each, some
+from memstore.slots.policy import HITS, is_known
+from memstore.slots.state import SOURCE_BYTES, column_types
+from memstore.voxels.grids import packed_shape
+
+
+def merge_hits(parts: Sequence[Hits], k: int) -> Hits:
+    """The k best of what shards found, (B, n) each: highest cosine first, equal ones by slot."""
+    slots = np.concatenate([part.slots for part in parts], axis=1)
+    cosines = np.concatenate([part.cosines for part in parts], axis=1)
+    order = np.lexsort((slots, -cosines), axis=1)[:, :k]
+    best = Hits(
+        np.full((len(slots), k), NO_SLOT, np.int64), np.full((len(slots), k), -np.inf, np.float32)
+    )
+    best.slots[:, : order.shape[1]] = np.take_along_axis(slots, order, axis=1)
+    best.cosines[:, : order.shape[1]] = np.take_along_axis(cosines, order, axis=1)
+    return best
+
+
+def merge_first(parts: Sequence[Hits]) -> NDArray[np.int64]:
+    """(B,) the best of one slot (B,) of each shard."""
+    columns = [Hits(part.slots[:, None], part.cosines[:, None]) for part in parts]
+    return merge_hits(columns, 1).slots[:, 0]
+
+
+def place_values(
+    config: MemoryConfig, places: Sequence[NDArray[np.int64]], parts: Sequence[Values]
+) -> Values:
+    """Values of n slots from several shards, and one more that is blank: as past the last prior.
+
+    Args:
+        config: of the memory.
+        places: of each part (n_s,), where its rows stand in the whole.
+        parts: of shards.
+    """
+    n = sum(map(len, places))
+    whole = Values(
+        np.zeros((n + 1, *packed_shape(config.resolution)), np.uint8),
+        np.zeros(n + 1, f"S{SOURCE_BYTES}"),
+        {name: np.zeros(n + 1, dtype) for name, dtype in column_types(config).items()},
+    )
+    for column in whole.columns.values():
+        if column.dtype.kind == "f":
+            column[-1] = np.nan
+    for where, part in zip(places, parts, strict=True):
+        whole.values[where], whole.sources[where] = part.values, part.sources
+        for name, column in whole.columns.items():
+            column[where] = part.columns[name]
+    return whole
+
+
+class Proposals:
+    """Neighbors of the pairs of a batch, as all shards together have them: see `Neighbors`."""
+
+    def __init__(
+        self,
+        queries: NDArray[np.float32],
+        parts: Sequence[Proposal],
+        deal: Deal,
+        config: MemoryConfig,
+        ask: Ask,
+    ) -> None:
+        """Merge what shards propose.
+
+        Args:
+            queries: (B, C) unit vectors.
+            parts: of all shards, in order.
+            deal: of slots to them.
+            config: of the memory.
+            ask: the shards, for what a plan needs besides.
+        """
+        self._queries, self._deal, self._ask = queries, deal, ask
+        self._held: dict[int, tuple[NDArray[np.float32], NDArray[np.uint8]]] = {}
+        self.hits = merge_hits([part.hits for part in parts], HITS)
+        first = self.hits.slots[:, 0]
+        similar = np.stack([part.similarities for part in parts])
+        similar = similar[first % deal.shards, np.arange(len(queries))]
+        self.similarities: list[float] = similar.tolist()
+        known = [is_known(similarity, config) for similarity in self.similarities]
+        self._likely = first[(first != NO_SLOT) & known]  # to be asked for
+        slots, touched = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("oldest", "touched")
+        )
+        order = np.lexsort((slots, touched))[: len(queries)]
+        self.oldest: list[int] = slots[order].tolist()
+        self.empty: list[int] = slots[order][touched[order] < 0].tolist()
+
+    def key(self, slot: int) -> NDArray[np.float32]:
+        """As Neighbors."""
+        return self._of(slot)[0]
+
+    def value(self, slot: int) -> NDArray[np.uint8]:
+        """As Neighbors."""
+        return self._of(slot)[1]
+
+    def nearest_besides(self, b: int, slots: Sequence[int]) -> tuple[int, float]:
+        """As Neighbors: one more round, of one query."""
+        besides = np.array(slots, np.int64)
+        query = Query(self._queries[b : b + 1], 1, besides=besides)
+        best = merge_hits(self._ask(each(self._deal.shards, "search", query)), 1)
+        return best.slots.item(), best.cosines.item()
+
+    def _of(self, slot: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Key and value of a used slot; asked for with those that are likely to be wanted."""
+        if slot not in self._held:
+            slots = np.unique(np.append(self._likely, slot))
+            self._likely = self._likely[:0]
+            split = list(self._deal.split(slots))
+            parts = self._ask(some("held", {shard: (slots[where],) for shard, where in split}))
+            for (_, where), (keys, values) in zip(split, parts, strict=True):
+                rows = zip(keys, values, strict=True)
+                self._held |= dict(zip(slots[where].tolist(), rows, strict=True))
+        return self._held[slot]
