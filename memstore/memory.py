@@ -642,13 +642,9 @@ class Memory:
         folder = local_path(path)
         if self.path and self.path.resolve() in folder.resolve().parents:
             raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
-        if capacity is not None:
-            capacity = arguments.as_count("capacity", capacity)
-            if capacity < self.config.capacity:
-                want = f"the present {self.config.capacity} or more"
-                raise ArgumentError(f"capacity: got {capacity}, want {want}")
+        slots = arguments.as_larger(capacity, self.config)
         with self._lock.reading():
-            state = self._state if capacity is None else self._state.enlarged(capacity)
+            state = self._state if capacity is None else self._state.enlarged(slots)
             repository.create(folder, state, "copy")
 
     def verify(self, every: bool = False, progress: Progress | None = None) -> Verification:

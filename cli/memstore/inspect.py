@@ -27,6 +27,13 @@ def memory_folder(path: Path) -> Path:
     return path
 
 
+def is_in_shards(path: Path) -> bool:
+    """Whether a folder is that of a memory in shards, of which some commands show as much."""
+    from memstore.paths import SHARDS_FILE
+
+    return (path / SHARDS_FILE).is_file()
+
+
 MAKERS = "as training, memstore import or Memory.create makes it"
 MemoryFolder = Annotated[Path, typer.Argument(help="Folder of a memory.", callback=memory_folder)]
 At = Annotated[str | None, typer.Option(help="Snapshot id or tag; by default the last commit.")]
@@ -47,11 +54,29 @@ def inspect(
     """Show how full a memory is, how old and how often read its slots are, and what it costs.
 
     Then what is wrong with it, if anything is: keys that have collapsed, near-duplicates, slots
-    that are never read or stale. Library: Memory.stats, memstore.remarks,
-    memstore.near_duplicates, memstore.contact_sheet.
+    that are never read or stale. Of a memory in shards, the facts alone. Library: Memory.stats,
+    memstore.remarks, memstore.near_duplicates, memstore.contact_sheet.
 
     Example: memstore inspect runs/chairs/memory --picture shapes.png
     """
+    if is_in_shards(path):
+        facts = _facts_of_shards(path, at, picture)
+    else:
+        facts = _facts(path, at, picture, count, duplicates, quiet)
+    if as_json:
+        print_json(facts)
+        return
+    from mem3d_cli.tables import print_stats
+
+    print_stats(path, facts)
+    if picture:
+        typer.echo(f"picture: {printable(picture)}")
+
+
+def _facts(
+    path: Path, at: str | None, picture: Path | None, count: int, duplicates: bool, quiet: bool
+) -> dict[str, Any]:
+    """What there is to be said of a memory in one piece; draws the picture."""
     from memstore import Memory, contact_sheet, near_duplicates, remarks
     from memstore.voxels.contact_sheet import save_png
 
@@ -65,14 +90,20 @@ def inspect(
         facts["remarks"] = list(remarks(memory, alike))
         if picture:
             save_png(picture, contact_sheet(memory, count=count))
-    if as_json:
-        print_json(facts)
-        return
-    from mem3d_cli.tables import print_stats
+    return facts
 
-    print_stats(path, facts)
+
+def _facts_of_shards(path: Path, at: str | None, picture: Path | None) -> dict[str, Any]:
+    """What there is to be said of a memory in shards."""
+    from memstore.sharded import ShardedMemory
+
     if picture:
-        typer.echo(f"picture: {printable(picture)}")
+        raise ValueError(
+            f"{path}: got a memory in shards, of which no picture is drawn; "
+            f"memstore copy {path} TO makes one in one piece"
+        )
+    with ShardedMemory.open(path, at=at, workers="local") as memory:
+        return asdict(memory.stats()) | {"shards": memory.shards, "remarks": []}
 
 
 def query(

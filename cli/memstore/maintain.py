@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mem3d_cli.app import counted, printable
-from mem3d_cli.memstore.inspect import At, MemoryFolder
+from mem3d_cli.memstore.inspect import At, MemoryFolder, is_in_shards
 from mem3d_cli.options import AsJson, Quiet, print_json, print_made, progress_bar
 
 
@@ -21,7 +21,14 @@ def history(path: MemoryFolder, at: At = None, as_json: AsJson = False) -> None:
     from memstore import history as commits_of
     from memstore import tags as tags_of
 
-    commits, tags = commits_of(path, at), tags_of(path)
+    if is_in_shards(path):
+        from memstore.sharded.manifest import Manifests
+
+        manifests = Manifests(path)
+        last = manifests.last() if at is None else manifests.named(at)
+        commits, tags = manifests.history(last), manifests.tags()
+    else:
+        commits, tags = commits_of(path, at), tags_of(path)
     rows = [
         {
             "id": commit.id,
@@ -85,8 +92,14 @@ def verify(
     """
     from memstore import verify_folder
 
-    with progress_bar(quiet, "reading snapshots") as show:
-        report = verify_folder(path, every=every, progress=show, at=at)
+    if is_in_shards(path):
+        from memstore.sharded import ShardedMemory
+
+        with ShardedMemory.open(path, at=at, workers="local") as shards:
+            report = shards.verify(every)
+    else:
+        with progress_bar(quiet, "reading snapshots") as show:
+            report = verify_folder(path, every=every, progress=show, at=at)
     if as_json:
         print_json(report._asdict())
     else:
@@ -131,12 +144,16 @@ def copy(
 ) -> None:
     """Copy a memory as it is at one snapshot, without its history, maybe with more slots.
 
-    Library: Memory.copy_to.
+    Of one in shards it makes one in one piece. Library: Memory.copy_to.
 
     Example: memstore copy runs/chairs/memory chairs.memory --at before-cars
     """
     from memstore import Memory
+    from memstore.sharded import ShardedMemory
 
-    with Memory.open(path, at=at) as memory:
+    sharded = is_in_shards(path)
+    with (
+        ShardedMemory.open(path, at=at, workers="local") if sharded else Memory.open(path, at=at)
+    ) as memory:
         memory.copy_to(to, capacity)
         print_made(to, len(memory), as_json)

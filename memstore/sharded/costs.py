@@ -8,7 +8,7 @@ import numpy as np
 from memstore.config import MemoryConfig
 from memstore.slots.policy import HITS
 from memstore.slots.state import SOURCE_BYTES, column_types
-from memstore.storage.schema import LOG_CHUNK, log_dtype
+from memstore.storage.schema import log_dtype
 from memstore.voxels.grids import packed_shape
 
 INT = FLOAT = 8  # bytes of an int64 or a float64
@@ -37,7 +37,7 @@ class Costs:
     write_sent: int
     write_received: int
     merge_bytes: int
-    commit_disk: int  # written for a batch, at most; a commit that folds its log takes more
+    commit_disk: int  # rows in the logs, not packed, and a manifest; folding a log takes more
     driver_bytes: int  # RAM of the driver
     shard_bytes: int  # RAM of a full shard, without what it derives for speed
 
@@ -59,7 +59,6 @@ def costs(config: MemoryConfig, shards: int, batch: int, k: int = 8) -> Costs:
     search_received = shards * found * (INT + COSINE)
     proposal = HITS * (INT + COSINE) + FLOAT + 2 * INT
     pair = key + value + entry + 2 * INT + KIND + FLOAT  # slot, tick, kind, similarity
-    logged = shards * LOG_CHUNK * ceil(batch / shards / LOG_CHUNK)
     return Costs(
         rounds_read=2,
         rounds_write=2,
@@ -71,7 +70,7 @@ def costs(config: MemoryConfig, shards: int, batch: int, k: int = 8) -> Costs:
         write_sent=shards * batch * (key + value) + batch * pair,
         write_received=shards * batch * proposal,
         merge_bytes=INT + key + value,
-        commit_disk=logged * log_dtype(config).itemsize + shards * SNAPSHOT,
+        commit_disk=batch * log_dtype(config).itemsize + shards * SNAPSHOT,
         driver_bytes=INT * config.capacity,
         shard_bytes=ceil(config.capacity / shards) * (key + value + entry + 2 * INT),
     )

@@ -27,6 +27,7 @@ class Driver:
         config: of the whole memory.
         snapshot: commit that the state is based on.
         touched: (capacity,) clock value of each slot's last write; EMPTY.
+        used: how many slots are.
         clock: pairs written since creation.
         counts: of writes and removals since creation.
         is_dirty: something has changed since the commit.
@@ -60,6 +61,7 @@ class Driver:
         self.clock, self.counts = self._manifest.clock, dict(self._manifest.counts)
         if self.touched.max() > self.clock:
             raise FormatError(f"{self.manifests.path}: got slots that were written after its clock")
+        self.used = int(np.count_nonzero(self.touched != EMPTY))
         self.is_dirty = False
 
     def _open(self, shards: Sequence[int]) -> list[NDArray[np.int64]]:
@@ -136,8 +138,8 @@ class Driver:
         if error.lost:
             what = f"shard {', '.join(map(str, error.lost))} was lost"
         self._broken = (
-            f"memory: {what}; what was not committed since {self.snapshot} is gone: rollback() goes "
-            "back there"
+            f"memory: {what}; what was not committed since {self.snapshot} is gone: "
+            "rollback() goes back there"
         )
         self._tell(error, f"{error}; {self._broken.removeprefix('memory: ')}")
 
@@ -220,7 +222,18 @@ class Driver:
             parts[shard] = (Pairs(part, ticks[where], *given, clock, counts),)
         self.change(some("apply", parts))
         np.maximum.at(self.touched, plan.slots, ticks)
+        self.used += counts["insert"] - self.counts["insert"]
         self.clock, self.counts = clock, counts
+        self.settled()
+
+    def remove(self, slots: NDArray[np.int64]) -> None:
+        """Empty distinct used slots (n,)."""
+        counts = self.counts | {"remove": self.counts["remove"] + len(slots)}
+        split = self.deal.split(slots)
+        self.change(some("remove", {shard: (slots[where], counts) for shard, where in split}))
+        self.touched[slots] = EMPTY
+        self.used -= len(slots)
+        self.counts = counts
         self.settled()
 
     def commit(self, message: str) -> str:

@@ -170,7 +170,10 @@ class Manifests:
         """Id that a tag names."""
         file = self._tag_file(name)
         with translated(file):
-            return _checked(parse_json(_bytes_of(file))["commit"], _ID)
+            commit = _checked(parse_json(_bytes_of(file))["commit"], _ID)
+            if not (self.path / "commits" / f"{commit}.json").exists():
+                raise FormatError(f"got commit {commit!r}, which is not there; one is damaged")
+            return commit
 
 
 def shard_folder(path: Path, shard: int) -> Path:

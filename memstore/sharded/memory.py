@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
 
@@ -197,7 +198,9 @@ class ShardedMemory:
 
     def __len__(self) -> int:
         """Number of used slots."""
-        return len(self.slots)
+        with self._lock.reading():
+            self._driver.check_whole()
+            return self._driver.used
 
     @property
     def config(self) -> MemoryConfig:
@@ -239,10 +242,12 @@ class ShardedMemory:
     def ages(self) -> NDArray[np.int64]:
         """(n,) pairs written since each used slot was last touched, in the order of `slots`."""
         with self._lock.reading():
-            return self._driver.clock - self._driver.touched[self._used()]
+            used = self._used()
+            return self._driver.clock - self._driver.touched[used]
 
     def _used(self) -> NDArray[np.int64]:
         """As slots."""
+        self._driver.check_whole()
         return np.flatnonzero(self._driver.touched != EMPTY)
 
     def keys(self, slots: ArrayLike) -> NDArray[np.float32]:
@@ -412,7 +417,7 @@ class ShardedMemory:
             driver.check_whole()
             step = BATCH
             if self.config.when_full == "error":
-                empty = self.config.capacity - len(self._used())
+                empty = self.config.capacity - driver.used
                 step = len(queries) if len(queries) > empty else BATCH  # all refused, or none
             for start in range(0, len(queries), step):
                 part = slice(start, start + step)
@@ -442,12 +447,7 @@ class ShardedMemory:
             else:
                 checked = arguments.as_distinct_slots(slots, driver.touched)
             if len(checked):
-                counts = driver.counts | {"remove": driver.counts["remove"] + len(checked)}
-                split = driver.deal.split(checked)
-                parts = {shard: (checked[where], counts) for shard, where in split}
-                driver.change(some("remove", parts))
-                driver.touched[checked], driver.counts = EMPTY, counts
-                driver.settled()
+                driver.remove(checked)
             return checked
 
     def replace_keys(self, slots: ArrayLike, keys: ArrayLike) -> None:
@@ -488,7 +488,8 @@ class ShardedMemory:
     def rollback(self) -> None:
         """Drop what was not committed: all shards are opened again at `snapshot`."""
         with self._lock.writing():
-            self._check_open()
+            if self._mode == "closed":
+                raise ReadOnlyError("memory: got mode 'closed', want one that is open")
             self._driver.rollback()
 
     def history(self) -> list[Commit]:
@@ -505,17 +506,20 @@ class ShardedMemory:
         """Id of a commit by tag."""
         return self._driver.manifests.tags()
 
-    def copy_to(self, path: str | Path) -> None:
+    def copy_to(self, path: str | Path, capacity: int | None = None) -> None:
         """Write the state as it is, uncommitted changes included, as a memory in one piece.
 
-        All rows go through this process, which holds them: mind its RAM.
+        All rows go through this process, which holds them: mind its RAM. Capacity as Memory has it.
         """
         folder, driver = local_path(path), self._driver
+        if self.path.resolve() in folder.resolve().parents:
+            raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
+        slots = arguments.as_larger(capacity, self.config)
+        config = replace(self.config, capacity=slots)
         with self._lock.reading():
             self._check_open()
-            make_whole(
-                folder, self.config, self._used(), self._gathered, driver.clock, driver.counts
-            )
+            used = self._used()
+            make_whole(folder, config, used, self._gathered, driver.clock, driver.counts)
 
     def verify(self, every: bool = False) -> Verification:
         """Check that nothing is damaged; changes nothing.
@@ -564,6 +568,7 @@ class ShardedMemory:
         """Raise ReadOnlyError if it is closed, TornError if changes were lost."""
         if self._mode == "closed":
             raise ReadOnlyError("memory: got mode 'closed', want one that is open")
+        self._driver.check_whole()
 
     def _check_writable(self) -> None:
         """Raise ReadOnlyError unless the mode is "r+"."""

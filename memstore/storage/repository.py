@@ -149,9 +149,8 @@ class Repository:
         if not ((path / "refs").is_dir() and (path / "snapshots").is_dir()):
             if (path / SHARDS_FILE).is_file():
                 raise NotAMemoryError(
-                    f"{path}: got a memory in shards, want one in one piece; "
-                    "memstore.sharded.ShardedMemory.open opens it, with workers='local' in this "
-                    "process, and its copy_to makes one in one piece"
+                    f"{path}: got a memory in shards, want one in one piece; memstore copy "
+                    f"{path} TO makes one, memstore.sharded.ShardedMemory.open opens it as it is"
                 )
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
         self._lock: WriterLock | None = None

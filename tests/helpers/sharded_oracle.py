@@ -75,6 +75,7 @@ class Trio:
             )
             for n in (2, 3)
         ]
+        self.written = Counter()  # pairs by kind, those that were dropped again too
         self.commits = [[memory.snapshot for memory in (self.whole, *self.parts)]]
         self.centers = self.rng.standard_normal((12, CHANNELS))
         self.shapes = self.rng.random((12, RESOLUTION, RESOLUTION, RESOLUTION)) < 0.4
@@ -109,10 +110,13 @@ class Trio:
                 outcomes.append(error)
         for other in outcomes[1:]:
             assert_equal(outcomes[0], other)
+        return outcomes[0]
 
     def write(self):
         pairs = self.draw(int(self.rng.choice([0, 1, 4, 9, 30])))
-        self.both(lambda memory: memory.write(*pairs))
+        report = self.both(lambda memory: memory.write(*pairs))
+        if not isinstance(report, FullError):
+            self.written.update(report.counts)
 
     def options(self, n):
         """What a search may be told besides."""
@@ -257,6 +261,7 @@ def assert_same(whole, part):
         expected = state.rows(state.used)
         assert state.counts == part._driver.counts
     assert whole.clock == part.clock and whole.config == part.config
+    assert len(whole) == len(part)
     assert_equal(whole.slots, part.slots)
     assert_equal(whole.ages, part.ages)
     assert_equal(expected, part._gathered(part.slots))
@@ -301,7 +306,7 @@ def operations(count, seed, every=1, **rules):
         trio.check()
         for part in trio.parts:
             assert part.verify().problems == ()
-        counts.update({f"pairs: {kind}": n for kind, n in trio.parts[0]._driver.counts.items()})
+        counts.update({f"pairs: {kind}": n for kind, n in trio.written.items()})
         trio.close()
     return counts
 
