@@ -1,7 +1,8 @@
 """A memory in one piece beside the same in shards: what spreading it costs on one machine.
 
-`python -m benchmarks.shards --slots 20000 --shards 2 4` prints a table: wall time and CPU time, of
-this process and of all that hold shards, the least of several rounds, the ways called in turn.
+`python -m benchmarks.shards --slots 20000 --shards 2 4` prints a table: wall time and CPU time of
+this process, the least of several rounds, and CPU time of all others that hold shards, their mean;
+the ways are called in turn.
 `--workers local` leaves Ray out: what the protocol costs by itself.
 """
 
@@ -76,7 +77,7 @@ def measure(memories: dict[str, Any], dim: int, rounds: int) -> None:
     print(f"{'':22}{'':12}{'wall ms':>10}{'CPU here':>10}{'CPU in shards':>15}")
     for title, (size, operation) in OPERATIONS.items():
         walls: dict[str, list[float]] = {name: [] for name in memories}
-        here = dict.fromkeys(memories, 0.0)
+        here: dict[str, list[float]] = {name: [] for name in memories}
         there = {name: -cpu_seconds(others[name]) for name in memories}
         for number in range(rounds):
             batch = pairs(size * 1_000_000 + number, size, dim)
@@ -84,10 +85,10 @@ def measure(memories: dict[str, Any], dim: int, rounds: int) -> None:
                 wall, own = time.perf_counter(), time.process_time()
                 operation(memory, *batch)
                 walls[name].append(time.perf_counter() - wall)
-                here[name] += time.process_time() - own
+                here[name].append(time.process_time() - own)
         for name in memories:
             shards = (there[name] + cpu_seconds(others[name])) / rounds * 1e3
-            row = f"{min(walls[name]) * 1e3:>10.1f}{here[name] / rounds * 1e3:>10.1f}"
+            row = f"{min(walls[name]) * 1e3:>10.1f}{min(here[name]) * 1e3:>10.1f}"
             print(f"{title:22}{name:12}{row}{shards:>15.1f}")
 
 

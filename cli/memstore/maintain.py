@@ -18,17 +18,14 @@ def history(path: MemoryFolder, at: At = None, as_json: AsJson = False) -> None:
 
     Example: memstore history runs/chairs/memory
     """
-    from memstore import history as commits_of
-    from memstore import tags as tags_of
+    import memstore
 
     if is_in_shards(path):
-        from memstore.sharded.manifest import Manifests
+        from memstore import sharded
 
-        manifests = Manifests(path)
-        last = manifests.last() if at is None else manifests.named(at)
-        commits, tags = manifests.history(last), manifests.tags()
+        commits, tags = sharded.history(path, at), sharded.tags(path)
     else:
-        commits, tags = commits_of(path, at), tags_of(path)
+        commits, tags = memstore.history(path, at), memstore.tags(path)
     rows = [
         {
             "id": commit.id,

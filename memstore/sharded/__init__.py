@@ -6,6 +6,7 @@ Ray is loaded when workers of its are started, by `workers="ray"`, and not befor
 """
 
 from memstore.sharded.costs import Costs, costs
+from memstore.sharded.manifest import history, tags
 from memstore.sharded.memory import ShardedMemory
 
-__all__ = ["Costs", "ShardedMemory", "costs"]
+__all__ = ["Costs", "ShardedMemory", "costs", "history", "tags"]

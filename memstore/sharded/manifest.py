@@ -25,7 +25,7 @@ from memstore.errors import (
 )
 from memstore.files import open_regular, write_atomic
 from memstore.json_text import MAX_BYTES, parse_json
-from memstore.paths import SHARDS_FILE
+from memstore.paths import SHARDS_FILE, local_path
 from memstore.scalars import as_int
 from memstore.sharded.deal import Deal
 from memstore.slots.state import COUNTS, LATEST
@@ -174,6 +174,22 @@ class Manifests:
             if not (self.path / "commits" / f"{commit}.json").exists():
                 raise FormatError(f"got commit {commit!r}, which is not there; one is damaged")
             return commit
+
+
+def history(path: str | Path, at: str | None = None) -> list[Commit]:
+    """Commits of the folder of a memory in shards, newest first, opening no shard.
+
+    Args:
+        path: of the folder.
+        at: id or tag of the commit to begin with; by default the last.
+    """
+    manifests = Manifests(local_path(path))
+    return manifests.history(manifests.last() if at is None else manifests.named(at))
+
+
+def tags(path: str | Path) -> dict[str, str]:
+    """Id of a commit by tag, of the folder of a memory in shards."""
+    return Manifests(local_path(path)).tags()
 
 
 def shard_folder(path: Path, shard: int) -> Path:

@@ -49,7 +49,11 @@ class RayWorkers:
         self._class = self._ray.remote(Shard).options(
             scheduling_strategy="SPREAD", max_restarts=0, max_concurrency=1
         )
-        self.revive(range(shards))
+        try:
+            self.revive(range(shards))
+        except BaseException:
+            self.close()
+            raise
 
     def ask(self, requests: Sequence[Request]) -> list[Any]:
         """As Workers."""

@@ -299,6 +299,8 @@ def operations(count, seed, every=1, **rules):
         trio = Trio(root, seed, **rules)
         for number in range(count):
             name = str(trio.rng.choice([*WEIGHTS], p=[*WEIGHTS.values()]))
+            if len(WEIGHTS) <= number < 2 * len(WEIGHTS):  # each at least once
+                name = [*WEIGHTS][number - len(WEIGHTS)]
             getattr(trio, name)()
             if number % every == 0:
                 trio.check()
