@@ -121,15 +121,17 @@ def test_mem3d_uses_only_what_memstore_offers():
 
 
 def test_few_files_know_the_libraries_beneath():
-    importers = {"faiss": set(), "stores": set()}
+    importers = {"faiss": set(), "numkong": set(), "stores": set()}
     for path in (ROOT / "memstore").rglob("*.py"):
         text, place = path.read_text(), path.relative_to(ROOT / "memstore").as_posix()
-        if "import faiss" in text:
-            importers["faiss"].add(place)
+        for library in ("faiss", "numkong"):
+            if f"import {library}" in text:
+                importers[library].add(place)
         # Those that are indented are for types only.
         if re.search(r"^(?:import|from) (?:zarr|icechunk)\b", text, re.MULTILINE):
             importers["stores"].add(place)
-    assert importers["faiss"] == {"search/index.py", "voxels/grids.py"}
+    assert importers["faiss"] == {"search/index.py"}
+    assert importers["numkong"] == {"search/rounded.py", "voxels/grids.py"}
     stores = {"backend.py", "chunks.py", "repository.py"}
     assert importers["stores"] == {f"storage/{name}" for name in stores}
 

@@ -16,7 +16,8 @@ from docs.generate.__main__ import DOCS, EXAMPLE, MODULES, PROGRAMS, pages
 ROOT = DOCS.parent
 WRITTEN = sorted(DOCS.rglob("*.md"))
 APPS = {program: import_module(module).app for program, module in PROGRAMS.items()}
-NOTEBOOK = DOCS / "results.md"  # its commands are those of their commits
+EXPERIMENTS = DOCS / "experiments"  # their commands are those of their commits
+PAGES = [page for page in WRITTEN if page.parent != EXPERIMENTS]
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -131,7 +132,7 @@ def test_help_is_shown_as_it_is_written(words):
         assert "".join(text.split()) in output
 
 
-@pytest.mark.parametrize("page", [page for page in WRITTEN if page != NOTEBOOK], ids=place_of)
+@pytest.mark.parametrize("page", PAGES, ids=place_of)
 def test_calls_in_pages_exist(page):
     for call in shell_lines(page.read_text()):
         check_call(call)
@@ -149,16 +150,26 @@ def test_links_lead_somewhere(page):
 def test_every_page_is_in_the_menu():
     menu = (ROOT / "mkdocs.yml").read_text()
     listed = re.findall(r": ([\w/-]+\.md)$", menu, re.MULTILINE)
-    assert sorted(listed) == sorted(map(place_of, WRITTEN))
+    assert sorted(listed) == sorted(map(place_of, PAGES))
     assert "\n  font: false\n" in menu  # others would be fetched from outside
 
 
 def test_the_memory_s_code_runs(capsys):
-    [code] = re.findall(
-        r"```python\n(.*?)```", (DOCS / "memory_explained.md").read_text(), re.DOTALL
-    )
-    exec(compile(code, "memory_explained.md", "exec"), {})
+    page = (DOCS / "guide" / "memory.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "memory.md", "exec"), {})
     assert capsys.readouterr().out.splitlines() == re.findall(r"\)  # (.+)", code)
+
+
+def test_every_experiment_is_in_their_list():
+    links = re.findall(r"\]\(([\w-]+\.md)\)", (EXPERIMENTS / "index.md").read_text())
+    assert sorted([*links, "index.md"]) == sorted(page.name for page in EXPERIMENTS.glob("*.md"))
+
+
+def test_the_paper_s_page_names_files_that_exist():
+    places = re.findall(r"`((?:mem3d|memstore|tests)/[\w/.]+)`", (DOCS / "paper.md").read_text())
+    assert len(places) > 50
+    assert [place for place in places if not (ROOT / place).exists()] == []
 
 
 def test_pictures_are_small():

@@ -25,7 +25,7 @@ def publish(
         bool,
         typer.Option(
             "--half",
-            help="Fewer bytes: weights as float16, the memory deflated; see docs/library.md.",
+            help="Fewer bytes: weights as float16, the memory deflated; see docs/publish.md.",
         ),
     ] = False,
     which: Checkpoint = "best",

@@ -7,8 +7,8 @@ name of the same kind, more often than by chance? If not, as with an untrained n
 tell nothing.
 
 Neither can say that a recall is right: an object of a kind that is not stored mostly comes near
-some other kind (docs/reconstruct.md has the figures). Kinds are named by sources; where most name
-none, the second question is not asked.
+some other kind (docs/experiments/2026-11-29-photos.md has the figures). Kinds are named by sources;
+where most name none, the second question is not asked.
 """
 
 # n = slots in use, s = slots of the sample

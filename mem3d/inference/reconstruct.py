@@ -161,7 +161,7 @@ class Reconstruction:
         return figures.picture(photos, grid, mesh, self._prior_tiles(), note)
 
     def npz(self, **more: NDArray[Any]) -> bytes:
-        """Occupancy, grid, threshold and what was recalled, as an .npz file (docs/reconstruct.md).
+        """Occupancy, grid, threshold and recalled shapes, as .npz (docs/guide/reconstruct.md).
 
         Args:
             more: further arrays under their names.

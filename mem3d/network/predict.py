@@ -48,8 +48,8 @@ def check_alike(first: Mem3D, ensemble: Sequence[EnsembleMember]) -> None:
 def sized_for(model: Mem3D, images: Tensor) -> Tensor:
     """Images (B, 3, S, S) at the size that a network takes: as they are, or scaled.
 
-    From 128 pixels to 96 they serve as well as its own, made from the photo (docs/robustness.md);
-    scaled up, they are blurred.
+    From 128 pixels to 96 they serve as well as its own, made from the photo
+    (docs/experiments/2026-11-29-inference.md); scaled up, they are blurred.
     """
     size = model.config.image_size
     if images.shape[-1] == size:

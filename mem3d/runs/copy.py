@@ -54,6 +54,17 @@ def copy_run(
 
     Raises:
         memstore.MemstoreError: there is something at `out`, or the disk refuses.
+
+    Example:
+        model, memory, state = checkpoint.load("runs/first")
+        data = open_dataset("new-shapes").check(1)
+
+        def change(copy):
+            report = memorize(model, copy, data)
+            names = [data.shape_id(i) for i in range(len(data))]
+            return {"kind": "memorised", "inserted": report.inserted, "sources": names}
+
+        copy_run("runs/first", "runs/more", model, memory, state, change)
     """
     description = read_description(run)
     origin = {"run": str(Path(run).resolve()), "snapshot": state.snapshot, "step": state.step}

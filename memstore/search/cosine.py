@@ -7,7 +7,7 @@ computing, generously enough that no slot can be missed.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,9 +71,7 @@ def cosines(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np
     return paired
 
 
-def paired_cosines(
-    queries: NDArray[np.float32], keys: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def paired_cosines(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cosines of unit vectors, each query with keys of its own.
 
     Products in float64 (exact), summed in float64 along each row by numpy's pairwise sum, rounded

@@ -437,4 +437,5 @@ def _oldest(touched: NDArray[np.int64], count: int) -> list[int]:
         slots = np.flatnonzero(touched <= np.partition(touched, count)[count])
     else:
         slots = np.arange(len(touched))
-    return slots[np.argsort(touched[slots], kind="stable")][:count].tolist()
+    oldest: list[int] = slots[np.argsort(touched[slots], kind="stable")][:count].tolist()
+    return oldest

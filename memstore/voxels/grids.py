@@ -1,6 +1,7 @@
 """Binary voxel grids as packed bits, and how similar two of them are."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,8 +116,9 @@ def paired_similarities(
 ) -> NDArray[np.float64]:
     """(n,) of packed grids, each with one; both contiguous. See `value_similarities`."""
     size = math.prod(values.shape[1:])
-    word = np.uint64 if size % 8 == 0 else np.uint8
-    rows, others = (array.reshape(-1, size).view(word) for array in (values, grids))
+    word: type[np.unsignedinteger[Any]] = np.uint64 if size % 8 == 0 else np.uint8
+    pair: list[NDArray[Any]] = [array.reshape(-1, size).view(word) for array in (values, grids)]
+    rows, others = pair
     apart, *full = (
         np.bitwise_count(words).sum(1, dtype=np.int64) for words in (rows ^ others, rows, others)
     )

@@ -1,6 +1,7 @@
 """What a photo's transparency or a mask says of its object, and what speaks against it.
 
-The bounds are those of 13,248 renders with masks: docs/photos.md has the numbers.
+The bounds are those of 13,248 renders with masks: docs/experiments/2026-11-29-photos.md has the
+numbers.
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,8 @@
 A network that was trained to find what a photo shows goes first (`u2netp`). Where it is unsure, the
 object is looked for by its colors: what lies at the photo's border, or outside a box around the
 object, is background; its colors and those of the rest are two mixtures of Gaussians, and a pixel
-goes to the one that explains it and its neighbors better. docs/photos.md has the numbers.
+goes to the one that explains it and its neighbors better. docs/experiments/2026-11-29-photos.md has
+the numbers.
 """
 
 from typing import NamedTuple

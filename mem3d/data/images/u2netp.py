@@ -22,7 +22,9 @@ from torch.nn.functional import conv2d, interpolate, max_pool2d
 
 FILE = Path(__file__).parents[2] / "pretrained" / "u2netp" / "u2netp.safetensors"
 SHA256 = "baf721df4867235a0ffa579924d666dfa9c21025621241231de506e814d6a331"
-SIDE = 320  # pixels of the longer side, as in its training; fewer find less: docs/photos.md
+# Pixels of the longer side, as in its training: fewer find less, as
+# docs/experiments/2026-11-29-photos.md tells.
+SIDE = 320
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of its training pictures
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 

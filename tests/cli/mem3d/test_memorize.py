@@ -1,9 +1,9 @@
 """mem3d-cli memorize, as a user calls it."""
 
+import inspect
 import json
-import re
 import shutil
-from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from mem3d.bundled import bundled_model
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.evaluation.leakage import known_shapes
 from mem3d.network import checkpoint
+from mem3d.runs import copy_run, memorize
 from memstore.voxels.binvox import write_binvox
 from tests.cli.mem3d.test_app import call, call_main
 from tests.helpers.r2n2_folder import blob, make_r2n2, picture
@@ -186,12 +187,21 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(run, data, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_pages_code_runs(run, data, tmp_path, monkeypatch, capsys):
-    page = (Path(__file__).parents[3] / "docs" / "memorize.md").read_text()
-    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+def test_the_example_of_copy_run_runs(run, data, tmp_path, monkeypatch):
+    code = dedent(inspect.getdoc(copy_run).split("Example:\n")[1])
+    names = {
+        "checkpoint": checkpoint,
+        "open_dataset": mem3d.open_dataset,
+        "memorize": memorize,
+        "copy_run": copy_run,
+    }
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "first").symlink_to(run)
     (tmp_path / "new-shapes").symlink_to(data)
-    exec(compile(code, "memorize.md", "exec"), {})
-    assert -1 <= float(capsys.readouterr().out) <= 1
+    exec(compile(code, "copy.py", "exec"), names)
+    changes = json.loads((tmp_path / "runs" / "more" / "run.json").read_text())["changes"]
+    shapes = mem3d.open_dataset(data)
+    assert changes[-1]["sources"] == [shapes.shape_id(i) for i in range(len(shapes))]
+    before, after = (checkpoint.load(path)[1] for path in (run, tmp_path / "runs" / "more"))
+    assert after.clock == before.clock + len(shapes)

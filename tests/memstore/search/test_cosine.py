@@ -46,7 +46,7 @@ def test_a_cosine_depends_on_its_two_vectors_only(dim, rows):
 
 @pytest.mark.parametrize("dim", [6, 64, 1000, 4096])
 def test_the_order_of_a_sum_does_not_count(dim):
-    """Products that cancel each other: what is left of their sum is rounding, in one's own order."""
+    """Products that cancel each other: what is left of their sum is rounding."""
     half = np.random.default_rng(dim).standard_normal((2, 50, dim // 2))
     queries = unit(np.concatenate([half[0], half[1]], axis=1))
     keys = unit(np.concatenate([half[1], -half[0]], axis=1))
