@@ -28,8 +28,8 @@ from memstore.sharded.costs import Costs, costs
 from memstore.sharded.driver import Driver
 from memstore.sharded.folder import make_dealt, make_empty, make_whole
 from memstore.sharded.manifest import MOST_SHARDS, Manifests, lock_file
-from memstore.sharded.merging import merge_first, merge_hits, place_values
-from memstore.sharded.messages import Query
+from memstore.sharded.merging import merge_hits, place_values
+from memstore.sharded.messages import Near, Query
 from memstore.sharded.statistics import gathered_stats
 from memstore.sharded.workers import LocalWorkers, Request, Workers, some
 from memstore.slots import arguments
@@ -297,13 +297,14 @@ class ShardedMemory:
 
     def find(self, source: str | None = None, *, where: Where | None = None) -> NDArray[np.int64]:
         """(n,) used slots, ascending, that come from a source and meet conditions; maybe none."""
-        named = None if source is None else arguments.as_sources("source", [source], 1)[0]
+        if source is not None:
+            arguments.as_sources("source", [source], 1)
         as_where(where, self.config)
         with self._lock.reading():
             self._check_open()
-            return self._found(named, where)
+            return self._found(source, where)
 
-    def _found(self, source: bytes | None, where: Where | None) -> NDArray[np.int64]:
+    def _found(self, source: str | None, where: Where | None) -> NDArray[np.int64]:
         """As find."""
         return np.sort(np.concatenate(self._driver.ask_all("find", source, where)))
 
@@ -324,9 +325,9 @@ class ShardedMemory:
         with self._lock.reading():
             self._check_open()
             among = None if slots is None else arguments.as_slots(slots, self._driver.touched)
-            return self._search(Query(queries, k, -2.0, excluded, among, where=where))
+            return Hits(*self._search(Query(queries, k, -2.0, excluded, among, where)))
 
-    def _search(self, query: Query) -> Hits:
+    def _search(self, query: Query) -> Near:
         """What all shards find."""
         return merge_hits(self._driver.ask_all("search", query), query.k)
 
@@ -356,12 +357,11 @@ class ShardedMemory:
             self._check_open()
             among = None if slots is None else arguments.as_slots(slots, self._driver.touched)
             above = float(np.float32(beta))
-            priors = self._recall(
-                self._search(Query(queries, k, above, excluded, among, where=where))
-            )
+            near = self._search(Query(queries, k, above, excluded, among, where))
+            priors = self._recall(near)
         return priors if out == "numpy" else as_tensors(priors)
 
-    def _recall(self, hits: Hits) -> Priors:
+    def _recall(self, hits: Near) -> Priors:
         """Values of what was found, counted as read."""
         is_prior = hits.slots != NO_SLOT
         distinct, inverse, times = np.unique(
@@ -390,7 +390,8 @@ class ShardedMemory:
         with self._lock.reading():
             self._check_open()
             parts = self._driver.ask_all("contrast", queries, packed)
-        return Contrast(*(merge_first(column) for column in zip(*parts, strict=True)))
+        positive, negative = (merge_hits(kind, 1).slots[:, 0] for kind in zip(*parts, strict=True))
+        return Contrast(positive, negative)
 
     def write(
         self,
@@ -441,8 +442,8 @@ class ShardedMemory:
             self._check_writable()
             driver.check_whole()
             if slots is None:
-                [named] = arguments.as_sources("source", [source or ""], 1)
-                if not len(checked := self._found(named, None)):
+                arguments.as_sources("source", [source or ""], 1)
+                if not len(checked := self._found(source or "", None)):
                     raise SlotError(f"source: got {source!r}, want that of a used slot")
             else:
                 checked = arguments.as_distinct_slots(slots, driver.touched)

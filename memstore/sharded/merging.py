@@ -6,32 +6,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
-from memstore.search.index import NO_SLOT, Hits
+from memstore.search.index import NO_SLOT
 from memstore.sharded.deal import Deal
-from memstore.sharded.messages import Proposal, Query, Values
+from memstore.sharded.messages import Near, Proposal, Values
 from memstore.sharded.workers import Ask, each, some
 from memstore.slots.policy import HITS, is_known
 from memstore.slots.state import SOURCE_BYTES, column_types
 from memstore.voxels.grids import packed_shape
 
 
-def merge_hits(parts: Sequence[Hits], k: int) -> Hits:
+def merge_hits(parts: Sequence[Near], k: int) -> Near:
     """The k best of what shards found, (B, n) each: highest cosine first, equal ones by slot."""
     slots = np.concatenate([part.slots for part in parts], axis=1)
     cosines = np.concatenate([part.cosines for part in parts], axis=1)
     order = np.lexsort((slots, -cosines), axis=1)[:, :k]
-    best = Hits(
+    best = Near(
         np.full((len(slots), k), NO_SLOT, np.int64), np.full((len(slots), k), -np.inf, np.float32)
     )
     best.slots[:, : order.shape[1]] = np.take_along_axis(slots, order, axis=1)
     best.cosines[:, : order.shape[1]] = np.take_along_axis(cosines, order, axis=1)
     return best
-
-
-def merge_first(parts: Sequence[Hits]) -> NDArray[np.int64]:
-    """(B,) the best of one slot (B,) of each shard."""
-    columns = [Hits(part.slots[:, None], part.cosines[:, None]) for part in parts]
-    return merge_hits(columns, 1).slots[:, 0]
 
 
 def place_values(
@@ -82,8 +76,8 @@ class Proposals:
         """
         self._queries, self._deal, self._ask = queries, deal, ask
         self._held: dict[int, tuple[NDArray[np.float32], NDArray[np.uint8]]] = {}
-        self.hits = merge_hits([part.hits for part in parts], HITS)
-        first = self.hits.slots[:, 0]
+        self.slots, self.cosines = merge_hits([part.hits for part in parts], HITS)
+        first = self.slots[:, 0]
         similar = np.stack([part.similarities for part in parts])
         similar = similar[first % deal.shards, np.arange(len(queries))]
         self.similarities: list[float] = similar.tolist()
@@ -108,8 +102,8 @@ class Proposals:
     def nearest_besides(self, b: int, slots: Sequence[int]) -> tuple[int, float]:
         """As Neighbors: one more round, of one query."""
         besides = np.array(slots, np.int64)
-        query = Query(self._queries[b : b + 1], 1, besides=besides)
-        best = merge_hits(self._ask(each(self._deal.shards, "search", query)), 1)
+        args = self._queries[b : b + 1], besides
+        best = merge_hits(self._ask(each(self._deal.shards, "nearest_besides", *args)), 1)
         return best.slots.item(), best.cosines.item()
 
     def _of(self, slot: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

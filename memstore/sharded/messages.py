@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
 from memstore.files import Durability
-from memstore.search.index import Hits
 from memstore.sharded.deal import Place
 from memstore.slots.filters import Where
 
@@ -26,6 +25,18 @@ class Opening(NamedTuple):
     config: MemoryConfig  # of this shard
 
 
+class Near(NamedTuple):
+    """Nearest slots of B queries, as shards tell them: see `Hits`.
+
+    Attributes:
+        slots: (B, n); -1 past the last.
+        cosines: (B, n) float32; -inf past the last.
+    """
+
+    slots: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+
+
 class Query(NamedTuple):
     """What to search for, as KeyIndex and `allowed_slots` take it.
 
@@ -35,7 +46,6 @@ class Query(NamedTuple):
         above: slots whose cosine is not above it are not found.
         excluded: (B,) sources to pass over.
         among: (n,) slots, alone among which is searched.
-        besides: (n,) slots to pass over.
         where: conditions on columns.
     """
 
@@ -44,7 +54,6 @@ class Query(NamedTuple):
     above: float = -2.0
     excluded: NDArray[np.bytes_] | None = None
     among: NDArray[np.int64] | None = None
-    besides: NDArray[np.int64] | None = None
     where: Where | None = None
 
 
@@ -63,10 +72,10 @@ class Values(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """The nearest slot of each kind of value, see `Contrast`, with cosines (B,)."""
+    """The nearest slot of each kind of value, see `Contrast`: (B, 1) each."""
 
-    positive: Hits
-    negative: Hits
+    positive: Near
+    negative: Near
 
 
 class Proposal(NamedTuple):
@@ -79,7 +88,7 @@ class Proposal(NamedTuple):
         touched: (n,) clock value of their last writes.
     """
 
-    hits: Hits
+    hits: Near
     similarities: NDArray[np.float64]
     oldest: NDArray[np.int64]
     touched: NDArray[np.int64]

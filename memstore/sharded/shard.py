@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from memstore.errors import FormatError, LockedError
 from memstore.memory import Memory
 from memstore.search.cosine import paired_cosines
-from memstore.search.index import NO_SLOT, Hits
+from memstore.search.index import NO_SLOT
 from memstore.sharded.messages import (
+    Near,
     Nearest,
     Opening,
     Proposal,
@@ -61,14 +62,25 @@ class Shard:
             self._memory.close(discard=True)
             self._memory = None
 
-    def search(self, query: Query) -> Hits:
+    def search(self, query: Query) -> Near:
         """Nearest slots here: (B, n), n <= k, but no fewer columns than any query has hits."""
+        rows = self._opening.place.rows
+        among = None if query.among is None else rows(query.among)
         with self._held.frozen() as state:
-            hits = state.index.search(
-                query.queries, query.k, self._allowed(state, query), query.above
-            )
+            conditions = as_where(query.where, state.config)
+            allowed = allowed_slots(state, query.excluded, among, conditions)
+            hits = state.index.search(query.queries, query.k, allowed, query.above)
         width = int(np.count_nonzero(hits.slots != NO_SLOT, axis=1).max(initial=0))
-        return self._named(Hits(hits.slots[:, :width], hits.cosines[:, :width]))
+        return self._named(hits.slots[:, :width], hits.cosines[:, :width])
+
+    def nearest_besides(self, query: NDArray[np.float32], slots: NDArray[np.int64]) -> Near:
+        """Slot here nearest to one query (1, C), if slots (n,) are passed over: (1, 1)."""
+        rows = self._opening.place.rows(slots)
+        with self._held.frozen() as state:
+            others = state.used_rows.copy()
+            others[rows[rows < len(others)]] = False  # empty ones may have no row yet
+            hits = state.index.search(query, 1, others)
+        return self._named(hits.slots, hits.cosines)
 
     def recall(self, slots: NDArray[np.int64], times: NDArray[np.int64]) -> Values:
         """Values of used slots (n,) here, each counted as read some times (n,)."""
@@ -84,7 +96,9 @@ class Shard:
         """Nearest slots here by kind of value."""
         with self._held.frozen() as state:
             pairs = contrast(state, queries, grids)
-            return Nearest(*(self._named(_measured(state, queries, rows)) for rows in pairs))
+            return Nearest(
+                *(self._named(rows[:, None], _measured(state, queries, rows)) for rows in pairs)
+            )
 
     def propose(self, queries: NDArray[np.float32], grids: NDArray[np.uint8]) -> Proposal:
         """Neighbors here of pairs (B,) that are to be written."""
@@ -92,7 +106,8 @@ class Shard:
             before = Before(queries, grids, state.index, state.values, state.touched, state.config)
             oldest = np.array(before.oldest, np.int64)
             touched = state.touched[oldest]
-        hits, similarities = self._named(before.hits), np.array(before.similarities)
+        hits = self._named(before.slots, before.cosines)
+        similarities = np.array(before.similarities)
         return Proposal(hits, similarities, self._opening.place.slots(oldest), touched)
 
     def held(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -106,17 +121,9 @@ class Shard:
         with self._held.frozen() as state:
             return state.rows(self._opening.place.rows(slots))._replace(slots=slots)
 
-    def find(self, source: bytes | None, where: Where | None) -> NDArray[np.int64]:
+    def find(self, source: str | None, where: Where | None) -> NDArray[np.int64]:
         """(n,) used slots here, ascending, of a source, if one is named, that meet conditions."""
-        memory = self._held
-        conditions = as_where(where, memory.config)
-        with memory.frozen() as state:
-            allowed = allowed_slots(state, conditions=conditions)
-            rows = np.flatnonzero(allowed)
-            if source is not None:
-                rows = state.slots_from(source)
-                rows = rows[allowed[rows]]
-        return self._opening.place.slots(rows)
+        return self._opening.place.slots(self._held.find(source, where=where))
 
     def apply(self, pairs: Pairs) -> None:
         """Write pairs whose slots are here."""
@@ -190,22 +197,9 @@ class Shard:
         assert self._memory is not None, "a shard is opened first"
         return self._memory
 
-    def _named(self, hits: Hits) -> Hits:
-        """Hits of rows as hits of slots."""
-        return hits._replace(slots=self._opening.place.slots(hits.slots))
-
-    def _allowed(self, state: State, query: Query) -> NDArray[np.bool_]:
-        """(rows,) or (B, rows) what a query may find."""
-        rows = self._opening.place.rows
-        among = None if query.among is None else rows(query.among)
-        conditions = as_where(query.where, state.config)
-        allowed = allowed_slots(state, query.excluded, among, conditions)
-        if query.besides is None:
-            return allowed
-        others = np.ones(allowed.shape[-1], np.bool_)
-        besides = rows(query.besides)
-        others[besides[besides < len(others)]] = False  # empty ones may have no row yet
-        return allowed & others
+    def _named(self, rows: NDArray[np.int64], cosines: NDArray[np.float32]) -> Near:
+        """Rows (B, n), NO_SLOT for none, as slots, with their cosines."""
+        return Near(self._opening.place.slots(rows), cosines)
 
 
 def _opened(opening: Opening) -> Memory:
@@ -219,10 +213,11 @@ def _opened(opening: Opening) -> Memory:
     return Memory.open(opening.path, opening.mode, **options)  # type: ignore[arg-type]
 
 
-def _measured(state: State, queries: NDArray[np.float32], rows: NDArray[np.int64]) -> Hits:
-    """Hits (B,): rows, NO_SLOT for none, with their cosines."""
-    cosines = np.full(len(rows), -np.inf, np.float32)
+def _measured(
+    state: State, queries: NDArray[np.float32], rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """(B, 1) cosines of queries (B, C) and the keys of rows (B,); -inf for NO_SLOT."""
+    cosines = np.full((len(rows), 1), -np.inf, np.float32)
     has = np.flatnonzero(rows != NO_SLOT)
-    keys = state.index.keys[rows[has]]
-    cosines[has] = paired_cosines(queries[has], keys[:, None])[:, 0]
-    return Hits(rows, cosines)
+    cosines[has] = paired_cosines(queries[has], state.index.keys[rows[has], None])
+    return cosines

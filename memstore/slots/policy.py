@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from memstore.config import MemoryConfig
 from memstore.errors import EvictionWarning, FullError, MergeWarning
 from memstore.search.cosine import cosines, error_bound, merge, shortlist
-from memstore.search.index import NO_SLOT, Hits, KeyIndex
+from memstore.search.index import NO_SLOT, KeyIndex
 from memstore.voxels.grids import paired_similarities
 
 FATES = {
@@ -57,8 +57,12 @@ class Neighbors(Protocol):
     """What a plan asks of a memory as it is before the B pairs of a batch."""
 
     @property
-    def hits(self) -> Hits:
-        """(B, HITS) used slots nearest to each pair."""
+    def slots(self) -> NDArray[np.int64]:
+        """(B, HITS) used slots nearest to each pair, best first; NO_SLOT past the last."""
+
+    @property
+    def cosines(self) -> NDArray[np.float32]:
+        """(B, HITS) of these; -inf past the last."""
 
     @property
     def similarities(self) -> Sequence[float]:
@@ -97,8 +101,9 @@ class Before:
     ) -> None:
         self._queries, self._index, self._values = queries, index, values
         self._used = touched[: index.rows] >= 0
-        self.hits = index.search(queries, HITS, self._used)
-        first = self.hits.slots[:, 0]  # where there is none, its row counts for nothing
+        hits = index.search(queries, HITS, self._used)
+        self.slots, self.cosines = hits.slots, hits.cosines
+        first = self.slots[:, 0]  # where there is none, its row counts for nothing
         self.similarities: list[float] = paired_similarities(
             values[first], grids, config.resolution, config.value_similarity
         ).tolist()
@@ -351,7 +356,7 @@ class _Ahead:
     ) -> None:
         self._queries, self._grids, self._neighbors = queries, grids, neighbors
         self._config = config
-        self._hits = [neighbors.hits.slots.tolist(), neighbors.hits.cosines.tolist()]
+        self._hits = [neighbors.slots.tolist(), neighbors.cosines.tolist()]
         self._empty, self._oldest = list(neighbors.empty), list(neighbors.oldest)
         self._key_from: dict[int, int] = {}  # pair that last set a slot's key
         self._value_from: dict[int, int] = {}  # pair that last set a slot's value
