@@ -100,7 +100,7 @@ class Before:
         config: MemoryConfig,
     ) -> None:
         self._queries, self._index, self._values = queries, index, values
-        self._used = touched[: index.rows] >= 0
+        self._touched, self._used = touched, touched[: index.rows] >= 0
         hits = index.search(queries, HITS, self._used)
         self.slots, self.cosines = hits.slots, hits.cosines
         first = self.slots[:, 0]  # where there is none, its row counts for nothing
@@ -108,7 +108,11 @@ class Before:
             values[first], grids, config.resolution, config.value_similarity
         ).tolist()
         self.empty: list[int] = np.flatnonzero(touched < 0)[: len(queries)].tolist()
-        self.oldest = _oldest(touched, len(queries))
+
+    @property
+    def oldest(self) -> list[int]:
+        """As Neighbors; looked for when asked."""
+        return _oldest(self._touched, len(self._queries))
 
     def key(self, slot: int) -> NDArray[np.float32]:
         """As Neighbors."""
@@ -357,7 +361,8 @@ class _Ahead:
         self._queries, self._grids, self._neighbors = queries, grids, neighbors
         self._config = config
         self._hits = [neighbors.slots.tolist(), neighbors.cosines.tolist()]
-        self._empty, self._oldest = list(neighbors.empty), list(neighbors.oldest)
+        self._empty = list(neighbors.empty)
+        self._oldest: list[int] | None = None  # until one is evicted
         self._key_from: dict[int, int] = {}  # pair that last set a slot's key
         self._value_from: dict[int, int] = {}  # pair that last set a slot's value
         self._slot_of = np.full(len(queries), NO_SLOT)  # of `_key_from`; NO_SLOT if set again
@@ -403,6 +408,8 @@ class _Ahead:
         if self._empty:
             return self._empty.pop(0), "insert"
         check_eviction(self._config)
+        if self._oldest is None:
+            self._oldest = list(self._neighbors.oldest)
         while self._oldest and self._oldest[0] in self._key_from:
             self._oldest.pop(0)
         if self._oldest:
