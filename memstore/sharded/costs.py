@@ -57,7 +57,7 @@ def costs(config: MemoryConfig, shards: int, batch: int, k: int = 8) -> Costs:
     found = batch * min(k, config.capacity)
     search_sent = shards * batch * key
     search_received = shards * found * (INT + COSINE)
-    proposal = HITS * (INT + COSINE) + FLOAT + 2 * INT
+    proposal = HITS * (INT + COSINE) + FLOAT + 2 * INT  # an old slot, or fewer bytes: an empty one
     pair = key + value + entry + 2 * INT + KIND + FLOAT  # slot, tick, kind, similarity
     return Costs(
         rounds_read=2,

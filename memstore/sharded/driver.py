@@ -191,7 +191,8 @@ class Driver:
                 not stay, and the memory is torn.
         """
         try:
-            parts = self.ask_all("propose", queries, grids)
+            evicts = self.used + len(queries) > self.config.capacity
+            parts = self.ask_all("propose", queries, grids, evicts)
             proposals = Proposals(queries, parts, self.deal, self.config, self.ask)
             plan = plan_pairs(queries, grids, proposals, self.config)
         except ShardError as error:

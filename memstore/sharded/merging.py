@@ -83,13 +83,12 @@ class Proposals:
         self.similarities: list[float] = similar.tolist()
         known = [is_known(similarity, config) for similarity in self.similarities]
         self._likely = first[(first != NO_SLOT) & known]  # to be asked for
-        slots, touched = (
+        empty, oldest, touched = (
             np.concatenate([getattr(part, name) for part in parts])
-            for name in ("oldest", "touched")
+            for name in ("empty", "oldest", "touched")
         )
-        order = np.lexsort((slots, touched))[: len(queries)]
-        self.oldest: list[int] = slots[order].tolist()
-        self.empty: list[int] = slots[order][touched[order] < 0].tolist()
+        self.empty: list[int] = np.sort(empty)[: len(queries)].tolist()
+        self.oldest: list[int] = oldest[np.lexsort((oldest, touched))][: len(queries)].tolist()
 
     def key(self, slot: int) -> NDArray[np.float32]:
         """As Neighbors."""

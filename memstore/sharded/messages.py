@@ -84,12 +84,14 @@ class Proposal(NamedTuple):
     Attributes:
         hits: (B, HITS).
         similarities: (B,) value similarities to the first hit; any number if there is none.
+        empty: (n,) lowest empty slots, ascending; B of them, or all.
         oldest: (n,) slots touched the longest ago, in that order; B of them, or all.
         touched: (n,) clock value of their last writes.
     """
 
     hits: Near
     similarities: NDArray[np.float64]
+    empty: NDArray[np.int64]
     oldest: NDArray[np.int64]
     touched: NDArray[np.int64]
 

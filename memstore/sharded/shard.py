@@ -26,7 +26,6 @@ from memstore.sharded.messages import (
 )
 from memstore.slots.filters import Where, as_where
 from memstore.slots.lookup import allowed_slots, contrast
-from memstore.slots.policy import Before
 from memstore.slots.state import Pairs, Rows, State
 from memstore.slots.stats import stats
 from memstore.storage.verify import Verification, verify_folder
@@ -100,15 +99,22 @@ class Shard:
                 *(self._named(rows[:, None], _measured(state, queries, rows)) for rows in pairs)
             )
 
-    def propose(self, queries: NDArray[np.float32], grids: NDArray[np.uint8]) -> Proposal:
-        """Neighbors here of pairs (B,) that are to be written."""
+    def propose(
+        self, queries: NDArray[np.float32], grids: NDArray[np.uint8], evicts: bool
+    ) -> Proposal:
+        """Neighbors here of pairs (B,) that are to be written; the oldest slots if some may go."""
+        named = self._opening.place.slots
         with self._held.frozen() as state:
-            before = Before(queries, grids, state.index, state.values, state.touched, state.config)
-            oldest = np.array(before.oldest, np.int64)
+            before = state.before(queries, grids)
+            oldest = np.array(before.oldest if evicts else [], np.int64)
             touched = state.touched[oldest]
-        hits = self._named(before.slots, before.cosines)
-        similarities = np.array(before.similarities)
-        return Proposal(hits, similarities, self._opening.place.slots(oldest), touched)
+        return Proposal(
+            self._named(before.slots, before.cosines),
+            np.array(before.similarities),
+            named(np.array(before.empty, np.int64)),
+            named(oldest),
+            touched,
+        )
 
     def held(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Keys (n, C) and packed values of used slots (n,) here."""

@@ -12,7 +12,7 @@ from memstore.config import MemoryConfig
 from memstore.errors import FormatError, SlotError, TornError
 from memstore.rwlock import ReadWriteLock
 from memstore.search.index import BATCH, KeyIndex
-from memstore.slots.policy import Plan, WriteReport, plan_writes
+from memstore.slots.policy import Before, Plan, WriteReport, plan_writes
 from memstore.voxels.grids import block_voxels, full_voxels, packed_shape
 
 SOURCE_BYTES = 128  # UTF-8 bytes of a source
@@ -208,6 +208,10 @@ class State:
             plans.append(plan)
         slots, kinds, similarities, _ = map(np.concatenate, zip(*plans, strict=True))
         return WriteReport(slots, kinds, similarities)
+
+    def before(self, queries: NDArray[np.float32], grids: NDArray[np.uint8]) -> Before:
+        """Neighbors here of pairs (B,) that are to be written, as a plan asks for them."""
+        return Before(queries, grids, self.index, self.values, self.touched, self.config)
 
     def count_voxels(self) -> None:
         """Derive `full` after rows were filled at once, and forget what else follows from them."""
