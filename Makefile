@@ -13,7 +13,7 @@ help:
 	@echo "make browser  try the demo page in a headless Chromium (Debian: installed if missing)"
 	@echo "make lint   formatting, lint, types, who imports whom"
 	@echo "make check  lint and test"
-	@echo "make bench  time the memory against plain FAISS and a naive layout (2 minutes)"
+	@echo "make bench  time the memory against plain FAISS and a bare log (2 minutes)"
 	@echo "make docs   the documentation as a site, in site/; nothing is fetched but the builder"
 	@echo "make package  sdist and wheel; memstore alone and mem3d are tried in environments of their own"
 	@echo "make fuzz   spoiled files into every reader, for an hour (SECONDS=3600)"

@@ -7,7 +7,7 @@ Icechunk; for opening, two .npy files and a FAISS index. `ratios.py` prints the 
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -21,7 +21,7 @@ import zarr
 
 from benchmarks.keys import DIM
 from memstore import PAPER, Memory, files
-from memstore.storage import repository
+from memstore.storage import durable, repository
 from memstore.voxels.grids import pack
 
 SLOTS, BATCH = 4_000, 32
@@ -75,7 +75,11 @@ def sync_ratio(memory: Memory, rng: np.random.Generator, log: Path, rounds: int 
         files.sync(entries)
         waits.append(perf_counter() - start)
 
-    with log.open("wb") as file, patch.object(repository, "sync", timed):
+    with (
+        log.open("wb") as file,
+        patch.object(repository, "sync", timed),
+        patch.object(durable, "sync", timed),
+    ):
         for _ in range(rounds):
             waits: list[float] = []
             change(memory, rng)
@@ -87,6 +91,33 @@ def sync_ratio(memory: Memory, rng: np.random.Generator, log: Path, rounds: int 
             os.fsync(file.fileno())
             bare.append(perf_counter() - start)
     return min(ours) / min(bare)
+
+
+class BareLog:
+    """What any durable store does at least: the bytes appended to a file, and synced.
+
+    Args:
+        path: of the file.
+        syncs: fsync calls of a commit; as many parts of its bytes are synced one after another.
+    """
+
+    def __init__(self, path: Path, syncs: int) -> None:
+        data = np.random.default_rng(4).bytes(BATCH * (4 * DIM + 4096))
+        self._parts = [data[part::syncs] for part in range(syncs)]
+        self._file = path.open("wb", buffering=0)
+
+    def commit(self) -> None:
+        """Append what 32 slots take."""
+        for part in self._parts:
+            self._file.write(part)
+            os.fsync(self._file.fileno())
+
+
+def syncs_of(call: Callable[[], object]) -> int:
+    """How often a call has the system sync."""
+    with patch.object(os, "fsync", wraps=os.fsync) as fsync:
+        call()
+    return fsync.call_count
 
 
 class NaiveStore:

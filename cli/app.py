@@ -16,14 +16,71 @@ from typer.core import TyperCommand, TyperGroup
 from memstore.paths import local_path
 
 MEMSTORE = (  # its commands, for who looks for them in the other program
-    *("inspect", "query", "diff", "history", "tag", "verify", "expire", "copy"),
-    *("export", "import"),
+    *("inspect", "query", "diff", "list", "get", "create", "add", "remove"),
+    *("history", "tag", "verify", "expire", "copy", "export", "import"),
 )
 # Errors of what was typed, of which typer names only a kind.
 UsageError: Any = typer.BadParameter.__base__
+HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}  # of every program and command
+MORE = "More"  # heading, in a command's help, of the options that few people need
+# Options that many commands share: where a command has the heading, they are listed under it.
+_SHARED = ("which", "threads", "as_json", "quiet", "help")
 
 
-class Commands(TyperGroup):
+def app_of(name: str, **settings: Any) -> typer.Typer:
+    """A program or a group of commands: help in plain text, errors without a box.
+
+    Args:
+        name: as it is typed.
+        settings: others of typer's.
+    """
+    return typer.Typer(
+        name=name,
+        cls=Commands,
+        context_settings=HELP,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        **settings,
+    )
+
+
+class _PlainHelp:
+    """Parameters in two columns under headings: typer's table of six leaves them no room."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """What a command does, in a line of its group's help, not cut off."""
+        command: Any = self
+        return str(command.help or "").split("\n\n")[0]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options, each under its heading; a group's commands too."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        command: Any = self
+        parameters = command.get_params(ctx)
+        has_more = any(parameter.rich_help_panel == MORE for parameter in parameters)
+        for parameter in parameters:
+            is_option = parameter.param_type_name == "option"
+            panel = parameter.rich_help_panel or ("Options" if is_option else "Arguments")
+            if has_more and parameter.name in _SHARED:
+                panel = MORE
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(panel, []).append(record)
+        if isinstance(command, TyperGroup):
+            options = sections.pop("Options")
+            for name in command.list_commands(ctx):
+                below: Any = command.commands[name]
+                row = (name, below.get_short_help_str())
+                sections.setdefault(below.rich_help_panel or "Commands", []).append(row)
+            sections["Options"] = options  # below what is typed next
+        for title, rows in sections.items():
+            if rows:
+                with formatter.section(typer.style(title, bold=True)):
+                    formatter.write_dl(rows)
+
+
+class Commands(_PlainHelp, TyperGroup):
     """All commands of a program; Ctrl-C ends each with a line and exit status 130."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -31,6 +88,8 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
+            if ctx.parent is not None:  # the program tells, not its group
+                raise
             typer.echo(f"{self.name}: stopped", err=True)
             raise typer.Exit(130) from None
 
@@ -53,28 +112,19 @@ class Commands(TyperGroup):
                 error.message = f"No such command {args[0]!r}. Did you mean '{meant[0]}'?"
             raise
 
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Options, of which flags show no type."""
-        return _plain_flags(super().get_params(ctx))
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Groups first, as `mem3d-cli data` is where one begins."""
-        names = super().list_commands(ctx)
-        return sorted(names, key=lambda name: not isinstance(self.commands[name], TyperGroup))
-
-
-class PlainCommand(TyperCommand):
-    """A command whose help is shown as it is written, its arguments in capitals."""
+class PlainCommand(_PlainHelp, TyperCommand):
+    """A command: its arguments are in capitals, its numbers of no special type."""
 
     def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__(*args, **fields)
+        parameter: Any
         for parameter in self.params:
-            if parameter.param_type_name == "argument" and parameter.name is not None:
+            if parameter.param_type_name == "argument":
                 parameter.metavar = parameter.metavar or parameter.name.upper()
-        item: Any
-        for item in (self, *self.params):
-            if self.rich_markup_mode == "rich" and getattr(item, "help", None):
-                item.help = _BRACKETS.sub(r"\\\1", item.help)
+                parameter.display_type_rich = lambda ctx: ""  # its help says what it is
+            elif parameter.metavar is None and (parameter.min, parameter.max) != (None, None):
+                parameter.metavar = f"<{parameter.bare_type()}>"  # typer's is <int range>
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Read what was typed; an error names options near it, and the example."""
@@ -97,28 +147,18 @@ class PlainCommand(TyperCommand):
                 error.message = f"{text}Example: {example}"
             raise
 
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Options and arguments, of which flags show no type."""
-        return _plain_flags(super().get_params(ctx))
-
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Words of the usage line. Typer's braces look like a template that was not filled in."""
-        return [
-            piece.strip("{}").replace("}...", "...") for piece in super().collect_usage_pieces(ctx)
-        ]
+        """Words of the usage line, which names the options that cannot be left out.
 
+        Typer's braces look like a template that was not filled in.
+        """
+        options, *rest = super().collect_usage_pieces(ctx)
+        parameter: Any
+        for parameter in reversed(self.params):
+            if parameter.required and parameter.param_type_name == "option":
+                rest.insert(0, f"{parameter.opts[0]} {parameter.name.upper()}")
+        return [options, *(word.strip("{}").replace("}...", "...") for word in rest)]
 
-def _plain_flags(parameters: list[Any]) -> list[Any]:
-    """Options that take no value say so: their help would show <bool> as if they took one."""
-    for parameter in parameters:
-        if getattr(parameter, "is_flag", False):
-            parameter.display_type_rich = lambda ctx: None
-    return parameters
-
-
-# What rich would take for a tag of markup, and swallow: [demo] in mem3d[demo]. As
-# rich.markup.escape has it, which would load rich for commands that print no help.
-_BRACKETS = re.compile(r"(\[[a-z#/@][^\[]*?\])")
 
 Command = Callable[..., None]  # a function whose parameters say what a command takes
 
@@ -129,10 +169,16 @@ def add_command(
     name: str | None = None,
     panel: str | None = None,
 ) -> None:
-    """Add a command; its docstring is its help, each paragraph on as wide lines as there are."""
+    """Add a command; its docstring is its help, what it is called in Python the last of it."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
-    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(name, cls=PlainCommand, help=text, rich_help_panel=panel)(command)
+    lines = [" ".join(paragraph.split()) for paragraph in paragraphs]
+    about = [line for line in lines if line.startswith(_IN_PYTHON)]
+    text = "\n\n".join(line for line in lines if line not in about)
+    settings: dict[str, Any] = {"cls": PlainCommand, "context_settings": HELP}
+    app.command(name, **settings, help=text, epilog=" ".join(about), rich_help_panel=panel)(command)
+
+
+_IN_PYTHON = "In Python: "
 
 
 def near_options(typed: str, options: Iterable[str]) -> list[str]:

@@ -6,7 +6,9 @@ signals as they were. For the same reason little is imported above.
 """
 
 import signal
+from collections.abc import Callable
 from importlib import import_module
+from typing import cast
 
 
 def mem3d() -> None:
@@ -23,6 +25,17 @@ def memstore() -> None:
     _run("memstore")
 
 
+def _program(name: str) -> Callable[[], None]:
+    """A program's `main`; without typer or rich, one line that says what to install."""
+    try:
+        return cast("Callable[[], None]", import_module(f"mem3d_cli.{name}.app").main)
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        want = "typer and rich: pip install typer rich"
+        raise SystemExit(f"{name}: got no {error.name}, want {want}") from None
+
+
 def _run(name: str) -> None:
     """Import a program's module, and call its `main` with interrupts as Python has them."""
     # Otherwise interrupts are ignored, as in a shell's background: so be it.
@@ -30,7 +43,7 @@ def _run(name: str) -> None:
     try:
         if is_usual:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-        main = import_module(f"mem3d_cli.{name}.app").main
+        main = _program(name)
         if is_usual:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         main()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mem3d_cli.app import counted, printable, room_wanted
+from mem3d_cli.app import MORE, counted, printable, room_wanted
 from mem3d_cli.paths import data_folder, run_folder, trained_folder, trained_folders
 from mem3d_cli.progress import progress_bar as progress_bar  # for the commands too
 
@@ -68,25 +68,41 @@ def device_name(device: str) -> str:
     return device
 
 
-DataFolder = Annotated[Path, typer.Argument(help="The data set.", callback=data_folder)]
+DataFolder = Annotated[
+    Path,
+    typer.Argument(
+        help="Data set: its folder, or what data pack or data index made of it.",
+        callback=data_folder,
+    ),
+]
 TrainedFolder = Annotated[
     Path | None,
     typer.Argument(
-        help="Folder of a run, or a published one; default: the bundled model.",
+        help="Trained network: the folder of a run, as train makes it, or of a published one. "
+        "Default: the bundled model.",
         callback=trained_folder,
     ),
 ]
-RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.", callback=run_folder)]
-Checkpoint = Annotated[Which, typer.Option(help="Best epoch on validation, or the last.")]
+RunFolder = Annotated[
+    Path, typer.Argument(help="Folder of a run, as train makes it.", callback=run_folder)
+]
+NewRun = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder of the new run; RUN stays as it is.")
+]
+Checkpoint = Annotated[
+    Which,
+    typer.Option(help="Weights of the epoch that was best on validation, or of the last one."),
+]
 Stem = Annotated[
     str,
     typer.Option(
-        help="ResNet-50 weights to begin with: bundled (the bundled model's), imagenet (fetched), "
-        "a safetensors file, or none: random ones, which are trained too."
+        help="Weights that the image encoder, a ResNet-50, begins with: bundled (the bundled "
+        "model's), imagenet (downloaded), a safetensors file, or none (random, and trained too).",
+        rich_help_panel=MORE,
     ),
 ]
-SheetOut = Annotated[Path, typer.Option(help="PNG to write.", callback=png)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+SheetOut = Annotated[Path, typer.Option("--out", "-o", help="PNG to write.", callback=png)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Ensemble = Annotated[
     list[Path] | None,
@@ -94,20 +110,23 @@ Ensemble = Annotated[
         "--ensemble",
         metavar="<path>",
         callback=trained_folders,
-        help="Another run that answers too, from its own memory; the mean of logits counts. May "
-        "be given several times; each takes as long as alone. Those that take other pictures get "
-        "the first's, scaled: let the one with the largest be RUN.",
+        help="Another trained network, whose answer is averaged with RUN's. Each reads its own "
+        "memory and takes as long as alone. May be repeated. Let RUN be the one that takes the "
+        "largest pictures: the others get its pictures, scaled.",
+        rich_help_panel=MORE,
     ),
 ]
 Flip = Annotated[
     bool,
     typer.Option(
-        "--flip", help="Average with the mirror image of each photo; takes twice as long."
+        "--flip",
+        help="Average with the mirror image of each photo; takes twice as long.",
+        rich_help_panel=MORE,
     ),
 ]
-Device = Annotated[str, typer.Option(help="cpu or cuda.", callback=device_name)]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.", callback=device_name)]
 Threads = Annotated[
-    int | None, typer.Option(help="CPU threads to compute with; default: all.", min=1)
+    int | None, typer.Option(help="CPU threads to compute with. Default: all.", min=1)
 ]
 
 
@@ -308,7 +327,8 @@ Settings = Annotated[
         "--settings",
         is_eager=True,
         callback=print_settings,
-        help="List all settings as small has them, and what other presets have; stop.",
+        help="List every setting of the preset small, and where other presets differ.",
+        rich_help_panel=MORE,
     ),
 ]
 
@@ -341,8 +361,8 @@ def with_backgrounds(preset: "Preset", photos: "Backgrounds | None") -> "Preset"
 KnownShapes = Annotated[
     KnownPolicy | None,
     typer.Option(
-        help="Shapes that are in the memory or were trained on: refuse to go on, drop them, or "
-        "keep them and say so. Default: refuse for test, keep for train and val."
+        help="Shapes that the network was trained on or has in its memory: refuse to go on, drop "
+        "them, or keep them and say so. Default: refuse for test, else keep."
     ),
 ]
 

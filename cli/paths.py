@@ -211,11 +211,11 @@ def check_data(path: Path | None) -> None:
         raise ValueError(f"{path}: got a run's folder, want a data folder, a pack or an index")
     deeper = [inner for entry in entries if entry.is_dir() for inner in _entries(entry)]
     if any(entry.suffix.lower() in _MESHES for entry in (*entries, *deeper)):
-        command = f"mem3d-cli data render {path} DATA"
+        command = f"mem3d-cli data render {path} --out DATA"
         raise ValueError(f"{path}: got a folder of meshes, want data, made of them by {command}")
     raise ValueError(
         f"{path}: got no folder {_VIEWS}, want the R2N2 layout ({_VIEWS}/, {_GRIDS}/), Pix3D's, a "
-        "pack or an index (docs/data.md)"
+        "pack or an index (docs/guide/data.md)"
     )
 
 

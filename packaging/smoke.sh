@@ -60,7 +60,7 @@ else
   "$bin/mem3d-cli" evaluate run --quiet
   photo=$(find shapes-of-13/ShapeNetRendering -name 00.png | sort | head -1)
   "$bin/mem3d-cli" reconstruct run "$photo" --out shapes-out --threshold 0.05 --quiet
-  "$bin/mem3d-cli" publish run published
+  "$bin/mem3d-cli" publish run --out published
   "$bin/memstore" verify run/memory --all
   "$bin/python" - "$photo" <<'PY'
 import sys

@@ -1,17 +1,20 @@
 """The documentation says what the code does, and its links lead somewhere."""
 
 import inspect
+import os
+import pkgutil
 import re
 import shlex
 from importlib import import_module
+from unittest.mock import patch
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 import mem3d
 import memstore
 from docs.generate.__main__ import DOCS, EXAMPLE, MODULES, PROGRAMS, pages
+from mem3d_cli.app import HELP, MORE
 
 ROOT = DOCS.parent
 WRITTEN = sorted(DOCS.rglob("*.md"))
@@ -42,6 +45,20 @@ def help_of(command):
     return inspect.getdoc(command.callback)
 
 
+def shown(words):
+    """A command's help in a terminal of 80 columns, which typer's test runner does not look at."""
+    command = dict(place for places in PLACES.values() for place in places)[words]
+    with patch.dict(os.environ, COLUMNS="80"):
+        text = command.get_help(typer.Context(command, info_name=words, **HELP))
+    return re.sub(r"\x1b\[\d+m", "", text) + "\n"
+
+
+def options_of(command):
+    """A command's options as its help lists them."""
+    context = typer.Context(command)
+    return [p for p in command.get_params(context) if p.param_type_name == "option"]
+
+
 def place_of(page):
     return page.relative_to(DOCS).as_posix()
 
@@ -64,7 +81,7 @@ def check_call(call):
         return
     depth = 3 if words[1] == "data" else 2
     command = COMMANDS[" ".join(words[:depth])]
-    options = {"--help"}.union(*([*p.opts, *p.secondary_opts] for p in command.params))
+    options = {"--help", "-h"}.union(*([*p.opts, *p.secondary_opts] for p in command.params))
     used = {word.split("=")[0] for word in words[depth:] if re.match(r"--?[a-z]", word)}
     assert used <= options, call
 
@@ -104,6 +121,13 @@ def test_every_command_has_its_place():
         assert sorted(headings) == sorted(words)
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_lines_in_the_commands_pages_fit_their_box(program):
+    text = (DOCS / "cli" / f"{program}.md").read_text()
+    blocks = re.findall(r"```\w+\n(.*?)```", text, re.DOTALL)
+    assert max(len(line) for block in blocks for line in block.splitlines()) <= 80
+
+
 def test_examples_in_the_commands_pages_are_code():
     text = "".join((DOCS / "cli" / f"{program}.md").read_text() for program in PROGRAMS)
     assert {call for call in shell_lines(text)} == {
@@ -117,19 +141,79 @@ def test_every_command_explains_itself(words):
     [example] = EXAMPLE.findall(help_of(command))
     assert example.startswith(f"{words} ")
     check_call(example)
-    assert [parameter.name for parameter in command.params if not parameter.help] == []
+    assert f"  Example: {example}\n" in shown(words)  # on one line, to be copied
+    for parameter in command.params:
+        assert re.match(r"[A-Z.\[].*\.$", parameter.help or "") or parameter.name == "name"
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_names_what_it_is_in_python(words):
+    [names] = re.findall(r"^In Python: (.+)\.$", help_of(COMMANDS[words]), re.DOTALL | re.MULTILINE)
+    for name in names.split(","):
+        assert pkgutil.resolve_name(name.strip())
 
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_help_is_shown_as_it_is_written(words):
-    """Brackets too: rich would take [demo] in mem3d[demo] for markup."""
-    program, *rest = words.split()
-    result = CliRunner().invoke(APPS[program], [*rest, "--help"], env={"COLUMNS": "1000"})
-    output = "".join(result.output.split())
+    output = "".join(shown(words).split())
     command = COMMANDS[words]
-    texts = [parameter.help.replace("\\[", "[") for parameter in command.params]
-    for text in (help_of(command), *texts):
+    paragraphs = help_of(command).split("\n\n")
+    for text in (*paragraphs, *(parameter.help for parameter in command.params)):
         assert "".join(text.split()) in output
+
+
+@pytest.mark.parametrize("words", [words for places in PLACES.values() for words, _ in places])
+def test_help_fits_80_columns_and_begins_with_what_matters(words):
+    lines = shown(words).splitlines()
+    assert max(map(len, lines)) <= 80
+    first = lines[: lines.index("More:")] if "More:" in lines else lines
+    assert len(first) <= 40
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_many_options_are_grouped(words):
+    options = options_of(COMMANDS[words])
+    more = [option.name for option in options if option.rich_help_panel]
+    assert len(options) <= 12 or more
+    assert {option.rich_help_panel for option in options} <= {None, MORE}
+    if more:
+        assert shown(words).count("\nMore:\n") == 1
+        below = shown(words).split("\nMore:\n")[1]
+        shared = {"which", "threads", "as_json", "quiet", "help"}
+        for option in options:
+            is_below = re.search(rf"^  (-\w, )?{option.opts[-1]}(?![\w-])", below, re.MULTILINE)
+            assert bool(is_below) == (option.name in shared.union(more)), option.name
+        assert sum(option.name not in shared.union(more) for option in options) <= 10
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_common_options_are_alike(words):
+    """One meaning and one short form each, so that they need be learnt but once."""
+    command = COMMANDS[words]
+    options = {name: p for p in options_of(command) for name in p.opts}
+    assert options["--quiet"].opts == ["--quiet", "-q"]
+    assert options["--quiet"].help == "Show no progress."
+    assert sorted(command.get_help_option_names(typer.Context(command, **HELP))) == ["--help", "-h"]
+    assert "--out" not in options or options["--out"].opts == ["--out", "-o"]
+    assert not {"-o", "-q"} & set(options) - {
+        o for n in ("out", "quiet") for o in _names(command, n)
+    }
+
+
+def _names(command, name):
+    """Names of an option by the parameter that takes its value."""
+    return [word for p in command.params if p.name == name for word in p.opts]
+
+
+def test_what_is_made_goes_to_out():
+    """Arguments are what commands work on; nothing but these begins what it is given."""
+    begun = {"train": "run", "study": "folder", "data synth": "folder", "create": "path"}
+    for words, command in COMMANDS.items():
+        name = words.split(" ", 1)[1]
+        arguments = [p.name for p in command.params if p.param_type_name == "argument"]
+        assert "out" not in arguments and "to" not in arguments
+        if name in begun:
+            assert arguments == [begun[name]]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=place_of)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mem3d.data.splits import SplitName
-from mem3d_cli.app import Command, add_command, counted, printable
+from mem3d_cli.app import MORE, Command, add_command, app_of, counted, printable
 from mem3d_cli.data.check import check
 from mem3d_cli.data.pack import index, pack
 from mem3d_cli.data.render import render
@@ -26,25 +26,36 @@ from mem3d_cli.options import (
 )
 from mem3d_cli.paths import check_file, check_folder
 
-data_app = typer.Typer(help="Make and look at data sets.", no_args_is_help=True)
+data_app: typer.Typer = app_of(
+    "data",
+    help="Make data sets of shapes and pictures; check and divide them.",
+)
 
 
 def synth(
-    folder: Annotated[Path, typer.Argument(help="Folder to write, in the R2N2 layout.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the data set; the same one goes on with it.")
+    ],
     models: Annotated[
-        int, typer.Option(help="Models per category; from 6 on, some are for validation.", min=3)
+        int,
+        typer.Option(help="Shapes of each category; from 6 on, some are for validation.", min=3),
     ] = 40,
-    views: Annotated[int, typer.Option(help="Pictures per shape.", min=1, max=24)] = 24,
-    seed: Annotated[int, typer.Option(help="Another seed, other shapes.", min=0)] = 0,
-    processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
+    views: Annotated[int, typer.Option(help="Pictures of each shape.", min=1, max=24)] = 24,
+    seed: Annotated[int, typer.Option(help="Another seed gives other shapes.", min=0)] = 0,
+    processes: Annotated[
+        int | None, typer.Option(help="Processes to draw with. Default: one per core.", min=1)
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a data set of procedural shapes: nothing to download, ready to train on.
+    """Make a data set of procedural shapes, ready to train on.
 
-    Goes on where it was interrupted. Library: mem3d.data.procedural.writer.synthesize.
+    Nothing is downloaded. It has 13 categories, as the paper's data have, in the same layout
+    (R2N2's). The same command goes on where it was interrupted.
 
     Example: mem3d-cli data synth shapes --models 40
+
+    In Python: mem3d.data.procedural.writer.synthesize.
     """
     from mem3d.data.procedural.writer import synthesize
 
@@ -66,39 +77,66 @@ def synth(
 def show(
     data: DataFolder,
     out: SheetOut = Path("data.png"),
-    count: Annotated[int, typer.Option(help="Most shapes to show.", min=1)] = 8,
-    view: Annotated[int, typer.Option(help="View of each shape.", min=0)] = 0,
-    views: Annotated[
-        int, typer.Option(help="So many views of each shape in a row, from --view on.", min=1)
-    ] = 1,
+    count: Annotated[int, typer.Option(help="Shapes to show at most.", min=1)] = 8,
     category: Annotated[
-        list[str] | None, typer.Option(metavar="<str>", help="Only this one; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="<str>", help="Only this category; may be repeated."),
     ] = None,
-    subset: Annotated[SplitName | None, typer.Option(help="Default: all of them.")] = None,
-    split: Annotated[Path | None, typer.Option(help="Split file; default: the data's own.")] = None,
     models: Annotated[
-        str | None, typer.Option(help="Names, with commas; default: spread over the categories.")
+        str | None,
+        typer.Option(help="Names of the shapes, with commas. Default: some of each category."),
     ] = None,
+    subset: Annotated[
+        SplitName | None, typer.Option(help="Only shapes for this use. Default: all.")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Split file, which tells their use. Default: DATA's own.")
+    ] = None,
+    view: Annotated[int, typer.Option(help="Number of the picture of each shape.", min=0)] = 0,
+    views: Annotated[
+        int, typer.Option(help="Pictures of each shape in a row, from --view on.", min=1)
+    ] = 1,
     augmented: Annotated[
-        bool, typer.Option("--augmented", help="Instead: what training does to that view.")
+        bool,
+        typer.Option(
+            "--augmented",
+            help="Show what training does to that picture instead.",
+            rich_help_panel=MORE,
+        ),
     ] = False,
     backgrounds: Annotated[
-        Path | None, typer.Option(help="Augmented: a folder of photos behind half of the views.")
+        Path | None,
+        typer.Option(
+            help="With --augmented: folder of photos to put behind half of the pictures.",
+            rich_help_panel=MORE,
+        ),
     ] = None,
     occluders: Annotated[
-        float, typer.Option(help="Augmented: hide up to this share.", min=0, max=0.95)
+        float,
+        typer.Option(
+            help="With --augmented: largest share of the object to hide.",
+            min=0,
+            max=0.95,
+            rich_help_panel=MORE,
+        ),
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Augmented: other samples.", min=0)] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="With --augmented: another seed, other changes.", min=0, rich_help_panel=MORE
+        ),
+    ] = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Picture shapes beside their voxels, projected into the same view.
+    """Draw shapes of a data set beside their voxels.
 
-    Where the axes are right, the projection falls on the object. With --augmented: each transform
-    of training alone, then all of them, with their grids. Library: mem3d.data.figures.axes_sheet,
-    augmentation_sheet.
+    The voxels are drawn from the picture's own camera: where the data are right, they cover the
+    object in the picture.
 
-    Example: mem3d-cli data show shapes --category chair --views 4 --out chairs.png
+    Example: mem3d-cli data show shapes --category chair -o chairs.png
+
+    In Python: mem3d.data.figures.axes_sheet, mem3d.data.figures.augmentation_sheet.
     """
     check_file(split)
     check_folder(backgrounds)

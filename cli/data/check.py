@@ -17,30 +17,35 @@ from mem3d_cli.options import (
 )
 from mem3d_cli.paths import check_file
 
-_SHOWN = 10  # shapes named on the screen; all of them in --json and --report
+_SHOWN = 10  # shapes named on the screen; all of them in --json and --out
 
 
 def check(
     data: DataFolder,
-    split: Annotated[Path | None, typer.Option(help="Split file; default: the data's own.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Also write all that was found as JSON.", callback=placed),
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Split file to check with it. Default: DATA's own.")
+    ] = None,
     views: Annotated[
-        int | None, typer.Option(help="Look at so many views of each shape; default: all.", min=1)
+        int | None, typer.Option(help="Pictures of each shape to look at. Default: all.", min=1)
     ] = None,
     sample: Annotated[
-        int, typer.Option(help="Models of the axis test; 0 leaves it out.", min=0)
+        int, typer.Option(help="Shapes to test the axes with; 0 leaves that out.", min=0)
     ] = 32,
-    report: Annotated[
-        Path | None, typer.Option(help="Write all that was found as JSON.", callback=placed)
-    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Read a data set and tell what is in it and what is wrong with it, the axes included.
+    """Tell what is in a data set, and what is wrong with it.
 
-    Exit status 1 if it is unusable as it is (a wrong frame, nothing to use), else 0; warnings do
-    not change it. Library: mem3d.data.curation.report.examine.
+    Also tests whether pictures and voxels agree on where up and front are (the axes). The exit
+    status is 1 if the data are unusable as they are, and 0 if there are only warnings.
 
     Example: mem3d-cli data check shapes
+
+    In Python: mem3d.data.curation.report.examine.
     """
     check_file(split)
     import json
@@ -53,8 +58,8 @@ def check(
         facts = as_dict(
             examine(open_subsets(data, split), views=views, sample=sample, progress=show)
         )
-    if report is not None:
-        write_atomic(report, json.dumps(facts, indent=1).encode())
+    if out is not None:
+        write_atomic(out, json.dumps(facts, indent=1).encode())
     if as_json:
         print_json(facts)
     else:
@@ -94,7 +99,7 @@ def _print(facts: dict[str, Any]) -> None:
             reason = f": {reasons[source]}" if source in reasons else ""
             typer.echo(f"  {printable(source + reason)}")
         if len(finding["sources"]) > _SHOWN:
-            typer.echo(f"  ... and {len(finding['sources']) - _SHOWN:,} more (--report)")
+            typer.echo(f"  ... and {len(finding['sources']) - _SHOWN:,} more (--out)")
     count = len(facts["findings"])
     fine = "usable" + (f", {counted(count, 'warning')}" if count else "")
     typer.echo(f"{printable(facts['root'])}: {fine if facts['usable'] else 'not usable as it is'}")

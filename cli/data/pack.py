@@ -7,36 +7,51 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mem3d_cli.app import counted, printable
-from mem3d_cli.options import AsJson, Quiet, print_json, print_skipped, progress_bar, resumable
-from mem3d_cli.paths import check_file, data_folder
+from mem3d_cli.options import (
+    AsJson,
+    DataFolder,
+    Quiet,
+    print_json,
+    print_skipped,
+    progress_bar,
+    resumable,
+)
+from mem3d_cli.paths import check_file
 
 if TYPE_CHECKING:
     from mem3d.data.dataset import ShapeDataset
 
-Data = Annotated[Path, typer.Argument(help="Data set, as for training.", callback=data_folder)]
-Split = Annotated[Path | None, typer.Option(help="Split file; default: the data's own, else none.")]
+Split = Annotated[
+    Path | None, typer.Option(help="Split file to keep with it. Default: DATA's own, if any.")
+]
 Category = Annotated[
     list[str] | None,
-    typer.Option(metavar="<str>", help="Only this category or synset; may be repeated."),
+    typer.Option(
+        metavar="<str>", help="Only this category, by name or WordNet number; may be repeated."
+    ),
 ]
 
 
 def pack(
-    data: Data,
-    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    data: DataFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the pack.")],
     split: Split = None,
     category: Category = None,
-    per_shard: Annotated[int, typer.Option(help="Views per file.", min=1, max=65536)] = 2048,
-    processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
+    per_shard: Annotated[int, typer.Option(help="Pictures in each file.", min=1, max=65536)] = 2048,
+    processes: Annotated[
+        int | None, typer.Option(help="Processes to work with. Default: one per core.", min=1)
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Pack a data set into one Zarr store: few files, read faster.
+    """Pack a data set into few files, which are read faster.
 
-    Every command that takes a data folder takes the pack as well. Goes on where it was interrupted.
-    Library: mem3d.data.zarr_pack.writer.pack.
+    The pack is a Zarr store. Every command that takes a data set takes the pack as well. The same
+    command goes on where it was interrupted.
 
-    Example: mem3d-cli data pack DATA data.zarr
+    Example: mem3d-cli data pack shapes --out shapes.zarr
+
+    In Python: mem3d.data.zarr_pack.writer.pack.
     """
     check_file(split)
     from mem3d.data.open import open_dataset
@@ -55,20 +70,25 @@ def pack(
 
 
 def index(
-    data: Data,
-    out: Annotated[Path, typer.Option(help="File to write, .json.")],
+    data: DataFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, .json.")],
     split: Split = None,
     category: Category = None,
-    occupancy: Annotated[bool, typer.Option(help="Also read every grid.")] = False,
+    occupancy: Annotated[
+        bool,
+        typer.Option("--occupancy", help="Also read all voxels and list how many are full."),
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """List a data folder's shapes and files in one file.
+    """List a data set's files in one file, so that it opens faster.
 
-    Every command that takes a data folder takes the index as well, and need not look into each
-    folder. Library: mem3d.data.readers.r2n2_index.write_index.
+    Every command that takes a data set takes this file as well, and need not look into each
+    folder.
 
-    Example: mem3d-cli data index DATA --out DATA/index.json
+    Example: mem3d-cli data index shapes --out shapes/index.json
+
+    In Python: mem3d.data.readers.r2n2_index.write_index.
     """
     check_file(split)
     from mem3d.data.open import open_dataset

@@ -7,40 +7,62 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.app import counted, printable
+from mem3d_cli.app import MORE, counted, printable
 from mem3d_cli.options import AsJson, Quiet, print_json, print_skipped, progress_bar, resumable
 
 
 def render(
-    folder: Annotated[Path, typer.Argument(help="Meshes, in one folder per category.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write, in the R2N2 layout.")],
-    views: Annotated[int, typer.Option(help="Pictures per shape.", min=1, max=100)] = 24,
-    size: Annotated[int, typer.Option(help="Pixels per side.", min=8, max=1024)] = 137,
-    up: Annotated[str, typer.Option(help="Up in the files: x, y, z, -x, -y or -z.")] = "y",
-    front: Annotated[str, typer.Option(help="Where fronts look in the files.")] = "x",
-    category: Annotated[str | None, typer.Option(help="Of all meshes; no folders needed.")] = None,
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of meshes, within it a folder for each category.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the data set, in the layout of R2N2.")
+    ],
+    up: Annotated[
+        str, typer.Option(help="Axis that is up in the files: x, y, z, -x, -y or -z.")
+    ] = "y",
+    front: Annotated[str, typer.Option(help="Axis that fronts face in the files.")] = "x",
+    views: Annotated[int, typer.Option(help="Pictures of each shape.", min=1, max=100)] = 24,
+    category: Annotated[
+        str | None, typer.Option(help="Category of all the meshes, which need no folders then.")
+    ] = None,
     variants: Annotated[
-        int, typer.Option(help="Deformed shapes to make beside each mesh.", min=0, max=100)
+        int, typer.Option(help="Deformed shapes to make of each mesh.", min=0, max=100)
     ] = 0,
     per_category: Annotated[
         int,
         typer.Option(
-            help="Instead: as many beside each as bring its category to so many shapes.", min=0
+            help="Make so many deformed shapes that each category has this many shapes; instead "
+            "of --variants.",
+            min=0,
+            rich_help_panel=MORE,
         ),
     ] = 0,
-    seed: Annotated[int, typer.Option(help="Another seed, other cameras.", min=0)] = 0,
-    processes: Annotated[int | None, typer.Option(help="Default: one per core.", min=1)] = None,
+    size: Annotated[
+        int,
+        typer.Option(help="Pixels per side of a picture.", min=8, max=1024, rich_help_panel=MORE),
+    ] = 137,
+    seed: Annotated[
+        int, typer.Option(help="Another seed, other cameras.", min=0, rich_help_panel=MORE)
+    ] = 0,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes to draw with. Default: one per core.", min=1, rich_help_panel=MORE
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a data set of your own meshes: voxelize them and draw them from all sides.
+    """Make a data set of your own meshes.
 
-    OBJ, GLB, glTF, STL, PLY, OFF and npz; FOLDER/chair/x.obj is a chair. Materials and pictures
-    are read from FOLDER alone; what is missing is told. Goes on where it was interrupted. Look at
-    the result with "data show", divide it with "data split". Library:
-    mem3d.data.meshes.dataset.render_meshes.
+    It holds the voxels of each mesh, and pictures from all sides. Takes OBJ, GLB, glTF, STL, PLY,
+    OFF and npz files; FOLDER/chair/x.obj is a chair. The same command goes on where it was
+    interrupted. Then look at the result with "data show" and divide it with "data split".
 
-    Example: mem3d-cli data render meshes shapes --up z --front=-y
+    Example: mem3d-cli data render meshes --out shapes --up z --front=-y
+
+    In Python: mem3d.data.meshes.dataset.render_meshes.
     """
     from mem3d.data.meshes.dataset import REPORT, WARNINGS, RenderConfig, render_meshes
 

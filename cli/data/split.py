@@ -20,14 +20,21 @@ from mem3d_cli.options import (
 
 def split(
     data: DataFolder,
-    out: Annotated[Path, typer.Option(help="Split file to write.", callback=placed)],
-    share: Annotated[str, typer.Option(help="Shares of train, val, test.")] = ".7,.1,.2",
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Split file to write, .json.", callback=placed)
+    ],
+    share: Annotated[
+        str, typer.Option(help="Shares for training, validation and test.")
+    ] = ".7,.1,.2",
     iou: Annotated[
         float,
-        typer.Option(help="Models with a higher voxel IoU stay on one side.", min=0, max=0.999),
+        typer.Option(
+            help="Shapes are near-duplicates if their voxels overlap more (IoU).", min=0, max=0.999
+        ),
     ] = 0.85,
     mirrored: Annotated[
-        bool, typer.Option("--mirrored", help="Also compare with mirror images (left and right).")
+        bool,
+        typer.Option("--mirrored", help="Also compare with mirror images, left and right."),
     ] = False,
     seed: Annotated[int, typer.Option(help="Another seed, another split.", min=0)] = 0,
     force: Annotated[
@@ -36,12 +43,14 @@ def split(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Share a data set out into train, val and test; near-duplicates stay together.
+    """Divide a data set for training, validation and test.
 
-    The same data, shares and seed give the same split. Library:
-    mem3d.data.curation.near_duplicates.divide.
+    Near-duplicates stay on one side, so that a test is a test. The same data, shares and seed give
+    the same split. A split.json in the data folder is found by all other commands.
 
     Example: mem3d-cli data split shapes --out shapes/split.json
+
+    In Python: mem3d.data.curation.near_duplicates.split_dataset.
     """
     from mem3d.data.curation.near_duplicates import split_dataset
 

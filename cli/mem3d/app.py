@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.app import Command, Commands, add_command, in_words, version_option
+from mem3d_cli.app import Command, add_command, app_of, in_words, version_option
 from mem3d_cli.data.app import data_app
 from mem3d_cli.mem3d.average import average
 from mem3d_cli.mem3d.demo import demo
@@ -22,25 +22,23 @@ from mem3d_cli.mem3d.robustness import robustness
 from mem3d_cli.mem3d.study import study
 from mem3d_cli.mem3d.train import train
 
-app = typer.Typer(
-    name="mem3d-cli",
-    cls=Commands,
-    context_settings={"help_option_names": ["--help", "-h"]},
-    help="Mem3D: one photo in, a 32^3 shape out, with a memory of the shapes seen in training. "
-    "Begin with: mem3d-cli reconstruct photo.jpg -o chair.glb, with the model that comes along; or "
-    "with a network of your own: data synth shapes, then train, evaluate, reconstruct RUN.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+app: typer.Typer = app_of(
+    "mem3d-cli",
+    help="Mem3D makes a 3-D shape of one photo, with a memory of shapes that it has seen.\n\n"
+    "Begin with: mem3d-cli reconstruct photo.jpg -o chair.glb, which uses the bundled model. For "
+    "a network of your own: mem3d-cli data synth shapes, then train, evaluate and reconstruct.\n\n"
+    "A command's argument is what it works on; what it makes of it goes to --out (-o).",
 )
-app.add_typer(data_app, name="data", rich_help_panel="Begin")
 command: Command
-for command in (reconstruct, demo, train, evaluate):
+for command in (reconstruct, demo):
     add_command(app, command, panel="Use")
-for command in (memorize, average):
-    add_command(app, command, panel="Change a run, without training")
-for command in (study, robustness):
+app.add_typer(data_app, name="data", rich_help_panel="Train")
+for command in (train, study):
+    add_command(app, command, panel="Train")
+for command in (evaluate, robustness):
     add_command(app, command, panel="Measure")
-add_command(app, publish, panel="Hand on")
+for command in (memorize, average, publish):
+    add_command(app, command, panel="Change or share, without training")
 
 
 @app.callback()

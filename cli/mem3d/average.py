@@ -10,6 +10,8 @@ from mem3d_cli.mem3d.memorize import whole
 from mem3d_cli.options import (
     AsJson,
     Checkpoint,
+    NewRun,
+    Quiet,
     RunFolder,
     print_json,
 )
@@ -21,19 +23,24 @@ def average(
     others: Annotated[
         list[Path],
         typer.Argument(
-            help="More checkpoints: files, or runs, whose best is taken.", callback=checkpoints
+            help="Checkpoints to average it with: files, or folders of runs, of which the best "
+            "checkpoint is taken.",
+            callback=checkpoints,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the new run; RUN stays as it is.")],
+    out: NewRun,
     which: Checkpoint = "best",
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Average the weights of checkpoints of one training, or of runs with one beginning.
+    """Average the weights of several checkpoints of one training.
 
-    The new run has RUN's settings and a copy of its memory; whether it is better, "evaluate
-    --subset val" tells. Library: mem3d.runs.average.
+    They may also be of several runs, if those began with the same weights. The new run has RUN's
+    settings and a copy of its memory. Whether it is better, "evaluate --subset val" tells.
 
-    Example: mem3d-cli average runs/first runs/first/last.safetensors --out runs/mean
+    Example: mem3d-cli average runs/first runs/first/last.safetensors -o mean
+
+    In Python: mem3d.runs.averaging.average.
     """
     from mem3d.runs.averaging import average as write
     from memstore.files import check_free

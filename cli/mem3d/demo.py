@@ -21,34 +21,37 @@ if TYPE_CHECKING:
 
 def demo(
     run: TrainedFolder = None,
-    write: Annotated[
+    browser: Annotated[bool, typer.Option("--browser", help="Also open a browser.")] = False,
+    out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a new run that keeps what visitors remember; all share it. Without "
-            "it, each visitor has a copy of the memory that is dropped afterwards."
+            "--out",
+            "-o",
+            help="Folder of a new run that keeps what visitors let it remember; all share it. "
+            "Without it each visitor has a copy of the memory, which is dropped afterwards.",
         ),
     ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
     ] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(help="Default: the first free one from 7860.", min=1, max=65535)
+        int | None,
+        typer.Option(help="Port. Default: the first free one from 7860 on.", min=1, max=65535),
     ] = None,
-    browser: Annotated[bool, typer.Option("--browser", help="Open a browser.")] = False,
     which: Checkpoint = "best",
     device: Device = "cpu",
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Open a page in the browser: drop a photo, turn its shape, look through the memory.
+    """Serve a page for the browser that turns photos into shapes.
 
-    Without RUN it shows the model that comes with the package.
-
-    Needs an extra, in a checkout: pip install -c constraints.txt -e '.[demo]'. Nothing is fetched
-    from elsewhere, and RUN is not changed. Library: mem3d.demo.reconstruct_view,
-    mem3d.demo.memory_view, mem3d.demo.sessions.
+    Drop a photo, turn its shape, look through the memory. It needs the extra "demo": in a checkout,
+    pip install -c constraints.txt -e '.[demo]'. Nothing is fetched from elsewhere, and RUN is not
+    changed.
 
     Example: mem3d-cli demo --browser
+
+    In Python: mem3d.demo.reconstruct_view, mem3d.demo.memory_view, mem3d.demo.sessions.
     """
     from mem3d.bundled import bundled_model
     from mem3d.demo.guard import LOOPBACK, listen
@@ -56,22 +59,22 @@ def demo(
 
     run = run or bundled_model()
     _check_run(run, which)  # gradio takes long to import: look first
-    if write is not None:
-        check_free(write)
+    if out is not None:
+        check_free(out)
     listener, url = listen(host, port)
     with listener, tempfile.TemporaryDirectory(prefix="mem3d-demo-") as folder:
         _stay_offline(folder)
         _check_extra()
         set_threads(threads)
-        page = _page(run, which, device, write, Path(folder), quiet)
+        page = _page(run, which, device, out, Path(folder), quiet)
         try:
             if host not in LOOPBACK:
                 typer.echo(f"{host}: whoever reaches this machine can use the page", err=True)
             _serve(page, host, listener, url, browser)
         finally:
             page.memories.close()
-            if write is not None:
-                typer.echo(f"{printable(write)}: a run with what was remembered", err=True)
+            if out is not None:
+                typer.echo(f"{printable(out)}: a run with what was remembered", err=True)
 
 
 def _check_run(run: Path, which: str) -> None:
@@ -101,7 +104,7 @@ def _check_extra() -> None:
 
 
 def _page(
-    run: Path, which: str, device: str, write: Path | None, folder: Path, quiet: bool
+    run: Path, which: str, device: str, out: Path | None, folder: Path, quiet: bool
 ) -> "DemoPage":
     """Load the network and its memory, and make the example photos."""
     from mem3d.demo.examples import example_photos
@@ -120,7 +123,7 @@ def _page(
     return DemoPage(
         model=model,
         name=run.name,
-        memories=VisitorMemories(run, model, memory, state, write=write, device=device),
+        memories=VisitorMemories(run, model, memory, state, write=out, device=device),
         background=state.preset.photo_background,
         device=device,
         folder=folder,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mem3d.data.splits import SplitName
-from mem3d_cli.app import printable
+from mem3d_cli.app import MORE, printable
 from mem3d_cli.options import (
     AsJson,
     Checkpoint,
@@ -47,43 +47,59 @@ if TYPE_CHECKING:
 def evaluate(  # long: half of it are the options
     run: TrainedFolder = None,
     data: Annotated[
-        Path | None, typer.Option(help="Default: the data of the run; a published one has none.")
+        Path | None,
+        typer.Option(
+            help="Data set to measure on. Default: that of RUN; a published network and the "
+            "bundled model have none."
+        ),
     ] = None,
     split: Annotated[
-        Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
+        Path | None, typer.Option(help="Split file. Default: the run's, or DATA/split.json.")
     ] = None,
-    subset: Annotated[SplitName, typer.Option(help="Models to score.")] = "test",
+    subset: Annotated[SplitName, typer.Option(help="Shapes to measure on.")] = "test",
     known_shapes: KnownShapes = None,
     baselines: Annotated[
         Literal["quick", "all"],
         typer.Option(
-            help="quick: nearest recalled, mean of recalled, category mean. all: also the nearest "
-            "training picture by the stem's maps, and what a perfect look-up would find."
+            help="Simpler methods to compare with. quick: the nearest recalled shape, the mean of "
+            "the recalled ones, the mean of the category. all: also the shape of the nearest "
+            "training picture, and oracles: the best shape there is to recall."
         ),
     ] = "quick",
+    picture: Annotated[
+        Path | None, typer.Option(help="Also draw reconstructions as this PNG.", callback=png)
+    ] = None,
+    f_score: Annotated[
+        bool, typer.Option("--f-score", help="Also measure F-score@1%, which compares surfaces.")
+    ] = False,
+    device: Device = "cpu",
     flip: Flip = False,
     ensemble: Ensemble = None,
     background: Annotated[
-        bool, typer.Option("--background", help="Pix3D: leave the photos their background.")
+        bool,
+        typer.Option(
+            "--background",
+            help="Pix3D: leave the photos their background.",
+            rich_help_panel=MORE,
+        ),
     ] = False,
+    rows: Annotated[
+        int, typer.Option(help="Shapes on the picture.", min=1, rich_help_panel=MORE)
+    ] = 12,
     which: Checkpoint = "best",
-    f_score: Annotated[bool, typer.Option("--f-score", help="Also F-score@1%.")] = False,
-    picture: Annotated[
-        Path | None, typer.Option(help="PNG of some reconstructions.", callback=png)
-    ] = None,
-    rows: Annotated[int, typer.Option(help="Models on the picture.", min=1)] = 12,
-    device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Print IoU per category, for the network and its baselines; for Pix3D by both protocols.
+    """Measure a trained network, beside simpler methods.
 
-    Without RUN it is about the model that comes with the package. The best thresholds come from the
-    validation set of the same data, the category means from its training set; for Pix3D without a
-    split file, from the data of the run. Library: mem3d.evaluate.
+    Prints IoU for each category: the overlap of predicted and true voxels, at most 1. Best
+    thresholds come from DATA's validation shapes, category means from its training shapes; Pix3D
+    without a split file takes both from RUN's data, and is measured by both of its protocols.
 
     Example: mem3d-cli evaluate runs/first --picture test.png
+
+    In Python: mem3d.evaluate.
     """
     from mem3d.bundled import bundled_model
 

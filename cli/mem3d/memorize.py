@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mem3d.data.splits import SplitName
-from mem3d_cli.app import counted, printable, room_wanted
+from mem3d_cli.app import MORE, counted, printable, room_wanted
 from mem3d_cli.options import (
     AsJson,
     Checkpoint,
     Device,
     KnownPolicy,
+    NewRun,
     Quiet,
     Threads,
     TrainedFolder,
@@ -35,52 +36,71 @@ if TYPE_CHECKING:
 
     Write = Callable[[Memory], tuple[Memorized, Record]]
 
-SplitFile = Annotated[Path | None, typer.Option(help="Split file; default: DATA/split.json.")]
-
 
 def memorize(  # long: half of it are the options
-    out: Annotated[Path, typer.Option(help="Folder of the new run; RUN stays as it is.")],
+    out: NewRun,
     run: TrainedFolder = None,
     data: Annotated[
-        Path | None, typer.Option(help="Models to remember: folder, pack or index.")
+        Path | None, typer.Option(help="Data set to add: a folder, a pack or an index.")
     ] = None,
-    split: SplitFile = None,
     subset: Annotated[
-        SplitName | None, typer.Option(help="train, val or test; default: all models.")
+        SplitName | None, typer.Option(help="Only its shapes for this use. Default: all.")
     ] = None,
     views: Annotated[
-        int | None, typer.Option(help="Pictures of each model, from 00 on; default: 1.", min=1)
+        int | None,
+        typer.Option(help="Pictures of each shape to add, the first ones. Default: 1.", min=1),
+    ] = None,
+    photo: Annotated[
+        Path | None, typer.Option(help="Instead of --data: one photo to add, with --grid.")
+    ] = None,
+    grid: Annotated[
+        Path | None,
+        typer.Option(help="Shape on that photo: .binvox, y up and the front towards +x."),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture of the photo's size, white where the object is. Default: the photo's "
+            "transparency."
+        ),
+    ] = None,
+    capacity: Annotated[
+        int | None, typer.Option(help="Slots of the new memory. Default: as many.", min=1)
+    ] = None,
+    device: Device = "cpu",
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            help="Split file of the data. Default: DATA/split.json.", rich_help_panel=MORE
+        ),
     ] = None,
     known_shapes: Annotated[
         KnownPolicy | None,
         typer.Option(
-            help="Models whose shapes the memory holds already: refuse to go on, drop them "
-            "(default), or keep them and let the memory merge them."
+            help="Shapes that the memory holds already: refuse to go on, drop them (default), or "
+            "keep them and let the memory merge them.",
+            rich_help_panel=MORE,
         ),
     ] = None,
-    photo: Annotated[
-        Path | None, typer.Option(help="Instead of --data: one picture; alpha is the mask.")
-    ] = None,
-    grid: Annotated[
-        Path | None, typer.Option(help="Its shape: binvox, y up, front +x, as R2N2's are.")
-    ] = None,
-    mask: Annotated[Path | None, typer.Option(help="Picture with its object in white.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of its shape; default: GRID's.")] = None,
-    capacity: Annotated[
-        int | None, typer.Option(help="Slots of the new memory; default: as many.", min=1)
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the photo's shape. Default: that of --grid.", rich_help_panel=MORE
+        ),
     ] = None,
     which: Checkpoint = "best",
-    device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add pictures and their shapes to the memory of a trained network, without training.
+    """Add pictures and shapes to a trained network's memory.
 
-    Writes a new run: the same weights, a copy of the memory that knows more. Without RUN, those of
-    the model that comes with the package. Library: mem3d.runs.memorize, mem3d.runs.copy_run.
+    There is no training. Adds a data set (--data), or one photo and its shape (--photo, --grid).
+    The new run has the same weights, and a copy of the memory with more in it.
 
     Example: mem3d-cli memorize --data new-shapes --out runs/more
+
+    In Python: mem3d.runs.memorization.memorize, mem3d.runs.copy.copy_run.
     """
     from memstore.files import check_free
 

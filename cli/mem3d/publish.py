@@ -13,52 +13,51 @@ from mem3d_cli.options import AsJson, Checkpoint, Quiet, RunFolder, print_json
 
 def publish(
     run: RunFolder,
-    folder: Annotated[Path, typer.Argument(help="To make; nothing may be there yet.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to make; nothing may be there yet.")
+    ],
     repo: Annotated[
         str | None,
         typer.Option(help="Also send it to this repository of the Hugging Face Hub: owner/name."),
     ] = None,
     private: Annotated[
-        bool, typer.Option("--private", help="If the repository is new: not to be seen by all.")
+        bool, typer.Option("--private", help="If that repository is new, do not show it to all.")
     ] = False,
     half: Annotated[
         bool,
-        typer.Option(
-            "--half",
-            help="Fewer bytes: weights as float16, the memory deflated; see docs/publish.md.",
-        ),
+        typer.Option("--half", help="Fewer bytes: weights as float16, the memory compressed."),
     ] = False,
     which: Checkpoint = "best",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make one folder of plain files from a run: weights, memory, settings, a model card.
+    """Make one folder of a run, to hand it on.
 
-    mem3d.load(FOLDER) and "mem3d-cli reconstruct FOLDER" open it. Nothing leaves this machine
-    without --repo. The memory holds the training shapes themselves: mind their license.
+    It holds weights, memory, settings and a model card; mem3d.load(OUT) and "mem3d-cli reconstruct
+    OUT PHOTO" open it. Nothing leaves this machine without --repo. The memory holds the training
+    shapes themselves: mind their license.
 
-    Library: mem3d.inference.pretrained.publish, mem3d.inference.pretrained.upload.
+    Example: mem3d-cli publish runs/first --out published
 
-    Example: mem3d-cli publish runs/first published
+    In Python: mem3d.inference.pretrained.publish, mem3d.inference.pretrained.upload.
     """
     from mem3d.inference import pretrained
     from memstore.files import check_free
 
-    check_free(folder)
+    check_free(out)
     if repo is not None:
         pretrained.check_repo(repo)  # before the work
-    with whole(folder):
-        pretrained.publish(run, folder, which, half=half)
-    address = None if repo is None else _sent(folder, repo, private)
-    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    if not quiet:
-        notice = "the memory holds training shapes and their names; mind their license"
-        typer.echo(f"{printable(folder)}: {notice}", err=True)
+    with whole(out):
+        pretrained.publish(run, out, which, half=half)
+    address = None if repo is None else _sent(out, repo, private)
+    sizes = {path.name: path.stat().st_size for path in sorted(out.iterdir())}
+    notice = "the memory holds training shapes and their names; mind their license"
+    typer.echo(f"{printable(out)}: {notice}", err=True)
     if as_json:
-        print_json({"path": str(folder), "files": sizes, "address": address})
+        print_json({"path": str(out), "files": sizes, "address": address})
         return
     for name, size in sizes.items():
-        typer.echo(f"{printable(folder / name)}  {size:,} bytes")
+        typer.echo(f"{printable(out / name)}  {size:,} bytes")
     if address is not None:
         typer.echo(f"sent: {printable(address)}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 import typer
 
-from mem3d_cli.app import counted, in_words, printable
+from mem3d_cli.app import MORE, counted, in_words, printable
 from mem3d_cli.options import (
     AsJson,
     Checkpoint,
@@ -92,9 +92,9 @@ def reconstruct(  # long: half of it are the options
         typer.Argument(
             metavar="[RUN] PHOTOS",
             callback=run_and_photos,
-            help="Pictures, folders of them, or patterns such as 'photos/*.jpg'; alpha is the "
-            "mask where it tells an object from its ground. Before them, if it is not to be the "
-            "bundled model: the folder of a run, or a published one.",
+            help="Photos: files, folders of them, or patterns such as 'photos/*.jpg'. Before them, "
+            "to use another network than the bundled one, the folder of a run (made by train) or "
+            "of a published one.",
         ),
     ],
     out: Annotated[
@@ -102,8 +102,8 @@ def reconstruct(  # long: half of it are the options
         typer.Option(
             "--out",
             "-o",
-            help="Folder to write to; only pictures that this command made are replaced. For one "
-            "photo also a file, whose ending is one of the formats, or png.",
+            help="Folder to write to; for one photo also a file, whose ending is one of the "
+            "formats, or png. Pictures that this command did not make are not replaced.",
         ),
     ] = Path("reconstructions"),
     formats: Annotated[
@@ -111,63 +111,85 @@ def reconstruct(  # long: half of it are the options
         typer.Option(
             "--format",
             "-f",
-            metavar=f"<{'|'.join(FORMATS)}>",
+            metavar="<format>",
             callback=_check_formats,
-            help="Of the shapes; may be given several times. Default: glb, or as --out ends; with "
-            "--print-size stl and 3mf.",
-        ),
-    ] = None,
-    surface: Annotated[
-        Literal["smooth", "blocky"],
-        typer.Option(help="Of meshes: marching cubes, or the voxels as cubes."),
-    ] = "smooth",
-    confidence: Annotated[
-        bool, typer.Option(help="Color meshes by how sure the network is of each place.")
-    ] = True,
-    print_size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="Longest side of stl and 3mf, such as 100mm, 10cm or 4in: one closed body with a "
-            "flat base, z up, in millimeters. A 3mf is 100mm without it.",
+            help=f"One of {', '.join(FORMATS)}; may be repeated. Default: as --out ends, else glb; "
+            "with --print-size stl and 3mf.",
         ),
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option(help="Picture with the object in white; or a folder of them, named alike."),
+        typer.Option(
+            help="Picture that is white where the object is, or a folder of them, named as the "
+            "photos are. Default: the photo's transparency."
+        ),
     ] = None,
     box: Annotated[
-        str | None, typer.Option(help="Of the object: left,top,right,bottom in pixels.")
+        str | None,
+        typer.Option(
+            metavar="<pixels>", help="Where the object is: left,top,right,bottom in pixels."
+        ),
     ] = None,
     background: Annotated[
         Literal["auto", "keep", "cut"],
         typer.Option(
-            help="Without a mask: cut the object out, keep what is behind it, or auto: keep if "
-            "the network was trained over photos, else cut where an object stands out."
+            help="Without a mask: cut the object out, keep its background, or auto: keep it if the "
+            "network learned with backgrounds, else cut."
         ),
     ] = "auto",
-    inputs: Annotated[
-        bool, typer.Option("--inputs", help="Also write what the network was shown.")
+    print_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="<size>",
+            help="For a 3-D printer: longest side, such as 100mm, 10cm or 4in, of one closed body "
+            "with a flat base. Default for 3mf: 100mm.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Voxels are full above this; a lower one fills more.")
+    ] = 0.3,
+    device: Device = "cpu",
+    surface: Annotated[
+        Literal["smooth", "blocky"],
+        typer.Option(help="Smooth meshes, or voxels as cubes.", rich_help_panel=MORE),
+    ] = "smooth",
+    no_confidence: Annotated[
+        bool,
+        typer.Option(
+            "--no-confidence",
+            help="Leave meshes gray: do not color them by how sure the network is of each place.",
+            rich_help_panel=MORE,
+        ),
     ] = False,
-    threshold: Annotated[float, typer.Option(help="A voxel is full above this occupancy.")] = 0.3,
+    inputs: Annotated[
+        bool,
+        typer.Option(
+            "--inputs",
+            help="Also write what the network was shown, to see how the object was cut out.",
+            rich_help_panel=MORE,
+        ),
+    ] = False,
     flip: Flip = False,
     ensemble: Ensemble = None,
     batch: Annotated[
-        int, typer.Option(min=1, help="Photos that go through the network at once.")
+        int,
+        typer.Option(
+            min=1, help="Photos that go through the network at once.", rich_help_panel=MORE
+        ),
     ] = 16,
     which: Checkpoint = "best",
-    device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn photos into shapes, and into pictures of them and of what was recalled.
+    """Turn photos into 3-D shapes, and show what was recalled.
 
-    Without RUN, with the model that comes with the package. What becomes of a background is said
-    per photo; --inputs shows it. Library: mem3d.load().reconstruct(photo),
-    mem3d.load(RUN, ensemble=[...]).
+    Writes a mesh for each photo, and a picture of it and of the shapes recalled. What becomes of a
+    photo's background is said for each; --inputs shows it.
 
     Example: mem3d-cli reconstruct chair.png -o chair.glb
+
+    In Python: mem3d.load, mem3d.Reconstructor.reconstruct.
     """
     from mem3d.bundled import bundled_model
 
@@ -175,7 +197,7 @@ def reconstruct(  # long: half of it are the options
     run, others = first or bundled_model(), ensemble or []
     check_distinct(run, others)
     check_there(mask)
-    edges, files = _box(box), _find(photos, quiet)
+    edges, files = _box(box), _find(photos)
     if len(files.photos) > 1 and (edges or (mask is not None and not mask.is_dir())):
         raise ValueError(f"photos: got {len(files.photos)}, want one for a box or a mask file")
     if not 0 < threshold < 1:
@@ -187,7 +209,7 @@ def reconstruct(  # long: half of it are the options
     from mem3d.inference.reconstructor import load  # takes seconds
 
     set_threads(threads)
-    how = _Drawn(surface=surface, confidence=confidence, print_size=size)
+    how = _Drawn(surface=surface, confidence=not no_confidence, print_size=size)
     rows: list[dict[str, Any]] = []
     unreadable: list[UnreadablePhoto] = []
     with _interruptible(out, rows), load(run, which, device, others) as reconstructor:
@@ -214,9 +236,8 @@ def reconstruct(  # long: half of it are the options
                         paths.append(_save_input(paths[-1], result))
                     rows.append(_row(photo, paths, result, how))
                     show(len(rows) + len(unreadable), len(files.photos))
-    if not quiet:
-        _warn_of_backgrounds(rows)
-        _warn_of_doubts(rows)
+    _warn_of_backgrounds(rows)
+    _warn_of_doubts(rows)
     if as_json:
         skipped = [{"photo": str(item.path), "reason": item.reason} for item in unreadable]
         print_json({"photos": rows, "skipped": skipped})
@@ -252,12 +273,12 @@ def _box(text: str | None) -> "Box | None":
     return left, top, right, bottom
 
 
-def _find(photos: list[str], quiet: bool) -> "PhotoFiles":
+def _find(photos: list[str]) -> "PhotoFiles":
     """What the words of the command stand for; files that are no pictures are named on stderr."""
     from mem3d.data.images.io import find_photos
 
     files = find_photos(photos)
-    if files.other_files and not quiet:
+    if files.other_files:
         names = ", ".join(printable(path.name) for path in files.other_files[:5])
         more = ", ..." if len(files.other_files) > 5 else ""
         typer.echo(

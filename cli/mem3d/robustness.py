@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mem3d.data.splits import SplitName
-from mem3d_cli.app import printable
+from mem3d_cli.app import MORE, printable
 from mem3d_cli.options import (
     AsJson,
     Checkpoint,
@@ -48,42 +48,58 @@ def robustness(  # long: half of it are the options
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Folders of runs or published ones, or LABEL=RUN,RUN,...: runs that differ in "
-            "their seed, averaged. Default: the bundled model."
+            help="Trained networks: folders of runs or published ones. LABEL=RUN,RUN,... averages "
+            "runs that differ in their seed. Default: the bundled model."
         ),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Default: the data of the first run.")] = None,
-    split: Annotated[
-        Path | None, typer.Option(help="Split file; default: the run's, or DATA/split.json.")
+    data: Annotated[
+        Path | None, typer.Option(help="Data set to measure on. Default: that of the first run.")
     ] = None,
-    subset: Annotated[
-        SplitName, typer.Option("--subset", "--part", help="train, val or test.")
-    ] = "test",
-    known_shapes: KnownShapes = None,
+    split: Annotated[
+        Path | None, typer.Option(help="Split file. Default: the run's, or DATA/split.json.")
+    ] = None,
+    subset: Annotated[SplitName, typer.Option(help="Shapes to measure on.")] = "test",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path(
+        "robustness"
+    ),
     shares: Annotated[
         str, typer.Option(help="Shares of the object's pixels to hide, ascending.")
     ] = "0,0.1,0.2,0.3,0.4,0.5,0.6",
     backgrounds: Annotated[
-        Path | None, typer.Option(help="Folder of photos: also before pieces of them.")
+        Path | None,
+        typer.Option(help="Folder of photos: measure also with pieces of them as background."),
     ] = None,
+    known_shapes: KnownShapes = None,
+    device: Device = "cpu",
     label: Annotated[
         list[str] | None,
-        typer.Option(metavar="<str>", help="Of each run in turn; default: the folder's name."),
+        typer.Option(
+            metavar="<str>",
+            help="Name of each run in turn, on the picture. Default: that of its folder.",
+            rich_help_panel=MORE,
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of occluders and pieces of photos.", min=0)] = 0,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("robustness"),
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Random seed of what hides the object, and of backgrounds.",
+            min=0,
+            rich_help_panel=MORE,
+        ),
+    ] = 0,
     which: Checkpoint = "best",
-    device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure IoU against the share of the object that is hidden; several runs in one picture.
+    """Measure how IoU falls as more of the object is hidden.
 
-    Writes curves.png and robustness.json. All runs are shown the same pictures. Library:
-    mem3d.evaluation.robustness.
+    IoU is the overlap of predicted and true voxels. Writes robustness.json, and curves.png with a
+    curve for each run; all runs are shown the same pictures.
 
-    Example: mem3d-cli robustness runs/first lstm=runs/a,runs/b --backgrounds photos --out curves
+    Example: mem3d-cli robustness runs/first runs/second --out curves
+
+    In Python: mem3d.evaluation.robustness.measure.
     """
     from mem3d.bundled import bundled_model
 

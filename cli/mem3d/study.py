@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mem3d_cli.app import counted, printable
+from mem3d_cli.app import MORE, counted, printable
 from mem3d_cli.options import (
     AsJson,
     Device,
@@ -35,73 +35,121 @@ if TYPE_CHECKING:
 
 
 def study(  # long: half of it are the options
-    out: Annotated[Path, typer.Argument(help="Folder of the study; the same one resumes it.")],
-    data: Annotated[Path, typer.Option(help="Folder, pack or index.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the study: new, or that of one to go on with.")
+    ],
+    data: Annotated[
+        Path, typer.Option(help="Data set to learn from: a folder, a pack or an index.")
+    ],
     split: Annotated[
-        Path | None, typer.Option(help="Split file; default: DATA/split.json.")
+        Path | None, typer.Option(help="Split file. Default: DATA/split.json.")
     ] = None,
-    extra: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="<path>", help="More to learn from, see train; may be repeated."),
-    ] = None,
-    stem: Stem = "bundled",
     preset: Annotated[
         str,
         typer.Option(
-            help="What is changed: small, best, paper, demo or tiny.", callback=preset_name
+            help="What is changed: small, best, paper, demo or tiny (see train).",
+            callback=preset_name,
         ),
     ] = "small",
-    epochs: Annotated[int | None, typer.Option(help="Default: the preset's.", min=1)] = None,
-    batch: Annotated[int | None, typer.Option(help="Default: the preset's.", min=2)] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes through the data. Default: the preset's.", min=1)
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(help="Changes to try, with commas; --dry-run lists them. Default: all."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each change, for a spread.", min=1)] = 3,
+    test: Annotated[
+        bool,
+        typer.Option("--test", help="Also measure on test shapes; nothing is chosen by them."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the runs and how far they are; do none.")
+    ] = False,
+    device: Device = "cpu",
+    extra: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="<path>",
+            help="Another data set to learn from (see train). May be repeated.",
+            rich_help_panel=MORE,
+        ),
+    ] = None,
+    stem: Stem = "bundled",
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Pictures in a step. Default: the preset's.", min=2, rich_help_panel=MORE
+        ),
+    ] = None,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="<name=value>", help="A setting of all runs, see train."),
+        typer.Option(
+            "--set",
+            metavar="<name=value>",
+            help="A setting of all runs (see train). May be repeated.",
+            rich_help_panel=MORE,
+        ),
     ] = None,
     settings: Settings = False,
     backgrounds: Annotated[
-        Path | None, typer.Option(help="Folder of photos to lay training pictures over.")
+        Path | None,
+        typer.Option(
+            help="Folder of photos to put behind half of the training pictures.",
+            rich_help_panel=MORE,
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Runs of each variant.", min=1)] = 3,
-    seeds_from: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
-    only: Annotated[
-        str | None, typer.Option(help="These variants, with commas between; default: all.")
-    ] = None,
+    seeds_from: Annotated[
+        int, typer.Option(help="The first seed.", min=0, rich_help_panel=MORE)
+    ] = 0,
     hide: Annotated[
-        str, typer.Option(help="Shares of each object to hide in scoring; 0 is always scored.")
+        str,
+        typer.Option(
+            help="Shares of each object to hide when measuring; 0 is always among them.",
+            rich_help_panel=MORE,
+        ),
     ] = "0,0.4",
-    test: Annotated[
-        bool, typer.Option("--test", help="Score the test models too; they choose nothing.")
-    ] = False,
     unseen: Annotated[
         Path | None,
         typer.Option(
-            help="Data set that no run learns from: score its test models before and after its "
-            "training models are memorized."
+            help="Data set that no run learns from: measure its test shapes before and after its "
+            "training shapes are added to the memory.",
+            rich_help_panel=MORE,
         ),
     ] = None,
     unseen_split: Annotated[
-        Path | None, typer.Option(help="Split file; default: UNSEEN/split.json.")
+        Path | None,
+        typer.Option(
+            help="Split file of that data. Default: UNSEEN/split.json.", rich_help_panel=MORE
+        ),
     ] = None,
     views: Annotated[
         int,
-        typer.Option(help="Pictures of each model to score; the field looks at one.", min=1),
+        typer.Option(
+            help="Pictures of each shape to measure with; papers take one.",
+            min=1,
+            rich_help_panel=MORE,
+        ),
     ] = 1,
     keep: Annotated[
         Literal["none", "best", "all"],
-        typer.Option(help="Of a finished run: its best checkpoint and memory, all, or none."),
+        typer.Option(
+            help="Keep of a finished run nothing, its best checkpoint and memory, or all.",
+            rich_help_panel=MORE,
+        ),
     ] = "best",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs; do none.")] = False,
-    device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train one network many times, each with one thing changed, and compare.
+    """Train one network many times, each with one change, and compare.
 
-    Writes table.md, table.json and plot.png; interrupted, it goes on with the same command. Look at
-    --dry-run first. Library: mem3d.study.study.
+    Writes table.md, table.json and plot.png to FOLDER; the same command goes on where it was
+    interrupted. It takes long: look at --dry-run first.
 
     Example: mem3d-cli study studies/first --data shapes --epochs 30
+
+    In Python: mem3d.study.study.study_runs, mem3d.study.worker.run_study.
     """
     names, shares = _names(only), _shares(hide)
     is_random = stem == "none"
@@ -124,15 +172,14 @@ def study(  # long: half of it are the options
     set_threads(threads)
     check_device(device)  # before the data are read
     keep_freed_memory()
-    with resumable(out):
+    with resumable(folder):
         photos = None if backgrounds is None else open_backgrounds(backgrounds, quiet)
         base = with_backgrounds(base, photos)
         learning = open_learning(data, extra or [], split, quiet)
-        if not quiet:
-            warn_of_random_stem(preset, is_random)
-            warn_of_short_floats(base, device)
+        warn_of_random_stem(preset, is_random)
+        warn_of_short_floats(base, device)
         plan = Study(
-            folder=out,
+            folder=folder,
             base=base,
             learning=learning,
             validation=open_data(data, "val", split, quiet, views),
@@ -164,7 +211,7 @@ def study(  # long: half of it are the options
         return
     for subset in table["samples"]:
         print_table(study_table(table, subset))
-    typer.echo(f"{printable(out)}: table.md, table.json, plot.png")
+    typer.echo(f"{printable(folder)}: table.md, table.json, plot.png")
 
 
 def _names(only: str | None) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.app import printable
+from mem3d_cli.app import MORE, printable
 from mem3d_cli.options import (
     AsJson,
     Device,
@@ -35,78 +35,110 @@ from mem3d_cli.tables import training_summary
 
 
 def train(  # long: half of it are the options
-    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    run: Annotated[
+        Path, typer.Argument(help="Folder of the run: new, or that of a run to go on with.")
+    ],
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder, pack or index; default: procedural shapes, made in RUN/data."),
+        typer.Option(
+            help="Data set to learn from: a folder, a pack or an index. Default: procedural "
+            "shapes, made in RUN/data."
+        ),
     ] = None,
     split: Annotated[
-        Path | None, typer.Option(help="Split file; default: DATA/split.json.")
-    ] = None,
-    extra: Annotated[
-        list[Path] | None,
+        Path | None,
         typer.Option(
-            metavar="<path>",
-            help="More to learn from: its training list, or all of a folder without a split; may "
-            "be repeated. Validation and test stay DATA's.",
+            help="Split file: shapes for training, validation and test. Default: DATA/split.json."
         ),
     ] = None,
     preset: Annotated[
         str,
         typer.Option(
             callback=preset_name,
-            help="small: about an hour of a CPU core with 4,000 shapes; best: wider, what is "
-            "recalled is stretched and weighed, minutes on a GPU with 12,000; paper: full size, "
-            "a GPU; demo: minutes; tiny: to try the commands.",
+            help="Size of network and training. small: an hour of a CPU core for 4,000 shapes; "
+            "best: minutes of a GPU for 12,000; paper: full size, a GPU; demo: minutes; tiny: to "
+            "try the commands.",
         ),
     ] = "small",
-    stem: Stem = "bundled",
-    weights: Annotated[
-        Path | None, typer.Option(help="Begin with the best weights of this other run.")
-    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="Default: the preset's; small's 24 suit 4,000 models, 400 want 200.", min=1
+            help="Passes through the data. Default: the preset's; the 24 of small suit 4,000 "
+            "shapes, 400 want about 200.",
+            min=1,
         ),
     ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Random seed of weights, order and augmentation.", min=0)
+    ] = 0,
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option(help="Folder of photos to put behind half of the training pictures."),
+    ] = None,
+    device: Device = "cpu",
+    extra: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="<path>",
+            help="Another data set to learn from: its training shapes, or all if it has no split. "
+            "May be repeated. Validation and test shapes are DATA's alone.",
+            rich_help_panel=MORE,
+        ),
+    ] = None,
+    stem: Stem = "bundled",
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Run whose best weights this one begins with.", rich_help_panel=MORE),
+    ] = None,
     batch: Annotated[
-        int | None, typer.Option(help="Pictures in a step; default: the preset's.", min=2)
+        int | None,
+        typer.Option(
+            help="Pictures in a step. Default: the preset's.", min=2, rich_help_panel=MORE
+        ),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of Adam; default: the preset's.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,
-    backgrounds: Annotated[
-        Path | None, typer.Option(help="Folder of photos to lay half of the views over.")
+        float | None,
+        typer.Option(help="Learning rate of Adam. Default: the preset's.", rich_help_panel=MORE),
     ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="<name=value>",
-            help="Any setting of the preset: --set train.patience=5; repeatable.",
+            help="Any setting of the preset, such as train.patience=5. May be repeated.",
+            rich_help_panel=MORE,
         ),
     ] = None,
     settings: Settings = False,
     keep_maps: Annotated[
-        bool, typer.Option("--keep-maps", help="Keep a frozen stem's maps in RUN, to resume fast.")
+        bool,
+        typer.Option(
+            "--keep-maps",
+            help="Keep the feature maps of a frozen encoder in RUN, so that it goes on sooner.",
+            rich_help_panel=MORE,
+        ),
     ] = False,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write RUN/tensorboard; wants that package.")
+        bool,
+        typer.Option(
+            "--tensorboard",
+            help="Also write RUN/tensorboard; needs the package tensorboard.",
+            rich_help_panel=MORE,
+        ),
     ] = False,
-    device: Device = "cpu",
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a network and its memory; a run that was interrupted goes on where it was.
+    """Train a network and its memory.
 
-    RUN is a new or empty folder, or one to go on with; one with other files is refused. Weights,
-    memory, settings, log and curves go there. Without --data it makes its own shapes first. Several
-    processes: torchrun --no-python --nproc-per-node 2 mem3d-cli train ... Library: mem3d.train.
+    The same command goes on with a training that was interrupted.
+        Weights, memory, settings, log and curves go to RUN, whose memory is RUN/memory. On several
+    GPUs: torchrun --no-python --nproc-per-node 2 mem3d-cli train ...
 
     Example: mem3d-cli train runs/first --data shapes
+
+    In Python: mem3d.train.
     """
     if data is not None and run.resolve() == data.resolve():
         raise ValueError(f"{run}: got the data's own folder, want a new one for the run")
@@ -141,7 +173,7 @@ def train(  # long: half of it are the options
             root = run / "data" if data is None else data
             learning = open_learning(root, extra or [], split, quiet)
             validation = open_data(root, "val", split, quiet, views=1)
-        if not quiet:
+        if replicas.is_first:
             warn_of_random_stem(preset, is_random)
             warn_of_short_floats(config, own_device)
         epoch_notes = Epochs(config.train.epochs)

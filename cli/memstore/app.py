@@ -6,16 +6,11 @@ from typing import Annotated
 
 import typer
 
-from mem3d_cli.app import Command, Commands, add_command, in_words, version_option
+from mem3d_cli.app import Command, add_command, app_of, in_words, version_option
 from mem3d_cli.memstore import inspect, maintain, slots, transfer
 from memstore import MemstoreError
 
-app = typer.Typer(
-    name="memstore",
-    cls=Commands,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
+app: typer.Typer = app_of("memstore")
 command: Command
 for command in (inspect.inspect, inspect.query, inspect.diff):
     add_command(app, command, panel="Look")
@@ -36,9 +31,12 @@ add_command(app, transfer.import_, "import", panel="Move")
 def memstore(
     version: Annotated[bool, version_option("memstore")] = False,
 ) -> None:
-    """A memory of voxel grids, looked up by cosine similarity.
+    """Look into memories of voxel grids, change them, keep them, and move them to other programs.
 
-    Begin with: memstore inspect FOLDER. A run of mem3d-cli has its memory in RUN/memory.
+    Begin with: memstore inspect PATH. A run of mem3d-cli has its memory in RUN/memory; memstore
+    create and import make others.
+
+    A command's argument is what it works on; what it makes of it goes to --out (-o).
     """
 
 

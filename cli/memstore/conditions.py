@@ -13,8 +13,8 @@ Conditions = Annotated[
     typer.Option(
         "--where",
         metavar="<condition>",
-        help="On a column: category=chair, ok=true, grasp>=.5 (also <, <=, >); may be repeated: "
-        "all must hold, but of several values of one column one.",
+        help="Only slots with this value in a column: category=chair, ok=true, grasp>=.5 (also <, "
+        "<=, >). Repeated: each column must fit; several values of one column are alternatives.",
     ),
 ]
 _CONDITION = re.compile(r"([^=<>]+)(<=|>=|<|>|=)(.*)", re.DOTALL)

@@ -36,33 +36,39 @@ def is_in_shards(path: Path) -> bool:
 
 MAKERS = "as training, memstore import or Memory.create makes it"
 MemoryFolder = Annotated[Path, typer.Argument(help="Folder of a memory.", callback=memory_folder)]
-At = Annotated[str | None, typer.Option(help="Snapshot id or tag; by default the last commit.")]
-Picture = Annotated[Path | None, typer.Option(help="PNG to draw, made or replaced.", callback=png)]
+At = Annotated[
+    str | None, typer.Option(help="Id or tag of an earlier commit. Default: the latest.")
+]
 
 
 def inspect(
     path: MemoryFolder,
+    picture: Annotated[
+        Path | None, typer.Option(help="Also draw its shapes as this PNG.", callback=png)
+    ] = None,
+    count: Annotated[int, typer.Option(help="Shapes in that picture.", min=1)] = 48,
+    no_duplicates: Annotated[
+        bool, typer.Option("--no-duplicates", help="Do not look for shapes that are alike.")
+    ] = False,
     at: At = None,
-    picture: Picture = None,
-    count: Annotated[int, typer.Option(help="Shapes in the picture.", min=1)] = 48,
-    duplicates: Annotated[
-        bool, typer.Option(help="Also look for slots whose values are alike.")
-    ] = True,
-    quiet: Quiet = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Show how full a memory is, how old and how often read its slots are, and what it costs.
+    """Show how full a memory is, and what is wrong with it.
 
-    Then what is wrong with it, if anything is: keys that have collapsed, near-duplicates, slots
-    that are never read or stale. Of a memory in shards, the facts alone. Library: Memory.stats,
-    memstore.remarks, memstore.near_duplicates, memstore.contact_sheet.
+    Also how old its slots are, how often they were read, and its size. Wrong may be: keys that are
+    nearly the same, values that are near duplicates, slots that are never read. "memstore list"
+    shows the slots themselves. Of a memory in shards there are the numbers alone.
 
-    Example: memstore inspect runs/chairs/memory --picture shapes.png
+    Example: memstore inspect runs/first/memory --picture shapes.png
+
+    In Python: memstore.Memory.stats, memstore.remarks, memstore.near_duplicates,
+    memstore.contact_sheet.
     """
     if is_in_shards(path):
         facts = _facts_of_shards(path, at, picture)
     else:
-        facts = _facts(path, at, picture, count, duplicates, quiet)
+        facts = _facts(path, at, picture, count, not no_duplicates, quiet)
     if as_json:
         print_json(facts)
         return
@@ -83,7 +89,7 @@ def _facts(
     with Memory.open(path, at=at) as memory:
         facts: dict[str, Any] = asdict(memory.stats())
         alike = None
-        if duplicates:
+        if not no_duplicates:
             with progress_bar(quiet, "comparing values") as show:
                 alike = near_duplicates(memory, progress=show)
                 facts["duplicates"] = asdict(alike)
@@ -100,7 +106,7 @@ def _facts_of_shards(path: Path, at: str | None, picture: Path | None) -> dict[s
     if picture:
         raise ValueError(
             f"{path}: got a memory in shards, of which no picture is drawn; "
-            f"memstore copy {path} TO makes one in one piece"
+            f"memstore copy {path} --out FOLDER makes one in one piece"
         )
     with ShardedMemory.open(path, at=at, workers="local") as memory:
         return asdict(memory.stats()) | {"shards": memory.shards, "remarks": []}
@@ -109,23 +115,29 @@ def _facts_of_shards(path: Path, at: str | None, picture: Path | None) -> dict[s
 def query(
     path: MemoryFolder,
     features: Annotated[
-        Path | None, typer.Option(help=".npy file of features, (C,) or (n, C).")
+        Path | None,
+        typer.Option(help="File of the features to look up: .npy, one or one in each row."),
     ] = None,
     slot: Annotated[
         list[int] | None,
-        typer.Option(metavar="<int>", help="Look up with a slot's own key; may be repeated."),
+        typer.Option(
+            metavar="<int>", help="Look up the key of this slot instead; may be repeated."
+        ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Neighbors per query.", min=1)] = 8,
+    k: Annotated[int, typer.Option("-k", help="Neighbors of each.", min=1)] = 8,
     where: Conditions = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Also draw the neighbors as this PNG.", callback=png)
+    ] = None,
     at: At = None,
-    picture: Picture = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Find the slots whose keys are nearest to features, or to a slot's key.
+    """Find the slots whose keys are most like a feature or a key.
 
-    Library: Memory.search, memstore.neighbour_sheet.
+    Example: memstore query runs/first/memory --slot 17 --picture near.png
 
-    Example: memstore query runs/chairs/memory --slot 17 --picture near.png
+    In Python: memstore.Memory.search, memstore.neighbour_sheet.
     """
     from memstore import Memory, neighbour_sheet, read_features
     from memstore.voxels.contact_sheet import save_png
@@ -152,18 +164,19 @@ def query(
 def diff(
     path: MemoryFolder,
     before: Annotated[
-        str, typer.Argument(help="Snapshot id or tag, else another memory's folder.")
+        str, typer.Argument(help="Id or tag of an earlier commit, or another memory's folder.")
     ],
     after: Annotated[
-        str | None, typer.Argument(help="The same; by default the last commit.")
+        str | None, typer.Argument(help="What to compare it with. Default: the latest commit.")
     ] = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Show what changed between two snapshots of a memory, or between two memories.
+    """Show what changed between two commits, or two memories.
 
-    Library: memstore.diff.
+    Example: memstore diff runs/first/memory best-so-far
 
-    Example: memstore diff runs/chairs/memory best-so-far
+    In Python: memstore.diff.
     """
     from memstore import diff as compare
 
@@ -197,15 +210,18 @@ def _neighbors(
     memory: "Memory", queries: "NDArray[np.floating]", k: int, where: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Per query its hits, with the facts of each slot."""
-    columns = memory.slots, memory.sources, memory.ages, memory.reads
+    import numpy as np
+
+    hits = memory.search(queries, k, where=where)
+    near = np.unique(hits.slots[hits.slots >= 0])
+    at = np.searchsorted(memory.slots, near)
+    columns = near, memory.sources_of(near), memory.ages[at], memory.reads[at]
     facts = {
         int(slot): {"source": source, "age": int(age), "reads": int(reads)}
         for slot, source, age, reads in zip(*columns, strict=True)
     }
     rows = []
-    for number, (slots, cosines) in enumerate(
-        zip(*memory.search(queries, k, where=where), strict=True)
-    ):
+    for number, (slots, cosines) in enumerate(zip(*hits, strict=True)):
         pairs = zip(slots.tolist(), cosines.tolist(), strict=True)
         neighbors = [{"slot": s, "cosine": c, **facts[s]} for s, c in pairs if s >= 0]
         rows.append({"query": number, "neighbors": neighbors})

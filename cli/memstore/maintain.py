@@ -10,13 +10,16 @@ from mem3d_cli.memstore.inspect import At, MemoryFolder, is_in_shards
 from mem3d_cli.options import AsJson, Quiet, print_json, print_made, progress_bar
 
 
-def history(path: MemoryFolder, at: At = None, as_json: AsJson = False) -> None:
-    """List the snapshots that can be opened, newest first, and their tags.
+def history(
+    path: MemoryFolder, at: At = None, as_json: AsJson = False, quiet: Quiet = False
+) -> None:
+    """List a memory's commits, newest first, with their tags.
 
-    Reads none of them; of a damaged memory, all that can be found. Library: memstore.history,
-    memstore.tags.
+    Each can be opened, until it expires. Of a damaged memory it lists all that can be found.
 
-    Example: memstore history runs/chairs/memory
+    Example: memstore history runs/first/memory
+
+    In Python: memstore.history, memstore.tags.
     """
     import memstore
 
@@ -47,16 +50,17 @@ def history(path: MemoryFolder, at: At = None, as_json: AsJson = False) -> None:
 
 def tag(
     path: MemoryFolder,
-    name: Annotated[str, typer.Argument(help="Letters, digits and . _ -")],
+    name: Annotated[str, typer.Argument(help="Name: letters, digits and . _ -")],
     at: At = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Take the tag away.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Take the name away again.")] = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Name a snapshot, so that it never expires; or take a name away.
+    """Name a commit, so that it never expires.
 
-    Library: Memory.tag, Memory.untag.
+    Example: memstore tag runs/first/memory before-cars
 
-    Example: memstore tag runs/chairs/memory before-cars
+    In Python: memstore.Memory.tag, memstore.Memory.untag.
     """
     from memstore import Memory
 
@@ -74,18 +78,20 @@ def tag(
 
 def verify(
     path: MemoryFolder,
-    at: At = None,
     every: Annotated[
-        bool, typer.Option("--all", help="All snapshots, not just the one opened.")
+        bool, typer.Option("--all", help="Check all commits, not just the one at --at.")
     ] = False,
-    quiet: Quiet = False,
+    at: At = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Read every chunk and check every slot; exit status 1 if something is damaged.
+    """Check that a memory on disk is whole.
 
-    Library: memstore.verify_folder.
+    It reads every chunk and checks every slot. The exit status is 1 if something is damaged.
 
-    Example: memstore verify runs/chairs/memory --all
+    Example: memstore verify runs/first/memory --all
+
+    In Python: memstore.verify_folder.
     """
     from memstore import verify_folder
 
@@ -111,14 +117,17 @@ def verify(
 
 def expire(
     path: MemoryFolder,
-    keep: Annotated[int, typer.Option(help="Latest commits that stay.", min=1)] = 8,
+    keep: Annotated[int, typer.Option(help="Latest commits to keep.", min=1)] = 8,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Forget old snapshots, but for the latest and tagged ones, and free their space.
+    """Delete old commits, to free disk space.
 
-    Library: Memory.expire.
+    The latest commits and those with a tag stay. What the memory holds now stays as it is.
 
-    Example: memstore expire runs/chairs/memory --keep 3
+    Example: memstore expire runs/first/memory --keep 3
+
+    In Python: memstore.Memory.expire.
     """
     from memstore import Memory
 
@@ -132,18 +141,23 @@ def expire(
 
 def copy(
     path: MemoryFolder,
-    to: Annotated[Path, typer.Argument(help="Where nothing is yet.")],
-    at: At = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the copy; nothing may be there yet.")
+    ],
     capacity: Annotated[
-        int | None, typer.Option(help="Slots of the copy; default: as many.", min=1)
+        int | None, typer.Option(help="Slots of the copy. Default: as many.", min=1)
     ] = None,
+    at: At = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Copy a memory as it is at one snapshot, without its history, maybe with more slots.
+    """Copy a memory without its history, maybe with more slots.
 
-    Of one in shards it makes one in one piece. Library: Memory.copy_to.
+    Of one in shards it makes one in one piece.
 
-    Example: memstore copy runs/chairs/memory chairs.memory --at before-cars
+    Example: memstore copy runs/first/memory --out chairs.memory
+
+    In Python: memstore.Memory.copy_to.
     """
     from memstore import Memory
     from memstore.sharded import ShardedMemory
@@ -152,5 +166,5 @@ def copy(
     with (
         ShardedMemory.open(path, at=at, workers="local") if sharded else Memory.open(path, at=at)
     ) as memory:
-        memory.copy_to(to, capacity)
-        print_made(to, len(memory), as_json)
+        memory.copy_to(out, capacity)
+        print_made(out, len(memory), as_json)

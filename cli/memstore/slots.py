@@ -1,7 +1,7 @@
 """`memstore list`, `get`, `create`, `add` and `remove`: the slots of a memory, one by one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -16,23 +16,26 @@ if TYPE_CHECKING:
     from memstore import Item
 
 WhenFull = Literal["error", "evict"]
-Message = Annotated[str | None, typer.Option(help="Of the commit; default: what was done.")]
+Message = Annotated[str | None, typer.Option(help="Message of the commit. Default: what was done.")]
 BATCH = 256  # pairs written at once
 
 
 def list_(
     path: MemoryFolder,
     where: Conditions = None,
-    source: Annotated[str | None, typer.Option(help="Only slots whose value came from it.")] = None,
-    limit: Annotated[int, typer.Option(help="Most slots shown.", min=1)] = 50,
+    source: Annotated[
+        str | None, typer.Option(help="Only slots whose value came from this source.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Slots to show at most.", min=1)] = 50,
     at: At = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """List slots with their source, age, reads and columns.
-
-    Library: Memory.find, Memory.__iter__.
+    """List what is in a memory: slots, sources, ages, columns.
 
     Example: memstore list grasps.memory --where category=chair --where ok=true
+
+    In Python: memstore.Memory.find, memstore.Memory.__iter__.
     """
     from memstore import Memory
 
@@ -51,21 +54,22 @@ def list_(
 
 def get(
     path: MemoryFolder,
-    slot: Annotated[int, typer.Argument(help="Its number.", min=0)],
+    slot: Annotated[int, typer.Argument(help="Number of the slot.", min=0)],
     value: Annotated[
-        Path | None, typer.Option(help="Binvox file to make of the value.", callback=placed)
+        Path | None, typer.Option(help="Write its value to this .binvox file.", callback=placed)
     ] = None,
     key: Annotated[
-        Path | None, typer.Option(help=".npy file to make of the key.", callback=placed)
+        Path | None, typer.Option(help="Write its key to this .npy file.", callback=placed)
     ] = None,
     at: At = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Show what a slot holds, and write its value or key to a file.
-
-    Library: Memory.__getitem__.
+    """Show what a slot holds; write its value or key to a file.
 
     Example: memstore get grasps.memory 17 --value mug.binvox
+
+    In Python: memstore.Memory.__getitem__.
     """
     import numpy as np
 
@@ -94,35 +98,47 @@ def get(
 
 def create(
     path: Annotated[Path, typer.Argument(help="Folder of the memory to make.")],
-    capacity: Annotated[int, typer.Option(help="Slots.", min=1)],
+    capacity: Annotated[int, typer.Option(help="Most slots that it can hold.", min=1)],
     key_dim: Annotated[int, typer.Option(help="Length of a key.", min=1)],
     resolution: Annotated[int, typer.Option(help="Voxels per side of a value.", min=1)] = 32,
-    beta: Annotated[float, typer.Option(help="Reads want a higher cosine than this.")] = 0.85,
+    beta: Annotated[
+        float, typer.Option(help="A read recalls slots whose cosine is above this.")
+    ] = 0.85,
     delta: Annotated[
         float | None,
-        typer.Option(help="Writes merge values as similar as this; default: nothing merges."),
+        typer.Option(
+            help="A write merges values that are at least this similar. Default: none are merged."
+        ),
     ] = None,
     similarity: Annotated[
         ValueSimilarity,
-        typer.Option(help="Of values: iou, the overlap, or mse, the share that agrees."),
+        typer.Option(
+            help="How similar two values are: iou, the overlap of their full voxels, or mse, the "
+            "share of voxels that agree."
+        ),
     ] = "iou",
     when_full: Annotated[
-        WhenFull, typer.Option(help="Refuse new values, or evict the oldest slot.")
+        WhenFull,
+        typer.Option(help="A full memory refuses new values, or evicts its oldest slots."),
     ] = "error",
     column: Annotated[
         list[str] | None,
         typer.Option(
             metavar="<name=type>",
-            help="Beside the values: category=str, or int, float, bool; may be repeated.",
+            help="A fact to keep beside each value, such as category=str or ok=bool; types are "
+            "str, int, float, bool. May be repeated.",
         ),
     ] = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Make an empty memory. By default nothing that is added is lost: see docs/memstore.md.
+    """Make an empty memory.
 
-    Library: Memory.create, memstore.MemoryConfig.
+    By default nothing that is added to it is ever lost: nothing merges, and a full memory refuses.
 
-    Example: memstore create grasps.memory --capacity 1000 --key-dim 512 --column ok=bool
+    Example: memstore create grasps.memory --capacity 1000 --key-dim 512
+
+    In Python: memstore.Memory.create, memstore.MemoryConfig.
     """
     from memstore import Memory, MemoryConfig
 
@@ -140,19 +156,30 @@ def create(
 
 def add(
     path: MemoryFolder,
-    pairs: Annotated[Path, typer.Argument(help="As memstore import takes them.")],
+    pairs: Annotated[
+        Path, typer.Argument(help="Keys and values: a file as memstore import takes it.")
+    ],
     format: Annotated[
-        ImportFormat | None, typer.Option("--format", "-f", help="Default: from the suffix.")
+        ImportFormat | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="<format>",
+            help=f"One of {', '.join(get_args(ImportFormat))}. Default: as PAIRS ends.",
+        ),
     ] = None,
     message: Message = None,
-    quiet: Quiet = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write keys and values, with sources and columns if there are any, by the memory's rule.
+    """Add keys and values to a memory.
 
-    All are committed, or none. Library: memstore.import_memory, Memory.write.
+    Sources and columns come with them, if there are any. The memory's own rule says what is
+    inserted, what is merged and what has to go. All are committed, or none.
 
     Example: memstore add grasps.memory new.npz
+
+    In Python: memstore.import_memory, memstore.Memory.write.
     """
     from memstore import Memory, import_memory
 
@@ -181,15 +208,20 @@ def add(
 def remove(
     path: MemoryFolder,
     slot: Annotated[list[int] | None, typer.Argument(help="Numbers of slots.")] = None,
-    source: Annotated[str | None, typer.Option(help="All slots whose value came from it.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Remove all slots whose value came from this source.")
+    ] = None,
     message: Message = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Empty slots, by number or by source, and commit. History keeps them until it expires.
+    """Remove slots from a memory, by number or by source.
 
-    Library: Memory.remove.
+    The change is committed. Earlier commits keep them until they expire (memstore expire).
 
     Example: memstore remove grasps.memory --source mug-17
+
+    In Python: memstore.Memory.remove.
     """
     from memstore import Memory
 

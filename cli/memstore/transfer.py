@@ -1,7 +1,7 @@
 """`memstore export` and `import`: memories to and from other programs' files."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -15,89 +15,104 @@ WhenFull = Literal["error", "evict"]
 
 def export(
     path: MemoryFolder,
-    to: Annotated[Path, typer.Argument(help="File or folder to make.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File or folder to make.")],
     format: Annotated[
         ExportFormat | None,
-        typer.Option("--format", "-f", help="Default: the suffix of the file to make."),
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="<format>",
+            help=f"One of {', '.join(get_args(ExportFormat))}. Default: as --out ends.",
+        ),
     ] = None,
     slot: Annotated[
         list[int] | None, typer.Option(metavar="<int>", help="Only this slot; may be repeated.")
     ] = None,
     at: At = None,
-    quiet: Quiet = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write a memory, or some slots of it, for other programs.
+    """Write a memory, or some of its slots, for other programs.
 
-    npz, safetensors, zarr (plain), and binvox lose nothing; parquet needs the extra of that name;
-    binvox, glb, stl and ply are folders with a file per slot. Library: memstore.export.
+    npz, safetensors, zarr (plain) and binvox lose nothing. binvox, glb, stl and ply are folders
+    with a file for each slot. parquet is a table for data frames.
 
-    Example: memstore export runs/chairs/memory chairs.npz
+    Example: memstore export runs/first/memory --out chairs.npz
+
+    In Python: memstore.export.
     """
     from memstore import Memory
     from memstore import export as write
 
     with Memory.open(path, at=at) as memory, progress_bar(quiet, "exporting") as show:
-        write(memory, to, format, slot or None, show)
+        write(memory, out, format, slot or None, show)
         count = len(slot) if slot else len(memory)
-    print_made(to, count, as_json)
+    print_made(out, count, as_json)
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(help="An export, arrays, or a folder of binvox files.")],
-    to: Annotated[Path, typer.Argument(help="Folder of the memory to make.")],
+    source: Annotated[
+        Path, typer.Argument(help="An export, a file of arrays, or a folder of binvox files.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the memory to make.")],
     format: Annotated[
         ImportFormat | None,
-        typer.Option("--format", "-f", help="Default: from the suffix."),
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="<format>",
+            help=f"One of {', '.join(get_args(ImportFormat))}. Default: as SOURCE ends.",
+        ),
     ] = None,
     capacity: Annotated[
-        int | None, typer.Option(help="Of pairs from elsewhere: slots; default: one each.", min=1)
+        int | None, typer.Option(help="Slots of the new memory. Default: one per pair.", min=1)
     ] = None,
     beta: Annotated[
         float | None,
-        typer.Option(
-            help="Of pairs from elsewhere: reads want a higher cosine than this; default: .85."
-        ),
+        typer.Option(help="A read recalls slots whose cosine is above this. Default: .85."),
     ] = None,
     delta: Annotated[
         float | None,
         typer.Option(
-            help="Of pairs from elsewhere: writes merge values as similar as this; default: none, "
+            help="A write merges values that are at least this similar. Default: none are merged; "
             "with --policy .90."
         ),
     ] = None,
     similarity: Annotated[
         ValueSimilarity | None,
         typer.Option(
-            help="Of values, for pairs from elsewhere: mse, the share of voxels that agree, or "
-            "iou, the overlap of the full ones; default: iou, with --policy mse."
+            help="How similar two values are: iou, the overlap of their full voxels, or mse, the "
+            "share of voxels that agree. Default: iou; with --policy mse."
         ),
     ] = None,
     when_full: Annotated[
         WhenFull | None,
         typer.Option(
-            help="Of pairs from elsewhere: a full memory refuses new values (error) or gives up "
-            "its oldest slots (evict); default: error, with --policy evict."
+            help="A full memory refuses new values (error) or gives up its oldest slots (evict). "
+            "Default: error; with --policy evict."
         ),
     ] = None,
     policy: Annotated[
         bool,
         typer.Option("--policy", help="Merge similar pairs, as the paper's training does."),
     ] = False,
-    quiet: Quiet = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Make a memory of an export, of keys and values, or of binvox files with features.
+    """Make a memory of an export, or of keys and values.
 
-    An export comes back slot by slot as it was; pairs from elsewhere become a new memory, whose
-    rules the options set. Library: memstore.import_memory.
+    These may be arrays, or binvox files with features. An export comes back slot by slot as it was,
+    and takes no options but --format. Keys and values from elsewhere become a new memory, whose
+    rules the options set.
 
-    Example: memstore import chairs.npz chairs.memory
+    Example: memstore import chairs.npz --out chairs.memory
+
+    In Python: memstore.import_memory.
     """
     from memstore import import_memory
     from memstore.files import check_free
 
-    check_free(to)  # before a long import
+    check_free(out)  # before a long import
     with progress_bar(quiet, "importing") as show:
         memory = import_memory(
             source,
@@ -110,5 +125,5 @@ def import_(
             policy=policy,
             progress=show,
         )
-    memory.copy_to(to)
-    print_made(to, len(memory), as_json)
+    memory.copy_to(out)
+    print_made(out, len(memory), as_json)

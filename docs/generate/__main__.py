@@ -21,6 +21,7 @@ MODULES = {  # public as a whole
     "mem3d": (),
 }
 EXAMPLE = re.compile(r"^Example: (.+)$", re.MULTILINE)
+IN_PYTHON = re.compile(r"^In Python: (.+)\.$", re.MULTILINE)
 
 
 def pages() -> dict[str, str]:
@@ -30,10 +31,11 @@ def pages() -> dict[str, str]:
 
 
 def command_page(program: str) -> str:
-    """What `typer MODULE utils docs` says of a program, its examples as code."""
+    """What `typer MODULE utils docs` says of a program, its examples and names as code."""
     command = [sys.executable, "-m", "typer", PROGRAMS[program], "utils", "docs", "--name", program]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return EXAMPLE.sub(r"```sh\n\1\n```", text)
+    text = EXAMPLE.sub(r"```sh\n\1\n```", text)
+    return IN_PYTHON.sub(lambda match: f"In Python: `{match[1].replace(', ', '`, `')}`.", text)
 
 
 def library_page(package: str) -> str:

@@ -241,7 +241,7 @@ def _shape_column() -> tuple[list[Any], list[Any]]:
 def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> tuple[Any, Any]:
     """Name, own shape, buttons; gives the name's box and the button "Reconstruct again"."""
     place = (
-        "It is kept in the run that `--write` names, and every visitor recalls it."
+        "It is kept in the run that `--out` names, and every visitor recalls it."
         if page.memories.shared
         else "It goes into your own copy of the memory, which is dropped when you leave."
     )

@@ -75,11 +75,12 @@ def page(memory: Memory, order: Order, number: int = 1, reference: Reference | N
     pages = max(1, -(-len(ranking) // PER_PAGE))
     number = min(max(1, number), pages)
     rows = ranking[(number - 1) * PER_PAGE : number * PER_PAGE]
-    slots, ages, reads, sources = memory.slots, memory.ages, memory.reads, memory.sources
+    slots, ages, reads = memory.slots, memory.ages, memory.reads
+    grids, sources = memory.values(slots[rows]), memory.sources_of(slots[rows])
     tiles = []
-    for row, grid in zip(rows.tolist(), memory.values(slots[rows]), strict=True):
+    for row, grid, source in zip(rows.tolist(), grids, sources, strict=True):
         use = f"{unit} {ranks[row]:.3f}" if unit else _use(ages[row], reads[row], order)
-        caption = f"{slots[row]} · {use}\n{titled(sources[row])}"
+        caption = f"{slots[row]} · {use}\n{titled(source)}"
         tiles.append((draw_grid(grid), caption))
     return Page(number, pages, slots[rows], tiles)
 

@@ -43,7 +43,7 @@ def picture(
     if mesh is None:
         sides = [Tile(grid_picture(grid), "no shape")]
     else:
-        pictures = mesh_pictures(mesh, VIEWS)
+        pictures = mesh_pictures(mesh, grid, VIEWS)
         sides = [Tile(image, side) for image, side in zip(pictures, _SIDES, strict=True)]
     listed = _or_nothing(priors, grid)
     rows = [listed[start : start + _COLUMNS] for start in range(0, len(listed), _COLUMNS)]

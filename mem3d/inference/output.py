@@ -126,17 +126,17 @@ def vertex_confidence(
     side = len(occupancy)
     padded = np.pad(occupancy, 1)
     surest = _surest(padded)
-    places = (mesh.vertices.astype(np.float64) + 0.5) * side + 0.5  # voxel i's center is i + 1
-    low, high = np.floor(places + _NEAR), np.ceil(places - _NEAR)
-    total, count = np.zeros(len(places)), np.zeros(len(places))
-    corners: list[NDArray[np.int64]] = []
+    places = ((mesh.vertices.astype(np.float64) + 0.5) * side + 0.5).T  # voxel i's center is i + 1
+    low = np.floor(places + _NEAR).astype(np.int64).clip(0, side + 1)
+    high = np.ceil(places - _NEAR).astype(np.int64).clip(0, side + 1)
+    is_between = low < high
+    total, count = np.zeros(len(mesh.vertices)), np.zeros(len(mesh.vertices))
     for choice in product((False, True), repeat=3):
-        voxels = np.where(choice, high, low).astype(np.int64).clip(0, side + 1)
-        filled = padded[tuple(voxels.T)] > threshold
-        for other in corners:  # where low is high, the same voxel comes again
-            filled &= (voxels != other).any(1)
-        corners.append(voxels)
-        total += np.where(filled, surest[tuple(voxels.T)], 0)
+        voxels = tuple(high[axis] if choice[axis] else low[axis] for axis in range(3))
+        filled = padded[voxels] > threshold
+        for axis in np.flatnonzero(choice):  # where low is high, the same voxel comes again
+            filled &= is_between[axis]
+        total += np.where(filled, surest[voxels], 0)
         count += filled
     mean: NDArray[np.float64] = np.where(count > 0, total / count.clip(min=1), threshold)
     return mean

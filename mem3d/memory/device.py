@@ -93,9 +93,10 @@ class DeviceMemory:
             self._reads[at] = torch.from_numpy(memory.reads).to(device)
             self._is_used[at] = True
             self._touched[slots] = memory.clock - memory.ages
-            for slot, source in zip(slots.tolist(), memory.sources, strict=True):
+            sources = memory.sources
+            for slot, source in zip(slots.tolist(), sources, strict=True):
                 self._sources[slot] = source
-            self._names[at] = self._source_numbers(memory.sources)
+            self._names[at] = self._source_numbers(sources)
 
     @staticmethod
     def bytes_for(config: MemoryConfig) -> int:

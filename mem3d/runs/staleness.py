@@ -187,7 +187,7 @@ def _holders(
     memory: Memory, data: ShapeDataset, members: Families, slots: Slots
 ) -> tuple[dict[tuple[tuple[int, ...], bool], list[int]], Counter[str]]:
     """Slots by (shapes with their grid, mirrored), and how many have no shape in the data."""
-    names = dict(zip(memory.slots.tolist(), memory.sources, strict=True))
+    names = dict(zip(slots.tolist(), memory.sources_of(slots), strict=True))
     holders: dict[tuple[tuple[int, ...], bool], list[int]] = {}
     skipped = Counter[str]()
     grids: dict[str, dict[bytes, tuple[int, ...]]] = {}  # of the families met so far

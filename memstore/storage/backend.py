@@ -38,6 +38,17 @@ def storage_of(path: Path) -> icechunk.Storage:
     return icechunk.local_filesystem_storage(str(path))
 
 
+def settings() -> icechunk.RepositoryConfig:
+    """How we use a repository: no manifest is fetched before it is needed.
+
+    By default every session builds its patterns of names of arrays whose manifests it fetches,
+    which takes longer than all else that it does.
+    """
+    never = icechunk.ManifestPreloadCondition.false()
+    preload = icechunk.ManifestPreloadConfig(max_total_refs=0, preload_if=never)
+    return icechunk.RepositoryConfig(manifest=icechunk.ManifestConfig(preload=preload))
+
+
 def ref(snapshot: str) -> str:
     """What the file of a branch or a tag holds."""
     return json.dumps({"snapshot": snapshot})
@@ -57,7 +68,7 @@ class Opener:
     def __call__(self) -> icechunk.Repository:
         """Open the folder as it is now."""
         try:
-            return icechunk.Repository.open(storage_of(self._path))
+            return icechunk.Repository.open(storage_of(self._path), settings())
         except icechunk.IcechunkError:
             if not self._is_lenient or not any((self._path / "snapshots").iterdir()):
                 raise
@@ -69,7 +80,7 @@ class Opener:
         refs = shutil.copytree(self._path / "refs", self.stand_in / "refs")
         (refs / f"branch.{MAIN}").mkdir(exist_ok=True)
         (refs / f"branch.{MAIN}" / REF_FILE).write_text(ref(NOWHERE))
-        return icechunk.Repository.open(storage_of(self.stand_in))
+        return icechunk.Repository.open(storage_of(self.stand_in), settings())
 
 
 @contextmanager

@@ -4,18 +4,22 @@ Chunks carry a CRC each; these checks hold the parts together: a row that is who
 slot's, or from another commit, does not fit its check or the seal.
 """
 
+import math
+import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import saved_config
-from memstore.slots.state import COUNTS, EMPTY, Rows, State
+from memstore.slots.state import COUNTS, EMPTY, Rows, State, as_bytes
 
 CHECK_BYTES = 16
 NO_DELTA = -1.0  # in the seal, for null
-CHECK_ROWS = 1024  # rows checked at once; bounds what lies in RAM twice
+CHECK_ROWS = 512  # rows checked at once
+THREADS = os.cpu_count() or 1  # that check rows; Python's lock is free while a key is hashed
 
 
 def checks(rows: Rows) -> NDArray[np.uint8]:
@@ -25,14 +29,18 @@ def checks(rows: Rows) -> NDArray[np.uint8]:
 
     `reads` is left out: it may change without a write, and the seal covers it.
     """
-    digests = np.zeros((len(rows.slots), CHECK_BYTES), np.uint8)
+    n = len(rows.slots)
+    digests = np.zeros((n, CHECK_BYTES), np.uint8)
+    keys = rows.keys.astype("<f4", copy=False)
+    values = rows.values.reshape(n, math.prod(rows.values.shape[1:]))
+    texts = [as_bytes(rows.sources), *map(as_bytes, rows.columns.values())]
     for i in np.flatnonzero(rows.touched != EMPTY).tolist():
         digest = blake2b(digest_size=CHECK_BYTES)
         digest.update(struct.pack("<qq", rows.slots[i], rows.touched[i]))
-        digest.update(rows.sources[i : i + 1].tobytes())
-        digest.update(rows.keys[i].astype("<f4", copy=False).tobytes())
-        digest.update(rows.values[i].tobytes())
-        for column in rows.columns.values():
+        digest.update(texts[0][i])
+        digest.update(keys[i])
+        digest.update(values[i])
+        for column in texts[1:]:
             digest.update(column[i : i + 1].tobytes())
         digests[i] = np.frombuffer(digest.digest(), np.uint8)
     return digests
@@ -41,23 +49,32 @@ def checks(rows: Rows) -> NDArray[np.uint8]:
 def misfits(state: State, row_checks: NDArray[np.uint8]) -> list[int]:
     """Slots whose rows, or their absence, do not fit their checks (capacity, 16)."""
     rows = state.index.rows
-    wrong: list[int] = []
-    for start in range(0, rows, CHECK_ROWS):
-        slots = np.arange(start, min(start + CHECK_ROWS, rows))
-        unequal = (checks(state.rows(slots)) != row_checks[slots]).any(axis=1)
-        wrong += slots[unequal].tolist()
+
+    def wrong_in(start: int) -> list[int]:
+        part = slice(start, min(start + CHECK_ROWS, rows))
+        unequal = (checks(state.rows(part)) != row_checks[part]).any(axis=1)
+        slots: list[int] = (start + np.flatnonzero(unequal)).tolist()
+        return slots
+
+    starts = range(0, rows, CHECK_ROWS)
+    with ThreadPoolExecutor(max(1, min(THREADS, len(starts)))) as pool:
+        wrong = [slot for slots in pool.map(wrong_in, starts) for slot in slots]
     beyond = rows + np.flatnonzero(row_checks[rows:].any(axis=1))
     return [*wrong, *beyond.tolist()]
 
 
-def seal(
-    state: State, row_checks: NDArray[np.uint8], log_rows: int, message: str, time: int
-) -> str:
+def joined(row_checks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """XOR (16,) of the checks (n, 16) of some slots."""
+    joint: NDArray[np.uint8] = np.bitwise_xor.reduce(row_checks, axis=0)
+    return joint
+
+
+def seal(state: State, joint: NDArray[np.uint8], log_rows: int, message: str, time: int) -> str:
     """Seal (32 hex digits) of a memory: BLAKE2b over all that the chunks' checksums leave open.
 
     Args:
         state: of the memory.
-        row_checks: (capacity, 16) checks of all slots; their XOR goes in.
+        joint: (16,) XOR of the checks of all slots.
         log_rows: rows in the log.
         message: of the commit.
         time: of the commit, microseconds since 1970 (UTC).
@@ -73,7 +90,7 @@ def seal(
         for name, kind in config.columns.items():
             digest.update(f"{name}:{kind}".encode() + b"\0")
     digest.update(struct.pack("<6q", state.clock, *counts, log_rows))
-    digest.update(np.bitwise_xor.reduce(row_checks, axis=0).tobytes())
+    digest.update(joint.tobytes())
     digest.update(state.reads.astype("<i8", copy=False).tobytes())
     digest.update(struct.pack("<q", time) + message.encode())
     return digest.hexdigest()

@@ -4,8 +4,10 @@ What files may unpack to is what they declare, and that in proportion.
 """
 
 import asyncio
+import json
 import math
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from zarr.abc.codec import Codec
 from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
-from zarr.core.group import GroupMetadata
+from zarr.core.buffer.cpu import NDBuffer
 from zarr.core.sync import sync
 from zarr.storage import WrapperStore
 
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 GENEROUS = 2**28  # bytes of RAM that any memory may ask for
 LENIENCE = 64  # bytes that each of its bytes on disk may ask for besides
+
+READ_ROWS = 4096  # rows, and
+READ_BYTES = 2**23  # bytes of chunks that are on their way at once: more would not be in cache
 
 _METADATA = "zarr.json"
 _PACKED = ("snapshots", "manifests", "transactions")  # folders of Icechunk's, which unpacks whole
@@ -125,38 +130,105 @@ class ChunkStore(WrapperStore["Store"]):
             self._checks[key.partition("/")[0]](buffer)  # a KeyError: nobody has accepted it
         return buffer
 
+    def fill(self, array: Any, rows: NDArray[Any]) -> None:
+        """Read the first rows (n, ...) of an array that was accepted into those given.
+
+        Zarr takes twice as long, and as long for a chunk of few bytes as for a large one.
+        """
+        chunk, (endian, native) = array.chunks, (array.serializer.endian, sys.byteorder)
+        if chunk[1:] != array.shape[1:] or getattr(endian, "value", native) != native:
+            for start in range(0, len(rows), READ_ROWS):
+                part = rows[start : start + READ_ROWS]
+                block = slice(start, start + len(part))
+                array.get_basic_selection(block, out=NDBuffer.from_numpy_array(part))
+            return
+        size = math.prod(chunk) * array.dtype.itemsize
+        at_once = max(1, READ_BYTES // max(size, 1))
+        starts = range(0, len(rows), chunk[0])
+        prototype = default_buffer_prototype()
+
+        async def read(start: int) -> None:
+            part = rows[start : start + chunk[0]]
+            key = array.metadata.encode_chunk_key((start // chunk[0], *(0 for _ in chunk[1:])))
+            packed = await self.get(f"{array.basename}/{key}", prototype)
+            if packed is None:
+                part[...] = array.fill_value
+                return
+            data = _unpacked(packed.as_numpy_array(), array.compressors, array.basename, size)
+            part[...] = data.view(array.dtype).reshape(chunk)[: len(part)]
+
+        async def read_all() -> None:
+            for first in range(0, len(starts), at_once):
+                await asyncio.gather(*map(read, starts[first : first + at_once]))
+
+        sync(read_all())
+
+
+def _unpacked(
+    data: NDArray[np.uint8], compressors: tuple[Codec, ...], name: str, size: int
+) -> NDArray[np.uint8]:
+    """The bytes (size,) of a chunk, whose zstd frame has been looked at."""
+    for codec in reversed(compressors):
+        if isinstance(codec, Crc32cCodec):
+            data, checksum = data[:-4], data[-4:].tobytes()
+            if google_crc32c.value(data).to_bytes(4, "little") != checksum:
+                raise FormatError(f"{name}: got a chunk that does not fit its checksum")
+        else:
+            data = np.frombuffer(Zstd().decode(data), np.uint8)
+    if len(data) != size:
+        raise FormatError(f"{name}: got a chunk of {len(data):,} bytes, want {size:,}")
+    return data
+
 
 @dataclass(frozen=True)
-class Log:
-    """What a commit must know of the log's array.
+class Layout:
+    """What a commit must know of an array to write whole chunks of it.
 
     Attributes:
         rows: of the array, in use or not.
+        chunk: shape of a chunk.
         compressors: its codecs, of `_CODECS`.
     """
 
     rows: int
+    chunk: tuple[int, ...]
     compressors: tuple[Any, ...]
+
+    def pack(self, rows: NDArray[Any]) -> bytes:
+        """The file of a chunk of rows (n, ...); what they lack of a chunk is zeros."""
+        whole = np.zeros(self.chunk, rows.dtype)
+        whole[: len(rows)] = rows
+        data = whole.tobytes()
+        for codec in self.compressors:
+            if isinstance(codec, ZstdCodec):
+                data = Zstd(level=codec.level, checksum=codec.checksum).encode(data)
+            else:
+                data += google_crc32c.value(data).to_bytes(4, "little")
+        return data
 
 
 class Draft:
-    """What a commit writes: arrays by Zarr, but whole chunks of the log and attributes at once.
+    """What a commit writes: arrays by Zarr, but whole chunks of rows and attributes at once.
 
     Zarr takes ten milliseconds for these, of which two would do: it reads the metadata anew, and
     each codec and each chunk is a task for its event loop.
     """
 
     def __init__(
-        self, store: "Store", group: zarr.Group | None = None, log: Log | None = None
+        self,
+        store: "Store",
+        group: zarr.Group | None = None,
+        layouts: dict[str, Layout] | None = None,
     ) -> None:
         """Begin.
 
         Args:
             store: of a session.
             group: its root, if it is open.
-            log: of this store, if it is known.
+            layouts: of this store's arrays, as far as they are known; what is asked for is added.
         """
-        self._store, self._group, self._log = store, group, log
+        self._store, self._group = store, group
+        self._layouts = {} if layouts is None else layouts
         self._files: dict[str, bytes] = {}
 
     @property
@@ -166,34 +238,36 @@ class Draft:
             self._group = zarr.open_group(self._store, mode="r+", zarr_format=3)
         return self._group
 
-    @property
-    def log(self) -> Log:
-        """What there was when the draft was begun."""
-        if self._log is None:
-            array: Any = self.group["log"]
-            self._log = Log(array.shape[0], tuple(array.compressors))
-        return self._log
+    def layout(self, name: str) -> Layout:
+        """Of an array, when it was first asked for."""
+        if name not in self._layouts:
+            array: Any = self.group[name]
+            self._layouts[name] = Layout(array.shape[0], array.chunks, tuple(array.compressors))
+        return self._layouts[name]
 
-    def append(self, records: NDArray[np.uint8], start: int, chunk: int) -> None:
-        """Have whole chunks of rows (n, bytes) written to the log, from a row on."""
-        for row in range(0, len(records), chunk):
-            data = records[row : row + chunk].tobytes()
-            for codec in self.log.compressors:
-                if isinstance(codec, ZstdCodec):
-                    data = Zstd(level=codec.level, checksum=codec.checksum).encode(data)
-                else:
-                    data += google_crc32c.value(data).to_bytes(4, "little")
-            self._files[f"log/c/{(start + row) // chunk}/0"] = data
+    def put(self, name: str, rows: NDArray[Any], start: int) -> None:
+        """Have rows (n, ...) written to an array whose chunks hold whole rows.
+
+        Args:
+            name: of the array.
+            rows: to its end, or a multiple of a chunk's.
+            start: the first one, at which a chunk begins.
+        """
+        layout = self.layout(name)
+        step, rest = layout.chunk[0], "/0" * (rows.ndim - 1)
+        for row in range(0, len(rows), step):
+            chunk = layout.pack(rows[row : row + step])
+            self._files[f"{name}/c/{(start + row) // step}{rest}"] = chunk
 
     def finish(self, attributes: dict[str, Any]) -> None:
-        """Write what was appended, and all attributes of the root."""
-        prototype = default_buffer_prototype()
-        metadata = GroupMetadata(attributes=attributes, zarr_format=3)
-        buffers = metadata.to_buffer_dict(prototype)
-        for name, data in self._files.items():
-            buffers[name] = prototype.buffer.from_bytes(data)
+        """Write what was put, and all attributes of the root."""
+        facts = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        files = self._files | {_METADATA: json.dumps(facts).encode()}
+        buffer = default_buffer_prototype().buffer
 
         async def write() -> None:
-            await asyncio.gather(*(self._store.set(*item) for item in buffers.items()))
+            await asyncio.gather(
+                *(self._store.set(name, buffer.from_bytes(data)) for name, data in files.items())
+            )
 
         sync(write())

@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from memstore.config import MemoryConfig, config_from_saved
 from memstore.errors import FormatError, NotAMemoryError
 from memstore.slots.state import State, check_state, column_types
-from memstore.storage.checksums import misfits, seal
+from memstore.storage.checksums import joined, misfits, seal
 from memstore.storage.chunks import check_proportion
 from memstore.storage.schema import (
     FORMATS,
@@ -55,13 +56,15 @@ def read(
     """
     facts: Any = group.attrs
     config = config_from_saved(facts["memstore_format"], facts["config"])
-    _check_arrays(group, config, disk_bytes)
-    log_rows = _count("log_rows", facts["log_rows"], get_array(group, "log").shape[0])
+    store: Any = group.store
+    on_disk = _checked_arrays(group, config, disk_bytes)
+    log_rows = _count("log_rows", facts["log_rows"], on_disk["log"].shape[0])
     state, ledger = State.empty(config), Ledger.empty(config)
-    state.touched[:] = get_array(group, "touched")[:]
+    store.fill(on_disk["touched"], state.touched)
     rows = 1 + int(state.used.max(initial=-1))
     _check_size(config, rows + log_rows, disk_bytes)
-    log = _read_log(group, log_rows, config)
+    log = np.empty(log_rows, log_dtype(config))
+    store.fill(on_disk["log"], log.view(np.uint8).reshape(log_rows, log.itemsize))
     logged = log["slots"][log["slots"] != NO_ROW]
     if (logged < 0).any() or (logged >= config.capacity).any():
         raise FormatError(f"log: got a slot outside [0, {config.capacity})")
@@ -70,43 +73,40 @@ def read(
     state.index.grow(rows)
     stored = parts(state) | {"checks": ledger.checks, "reads": state.reads}
     stored["keys"] = state.index.fill()
-    _read_base(group, stored, rows)
+    for name, part in stored.items():  # in place: nothing lies in RAM twice
+        store.fill(on_disk[name], part[:rows])
     _replay(log, stored)
     state.clock = _count("clock", facts["clock"])
     state.counts = {name: _count(name, facts["counts"][name]) for name in state.counts}
     check_state(state)
     message, time = facts["message"], _count("time", facts["time"], 2**62)
-    if facts["seal"] != seal(state, ledger.checks, log_rows, message, time):
+    joint = joined(ledger.checks)
+    if facts["seal"] != seal(state, joint, log_rows, message, time):
         raise FormatError("seal: got parts that do not belong together; the folder is damaged")
     if check_rows and (wrong := misfits(state, ledger.checks)):
         raise FormatError(f"slots {wrong[:8]}: got rows other than those written; see verify")
     state.clear(np.flatnonzero(~state.used_rows))
     state.count_voxels()
     _return_free_memory()
-    held = frozenset(logged.tolist())
-    return state, Ledger(ledger.checks, state.reads.copy(), log_rows, held, message, time)
+    ledger.logged[logged] = True
+    ledger.reads[:] = state.reads
+    return state, replace(ledger, joint=joint, log_rows=log_rows, message=message, time=time)
 
 
-def _check_arrays(group: "zarr.Group", config: MemoryConfig, disk_bytes: Callable[[], int]) -> None:
-    """Raise FormatError unless all arrays are there, of the right shapes, types and codecs."""
+def _checked_arrays(
+    group: "zarr.Group", config: MemoryConfig, disk_bytes: Callable[[], int]
+) -> dict[str, Any]:
+    """The arrays by name; FormatError unless all have the right shapes, types and codecs."""
     store: Any = group.store
+    on_disk = {}
     for name, options in arrays(config).items():
         array, free = get_array(group, name), int(name == "log")  # of any length
         if array.shape[free:] != options["shape"][free:] or str(array.dtype) != options["dtype"]:
             want = f"{options['dtype']} {options['shape']}"
             raise FormatError(f"{name}: got {array.dtype} {array.shape}, want {want}")
         store.accept(name, array, disk_bytes)
-
-
-def _read_base(group: "zarr.Group", stored: dict[str, NDArray[Any]], rows: int) -> None:
-    """Fill the first rows of the arrays from the base, in place: nothing lies in RAM twice."""
-    from zarr.buffer.cpu import NDBuffer  # zarr is there: the repository has imported it
-
-    for name, part in stored.items():
-        array = get_array(group, name)
-        for start in range(0, rows, READ_ROWS):
-            block = slice(start, min(start + READ_ROWS, rows))
-            array.get_basic_selection(block, out=NDBuffer.from_numpy_array(part[block]))
+        on_disk[name] = array
+    return on_disk
 
 
 def _return_free_memory() -> None:
@@ -114,13 +114,6 @@ def _return_free_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)
-
-
-def _read_log(group: "zarr.Group", log_rows: int, config: MemoryConfig) -> NDArray[np.void]:
-    """Rows (log_rows,) of the log."""
-    stored: NDArray[np.uint8] = get_array(group, "log")[:log_rows]
-    records: NDArray[np.void] = np.ascontiguousarray(stored).view(log_dtype(config))[:, 0]
-    return records
 
 
 def _replay(log: NDArray[np.void], stored: dict[str, NDArray[Any]]) -> None:

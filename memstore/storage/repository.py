@@ -50,7 +50,8 @@ from memstore.storage.backend import (
     wait_at_exit,
     writing,
 )
-from memstore.storage.chunks import ChunkStore, Draft, Log, check_files
+from memstore.storage.chunks import ChunkStore, Draft, Layout, check_files
+from memstore.storage.durable import Durable
 from memstore.storage.history import Commit, Past, advising
 from memstore.storage.lock import WriterLock
 
@@ -94,8 +95,9 @@ def _check_whole(state: State) -> None:
 
 def _codecs(name: str) -> list[Any]:
     """How the chunks of an array are written: each ends with a checksum."""
-    packed = [] if name == "keys" else [ZstdCodec(level=3)]  # random mantissas do not compress
-    return [*packed, Crc32cCodec()]
+    # Random mantissas do not compress; those of the log are beside values, which do.
+    levels = {"keys": [], "log": [-1]}.get(name, [3])
+    return [*(ZstdCodec(level=level) for level in levels), Crc32cCodec()]
 
 
 def history(path: str | Path, at: str | None = None) -> list[Commit]:
@@ -150,14 +152,14 @@ class Repository:
             if (path / SHARDS_FILE).is_file():
                 raise NotAMemoryError(
                     f"{path}: got a memory in shards, want one in one piece; memstore copy "
-                    f"{path} TO makes one, memstore.sharded.ShardedMemory.open opens it as it is"
+                    f"{path} --out FOLDER makes one, memstore.sharded.ShardedMemory.open opens it as it is"
                 )
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
         self._lock: WriterLock | None = None
         self._durability: Durability = durability
-        self._synced: set[str] = set()  # files and folders that outlive a power cut
+        self._durable = Durable(path)
         self._arriving: tuple[str, schema.Ledger] | None = None  # the last commit that was begun
-        self._log: Log | None = None  # once a commit has looked
+        self._layouts: dict[str, Layout] = {}  # of arrays that a commit has looked at
         self._is_moving = False  # the main branch's end is new, and perhaps not synced
         self._is_lenient = lenient or at is not None
         self._opener = Opener(path, self._is_lenient)
@@ -273,10 +275,11 @@ class Repository:
             raise LockedError(f"{self.path}: somebody committed without the lock; open it again")
         self._begin_side()
         session = self.past.repo.writable_session(SIDE)
-        draft = Draft(session.store, log=self._log)
+        draft = Draft(session.store, layouts=self._layouts)
         dirty = np.array(sorted(state.dirty), np.int64)
         ledger = schema.write(draft, state, dirty, self._ledger, message)
-        self._log = draft.log if ledger.log_rows else None  # a log that begins anew is another
+        if not ledger.log_rows:
+            self._layouts.pop("log", None)  # a log that begins anew is another
         self._arriving = session.commit(message), ledger
         try:
             self._move_main()
@@ -299,6 +302,7 @@ class Repository:
         snapshot, ledger = self._arriving or ("", None)
         if ledger is None or snapshot == self.tip or self._tip() != snapshot:
             return False
+        ledger.settle()
         self._ledger, self._snapshot, self.tip = ledger, snapshot, snapshot
         return True
 
@@ -332,11 +336,7 @@ class Repository:
         """Bring to stable storage what is new in the folder; the first time, all that is there."""
         if self._durability == "process":
             return
-        entries = set(tree(os.path.abspath(self.path)))
-        new = entries - self._synced
-        folders = {os.path.dirname(entry) for entry in new}
-        sync([*besides, *sorted(new - folders), *sorted(folders)])
-        self._synced = entries
+        self._durable.sync(besides)
 
     def tag(self, name: str) -> None:
         """Name `self.snapshot`: the tag's folder is built beside, then renamed."""

@@ -6,17 +6,17 @@ part of the memory, a commit writes them all to the base and empties it.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig, saved_config
 from memstore.slots.state import COLUMN, EMPTY, SOURCE_BYTES, State, as_bytes, column_types
-from memstore.storage.checksums import CHECK_BYTES, CHECK_ROWS, checks, seal
+from memstore.storage.checksums import CHECK_BYTES, CHECK_ROWS, checks, joined, seal
 from memstore.voxels.grids import packed_shape
 
 if TYPE_CHECKING:
@@ -34,6 +34,18 @@ LOG_CHUNK = 32  # rows of one chunk of the log
 LOG_LEAST = 1024  # rows that the log may always have; above, a quarter of the used slots
 
 
+class Changed(NamedTuple):
+    """Entries of an array that a commit changes.
+
+    Attributes:
+        slots: (n,).
+        entries: (n, ...).
+    """
+
+    slots: NDArray[np.int64]
+    entries: NDArray[Any]
+
+
 @dataclass(frozen=True)
 class Ledger:
     """What is on disk at a snapshot, beyond the state itself.
@@ -41,24 +53,34 @@ class Ledger:
     Attributes:
         checks: (capacity, 16) uint8 check of each slot's row.
         reads: (capacity,) int64 as saved.
+        logged: (capacity,) bool, slots that the log holds: their base rows are out of date.
+        joint: (16,) uint8 XOR of all checks.
         log_rows: rows of the log, whole chunks.
-        logged: slots that the log holds: their base rows are out of date.
         message: of the commit.
         time: of the commit, microseconds since 1970 (UTC).
+        changes: of the arrays, by name, until `settle`: a commit under way shares the arrays with
+            the ledger of the snapshot before.
     """
 
     checks: NDArray[np.uint8]
     reads: NDArray[np.int64]
+    logged: NDArray[np.bool_]
+    joint: NDArray[np.uint8]
     log_rows: int = 0
-    logged: frozenset[int] = frozenset()
     message: str = ""
     time: int = 0
+    changes: Mapping[str, Changed] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, config: MemoryConfig) -> "Ledger":
         """Ledger of a memory that nothing was written to."""
-        capacity = config.capacity
-        return cls(np.zeros((capacity, CHECK_BYTES), np.uint8), np.zeros(capacity, np.int64))
+        n, check = config.capacity, np.zeros(CHECK_BYTES, np.uint8)
+        return cls(np.tile(check, (n, 1)), np.zeros(n, np.int64), np.zeros(n, bool), check)
+
+    def settle(self) -> None:
+        """Lay the changes over the arrays: the commit has arrived. More than once is fine."""
+        for name, (slots, entries) in self.changes.items():
+            getattr(self, name)[slots] = entries
 
 
 def arrays(config: MemoryConfig) -> dict[str, dict[str, Any]]:
@@ -124,7 +146,7 @@ def attributes(state: State, ledger: Ledger) -> dict[str, Any]:
         "log_rows": ledger.log_rows,
         "message": ledger.message,
         "time": ledger.time,
-        "seal": seal(state, ledger.checks, ledger.log_rows, ledger.message, ledger.time),
+        "seal": seal(state, ledger.joint, ledger.log_rows, ledger.message, ledger.time),
     }
 
 
@@ -141,43 +163,66 @@ def write(
         message: of the commit.
 
     Returns:
-        The ledger of the snapshot to be.
+        The ledger of the snapshot to be, to be settled once it is.
     """
-    row_checks = ledger.checks.copy()
-    for block in np.array_split(dirty, len(dirty) // CHECK_ROWS + 1):
-        row_checks[block] = checks(state.rows(block))
+    new = np.concatenate(
+        [checks(state.rows(block)) for block in np.array_split(dirty, len(dirty) // CHECK_ROWS + 1)]
+    )
     log_rows = ledger.log_rows + _up(len(dirty), LOG_CHUNK)
-    used = int(np.count_nonzero(state.touched != EMPTY))
-    is_long = log_rows > min(max(LOG_LEAST, used // 4), draft.log.rows)
-    is_wide = LOG_CHUNK * log_dtype(state.config).itemsize > LARGEST_LOG_CHUNK
-    if is_long or is_wide or 2 * len(dirty) >= used:
-        stale = np.array(sorted({*dirty.tolist(), *ledger.logged}), np.int64)
+    logged, has_logged = ledger.logged, Changed(dirty, np.ones(len(dirty), bool))
+    if _is_for_base(draft, state, len(dirty), log_rows):
+        stale = np.flatnonzero(_with(ledger.logged, has_logged))
+        row_checks = _with(ledger.checks, Changed(dirty, new))
         _write_rows(draft.group, {**parts(state), "checks": row_checks}, stale)
         if ledger.log_rows:
-            options = arrays(state.config)["log"] | {"compressors": draft.log.compressors}
+            codecs = {"compressors": draft.layout("log").compressors}
+            options = arrays(state.config)["log"] | codecs
             draft.group.create_array("log", **options, overwrite=True)
-        log_rows, logged = 0, frozenset[int]()
+        log_rows, logged, has_logged = 0, np.zeros_like(logged), Changed(dirty[:0], logged[:0])
     else:
-        draft.append(_records(state, dirty, row_checks), ledger.log_rows, LOG_CHUNK)
-        logged = ledger.logged.union(dirty.tolist())
+        draft.put("log", _records(state, dirty, new), ledger.log_rows)
     read = np.flatnonzero(state.reads != ledger.reads)
-    if read.size:
-        _write_rows(draft.group, {"reads": state.reads}, read)
+    for start, stop in _runs(read, draft.layout("reads").chunk[0] if len(read) else 1):
+        draft.put("reads", state.reads[start:stop], start)
+    changes = {
+        "checks": Changed(dirty, new),
+        "reads": Changed(read, state.reads[read]),
+        "logged": has_logged,
+    }
+    joint = ledger.joint ^ joined(ledger.checks[dirty]) ^ joined(new)
     time = int(datetime.now(UTC).timestamp() * 1e6)
-    now = Ledger(row_checks, state.reads.copy(), log_rows, logged, message, time)
+    now = Ledger(ledger.checks, ledger.reads, logged, joint, log_rows, message, time, changes)
     draft.finish(attributes(state, now))
     return now
+
+
+def _is_for_base(draft: "Draft", state: State, changed: int, log_rows: int) -> bool:
+    """Whether a commit of changed slots, after which the log would be so long, does without it."""
+    used = int(np.count_nonzero(state.touched != EMPTY))
+    row_bytes = log_dtype(state.config).itemsize
+    if 2 * changed >= used or LOG_CHUNK * row_bytes > LARGEST_LOG_CHUNK:
+        return True
+    log = draft.layout("log")
+    is_ours = log.chunk == (LOG_CHUNK, row_bytes)  # others may have made it, in other chunks
+    return not is_ours or log_rows > min(max(LOG_LEAST, used // 4), log.rows)
+
+
+def _with(array: NDArray[Any], changed: Changed) -> NDArray[Any]:
+    """A copy of an array (capacity, ...) with the changes."""
+    array = array.copy()
+    array[changed.slots] = changed.entries
+    return array
 
 
 def _records(
     state: State, slots: NDArray[np.int64], row_checks: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """Rows of slots (n,) as bytes of the log, padded to whole chunks."""
+    """Rows of slots (n,), their checks (n, 16), as bytes of the log, padded to whole chunks."""
     rows, n = state.rows(slots), len(slots)
     records = np.zeros(_up(n, LOG_CHUNK), log_dtype(state.config))
     records["slots"][:n], records["slots"][n:] = slots, NO_ROW
     records["keys"][:n], records["values"][:n] = rows.keys, rows.values
-    records["touched"][:n], records["checks"][:n] = rows.touched, row_checks[slots]
+    records["touched"][:n], records["checks"][:n] = rows.touched, row_checks
     records["source"][:n] = as_bytes(rows.sources)
     for name, column in rows.columns.items():
         records[f"{COLUMN}{name}"][:n] = as_bytes(column)

@@ -79,14 +79,14 @@ def test_a_full_disk(path, tmp_path):
 
 def test_an_export_below_a_file(path, tmp_path):
     (tmp_path / "o.npz").touch()
-    assert_one_line(run("export", path, tmp_path / "o.npz" / "x.npz"), "cannot be written")
+    assert_one_line(run("export", path, "-o", tmp_path / "o.npz" / "x.npz"), "cannot be written")
 
 
 @pytest.mark.parametrize("make", ["mkdir", "symlink_to"])
 def test_a_folder_of_things_that_are_no_files(make, tmp_path):
     (tmp_path / "in").mkdir()
     getattr(tmp_path / "in" / "a.binvox", make)(*["nowhere"] * (make == "symlink_to"))
-    assert_one_line(run("import", tmp_path / "in", tmp_path / "out"), "a.binvox")
+    assert_one_line(run("import", tmp_path / "in", "-o", tmp_path / "out"), "a.binvox")
 
 
 @pytest.mark.parametrize("k", [10**11, 10**20])
@@ -101,7 +101,7 @@ def test_more_neighbors_than_slots(k, path, tmp_path):
     [
         ("query", "--slot", 10**20),
         ("inspect", "--at", "\x1b[31m"),
-        ("export", "x.npz", "--slot", 10**30),
+        ("export", "-o", "x.npz", "--slot", 10**30),
     ],
 )
 def test_arguments_out_of_range(arguments, path, tmp_path):

@@ -40,7 +40,7 @@ def started(program, before, *arguments):
 
 
 @pytest.mark.parametrize("program", ENTRIES)
-@pytest.mark.parametrize("name", ["typer", "mem3d_cli.options", "rich.console"])
+@pytest.mark.parametrize("name", ["typer", "mem3d_cli.options", "mem3d_cli.paths"])
 def test_ctrl_c_during_an_import(program, name):
     ended = started(program, AT_IMPORT.format(name=name), "--help")
     assert ended.returncode in (-signal.SIGINT, 130)
@@ -70,6 +70,24 @@ def test_importing_the_commands_leaves_signals_alone():
     code += "import mem3d_cli.main, mem3d_cli.mem3d.app, mem3d_cli.memstore.app\n"
     code += "assert signal.getsignal(signal.SIGINT) is before"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("program", ENTRIES)
+def test_a_program_is_its_library_run_as_a_module(program):
+    command = [sys.executable, "-m", ENTRIES[program], "-h"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"Usage: python -m {ENTRIES[program]} [OPTIONS] COMMAND")
+
+
+@pytest.mark.parametrize("missing", ["typer", "mem3d_cli"])
+def test_what_a_module_lacks_is_told(missing):
+    code = f"import runpy, sys; sys.modules[{missing!r}] = None\n"
+    code += "runpy.run_module('memstore', run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"memstore: got no {missing}, want ")
+    assert ended.stderr.count("\n") == 1
 
 
 def test_the_scripts_are_these_entries():

@@ -10,9 +10,9 @@ import typer
 from rich.table import Table
 from typer.testing import CliRunner
 
-from mem3d_cli.app import Commands, add_command, counted, in_words
+from mem3d_cli.app import MORE, Commands, add_command, app_of, counted, in_words
 from mem3d_cli.mem3d.app import app as mem3d_app
-from mem3d_cli.options import preset_with, print_table
+from mem3d_cli.options import Quiet, preset_with, print_table
 
 PROGRAMS = {"mem3d-cli": "mem3d", "memstore": "memstore"}
 
@@ -126,7 +126,7 @@ def test_paragraphs_of_help_flow():
 
 
 def test_brackets_in_help_are_shown():
-    app = typer.Typer()
+    app = app_of("app")
 
     def command(option: Annotated[str, typer.Option(help="Of a[b], [/c] or [0, 1].")] = "") -> None:
         """Wants mem3d[demo]."""
@@ -150,9 +150,35 @@ def test_every_preset_takes_a_stem_of_random_weights(name):
     assert (train.freeze_stem, train.cached_views, train.epochs) == (False, 0, 3)
 
 
-def test_flags_show_no_type_and_groups_come_first():
-    shown = CliRunner().invoke(mem3d_app, ["--help"]).output
-    assert "<bool>" not in shown and shown.index(" data ") < shown.index(" train ")
+def test_flags_show_no_type_and_numbers_a_plain_one():
+    assert "<bool>" not in CliRunner().invoke(mem3d_app, ["-h"]).output
     for command in ("train", "reconstruct"):
-        shown = CliRunner().invoke(mem3d_app, [command, "--help"]).output
-        assert "--json" in shown and "<bool>" not in shown and "<path>" in shown
+        shown = CliRunner().invoke(mem3d_app, [command, "-h"]).output
+        assert "--json  " in shown and "<bool>" not in shown and "<path>" in shown
+        assert "--batch <int> " in shown and "range" not in shown
+
+
+def test_usage_names_what_cannot_be_left_out():
+    shown = CliRunner().invoke(mem3d_app, ["data", "pack", "-h"]).output
+    assert shown.startswith("Usage: mem3d-cli data pack [OPTIONS] --out OUT DATA\n")
+
+
+def test_options_under_more_take_the_shared_ones_with_them():
+    app = app_of("app")
+
+    def first(
+        rare: Annotated[int, typer.Option(help="Rare.", min=1, rich_help_panel=MORE)] = 1,
+        often: Annotated[int, typer.Option(help="Often.")] = 1,
+        quiet: Quiet = False,
+    ) -> None:
+        """Do."""
+
+    def second(quiet: Quiet = False) -> None:
+        """Do not."""
+
+    add_command(app, first)
+    add_command(app, second)
+    shown = CliRunner().invoke(app, ["first", "-h"]).output
+    places = [shown.index(word) for word in ("Options:", "--often", "More:", "--rare", "--quiet")]
+    assert places == sorted(places)
+    assert "More:" not in CliRunner().invoke(app, ["second", "-h"]).output

@@ -225,7 +225,7 @@ def split_dataset(
         raise ValueError(
             f"{data}: got Pix3D, want shapes in folders of their own; its photos are divided by "
             'split files of its own: pix3d_s1 or pix3d_s2, or {"train": ["img/chair/0001.png"], '
-            '"val": [...], "test": [...]} (docs/pix3d.md)'
+            '"val": [...], "test": [...]} (docs/guide/formats.md)'
         )
     show = progress or (lambda count, total, what: None)
     shapes = shapes.check(1, lambda count, total: show(count, total, "reading"))

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.rendering.renderer import SIZE, Scene
+from mem3d.data.rendering.lattice import Lattice
+from mem3d.data.rendering.light import Floats, facing, lamp, reaching, shaded, strength
+from mem3d.data.rendering.rasterizer import draw_faces
+from mem3d.data.rendering.renderer import SIZE, camera
 from memstore.voxels.contact_sheet import Rgb, on_white
 from memstore.voxels.grids import pack, unpack
 from memstore.voxels.mesh import Mesh
@@ -16,6 +19,7 @@ GRID_COLOR = (110, 150, 200)
 OVERLAY_COLOR = (230, 60, 40)
 _CUBE_DIAGONAL = 1.4  # in sides of the grid; at _CUBE_RATIO a full grid just fits the picture
 _CUBE_RATIO = 0.88
+_ELEVATION = 25.0  # degrees
 
 
 def grid_picture(
@@ -23,7 +27,7 @@ def grid_picture(
     size: int = SIZE,
     *,
     azimuth: float = 35.0,
-    elevation: float = 25.0,
+    elevation: float = _ELEVATION,
     color: tuple[int, int, int] = GRID_COLOR,
     threshold: float = 0.5,
 ) -> Rgb:
@@ -50,70 +54,72 @@ def grid_drawing(
     bits: bytes, side: int, size: int, azimuth: float, elevation: float, color: tuple[int, int, int]
 ) -> Rgb:
     """`grid_picture` of a grid's bits."""
-    mesh = bars(unpack(np.frombuffer(bits, np.uint8), side**3).reshape((side,) * 3))
-    colors = np.broadcast_to(np.array(color, np.uint8), mesh.faces.shape)
-    scene = Scene(Mesh(mesh.vertices, mesh.faces, colors), _CUBE_DIAGONAL)
-    return on_white(
-        scene.render(azimuth=azimuth, elevation=elevation, ratio=_CUBE_RATIO, size=size)
-    )
+    grid = unpack(np.frombuffer(bits, np.uint8), side**3).reshape((side,) * 3)
+    return lattice_from(side, size, azimuth, elevation).draw(grid, np.array(color, np.uint8))
 
 
-def bars(grid: NDArray[np.bool_]) -> Mesh:
-    """`blocky` with the faces of one plane that lie in a row as one: a fifth as many, to be drawn.
-
-    Corners of one bar lie on edges of others, which nothing but a picture should be made of.
-
-    Args:
-        grid: (R, R, R).
-    """
-    side = len(grid)
-    full = np.pad(grid, 1)
-    quads = []
-    for axis in range(3):
-        across, along = (axis + 1) % 3, (axis + 2) % 3
-        for step in (0, 1):  # the voxel's low face, its high face
-            faces = full & ~np.roll(full, 1 - 2 * step, axis)
-            starts = np.argwhere(_in_order(faces & ~np.roll(faces, 1, along), axis, across))
-            ends = np.argwhere(_in_order(faces & ~np.roll(faces, -1, along), axis, across))
-            quad = np.empty((len(starts), 4, 3), np.int64)
-            quad[..., axis] = starts[:, :1] + step
-            quad[..., across] = starts[:, 1:2] + ((0, 1, 1, 0) if step else (0, 0, 1, 1))
-            length = ends[:, 2:] + 1
-            far = np.array((0, 0, 1, 1) if step else (0, 1, 1, 0))
-            quad[..., along] = np.where(far, length, starts[:, 2:])
-            quads.append(quad)
-    corners = np.concatenate(quads).reshape(-1, 3)
-    vertices = ((corners - 1) / side - 0.5).astype(np.float32)
-    rows = np.arange(len(corners), dtype=np.int32).reshape(-1, 4)
-    return Mesh(vertices, rows[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3))
+@lru_cache(maxsize=4)  # 15 MB each at 32^3 and SIZE
+def lattice_from(side: int, size: int, azimuth: float, elevation: float) -> Lattice:
+    """Made for the first grid that is drawn from a place."""
+    return Lattice(side, *_camera(azimuth, elevation), size)
 
 
-def _in_order(grid: NDArray[np.bool_], axis: int, across: int) -> NDArray[np.bool_]:
-    """With (axis, across, the third) as its axes."""
-    return grid.transpose(axis, across, 3 - axis - across)
+def _camera(azimuth: float, elevation: float) -> tuple[Floats, Floats]:
+    """Eye and axes, in units of the cube's side, from where a full grid just fits the picture."""
+    eye, axes = camera(azimuth, elevation, _CUBE_RATIO)
+    return eye * np.float32(_CUBE_DIAGONAL), axes
 
 
-def mesh_pictures(mesh: Mesh, azimuths: Sequence[float], size: int = SIZE) -> list[Rgb]:
+def mesh_pictures(
+    mesh: Mesh, grid: NDArray[np.bool_], azimuths: Sequence[float], size: int = SIZE
+) -> list[Rgb]:
     """Draw a mesh of a grid from several sides, on white, to the scale of `grid_picture`.
 
     Args:
-        mesh: with colors of its own, or none.
+        mesh: closed; with colors of its own, or none.
+        grid: (R, R, R) that casts its shadows.
         azimuths: degrees; 0 sees the front (+x), 90 the side +z.
         size: pixels per side.
 
     Returns:
         (size, size, 3) for each azimuth; all white without faces.
     """
-    colors = np.broadcast_to(np.array(GRID_COLOR, np.uint8), mesh.faces.shape)
+    from scipy.ndimage import map_coordinates  # imported late: it is slow
+
+    albedo = _face_colors(mesh)
+    normals = _normals(mesh)
+    middles = mesh.vertices.T.take(mesh.faces.T, 1).sum(1) / np.float32(3)
+    # A voxel off the surface: it is not to shade itself.
+    places = (middles + normals / len(grid) + 0.5) * len(grid) + 0.5
+    pictures = []
+    for azimuth in azimuths:
+        eye, axes = _camera(azimuth, _ELEVATION)
+        front = np.flatnonzero((normals * (eye[:, None] - middles)).sum(0) > 0)
+        light = reaching(grid, lamp(0, axes))
+        sun = map_coordinates(light, places.take(front, 1), order=1, mode="nearest")
+        turned = normals.take(front, 1).T
+        colors = shaded(albedo[front], strength(turned, axes, facing(turned, 0, axes) * sun))
+        pictures.append(draw_faces(mesh.vertices, mesh.faces[front], colors, eye, axes, size))
+    return pictures
+
+
+def _face_colors(mesh: Mesh) -> NDArray[np.uint8]:
+    """(F, 3) sRGB: a face's own, or the mean of its corners'."""
     if mesh.vertex_colors is not None:
-        colors = mesh.vertex_colors[mesh.faces].mean(1).astype(np.uint8)
-    elif mesh.colors is not None:
-        colors = mesh.colors
-    scene = Scene(Mesh(mesh.vertices, mesh.faces, colors), _CUBE_DIAGONAL)
-    return [
-        on_white(scene.render(azimuth=azimuth, elevation=25.0, ratio=_CUBE_RATIO, size=size))
-        for azimuth in azimuths
-    ]
+        total = mesh.vertex_colors.T.take(mesh.faces.T, 1).sum(1, np.uint16)
+        return np.asarray((total // 3).astype(np.uint8).T)
+    if mesh.colors is not None:
+        return mesh.colors
+    return np.broadcast_to(np.array(GRID_COLOR, np.uint8), mesh.faces.shape)
+
+
+def _normals(mesh: Mesh) -> Floats:
+    """(3, F) of length one; zeros of faces without an area."""
+    first, second, third = (mesh.vertices.T.take(corner, 1) for corner in mesh.faces.T)
+    a, b = second - first, third - first
+    across = np.stack([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)])
+    length = np.sqrt((across**2).sum(0))
+    return np.asarray(across / np.maximum(length, np.float32(1e-30)))
 
 
 def overlay(image: NDArray[np.uint8], silhouette: NDArray[np.bool_]) -> Rgb:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mem3d.data.rendering.light import Floats, facing, lamp, strength
 from mem3d.data.rendering.texture import Paint, to_linear, to_srgb
 from memstore.voxels.mesh import Mesh, blocky
 
@@ -23,11 +24,6 @@ FOCAL = 35 / 32  # focal length over image width: 35 mm lens, 32 mm sensor
 MAX_DISTANCE = 1.75
 DEFAULT_COLOR = (168, 172, 178)
 
-Floats = NDArray[np.float32]
-
-# Light comes with the camera: (right, up, towards the viewer), strength. The first casts shadows.
-_LIGHTS = (((-0.5, 0.75, 0.55), 0.75), ((0.75, 0.15, 0.5), 0.2))
-_AMBIENT = 0.12  # plus as much again from straight above
 _MANY = 20_000  # corners; from so many on, cells that hold them are looked at instead
 _CELLS = 32  # along the object's diagonal
 _KEPT = 512  # rays a row; a picture of more, 8 MB of rays, computes them anew
@@ -177,19 +173,12 @@ class Scene:
         normal = self._normals[hits.face]
         # A face seen from behind is lit as its other side: some meshes are open or inside out.
         normal = normal * -np.sign(np.einsum("ij,ij->i", normal, rays))[:, None]
-        strength: Floats = _AMBIENT * (1.5 + 0.5 * normal[:, 1])
-        for number, (direction, power) in enumerate(_LIGHTS):
-            towards = np.array(direction, np.float32) @ axes
-            towards /= np.linalg.norm(towards)
-            facing = (normal @ towards).clip(min=0)
-            if shadows and number == 0:
-                lit = np.flatnonzero(facing)
-                place = (
-                    eye + rays[lit] * hits.distance[lit, None] + normal[lit] * np.float32(_NUDGE)
-                )
-                facing[lit[self._blocked(place, towards)]] = 0
-            strength = strength + power * facing
-        return strength
+        first = facing(normal, 0, axes)
+        if shadows:
+            lit = np.flatnonzero(first)
+            place = eye + rays[lit] * hits.distance[lit, None] + normal[lit] * np.float32(_NUDGE)
+            first[lit[self._blocked(place, lamp(0, axes))]] = 0
+        return strength(normal, axes, first)
 
     def _blocked(self, places: Floats, towards: Floats) -> NDArray[np.bool_]:
         """(N,) whether anything stands between each of the places (N, 3) and a far light."""

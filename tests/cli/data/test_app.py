@@ -24,7 +24,7 @@ def root(tmp_path):
 def test_check_prints_what_is_there_and_writes_a_report(root, tmp_path):
     for number in range(3):
         (root / "ShapeNetVox32" / "03001627" / f"train{number}" / "model.binvox").write_bytes(b"")
-    result = call("check", root, "--sample", 0, "--report", tmp_path / "report.json", "--quiet")
+    result = call("check", root, "--sample", 0, "--out", tmp_path / "report.json", "--quiet")
     assert result.exit_code == 0, result.output
     assert "13 shapes, 2 views each; pictures: 26 of 137x137" in result.stdout
     assert "warning: 3 shapes: missing or broken" in result.stdout
@@ -40,7 +40,7 @@ def test_only_ten_models_are_named_on_the_screen(tmp_path):
         grid.write_bytes(b"")
     lines = call("check", root, "--sample", 0, "--quiet").stdout.splitlines()
     assert sum(": " in line and line.startswith("  03001627") for line in lines) == 10
-    assert "  ... and 2 more (--report)" in lines
+    assert "  ... and 2 more (--out)" in lines
     found = json.loads(call("check", root, "--sample", 0, "--quiet", "--json").stdout)
     assert len(found["findings"][0]["sources"]) == 12
 
@@ -83,7 +83,7 @@ def test_pictures_are_told_as_json(options, root, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("show", "--out"), ("split", "--out"), ("check", "--report")],
+    [("show", "--out"), ("split", "--out"), ("check", "--out")],
 )
 def test_a_missing_folder_is_told_before_the_work(arguments, tmp_path):
     command, option = arguments
@@ -131,7 +131,7 @@ def test_pix3d_is_split_otherwise(tmp_path):
     data = make_pix3d(tmp_path / "pix3d")
     result = call("split", data, "--out", tmp_path / "a.json")
     assert f"{data}: got Pix3D, " in str(result.exception)
-    assert "docs/pix3d.md" in str(result.exception)
+    assert "docs/guide/formats.md" in str(result.exception)
 
 
 def test_what_is_out_of_range_is_named_as_it_was_given(root, tmp_path):
@@ -150,8 +150,8 @@ def test_a_picture_of_another_kind_is_refused(root, tmp_path):
 @pytest.mark.parametrize(
     ("call_of", "arguments"),
     [
-        ("mem3d.data.zarr_pack.writer.pack", ("pack", "DATA", "OUT")),
-        ("mem3d.data.meshes.dataset.render_meshes", ("render", "DATA", "OUT")),
+        ("mem3d.data.zarr_pack.writer.pack", ("pack", "DATA", "-o", "OUT")),
+        ("mem3d.data.meshes.dataset.render_meshes", ("render", "DATA", "-o", "OUT")),
         ("mem3d.data.procedural.writer.synthesize", ("synth", "OUT")),
     ],
 )

@@ -27,23 +27,23 @@ def root(tmp_path):
 def test_help_has_an_example(name):
     result = call("data", name, "--help")
     assert result.exit_code == 0
-    assert f"mem3d-cli data {name} DATA" in result.output.replace("\n", " ")
+    assert f"Example: mem3d-cli data {name} shapes --out shapes" in result.output.replace("\n", " ")
 
 
 def test_pack(root, tmp_path):
     out = tmp_path / "p"
-    result = call("data", "pack", root, out, "--per-shard", 5, "--processes", 1, "--quiet")
+    result = call("data", "pack", root, "-o", out, "--per-shard", 5, "--processes", 1, "--quiet")
     assert (result.exit_code, result.stdout) == (0, f"{out}: 7 shapes, 14 views\n")
     assert "skipped 02691156/train0: no ShapeNetVox32" in result.stderr
     assert len(open_dataset(out, "train")) == 3
-    assert call("data", "pack", root, out).exit_code != 0
+    assert call("data", "pack", root, "-o", out).exit_code != 0
 
 
 def test_pack_one_category_and_another_split(root, tmp_path):
     split = tmp_path / "split.json"
     split.write_text(json.dumps([{"taxonomy_id": "03001627", "test": ["val0", "train1"]}]))
     out, wishes = tmp_path / "p", ("--category", "chair", "--split", split)
-    result = call("data", "pack", root, out, *wishes, "--json", "--processes", 1)
+    result = call("data", "pack", root, "-o", out, *wishes, "--json", "--processes", 1)
     assert json.loads(result.stdout) == {"path": str(out), "models": 2, "views": 4, "skipped": 0}
     assert [open_dataset(out, "test").shape_id(i) for i in (0, 1)] == [
         "03001627/val0",
@@ -59,7 +59,7 @@ def test_index(root):
 
 
 def test_what_lists_its_own_models_is_not_indexed(root, tmp_path):
-    assert call("data", "pack", root, tmp_path / "p", "--processes", 1).exit_code == 0
+    assert call("data", "pack", root, "-o", tmp_path / "p", "--processes", 1).exit_code == 0
     result = call("data", "index", tmp_path / "p", "--out", tmp_path / "index.json")
     assert f"{tmp_path / 'p'}: got a pack, " in str(result.exception)
     pix3d = make_pix3d(tmp_path / "pix3d")
@@ -68,7 +68,7 @@ def test_what_lists_its_own_models_is_not_indexed(root, tmp_path):
 
 
 def test_training_on_a_pack_or_an_index_is_training_on_the_files(root, tmp_path):
-    assert call("data", "pack", root, tmp_path / "p", "--processes", 1).exit_code == 0
+    assert call("data", "pack", root, "-o", tmp_path / "p", "--processes", 1).exit_code == 0
     assert call("data", "index", root, "--out", tmp_path / "index.json").exit_code == 0
     logs = []
     for place in (root, tmp_path / "p", tmp_path / "index.json"):

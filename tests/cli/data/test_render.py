@@ -26,7 +26,17 @@ def test_meshes_become_a_data_set_and_broken_ones_are_named(tmp_path):
     (tmp_path / "in" / "lamp").mkdir(parents=True)
     trimesh.creation.box((1, 2, 3)).export(tmp_path / "in" / "lamp" / "a.stl")
     (tmp_path / "in" / "lamp" / "b.stl").write_bytes(b"\0" * 83 + b"\xff")
-    command = ("data", "render", tmp_path / "in", tmp_path / "out", "--views", 1, "--size", 16)
+    command = (
+        "data",
+        "render",
+        tmp_path / "in",
+        "-o",
+        tmp_path / "out",
+        "--views",
+        1,
+        "--size",
+        16,
+    )
     command += ("--processes", 1, "--quiet", "--up", "z", "--front", "-y")
     first = call(*command)
     assert first.exit_code == 0, first.output
@@ -41,7 +51,16 @@ def test_meshes_become_a_data_set_and_broken_ones_are_named(tmp_path):
 def test_no_shape_at_all_is_an_error(tmp_path):
     (tmp_path / "in" / "lamp").mkdir(parents=True)
     (tmp_path / "in" / "lamp" / "b.stl").write_bytes(b"\0" * 83 + b"\xff")
-    command = ("data", "render", tmp_path / "in", tmp_path / "out", "--processes", 1, "--quiet")
+    command = (
+        "data",
+        "render",
+        tmp_path / "in",
+        "-o",
+        tmp_path / "out",
+        "--processes",
+        1,
+        "--quiet",
+    )
     result = call(*command, "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["models"] == 0
@@ -59,7 +78,17 @@ def test_what_shapes_lack_is_told(tmp_path):
     lines = (models / "model_normalized.obj").read_text().splitlines()
     placed = [re.sub(r"(\d+)(//\d+)?", r"\1/1", x) if x[:2] == "f " else x for x in lines]
     (models / "model_normalized.obj").write_text("\n".join(placed) + "\n")
-    command = ("data", "render", tmp_path / "in", tmp_path / "out", "--views", 1, "--size", 16)
+    command = (
+        "data",
+        "render",
+        tmp_path / "in",
+        "-o",
+        tmp_path / "out",
+        "--views",
+        1,
+        "--size",
+        16,
+    )
     command += ("--processes", 1, "--quiet")
     first = call(*command)
     assert first.exit_code == 0, first.output

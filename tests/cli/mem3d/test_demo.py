@@ -34,7 +34,7 @@ def test_without_the_extra_the_pip_command_is_told(trained, monkeypatch):
 
 
 def test_a_run_is_not_written_over(trained):
-    done = call(trained[0], "--write", trained[0])
+    done = call(trained[0], "--out", trained[0])
     assert isinstance(done.exception, PathExistsError)
 
 

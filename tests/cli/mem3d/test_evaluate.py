@@ -55,7 +55,7 @@ def evaluated(*arguments):
 
 def test_a_published_folder_is_measured_on_data_that_are_named(run, data, tmp_path):
     """It gives what its run gives; the shapes that it learned from are told by its memory alone."""
-    assert call("publish", run, tmp_path / "published").exit_code == 0
+    assert call("publish", run, "-o", tmp_path / "published").exit_code == 0
     kept = ("--data", data, "--known-shapes", "keep")
     first, other = evaluated(run, *kept), evaluated(tmp_path / "published", *kept)
     assert first["methods"] == other["methods"] and first["step"] == other["step"]

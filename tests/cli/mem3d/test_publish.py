@@ -30,7 +30,7 @@ def test_a_published_folder_reconstructs(run, tmp_path, monkeypatch):
     monkeypatch.setattr(
         pretrained, "upload", lambda folder, repo, private: sent.append(repo) or "address"
     )
-    done = call("publish", run, tmp_path / "out", "--json")
+    done = call("publish", run, "-o", tmp_path / "out", "--json", "-q")
     assert done.exit_code == 0, done.output
     assert "mind their license" in done.stderr
     told = json.loads(done.stdout)
@@ -39,13 +39,13 @@ def test_a_published_folder_reconstructs(run, tmp_path, monkeypatch):
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
     made = call("reconstruct", tmp_path / "out", tmp_path / "a.png", "--out", tmp_path / "shapes")
     assert made.exit_code == 0, made.output
-    asked = call("publish", run, tmp_path / "sent", "--repo", "me/chairs")
+    asked = call("publish", run, "-o", tmp_path / "sent", "--repo", "me/chairs")
     assert sent == ["me/chairs"] and "sent: address" in asked.stdout
 
 
 @pytest.mark.parametrize("repo", ["me", "me/a/b", "me/-", "https://hub/me/x"])
 def test_a_repository_s_name_is_looked_at_before_the_work(repo, run, tmp_path):
-    done = call("publish", run, tmp_path / "out", "--repo", repo)
+    done = call("publish", run, "-o", tmp_path / "out", "--repo", repo)
     assert f"repo: got {repo!r}" in str(done.exception)
     assert str(done.exception).endswith("want owner/name")
     assert not (tmp_path / "out").exists()
@@ -54,7 +54,7 @@ def test_a_repository_s_name_is_looked_at_before_the_work(repo, run, tmp_path):
 def test_what_could_not_be_sent_is_complete_and_can_be_sent_by_hand(run, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    done = call("publish", run, tmp_path / "out", "--repo", "me/chairs", "--private")
+    done = call("publish", run, "-o", tmp_path / "out", "--repo", "me/chairs", "--private")
     told = f"{tmp_path / 'out'} is complete, to send it: hf upload me/chairs {tmp_path / 'out'}"
     assert done.exit_code == 1 and "me/chairs: the hub refused" in str(done.exception)
     assert str(done.exception).endswith(f"{told} --private")
@@ -64,7 +64,7 @@ def test_what_could_not_be_sent_is_complete_and_can_be_sent_by_hand(run, tmp_pat
 @pytest.fixture(scope="module")
 def published(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli") / "published"
-    assert call("publish", run, folder).exit_code == 0
+    assert call("publish", run, "-o", folder).exit_code == 0
     return folder
 
 
@@ -73,7 +73,7 @@ def published(run, tmp_path_factory):
     [
         "average PUB PUB --out OUT",
         "average RUN PUB --out OUT",
-        "publish PUB OUT",
+        "publish PUB -o OUT",
         "train OUT --data DATA --weights PUB --preset tiny --quiet",
     ],
 )
@@ -85,6 +85,6 @@ def test_what_wants_a_run_refuses_a_published_folder(words, run, published, made
 
 
 def test_what_is_there_is_not_replaced(run, tmp_path):
-    done = call("publish", run, tmp_path)
+    done = call("publish", run, "-o", tmp_path)
     assert "exists already" in str(done.exception)
     assert list(tmp_path.iterdir()) == []

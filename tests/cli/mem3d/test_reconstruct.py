@@ -157,7 +157,7 @@ def test_an_interrupt_leaves_whole_files_and_one_line(run, tmp_path, monkeypatch
 @pytest.mark.parametrize(("option", "want"), [("auto", "cut"), ("cut", "cut"), ("keep", "kept")])
 def test_what_became_of_the_background_is_told(option, want, run, tmp_path):
     photo = save(tmp_path / "a.png", picture(1), ground="white")
-    [row], told = rows_of(run, tmp_path, photo, "--background", option)
+    [row], told = rows_of(run, tmp_path, photo, "--background", option, "-q")
     assert row["background"] == want
     assert "no mask" in told
 

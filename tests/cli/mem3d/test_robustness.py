@@ -78,7 +78,7 @@ def test_a_table_names_labels_and_shares(run, tmp_path):
     assert done.exit_code == 0, done.output
     assert "mine" in done.stdout and "50%" in done.stdout and "curves.png" in done.stdout
     assert "…" not in done.stdout
-    assert call("robustness", run, "--part", "val", "--out", tmp_path / "v").exit_code == 0
+    assert call("robustness", run, "--subset", "val", "--out", tmp_path / "v").exit_code == 0
 
 
 @pytest.mark.parametrize(

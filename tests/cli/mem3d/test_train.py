@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_nothing_of_a_new_folder(command, trained, tmp_path, 
     options = {
         "memorize": ("--out", out, *pair),
         "average": (other, "--out", out),
-        "publish": (out,),
+        "publish": ("-o", out),
     }
     done = call(command, run, *options[command])
     assert isinstance(done.exception, OSError)

@@ -175,7 +175,7 @@ def test_expire(path):
 def test_diff(path, tmp_path):
     found = json.loads(run("diff", path, "one", "--json"))
     assert (found["added"], found["unchanged"]) == ([1], 1)
-    run("copy", path, tmp_path / "copy", "--at", "one")
+    run("copy", path, "-o", tmp_path / "copy", "--at", "one")
     told = run("diff", path, tmp_path / "copy")
     assert "added            1  1" in told
 
@@ -183,35 +183,35 @@ def test_diff(path, tmp_path):
 def test_a_tag_wins_over_a_folder_of_its_name(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("one", "other"):
-        run("copy", path, tmp_path / name)  # as at the last commit
+        run("copy", path, "-o", tmp_path / name)  # as at the last commit
     for before, added in (("one", [1]), ("./one", []), (tmp_path / "one", []), ("other", [])):
         assert json.loads(run("diff", path, before, "--json"))["added"] == added
 
 
 def test_copy(path, tmp_path):
-    assert "1 slot\n" in run("copy", path, tmp_path / "copy", "--at", "one")
+    assert "1 slot\n" in run("copy", path, "-o", tmp_path / "copy", "--at", "one")
     with Memory.open(tmp_path / "copy") as copy:
         assert [entry.message for entry in copy.history()] == ["copy"]
 
 
 @pytest.mark.parametrize("kind", ["npz", "safetensors", "zarr", "binvox"])
 def test_out_and_in_again(path, tmp_path, kind):
-    run("export", path, tmp_path / f"export.{kind}")
-    assert "2 slots" in run("import", tmp_path / f"export.{kind}", tmp_path / "again")
+    run("export", path, "-o", tmp_path / f"export.{kind}")
+    assert "2 slots" in run("import", tmp_path / f"export.{kind}", "-o", tmp_path / "again")
     found = json.loads(run("diff", path, tmp_path / "again", "--json"))
     assert found == {**{key: [] for key in found}, "unchanged": 2}
 
 
 @pytest.mark.parametrize("kind", ["parquet", "glb", "stl", "ply"])
 def test_out(path, tmp_path, kind):
-    run("export", path, tmp_path / "export", "--format", kind, "--slot", 1)
+    run("export", path, "-o", tmp_path / "export", "--format", kind, "--slot", 1)
     assert (tmp_path / "export").exists()
 
 
 def test_import_pairs_from_elsewhere(tmp_path):
     np.savez(tmp_path / "pairs.npz", keys=np.eye(3), values=np.ones((3, 2, 2, 2), bool))
     rules = ["--capacity", 5, "--beta", 0.5, "--delta", 0.8, "--similarity", "iou"]
-    run("import", tmp_path / "pairs.npz", tmp_path / "memory", *rules, "--policy")
+    run("import", tmp_path / "pairs.npz", "-o", tmp_path / "memory", *rules, "--policy")
     with Memory.open(tmp_path / "memory") as memory:
         assert memory.config.capacity == 5 and memory.config.value_similarity == "iou"
         assert len(memory) == 1  # equal values merge
@@ -292,7 +292,7 @@ def test_get(grasps, tmp_path):
 
 def test_remove_and_add_again(grasps, tmp_path):
     run("add", grasps, tmp_path / "pairs.npz", status=1)  # full: nothing is added
-    run("copy", grasps, tmp_path / "larger", "--capacity", 6)
+    run("copy", grasps, "-o", tmp_path / "larger", "--capacity", 6)
     run("add", tmp_path / "larger", tmp_path / "pairs.npz")
     with Memory.open(tmp_path / "larger") as larger:
         assert (len(larger), larger.config.capacity) == (6, 6)
@@ -316,9 +316,9 @@ def test_pairs_without_the_columns_are_told(grasps, tmp_path):
 
 def test_every_command_answers_in_json(path, tmp_path):
     made = [
-        ("export", path, tmp_path / "x.npz"),
-        ("import", tmp_path / "x.npz", tmp_path / "made"),
-        ("copy", path, tmp_path / "copy"),
+        ("export", path, "-o", tmp_path / "x.npz"),
+        ("import", tmp_path / "x.npz", "-o", tmp_path / "made"),
+        ("copy", path, "-o", tmp_path / "copy"),
     ]
     for command in made:
         told = json.loads(run(*command, "--json"))
@@ -334,7 +334,7 @@ def test_every_command_answers_in_json(path, tmp_path):
     ("command", "formats"), [("export", EXPORT_FORMATS), ("import", IMPORT_FORMATS)]
 )
 def test_formats_are_the_librarys(command, formats):
-    answer = runner.invoke(app, [command, "from", "to", "--format", "txt"])
+    answer = runner.invoke(app, [command, "from", "-o", "to", "--format", "txt"])
     assert answer.exit_code == 2
     assert tuple(re.findall(r"'(\w+)'", answer.output.split("is not one of")[1])) == formats
 
@@ -342,7 +342,7 @@ def test_formats_are_the_librarys(command, formats):
 def test_every_command_has_an_example():
     for command in app.registered_commands:
         assert "Example: memstore " in command.callback.__doc__, command.callback
-        assert "Library: " in command.callback.__doc__
+        assert "In Python: " in command.callback.__doc__
 
 
 def test_slots_in_words():

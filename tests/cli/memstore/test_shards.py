@@ -53,7 +53,7 @@ def test_history_and_verify(path):
 
 
 def test_copy_makes_one_in_one_piece(path):
-    assert run("copy", path, path.parent / "whole", "--capacity", 6).exit_code == 0
+    assert run("copy", path, "--out", path.parent / "whole", "--capacity", 6).exit_code == 0
     with Memory.open(path.parent / "whole") as whole:
         assert (len(whole), whole.config.capacity) == (2, 6)
         assert whole.sources == ["chairs/0", "chairs/1"]
@@ -61,6 +61,6 @@ def test_copy_makes_one_in_one_piece(path):
 
 @pytest.mark.parametrize("command", ["list", "expire", "export"])
 def test_other_commands_refuse_it_and_say_what_to_do(path, command):
-    result = run(command, path, *(["out.npz"] if command == "export" else []))
+    result = run(command, path, *(["--out", "out.npz"] if command == "export" else []))
     assert isinstance(result.exception, NotAMemoryError)
-    assert f"memstore copy {path} TO makes one" in str(result.exception)
+    assert f"memstore copy {path} --out FOLDER makes one" in str(result.exception)

@@ -32,7 +32,7 @@ def served(trained, tmp_path_factory):
     log, temporary = tmp_path_factory.mktemp("log") / "log", tmp_path_factory.mktemp("temporary")
     run = tmp_path_factory.mktemp("write") / "run"
     code = "from mem3d_cli.mem3d.app import main; main()"
-    command = [sys.executable, "-u", "-c", code, "demo", str(trained[0]), "--write", str(run)]
+    command = [sys.executable, "-u", "-c", code, "demo", str(trained[0]), "--out", str(run)]
     environment = {**os.environ, "TMPDIR": str(temporary)}
     with (
         log.open("w") as out,

@@ -1,5 +1,6 @@
 """Chunks that would unpack to much more than they are, and links out of the folder."""
 
+import json
 import os
 import shutil
 import tracemalloc
@@ -12,13 +13,14 @@ import zarr
 from google_crc32c import value as crc32c
 from numcodecs import Zstd
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
-from zarr.core.buffer import cpu
+from zarr.core.buffer import cpu, default_buffer_prototype
 
 from memstore import PAPER, FormatError, Memory, history, verify_folder
-from memstore.storage.chunks import Draft, Log
+from memstore.storage.chunks import ChunkStore, Draft, Layout
 
 CONFIG = replace(PAPER, capacity=8, key_dim=64, resolution=4, delta=1)
 RNG = np.random.default_rng(0)
+PROTOTYPE = default_buffer_prototype()
 LARGE = 2**28  # bytes that a bomb unpacks to
 
 
@@ -144,6 +146,72 @@ def test_other_layouts_are_read(path, options):
         assert (memory.keys(memory.slots) == keys).all()
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("separator", ["/", "."])
+@pytest.mark.parametrize("compressors", [(), (ZstdCodec(),), (Crc32cCodec(),)], ids=str)
+@pytest.mark.parametrize("chunks", [(1, 3), (4, 3), (7, 3), (30, 3), (4, 2), (30, 9)], ids=str)
+def test_chunks_are_read_as_zarr_reads_them(chunks, compressors, separator, order, tmp_path):
+    """Whatever the layout, with chunks that are not there, and an end amid one."""
+    store = zarr.storage.LocalStore(tmp_path)
+    array = zarr.create_group(store).create_array(
+        "rows",
+        shape=(23, 3),
+        chunks=chunks,
+        dtype=f"{order}f4",
+        compressors=compressors,
+        chunk_key_encoding={"name": "default", "separator": separator},
+        fill_value=7,
+    )
+    array[:9], array[15:] = RNG.standard_normal((9, 3)), RNG.standard_normal((8, 3))
+    checked = ChunkStore(zarr.storage.LocalStore(tmp_path, read_only=True))
+    checked.accept("rows", array, lambda: 2**20)
+    for n in (0, 1, 4, 9, 12, 22, 23):
+        rows = np.full((n, 3), -1, np.float32)
+        checked.fill(zarr.open_group(checked, mode="r")["rows"], rows)
+        assert (rows == array[:n]).all()
+
+
+@pytest.mark.parametrize("at", [0, 7, -1])
+def test_a_chunk_that_does_not_fit_its_checksum(path, at):
+    def edit(store, group):
+        data = bytearray(zarr.core.sync.sync(store.get("keys/c/0/0", PROTOTYPE)).to_bytes())
+        data[at] ^= 1
+        put(store, "keys/c/0/0", bytes(data))
+
+    change(path, edit)
+    with pytest.raises(FormatError, match="keys: got a chunk that does not fit its checksum"):
+        Memory.open(path)
+
+
+def test_a_chunk_that_is_too_short(path):
+    change(path, lambda store, group: put(store, "keys/c/0/0", sealed(bytes(100))))
+    with pytest.raises(FormatError, match="keys: got a chunk of 100 bytes, want 2,048"):
+        Memory.open(path)
+
+
+@pytest.mark.parametrize("chunks", [(64, None), (16, None), (32, 7)], ids=str)
+@pytest.mark.parametrize("name", ["log", "reads"])
+def test_other_layouts_are_written(path, name, chunks):
+    """Before: a commit wrote chunks of 32 rows to a log of any chunks, and could not be opened."""
+
+    def edit(store, group):
+        data = group[name][:]
+        shape = (chunks[0], chunks[1] or data.shape[-1])[: data.ndim]
+        options = {"shape": data.shape, "dtype": data.dtype, "chunks": shape, "fill_value": 0}
+        group.create_array(name, overwrite=True, compressors=Crc32cCodec(), **options)[:] = data
+
+    change(path, edit)
+    with Memory.open(path, "r+") as memory:
+        for _ in range(2):
+            memory.update([0], values=RNG.random((1, 4, 4, 4)) < 0.5)
+            memory.read(memory.keys([0, 3]), 2)
+            memory.commit("goes on")
+            with Memory.open(path) as reader:
+                assert (reader.values([0]) == memory.values([0])).all()
+                assert reader.reads.tolist() == memory.reads.tolist()
+                assert reader.verify().problems == ()
+
+
 @pytest.mark.parametrize("chunks", [(2**20, 500), (2**28, 1)], ids=["wide", "many beside"])
 def test_chunks_of_the_moon_are_refused(path, chunks):
     def edit(store, group):
@@ -221,30 +289,34 @@ def test_the_folder_itself_may_be_a_link(path, tmp_path):
 
 
 @pytest.mark.parametrize("packed", [[], [ZstdCodec(level=3)], [ZstdCodec(level=7, checksum=True)]])
-def test_a_draft_writes_chunks_and_attributes_as_zarr_does(packed, tmp_path):
-    rows = np.random.default_rng(0).integers(0, 4, (64, 10)).astype(np.uint8)
+@pytest.mark.parametrize("length", [64, 70, 96])
+def test_a_draft_writes_chunks_and_attributes_as_zarr_does(packed, length, tmp_path):
+    """Chunks to the last byte, that at the array's end too; attributes as JSON."""
+    rows = np.random.default_rng(0).integers(0, 4, (length, 10)).astype(np.uint8)
     stores = [zarr.storage.LocalStore(tmp_path / name) for name in ("by_zarr", "by_draft")]
     facts = {"memstore_format": 1, "config": {"beta": 0.5}, "message": "é"}
     for number, store in enumerate(stores):
         group = zarr.create_group(store, attributes={"memstore_format": 0})
         log = group.create_array(
             "log",
-            shape=(128, 10),
+            shape=(32 + length, 10),
             chunks=(32, 10),
             dtype="uint8",
             compressors=[*packed, Crc32cCodec()],
         )
         if number:
             draft = Draft(store)
-            assert draft.log == Log(128, tuple(log.compressors))
-            draft.append(rows, 32, 32)
+            assert draft.layout("log") == Layout(32 + length, (32, 10), tuple(log.compressors))
+            draft.put("log", rows, 32)
             draft.finish(facts)
         else:
-            log[32:96] = rows
+            log[32:] = rows
             group.update_attributes(facts)
     ours, theirs = (
         {
-            str(file.relative_to(store.root)): file.read_bytes()
+            str(file.relative_to(store.root)): (
+                json.loads(file.read_bytes()) if file.suffix == ".json" else file.read_bytes()
+            )
             for file in sorted(store.root.rglob("*"))
             if file.is_file()
         }

@@ -12,7 +12,7 @@ import zarr
 import memstore
 from memstore import PAPER, Memory
 from memstore.files import tree
-from memstore.storage import repository
+from memstore.storage import durable, repository
 
 CONFIG = replace(PAPER, capacity=40, key_dim=8)
 
@@ -139,7 +139,8 @@ def test_all_is_synced_before_the_branch_moves(path, monkeypatch):
         synced.clear()
         replace(old, new)
 
-    monkeypatch.setattr(repository, "sync", record_sync)
+    for module in (repository, durable):
+        monkeypatch.setattr(module, "sync", record_sync)
     monkeypatch.setattr(os, "replace", record_move)
     with Memory.open(path, "r+") as memory:
         memory.remove([0])

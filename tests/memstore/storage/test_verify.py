@@ -13,7 +13,6 @@ import memstore
 from memstore import PAPER, Memory
 from memstore.storage import checksums
 from memstore.storage.repository import Repository
-from memstore.storage.schema import Ledger
 from memstore.voxels.grids import pack
 
 TINY = replace(PAPER, capacity=6, key_dim=3, resolution=2, delta=1)
@@ -155,11 +154,19 @@ def test_checks_by_hand(memory):
     assert checksums.checks(row).tobytes() == expected
 
 
+@pytest.mark.parametrize("rows", [0, 1, 7])
+def test_joined_checks_are_their_xor(rows):
+    row_checks = np.random.default_rng(rows).integers(0, 256, (rows, 16)).astype(np.uint8)
+    expected = [0] * 16
+    for row in row_checks.tolist():
+        expected = [mine ^ its for mine, its in zip(expected, row, strict=True)]
+    assert checksums.joined(row_checks).tolist() == expected
+
+
 def test_a_seal_by_hand():
     """As docs/format.md tells it: an empty memory of the paper's thresholds."""
     memory = Memory(TINY)
-    ledger = Ledger.empty(TINY)
     text = struct.pack("<3q2d", 6, 3, 2, 0.85, 1.0) + b"mse\0\0\0\0\0" + bytes(6 * 8)
     text += bytes(16) + bytes(6 * 8) + struct.pack("<q", 1234567) + "é".encode()
     expected = hashlib.blake2b(text, digest_size=16).hexdigest()
-    assert checksums.seal(memory._state, ledger.checks, 0, "é", 1234567) == expected
+    assert checksums.seal(memory._state, np.zeros(16, np.uint8), 0, "é", 1234567) == expected

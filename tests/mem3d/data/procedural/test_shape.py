@@ -1,8 +1,6 @@
 """Procedural shapes of every category."""
 
-import re
 from dataclasses import fields, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,11 +117,3 @@ def test_wrong_arguments_are_named():
         make_shape("unicorn", 0)
     with pytest.raises(ValueError, match="seed: got -1"):
         make_shape("chair", -1)
-
-
-def test_the_documentation_lists_every_kind_of_variation():
-    page = (Path(__file__).parents[4] / "docs" / "procedural.md").read_text()
-    for category, design in CATEGORIES.items():
-        section = page.split(f"### {category}:")[1].split("\n#")[0]
-        listed = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
-        assert listed == [one.name for one in fields(design)], category

@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from mem3d.data.figures import axes_sheet
 from mem3d.data.readers.pix3d import Pix3D
 from mem3d.data.readers.r2n2 import R2N2
-from mem3d.data.rendering.figures import bars, grid_picture, mesh_pictures, overlay
+from mem3d.data.rendering.figures import GRID_COLOR, grid_picture, mesh_pictures, overlay
+from mem3d.data.rendering.renderer import Scene
 from mem3d.training.report import curves
-from memstore.voxels.mesh import blocky
+from memstore.voxels.contact_sheet import on_white
+from memstore.voxels.mesh import Mesh, blocky, smooth
 from tests.helpers.memory_dataset import MemoryDataset, lopsided
 from tests.helpers.pix3d_folder import add_photo, chair, save_voxels, write_list
 from tests.helpers.r2n2_folder import make_r2n2
@@ -27,17 +30,48 @@ def test_a_full_grid_fits_from_every_side():
         assert (picture < 255).any(axis=2).mean() > 0.3
 
 
-@pytest.mark.parametrize("share", [0.1, 0.6, 1.0])
-def test_bars_are_the_same_surface_as_single_faces(share):
-    """The same volume inside, fewer faces, and not one pixel of a picture apart."""
-    grid = np.random.default_rng(0).random((7, 7, 7)) < share
-    single, joined = blocky(grid), bars(grid)
-    assert joined.volume() == pytest.approx(grid.sum() / 7**3)
-    assert len(joined.faces) < len(single.faces)
-    for pair in zip(
-        mesh_pictures(single, [35, 200]), mesh_pictures(joined, [35, 200]), strict=True
-    ):
-        assert_array_equal(*pair)
+def on_rays(mesh, azimuth, elevation=25.0):
+    """The picture as rays with hard shadows draw it."""
+    colors = np.broadcast_to(np.array(GRID_COLOR, np.uint8), mesh.faces.shape)
+    scene = Scene(Mesh(mesh.vertices, mesh.faces, colors), 1.4)
+    return scene.render(azimuth=azimuth, elevation=elevation, ratio=0.88)
+
+
+@pytest.mark.parametrize(("azimuth", "elevation"), [(35, 25), (125, -30), (1, 2), (250, 80)])
+@pytest.mark.parametrize("share", [0.05, 0.5, 1.0])
+def test_grids_are_drawn_as_rays_draw_them(azimuth, elevation, share):
+    grid = np.random.default_rng(0).random((8, 8, 8)) < share
+    traced = on_rays(blocky(grid), azimuth, elevation)
+    picture = grid_picture(grid, azimuth=azimuth, elevation=elevation)
+    assert_array_equal((picture < 255).any(2), traced[..., 3] > 0)
+    apart = np.abs(picture.astype(int) - on_white(traced))[traced[..., 3] > 0]
+    assert np.median(apart) <= 1  # lit alike, but for soft shadows and mixed edges
+    assert apart.mean() < 12
+
+
+@pytest.mark.parametrize("azimuth", [35, 200])
+def test_meshes_are_drawn_as_rays_draw_them(azimuth):
+    occupancy = gaussian_filter(np.random.default_rng(0).random((16, 16, 16)), 2)
+    level = float(np.quantile(occupancy, 0.7))
+    mesh, grid = smooth(occupancy, level), occupancy > level
+    (picture,) = mesh_pictures(mesh, grid, [azimuth])
+    traced = on_rays(mesh, azimuth)
+    assert_array_equal((picture < 255).any(2), traced[..., 3] > 0)
+    apart = np.abs(picture.astype(int) - on_white(traced))[traced[..., 3] > 0]
+    assert np.median(apart) <= 3
+    assert apart.mean() < 12
+
+
+def test_a_mesh_keeps_its_colors():
+    grid = np.ones((4, 4, 4), np.bool_)
+    mesh = blocky(grid)
+    red = np.tile(np.array([200, 0, 0], np.uint8), (len(mesh.vertices), 1))
+    of_faces = Mesh(mesh.vertices, mesh.faces, red[:1].repeat(len(mesh.faces), 0))
+    of_corners = Mesh(mesh.vertices, mesh.faces, vertex_colors=red)
+    pictures = [mesh_pictures(m, grid, [35])[0] for m in (of_faces, of_corners)]
+    assert_array_equal(*pictures)
+    assert (pictures[0][..., 1] < 1).any()
+    assert (mesh_pictures(mesh, grid, [35])[0][..., 2] > 100).any()
 
 
 def test_a_pictures_owner_may_draw_on_it():
