@@ -89,7 +89,7 @@ def _facts(
     with Memory.open(path, at=at) as memory:
         facts: dict[str, Any] = asdict(memory.stats())
         alike = None
-        if not no_duplicates:
+        if duplicates:
             with progress_bar(quiet, "comparing values") as show:
                 alike = near_duplicates(memory, progress=show)
                 facts["duplicates"] = asdict(alike)

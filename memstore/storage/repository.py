@@ -152,7 +152,8 @@ class Repository:
             if (path / SHARDS_FILE).is_file():
                 raise NotAMemoryError(
                     f"{path}: got a memory in shards, want one in one piece; memstore copy "
-                    f"{path} --out FOLDER makes one, memstore.sharded.ShardedMemory.open opens it as it is"
+                    f"{path} --out FOLDER makes one, memstore.sharded.ShardedMemory.open opens it "
+                    "as it is"
                 )
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
         self._lock: WriterLock | None = None
