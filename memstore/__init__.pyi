@@ -26,6 +26,7 @@ from .errors import PathExistsError as PathExistsError
 from .errors import PathMissingError as PathMissingError
 from .errors import ReadOnlyError as ReadOnlyError
 from .errors import ShapeError as ShapeError
+from .errors import ShardError as ShardError
 from .errors import SlotError as SlotError
 from .errors import SnapshotError as SnapshotError
 from .errors import TornError as TornError

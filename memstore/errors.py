@@ -106,6 +106,16 @@ class ForkError(MemstoreError, RuntimeError):
     """A forked child used the disk: the threads of the store stay behind in the parent."""
 
 
+class ShardError(MemstoreError, RuntimeError):
+    """A shard of a memory failed or was lost; it is named, and there is no answer without it.
+
+    Attributes:
+        lost: numbers of shards whose workers are gone.
+    """
+
+    lost: tuple[int, ...] = ()
+
+
 class MergeWarning(UserWarning):
     """The first merge of the process: a value was not stored, as one like it is there."""
 

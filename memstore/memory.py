@@ -1,6 +1,7 @@
 """Memory: the one class that users meet. Every method is a few lines that check, lock and call.
 
-No other file touches the state of a memory but inside `with memory.frozen() as state`.
+No other file touches the state of a memory but inside `with memory.frozen() as state`, and changes
+it but inside `with memory.changing() as state`.
 """
 
 import warnings
@@ -110,7 +111,7 @@ class Memory:
         """
         from memstore.storage import repository  # zarr takes .3 s that RAM users need not pay
 
-        _check_durability(durability)
+        check_durability(durability)
         folder = local_path(path)
         snapshot = repository.create(folder, State.empty(config), "create", durability)
         memory = cls.open(folder, "r+", durability=durability)
@@ -153,7 +154,7 @@ class Memory:
 
         if mode not in ("r", "r+"):
             raise ArgumentError(f"mode: got {mode!r}, want 'r' or 'r+'")
-        _check_durability(durability)
+        check_durability(durability)
         repository = Repository(local_path(path), mode == "r+", at, durability)
         try:
             memory = cls.__new__(cls)
@@ -198,6 +199,15 @@ class Memory:
     def frozen(self) -> AbstractContextManager[State]:
         """Give the state to look at, which nobody changes meanwhile: for memstore's own modules."""
         return self._lock.reading(self._state)
+
+    def changing(self) -> AbstractContextManager[State]:
+        """Give the state to change, while nobody else looks: for memstore's own modules.
+
+        Raises:
+            ReadOnlyError: the mode is not "r+".
+        """
+        self._check_writable()
+        return self._lock.writing(subject=self._state)
 
     def __len__(self) -> int:
         """Number of used slots."""
@@ -632,13 +642,9 @@ class Memory:
         folder = local_path(path)
         if self.path and self.path.resolve() in folder.resolve().parents:
             raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
-        if capacity is not None:
-            capacity = arguments.as_count("capacity", capacity)
-            if capacity < self.config.capacity:
-                want = f"the present {self.config.capacity} or more"
-                raise ArgumentError(f"capacity: got {capacity}, want {want}")
+        slots = arguments.as_larger(capacity, self.config)
         with self._lock.reading():
-            state = self._state if capacity is None else self._state.enlarged(capacity)
+            state = self._state if capacity is None else self._state.enlarged(slots)
             repository.create(folder, state, "copy")
 
     def verify(self, every: bool = False, progress: Progress | None = None) -> Verification:
@@ -677,7 +683,7 @@ class Memory:
         return self._repository
 
 
-def _check_durability(durability: object) -> None:
+def check_durability(durability: object) -> None:
     """Raise ArgumentError unless there is such a durability."""
     if durability not in get_args(Durability):
         raise ArgumentError(f"durability: got {durability!r}, want one of {get_args(Durability)}")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from memstore.errors import DtypeError, PathError
 
+SHARDS_FILE = "shards.json"  # in the folder of a memory in shards, see memstore/sharded
+
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # one slash: pathlib joins the two of a URL
 
 

@@ -43,13 +43,14 @@ class ReadWriteLock:
         """Wait until nobody writes, and keep writers out; `with ... as` gives the subject."""
         return _Reading(self, subject)
 
-    def writing(self, wait: bool = True) -> "_Writing":
-        """Wait until nobody reads or writes, and keep all others out.
+    def writing(self, wait: bool = True, subject: Any = None) -> "_Writing":
+        """Wait until nobody reads or writes, and keep all others out; `as` gives the subject.
 
         Args:
             wait: else raise BusyError if somebody is in.
+            subject: of the change.
         """
-        return _Writing(self, wait)
+        return _Writing(self, wait, subject)
 
     def begin_to_read(self, hold: "_Reading", holds: list["_Reading"]) -> None:
         """Go in after all, where another hold of this thread or a writer was noted down."""
@@ -164,14 +165,15 @@ class _Reading(_Hold):
 class _Writing(_Hold):
     """As _Hold."""
 
-    __slots__ = ("_wait",)
+    __slots__ = ("_subject", "_wait")
 
-    def __init__(self, lock: ReadWriteLock, wait: bool) -> None:
-        self._lock, self._wait = lock, wait
+    def __init__(self, lock: ReadWriteLock, wait: bool, subject: Any) -> None:
+        self._lock, self._wait, self._subject = lock, wait, subject
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Any:
         self.frame, self.thread = sys._getframe(1), get_ident()
         self._lock.begin_to_write(self, self._wait)
+        return self._subject
 
     def __exit__(self, *exception: object) -> None:
         self._lock.end_to_write(self)

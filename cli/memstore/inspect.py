@@ -27,6 +27,13 @@ def memory_folder(path: Path) -> Path:
     return path
 
 
+def is_in_shards(path: Path) -> bool:
+    """Whether a folder is that of a memory in shards, of which some commands show as much."""
+    from memstore.paths import SHARDS_FILE
+
+    return (path / SHARDS_FILE).is_file()
+
+
 MAKERS = "as training, memstore import or Memory.create makes it"
 MemoryFolder = Annotated[Path, typer.Argument(help="Folder of a memory.", callback=memory_folder)]
 At = Annotated[
@@ -51,26 +58,17 @@ def inspect(
 
     Also how old its slots are, how often they were read, and its size. Wrong may be: keys that are
     nearly the same, values that are near duplicates, slots that are never read. "memstore list"
-    shows the slots themselves.
+    shows the slots themselves. Of a memory in shards there are the numbers alone.
 
     Example: memstore inspect runs/first/memory --picture shapes.png
 
     In Python: memstore.Memory.stats, memstore.remarks, memstore.near_duplicates,
     memstore.contact_sheet.
     """
-    from memstore import Memory, contact_sheet, near_duplicates, remarks
-    from memstore.voxels.contact_sheet import save_png
-
-    with Memory.open(path, at=at) as memory:
-        facts: dict[str, Any] = asdict(memory.stats())
-        alike = None
-        if not no_duplicates:
-            with progress_bar(quiet, "comparing values") as show:
-                alike = near_duplicates(memory, progress=show)
-                facts["duplicates"] = asdict(alike)
-        facts["remarks"] = list(remarks(memory, alike))
-        if picture:
-            save_png(picture, contact_sheet(memory, count=count))
+    if is_in_shards(path):
+        facts = _facts_of_shards(path, at, picture)
+    else:
+        facts = _facts(path, at, picture, count, not no_duplicates, quiet)
     if as_json:
         print_json(facts)
         return
@@ -79,6 +77,39 @@ def inspect(
     print_stats(path, facts)
     if picture:
         typer.echo(f"picture: {printable(picture)}")
+
+
+def _facts(
+    path: Path, at: str | None, picture: Path | None, count: int, duplicates: bool, quiet: bool
+) -> dict[str, Any]:
+    """What there is to be said of a memory in one piece; draws the picture."""
+    from memstore import Memory, contact_sheet, near_duplicates, remarks
+    from memstore.voxels.contact_sheet import save_png
+
+    with Memory.open(path, at=at) as memory:
+        facts: dict[str, Any] = asdict(memory.stats())
+        alike = None
+        if duplicates:
+            with progress_bar(quiet, "comparing values") as show:
+                alike = near_duplicates(memory, progress=show)
+                facts["duplicates"] = asdict(alike)
+        facts["remarks"] = list(remarks(memory, alike))
+        if picture:
+            save_png(picture, contact_sheet(memory, count=count))
+    return facts
+
+
+def _facts_of_shards(path: Path, at: str | None, picture: Path | None) -> dict[str, Any]:
+    """What there is to be said of a memory in shards."""
+    from memstore.sharded import ShardedMemory
+
+    if picture:
+        raise ValueError(
+            f"{path}: got a memory in shards, of which no picture is drawn; "
+            f"memstore copy {path} --out FOLDER makes one in one piece"
+        )
+    with ShardedMemory.open(path, at=at, workers="local") as memory:
+        return asdict(memory.stats()) | {"shards": memory.shards, "remarks": []}
 
 
 def query(

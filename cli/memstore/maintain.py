@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mem3d_cli.app import counted, printable
-from mem3d_cli.memstore.inspect import At, MemoryFolder
+from mem3d_cli.memstore.inspect import At, MemoryFolder, is_in_shards
 from mem3d_cli.options import AsJson, Quiet, print_json, print_made, progress_bar
 
 
@@ -21,10 +21,14 @@ def history(
 
     In Python: memstore.history, memstore.tags.
     """
-    from memstore import history as commits_of
-    from memstore import tags as tags_of
+    import memstore
 
-    commits, tags = commits_of(path, at), tags_of(path)
+    if is_in_shards(path):
+        from memstore import sharded
+
+        commits, tags = sharded.history(path, at), sharded.tags(path)
+    else:
+        commits, tags = memstore.history(path, at), memstore.tags(path)
     rows = [
         {
             "id": commit.id,
@@ -91,8 +95,14 @@ def verify(
     """
     from memstore import verify_folder
 
-    with progress_bar(quiet, "reading snapshots") as show:
-        report = verify_folder(path, every=every, progress=show, at=at)
+    if is_in_shards(path):
+        from memstore.sharded import ShardedMemory
+
+        with ShardedMemory.open(path, at=at, workers="local") as shards:
+            report = shards.verify(every)
+    else:
+        with progress_bar(quiet, "reading snapshots") as show:
+            report = verify_folder(path, every=every, progress=show, at=at)
     if as_json:
         print_json(report._asdict())
     else:
@@ -143,12 +153,18 @@ def copy(
 ) -> None:
     """Copy a memory without its history, maybe with more slots.
 
+    Of one in shards it makes one in one piece.
+
     Example: memstore copy runs/first/memory --out chairs.memory
 
     In Python: memstore.Memory.copy_to.
     """
     from memstore import Memory
+    from memstore.sharded import ShardedMemory
 
-    with Memory.open(path, at=at) as memory:
+    sharded = is_in_shards(path)
+    with (
+        ShardedMemory.open(path, at=at, workers="local") if sharded else Memory.open(path, at=at)
+    ) as memory:
         memory.copy_to(out, capacity)
         print_made(out, len(memory), as_json)

@@ -14,7 +14,10 @@ from memstore.files import write_atomic
 DOCS = Path(__file__).parents[1]
 PROGRAMS = {"mem3d-cli": "mem3d_cli.mem3d.app", "memstore": "mem3d_cli.memstore.app"}
 MODULES = {  # public as a whole
-    "memstore": ("voxels.binvox", "voxels.grids", "voxels.mesh", "voxels.contact_sheet", "files"),
+    "memstore": (
+        *("voxels.binvox", "voxels.grids", "voxels.mesh", "voxels.contact_sheet"),
+        *("files", "sharded"),
+    ),
     "mem3d": (),
 }
 EXAMPLE = re.compile(r"^Example: (.+)$", re.MULTILINE)

@@ -41,6 +41,17 @@ def as_count(name: str, count: object, most: float = np.inf) -> int:
     return number
 
 
+def as_larger(capacity: object, config: MemoryConfig) -> int:
+    """Slots of a copy of a memory: no fewer than it has; as many for None."""
+    if capacity is None:
+        return config.capacity
+    slots = as_count("capacity", capacity)
+    if slots < config.capacity:
+        want = f"the present {config.capacity} or more"
+        raise ArgumentError(f"capacity: got {slots}, want {want}")
+    return slots
+
+
 def check_text(name: str, text: str) -> bytes:
     """The text as UTF-8."""
     try:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.config import ValueSimilarity
+from memstore.config import MemoryConfig, ValueSimilarity
 from memstore.errors import ArgumentError, ExtraMissingError
 from memstore.search.index import NO_SLOT
 from memstore.slots.filters import Test, matching
@@ -176,6 +176,16 @@ def _recalled(
     return plain_column(np.where(is_prior, column[slots], blank))
 
 
+def as_delta(config: MemoryConfig) -> float:
+    """Value similarity from which on values count as similar; ArgumentError if none do."""
+    if config.delta is None:
+        raise ArgumentError(
+            "contrast: got a memory with delta None, want one with a delta, from "
+            "which on values count as similar"
+        )
+    return config.delta
+
+
 def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8]) -> Contrast:
     """Find the nearest positive and negative slot of each pair.
 
@@ -186,11 +196,7 @@ def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8
 
     Source: Mem3D eq. 9; Kaiser et al. 2017 for the nearest of each kind.
     """
-    if (delta := state.config.delta) is None:
-        raise ArgumentError(
-            "contrast: got a memory with delta None, want one with a delta, from "
-            "which on values count as similar"
-        )
+    delta = as_delta(state.config)
     nearest = Contrast(*np.full((2, len(queries)), NO_SLOT))
     used = state.used_rows
     hits = state.index.search(queries, NEAR, used)

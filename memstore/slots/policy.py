@@ -1,15 +1,17 @@
 """What each pair of a batch does to a memory. Decides, changes nothing.
 
-`plan_writes` compares keys itself, one pair after the other. `plan_writes_from_products` has only
-the cosines and value similarities of a whole batch, as a working copy on a GPU has them at once,
-and works out what the pairs change among them.
+`plan_pairs` compares keys itself, one pair after the other, and asks for neighbors of a memory that
+may be in pieces elsewhere; `plan_writes` asks one in RAM. `plan_writes_from_products` has only the
+cosines and value similarities of a whole batch, as a working copy on a GPU has them at once, and
+works out what the pairs change among them.
 """
 
 # B = batch, N = rows up to the last used slot
 
 import warnings
+from collections.abc import Sequence
 from math import sqrt
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,91 @@ class Plan(NamedTuple):
     kinds: NDArray[np.str_]
     similarities: NDArray[np.float64]
     keys: NDArray[np.float32]
+
+    def of(self, pairs: NDArray[np.int64]) -> "Plan":
+        """That of some pairs (n,), by their positions."""
+        return Plan(
+            self.slots[pairs], self.kinds[pairs], self.similarities[pairs], self.keys[pairs]
+        )
+
+
+class Neighbors(Protocol):
+    """What a plan asks of a memory as it is before the B pairs of a batch."""
+
+    @property
+    def slots(self) -> NDArray[np.int64]:
+        """(B, HITS) used slots nearest to each pair, best first; NO_SLOT past the last."""
+
+    @property
+    def cosines(self) -> NDArray[np.float32]:
+        """(B, HITS) of these; -inf past the last."""
+
+    @property
+    def similarities(self) -> Sequence[float]:
+        """B value similarities of each pair and its first hit; any number if it has none."""
+
+    @property
+    def empty(self) -> Sequence[int]:
+        """The lowest empty slots, ascending: B of them, or all."""
+
+    @property
+    def oldest(self) -> Sequence[int]:
+        """The slots touched the longest ago, in that order, equals by slot, empty ones first: B
+        of them, or all."""
+
+    def key(self, slot: int) -> NDArray[np.float32]:
+        """(C,) key of a used slot."""
+
+    def value(self, slot: int) -> NDArray[np.uint8]:
+        """(R, R, ceil(R / 8)) packed value of a used slot."""
+
+    def nearest_besides(self, b: int, slots: Sequence[int]) -> tuple[int, float]:
+        """Used slot nearest to pair b, and the cosine, if some slots are passed over."""
+
+
+class Before:
+    """Neighbors of pairs in a memory in RAM: see `Neighbors`, and `plan_writes` for arguments."""
+
+    def __init__(
+        self,
+        queries: NDArray[np.float32],
+        grids: NDArray[np.uint8],
+        index: KeyIndex,
+        values: NDArray[np.uint8],
+        touched: NDArray[np.int64],
+        config: MemoryConfig,
+    ) -> None:
+        self._queries, self._index, self._values = queries, index, values
+        self._touched, self._used = touched, touched[: index.rows] >= 0
+        hits = index.search(queries, HITS, self._used)
+        self.slots, self.cosines = hits.slots, hits.cosines
+        first = self.slots[:, 0]  # where there is none, its row counts for nothing
+        self.similarities: list[float] = paired_similarities(
+            values[first], grids, config.resolution, config.value_similarity
+        ).tolist()
+        self.empty: list[int] = np.flatnonzero(touched < 0)[: len(queries)].tolist()
+
+    @property
+    def oldest(self) -> list[int]:
+        """As Neighbors; looked for when asked."""
+        return _oldest(self._touched, len(self._queries))
+
+    def key(self, slot: int) -> NDArray[np.float32]:
+        """As Neighbors."""
+        key: NDArray[np.float32] = self._index.keys[slot]
+        return key
+
+    def value(self, slot: int) -> NDArray[np.uint8]:
+        """As Neighbors."""
+        value: NDArray[np.uint8] = self._values[slot]
+        return value
+
+    def nearest_besides(self, b: int, slots: Sequence[int]) -> tuple[int, float]:
+        """As Neighbors."""
+        others = self._used.copy()
+        others[[slot for slot in slots if slot < len(others)]] = False
+        hits = self._index.search(self._queries[b : b + 1], 1, others)
+        return hits.slots.item(), hits.cosines.item()
 
 
 class ProductPlan(NamedTuple):
@@ -95,6 +182,26 @@ def plan_writes(
     touched: NDArray[np.int64],
     config: MemoryConfig,
 ) -> Plan:
+    """Plan what a memory in RAM is to write: see `plan_pairs`.
+
+    Args:
+        queries: (B, C) unit features.
+        grids: (B, R, R, ceil(R / 8)) packed values.
+        index: of the present keys; slots from `index.rows` on are empty.
+        values: (capacity, R, R, ceil(R / 8)) present packed values.
+        touched: (capacity,) clock value of each slot's last write; -1 if empty.
+        config: of the memory.
+    """
+    before = Before(queries, grids, index, values, touched, config)
+    return plan_pairs(queries, grids, before, config)
+
+
+def plan_pairs(
+    queries: NDArray[np.float32],
+    grids: NDArray[np.uint8],
+    neighbors: Neighbors,
+    config: MemoryConfig,
+) -> Plan:
     """Decide where each pair of a batch goes, exactly as if they were written one by one.
 
     A pair whose value is known (value similarity >= delta to the slot with the most similar key)
@@ -104,9 +211,7 @@ def plan_writes(
     Args:
         queries: (B, C) unit features.
         grids: (B, R, R, ceil(R / 8)) packed values.
-        index: of the present keys; slots from `index.rows` on are empty.
-        values: (capacity, R, R, ceil(R / 8)) present packed values.
-        touched: (capacity,) clock value of each slot's last write; -1 if empty.
+        neighbors: of these pairs, in the memory as it is before them.
         config: of the memory.
 
     Raises:
@@ -115,7 +220,7 @@ def plan_writes(
     Source: Mem3D sec. 3.1, memory writer, eq. 4-8. Ours: ties go to the lowest slot; empty slots
     are no neighbors and are filled first; one tick of age per pair; not to evict.
     """
-    ahead = _Ahead(queries, grids, index, values, touched, config)
+    ahead = _Ahead(queries, grids, neighbors, config)
     slots, kinds = np.empty(len(queries), np.int64), np.empty(len(queries), "<U6")
     similarities = np.full(len(queries), np.nan)
     for b, query in enumerate(queries):
@@ -250,22 +355,14 @@ class _Ahead:
         self,
         queries: NDArray[np.float32],
         grids: NDArray[np.uint8],
-        index: KeyIndex,
-        values: NDArray[np.uint8],
-        touched: NDArray[np.int64],
+        neighbors: Neighbors,
         config: MemoryConfig,
     ) -> None:
-        self._queries, self._grids, self._index, self._values = queries, grids, index, values
-        self._config, self._touched = config, touched
-        self._used = touched[: index.rows] >= 0
-        hits = index.search(queries, HITS, self._used)
-        self._hits = [hits.slots.tolist(), hits.cosines.tolist()]
-        first = hits.slots[:, 0]  # where there is none, its row counts for nothing
-        self._similarities = paired_similarities(
-            values[first], grids, config.resolution, config.value_similarity
-        ).tolist()
-        self._empty = np.flatnonzero(touched < 0)[: len(queries)].tolist()
-        self._oldest = _oldest(touched, len(queries))
+        self._queries, self._grids, self._neighbors = queries, grids, neighbors
+        self._config = config
+        self._hits = [neighbors.slots.tolist(), neighbors.cosines.tolist()]
+        self._empty = list(neighbors.empty)
+        self._oldest: list[int] | None = None  # until one is evicted
         self._key_from: dict[int, int] = {}  # pair that last set a slot's key
         self._value_from: dict[int, int] = {}  # pair that last set a slot's value
         self._slot_of = np.full(len(queries), NO_SLOT)  # of `_key_from`; NO_SLOT if set again
@@ -293,15 +390,14 @@ class _Ahead:
     def key(self, slot: int) -> NDArray[np.float32]:
         """(C,) key of a slot."""
         pair = self._key_from.get(slot)
-        key: NDArray[np.float32] = self._index.keys[slot] if pair is None else self.new[pair]
-        return key
+        return self._neighbors.key(slot) if pair is None else self.new[pair]
 
     def similarity(self, b: int, slot: int) -> float:
         """Value similarity of pair b to a slot."""
         pair = self._value_from.get(slot)
         if pair is None and slot == self._hits[0][b][0]:
-            return float(self._similarities[b])
-        value = self._values[slot] if pair is None else self._grids[pair]
+            return self._neighbors.similarities[b]
+        value = self._neighbors.value(slot) if pair is None else self._grids[pair]
         config = self._config
         return paired_similarities(
             value[None], self._grids[b][None], config.resolution, config.value_similarity
@@ -312,6 +408,8 @@ class _Ahead:
         if self._empty:
             return self._empty.pop(0), "insert"
         check_eviction(self._config)
+        if self._oldest is None:
+            self._oldest = list(self._neighbors.oldest)
         while self._oldest and self._oldest[0] in self._key_from:
             self._oldest.pop(0)
         if self._oldest:
@@ -342,10 +440,7 @@ class _Ahead:
         for slot, cosine in zip(self._hits[0][b], self._hits[1][b], strict=True):
             if slot not in self._key_from:
                 return slot, cosine
-        unchanged = self._used.copy()
-        unchanged[[slot for slot in self._key_from if slot < len(unchanged)]] = False
-        hits = self._index.search(self._queries[b : b + 1], 1, unchanged)
-        return hits.slots.item(), hits.cosines.item()
+        return self._neighbors.nearest_besides(b, [*self._key_from])
 
 
 def _oldest(touched: NDArray[np.int64], count: int) -> list[int]:

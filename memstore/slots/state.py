@@ -12,7 +12,7 @@ from memstore.config import MemoryConfig
 from memstore.errors import FormatError, SlotError, TornError
 from memstore.rwlock import ReadWriteLock
 from memstore.search.index import BATCH, KeyIndex
-from memstore.slots.policy import Plan, WriteReport, plan_writes
+from memstore.slots.policy import Before, Plan, WriteReport, plan_writes
 from memstore.voxels.grids import block_voxels, full_voxels, packed_shape
 
 SOURCE_BYTES = 128  # UTF-8 bytes of a source
@@ -45,6 +45,28 @@ class Rows(NamedTuple):
     sources: NDArray[np.bytes_]
     reads: NDArray[np.int64]
     columns: Mapping[str, NDArray[Any]] = NO_COLUMNS
+
+
+class Pairs(NamedTuple):
+    """Pairs that are to be written, of a whole batch or those of it that go to some slots.
+
+    Attributes:
+        plan: of n pairs.
+        ticks: (n,) int64, ascending, clock value of each: `touched` of its slot.
+        grids: (n, R, R, ceil(R / 8)) packed.
+        sources: (n,) UTF-8.
+        columns: (n,) each, all that the memory has.
+        clock: pairs written since creation, once the whole batch is.
+        counts: of writes and removals, then.
+    """
+
+    plan: Plan
+    ticks: NDArray[np.int64]
+    grids: NDArray[np.uint8]
+    sources: NDArray[np.bytes_]
+    columns: Mapping[str, NDArray[Any]]
+    clock: int
+    counts: Mapping[str, int]
 
 
 @dataclass(eq=False)
@@ -187,6 +209,10 @@ class State:
         slots, kinds, similarities, _ = map(np.concatenate, zip(*plans, strict=True))
         return WriteReport(slots, kinds, similarities)
 
+    def before(self, queries: NDArray[np.float32], grids: NDArray[np.uint8]) -> Before:
+        """Neighbors here of pairs (B,) that are to be written, as a plan asks for them."""
+        return Before(queries, grids, self.index, self.values, self.touched, self.config)
+
     def count_voxels(self) -> None:
         """Derive `full` after rows were filled at once, and forget what else follows from them."""
         self._blocks = self._marks = None
@@ -214,25 +240,32 @@ class State:
         sources: NDArray[np.bytes_],
         columns: Mapping[str, NDArray[Any]],
     ) -> None:
-        """Write the planned pairs (B,), values packed: per slot the last one counts.
+        """Write all the pairs (B,) of a plan, values packed."""
+        clock, counts = self.clock + len(plan.slots), dict(self.counts)
+        for kind, count in zip(*np.unique(plan.kinds, return_counts=True), strict=True):
+            counts[str(kind)] += int(count)
+        ticks = np.arange(self.clock + 1, clock + 1)
+        self.apply(Pairs(plan, ticks, grids, sources, columns, clock, counts))
+
+    def apply(self, pairs: Pairs) -> None:
+        """Write planned pairs: per slot the last one counts.
 
         Source and columns go with the value: a merge keeps all three.
         """
         self._begin()
+        plan = pairs.plan
         slots, last = _last(plan.slots)
         self.index.put(slots, plan.keys[last])
-        self.touched[slots] = self.clock + 1 + last
+        self.touched[slots] = pairs.ticks[last]
         self._used_rows = None
         new = np.flatnonzero(plan.kinds != "merge")
         slots, last = _last(plan.slots[new])
-        self.values[slots], self.sources[slots] = grids[new[last]], sources[new[last]]
+        self.values[slots], self.sources[slots] = pairs.grids[new[last]], pairs.sources[new[last]]
         for name, column in self.columns.items():
-            column[slots] = columns[name][new[last]]
+            column[slots] = pairs.columns[name][new[last]]
         self._count(slots)
         self.reads[slots] = 0
-        self.clock += len(plan.slots)
-        for kind, count in zip(*np.unique(plan.kinds, return_counts=True), strict=True):
-            self.counts[str(kind)] += int(count)
+        self.clock, self.counts = pairs.clock, dict(pairs.counts)
         self.dirty.update(plan.slots.tolist())
         self.torn = False
 

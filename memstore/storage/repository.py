@@ -36,7 +36,7 @@ from memstore.files import (
     tree,
     write_atomic,
 )
-from memstore.paths import local_path
+from memstore.paths import SHARDS_FILE, local_path
 from memstore.slots.state import State
 from memstore.storage import reader, schema
 from memstore.storage.backend import (
@@ -149,6 +149,12 @@ class Repository:
             want = "the folder of a memory, as training, memstore import or Memory.create makes it"
             raise PathMissingError(f"{path}: nothing there, want {want}")
         if not ((path / "refs").is_dir() and (path / "snapshots").is_dir()):
+            if (path / SHARDS_FILE).is_file():
+                raise NotAMemoryError(
+                    f"{path}: got a memory in shards, want one in one piece; memstore copy "
+                    f"{path} --out FOLDER makes one, memstore.sharded.ShardedMemory.open opens it "
+                    "as it is"
+                )
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
         self._lock: WriterLock | None = None
         self._durability: Durability = durability

@@ -162,6 +162,8 @@ def _differences(state: State, stored: State) -> Iterator[str]:
     for start in range(0, rows, ROWS):
         slots = np.arange(start, min(start + ROWS, rows))
         slots = slots[[slot not in state.dirty for slot in slots.tolist()]]
+        if not len(slots):
+            continue
         ram, disk = state.rows(slots), stored.rows(slots)
         named = {name: (getattr(ram, name), getattr(disk, name)) for name in ROW_NAMES}
         named |= {name: (column, disk.columns[name]) for name, column in ram.columns.items()}

@@ -33,6 +33,14 @@ def memory(tmp_path):
     memory.close(discard=True)
 
 
+def test_a_memory_whose_every_slot_has_changed(tmp_path):
+    with Memory.create(tmp_path / "memory", TINY) as memory:
+        memory.write(KEYS[:3], GRIDS[:3])
+        memory.commit("three")
+        memory.replace_keys([0, 1, 2], KEYS[1:])
+        assert memory.verify().problems == ()
+
+
 def change(path, edit):
     """Change arrays behind the memory's back, in a commit of its own."""
     repo = icechunk.Repository.open(icechunk.local_filesystem_storage(str(path)))
