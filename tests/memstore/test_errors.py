@@ -22,6 +22,7 @@ BUILTINS = {
     "PathMissingError": FileNotFoundError,
     "ReadOnlyError": PermissionError,
     "ShapeError": ValueError,
+    "ShardError": RuntimeError,
     "SlotError": IndexError,
     "SnapshotError": LookupError,
     "TornError": RuntimeError,
