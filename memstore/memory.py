@@ -231,7 +231,7 @@ class Memory:
         named = None if source is None else arguments.as_sources("source", [source], 1)[0]
         conditions = as_where(where, self.config)
         with self._lock.reading():
-            allowed = allowed_slots(self._state, conditions=conditions)
+            allowed = allowed_slots(self._state, conditions=conditions).mask
             slots: NDArray[np.int64] = np.flatnonzero(allowed)
             if named is not None:
                 slots = self._state.slots_from(named)
@@ -332,11 +332,13 @@ class Memory:
         exclude: Sequence[str | None] | None = None,
         slots: ArrayLike | None = None,
         where: Where | None = None,
+        exact: bool | None = None,
     ) -> Hits:
         """Find the k used slots with the most similar keys; k >= 1 may exceed len(memory).
 
-        k is at most the capacity or 4,096, whichever is more. Exclude, slots and where as `read`.
+        k is at most the capacity or 4,096, whichever is more. The other arguments are `read`'s.
         """
+        exact = arguments.as_exact(exact, self.config)
         queries = arguments.as_queries(features, self.config.key_dim)
         k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
         excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
@@ -344,7 +346,7 @@ class Memory:
         with self._lock.reading():
             among = None if slots is None else arguments.as_slots(slots, self._state.touched)
             allowed = allowed_slots(self._state, excluded, among, conditions)
-            return self._state.index.search(queries, k, allowed)
+            return self._state.index.search(queries, k, allowed, exact=exact)
 
     def read(
         self,
@@ -355,6 +357,7 @@ class Memory:
         *,
         slots: ArrayLike | None = None,
         where: Where | None = None,
+        exact: bool | None = None,
         out: Literal["numpy", "torch"] = "numpy",
     ) -> Priors:
         """Recall the values whose keys have a cosine above beta, k at most per query.
@@ -366,8 +369,10 @@ class Memory:
             exclude: per query a source whose slots are passed over, or None.
             slots: (n,) used ones, alone among which is searched.
             where: conditions on columns, all of which must hold: a value, one of a list or set of
-                values, or bounds such as {">=": 0.5, "<": 0.9}. The answer is exact: that of a scan
-                of the slots that are left.
+                values, or bounds such as {">=": 0.5, "<": 0.9}. What is recalled meets them all,
+                and is what a search of the slots that are left gives.
+            exact: True for answers that are proven to be those of a scan, False for what the
+                config's search gives; by default False. The config's "exact" proves all.
             out: "torch" gives tensors on the CPU instead of arrays, but for texts.
 
         Raises:
@@ -378,6 +383,7 @@ class Memory:
         queries = arguments.as_queries(features, self.config.key_dim)
         k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
         beta = self.config.beta if beta is None else arguments.as_cosine("beta", beta)
+        exact = arguments.as_exact(exact, self.config)
         excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
         conditions = as_where(where, self.config)
         if out not in ("numpy", "torch"):
@@ -385,7 +391,7 @@ class Memory:
         with self._lock.reading():
             among = None if slots is None else arguments.as_slots(slots, self._state.touched)
             allowed = allowed_slots(self._state, excluded, among, conditions)
-            priors = read(self._state, queries, k, beta, allowed)
+            priors = read(self._state, queries, k, beta, allowed, exact)
         return priors if out == "numpy" else as_tensors(priors)
 
     def contrast(self, features: ArrayLike, grids: ArrayLike) -> Contrast:

@@ -172,9 +172,8 @@ def _neighbors(
         for slot, source, age, reads in zip(*columns, strict=True)
     }
     rows = []
-    for number, (slots, cosines) in enumerate(
-        zip(*memory.search(queries, k, where=where), strict=True)
-    ):
+    hits = memory.search(queries, k, where=where)
+    for number, (slots, cosines) in enumerate(zip(hits.slots, hits.cosines, strict=True)):
         pairs = zip(slots.tolist(), cosines.tolist(), strict=True)
         neighbors = [{"slot": s, "cosine": c, **facts[s]} for s, c in pairs if s >= 0]
         rows.append({"query": number, "neighbors": neighbors})

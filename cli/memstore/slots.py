@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from memstore import Item
 
 WhenFull = Literal["error", "evict"]
+Search = Literal["exact", "ivf"]
 Message = Annotated[str | None, typer.Option(help="Of the commit; default: what was done.")]
 BATCH = 256  # pairs written at once
 
@@ -109,6 +110,10 @@ def create(
     when_full: Annotated[
         WhenFull, typer.Option(help="Refuse new values, or evict the oldest slot.")
     ] = "error",
+    search: Annotated[
+        Search,
+        typer.Option(help="Of keys: exact, or ivf, nearly so and sooner from 30,000 slots on."),
+    ] = "exact",
     column: Annotated[
         list[str] | None,
         typer.Option(
@@ -134,7 +139,8 @@ def create(
         columns[name] = kind
     rules = {"beta": beta, "delta": delta, "value_similarity": similarity, "when_full": when_full}
     sizes = {"capacity": capacity, "key_dim": key_dim, "resolution": resolution}
-    Memory.create(path, MemoryConfig(**sizes, **rules, columns=columns)).close()  # type: ignore[arg-type]
+    config = MemoryConfig(**sizes, **rules, search=search, columns=columns)  # type: ignore[arg-type]
+    Memory.create(path, config).close()
     print_made(path, 0, as_json)
 
 

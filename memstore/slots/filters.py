@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from memstore.config import MemoryConfig
 from memstore.errors import ArgumentError, DtypeError
 from memstore.scalars import as_float, as_int
+from memstore.search.allowed import Slots
 from memstore.slots.state import SOURCE_BYTES, State
 
 Where = Mapping[str, object]
 Test = Callable[[NDArray[Any]], NDArray[np.bool_]]  # of a column's entries
 
+NO_SOURCE = b"\xff"  # never UTF-8
 BOUNDS: dict[str, Callable[[NDArray[Any], Any], Any]] = {
     **{"<": operator.lt, "<=": operator.le},
     **{">": operator.gt, ">=": operator.ge},
@@ -40,11 +42,13 @@ def as_where(where: Where | None, config: MemoryConfig) -> list[tuple[str, Test]
     return [(name, _test(name, want, config)) for name, want in where.items()]
 
 
-def matching(state: State, conditions: Sequence[tuple[str, Test]]) -> NDArray[np.bool_]:
-    """(rows,) which used slots meet all conditions."""
-    mask = state.used_rows
+def matching(
+    state: State, conditions: Sequence[tuple[str, Test]], slots: Slots
+) -> NDArray[np.bool_]:
+    """(n,) which of slots (n,), all of which have a row, are used and meet all conditions."""
+    mask = state.used_rows[slots]
     for name, test in conditions:
-        mask = mask & test(state.columns[name][: len(mask)])
+        mask = mask & test(state.columns[name][slots])
     return mask
 
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from memstore.config import MemoryConfig
 from memstore.errors import FormatError, SlotError, TornError
 from memstore.rwlock import ReadWriteLock
+from memstore.search.allowed import Slots
 from memstore.search.index import BATCH, KeyIndex
+from memstore.search.ivf import IvfIndex
 from memstore.slots.policy import Plan, WriteReport, plan_writes
 from memstore.voxels.grids import block_voxels, full_voxels, packed_shape
 
@@ -68,14 +70,14 @@ class State:
     torn: bool = False  # a change was interrupted in its midst
     _used_rows: NDArray[np.bool_] | None = None  # until the next change
     _blocks: NDArray[np.int32] | None = None  # (capacity, blocks) once asked for; from `values`
-    _marks: NDArray[np.uint64] | None = None  # (capacity,) once asked for; from `sources`
+    _marks: NDArray[np.uint32] | None = None  # (capacity,) once asked for; from `sources`
 
     @classmethod
     def empty(cls, config: MemoryConfig) -> "State":
         """State of a memory that nothing was written to."""
         return cls(
             config,
-            KeyIndex(config.key_dim),
+            (IvfIndex if config.search == "ivf" else KeyIndex)(config.key_dim),
             np.zeros((config.capacity, *packed_shape(config.resolution)), np.uint8),
             np.full(config.capacity, EMPTY, np.int64),
             np.zeros(config.capacity, f"S{SOURCE_BYTES}"),
@@ -111,12 +113,17 @@ class State:
 
     def slots_from(self, source: bytes) -> NDArray[np.int64]:
         """(n,) slots, of those that have a row, whose source this is."""
+        return np.flatnonzero(self.comes_from(source, slice(0, self.index.rows)))
+
+    def comes_from(self, source: bytes, slots: Slots) -> NDArray[np.bool_]:
+        """(n,) whether the sources of slots (n,), all of which have a row, are this one."""
         if (marks := self._marks) is None:
             marks = self._marks = _marks(self.sources)
         same = np.array([source], self.sources.dtype)
-        near = np.flatnonzero(marks[: self.index.rows] == _marks(same))
-        slots: NDArray[np.int64] = near[self.sources[near] == same]
-        return slots
+        mask: NDArray[np.bool_] = marks[slots] == _marks(same)
+        near = mask.nonzero()[0]
+        mask[near] = self.sources[slots][near] == same
+        return mask
 
     @property
     def derived_bytes(self) -> int:
@@ -399,12 +406,12 @@ def plain_column(column: NDArray[Any]) -> NDArray[Any]:
     return texts_of(column) if column.dtype.kind == "S" else column
 
 
-def _marks(sources: NDArray[np.bytes_]) -> NDArray[np.uint64]:
+def _marks(sources: NDArray[np.bytes_]) -> NDArray[np.uint32]:
     """(n,) a number per source: equal for equal ones, and hardly ever else."""
     words = sources.view(np.uint64).reshape(len(sources), SOURCE_BYTES // 8)
     factors = np.random.default_rng(0).integers(2**64, size=words.shape[1], dtype=np.uint64)
     marks: NDArray[np.uint64] = np.einsum("nw,w->n", words, factors)  # modulo 2^64
-    return marks
+    return (marks >> 32).astype(np.uint32)
 
 
 def _last(slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
