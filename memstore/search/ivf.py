@@ -23,8 +23,9 @@ STEP = 4096  # rows put in new lists per call
 SAMPLE = 40  # keys per list, of which centers are made
 ROUNDS = 4  # of k-means
 NUMBERS = 2**20  # in keys ranked at a time: they stay in cache
-RECENT = 16384  # slots changed last, which are scanned beside the lists
-PROBES, CANDIDATES = 8, 256  # per query, at first; see `Effort`
+RECENT = 8192  # slots changed last, which are scanned beside the lists
+PROBES = 8  # lists per query, at first; twice as many with each step of effort
+CANDIDATES = 64, 32  # per query, at least, and per slot asked for; twice as many each two steps
 MOST_CANDIDATES = 2048
 QUERY_BITS = 8  # of a query's channels, when compared with one bit
 LARGEST_K = 64  # more are scanned for
@@ -215,8 +216,8 @@ class IvfIndex(KeyIndex):
         above: float,
     ) -> Hits:
         """As `search`, but for watching; exact where filters leave the lists too little."""
-        number = max(PER_HIT * k, CANDIDATES << (self._effort + 1) // 2)
-        number = min(number, MOST_CANDIDATES)
+        number = max(CANDIDATES[0], CANDIDATES[1] * k) << (self._effort + 1) // 2
+        number = max(PER_HIT * k, min(number, MOST_CANDIDATES))
         slots = lists.candidates(queries, number, self._probes, None)
         slots[~allowed.passes(slots)] = NO_SLOT
         few = np.flatnonzero((slots >= 0).sum(axis=1) < PER_HIT * k)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 TARGET = 0.99  # of the nearest slots; less is tried harder for
 FIRST = 16  # queries that are answered both ways at first, and after each change of effort
-ROWS = 2000  # slots scanned per query on average, from then on
+ROWS = 500  # slots scanned per query on average, from then on
 EVERY = 64  # queries, at least, of which one is answered both ways
 WINDOW = 256  # watched queries that count
 FEWEST = 8  # of them that tell anything

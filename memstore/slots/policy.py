@@ -18,6 +18,7 @@ from memstore.config import MemoryConfig
 from memstore.errors import EvictionWarning, FullError, MergeWarning
 from memstore.search.cosine import cosines, error_bound, merge, shortlist
 from memstore.search.index import NO_SLOT, KeyIndex
+from memstore.slots.oldest import OldestFirst
 from memstore.voxels.grids import paired_similarities
 
 FATES = {
@@ -94,6 +95,8 @@ def plan_writes(
     values: NDArray[np.uint8],
     touched: NDArray[np.int64],
     config: MemoryConfig,
+    used: NDArray[np.bool_] | None = None,
+    order: OldestFirst | None = None,
 ) -> Plan:
     """Decide where each pair of a batch goes, exactly as if they were written one by one.
 
@@ -108,6 +111,8 @@ def plan_writes(
         values: (capacity, R, R, ceil(R / 8)) present packed values.
         touched: (capacity,) clock value of each slot's last write; -1 if empty.
         config: of the memory.
+        used: (index.rows,) which rows are used; by default as `touched` tells.
+        order: of the same `touched`; by default looked for.
 
     Raises:
         FullError: a pair finds no empty slot, and the memory is not to evict.
@@ -115,7 +120,8 @@ def plan_writes(
     Source: Mem3D sec. 3.1, memory writer, eq. 4-8. Ours: ties go to the lowest slot; empty slots
     are no neighbors and are filled first; one tick of age per pair; not to evict.
     """
-    ahead = _Ahead(queries, grids, index, values, touched, config)
+    used = touched[: index.rows] >= 0 if used is None else used
+    ahead = _Ahead(queries, grids, index, values, touched, config, used, order or OldestFirst())
     slots, kinds = np.empty(len(queries), np.int64), np.empty(len(queries), "<U6")
     similarities = np.full(len(queries), np.nan)
     for b, query in enumerate(queries):
@@ -254,18 +260,20 @@ class _Ahead:
         values: NDArray[np.uint8],
         touched: NDArray[np.int64],
         config: MemoryConfig,
+        used: NDArray[np.bool_],
+        order: OldestFirst,
     ) -> None:
         self._queries, self._grids, self._index, self._values = queries, grids, index, values
-        self._config, self._touched = config, touched
-        self._used = touched[: index.rows] >= 0
+        self._config, self._touched, self._used, self._order = config, touched, used, order
         hits = index.search(queries, HITS, self._used)
         self._hits = [hits.slots.tolist(), hits.cosines.tolist()]
         first = hits.slots[:, 0]  # where there is none, its row counts for nothing
         self._similarities = paired_similarities(
             values[first], grids, config.resolution, config.value_similarity
         ).tolist()
-        self._empty = np.flatnonzero(touched < 0)[: len(queries)].tolist()
-        self._oldest = _oldest(touched, len(queries))
+        self._empty = _lowest_empty(used, len(touched), len(queries))
+        self._oldest: list[int] | None = None  # until one is evicted
+        self._unchanged: NDArray[np.bool_] | None = None  # until it is asked for
         self._key_from: dict[int, int] = {}  # pair that last set a slot's key
         self._value_from: dict[int, int] = {}  # pair that last set a slot's value
         self._slot_of = np.full(len(queries), NO_SLOT)  # of `_key_from`; NO_SLOT if set again
@@ -312,6 +320,8 @@ class _Ahead:
         if self._empty:
             return self._empty.pop(0), "insert"
         check_eviction(self._config)
+        if self._oldest is None:
+            self._oldest = self._order.first(self._touched, len(self._queries))
         while self._oldest and self._oldest[0] in self._key_from:
             self._oldest.pop(0)
         if self._oldest:
@@ -334,6 +344,8 @@ class _Ahead:
         if (before := self._key_from.pop(slot, None)) is not None:
             self._slot_of[before] = NO_SLOT
         self._key_from[slot], self._slot_of[b] = b, slot  # last in order: the newest
+        if self._unchanged is not None:
+            self._unchanged[slot : slot + 1] = False  # nothing beyond its end
         later = self._highest[b + 1 :]
         np.maximum(later, self._scores[b + 1 :, b], out=later)
 
@@ -342,16 +354,18 @@ class _Ahead:
         for slot, cosine in zip(self._hits[0][b], self._hits[1][b], strict=True):
             if slot not in self._key_from:
                 return slot, cosine
-        unchanged = self._used.copy()
-        unchanged[[slot for slot in self._key_from if slot < len(unchanged)]] = False
-        hits = self._index.search(self._queries[b : b + 1], 1, unchanged)
+        if self._unchanged is None:
+            self._unchanged = self._used.copy()
+            for slot in self._key_from:
+                self._unchanged[slot : slot + 1] = False
+        hits = self._index.search(self._queries[b : b + 1], 1, self._unchanged)
         return hits.slots.item(), hits.cosines.item()
 
 
-def _oldest(touched: NDArray[np.int64], count: int) -> list[int]:
-    """The slots that were touched the longest ago, in that order, equals by slot; all, or count."""
-    if count < len(touched):
-        slots = np.flatnonzero(touched <= np.partition(touched, count)[count])
-    else:
-        slots = np.arange(len(touched))
-    return slots[np.argsort(touched[slots], kind="stable")][:count].tolist()
+def _lowest_empty(used: NDArray[np.bool_], capacity: int, count: int) -> list[int]:
+    """The lowest empty slots, ascending; all, or count."""
+    rows = len(used)
+    among: list[int] = []
+    if np.count_nonzero(used) < rows:
+        among = np.flatnonzero(~used)[:count].tolist()
+    return [*among, *range(rows, min(capacity, rows + count - len(among)))]

@@ -14,6 +14,7 @@ from memstore.rwlock import ReadWriteLock
 from memstore.search.allowed import Slots
 from memstore.search.index import BATCH, KeyIndex
 from memstore.search.ivf import IvfIndex
+from memstore.slots.oldest import OldestFirst
 from memstore.slots.policy import Plan, WriteReport, plan_writes
 from memstore.voxels.grids import block_voxels, full_voxels, packed_shape
 
@@ -68,7 +69,8 @@ class State:
     dirty: set[int] = field(default_factory=set)  # slots changed since the last commit
     _counting: ReadWriteLock = field(default_factory=ReadWriteLock)  # readers count one at a time
     torn: bool = False  # a change was interrupted in its midst
-    _used_rows: NDArray[np.bool_] | None = None  # until the next change
+    _used: NDArray[np.bool_] | None = None  # (capacity,) once asked for; from `touched`
+    _order: OldestFirst = field(default_factory=OldestFirst)  # of `touched`
     _blocks: NDArray[np.int32] | None = None  # (capacity, blocks) once asked for; from `values`
     _marks: NDArray[np.uint32] | None = None  # (capacity,) once asked for; from `sources`
 
@@ -94,9 +96,9 @@ class State:
     @property
     def used_rows(self) -> NDArray[np.bool_]:
         """(rows,) which of the index's rows are used slots."""
-        if (used := self._used_rows) is None:
-            used = self._used_rows = self.touched[: self.index.rows] != EMPTY
-        return used
+        if (used := self._used) is None:
+            used = self._used = self.touched != EMPTY
+        return used[: self.index.rows]
 
     @property
     def blocks(self) -> NDArray[np.int32]:
@@ -152,7 +154,8 @@ class State:
         for name, column in self.columns.items():
             column[slots] = rows.columns[name]
         self._count(slots)
-        self._used_rows = None
+        self._follow(slots)
+        self._order.forget()
         self.dirty.update(slots.tolist())
 
     def count_reads(self, slots: NDArray[np.int64]) -> None:
@@ -179,12 +182,15 @@ class State:
         """
         plans = []
         step = BATCH
-        if self.config.when_full == "error" and len(queries) > len(self.touched) - len(self.used):
+        used = np.count_nonzero(self.used_rows)
+        if self.config.when_full == "error" and len(queries) > len(self.touched) - used:
             step = len(queries)  # as a whole, so that a refusal changes nothing
         for start in range(0, len(queries) or 1, step):
             part = slice(start, start + step)
             plan = plan_writes(
-                queries[part], grids[part], self.index, self.values, self.touched, self.config
+                *(queries[part], grids[part], self.index, self.values, self.touched, self.config),
+                used=self.used_rows,
+                order=self._order,
             )
             if tell:
                 tell(plan.kinds)
@@ -204,6 +210,11 @@ class State:
         if self.torn:
             raise TornError("memory: a write was interrupted in its midst; open it again")
         self.torn = True
+
+    def _follow(self, slots: NDArray[np.int64]) -> None:
+        """Derive what follows from `touched` of slots (n,) that have changed."""
+        if self._used is not None:
+            self._used[slots] = self.touched[slots] != EMPTY
 
     def _count(self, slots: NDArray[np.int64]) -> None:
         """Derive what follows from values and sources of slots (n,) that have changed."""
@@ -229,7 +240,7 @@ class State:
         slots, last = _last(plan.slots)
         self.index.put(slots, plan.keys[last])
         self.touched[slots] = self.clock + 1 + last
-        self._used_rows = None
+        self._follow(slots)
         new = np.flatnonzero(plan.kinds != "merge")
         slots, last = _last(plan.slots[new])
         self.values[slots], self.sources[slots] = grids[new[last]], sources[new[last]]
@@ -303,7 +314,7 @@ class State:
         self._count(slots)
         self.reads[slots] = 0
         self.touched[slots] = EMPTY
-        self._used_rows = None
+        self._follow(slots)
 
 
 def column_types(config: MemoryConfig) -> dict[str, np.dtype[Any]]:
