@@ -19,7 +19,7 @@ from memstore.exchange.pairs import Pairs, check_pairs, memory_of, read_pairs
 from memstore.exchange.parquet import write_parquet
 from memstore.exchange.safetensors import open_tensors, write_tensors
 from memstore.exchange.shape_folder import read_shapes, write_shapes
-from memstore.exchange.table import Archive, Table, check_heads, read_table, restored
+from memstore.exchange.table import Archive, Table, check_heads, read_table, restored, taken
 from memstore.exchange.zarr import METADATA, open_zarr, write_zarr
 from memstore.files import (
     ExportFormat,
@@ -68,7 +68,10 @@ def export(
             file, with pyarrow); "binvox", "glb", "stl", "ply": a folder with a file per slot, of
             which that of binvox loses nothing. By default the path's suffix.
         slots: (n,) distinct used slots; by default all.
-        progress: called with slots written and slots in all; for npz and safetensors at the end.
+        progress: called with slots written and slots in all; for npz and safetensors, which are
+            written array by array, as many of the slots as of the bytes.
+
+    What looks at the memory goes on meanwhile, what changes it waits.
 
     Raises:
         PathExistsError: there is something at the path.
@@ -82,9 +85,8 @@ def export(
         rows = state.used
         if slots is not None:
             rows = arguments.as_distinct_slots(slots, state.touched)
-        table = Table(state.rows(rows), state.config, state.clock, dict(state.counts))
-    with made_beside(path) as beside:
-        write(beside, table, progress or _silent)
+        with made_beside(path) as beside:
+            write(beside, taken(state, rows), progress or _silent)
 
 
 def import_memory(

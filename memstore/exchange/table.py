@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig, config_from_saved, saved_config
 from memstore.errors import FormatError
+from memstore.files import Progress
 from memstore.slots.state import (
     COLUMN,
     COUNTS,
@@ -41,6 +42,41 @@ class Table(NamedTuple):
     config: MemoryConfig
     clock: int
     counts: dict[str, int]
+
+
+class Taken:
+    """Some rows of an array, copied when and as far as they are asked for."""
+
+    def __init__(self, array: NDArray[Any], slots: NDArray[np.int64]) -> None:
+        self._array, self._slots = array, slots
+        self.dtype, self.shape = array.dtype, (len(slots), *array.shape[1:])
+        self.ndim = array.ndim
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __getitem__(self, which: Any) -> Any:
+        """As of an array (n, ...), by place."""
+        return self._array[self._slots[which]]
+
+
+def taken(state: State, slots: NDArray[np.int64]) -> Table:
+    """A table of used slots, to be written while nobody changes the state."""
+    every = state.rows(slice(state.index.rows))
+    named: dict[str, Any] = {
+        name: Taken(getattr(every, name), slots) for name in ROW_ARRAYS if name != "slots"
+    }
+    columns: Any = {name: Taken(column, slots) for name, column in every.columns.items()}
+    rows = Rows(slots=slots, **named, columns=columns)
+    return Table(rows, state.config, state.clock, dict(state.counts))
+
+
+def pieces(array: "NDArray[Any] | Taken", texts_as_bytes: bool = False) -> Iterator[NDArray[Any]]:
+    """An array's rows in order, C-contiguous, some at a time; at least one piece."""
+    step = max(1, BLOCK_BYTES // Head(array.dtype, array.shape).row_bytes)
+    for start in range(0, max(1, len(array)), step):
+        piece: NDArray[Any] = np.ascontiguousarray(array[start : start + step])
+        yield as_bytes(piece) if texts_as_bytes and piece.ndim == 1 else piece
 
 
 class Head(NamedTuple):
@@ -72,13 +108,44 @@ class Archive(Protocol):
         ...
 
 
-def arrays(table: Table, texts_as_bytes: bool = False) -> dict[str, NDArray[Any]]:
-    """The table's arrays by name; texts as S128 (n,), or as uint8 (n, 128) if so asked."""
-    named: dict[str, NDArray[Any]] = {name: getattr(table.rows, name) for name in ROW_ARRAYS}
-    named |= {COLUMN + name: column for name, column in table.rows.columns.items()}
-    if not texts_as_bytes:
-        return named
-    return {n: as_bytes(a) if a.ndim == 1 else a for n, a in named.items()}
+def arrays(table: Table) -> dict[str, NDArray[Any] | Taken]:
+    """The table's arrays by name; texts as S128 (n,)."""
+    named: dict[str, NDArray[Any] | Taken] = {
+        name: getattr(table.rows, name) for name in ROW_ARRAYS
+    }
+    return named | {COLUMN + name: column for name, column in table.rows.columns.items()}
+
+
+def heads_as_bytes(table: Table) -> dict[str, Head]:
+    """What `pieces` with texts as bytes gives of each array, by name."""
+    text = np.dtype(np.uint8), SOURCE_BYTES
+    return {
+        name: Head(text[0], (len(array), text[1]))
+        if array.dtype.kind == "S"
+        else Head(array.dtype, tuple(array.shape))
+        for name, array in arrays(table).items()
+    }
+
+
+class Told:
+    """Progress of a table that is written array by array: its slots, as its bytes."""
+
+    def __init__(self, table: Table, progress: Progress) -> None:
+        self._slots, self._progress = len(table.rows.slots), progress
+        self._bytes = self._shown = 0
+        self._total = max(1, sum(head.nbytes for head in heads_as_bytes(table).values()))
+
+    def add(self, count: int) -> None:
+        """So many bytes more."""
+        self._bytes += count
+        shown = min(self._slots - 1, self._slots * self._bytes // self._total)
+        if shown > self._shown:
+            self._shown = shown
+            self._progress(shown, self._slots)
+
+    def end(self) -> None:
+        """All of them."""
+        self._progress(self._slots, self._slots)
 
 
 def is_ours(name: str) -> bool:
@@ -186,6 +253,9 @@ def check_bytes(name: str, size: int, largest: int) -> None:
         raise FormatError(f"{name}: got {size:,} bytes, want <= {largest:,} (max_bytes)")
 
 
-def _crc32(array: NDArray[Any]) -> int:
+def _crc32(array: NDArray[Any] | Taken) -> int:
     """Of its bytes in C order."""
-    return zlib.crc32(np.ascontiguousarray(array).data) if array.size else 0
+    crc = 0
+    for piece in pieces(array):
+        crc = zlib.crc32(piece.data, crc) if piece.size else crc
+    return crc

@@ -1,6 +1,6 @@
 """State: what a memory holds in RAM, what it must satisfy, and the changes there are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from memstore.voxels.grids import block_voxels, full_voxels, packed_shape
 
 SOURCE_BYTES = 128  # UTF-8 bytes of a source
 COUNTED = 1024  # values whose blocks are counted at a time: 4 MiB at 32^3
+CHECKED = 2**14  # rows that are checked at a time
 COLUMN = "column_"  # what the names of columns' arrays begin with, in files
 EMPTY = -1  # `touched` of an empty slot
 NO_COLUMNS: Mapping[str, NDArray[Any]] = MappingProxyType({})
@@ -70,6 +71,8 @@ class State:
     _counting: ReadWriteLock = field(default_factory=ReadWriteLock)  # readers count one at a time
     torn: bool = False  # a change was interrupted in its midst
     _used: NDArray[np.bool_] | None = None  # (capacity,) once asked for; from `touched`
+    matches: dict[Hashable, NDArray[np.bool_]] = field(default_factory=dict)
+    """By conditions on columns (rows,) the used slots that meet them; until the next change."""
     _order: OldestFirst = field(default_factory=OldestFirst)  # of `touched`
     _blocks: NDArray[np.int32] | None = None  # (capacity, blocks) once asked for; from `values`
     _marks: NDArray[np.uint32] | None = None  # (capacity,) once asked for; from `sources`
@@ -136,7 +139,7 @@ class State:
     def rows(self, slots: NDArray[np.int64] | slice) -> Rows:
         """Rows of slots, all of which the index has: copies of (n,), views of a slice."""
         return Rows(
-            np.arange(self.index.rows)[slots] if isinstance(slots, slice) else slots,
+            np.arange(*slots.indices(self.index.rows)) if isinstance(slots, slice) else slots,
             self.index.keys[slots],
             self.values[slots],
             self.touched[slots],
@@ -220,6 +223,7 @@ class State:
         """Derive what follows from values and sources of slots (n,) that have changed."""
         if self._marks is not None:
             self._marks[slots] = _marks(self.sources[slots])
+        self.matches.clear()
         values = self.values[slots]
         self.full[slots] = full_voxels(values)
         if self._blocks is not None:
@@ -267,9 +271,9 @@ class State:
             self.values[slots] = values
         if sources is not None:
             self.sources[slots] = sources
-        self._count(slots)
         for name, column in columns.items():
             self.columns[name][slots] = column
+        self._count(slots)
         self.dirty.update(slots.tolist())
         self.torn = False
 
@@ -340,7 +344,9 @@ def check_state(state: State) -> None:
     n = state.index.rows
     if (state.touched[n:] != EMPTY).any():
         raise FormatError("touched: got a used slot without a key")
-    check_rows(state.rows(slice(n)), state.config, state.clock, with_empty=True)
+    for start in range(0, n, CHECKED):
+        some = state.rows(slice(start, min(start + CHECKED, n)))
+        check_rows(some, state.config, state.clock, with_empty=True)
 
 
 def check_rows(rows: Rows, config: MemoryConfig, clock: int, with_empty: bool = False) -> None:
