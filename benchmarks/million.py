@@ -20,6 +20,7 @@ import numpy as np
 
 from memstore import Memory, MemoryConfig, Rows, export
 from memstore.search.cosine import unit
+from memstore.search.watch import Recall
 
 DIM, RESOLUTION, KINDS, SOURCES, STEP = 512, 16, 100, 5000, 16384
 NOISE = 0.5  # length of what a key has beside its cluster's center
@@ -115,11 +116,16 @@ def _status(name: str) -> float:
     return int(found[1]) / 1024 if found else float("nan")
 
 
+def watched(memory: Memory) -> Recall | None:
+    """What the memory knows of its recall."""
+    with memory.frozen() as state:
+        return state.index.recall
+
+
 def warm(memory: Memory, source: Source) -> list[Row]:
     """Ask until lists are made."""
     start, calls, worst = process_time(), 0, 0.0
-    index = memory._state.index
-    while calls < 40 or getattr(index, "_coming", None) is not None:
+    while calls < 40 or not watched(memory):
         worst = max(worst, timed(lambda _: memory.search(source.keys(1), 8), 1))
         calls += 1
     spent = process_time() - start
@@ -160,7 +166,7 @@ def reads(memory: Memory, source: Source) -> list[Row]:
     ours, truth = (memory.search(queries[:256], 8, exact=exact).slots for exact in (False, True))
     found = np.mean([np.isin(t, o).mean() for o, t in zip(ours, truth, strict=True)])
     rows.append(Row("recall@8 of 256 queries", float(found), "", ">= .99"))
-    if recall := memory.stats().recall:
+    if recall := watched(memory):
         rows.append(
             Row("recall as watched", recall.value, f"[{recall.low:.4f}, {recall.high:.4f}]")
         )

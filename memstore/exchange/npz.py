@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from memstore.errors import FormatError, PathMissingError, translated
 from memstore.exchange.table import (
     BLOCK_BYTES,
+    ByteProgress,
     Head,
+    Selection,
     Table,
-    Taken,
-    Told,
     arrays,
     check_bytes,
     facts,
@@ -53,17 +53,17 @@ _HEADER = re.compile(
 def write_npz(path: Path, table: Table, progress: Progress) -> None:
     """Write a table as a new file, in pieces, as np.savez would."""
     text = np.frombuffer(json.dumps(facts(table)).encode(), np.uint8)
-    told = Told(table, progress)
+    bar = ByteProgress(table, progress)
     with zipfile.ZipFile(path, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, array in {**arrays(table), FACTS: text}.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 for block in npy_blocks(array):
                     file.write(block)
-                    told.add(len(block) if name != FACTS else 0)
-    told.end()
+                    bar.add(len(block) if name != FACTS else 0)
+    bar.end()
 
 
-def npy_blocks(array: NDArray[Any] | Taken) -> Iterator[memoryview]:
+def npy_blocks(array: NDArray[Any] | Selection) -> Iterator[memoryview]:
     """The bytes of an .npy file of an array, some at a time."""
     head = io.BytesIO()
     described = np.lib.format.dtype_to_descr(array.dtype)

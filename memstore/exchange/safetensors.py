@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from memstore.errors import FormatError, translated
 from memstore.exchange.table import (
     BLOCK_BYTES,
+    ByteProgress,
     Head,
     Table,
-    Told,
     arrays,
     facts,
     heads_as_bytes,
@@ -40,7 +40,7 @@ _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 
 def write_tensors(path: Path, table: Table, progress: Progress) -> None:
     """Write a table as a new file, in pieces: the library's own would copy all of it first."""
-    heads, named, told = heads_as_bytes(table), arrays(table), Told(table, progress)
+    heads, named, bar = heads_as_bytes(table), arrays(table), ByteProgress(table, progress)
     order = sorted(heads, key=lambda name: (-heads[name].dtype.itemsize, name))  # keeps all aligned
     header: dict[str, Any] = {"__metadata__": {FACTS: json.dumps(facts(table))}}
     offset = 0
@@ -55,8 +55,8 @@ def write_tensors(path: Path, table: Table, progress: Progress) -> None:
         for name in order:
             for piece in pieces(named[name], texts_as_bytes=True):
                 file.write(piece.data)
-                told.add(piece.nbytes)
-    told.end()
+                bar.add(piece.nbytes)
+    bar.end()
 
 
 @contextmanager

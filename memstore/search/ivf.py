@@ -107,8 +107,8 @@ class Recent:
         again = slots[self._held[slots]]
         self._slots[np.isin(self._slots, again)] = NO_SLOT
         places = (self._next + np.arange(len(slots))) % RECENT
-        given_up = self._slots[places]
-        self._held[given_up[given_up != NO_SLOT]] = False
+        former = self._slots[places]
+        self._held[former[former != NO_SLOT]] = False
         self._slots[places], self._held[slots] = slots, True
         self._index.put(places, keys)
         self._next = int(self._next + len(slots)) % RECENT
@@ -142,7 +142,7 @@ class IvfIndex(KeyIndex):
     def __init__(self, key_dim: int) -> None:
         super().__init__(key_dim)
         self._lists: Lists | None = None
-        self._coming: Lists | None = None
+        self._next_lists: Lists | None = None
         self._recent = Recent(key_dim)
         self._waiting = 0  # queries while there are no lists
         self._effort = 0
@@ -152,7 +152,7 @@ class IvfIndex(KeyIndex):
     @property
     def derived_bytes(self) -> int:
         """Bytes of RAM of what follows from the keys."""
-        lists = sum(each.nbytes for each in (self._lists, self._coming) if each)
+        lists = sum(each.nbytes for each in (self._lists, self._next_lists) if each)
         return super().derived_bytes + lists + self._recent.nbytes
 
     @property
@@ -166,20 +166,20 @@ class IvfIndex(KeyIndex):
 
     def fill(self) -> NDArray[np.float32]:
         """(rows, C) as `keys`, to write many rows at once; do so before the next search."""
-        self._lists = self._coming = None
+        self._lists = self._next_lists = None
         self._recent, self._waiting = Recent(self._key_dim), 0
         return super().fill()
 
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
         super().put(slots, keys)
-        if self._lists or self._coming:
+        if self._lists or self._next_lists:
             self._recent.put(slots, keys, self.rows)
         if self._lists:
             self._lists.follow(slots, keys)
-        if self._coming:  # the others are yet to come
-            early = slots < self._coming.rows
-            self._coming.follow(slots[early], keys[early])
+        if self._next_lists:  # the others are yet to come
+            early = slots < self._next_lists.rows
+            self._next_lists.follow(slots[early], keys[early])
 
     def search(
         self,
@@ -251,19 +251,19 @@ class IvfIndex(KeyIndex):
             return np.zeros(batch, np.bool_)
         try:
             lists, self._waiting = self._lists, self._waiting + batch
-            if self._coming:
-                self._go_on(self._coming)
+            if self._next_lists:
+                self._go_on(self._next_lists)
             elif lists.changes > OUTDATED * lists.made_of if lists else self._waiting >= SCANS:
-                self._coming = Lists(self.keys)
+                self._next_lists = Lists(self.keys)
             return self._watch.due(batch, self.rows)
         finally:
             self._busy.release()
 
-    def _go_on(self, coming: Lists) -> None:
+    def _go_on(self, lists: Lists) -> None:
         """Put more keys in lists that are being made; use them once all are in."""
-        coming.extend(self.keys, min(coming.rows + STEP, self.rows))
-        if coming.rows == self.rows:
-            self._lists, self._coming, self._effort = coming, None, 0
+        lists.extend(self.keys, min(lists.rows + STEP, self.rows))
+        if lists.rows == self.rows:
+            self._lists, self._next_lists, self._effort = lists, None, 0
             self._watch.reset()
 
 

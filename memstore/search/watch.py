@@ -47,7 +47,8 @@ class Watch:
 
     def __init__(self) -> None:
         self._asked = 0  # queries since the last change of effort
-        self._seen: deque[tuple[int, int]] = deque(maxlen=WINDOW)  # slots found, slots to be found
+        # Of each watched query, how many slots were found, and how many there are to be found.
+        self._counts: deque[tuple[int, int]] = deque(maxlen=WINDOW)
 
     def due(self, batch: int, rows: int) -> NDArray[np.bool_]:
         """(B,) which of the next queries are to be answered both ways."""
@@ -59,28 +60,28 @@ class Watch:
         """Compare answers (B, k) with exact ones; whether more effort is needed from now on."""
         for some, every in zip(hits, truth, strict=True):
             if count := np.count_nonzero(every >= 0):
-                self._seen.append((int(np.isin(every[:count], some).sum()), int(count)))
+                self._counts.append((int(np.isin(every[:count], some).sum()), int(count)))
         value = self._interval()[0]
-        return len(self._seen) >= FEWEST and value < TARGET
+        return len(self._counts) >= FEWEST and value < TARGET
 
     def reset(self) -> None:
         """Begin anew: effort or keys are others."""
         self._asked = 0
-        self._seen.clear()
+        self._counts.clear()
 
     def recall(self, lists: int, probed: int) -> Recall | None:
         """What is known; None before any query was watched."""
-        if not self._seen:
+        if not self._counts:
             return None
-        return Recall(*self._interval(), len(self._seen), lists, probed)
+        return Recall(*self._interval(), len(self._counts), lists, probed)
 
     def _interval(self) -> tuple[float, float, float]:
         """Recall, and the ends of Wilson's interval."""
-        if not self._seen:
+        if not self._counts:
             return 0.0, 0.0, 1.0
-        found, wanted = (sum(numbers) for numbers in zip(*self._seen, strict=True))
-        part, square = found / wanted, CONFIDENCE**2
-        middle = (part + square / (2 * wanted)) / (1 + square / wanted)
-        half = CONFIDENCE * sqrt(part * (1 - part) / wanted + square / (4 * wanted**2))
-        half /= 1 + square / wanted
+        hits, total = (sum(numbers) for numbers in zip(*self._counts, strict=True))
+        part, square = hits / total, CONFIDENCE**2
+        middle = (part + square / (2 * total)) / (1 + square / total)
+        half = CONFIDENCE * sqrt(part * (1 - part) / total + square / (4 * total**2))
+        half /= 1 + square / total
         return part, max(0.0, middle - half), min(1.0, middle + half)

@@ -33,7 +33,7 @@ class Test(NamedTuple):
     key: Hashable
 
 
-KEPT = 8  # conditions whose slots are kept until something changes
+MATCHES = 8  # conditions whose slots are kept until something changes
 
 NO_SOURCE = b"\xff"  # never UTF-8
 BOUNDS: dict[str, Callable[[NDArray[Any], Any], Any]] = {
@@ -64,12 +64,12 @@ def matching(
         return state.used_rows[slots]
     is_all = isinstance(slots, slice) and slots == slice(0, state.index.rows)
     key = tuple((name, test.key) for name, test in conditions)
-    if is_all and (kept := state.matches.get(key)) is not None:
-        return kept
+    if is_all and (match := state.matches.get(key)) is not None:
+        return match
     mask = state.used_rows[slots]
     for name, test in conditions:
         mask = mask & test.holds(state.columns[name][slots])
-    if is_all and len(state.matches) < KEPT:
+    if is_all and len(state.matches) < MATCHES:
         state.matches[key] = mask
     return mask
 

@@ -27,8 +27,8 @@ class OldestFirst:
             touched: (capacity,) clock value of each slot's last write; negative if empty.
             count: of slots; fewer only if no more are used.
         """
-        left = touched[self._slots] == self._clocks
-        self._slots, self._clocks = self._slots[left], self._clocks[left]
+        same = touched[self._slots] == self._clocks
+        self._slots, self._clocks = self._slots[same], self._clocks[same]
         if len(self._slots) < count:
             self._fill(touched, max(count, len(touched) // AHEAD))
         oldest: list[int] = self._slots[:count].tolist()

@@ -302,11 +302,28 @@ class State:
         self.torn = False
 
     def enlarged(self, capacity: int) -> "State":
-        """The same rows, clock and counts in a memory of more slots."""
-        state = State.empty(replace(self.config, capacity=capacity))
-        state.put(self.rows(self.used))
-        state.clock, state.counts, state.torn = self.clock, dict(self.counts), self.torn
-        return state
+        """The same in a memory of more slots, to be saved and not changed: it shares most rows."""
+
+        def padded(array: NDArray[Any]) -> NDArray[Any]:
+            larger = np.zeros(capacity, array.dtype)
+            larger[: len(array)] = array
+            return larger
+
+        touched = padded(self.touched)
+        touched[len(self.touched) :] = EMPTY
+        return State(
+            replace(self.config, capacity=capacity),
+            self.index,
+            self.values,
+            touched,
+            padded(self.sources),
+            padded(self.reads),
+            padded(self.full),
+            {name: padded(column) for name, column in self.columns.items()},
+            clock=self.clock,
+            counts=dict(self.counts),
+            torn=self.torn,
+        )
 
     def clear(self, slots: NDArray[np.int64]) -> None:
         """Leave nothing of what the slots (n,) held."""
