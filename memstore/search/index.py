@@ -24,7 +24,9 @@ LOWEST = -9.0  # below any cosine and its bounds
 # The numbers from here on weigh costs; no answer depends on them.
 SCANS = 32  # queries before keys are rounded: a few scans cost less
 LEAST = 2**20  # numbers in all keys: one query is scanned for as quickly
-NARROW = 1024  # channels: a batch is scanned for as quickly
+NARROW = 1024  # channels: a batch is scanned for as quickly, unless keys have
+LARGE = 2**25  # numbers in all, and more channels than
+NARROWEST = 256
 FEW = 8  # part of the rows that is cheaper to rank than to scan for one query
 FEWER = 32  # the same for each query of a batch
 RESTS = 15  # batches that are scanned for after one in which bounds left more than that
@@ -278,7 +280,9 @@ class KeyIndex:
     def _present(self, batch: int) -> RoundedKeys | None:
         """The keys rounded, once there have been queries enough."""
         self._scans += batch
-        if self.rows * self._key_dim < LEAST if batch == 1 else self._key_dim < NARROW:
+        numbers = self.rows * self._key_dim
+        is_narrow = self._key_dim < (NARROW if numbers < LARGE else NARROWEST)
+        if numbers < LEAST if batch == 1 else is_narrow:
             return None
         if batch > 1 and self._rests:
             self._rests -= 1

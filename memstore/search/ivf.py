@@ -20,7 +20,7 @@ from memstore.search.watch import Recall, Watch
 LEAST_ROWS = 32768  # fewer are scanned as quickly
 SCANS = 16  # queries that are scanned for before lists are made
 STEP = 4096  # rows put in new lists per call
-SAMPLE = 40  # keys per list, of which centers are made
+SAMPLE = 32  # keys per list, of which centers are made
 ROUNDS = 4  # of k-means
 NUMBERS = 2**20  # in keys ranked at a time: they stay in cache
 RECENT = 8192  # slots changed last, which are scanned beside the lists

@@ -15,8 +15,9 @@ TARGET = 0.99  # of the nearest slots; less is tried harder for
 FIRST = 16  # queries that are answered both ways at first, and after each change of effort
 ROWS = 500  # slots scanned per query on average, from then on
 EVERY = 64  # queries, at least, of which one is answered both ways
-WINDOW = 256  # watched queries that count
-FEWEST = 8  # of them that tell anything
+WINDOW = 128  # watched queries that count
+FEWEST = 4  # of them that tell anything
+SURE = 2  # standard deviations of misses that are more than chance, before the window is full
 CONFIDENCE = 1.96  # standard deviations: 95 %
 
 
@@ -61,8 +62,10 @@ class Watch:
         for some, every in zip(hits, truth, strict=True):
             if count := np.count_nonzero(every >= 0):
                 self._counts.append((int(np.isin(every[:count], some).sum()), int(count)))
-        value = self._interval()[0]
-        return len(self._counts) >= FEWEST and value < TARGET
+        hits, total = self._sums()
+        expected = (1 - TARGET) * total  # misses; so few of them that chance has its say
+        chance = SURE * sqrt(expected) + 0.5 if len(self._counts) < WINDOW else 0
+        return len(self._counts) >= FEWEST and total - hits > expected + chance
 
     def reset(self) -> None:
         """Begin anew: effort or keys are others."""
@@ -75,11 +78,13 @@ class Watch:
             return None
         return Recall(*self._interval(), len(self._counts), lists, probed)
 
+    def _sums(self) -> tuple[int, int]:
+        """Slots found by the watched queries, and slots to be found."""
+        return sum(hits for hits, _ in self._counts), sum(total for _, total in self._counts)
+
     def _interval(self) -> tuple[float, float, float]:
         """Recall, and the ends of Wilson's interval."""
-        if not self._counts:
-            return 0.0, 0.0, 1.0
-        hits, total = (sum(numbers) for numbers in zip(*self._counts, strict=True))
+        hits, total = self._sums()
         part, square = hits / total, CONFIDENCE**2
         middle = (part + square / (2 * total)) / (1 + square / total)
         half = CONFIDENCE * sqrt(part * (1 - part) / total + square / (4 * total**2))

@@ -15,7 +15,7 @@ from memstore.search.allowed import Slots
 from memstore.search.index import BATCH, KeyIndex
 from memstore.search.ivf import IvfIndex
 from memstore.slots.oldest import OldestFirst
-from memstore.slots.policy import Plan, WriteReport, plan_writes
+from memstore.slots.policy import Plan, WriteReport, check_eviction, plan_writes
 from memstore.voxels.grids import block_voxels, full_voxels, packed_shape
 
 SOURCE_BYTES = 128  # UTF-8 bytes of a source
@@ -187,6 +187,8 @@ class State:
         step = BATCH
         used = np.count_nonzero(self.used_rows)
         if self.config.when_full == "error" and len(queries) > len(self.touched) - used:
+            if self.config.delta is None:
+                check_eviction(self.config)  # nothing merges, so that not all have a place
             step = len(queries)  # as a whole, so that a refusal changes nothing
         for start in range(0, len(queries) or 1, step):
             part = slice(start, start + step)

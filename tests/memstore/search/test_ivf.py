@@ -196,9 +196,21 @@ def test_the_interval_is_wilsons():
         pytest.approx(0.5958, abs=1e-3),
         pytest.approx(0.9821, abs=1e-3),
     )
-    for _ in range(watch.FEWEST - 2):
-        assert not watched.note(truth, truth)
+    assert not any(watched.note(truth, truth) for _ in range(watch.FEWEST - 2))
     assert watched.note(np.full((1, 10), -1), truth)
+
+
+def test_a_miss_may_be_chance_until_the_window_is_full():
+    watched, truth = Watch(), np.arange(10)[None]
+    assert not watched.note(np.append(truth[:, 1:], [[-1]], axis=1), truth)
+    for _ in range(5):
+        assert not watched.note(truth, truth)
+    assert not watched.note(np.arange(1, 11)[None], truth)  # 2 of 70: expected are .7 +- .84
+    assert watched.note(np.arange(2, 12)[None], truth)  # 4 of 80
+    for _ in range(watch.WINDOW):
+        assert watched.note(np.arange(1, 11)[None], truth)
+    calm = [watched.note(truth, truth) for _ in range(watch.WINDOW)]
+    assert calm[0] and not calm[-1] and calm == sorted(calm, reverse=True)
 
 
 def test_watched_queries_are_the_first_and_then_every_some():
