@@ -62,10 +62,10 @@ class Watch:
         for some, every in zip(hits, truth, strict=True):
             if count := np.count_nonzero(every >= 0):
                 self._counts.append((int(np.isin(every[:count], some).sum()), int(count)))
-        hits, total = self._sums()
+        matches, total = self._sums()
         expected = (1 - TARGET) * total  # misses; so few of them that chance has its say
         chance = SURE * sqrt(expected) + 0.5 if len(self._counts) < WINDOW else 0
-        return len(self._counts) >= FEWEST and total - hits > expected + chance
+        return bool(len(self._counts) >= FEWEST and total - matches > expected + chance)
 
     def reset(self) -> None:
         """Begin anew: effort or keys are others."""

@@ -276,11 +276,12 @@ def test_more_channels_than_integers_have_room_for():
 def test_batches_of_narrow_keys_are_rounded_where_there_are_many(monkeypatch):
     rng = np.random.default_rng(0)
     keys, queries = (unit(rng.standard_normal((n, 64))) for n in (400, 6))
+    monkeypatch.setattr(search_index, "NARROW", 1024)
     plain = KeyIndex(64)
     plain.put(np.arange(400), keys)
     want = plain.search(queries, 5, np.ones(400, bool))
     assert plain._rounded is None
-    for name in ("SCANS", "LARGE", "NARROWEST"):
+    for name in ("LARGE", "NARROWEST"):
         monkeypatch.setattr(search_index, name, 0)
     large = KeyIndex(64)
     large.put(np.arange(400), keys)
