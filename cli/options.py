@@ -86,6 +86,7 @@ Stem = Annotated[
     ),
 ]
 SheetOut = Annotated[Path, typer.Option(help="PNG to write.", callback=png)]
+Search = Literal["exact", "ivf"]  # of keys, as MemoryConfig has it
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Ensemble = Annotated[

@@ -6,13 +6,14 @@ No other file touches the state of a memory but inside `with memory.frozen() as 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from memstore.config import MemoryConfig, ValueSimilarity
+from memstore.config import MemoryConfig, Search, ValueSimilarity
 from memstore.errors import (
     ArgumentError,
     DtypeError,
@@ -622,14 +623,18 @@ class Memory:
         with self._lock.writing():
             return self._disk().expire(keep)
 
-    def copy_to(self, path: str | Path, capacity: int | None = None) -> None:
+    def copy_to(
+        self, path: str | Path, capacity: int | None = None, *, search: Search | None = None
+    ) -> None:
         """Write the state as it is, uncommitted changes included, as a new memory's first commit.
 
         Args:
             path: where nothing is yet; missing parent folders are made.
             capacity: slots of the new memory, no fewer than here; by default as many.
+            search: how the new memory searches, see `MemoryConfig`; by default as here.
 
         Raises:
+            ConfigError: there is no such search.
             PathExistsError: there is something at the path.
             TornError: a write was interrupted in its midst.
         """
@@ -643,8 +648,9 @@ class Memory:
             if capacity < self.config.capacity:
                 want = f"the present {self.config.capacity} or more"
                 raise ArgumentError(f"capacity: got {capacity}, want {want}")
+        rules = replace(self.config, search=search or self.config.search)
         with self._lock.reading():
-            state = self._state if capacity is None else self._state.enlarged(capacity)
+            state = self._state.enlarged(capacity or self.config.capacity, rules)
             repository.create(folder, state, "copy")
 
     def verify(self, every: bool = False, progress: Progress | None = None) -> Verification:

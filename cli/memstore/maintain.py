@@ -7,7 +7,7 @@ import typer
 
 from mem3d_cli.app import counted, printable
 from mem3d_cli.memstore.inspect import At, MemoryFolder
-from mem3d_cli.options import AsJson, Quiet, print_json, print_made, progress_bar
+from mem3d_cli.options import AsJson, Quiet, Search, print_json, print_made, progress_bar
 
 
 def history(path: MemoryFolder, at: At = None, as_json: AsJson = False) -> None:
@@ -127,6 +127,9 @@ def copy(
     capacity: Annotated[
         int | None, typer.Option(help="Slots of the copy; default: as many.", min=1)
     ] = None,
+    search: Annotated[
+        Search | None, typer.Option(help="How the copy searches keys; default: as the memory.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy a memory as it is at one snapshot, without its history, maybe with more slots.
@@ -138,5 +141,5 @@ def copy(
     from memstore import Memory
 
     with Memory.open(path, at=at) as memory:
-        memory.copy_to(to, capacity)
+        memory.copy_to(to, capacity, search=search)
         print_made(to, len(memory), as_json)

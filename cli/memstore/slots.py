@@ -8,7 +8,15 @@ import typer
 from mem3d_cli.app import counted, printable
 from mem3d_cli.memstore.conditions import Conditions, parsed
 from mem3d_cli.memstore.inspect import At, MemoryFolder
-from mem3d_cli.options import AsJson, Quiet, placed, print_json, print_made, progress_bar
+from mem3d_cli.options import (
+    AsJson,
+    Quiet,
+    Search,
+    placed,
+    print_json,
+    print_made,
+    progress_bar,
+)
 from memstore.files import ImportFormat
 from memstore.voxels.grids import ValueSimilarity
 
@@ -16,7 +24,6 @@ if TYPE_CHECKING:
     from memstore import Item
 
 WhenFull = Literal["error", "evict"]
-Search = Literal["exact", "ivf"]
 Message = Annotated[str | None, typer.Option(help="Of the commit; default: what was done.")]
 BATCH = 256  # pairs written at once
 

@@ -303,8 +303,13 @@ class State:
         self.dirty.update(slots.tolist())
         self.torn = False
 
-    def enlarged(self, capacity: int) -> "State":
-        """The same in a memory of more slots, to be saved and not changed: it shares most rows."""
+    def enlarged(self, capacity: int, rules: MemoryConfig) -> "State":
+        """The same in a memory of more slots, to be saved and not changed: it shares most rows.
+
+        Args:
+            capacity: no less than now.
+            rules: of the copy, but for the capacity.
+        """
 
         def padded(array: NDArray[Any]) -> NDArray[Any]:
             larger = np.zeros(capacity, array.dtype)
@@ -314,7 +319,7 @@ class State:
         touched = padded(self.touched)
         touched[len(self.touched) :] = EMPTY
         return State(
-            replace(self.config, capacity=capacity),
+            replace(rules, capacity=capacity),
             self.index,
             self.values,
             touched,

@@ -1,13 +1,14 @@
 """Search by lists: what it finds is right, what it may miss is watched."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from memstore import Memory, MemoryConfig, export, import_memory
-from memstore.errors import DtypeError
+from memstore.errors import ConfigError, DtypeError
 from memstore.search import ivf, watch
 from memstore.search.allowed import Allowed
 from memstore.search.cosine import unit
@@ -277,6 +278,11 @@ def test_how_a_memory_searches_is_saved(tmp_path):
         queries = clusters(rng, 4)
         assert_same(opened.search(queries, 3), memory.search(queries, 3, exact=True))
         assert opened.verify().problems == ()
+        opened.copy_to(tmp_path / "b.memory", search="exact")
+    with Memory.open(tmp_path / "b.memory") as opened:
+        assert opened.config == replace(memory.config, search="exact")
+        with pytest.raises(ConfigError, match="search: got 'hnsw'"):
+            opened.copy_to(tmp_path / "c.memory", search="hnsw")
     export(memory, tmp_path / "a.npz")
     assert import_memory(tmp_path / "a.npz").config == memory.config
     facts = json.loads(json.dumps(asdict(memory.stats())))
@@ -297,6 +303,22 @@ def test_candidates_are_tested_as_masks_are():
         free = np.setdiff1d(np.flatnonzero(moved.mask), moved.without(b))
         assert free.tolist() == [p for p in (0, 2, 3) if masks[b, places[p]]]
     assert allowed.part(slice(1, 2)).passes(slots[1:2]).tolist() == passes[1:2].tolist()
+
+
+def test_threads_that_search_while_lists_are_made_get_right_answers():
+    memory = Memory(CONFIG)
+    fill(memory, np.random.default_rng(0), 1000)
+    queries = clusters(np.random.default_rng(1), 200)
+    truth = memory.search(queries, 1000, exact=True)
+
+    def check(b):
+        hits = memory.search(queries[b : b + 1], 3)
+        cosines = dict(zip(truth.slots[b].tolist(), truth.cosines[b].tolist(), strict=True))
+        return [cosines[s] for s in hits.slots[0].tolist()] == hits.cosines[0].tolist()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(check, range(200)))
+    assert memory.stats().recall is not None
 
 
 def test_removing_everything_finds_nothing():

@@ -62,7 +62,7 @@ def test_counts_per_block_keep_up_with_the_values():
     state.put(other.rows(np.array([0, 1])))
     check(4)
     assert state.blocks[:2].sum() == 8 + 7
-    assert len(state.enlarged(9).blocks) == 4
+    assert len(state.enlarged(9, TINY).blocks) == 4
 
 
 def test_a_larger_copy_has_all_that_is_known_of_a_slot(tmp_path):
