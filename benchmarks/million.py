@@ -126,7 +126,7 @@ def watched(memory: Memory) -> Recall | None:
 def warm(memory: Memory, source: Source) -> list[Row]:
     """Ask until lists are made."""
     start, calls, worst = process_time(), 0, 0.0
-    while not watched(memory) or calls < 100:
+    while not watched(memory) or calls < 400:
         worst = max(worst, timed(lambda _: memory.search(source.keys(1), 8), 1))
         calls += 1
     spent = process_time() - start

@@ -24,8 +24,8 @@ SAMPLE = 32  # keys per list, of which centers are made
 ROUNDS = 4  # of k-means
 NUMBERS = 2**20  # in keys ranked at a time: they stay in cache
 RECENT = 8192  # slots changed last, which are scanned beside the lists
-PROBES = 8  # lists per query, at first; twice as many with each step of effort
-CANDIDATES = 64, 32  # per query, at least, and per slot asked for; twice as many each two steps
+PROBES = 8  # lists per query, at first; each second step of effort doubles them
+CANDIDATES = 64, 32  # per query, at least, and per slot asked for; the other steps double them
 MOST_CANDIDATES = 2048
 QUERY_BITS = 8  # of a query's channels, when compared with one bit
 LARGEST_K = 64  # more are scanned for
@@ -239,7 +239,7 @@ class IvfIndex(KeyIndex):
     @property
     def _probes(self) -> int:
         """Lists that are looked through per query."""
-        return PROBES << self._effort
+        return PROBES << self._effort // 2
 
     def _is_too_hard(self, lists: Lists) -> bool:
         """Whether so many lists would have to be looked through that a scan is as quick."""

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 TARGET = 0.99  # of the nearest slots; less is tried harder for
-FIRST = 16  # queries that are answered both ways at first, and after each change of effort
+FIRST = 64  # queries that are answered both ways at first, and after each change of effort
 ROWS = 500  # slots scanned per query on average, from then on
 EVERY = 64  # queries, at least, of which one is answered both ways
 WINDOW = 128  # watched queries that count
 FEWEST = 4  # of them that tell anything
-SURE = 2  # standard deviations of misses that are more than chance, before the window is full
+SURE = 2  # standard deviations of misses that are more than chance, before FIRST queries
 CONFIDENCE = 1.96  # standard deviations: 95 %
 
 
@@ -58,13 +58,16 @@ class Watch:
         return np.asarray((number < FIRST) | (number % max(EVERY, rows // ROWS) == 0))
 
     def note(self, hits: NDArray[np.int64], truth: NDArray[np.int64]) -> bool:
-        """Compare answers (B, k) with exact ones; whether more effort is needed from now on."""
+        """Compare answers (B, k) with exact ones; whether more effort is needed from now on.
+
+        While few queries were watched, it takes more misses than chance has.
+        """
         for some, every in zip(hits, truth, strict=True):
             if count := np.count_nonzero(every >= 0):
                 self._counts.append((int(np.isin(every[:count], some).sum()), int(count)))
         matches, total = self._sums()
         expected = (1 - TARGET) * total  # misses; so few of them that chance has its say
-        chance = SURE * sqrt(expected) + 0.5 if len(self._counts) < WINDOW else 0
+        chance = SURE * sqrt(expected) + 0.5 if len(self._counts) < FIRST else 0
         return bool(len(self._counts) >= FEWEST and total - matches > expected + chance)
 
     def reset(self) -> None:
