@@ -101,6 +101,7 @@ Stem = Annotated[
         rich_help_panel=MORE,
     ),
 ]
+Search = Literal["exact", "ivf"]  # of keys, as MemoryConfig has it
 SheetOut = Annotated[Path, typer.Option("--out", "-o", help="PNG to write.", callback=png)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

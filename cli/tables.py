@@ -307,7 +307,8 @@ def _rules(facts: dict[str, Any]) -> str:
     full = {"error": "refuses new values", "evict": "evicts the oldest"}[facts["when_full"]]
     if facts["delta"] is not None:
         merges = f"merges from {facts['value_similarity']} similarity {facts['delta']} on"
-    return f"recalls above cosine {facts['beta']}, {merges}, if full {full}"
+    search = ", searches by lists of keys" * (facts.get("search") == "ivf")
+    return f"recalls above cosine {facts['beta']}, {merges}, if full {full}{search}"
 
 
 def print_neighbors(queries: list[dict[str, Any]]) -> None:

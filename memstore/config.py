@@ -16,6 +16,7 @@ ValueSimilarity = Literal[
     "mse", "iou"
 ]  # of values, as voxels/grids.py has it: a config needs no voxels
 WhenFull = Literal["error", "evict"]
+Search = Literal["exact", "ivf"]
 ColumnType = Literal["str", "int", "float", "bool"]
 
 MOST_COLUMNS = 32
@@ -43,6 +44,7 @@ class MemoryConfig:
     delta: float | None = None  # write: from this value similarity in [0, 1] on, a value is known
     value_similarity: ValueSimilarity = "iou"  # overlap of full voxels; "mse" is the paper's S_v
     when_full: WhenFull = "error"  # write: refuse a new value, or "evict" the oldest slot
+    search: Search = "exact"  # or "ivf": of large memories nearly all that is nearest, far sooner
     columns: Mapping[str, ColumnType | type] = field(default_factory=dict, hash=False)
     """What a slot has beside its value: by name str, int, float or bool, kept as "str", ..."""
 
@@ -52,7 +54,8 @@ class MemoryConfig:
         self._set("beta", as_float, -1, 1, "a float in [-1, 1]")
         if self.delta is not None:
             self._set("delta", as_float, 0, 1, "a float in [0, 1], or None to merge nothing")
-        for name, kinds in (("value_similarity", ValueSimilarity), ("when_full", WhenFull)):
+        choices = ("value_similarity", ValueSimilarity), ("when_full", WhenFull), ("search", Search)
+        for name, kinds in choices:
             if (kind := getattr(self, name)) not in get_args(kinds):
                 want = " or ".join(map(repr, get_args(kinds)))
                 raise ConfigError(f"{name}: got {kind!r}, want {want}")
@@ -105,10 +108,13 @@ PAPER = MemoryConfig(
 def saved_config(config: MemoryConfig) -> tuple[int, dict[str, Any]]:
     """What of a config is saved, ready for JSON, and the lowest format that can say it.
 
-    Format 1 has no columns, and no other rules than to merge from a delta on and to evict.
+    Format 1 has no columns, and no other rules than to merge from a delta on and to evict. A search
+    that is exact is not said.
     """
     fields = asdict(config)
-    if config.columns or config.delta is None or config.when_full != "evict":
+    if config.search == "exact":
+        del fields["search"]
+    if config.columns or config.delta is None or config.when_full != "evict" or "search" in fields:
         return 2, fields
     del fields["when_full"], fields["columns"]
     return 1, fields

@@ -7,13 +7,14 @@ it but inside `with memory.changing() as state`.
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from memstore.config import MemoryConfig, ValueSimilarity
+from memstore.config import MemoryConfig, Search, ValueSimilarity
 from memstore.errors import (
     ArgumentError,
     DtypeError,
@@ -241,7 +242,7 @@ class Memory:
         named = None if source is None else arguments.as_sources("source", [source], 1)[0]
         conditions = as_where(where, self.config)
         with self._lock.reading():
-            allowed = allowed_slots(self._state, conditions=conditions)
+            allowed = allowed_slots(self._state, conditions=conditions).mask
             slots: NDArray[np.int64] = np.flatnonzero(allowed)
             if named is not None:
                 slots = self._state.slots_from(named)
@@ -342,11 +343,13 @@ class Memory:
         exclude: Sequence[str | None] | None = None,
         slots: ArrayLike | None = None,
         where: Where | None = None,
+        exact: bool | None = None,
     ) -> Hits:
         """Find the k used slots with the most similar keys; k >= 1 may exceed len(memory).
 
-        k is at most the capacity or 4,096, whichever is more. Exclude, slots and where as `read`.
+        k is at most the capacity or 4,096, whichever is more. The other arguments are `read`'s.
         """
+        exact = arguments.as_exact(exact, self.config)
         queries = arguments.as_queries(features, self.config.key_dim)
         k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
         excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
@@ -354,7 +357,7 @@ class Memory:
         with self._lock.reading():
             among = None if slots is None else arguments.as_slots(slots, self._state.touched)
             allowed = allowed_slots(self._state, excluded, among, conditions)
-            return self._state.index.search(queries, k, allowed)
+            return self._state.index.search(queries, k, allowed, exact=exact)
 
     def read(
         self,
@@ -365,6 +368,7 @@ class Memory:
         *,
         slots: ArrayLike | None = None,
         where: Where | None = None,
+        exact: bool | None = None,
         out: Literal["numpy", "torch"] = "numpy",
     ) -> Priors:
         """Recall the values whose keys have a cosine above beta, k at most per query.
@@ -376,8 +380,10 @@ class Memory:
             exclude: per query a source whose slots are passed over, or None.
             slots: (n,) used ones, alone among which is searched.
             where: conditions on columns, all of which must hold: a value, one of a list or set of
-                values, or bounds such as {">=": 0.5, "<": 0.9}. The answer is exact: that of a scan
-                of the slots that are left.
+                values, or bounds such as {">=": 0.5, "<": 0.9}. What is recalled meets them all,
+                and is what a search of the slots that are left gives.
+            exact: True for answers that are proven to be those of a scan, False for what the
+                config's search gives; by default False. The config's "exact" proves all.
             out: "torch" gives tensors on the CPU instead of arrays, but for texts.
 
         Raises:
@@ -388,6 +394,7 @@ class Memory:
         queries = arguments.as_queries(features, self.config.key_dim)
         k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
         beta = self.config.beta if beta is None else arguments.as_cosine("beta", beta)
+        exact = arguments.as_exact(exact, self.config)
         excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
         conditions = as_where(where, self.config)
         if out not in ("numpy", "torch"):
@@ -395,7 +402,7 @@ class Memory:
         with self._lock.reading():
             among = None if slots is None else arguments.as_slots(slots, self._state.touched)
             allowed = allowed_slots(self._state, excluded, among, conditions)
-            priors = read(self._state, queries, k, beta, allowed)
+            priors = read(self._state, queries, k, beta, allowed, exact)
         return priors if out == "numpy" else as_tensors(priors)
 
     def contrast(self, features: ArrayLike, grids: ArrayLike) -> Contrast:
@@ -626,14 +633,18 @@ class Memory:
         with self._lock.writing():
             return self._disk().expire(keep)
 
-    def copy_to(self, path: str | Path, capacity: int | None = None) -> None:
+    def copy_to(
+        self, path: str | Path, capacity: int | None = None, *, search: Search | None = None
+    ) -> None:
         """Write the state as it is, uncommitted changes included, as a new memory's first commit.
 
         Args:
             path: where nothing is yet; missing parent folders are made.
             capacity: slots of the new memory, no fewer than here; by default as many.
+            search: how the new memory searches, see `MemoryConfig`; by default as here.
 
         Raises:
+            ConfigError: there is no such search.
             PathExistsError: there is something at the path.
             TornError: a write was interrupted in its midst.
         """
@@ -643,8 +654,9 @@ class Memory:
         if self.path and self.path.resolve() in folder.resolve().parents:
             raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
         slots = arguments.as_larger(capacity, self.config)
+        rules = replace(self.config, search=search or self.config.search)
         with self._lock.reading():
-            state = self._state if capacity is None else self._state.enlarged(slots)
+            state = self._state.enlarged(slots, rules)
             repository.create(folder, state, "copy")
 
     def verify(self, every: bool = False, progress: Progress | None = None) -> Verification:

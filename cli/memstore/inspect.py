@@ -221,7 +221,7 @@ def _neighbors(
         for slot, source, age, reads in zip(*columns, strict=True)
     }
     rows = []
-    for number, (slots, cosines) in enumerate(zip(*hits, strict=True)):
+    for number, (slots, cosines) in enumerate(zip(hits.slots, hits.cosines, strict=True)):
         pairs = zip(slots.tolist(), cosines.tolist(), strict=True)
         neighbors = [{"slot": s, "cosine": c, **facts[s]} for s, c in pairs if s >= 0]
         rows.append({"query": number, "neighbors": neighbors})

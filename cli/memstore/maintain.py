@@ -7,7 +7,7 @@ import typer
 
 from mem3d_cli.app import counted, printable
 from mem3d_cli.memstore.inspect import At, MemoryFolder, is_in_shards
-from mem3d_cli.options import AsJson, Quiet, print_json, print_made, progress_bar
+from mem3d_cli.options import AsJson, Quiet, Search, print_json, print_made, progress_bar
 
 
 def history(
@@ -147,6 +147,9 @@ def copy(
     capacity: Annotated[
         int | None, typer.Option(help="Slots of the copy. Default: as many.", min=1)
     ] = None,
+    search: Annotated[
+        Search | None, typer.Option(help="How the copy searches keys. Default: as the memory.")
+    ] = None,
     at: At = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -159,12 +162,18 @@ def copy(
 
     In Python: memstore.Memory.copy_to.
     """
-    from memstore import Memory
+    from memstore import ArgumentError, Memory
     from memstore.sharded import ShardedMemory
 
-    sharded = is_in_shards(path)
-    with (
-        ShardedMemory.open(path, at=at, workers="local") if sharded else Memory.open(path, at=at)
-    ) as memory:
-        memory.copy_to(out, capacity)
+    if is_in_shards(path):
+        if search == "ivf":
+            raise ArgumentError(
+                "--search: got ivf, want exact of a memory in shards; copy the copy"
+            )
+        with ShardedMemory.open(path, at=at, workers="local") as memory:
+            memory.copy_to(out, capacity)
+            print_made(out, len(memory), as_json)
+        return
+    with Memory.open(path, at=at) as memory:
+        memory.copy_to(out, capacity, search=search)
         print_made(out, len(memory), as_json)

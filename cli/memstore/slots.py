@@ -8,7 +8,15 @@ import typer
 from mem3d_cli.app import counted, printable
 from mem3d_cli.memstore.conditions import Conditions, parsed
 from mem3d_cli.memstore.inspect import At, MemoryFolder
-from mem3d_cli.options import AsJson, Quiet, placed, print_json, print_made, progress_bar
+from mem3d_cli.options import (
+    AsJson,
+    Quiet,
+    Search,
+    placed,
+    print_json,
+    print_made,
+    progress_bar,
+)
 from memstore.files import ImportFormat
 from memstore.voxels.grids import ValueSimilarity
 
@@ -121,6 +129,10 @@ def create(
         WhenFull,
         typer.Option(help="A full memory refuses new values, or evicts its oldest slots."),
     ] = "error",
+    search: Annotated[
+        Search,
+        typer.Option(help="Of keys: exact, or ivf, nearly so and sooner from 30,000 slots on."),
+    ] = "exact",
     column: Annotated[
         list[str] | None,
         typer.Option(
@@ -150,7 +162,8 @@ def create(
         columns[name] = kind
     rules = {"beta": beta, "delta": delta, "value_similarity": similarity, "when_full": when_full}
     sizes = {"capacity": capacity, "key_dim": key_dim, "resolution": resolution}
-    Memory.create(path, MemoryConfig(**sizes, **rules, columns=columns)).close()  # type: ignore[arg-type]
+    config = MemoryConfig(**sizes, **rules, search=search, columns=columns)  # type: ignore[arg-type]
+    Memory.create(path, config).close()
     print_made(path, 0, as_json)
 
 

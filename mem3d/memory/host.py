@@ -92,6 +92,7 @@ def _second_look(shortlist: Priors, guess: Tensor, k: int) -> Priors:
         shortlist.counts.clip(max=k),
         shortlist.sources[rows, places],
         {},
+        shortlist.exact,
     )
 
 
@@ -110,7 +111,9 @@ def _spread(priors: Priors, rows: NDArray[np.int64], batch: int) -> Priors:
         np.zeros(batch, np.int64),
         np.full((batch, k), "", object),
         {},
+        np.ones(batch, np.bool_),
     )
+    spread.exact[rows] = priors.exact
     spread.slots[rows], spread.cosines[rows] = priors.slots, priors.cosines
     spread.values[rows], spread.counts[rows] = priors.values, priors.counts
     spread.sources[rows] = priors.sources

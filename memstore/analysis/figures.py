@@ -69,7 +69,7 @@ def neighbour_sheet(
         (H, W, 3).
     """
     with memory.frozen() as state:  # at once: a hit may be removed
-        slots, cosines = memory.search(features, k, where=where)
+        slots, cosines, _ = memory.search(features, k, where=where)
         hits = [row[row >= 0].tolist() for row in slots]
         grids = [memory.values(row) for row in hits]
         sources = [[facts_of(state, slot).source for slot in row] for row in hits]

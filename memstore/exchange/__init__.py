@@ -19,7 +19,7 @@ from memstore.exchange.pairs import Pairs, check_pairs, memory_of, read_pairs
 from memstore.exchange.parquet import write_parquet
 from memstore.exchange.safetensors import open_tensors, write_tensors
 from memstore.exchange.shape_folder import read_shapes, write_shapes
-from memstore.exchange.table import Archive, Table, check_heads, read_table, restored
+from memstore.exchange.table import Archive, Table, check_heads, read_state, restored, selected_rows
 from memstore.exchange.zarr import METADATA, open_zarr, write_zarr
 from memstore.files import (
     ExportFormat,
@@ -32,6 +32,7 @@ from memstore.files import (
 from memstore.memory import Memory
 from memstore.paths import local_path
 from memstore.slots import arguments
+from memstore.slots.state import State
 
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 IMPORT_FORMATS: tuple[ImportFormat, ...] = get_args(ImportFormat)
@@ -68,7 +69,10 @@ def export(
             file, with pyarrow); "binvox", "glb", "stl", "ply": a folder with a file per slot, of
             which that of binvox loses nothing. By default the path's suffix.
         slots: (n,) distinct used slots; by default all.
-        progress: called with slots written and slots in all; for npz and safetensors at the end.
+        progress: called with slots written and slots in all; for npz and safetensors, which are
+            written array by array, as many of the slots as of the bytes.
+
+    What looks at the memory goes on meanwhile, what changes it waits.
 
     Raises:
         PathExistsError: there is something at the path.
@@ -82,9 +86,8 @@ def export(
         rows = state.used
         if slots is not None:
             rows = arguments.as_distinct_slots(slots, state.touched)
-        table = Table(state.rows(rows), state.config, state.clock, dict(state.counts))
-    with made_beside(path) as beside:
-        write(beside, table, progress or _silent)
+        with made_beside(path) as beside:
+            write(beside, selected_rows(state, rows), progress or _silent)
 
 
 def import_memory(
@@ -135,13 +138,14 @@ def import_memory(
     rules: dict[str, Any] = {"beta": beta, "delta": delta, "when_full": when_full}
     rules["value_similarity"] = value_similarity
     rules = {name: rule for name, rule in rules.items() if rule is not None}
-    content: Table | Pairs
+    content: Table | Pairs | State
     if format == "binvox":
         content = read_shapes(path, max_bytes, show)
     else:
         with _READERS[format](path) as archive:
             check_heads(archive.heads, max_bytes)
-            content = read_pairs(archive) if archive.facts is None else read_table(archive)
+            is_foreign = archive.facts is None
+            content = read_pairs(archive) if is_foreign else read_state(archive, max_bytes)
     if isinstance(content, Pairs):
         with translated(path):
             check_pairs(content)
@@ -149,7 +153,8 @@ def import_memory(
     if rules or policy or capacity is not None:
         raise ArgumentError(f"{path}: got rules for an export of a memory, which brings its own")
     with translated(path):
-        memory = Memory.from_state(restored(content, max_bytes))
+        state = content if isinstance(content, State) else restored(content, max_bytes)
+        memory = Memory.from_state(state)
     show(len(memory), len(memory))
     return memory
 

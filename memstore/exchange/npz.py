@@ -6,6 +6,7 @@ before anything is allocated, and nothing is ever unpickled.
 Source: numpy.lib.format (the .npy header); PKWARE APPNOTE.TXT 4.3 (the .zip directory).
 """
 
+import io
 import json
 import os
 import re
@@ -23,12 +24,15 @@ from numpy.typing import NDArray
 from memstore.errors import FormatError, PathMissingError, translated
 from memstore.exchange.table import (
     BLOCK_BYTES,
+    ByteProgress,
     Head,
+    Selection,
     Table,
     arrays,
     check_bytes,
     facts,
     is_ours,
+    pieces,
 )
 from memstore.files import Progress, open_regular
 from memstore.json_text import parse_json
@@ -47,11 +51,27 @@ _HEADER = re.compile(
 
 
 def write_npz(path: Path, table: Table, progress: Progress) -> None:
-    """Write a table as a new file, at once."""
+    """Write a table as a new file, in pieces, as np.savez would."""
     text = np.frombuffer(json.dumps(facts(table)).encode(), np.uint8)
-    with open(path, "xb") as file:  # given a name, savez would append a suffix
-        np.savez(file, allow_pickle=False, **{**arrays(table), FACTS: text})
-    progress(len(table.rows.slots), len(table.rows.slots))
+    bar = ByteProgress(table, progress)
+    with zipfile.ZipFile(path, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, array in {**arrays(table), FACTS: text}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                for block in npy_blocks(array):
+                    file.write(block)
+                    bar.add(len(block) if name != FACTS else 0)
+    bar.end()
+
+
+def npy_blocks(array: NDArray[Any] | Selection) -> Iterator[memoryview]:
+    """The bytes of an .npy file of an array, some at a time."""
+    head = io.BytesIO()
+    described = np.lib.format.dtype_to_descr(array.dtype)
+    facts = {"descr": described, "fortran_order": False, "shape": tuple(array.shape)}
+    np.lib.format.write_array_header_1_0(head, facts)
+    yield head.getbuffer()
+    for piece in pieces(array):
+        yield piece.reshape(-1).view(np.uint8).data
 
 
 @contextmanager

@@ -14,8 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.errors import FormatError, PathError, translated
-from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts, is_ours
+from memstore.errors import FormatError, translated
+from memstore.exchange.table import (
+    BLOCK_BYTES,
+    ByteProgress,
+    Head,
+    Table,
+    arrays,
+    facts,
+    heads_as_bytes,
+    is_ours,
+    pieces,
+)
 from memstore.files import Progress, open_regular
 from memstore.json_text import parse_json
 
@@ -25,25 +35,28 @@ _DTYPES = {
     **{"F16": "float16", "F32": "float32", "F64": "float64"},
     **{"BOOL": "bool", "U8": "uint8", "I32": "int32", "I64": "int64"},
 }
+_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 
 
 def write_tensors(path: Path, table: Table, progress: Progress) -> None:
-    """Write a table as a new file, at once."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    path.touch()  # so that others may read it: save_file's own files are only its owner's
-    mode = path.stat().st_mode
-    try:
-        save_file(
-            {name: np.ascontiguousarray(a) for name, a in arrays(table, True).items()},
-            path,
-            {FACTS: json.dumps(facts(table))},
-        )
-    except SafetensorError as error:
-        raise PathError(f"{path}: cannot be written: {error}") from error
-    path.chmod(mode)
-    progress(len(table.rows.slots), len(table.rows.slots))
+    """Write a table as a new file, in pieces: the library's own would copy all of it first."""
+    heads, named, bar = heads_as_bytes(table), arrays(table), ByteProgress(table, progress)
+    order = sorted(heads, key=lambda name: (-heads[name].dtype.itemsize, name))  # keeps all aligned
+    header: dict[str, Any] = {"__metadata__": {FACTS: json.dumps(facts(table))}}
+    offset = 0
+    for name in order:
+        head = heads[name]
+        span = [offset, offset := offset + head.nbytes]
+        header[name] = {"dtype": _NAMES[head.dtype], "shape": head.shape, "data_offsets": span}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("xb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            for piece in pieces(named[name], texts_as_bytes=True):
+                file.write(piece.data)
+                bar.add(piece.nbytes)
+    bar.end()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from memstore.config import LARGEST
 from memstore.errors import ArgumentError, FormatError, check_shape, translated
-from memstore.exchange.npz import read_npy
+from memstore.exchange.npz import npy_blocks, read_npy
 from memstore.exchange.pairs import Pairs
 from memstore.exchange.table import (
     Head,
@@ -43,7 +43,7 @@ def write_shapes(path: Path, table: Table, progress: Progress, format: str) -> N
     """Write a table as a new folder; a mesh is the smooth surface, none for an empty grid."""
     path.mkdir()
     rows, entries = table.rows, []
-    columns = {name: plain_column(column).tolist() for name, column in rows.columns.items()}
+    columns = {name: plain_column(column[:]).tolist() for name, column in rows.columns.items()}
     for i, slot in enumerate(rows.slots.tolist()):
         source = rows.sources[i].decode()
         grid = unpack(rows.values[i], table.config.resolution)
@@ -63,7 +63,8 @@ def write_shapes(path: Path, table: Table, progress: Progress, format: str) -> N
         )
         progress(i + 1, len(rows.slots))
     if format == "binvox":
-        np.save(path / FEATURES, rows.keys, allow_pickle=False)
+        with (path / FEATURES).open("xb") as file:
+            file.writelines(npy_blocks(rows.keys))
     index = {**facts(table), "kind": format, "slots": entries}
     text = json.dumps(index, indent=1, ensure_ascii=False).encode()
     if format == "binvox" and len(text) > _INDEX_BYTES + _ENTRY_BYTES * (1 + len(entries)):

@@ -14,8 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.errors import FormatError, translated
-from memstore.exchange.table import BLOCK_BYTES, Head, Table, arrays, facts, is_ours
+from memstore.exchange.table import (
+    BLOCK_BYTES,
+    Head,
+    Table,
+    arrays,
+    facts,
+    heads_as_bytes,
+    is_ours,
+)
 from memstore.files import Progress, check_regular
+from memstore.slots.state import as_bytes
 
 if TYPE_CHECKING:
     import zarr
@@ -31,23 +40,24 @@ def write_zarr(path: Path, table: Table, progress: Progress) -> None:
     from zarr.storage import LocalStore
 
     group = zarr.create_group(LocalStore(path), zarr_format=3, attributes=facts(table))
-    named, n = arrays(table, True), len(table.rows.slots)
-    widest = max(Head(rows.dtype, rows.shape).row_bytes for rows in named.values())
+    named, heads, n = arrays(table), heads_as_bytes(table), len(table.rows.slots)
+    widest = max(head.row_bytes for head in heads.values())
     step = max(1, BLOCK_BYTES // widest)
     outputs = {
         name: group.create_array(
             name,
-            shape=rows.shape,
-            dtype=rows.dtype,
-            chunks=(min(step, max(1, n)), *rows.shape[1:]),
+            shape=head.shape,
+            dtype=head.dtype,
+            chunks=(min(step, max(1, n)), *head.shape[1:]),
             compressors=None,
             config={"write_empty_chunks": True},
         )
-        for name, rows in named.items()
+        for name, head in heads.items()
     }
     for start in range(0, n, step):
         for name, rows in named.items():
-            outputs[name][start : start + step] = rows[start : start + step]
+            part = rows[start : start + step]
+            outputs[name][start : start + step] = as_bytes(part) if part.ndim == 1 else part
         progress(min(start + step, n), n)
 
 

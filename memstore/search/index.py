@@ -3,6 +3,7 @@
 A FAISS id is always a slot.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import faiss
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.search import cosine
+from memstore.search.allowed import Allowed
 from memstore.search.rounded import WIDEST, RoundedKeys
+from memstore.search.watch import Recall
 
 NO_SLOT = -1
 BATCH = 256  # queries at a time, and
@@ -21,7 +24,9 @@ LOWEST = -9.0  # below any cosine and its bounds
 # The numbers from here on weigh costs; no answer depends on them.
 SCANS = 32  # queries before keys are rounded: a few scans cost less
 LEAST = 2**20  # numbers in all keys: one query is scanned for as quickly
-NARROW = 1024  # channels: a batch is scanned for as quickly
+NARROW = 1024  # channels: a batch is scanned for as quickly, unless keys have
+LARGE = 2**25  # numbers in all, and more channels than
+NARROWEST = 256
 FEW = 8  # part of the rows that is cheaper to rank than to scan for one query
 FEWER = 32  # the same for each query of a batch
 RESTS = 15  # batches that are scanned for after one in which bounds left more than that
@@ -36,10 +41,18 @@ class Hits(NamedTuple):
     Attributes:
         slots: (B, k) int64; -1 past the last hit.
         cosines: (B, k) float32 in [-1, 1]; -inf past the last hit.
+        exact: (B,) answers that are proven to be those of a scan of all slots.
     """
 
     slots: NDArray[np.int64]
     cosines: NDArray[np.float32]
+    exact: NDArray[np.bool_]
+
+
+def no_hits(batch: int, k: int) -> Hits:
+    """Hits of queries (B,) that have found nothing yet."""
+    slots, cosines = np.full((batch, k), NO_SLOT, np.int64), np.full((batch, k), -np.inf)
+    return Hits(slots, cosines.astype(np.float32), np.ones(batch, np.bool_))
 
 
 class KeyIndex:
@@ -75,6 +88,11 @@ class KeyIndex:
         """Bytes of RAM of what follows from the keys."""
         return self._rounded.nbytes if self._rounded else 0
 
+    @property
+    def recall(self) -> Recall | None:
+        """Of a search that may miss slots; None here."""
+        return None
+
     def fill(self) -> NDArray[np.float32]:
         """(rows, C) as `keys`, to write many rows at once; do so before the next search."""
         self._rounded = None
@@ -109,60 +127,57 @@ class KeyIndex:
         self,
         queries: NDArray[np.float32],
         k: int,
-        allowed: NDArray[np.bool_],
+        allowed: NDArray[np.bool_] | Allowed,
         above: float = -2.0,
+        exact: bool = True,
     ) -> Hits:
         """Find the k best allowed slots of each query.
 
         Args:
             queries: (B, C) unit vectors.
             k: >= 1.
-            allowed: (rows,) or (B, rows) slots that may be found.
+            allowed: slots that may be found, or a mask of them, (rows,) or (B, rows).
             above: slots whose cosine is not above it are not found.
+            exact: all answers are to be proven; here they are in any case.
         """
-        slots = np.full((len(queries), k), NO_SLOT, np.int64)
-        cosines = np.full((len(queries), k), -np.inf, np.float32)
-        hits = Hits(slots, cosines)
+        hits, allowed = no_hits(len(queries), k), Allowed.of(allowed)
         step = max(1, min(BATCH, CELLS // max(self.rows, 1)))
         # Keys are finite: a flag of "invalid" is one that BLAS has raised beyond arrays' ends.
         with np.errstate(invalid="ignore"):
             for start in range(0, len(queries) if self.rows else 0, step):
                 part = slice(start, start + step)
-                masks = allowed if allowed.ndim == 1 else allowed[part]
-                self._search(queries[part], k, masks, above, Hits(slots[part], cosines[part]))
-        if (past := cosines <= above).any():
-            slots[past], cosines[past] = NO_SLOT, -np.inf
+                some = Hits(hits.slots[part], hits.cosines[part], hits.exact[part])
+                self._search(queries[part], k, allowed.part(part), above, some)
+        drop_lower(hits, above)
         return hits
 
     def _search(
         self,
         queries: NDArray[np.float32],
         k: int,
-        allowed: NDArray[np.bool_],
+        allowed: Allowed,
         above: float,
         hits: Hits,
     ) -> None:
         """As `search`, of queries whose bounds fit in RAM; sets hits, which are none before."""
-        rows = self.rows
-        is_open = None if np.count_nonzero(allowed) == allowed.size else allowed
-        if is_open is not None:
-            is_open = np.broadcast_to(is_open, (len(queries), rows))
-            if np.count_nonzero(is_open, axis=1).max() <= rows // OPEN:
-                for b, mask in enumerate(is_open):
-                    self._rank(b, queries[b], np.flatnonzero(mask), k, above, hits)
-                return
+        count = np.count_nonzero(allowed.mask)
+        if count <= self.rows // OPEN and count < self.rows:
+            slots = np.flatnonzero(allowed.mask)
+            for b, query in enumerate(queries):
+                self._rank(b, query, allowed.among(b, slots), k, above, hits)
+            return
+        closed = None if count == self.rows else ~allowed.mask
+        without = [allowed.without(b) for b in range(len(queries))]
         rest = np.arange(len(queries))
         if (rounded := self._present(len(queries))) is not None:
             bounds, usual = rounded.bounds(queries)
-            if is_open is not None:
-                bounds[~is_open] = -np.inf
+            _close(bounds, closed, without)
             guess = _kth_highest(bounds, k) - usual
             rest = self._rank_by_bounds(queries, bounds, guess, k, above, hits)
         if len(rest):
             batch = queries if len(rest) == len(queries) else queries[rest]
             scores = cosine.scores(batch, self.keys)
-            if is_open is not None:
-                scores[~is_open[rest]] = -np.inf
+            _close(scores, closed, [without[b] for b in rest.tolist()])
             error = cosine.error_bound(self._key_dim)
             least = np.maximum(_kth_highest(scores, k) - 2 * error, max(above, LOWEST) - error)
             self._rank_near(rest, queries, scores >= least[:, None], k, above, hits)
@@ -265,7 +280,9 @@ class KeyIndex:
     def _present(self, batch: int) -> RoundedKeys | None:
         """The keys rounded, once there have been queries enough."""
         self._scans += batch
-        if self.rows * self._key_dim < LEAST if batch == 1 else self._key_dim < NARROW:
+        numbers = self.rows * self._key_dim
+        is_narrow = self._key_dim < (NARROW if numbers < LARGE else NARROWEST)
+        if numbers < LEAST if batch == 1 else is_narrow:
             return None
         if batch > 1 and self._rests:
             self._rests -= 1
@@ -275,6 +292,25 @@ class KeyIndex:
             self._scans = 0  # first: other threads need not do the same
             self._rounded = RoundedKeys(self.keys)
         return self._rounded
+
+
+def drop_lower(hits: Hits, above: float) -> None:
+    """Take out what is not above a cosine."""
+    if (past := hits.cosines <= above).any():
+        hits.slots[past], hits.cosines[past] = NO_SLOT, -np.inf
+
+
+def _close(
+    scores: NDArray[np.float32],
+    closed: NDArray[np.bool_] | None,
+    without: Sequence[NDArray[np.int64] | None],
+) -> None:
+    """Let no slot be found that is closed (rows,), nor those that each query passes over."""
+    if closed is not None:
+        np.copyto(scores, -np.inf, where=closed)
+    for row, slots in zip(scores, without, strict=True):
+        if slots is not None:
+            row[slots] = -np.inf
 
 
 def _kth_highest(bounds: NDArray[np.float32], k: int) -> NDArray[np.float32]:

@@ -219,8 +219,8 @@ class Driver:
         for shard, where in self.deal.split(plan.slots):
             some_columns = {name: column[where] for name, column in columns.items()}
             part = plan.of(where)
-            given = (grids[where], sources[where], some_columns)
-            parts[shard] = (Pairs(part, ticks[where], *given, clock, counts),)
+            stored = (grids[where], sources[where], some_columns)
+            parts[shard] = (Pairs(part, ticks[where], *stored, clock, counts),)
         self.change(some("apply", parts))
         np.maximum.at(self.touched, plan.slots, ticks)
         self.used += counts["insert"] - self.counts["insert"]

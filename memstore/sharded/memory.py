@@ -325,7 +325,8 @@ class ShardedMemory:
         with self._lock.reading():
             self._check_open()
             among = None if slots is None else arguments.as_slots(slots, self._driver.touched)
-            return Hits(*self._search(Query(queries, k, -2.0, excluded, among, where)))
+            near = self._search(Query(queries, k, -2.0, excluded, among, where))
+            return Hits(*near, np.ones(len(queries), np.bool_))
 
     def _search(self, query: Query) -> Near:
         """What all shards find."""
@@ -368,8 +369,8 @@ class ShardedMemory:
             hits.slots[is_prior], return_inverse=True, return_counts=True
         )
         split = list(self._driver.deal.split(distinct))
-        wanted = {shard: (distinct[where], times[where]) for shard, where in split}
-        parts = self._driver.ask(some("recall", wanted))
+        by_shard = {shard: (distinct[where], times[where]) for shard, where in split}
+        parts = self._driver.ask(some("recall", by_shard))
         recalled = place_values(self.config, [where for _, where in split], parts)
         rows = np.full(hits.slots.shape, len(distinct))
         rows[is_prior] = inverse
@@ -380,6 +381,7 @@ class ShardedMemory:
             is_prior.sum(axis=1),
             texts_of(recalled.sources[rows]),
             {name: plain_column(column[rows]) for name, column in recalled.columns.items()},
+            np.ones(len(hits.slots), np.bool_),
         )
 
     def contrast(self, features: ArrayLike, grids: ArrayLike) -> Contrast:
@@ -581,7 +583,14 @@ _NOTHING = WriteReport(np.empty(0, np.int64), np.empty(0, "<U6"), np.empty(0))
 
 
 def _as_shards(shards: object, config: MemoryConfig) -> int:
-    """A number of shards."""
+    """A number of shards.
+
+    Raises:
+        ArgumentError: it is out of range, or the search is not exact: shards are to answer as one
+            memory does.
+    """
+    if config.search != "exact":
+        raise ArgumentError(f"config.search: got {config.search!r}, want 'exact' in shards")
     return arguments.as_count("shards", shards, most=min(MOST_SHARDS, config.capacity))
 
 

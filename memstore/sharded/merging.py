@@ -81,8 +81,8 @@ class Proposals:
         similar = np.stack([part.similarities for part in parts])
         similar = similar[first % deal.shards, np.arange(len(queries))]
         self.similarities: list[float] = similar.tolist()
-        known = [is_known(similarity, config) for similarity in self.similarities]
-        self._likely = first[(first != NO_SLOT) & known]  # to be asked for
+        merges = [is_known(similarity, config) for similarity in self.similarities]
+        self._likely = first[(first != NO_SLOT) & merges]  # to be asked for
         empty, oldest, touched = (
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("empty", "oldest", "touched")

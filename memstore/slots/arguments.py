@@ -18,7 +18,7 @@ from memstore.errors import (
 )
 from memstore.scalars import as_float, as_int
 from memstore.search.cosine import plain_unit, unit
-from memstore.slots.filters import encoded
+from memstore.slots.filters import NO_SOURCE, encoded
 from memstore.slots.state import (
     EMPTY,
     KINDS,
@@ -29,8 +29,6 @@ from memstore.slots.state import (
     row_types,
 )
 from memstore.voxels.grids import pack
-
-NO_SOURCE = b"\xff"  # never UTF-8
 
 
 def as_count(name: str, count: object, most: float = np.inf) -> int:
@@ -115,6 +113,13 @@ def as_kind(kind: ValueSimilarity | None, default: ValueSimilarity) -> ValueSimi
     if kind not in (None, "mse", "iou"):
         raise ArgumentError(f"kind: got {kind!r}, want 'mse' or 'iou'")
     return kind or default
+
+
+def as_exact(exact: object, config: MemoryConfig) -> bool:
+    """Whether answers are to be proven; by default as the config has it."""
+    if exact is not None and not isinstance(exact, bool | np.bool_):
+        raise DtypeError(f"exact: got {type(exact).__name__}, want bool or None")
+    return config.search == "exact" if exact is None else bool(exact)
 
 
 def as_sources(name: str, sources: Sequence[str] | None, batch: int) -> NDArray[np.bytes_]:

@@ -5,9 +5,9 @@ or within bounds: {">=": 0.5, "<": 0.9}. All conditions must hold.
 """
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,27 @@ from numpy.typing import NDArray
 from memstore.config import MemoryConfig
 from memstore.errors import ArgumentError, DtypeError
 from memstore.scalars import as_float, as_int
+from memstore.search.allowed import Slots
 from memstore.slots.state import SOURCE_BYTES, State
 
 Where = Mapping[str, object]
-Test = Callable[[NDArray[Any]], NDArray[np.bool_]]  # of a column's entries
 
+
+class Test(NamedTuple):
+    """What a column's entries have to be.
+
+    Attributes:
+        holds: (n,) whether each of entries (n,) is so.
+        key: says the same, and can be compared.
+    """
+
+    holds: Callable[[NDArray[Any]], NDArray[np.bool_]]
+    key: Hashable
+
+
+MATCHES = 8  # conditions whose slots are kept until something changes
+
+NO_SOURCE = b"\xff"  # never UTF-8
 BOUNDS: dict[str, Callable[[NDArray[Any], Any], Any]] = {
     **{"<": operator.lt, "<=": operator.le},
     **{">": operator.gt, ">=": operator.ge},
@@ -40,11 +56,21 @@ def as_where(where: Where | None, config: MemoryConfig) -> list[tuple[str, Test]
     return [(name, _test(name, want, config)) for name, want in where.items()]
 
 
-def matching(state: State, conditions: Sequence[tuple[str, Test]]) -> NDArray[np.bool_]:
-    """(rows,) which used slots meet all conditions."""
-    mask = state.used_rows
+def matching(
+    state: State, conditions: Sequence[tuple[str, Test]], slots: Slots
+) -> NDArray[np.bool_]:
+    """(n,) which of slots (n,), all of which have a row, are used and meet all conditions."""
+    if not conditions:
+        return state.used_rows[slots]
+    is_all = isinstance(slots, slice) and slots == slice(0, state.index.rows)
+    key = tuple((name, test.key) for name, test in conditions)
+    if is_all and (match := state.matches.get(key)) is not None:
+        return match
+    mask = state.used_rows[slots]
     for name, test in conditions:
-        mask = mask & test(state.columns[name][: len(mask)])
+        mask = mask & test.holds(state.columns[name][slots])
+    if is_all and len(state.matches) < MATCHES:
+        state.matches[key] = mask
     return mask
 
 
@@ -84,9 +110,9 @@ def _test(name: str, want: object, config: MemoryConfig) -> Test:
         return _within(title, want, kind)
     if isinstance(want, list | tuple | AbstractSet | np.ndarray):
         entries = [_stored(title, entry, kind) for entry in want]
-        return lambda column: _any_of(column, entries)
+        return Test(lambda column: _any_of(column, entries), tuple(entries))
     entry = _stored(title, want, kind)
-    return lambda column: np.asarray(column == entry)
+    return Test(lambda column: np.asarray(column == entry), entry)
 
 
 def _within(title: str, bounds: Mapping[str, object], kind: str) -> Test:
@@ -96,11 +122,14 @@ def _within(title: str, bounds: Mapping[str, object], kind: str) -> Test:
     if not bounds or (unknown := [sign for sign in bounds if sign not in BOUNDS]):
         sign = unknown[0] if bounds else "no bounds"
         raise ArgumentError(f"{title}: got {sign!r}, want {', '.join(BOUNDS)}")
-    limits = []
+    limits: list[tuple[str, Any]] = []
     for sign, limit in bounds.items():
         is_whole = kind == "int" and not isinstance(limit, float | np.floating)
-        limits.append((BOUNDS[sign], as_entry(title, limit, "int" if is_whole else "float")))
-    return lambda column: np.logical_and.reduce([test(column, limit) for test, limit in limits])
+        limits.append((sign, as_entry(title, limit, "int" if is_whole else "float")))
+    return Test(
+        lambda column: np.logical_and.reduce([BOUNDS[sign](column, at) for sign, at in limits]),
+        tuple((sign, type(at), at) for sign, at in limits),
+    )
 
 
 def _stored(title: str, value: object, kind: str) -> object:

@@ -3,7 +3,7 @@
 Nothing here changes a state, but that a recall counts as a read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig, ValueSimilarity
 from memstore.errors import ArgumentError, ExtraMissingError
+from memstore.search.allowed import Allowed, Slots
 from memstore.search.index import NO_SLOT
-from memstore.slots.filters import Test, matching
+from memstore.slots.filters import NO_SOURCE, Test, matching
 from memstore.slots.state import State, plain_column, texts_of
 from memstore.slots.stats import facts_of
 from memstore.voxels.grids import (
@@ -25,6 +26,7 @@ from memstore.voxels.grids import (
 )
 
 NEAR = 8  # slots whose values are compared first; mostly both kinds are among them
+FEW = 8  # part of the rows that is ranked query by query
 AT_ONCE = 16  # queries compared with all slots together; bounds the similarities held in RAM
 _ARRAYS = ("slots", "cosines", "values", "counts")  # of Priors, first of its fields
 BLOCK = 2**22  # bytes of values copied at a time
@@ -40,6 +42,7 @@ class Priors(NamedTuple):
         counts: (B,) int64 in [0, k], priors there are.
         sources: (B, k) str; "" past the last prior.
         columns: by name (B, k) str, int64, float64 or bool; past the last prior "", 0, nan, False.
+        exact: (B,) bool, answers that are proven to be those of a scan of all slots.
     """
 
     slots: NDArray[np.int64]
@@ -48,6 +51,7 @@ class Priors(NamedTuple):
     counts: NDArray[np.int64]
     sources: NDArray[np.object_]
     columns: dict[str, NDArray[Any]]
+    exact: NDArray[np.bool_]
 
 
 class Item(NamedTuple):
@@ -117,7 +121,8 @@ def read(
     queries: NDArray[np.float32],
     k: int,
     beta: float,
-    allowed: NDArray[np.bool_],
+    allowed: Allowed,
+    exact: bool,
 ) -> Priors:
     """Recall at most k values per query, those whose keys have a cosine above beta.
 
@@ -126,11 +131,13 @@ def read(
         queries: (B, C) unit features.
         k: >= 1.
         beta: compared as float32, like the cosines.
-        allowed: (rows,) or (B, rows) slots that may be recalled.
+        allowed: slots that may be recalled.
+        exact: all answers are to be proven.
 
     Source: Mem3D sec. 3.1, memory reader; k and what is allowed are ours.
     """
-    slots, cosines = state.index.search(queries, k, allowed, above=float(np.float32(beta)))
+    above = float(np.float32(beta))
+    slots, cosines, proven = state.index.search(queries, k, allowed, above, exact)
     is_prior = slots != NO_SLOT
     state.count_reads(slots[is_prior])
     packed = state.values[slots]  # past the last prior: the last slot's, blanked next
@@ -139,7 +146,7 @@ def read(
     values = unpack(packed, state.config.resolution)
     sources = texts_of(np.where(is_prior, state.sources[slots], b""))
     columns = {name: _recalled(column, slots, is_prior) for name, column in state.columns.items()}
-    return Priors(slots, cosines, values, is_prior.sum(axis=1), sources, columns)
+    return Priors(slots, cosines, values, is_prior.sum(axis=1), sources, columns, proven)
 
 
 def allowed_slots(
@@ -147,8 +154,8 @@ def allowed_slots(
     excluded: NDArray[np.bytes_] | None = None,
     slots: NDArray[np.int64] | None = None,
     conditions: Sequence[tuple[str, Test]] = (),
-) -> NDArray[np.bool_]:
-    """(rows,) or, with exclusions, (B, rows) used slots that a search may find.
+) -> Allowed:
+    """Used slots that a search may find.
 
     Args:
         state: of the memory.
@@ -156,16 +163,25 @@ def allowed_slots(
         slots: (n,) used ones, alone among which is searched.
         conditions: on columns, see filters.py.
     """
-    allowed = matching(state, conditions)
+    rows, among = state.index.rows, None
     if slots is not None:
-        among = np.zeros(len(allowed), np.bool_)
+        among = np.zeros(rows, np.bool_)
         among[slots] = True
-        allowed = allowed & among
-    if excluded is not None:
-        allowed = np.repeat(allowed[None], len(excluded), axis=0)
-        for mask, source in zip(allowed, excluded.tolist(), strict=True):
-            mask[state.slots_from(source)] = False
-    return allowed
+
+    def is_allowed(some: Slots) -> NDArray[np.bool_]:
+        mask = matching(state, conditions, some)
+        return mask if among is None else mask & among[some]
+
+    if excluded is None:
+        return Allowed(rows, is_allowed)
+    return Allowed(rows, is_allowed, [_of_source(state, source) for source in excluded.tolist()])
+
+
+def _of_source(state: State, source: bytes) -> Callable[[Slots], NDArray[np.bool_]] | None:
+    """Tells which slots' values come from a source; None for what is no source."""
+    if source == NO_SOURCE:
+        return None
+    return lambda slots: state.comes_from(source, slots)
 
 
 def _recalled(
@@ -212,9 +228,19 @@ def contrast(state: State, queries: NDArray[np.float32], grids: NDArray[np.uint8
             for start in range(0, len(missing), AT_ONCE):
                 batch = missing[start : start + AT_ONCE]
                 alike = _alike_among_all(state, grids[batch], delta)
-                allowed = used & (alike if slots is nearest.positive else ~alike)
-                slots[batch] = state.index.search(queries[batch], 1, allowed).slots[:, 0]
+                masks = used & (alike if slots is nearest.positive else ~alike)
+                slots[batch] = _nearest(state, queries[batch], masks)
     return nearest
+
+
+def _nearest(
+    state: State, queries: NDArray[np.float32], masks: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """(B,) nearest slot of each query, of those in its mask (B, rows); -1 if there is none."""
+    if np.count_nonzero(masks, axis=1).max() > masks.shape[1] // FEW:
+        return state.index.search(queries, 1, masks).slots[:, 0]
+    each = [state.index.search(q[None], 1, m).slots for q, m in zip(queries, masks, strict=True)]
+    return np.concatenate(each)[:, 0]
 
 
 def similarities(

@@ -20,6 +20,7 @@ from memstore.config import MemoryConfig
 from memstore.errors import EvictionWarning, FullError, MergeWarning
 from memstore.search.cosine import cosines, error_bound, merge, shortlist
 from memstore.search.index import NO_SLOT, KeyIndex
+from memstore.slots.oldest import OldestFirst
 from memstore.voxels.grids import paired_similarities
 
 FATES = {
@@ -98,21 +99,25 @@ class Before:
         values: NDArray[np.uint8],
         touched: NDArray[np.int64],
         config: MemoryConfig,
+        used: NDArray[np.bool_] | None = None,
+        order: OldestFirst | None = None,
     ) -> None:
         self._queries, self._index, self._values = queries, index, values
-        self._touched, self._used = touched, touched[: index.rows] >= 0
+        self._touched, self._order = touched, order or OldestFirst()
+        self._used = touched[: index.rows] >= 0 if used is None else used
+        self._others: NDArray[np.bool_] | None = None  # until it is asked for
         hits = index.search(queries, HITS, self._used)
         self.slots, self.cosines = hits.slots, hits.cosines
         first = self.slots[:, 0]  # where there is none, its row counts for nothing
         self.similarities: list[float] = paired_similarities(
             values[first], grids, config.resolution, config.value_similarity
         ).tolist()
-        self.empty: list[int] = np.flatnonzero(touched < 0)[: len(queries)].tolist()
+        self.empty = _lowest_empty(self._used, len(touched), len(queries))
 
     @property
     def oldest(self) -> list[int]:
         """As Neighbors; looked for when asked."""
-        return _oldest(self._touched, len(self._queries))
+        return self._order.first(self._touched, len(self._queries))
 
     def key(self, slot: int) -> NDArray[np.float32]:
         """As Neighbors."""
@@ -126,9 +131,11 @@ class Before:
 
     def nearest_besides(self, b: int, slots: Sequence[int]) -> tuple[int, float]:
         """As Neighbors."""
-        others = self._used.copy()
-        others[[slot for slot in slots if slot < len(others)]] = False
-        hits = self._index.search(self._queries[b : b + 1], 1, others)
+        if self._others is None:
+            self._others = self._used.copy()
+        for slot in slots:  # all that were passed over before are among them
+            self._others[slot : slot + 1] = False  # nothing beyond its end
+        hits = self._index.search(self._queries[b : b + 1], 1, self._others)
         return hits.slots.item(), hits.cosines.item()
 
 
@@ -181,6 +188,8 @@ def plan_writes(
     values: NDArray[np.uint8],
     touched: NDArray[np.int64],
     config: MemoryConfig,
+    used: NDArray[np.bool_] | None = None,
+    order: OldestFirst | None = None,
 ) -> Plan:
     """Plan what a memory in RAM is to write: see `plan_pairs`.
 
@@ -191,8 +200,10 @@ def plan_writes(
         values: (capacity, R, R, ceil(R / 8)) present packed values.
         touched: (capacity,) clock value of each slot's last write; -1 if empty.
         config: of the memory.
+        used: (index.rows,) which rows are used; by default as `touched` tells.
+        order: of the same `touched`; by default looked for.
     """
-    before = Before(queries, grids, index, values, touched, config)
+    before = Before(queries, grids, index, values, touched, config, used, order)
     return plan_pairs(queries, grids, before, config)
 
 
@@ -443,11 +454,10 @@ class _Ahead:
         return self._neighbors.nearest_besides(b, [*self._key_from])
 
 
-def _oldest(touched: NDArray[np.int64], count: int) -> list[int]:
-    """The slots that were touched the longest ago, in that order, equals by slot; all, or count."""
-    if count < len(touched):
-        slots = np.flatnonzero(touched <= np.partition(touched, count)[count])
-    else:
-        slots = np.arange(len(touched))
-    oldest: list[int] = slots[np.argsort(touched[slots], kind="stable")][:count].tolist()
-    return oldest
+def _lowest_empty(used: NDArray[np.bool_], capacity: int, count: int) -> list[int]:
+    """The lowest empty slots, ascending; all, or count."""
+    rows = len(used)
+    among: list[int] = []
+    if np.count_nonzero(used) < rows:
+        among = np.flatnonzero(~used)[:count].tolist()
+    return [*among, *range(rows, min(capacity, rows + count - len(among)))]

@@ -1,6 +1,6 @@
 """State: what a memory holds in RAM, what it must satisfy, and the changes there are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from memstore.config import MemoryConfig
 from memstore.errors import FormatError, SlotError, TornError
 from memstore.rwlock import ReadWriteLock
+from memstore.search.allowed import Slots
 from memstore.search.index import BATCH, KeyIndex
-from memstore.slots.policy import Before, Plan, WriteReport, plan_writes
+from memstore.search.ivf import IvfIndex
+from memstore.slots.oldest import OldestFirst
+from memstore.slots.policy import Before, Plan, WriteReport, check_eviction, plan_writes
 from memstore.voxels.grids import block_voxels, full_voxels, packed_shape
 
 SOURCE_BYTES = 128  # UTF-8 bytes of a source
 COUNTED = 1024  # values whose blocks are counted at a time: 4 MiB at 32^3
+CHECKED = 2**14  # rows that are checked at a time
 COLUMN = "column_"  # what the names of columns' arrays begin with, in files
 EMPTY = -1  # `touched` of an empty slot
 NO_COLUMNS: Mapping[str, NDArray[Any]] = MappingProxyType({})
@@ -88,16 +92,19 @@ class State:
     dirty: set[int] = field(default_factory=set)  # slots changed since the last commit
     _counting: ReadWriteLock = field(default_factory=ReadWriteLock)  # readers count one at a time
     torn: bool = False  # a change was interrupted in its midst
-    _used_rows: NDArray[np.bool_] | None = None  # until the next change
+    _used: NDArray[np.bool_] | None = None  # (capacity,) once asked for; from `touched`
+    matches: dict[Hashable, NDArray[np.bool_]] = field(default_factory=dict)
+    """By conditions on columns (rows,) the used slots that meet them; until the next change."""
+    _order: OldestFirst = field(default_factory=OldestFirst)  # of `touched`
     _blocks: NDArray[np.int32] | None = None  # (capacity, blocks) once asked for; from `values`
-    _marks: NDArray[np.uint64] | None = None  # (capacity,) once asked for; from `sources`
+    _marks: NDArray[np.uint32] | None = None  # (capacity,) once asked for; from `sources`
 
     @classmethod
     def empty(cls, config: MemoryConfig) -> "State":
         """State of a memory that nothing was written to."""
         return cls(
             config,
-            KeyIndex(config.key_dim),
+            (IvfIndex if config.search == "ivf" else KeyIndex)(config.key_dim),
             np.zeros((config.capacity, *packed_shape(config.resolution)), np.uint8),
             np.full(config.capacity, EMPTY, np.int64),
             np.zeros(config.capacity, f"S{SOURCE_BYTES}"),
@@ -114,9 +121,9 @@ class State:
     @property
     def used_rows(self) -> NDArray[np.bool_]:
         """(rows,) which of the index's rows are used slots."""
-        if (used := self._used_rows) is None:
-            used = self._used_rows = self.touched[: self.index.rows] != EMPTY
-        return used
+        if (used := self._used) is None:
+            used = self._used = self.touched != EMPTY
+        return used[: self.index.rows]
 
     @property
     def blocks(self) -> NDArray[np.int32]:
@@ -133,12 +140,17 @@ class State:
 
     def slots_from(self, source: bytes) -> NDArray[np.int64]:
         """(n,) slots, of those that have a row, whose source this is."""
+        return np.flatnonzero(self.comes_from(source, slice(0, self.index.rows)))
+
+    def comes_from(self, source: bytes, slots: Slots) -> NDArray[np.bool_]:
+        """(n,) whether the sources of slots (n,), all of which have a row, are this one."""
         if (marks := self._marks) is None:
             marks = self._marks = _marks(self.sources)
         same = np.array([source], self.sources.dtype)
-        near = np.flatnonzero(marks[: self.index.rows] == _marks(same))
-        slots: NDArray[np.int64] = near[self.sources[near] == same]
-        return slots
+        mask: NDArray[np.bool_] = marks[slots] == _marks(same)
+        near = mask.nonzero()[0]
+        mask[near] = self.sources[slots][near] == same
+        return mask
 
     @property
     def derived_bytes(self) -> int:
@@ -149,7 +161,7 @@ class State:
     def rows(self, slots: NDArray[np.int64] | slice) -> Rows:
         """Rows of slots, all of which the index has: copies of (n,), views of a slice."""
         return Rows(
-            np.arange(self.index.rows)[slots] if isinstance(slots, slice) else slots,
+            np.arange(*slots.indices(self.index.rows)) if isinstance(slots, slice) else slots,
             self.index.keys[slots],
             self.values[slots],
             self.touched[slots],
@@ -167,7 +179,8 @@ class State:
         for name, column in self.columns.items():
             column[slots] = rows.columns[name]
         self._count(slots)
-        self._used_rows = None
+        self._follow(slots)
+        self._order.forget()
         self.dirty.update(slots.tolist())
 
     def count_reads(self, slots: NDArray[np.int64]) -> None:
@@ -194,12 +207,17 @@ class State:
         """
         plans = []
         step = BATCH
-        if self.config.when_full == "error" and len(queries) > len(self.touched) - len(self.used):
+        used = np.count_nonzero(self.used_rows)
+        if self.config.when_full == "error" and len(queries) > len(self.touched) - used:
+            if self.config.delta is None:
+                check_eviction(self.config)  # nothing merges, so that not all have a place
             step = len(queries)  # as a whole, so that a refusal changes nothing
         for start in range(0, len(queries) or 1, step):
             part = slice(start, start + step)
             plan = plan_writes(
-                queries[part], grids[part], self.index, self.values, self.touched, self.config
+                *(queries[part], grids[part], self.index, self.values, self.touched, self.config),
+                used=self.used_rows,
+                order=self._order,
             )
             if tell:
                 tell(plan.kinds)
@@ -211,7 +229,11 @@ class State:
 
     def before(self, queries: NDArray[np.float32], grids: NDArray[np.uint8]) -> Before:
         """Neighbors here of pairs (B,) that are to be written, as a plan asks for them."""
-        return Before(queries, grids, self.index, self.values, self.touched, self.config)
+        return Before(
+            *(queries, grids, self.index, self.values, self.touched, self.config),
+            used=self.used_rows,
+            order=self._order,
+        )
 
     def count_voxels(self) -> None:
         """Derive `full` after rows were filled at once, and forget what else follows from them."""
@@ -224,10 +246,16 @@ class State:
             raise TornError("memory: a write was interrupted in its midst; open it again")
         self.torn = True
 
+    def _follow(self, slots: NDArray[np.int64]) -> None:
+        """Derive what follows from `touched` of slots (n,) that have changed."""
+        if self._used is not None:
+            self._used[slots] = self.touched[slots] != EMPTY
+
     def _count(self, slots: NDArray[np.int64]) -> None:
         """Derive what follows from values and sources of slots (n,) that have changed."""
         if self._marks is not None:
             self._marks[slots] = _marks(self.sources[slots])
+        self.matches.clear()
         values = self.values[slots]
         self.full[slots] = full_voxels(values)
         if self._blocks is not None:
@@ -257,7 +285,7 @@ class State:
         slots, last = _last(plan.slots)
         self.index.put(slots, plan.keys[last])
         self.touched[slots] = pairs.ticks[last]
-        self._used_rows = None
+        self._follow(slots)
         new = np.flatnonzero(plan.kinds != "merge")
         slots, last = _last(plan.slots[new])
         self.values[slots], self.sources[slots] = pairs.grids[new[last]], pairs.sources[new[last]]
@@ -282,9 +310,9 @@ class State:
             self.values[slots] = values
         if sources is not None:
             self.sources[slots] = sources
-        self._count(slots)
         for name, column in columns.items():
             self.columns[name][slots] = column
+        self._count(slots)
         self.dirty.update(slots.tolist())
         self.torn = False
 
@@ -312,12 +340,34 @@ class State:
         self.dirty.update(slots.tolist())
         self.torn = False
 
-    def enlarged(self, capacity: int) -> "State":
-        """The same rows, clock and counts in a memory of more slots."""
-        state = State.empty(replace(self.config, capacity=capacity))
-        state.put(self.rows(self.used))
-        state.clock, state.counts, state.torn = self.clock, dict(self.counts), self.torn
-        return state
+    def enlarged(self, capacity: int, rules: MemoryConfig) -> "State":
+        """The same in a memory of more slots, to be saved and not changed: it shares most rows.
+
+        Args:
+            capacity: no less than now.
+            rules: of the copy, but for the capacity.
+        """
+
+        def padded(array: NDArray[Any]) -> NDArray[Any]:
+            larger = np.zeros(capacity, array.dtype)
+            larger[: len(array)] = array
+            return larger
+
+        touched = padded(self.touched)
+        touched[len(self.touched) :] = EMPTY
+        return State(
+            replace(rules, capacity=capacity),
+            self.index,
+            self.values,
+            touched,
+            padded(self.sources),
+            padded(self.reads),
+            padded(self.full),
+            {name: padded(column) for name, column in self.columns.items()},
+            clock=self.clock,
+            counts=dict(self.counts),
+            torn=self.torn,
+        )
 
     def clear(self, slots: NDArray[np.int64]) -> None:
         """Leave nothing of what the slots (n,) held."""
@@ -329,7 +379,7 @@ class State:
         self._count(slots)
         self.reads[slots] = 0
         self.touched[slots] = EMPTY
-        self._used_rows = None
+        self._follow(slots)
 
 
 def column_types(config: MemoryConfig) -> dict[str, np.dtype[Any]]:
@@ -355,7 +405,9 @@ def check_state(state: State) -> None:
     n = state.index.rows
     if (state.touched[n:] != EMPTY).any():
         raise FormatError("touched: got a used slot without a key")
-    check_rows(state.rows(slice(n)), state.config, state.clock, with_empty=True)
+    for start in range(0, n, CHECKED):
+        some = state.rows(slice(start, min(start + CHECKED, n)))
+        check_rows(some, state.config, state.clock, with_empty=True)
 
 
 def check_rows(rows: Rows, config: MemoryConfig, clock: int, with_empty: bool = False) -> None:
@@ -432,12 +484,12 @@ def plain_column(column: NDArray[Any]) -> NDArray[Any]:
     return texts_of(column) if column.dtype.kind == "S" else column
 
 
-def _marks(sources: NDArray[np.bytes_]) -> NDArray[np.uint64]:
+def _marks(sources: NDArray[np.bytes_]) -> NDArray[np.uint32]:
     """(n,) a number per source: equal for equal ones, and hardly ever else."""
     words = sources.view(np.uint64).reshape(len(sources), SOURCE_BYTES // 8)
     factors = np.random.default_rng(0).integers(2**64, size=words.shape[1], dtype=np.uint64)
     marks: NDArray[np.uint64] = np.einsum("nw,w->n", words, factors)  # modulo 2^64
-    return marks
+    return (marks >> 32).astype(np.uint32)
 
 
 def _last(slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.files import disk_bytes
+from memstore.search.watch import Recall
 from memstore.slots.state import State, plain_column
 
 BINS = 12  # at most, in a histogram
@@ -49,6 +50,8 @@ class Stats:
     delta: float | None
     value_similarity: str
     when_full: str
+    search: str  # "exact" or "ivf"
+    recall: Recall | None  # of the nearest slots by "ivf", since opening; None before it is watched
     clock: int  # pairs written since creation
     merges: int  # since creation, as the next three
     inserts: int
@@ -104,6 +107,8 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
         delta=config.delta,
         value_similarity=config.value_similarity,
         when_full=config.when_full,
+        search=config.search,
+        recall=state.index.recall,
         clock=state.clock,
         merges=state.counts["merge"],
         inserts=state.counts["insert"],

@@ -87,6 +87,8 @@ def seal(state: State, joint: NDArray[np.uint8], log_rows: int, message: str, ti
     digest.update(config.value_similarity.encode().ljust(8, b"\0"))
     if saved_config(config)[0] > 1:
         digest.update(config.when_full.encode().ljust(8, b"\0"))
+        if config.search != "exact":
+            digest.update(config.search.encode().ljust(8, b"\0"))
         for name, kind in config.columns.items():
             digest.update(f"{name}:{kind}".encode() + b"\0")
     digest.update(struct.pack("<6q", state.clock, *counts, log_rows))

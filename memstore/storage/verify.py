@@ -137,15 +137,16 @@ def _state_problems(state: State) -> Iterator[str]:
         yield str(error)
         return
     used = state.used
-    if (state.full[used] != full_voxels(state.values[used])).any():
+    parts = [used[start : start + ROWS] for start in range(0, len(used), ROWS)]
+    if any((state.full[part] != full_voxels(state.values[part])).any() for part in parts):
         yield "the counts of full voxels do not fit the values"
     if not len(used):
         return
     sample = used[np.unique(np.linspace(0, len(used) - 1, SEARCHES).astype(int))]
     keys = state.index.keys
-    hits = state.index.search(keys[sample], 1, state.used_rows)
+    hits = state.index.search(keys[sample], 1, state.used_rows, exact=True)
     for slot, hit, similarity in zip(sample, hits.slots[:, 0], hits.cosines[:, 0], strict=True):
-        exact = cosine.cosines(keys[slot], keys[used])
+        exact = np.concatenate([cosine.cosines(keys[slot], keys[part]) for part in parts])
         want = used[exact.argmax()]
         if (hit, similarity) != (want, exact.max()):
             yield f"slot {slot}: a search for its key finds slot {hit}, want slot {want}"

@@ -59,11 +59,11 @@ def zoom_of(grids: Sequence[NDArray[np.bool_]], azimuths: Sequence[float]) -> fl
         return 1.0
     vertices = np.concatenate(corners).astype(np.float32)
     for zoom in _ZOOMS[:-1]:
-        seen = [
+        sides = [
             projected(vertices, *_camera(azimuth, _ELEVATION, zoom), SIZE)[:2]
             for azimuth in azimuths
         ]
-        if all(((place > 1) & (place < SIZE - 2)).all() for places in seen for place in places):
+        if all(((place > 1) & (place < SIZE - 2)).all() for places in sides for place in places):
             return zoom
     return _ZOOMS[-1]
 

@@ -127,6 +127,7 @@ def test_settings_of_an_old_release_are_read_and_written_under_new_names(name):
     want = {RENAMED.get(path, path): v for path, v in flat(old).items() if path not in gone}
     want |= {"model.key": "feature", "train.key_epochs": 0}  # there was no other key
     want["memory.when_full"] = "evict"  # there was no other rule
+    want["memory.search"] = "exact"  # nor another search
     assert new == want and not RENAMED.keys() & new.keys()
 
 

@@ -82,7 +82,7 @@ def test_neighbors_in_order():
     reads = memory.reads
     picture = neighbour_sheet(memory, features, k=3)
     assert picture.shape == (31 + 2 * 175, 8 + 3 * 145, 3)
-    slots, _ = memory.search(features, k=3)
+    slots = memory.search(features, k=3).slots
     tile = picture[31 + 175 : 31 + 175 + 137, 8 + 2 * 145 : 8 + 2 * 145 + 137]
     assert_array_equal(tile, drawing(memory.values(slots[1, 2:])[0]))
     assert_array_equal(memory.reads, reads)  # to look is not to read

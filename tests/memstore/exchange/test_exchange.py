@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import tempfile
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 from memstore import (
     PAPER,
@@ -25,7 +27,7 @@ from memstore import (
     PathMissingError,
     SlotError,
 )
-from memstore.exchange import EXPORT_FORMATS, export, import_memory
+from memstore.exchange import EXPORT_FORMATS, export, import_memory, table
 from tests.helpers.random_memories import COLUMNS, SMALL, assert_same, assert_same_rows, busy_memory
 
 LOSSLESS = ["npz", "safetensors", "zarr", "binvox"]
@@ -107,7 +109,47 @@ def test_progress_counts_slots(tmp_path):
     export(memory, tmp_path / "a.npz", progress=lambda *done: told.append(done))
     export(memory, tmp_path / "a.binvox", progress=lambda *done: told.append(done))
     import_memory(tmp_path / "a.npz", progress=lambda *done: told.append(done))
-    assert told == [(n, n), *((i, n) for i in range(1, n + 1)), (n, n)]
+    assert told[-n - 1 :] == [*((i, n) for i in range(1, n + 1)), (n, n)]
+    by_bytes = told[: -n - 1]  # of arrays, one after the other
+    assert by_bytes == sorted(set(by_bytes)) and by_bytes[-1] == (n, n)
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+@pytest.mark.parametrize("block", [1, 100])
+def test_an_export_in_pieces_is_the_same_file(kind, block, tmp_path, monkeypatch):
+    memory = busy_memory()
+    slots = memory.slots[::-1]
+    whole, pieces = tmp_path / f"whole.{kind}", tmp_path / f"pieces.{kind}"
+    export(memory, whole, slots=slots)
+    monkeypatch.setattr(table, "BLOCK_BYTES", block)
+    export(memory, pieces, slots=slots)
+    if whole.is_file():
+        assert unzipped(whole) == unzipped(pieces)
+    for path in (whole, pieces):
+        assert_same(import_memory(path), memory)
+
+
+def unzipped(path):
+    """What is in a file, less the times of a zip's members."""
+    if path.suffix != ".npz":
+        return path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_an_npz_has_the_bytes_that_savez_writes(tmp_path):
+    export(busy_memory(), tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as arrays:
+        np.savez(tmp_path / "b.npz", **arrays)
+    assert unzipped(tmp_path / "a.npz") == unzipped(tmp_path / "b.npz")
+
+
+def test_safetensors_reads_what_is_written(tmp_path):
+    memory = busy_memory()
+    export(memory, tmp_path / "a.safetensors")
+    tensors = load_file(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(tensors["keys"], memory.keys(memory.slots))
+    np.testing.assert_array_equal(tensors["slots"], memory.slots)
 
 
 @pytest.mark.parametrize("kind", ["zarr", "parquet"])

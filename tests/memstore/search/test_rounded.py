@@ -271,3 +271,21 @@ def test_more_channels_than_integers_have_room_for():
     index.put(np.arange(3), keys)
     hits = index.search(keys, 1, np.ones(3, bool))
     assert hits.slots[:, 0].tolist() == [0, 1, 2] and index.derived_bytes == 0
+
+
+def test_batches_of_narrow_keys_are_rounded_where_there_are_many(monkeypatch):
+    rng = np.random.default_rng(0)
+    keys, queries = (unit(rng.standard_normal((n, 64))) for n in (400, 6))
+    monkeypatch.setattr(search_index, "NARROW", 1024)
+    plain = KeyIndex(64)
+    plain.put(np.arange(400), keys)
+    want = plain.search(queries, 5, np.ones(400, bool))
+    assert plain._rounded is None
+    for name in ("LARGE", "NARROWEST"):
+        monkeypatch.setattr(search_index, name, 0)
+    large = KeyIndex(64)
+    large.put(np.arange(400), keys)
+    hits = large.search(queries, 5, np.ones(400, bool))
+    assert large._rounded is not None
+    np.testing.assert_array_equal(hits.slots, want.slots)
+    np.testing.assert_array_equal(hits.cosines, want.cosines)

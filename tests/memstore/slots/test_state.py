@@ -7,6 +7,7 @@ import numpy as np
 from memstore import PAPER, Memory
 from memstore.slots.state import State
 from memstore.voxels.grids import block_voxels, pack
+from tests.helpers.random_memories import busy_memory
 
 TINY = replace(PAPER, capacity=4, key_dim=3, resolution=2, delta=1)
 AXES = np.eye(3, dtype=np.float32)
@@ -61,7 +62,19 @@ def test_counts_per_block_keep_up_with_the_values():
     state.put(other.rows(np.array([0, 1])))
     check(4)
     assert state.blocks[:2].sum() == 8 + 7
-    assert len(state.enlarged(9).blocks) == 4
+    assert len(state.enlarged(9, TINY).blocks) == 4
+
+
+def test_a_larger_copy_has_all_that_is_known_of_a_slot(tmp_path):
+    memory = busy_memory()
+    memory.copy_to(tmp_path / "larger.memory", capacity=memory.config.capacity + 5)
+    with Memory.open(tmp_path / "larger.memory", "r+") as larger:
+        assert larger.config == replace(memory.config, capacity=memory.config.capacity + 5)
+        for item, other in zip(memory, larger, strict=True):
+            for name, fact in item._asdict().items():
+                np.testing.assert_array_equal(fact, getattr(other, name), err_msg=name)
+        assert (larger.clock, larger.stats().merges) == (memory.clock, memory.stats().merges)
+        assert larger.verify().problems == ()
 
 
 def test_slots_from_a_source_follow_changes():

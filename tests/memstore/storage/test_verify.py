@@ -117,7 +117,7 @@ def test_an_index_that_finds_the_wrong_slot(memory, monkeypatch):
     found = memory._state.index.search(memory.keys([0]), 1, memory._state.used_rows)
     monkeypatch.setattr(
         "memstore.search.index.KeyIndex.search",
-        lambda index, queries, k, allowed: _all(found, queries),
+        lambda index, queries, k, allowed, exact: _all(found, queries),
     )
     problems = memory.verify().problems
     assert any("a search for its key finds slot 0, want slot 1" in text for text in problems)

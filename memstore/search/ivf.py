@@ -1,0 +1,316 @@
+"""IvfIndex: the keys of a large memory in lists, a few of which are looked through per query.
+
+FAISS keeps each key in the list of its nearest center (IVF), as one bit a channel (RaBitQ), and
+names candidates; each is ranked by its cosine, as `KeyIndex` does. So whatever is found is right;
+what may be amiss is that a slot was not found, and how often that happens is watched (watch.py).
+"""
+
+from threading import Lock
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from memstore.search import cosine
+from memstore.search.allowed import Allowed
+from memstore.search.index import NO_SLOT, Hits, KeyIndex, drop_lower
+from memstore.search.watch import Recall, Watch
+
+LEAST_ROWS = 32768  # fewer are scanned as quickly
+SCANS = 16  # queries that are scanned for before lists are made
+STEP = 4096  # rows put in new lists per call
+SAMPLE = 32  # keys per list, of which centers are made
+ROUNDS = 4  # of k-means
+NUMBERS = 2**20  # in keys ranked at a time: they stay in cache
+RECENT = 8192  # slots changed last, which are scanned beside the lists
+PROBES = 8  # lists per query, at first; each second step of effort doubles them
+CANDIDATES = 64, 32  # per query, at least, and per slot asked for; the other steps double them
+MOST_CANDIDATES = 2048
+QUERY_BITS = 8  # of a query's channels, when compared with one bit
+LARGEST_K = 64  # more are scanned for
+PER_HIT = 4  # candidates that pass a filter, per slot that is asked for
+OUTDATED = 0.5  # changes, in lists, per key that they were made of: then they are made anew
+
+
+class Lists:
+    """Keys in lists. A slot that has changed is in several; its key of now is what ranks it."""
+
+    def __init__(self, keys: NDArray[np.float32]) -> None:
+        """Choose centers for keys (rows, C), some of which are looked at, and hold none yet."""
+        rows, channels = keys.shape
+        self.count = max(1, int(rows**0.5))
+        self._faiss: Any = faiss.IndexIVFRaBitQ(
+            faiss.IndexFlatIP(channels), channels, self.count, faiss.METRIC_INNER_PRODUCT
+        )
+        self._faiss.cp.niter, self._faiss.cp.min_points_per_centroid = ROUNDS, 1
+        size = min(rows, SAMPLE * self.count)
+        self._faiss.train(keys[np.random.default_rng(0).choice(rows, size, replace=False)])
+        self.rows = 0  # slots [0, rows) are in lists
+        self.made_of = rows
+        self.changes = 0  # slots that were put again
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of RAM."""
+        per_key = self._faiss.code_size + 8
+        return int(self._faiss.ntotal * per_key + self.count * self._faiss.d * 4)
+
+    def extend(self, keys: NDArray[np.float32], rows: int) -> None:
+        """Take in the keys of slots [self.rows, rows)."""
+        slots = np.arange(self.rows, rows)
+        self._faiss.add_with_ids(keys[slots[0] : rows], slots)
+        self.rows = rows
+
+    def follow(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
+        """Take in new keys (n, C) of slots (n,)."""
+        if len(slots):
+            self._faiss.add_with_ids(np.ascontiguousarray(keys), slots)
+            self.changes += len(slots)
+
+    def candidates(
+        self, queries: NDArray[np.float32], n: int, probes: int, mask: NDArray[np.bool_] | None
+    ) -> NDArray[np.int64]:
+        """(B, n) slots that are likely near, of a mask (rows,) if there is one; -1 past the last.
+
+        A slot may be named twice.
+        """
+        options = faiss.IVFRaBitQSearchParameters()
+        options.nprobe, options.qb = min(probes, self.count), QUERY_BITS
+        if mask is not None:
+            bitmap: Any = faiss.IDSelectorBitmap  # of Python's, which takes an array
+            options.sel = bitmap(np.packbits(mask, bitorder="little"))
+        slots: NDArray[np.int64] = self._faiss.search(queries, n, params=options)[1]
+        return slots
+
+
+class Recent:
+    """The slots that changed last, and their keys side by side."""
+
+    def __init__(self, key_dim: int) -> None:
+        self._index = KeyIndex(key_dim)
+        self._slots = np.full(RECENT, NO_SLOT)  # at each place; none where one was put again
+        self._next = 0  # place that is given up next
+        self._held = np.zeros(0, np.bool_)  # of all slots
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of RAM."""
+        arrays = self._index.keys, self._slots, self._held
+        return sum(array.nbytes for array in arrays) + self._index.derived_bytes
+
+    def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32], rows: int) -> None:
+        """Note new keys (n, C) of distinct slots (n,), of slots [0, rows)."""
+        slots, keys = slots[-RECENT:], keys[-RECENT:]
+        if rows > len(self._held):
+            self._held = np.append(self._held, np.zeros(2 * rows - len(self._held), np.bool_))
+        again = slots[self._held[slots]]
+        self._slots[np.isin(self._slots, again)] = NO_SLOT
+        places = (self._next + np.arange(len(slots))) % RECENT
+        former = self._slots[places]
+        self._held[former[former != NO_SLOT]] = False
+        self._slots[places], self._held[slots] = slots, True
+        self._index.put(places, keys)
+        self._next = int(self._next + len(slots)) % RECENT
+
+    def holds(self, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of any slots (B, n) are among them."""
+        return self._held.take(slots, mode="clip") if len(self._held) else slots < NO_SLOT
+
+    def search(
+        self, queries: NDArray[np.float32], k: int, allowed: Allowed, above: float
+    ) -> cosine.Best:
+        """As `KeyIndex.search`, among them; no columns if there are none."""
+        if not (rows := self._index.rows):
+            return cosine.Best(
+                np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+            )
+        places = self._slots[:rows]
+        hits = self._index.search(queries, k, allowed.at(places), above)
+        slots = np.where(hits.slots == NO_SLOT, NO_SLOT, self._slots[hits.slots])
+        return cosine.Best(slots, hits.cosines)
+
+
+class IvfIndex(KeyIndex):
+    """Unit keys in slots [0, rows), searched approximately once there are enough of them.
+
+    Lists are made when a few searches have come, a piece at each call, so that no call waits long,
+    and the same calls have the same answers; made anew once half of the keys have changed. Until
+    they are there, and wherever lists are not trusted, answers are exact.
+    """
+
+    def __init__(self, key_dim: int) -> None:
+        super().__init__(key_dim)
+        self._lists: Lists | None = None
+        self._next_lists: Lists | None = None
+        self._recent = Recent(key_dim)
+        self._waiting = 0  # queries while there are no lists
+        self._effort = 0
+        self._watch = Watch()
+        self._busy = Lock()  # one thread counts and makes lists; the others need not wait
+
+    @property
+    def derived_bytes(self) -> int:
+        """Bytes of RAM of what follows from the keys."""
+        lists = sum(each.nbytes for each in (self._lists, self._next_lists) if each)
+        return super().derived_bytes + lists + self._recent.nbytes
+
+    @property
+    def recall(self) -> Recall | None:
+        """What was found lately of what there is; None before anything was watched."""
+        if (lists := self._lists) is None:
+            return None
+        if self._is_too_hard(lists):
+            return Recall(1.0, 1.0, 1.0, 0, lists.count, 0)
+        return self._watch.recall(lists.count, self._probes)
+
+    def fill(self) -> NDArray[np.float32]:
+        """(rows, C) as `keys`, to write many rows at once; do so before the next search."""
+        self._lists = self._next_lists = None
+        self._recent, self._waiting = Recent(self._key_dim), 0
+        return super().fill()
+
+    def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
+        """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
+        super().put(slots, keys)
+        if self._lists or self._next_lists:
+            self._recent.put(slots, keys, self.rows)
+        if self._lists:
+            self._lists.follow(slots, keys)
+        if self._next_lists:  # the others are yet to come
+            early = slots < self._next_lists.rows
+            self._next_lists.follow(slots[early], keys[early])
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.bool_] | Allowed,
+        above: float = -2.0,
+        exact: bool = False,
+    ) -> Hits:
+        """As `KeyIndex.search`; nearly all of the k best unless answers are to be proven."""
+        allowed = Allowed.of(allowed)
+        if exact or self.rows < LEAST_ROWS or not len(queries):
+            return super().search(queries, k, allowed, above)
+        watched = self._prepare(len(queries))
+        lists = self._lists
+        if lists is None or k > LARGEST_K or self._is_too_hard(lists):
+            return super().search(queries, k, allowed, above)
+        hits = self._search_lists(lists, queries, k, allowed, above)
+        if (due := watched & ~hits.exact).any():
+            truth = super().search(queries[due], k, allowed.part(np.flatnonzero(due)), above)
+            with self._busy:
+                if self._watch.note(hits.slots[due], truth.slots):
+                    self._effort += 1
+                    self._watch.reset()
+            _set(hits, due, truth)
+        return hits
+
+    def _search_lists(
+        self,
+        lists: Lists,
+        queries: NDArray[np.float32],
+        k: int,
+        allowed: Allowed,
+        above: float,
+    ) -> Hits:
+        """As `search`, but for watching; exact where filters leave the lists too little."""
+        number = max(CANDIDATES[0], CANDIDATES[1] * k) << (self._effort + 1) // 2
+        number = max(PER_HIT * k, min(number, MOST_CANDIDATES))
+        slots = lists.candidates(queries, number, self._probes, None)
+        slots[~allowed.passes(slots)] = NO_SLOT
+        few = np.flatnonzero((slots >= 0).sum(axis=1) < PER_HIT * k)
+        if len(few):
+            slots[few] = lists.candidates(queries[few], number, self._probes, allowed.mask)
+            some = slots[few]
+            slots[few] = np.where(allowed.part(few).passes(some), some, NO_SLOT)
+        best = _best(queries, self.keys, _distinct(slots, self._recent), k, above)
+        # What is no nearer than k others need not be found; what is as near, lower slots, is.
+        least = max(above, float(np.nextafter(best.cosines[:, -1].min(), np.float32(-9))))
+        hits = _merged(best, self._recent.search(queries, k, allowed, least), k)
+        few = few[(slots[few] >= 0).sum(axis=1) < PER_HIT * k]
+        if len(few):
+            exact = super().search(queries[few], k, allowed.part(few), above)
+            _set(hits, few, exact)
+        drop_lower(hits, above)
+        return hits
+
+    @property
+    def _probes(self) -> int:
+        """Lists that are looked through per query."""
+        return PROBES << self._effort // 2
+
+    def _is_too_hard(self, lists: Lists) -> bool:
+        """Whether so many lists would have to be looked through that a scan is as quick."""
+        return self._effort > 0 and 2 * self._probes > lists.count
+
+    def _prepare(self, batch: int) -> NDArray[np.bool_]:
+        """Make lists, or go on with it; (B,) which queries are to be answered exactly besides."""
+        if not self._busy.acquire(blocking=False):
+            return np.zeros(batch, np.bool_)
+        try:
+            lists, self._waiting = self._lists, self._waiting + batch
+            if self._next_lists:
+                self._go_on(self._next_lists)
+            elif lists.changes > OUTDATED * lists.made_of if lists else self._waiting >= SCANS:
+                self._next_lists = Lists(self.keys)
+            return self._watch.due(batch, self.rows)
+        finally:
+            self._busy.release()
+
+    def _go_on(self, lists: Lists) -> None:
+        """Put more keys in lists that are being made; use them once all are in."""
+        lists.extend(self.keys, min(lists.rows + STEP, self.rows))
+        if lists.rows == self.rows:
+            self._lists, self._next_lists, self._effort = lists, None, 0
+            self._watch.reset()
+
+
+def _set(hits: Hits, which: NDArray[Any], others: Hits) -> None:
+    """Replace the hits of some queries."""
+    hits.slots[which], hits.cosines[which] = others.slots, others.cosines
+    hits.exact[which] = others.exact
+
+
+def _distinct(slots: NDArray[np.int64], recent: Recent) -> NDArray[np.int64]:
+    """Slots (B, n) ascending, each once and none that is recent; -1 past the last."""
+    slots = np.sort(slots, axis=1)
+    drop = recent.holds(slots)
+    drop[:, 1:] |= slots[:, 1:] == slots[:, :-1]
+    drop |= slots < 0
+    slots[drop] = np.iinfo(np.int64).max
+    slots.sort(axis=1)
+    slots[slots == np.iinfo(np.int64).max] = NO_SLOT
+    return slots
+
+
+def _best(
+    queries: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    slots: NDArray[np.int64],
+    k: int,
+    above: float,
+) -> cosine.Best:
+    """The k best of a few slots (B, n) per query, in steps that stay in cache."""
+    step = max(1, NUMBERS // (slots.shape[1] * keys.shape[1]))
+    parts = [
+        cosine.best_of_few(
+            queries[start : start + step], keys, slots[start : start + step], k, above
+        )
+        for start in range(0, len(queries), step)
+    ]
+    return cosine.Best(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _merged(
+    first: cosine.Best,
+    second: cosine.Best,
+    k: int,
+) -> Hits:
+    """The k best of two answers that share no slot; proven is none."""
+    slots = np.concatenate([first.slots, second.slots], axis=1)
+    cosines = np.concatenate([first.cosines, second.cosines], axis=1)
+    order = np.lexsort((slots, -cosines))[:, :k]
+    best = np.take_along_axis(slots, order, axis=1), np.take_along_axis(cosines, order, axis=1)
+    return Hits(*best, np.zeros(len(slots), np.bool_))
