@@ -26,6 +26,7 @@ from memstore.voxels.mesh import Mesh, blocky, smooth, write_mesh
 
 PRINT_SIZE = 100.0  # millimeters of the longest side, where none is asked for
 SMALLEST, LARGEST = 10.0, 2000.0  # millimeters of the longest side
+LEGS = 0.1  # of the height: to lose more at the bottom is told in capitals
 LOOSE = 0.02  # of the volume; a body smaller than that is dropped, others are joined
 FEET = 2  # voxels: feet that end so close above the lowest reach the bed; most layers to cut off
 _UNITS = {"mm": 1.0, "cm": 10.0, "in": 25.4}
@@ -44,6 +45,8 @@ class Printable:
         loose_bits: bodies that were dropped, each under LOOSE of the volume.
         loose_share: of the volume, in them.
         layers_cut: lowest ones of voxels, cut off as it would not stand by itself with them.
+        height_lost: share of the shape's height below what is printed, with what was dropped there
+            or cut off, such as legs.
         bridges: shortest lines of voxels that join bodies which were not dropped.
         filling: added voxels over the body's: bridges, lengthened feet, closed hollows, and where
             voxels touched by an edge or corner only.
@@ -57,6 +60,7 @@ class Printable:
     loose_bits: int
     loose_share: float
     layers_cut: int
+    height_lost: float
     bridges: int
     filling: float
     is_standing: bool
@@ -81,6 +85,9 @@ class Printable:
             parts.append(f"{_percent(self.filling)} filled in")
         if not self.is_standing:
             parts.append("does not stand by itself")
+        if self.height_lost >= LEGS:
+            lost = _percent(self.height_lost)
+            parts.append(f"WITHOUT ITS LEGS OR FOOT: nothing of the lowest {lost} is printed")
         return "; ".join(parts)
 
     def facts(self) -> dict[str, Any]:
@@ -151,10 +158,18 @@ def printable(
         loose_bits=piece.loose_bits,
         loose_share=piece.loose_voxels / int(grid.sum()),
         layers_cut=piece.layers_cut,
+        height_lost=_height_lost(grid, body),
         bridges=piece.bridges,
         filling=float((body & ~grid).sum() / body.sum()),
         is_standing=piece.is_standing,
     )
+
+
+def _height_lost(grid: NDArray[np.bool_], body: NDArray[np.bool_]) -> float:
+    """Share of a grid's height that lies below a body of it."""
+    heights = np.flatnonzero(grid.any((0, 2)))
+    lowest = int(body.any((0, 2)).argmax())
+    return max(0, lowest - int(heights[0])) / int(np.ptp(heights) + 1)
 
 
 def _percent(share: float) -> str:

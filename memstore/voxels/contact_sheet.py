@@ -74,10 +74,12 @@ def sheet(
     size = as_int("size", size)
     lines = [max((_lines(tile) for tile in row), default=0) for row in rows]
     columns = max((len(row) for row in rows), default=0)
-    titles = title.splitlines() if title else []
+    width = max(_GAP + columns * (size + _GAP), 2 * _GAP)
+    titles = [
+        row for line in (title or "").splitlines() for row in _wrapped(line, width - 2 * _GAP)
+    ]
     top = _GAP + (_LINE * len(titles) + _GAP if titles else 0) + (_LINE + _GAP if heads else 0)
     height = top + sum(size + _LINE * count + _GAP for count in lines)
-    width = max(_GAP + columns * (size + _GAP), 2 * _GAP)
     canvas = np.full((max(height, 2 * _GAP), width, 3), 255, np.uint8)
     for number, line in enumerate(titles):
         _write(canvas, _fit(line, width - 2 * _GAP), _GAP, _GAP + _LINE * number)
@@ -142,6 +144,18 @@ def _framed(image: NDArray[Any], size: int) -> Rgb:
     top, left = (size - height) // 2, (size - width) // 2
     square[top : top + height, left : left + width] = on_white(image)
     return square
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """A line as several that fit, broken at spaces."""
+    rows = [""]
+    for word in text.split(" "):
+        longer = f"{rows[-1]} {word}" if rows[-1] else word
+        if rows[-1] and text_width(longer) > width:
+            rows.append(word)
+        else:
+            rows[-1] = longer
+    return rows
 
 
 def _fit(text: str, width: int) -> str:

@@ -169,6 +169,18 @@ def test_loose_bits_are_dropped_and_told():
     assert_allclose(body.size, (100, 200 / 7, 100), rtol=1e-6)
 
 
+def test_lost_legs_are_told_in_capitals():
+    """A seat of a hundred voxels on the ends of four legs, whose middles are missing."""
+    grid = np.zeros((16,) * 3, np.bool_)
+    grid[3:13, 8:12, 3:13] = True
+    grid[3, 2, 3] = grid[12, 2, 3] = grid[3, 2, 12] = grid[12, 2, 12] = True
+    body = body_of(grid)
+    assert (body.loose_bits, body.height_lost) == (4, 0.6)
+    assert "WITHOUT ITS LEGS OR FOOT: nothing of the lowest 60.0% is printed" in str(body)
+    grid[3, 3:8, 3] = grid[12, 3:8, 3] = grid[3, 3:8, 12] = grid[12, 3:8, 12] = True
+    assert body_of(grid).height_lost == 0 and "LEGS" not in str(body_of(grid))
+
+
 def test_large_bodies_are_joined_by_the_shortest_line():
     """By hand: plates 3 voxels apart, one stepped towards the other, so that 2 voxels join them."""
     grid = box((0, 0, 0), (6, 1, 6), 12) | box((0, 4, 0), (6, 5, 6), 12)
