@@ -381,8 +381,8 @@ def learned_shapes(run: Path) -> "Learned":
     learned = folder.learned_by(run)
     if is_published(run):
         typer.echo(
-            f"{printable(run)}: a published folder tells no shapes but those in its memory: others "
-            "that it learned from cannot be told",
+            f"{printable(run)}: shapes in its memory are left out of the test; a published folder "
+            "does not list others that it may have learned from",
             err=True,
         )
     elif learned.unlisted is not None:

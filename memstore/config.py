@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 from memstore.errors import ArgumentError, ConfigError, DtypeError, FormatError
 from memstore.scalars import as_float, as_int
@@ -75,6 +75,19 @@ class MemoryConfig:
         object.__setattr__(self, name, number)  # the class is frozen for everybody else
 
 
+class _Columns(dict[str, ColumnType]):
+    """Columns by name, which stay as they are: rows on disk are laid out by them."""
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, ColumnType]]]:
+        return _Columns, (dict(self),)
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise ConfigError("columns: got a change, want them as the memory was made with")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+
 def _checked_columns(columns: object) -> dict[str, ColumnType]:
     """Columns by name in order, each with the name of its type."""
     if not isinstance(columns, Mapping):
@@ -92,7 +105,7 @@ def _checked_columns(columns: object) -> dict[str, ColumnType]:
         if kind not in get_args(ColumnType):
             raise ConfigError(f"columns: got {kind!r} for {name}, want str, int, float or bool")
         checked[name] = kind
-    return checked
+    return _Columns(checked)
 
 
 PAPER = MemoryConfig(

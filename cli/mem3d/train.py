@@ -55,7 +55,7 @@ def train(  # long: half of it are the options
         str,
         typer.Option(
             callback=preset_name,
-            help="Size of network and training. small: an hour of a CPU core for 4,000 shapes; "
+            help="Size of network and training. small: an hour of a CPU core for 8,000 shapes; "
             "best: minutes of a GPU for 12,000; paper: full size, a GPU; demo: minutes; tiny: to "
             "try the commands.",
         ),
@@ -63,8 +63,8 @@ def train(  # long: half of it are the options
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="Passes through the data. Default: the preset's; the 24 of small suit 4,000 "
-            "shapes, 400 want about 200.",
+            help="Passes through the data. Default: the preset's; the 6 of small suit 8,000 "
+            "shapes, 400 want about 100.",
             min=1,
         ),
     ] = None,

@@ -131,7 +131,7 @@ def create(
     ] = "error",
     search: Annotated[
         Search,
-        typer.Option(help="Of keys: exact, or ivf, nearly so and sooner from 30,000 slots on."),
+        typer.Option(help="Of keys: exact, or ivf, nearly so and sooner, from 32,768 slots on."),
     ] = "exact",
     column: Annotated[
         list[str] | None,

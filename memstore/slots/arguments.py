@@ -257,6 +257,8 @@ def _as_array(name: str, values: Any) -> NDArray[Any]:
             values = _on_host(values)
         elif hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
             return np.from_dlpack(values, device="cpu")
+        if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
+            raise DtypeError(f"{name}: got a masked array, want one without masked entries")
         return np.asarray(values)
     except ValueError as error:
         raise ShapeError(f"{name}: got rows of different lengths, want an array") from error
@@ -273,8 +275,9 @@ def _on_host(tensor: Any) -> Any:
 
 def _check_one_each(name: str, texts: Sequence[str | None], batch: int) -> None:
     """Raise unless there is one text per feature."""
-    if isinstance(texts, str | bytes):
-        raise DtypeError(f"{name}: got one {type(texts).__name__}, want one str per feature")
+    if isinstance(texts, str | bytes) or not isinstance(texts, Sequence | np.ndarray):
+        kind = type(texts).__name__
+        raise DtypeError(f"{name}: got a {kind}, want a list of str, one per feature, in order")
     if len(texts) != batch:
         raise ShapeError(f"{name}: got {len(texts)}, want one per feature ({batch})")
 

@@ -147,6 +147,8 @@ class Past:
         """Raise ArgumentError unless a tag may be called so."""
         if not isinstance(name, str) or not re.fullmatch(_TAG, name):
             raise ArgumentError(f"name: got {name!r}, want 1 to 100 of A-Z a-z 0-9 . _ -")
+        if re.fullmatch(r"[0-9A-Z]{20}", name) or not name.strip("."):  # `at` takes either
+            raise ArgumentError(f"name: got {name!r}, want one that no snapshot's id is like")
         if (self._path / "refs" / f"tag.{name}").exists():  # also of a deleted tag
             raise ArgumentError(f"name: got {name!r}, which already exists or did; choose another")
 

@@ -61,7 +61,7 @@ def test_a_published_folder_is_measured_on_data_that_are_named(run, data, tmp_pa
     assert first["methods"] == other["methods"] and first["step"] == other["step"]
     assert (first["known"]["learned_known"], other["known"]["learned_known"]) == (True, False)
     told = call("evaluate", tmp_path / "published", *kept).stderr
-    assert "a published folder tells no shapes but those in its memory" in told
+    assert "shapes in its memory are left out of the test" in told
 
 
 def test_without_a_run_the_bundled_model_is_measured(data):

@@ -137,7 +137,7 @@ def test_what_is_no_condition_is_named(where, error, match):
         ({"grasp": ["1"]}, DtypeError, "want float64"),
         ({"grasp": [np.inf]}, ArgumentError, "got inf, want a finite number"),
         ({"grasp": [0.1, 0.2]}, ShapeError, r"got shape \(2,\)"),
-        ({"category": "chair"}, DtypeError, "got one str"),
+        ({"category": "chair"}, DtypeError, "got a str"),
         ({"category": [1]}, DtypeError, "got int, want str"),
         ({"category": ["x" * 129]}, ArgumentError, "129 bytes"),
         ({"category": ["a\0b"]}, ArgumentError, "NUL"),
