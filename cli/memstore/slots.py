@@ -85,8 +85,10 @@ def get(
     from memstore.files import check_free
     from memstore.voxels.binvox import write_binvox
 
-    for file in (value, key):
+    for file, ending in ((value, ".binvox"), (key, ".npy")):
         if file is not None:
+            if file.suffix.lower() != ending:
+                raise ValueError(f"{file}: got the ending {file.suffix!r}, want {ending}")
             check_free(file)
     with Memory.open(path, at=at) as memory:
         item = memory[slot]

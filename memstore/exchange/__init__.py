@@ -82,6 +82,8 @@ def export(
     path = local_path(path)
     write = _WRITERS[_format(path, format, EXPORT_FORMATS)]
     check_free(path)  # before rows are copied
+    if memory.path and memory.path.resolve() in path.resolve().parents:
+        raise ArgumentError(f"path: got {path}, want a place outside of {memory.path}")
     with memory.frozen() as state:
         rows = state.used
         if slots is not None:

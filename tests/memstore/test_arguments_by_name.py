@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from memstore import ArgumentError, ConfigError, DtypeError, Memory, MemoryConfig
+from memstore import ArgumentError, ConfigError, DtypeError, Memory, MemoryConfig, export
 
 RNG = np.random.default_rng(0)
 KEYS, GRIDS = RNG.standard_normal((3, 4)), RNG.random((3, 2, 2, 2)) < 0.5
@@ -57,3 +57,11 @@ def test_a_tag_is_like_no_snapshot_s_id(tmp_path):
             with pytest.raises(ArgumentError, match="want one that no snapshot's id is like"):
                 memory.tag(name)
         memory.tag("v1.0")
+
+
+def test_an_export_is_not_written_into_the_memory_s_own_folder(tmp_path):
+    with Memory.create(tmp_path / "memory", CONFIG) as memory:
+        memory.write(KEYS, GRIDS, columns={"kind": ["x"] * 3})
+        with pytest.raises(ArgumentError, match="want a place outside of"):
+            export(memory, tmp_path / "memory" / "x.npz")
+        export(memory, tmp_path / "x.npz")

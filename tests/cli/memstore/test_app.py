@@ -288,6 +288,8 @@ def test_get(grasps, tmp_path):
         option = "--value" if file.suffix == ".binvox" else "--key"
         run("get", grasps, 1, option, file, status=1)
         assert file.read_bytes() == before
+    run("get", grasps, 1, "--value", tmp_path / "mug.png", status=1)
+    assert not (tmp_path / "mug.png").exists()
 
 
 def test_remove_and_add_again(grasps, tmp_path):
