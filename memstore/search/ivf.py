@@ -189,7 +189,10 @@ class IvfIndex(KeyIndex):
         above: float = -2.0,
         exact: bool = False,
     ) -> Hits:
-        """As `KeyIndex.search`; nearly all of the k best unless answers are to be proven."""
+        """As `KeyIndex.search`; nearly all of the k best unless answers are to be proven.
+
+        Queries unlike those of which all was found, by their nearest cosine, are scanned for.
+        """
         allowed = Allowed.of(allowed)
         if exact or self.rows < LEAST_ROWS or not len(queries):
             return super().search(queries, k, allowed, above)
@@ -198,12 +201,16 @@ class IvfIndex(KeyIndex):
         if lists is None or k > LARGEST_K or self._is_too_hard(lists):
             return super().search(queries, k, allowed, above)
         hits = self._search_lists(lists, queries, k, allowed, above)
-        if (due := watched & ~hits.exact).any():
+        nearest = hits.cosines[:, 0]  # -inf: nothing above what was asked for
+        strange = (nearest < self._watch.familiar) & (nearest > -np.inf)
+        if (due := (watched | strange) & ~hits.exact).any():
             truth = super().search(queries[due], k, allowed.part(np.flatnonzero(due)), above)
-            with self._busy:
-                if self._watch.note(hits.slots[due], truth.slots):
-                    self._effort += 1
-                    self._watch.reset()
+            if (noted := watched[due]).any():
+                with self._busy:
+                    both = hits.slots[due][noted], truth.slots[noted], truth.cosines[noted]
+                    if self._watch.note(*both):
+                        self._effort += 1
+                        self._watch.reset()
             _set(hits, due, truth)
         return hits
 

@@ -19,6 +19,7 @@ WINDOW = 128  # watched queries that count
 FEWEST = 4  # of them that tell anything
 SURE = 2  # standard deviations of misses that are more than chance, before FIRST queries
 CONFIDENCE = 1.96  # standard deviations: 95 %
+STRANGE = 3.0  # times as far below the median of nearest cosines as their lowest tenth is
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,14 @@ class Watch:
         self._asked = 0  # queries since the last change of effort
         # Of each watched query, how many slots were found, and how many there are to be found.
         self._counts: deque[tuple[int, int]] = deque(maxlen=WINDOW)
+        # Of those of which all were found, the nearest slot's cosine.
+        self._nearest: deque[float] = deque(maxlen=WINDOW)
+        self._familiar = -np.inf
+
+    @property
+    def familiar(self) -> float:
+        """Queries whose nearest cosine is below this are unlike all that are known to be found."""
+        return self._familiar
 
     def due(self, batch: int, rows: int) -> NDArray[np.bool_]:
         """(B,) which of the next queries are to be answered both ways."""
@@ -57,14 +66,22 @@ class Watch:
         self._asked += batch
         return np.asarray((number < FIRST) | (number % max(EVERY, rows // ROWS) == 0))
 
-    def note(self, hits: NDArray[np.int64], truth: NDArray[np.int64]) -> bool:
+    def note(
+        self, hits: NDArray[np.int64], truth: NDArray[np.int64], cosines: NDArray[np.float32]
+    ) -> bool:
         """Compare answers (B, k) with exact ones; whether more effort is needed from now on.
 
         While few queries were watched, it takes more misses than chance has.
         """
-        for some, every in zip(hits, truth, strict=True):
-            if count := np.count_nonzero(every >= 0):
-                self._counts.append((int(np.isin(every[:count], some).sum()), int(count)))
+        for some, every, nearest in zip(hits, truth, cosines[:, 0].tolist(), strict=True):
+            if count := int(np.count_nonzero(every >= 0)):
+                matches = int(np.isin(every[:count], some).sum())
+                self._counts.append((matches, count))
+                if matches == count:
+                    self._nearest.append(nearest)
+        if len(self._nearest) >= FEWEST:
+            low, middle = np.quantile(self._nearest, (0.1, 0.5))
+            self._familiar = float(middle - STRANGE * (middle - low))
         matches, total = self._sums()
         expected = (1 - TARGET) * total  # misses; so few of them that chance has its say
         chance = SURE * sqrt(expected) + 0.5 if len(self._counts) < FIRST else 0
@@ -74,6 +91,8 @@ class Watch:
         """Begin anew: effort or keys are others."""
         self._asked = 0
         self._counts.clear()
+        self._nearest.clear()
+        self._familiar = -np.inf
 
     def recall(self, lists: int, probed: int) -> Recall | None:
         """What is known; None before any query was watched."""

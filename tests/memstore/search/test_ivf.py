@@ -17,6 +17,7 @@ from memstore.search.ivf import IvfIndex
 from memstore.search.watch import Watch
 
 DIM = 16
+NEAR = np.full((1, 10), np.float32(0.9))  # cosines of what a watched query finds
 CONFIG = MemoryConfig(
     capacity=1200,
     key_dim=DIM,
@@ -191,11 +192,34 @@ def test_too_little_found_is_told_and_tried_harder_for(monkeypatch):
     assert memory.stats().recall is None  # of the new effort nothing is known yet
 
 
+def test_queries_unlike_those_of_which_all_was_found_are_scanned_for():
+    """By the nearest cosine: far below the median of those, as their lowest tenth tells."""
+    watched, truth = Watch(), np.arange(10)[None]
+    near = np.linspace(0.7, 0.9, 41, dtype=np.float32)
+    for cosine in near:
+        watched.note(truth, truth, np.full((1, 10), cosine))
+    assert watched.familiar == pytest.approx(0.8 - 3 * 0.08)
+    for _ in range(20):
+        watched.note(np.arange(1, 11)[None], truth, np.full((1, 10), np.float32(0.1)))
+    assert watched.familiar == pytest.approx(0.8 - 3 * 0.08)  # of these not all was found
+    watched.reset()
+    assert watched.familiar == -np.inf
+
+    memory, rng = filled()[0], np.random.default_rng(3)
+    for _ in range(40):
+        memory.search(clusters(rng, 8), 4)
+    assert not memory.search(clusters(rng, 8), 4).exact.all()
+    away = -np.random.default_rng(0).standard_normal((20, DIM)).sum(0)[None]
+    assert memory.search(away, 4).exact.all()
+
+
 def test_the_interval_is_wilsons():
     watched = Watch()
     assert watched.recall(10, 2) is None
     truth = np.arange(10)[None]
-    assert not watched.note(np.arange(1, 11)[None], truth)  # nine of ten, but of one query alone
+    assert not watched.note(
+        np.arange(1, 11)[None], truth, NEAR
+    )  # nine of ten, but of one query alone
     recall = watched.recall(10, 2)
     assert (recall.value, recall.queries, recall.lists, recall.probed) == (0.9, 1, 10, 2)
     # By hand: (.9 + z2/20 -+ z sqrt(.09/10 + z2/400)) / (1 + z2/10), z = 1.96.
@@ -203,20 +227,20 @@ def test_the_interval_is_wilsons():
         pytest.approx(0.5958, abs=1e-3),
         pytest.approx(0.9821, abs=1e-3),
     )
-    assert not any(watched.note(truth, truth) for _ in range(watch.FEWEST - 2))
-    assert watched.note(np.full((1, 10), -1), truth)
+    assert not any(watched.note(truth, truth, NEAR) for _ in range(watch.FEWEST - 2))
+    assert watched.note(np.full((1, 10), -1), truth, NEAR)
 
 
 def test_a_miss_may_be_chance_until_enough_queries_were_watched():
     watched, truth = Watch(), np.arange(10)[None]
-    assert not watched.note(np.append(truth[:, 1:], [[-1]], axis=1), truth)
+    assert not watched.note(np.append(truth[:, 1:], [[-1]], axis=1), truth, NEAR)
     for _ in range(5):
-        assert not watched.note(truth, truth)
-    assert not watched.note(np.arange(1, 11)[None], truth)  # 2 of 70: expected are .7 +- .84
-    assert watched.note(np.arange(2, 12)[None], truth)  # 4 of 80
+        assert not watched.note(truth, truth, NEAR)
+    assert not watched.note(np.arange(1, 11)[None], truth, NEAR)  # 2 of 70: expected are .7 +- .84
+    assert watched.note(np.arange(2, 12)[None], truth, NEAR)  # 4 of 80
     for _ in range(watch.FIRST):
-        assert watched.note(np.arange(1, 11)[None], truth)
-    calm = [watched.note(truth, truth) for _ in range(watch.WINDOW)]
+        assert watched.note(np.arange(1, 11)[None], truth, NEAR)
+    calm = [watched.note(truth, truth, NEAR) for _ in range(watch.WINDOW)]
     assert calm[0] and not calm[-1] and calm == sorted(calm, reverse=True)
 
 
