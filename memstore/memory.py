@@ -377,7 +377,7 @@ class Memory:
             features: (B, C) queries; one that is all zeros or not finite is an error.
             k: most values per query, >= 1.
             beta: in [-1, 1], compared as float32 like the cosines; by default the config's.
-            exclude: per query a source whose slots are passed over ("": those without one), or None.
+            exclude: per query a source whose slots are passed over, "" those without one, or None.
             slots: (n,) used ones, alone among which is searched.
             where: conditions on columns, all of which must hold: a value, one of a list or set of
                 values, or bounds such as {">=": 0.5, "<": 0.9}. What is recalled meets them all,
