@@ -124,9 +124,10 @@ def test_a_reconstruction_says_it(monkeypatch):
     [result] = reconstruct(model, memory, [photo], framed=True)
     assert "do not tell kinds apart" in result.recall_doubts[0]
     assert result.recall_doubts[0] in result.remarks
-    taller = result.picture().shape[0] - 15 * len(result.remarks)
     plain = Reconstruction(result.occupancy, 0.3, result.network_input, result.priors)
-    assert plain.picture().shape[0] - 15 * len(plain.remarks) == taller  # a line of text each
+    taller = result.picture().shape[0] - plain.picture().shape[0]
+    more = len(result.remarks) - len(plain.remarks)
+    assert taller >= 15 * more > 0 and taller % 15 == 0  # a line of text each, or some
 
 
 @pytest.mark.parametrize(("level", "word"), [(0.0, "no voxel"), (1.0, "fills 100% of the cube")])
