@@ -39,12 +39,12 @@ CONFIG = MemoryConfig(
 
 @dataclass
 class Row:
-    """One line of the table; a wanted number of None is not wanted of this size."""
+    """One line of the table; an empty target is none."""
 
     what: str
-    got: float
+    value: float
     unit: str
-    wanted: str = ""
+    target: str = ""
 
 
 class Source:
@@ -113,8 +113,8 @@ def peak(call: Callable[[], object]) -> float:
 
 def _status(name: str) -> float:
     """Megabytes, of /proc/self/status."""
-    found = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())
-    return int(found[1]) / 1024 if found else float("nan")
+    match = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())
+    return int(match[1]) / 1024 if match else float("nan")
 
 
 def watched(memory: Memory) -> Recall | None:
@@ -140,8 +140,8 @@ def reads(memory: Memory, source: Source) -> list[Row]:
     """Reads of the top 8, either search, with filters; and what was found."""
     queries = source.keys(2048)
     rows, names = [], [f"s{i % SOURCES}" for i in range(2048)]
-    for exact, wanted in ((False, ("<= 2", "<= 30")), (True, ("<= 45", "<= 300"))):
-        for batch, want in zip((1, 32), wanted, strict=True):
+    for exact, targets in ((False, ("<= 2", "<= 30")), (True, ("<= 45", "<= 300"))):
+        for batch, want in zip((1, 32), targets, strict=True):
             rounds = 60 if not exact else 30 if batch == 1 else 5
 
             def at(turn: int, batch: int = batch) -> slice:
@@ -165,8 +165,8 @@ def reads(memory: Memory, source: Source) -> list[Row]:
                     Row(what, timed(call, rounds if not way else rounds // 2), "ms", target)
                 )
     ours, truth = (memory.search(queries[:256], 8, exact=exact).slots for exact in (False, True))
-    found = np.mean([np.isin(t, o).mean() for o, t in zip(ours, truth, strict=True)])
-    rows.append(Row("recall@8 of 256 queries", float(found), "", ">= .99"))
+    recall = np.mean([np.isin(t, o).mean() for o, t in zip(ours, truth, strict=True)])
+    rows.append(Row("recall@8 of 256 queries", float(recall), "", ">= .99"))
     if recall := watched(memory):
         rows.append(
             Row("recall as watched", recall.value, f"[{recall.low:.4f}, {recall.high:.4f}]")
@@ -235,7 +235,7 @@ def main() -> None:
         return
     print(f"{options.slots:,} slots x {DIM}")
     for row in rows:
-        print(f"{row.what:<52} {row.got:>10.4g} {row.unit:<18} {row.wanted}")
+        print(f"{row.what:<52} {row.value:>10.4g} {row.unit:<18} {row.target}")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ def at_most(limit: float) -> Iterator[None]:
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak
     before = _kilobytes("VmRSS")
     yield
-    taken = 1024 * (_kilobytes("VmHWM") - before)
-    assert taken < limit, f"took {taken:,} bytes, want less than {limit:,.0f}"
+    extra = 1024 * (_kilobytes("VmHWM") - before)
+    assert extra < limit, f"took {extra:,} bytes, want less than {limit:,.0f}"
 
 
 def _kilobytes(entry: str) -> int:

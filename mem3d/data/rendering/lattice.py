@@ -76,16 +76,16 @@ class Lattice:
         """Draw the grid (R, R, R) in one color (3,), on white: (size, size, 3)."""
         full = np.pad(grid, 1)
         ranks = [self._ranks[side, _bare(full, step)] for side, step in self._shown]
-        shown = np.sort(np.concatenate(ranks))
-        shown = shown[np.searchsorted(shown, 0) :]  # others turn their backs
-        sides, counts = self._sides[shown], self._counts[shown]
+        visible = np.sort(np.concatenate(ranks))
+        visible = visible[np.searchsorted(visible, 0) :]  # others turn their backs
+        sides, counts = self._sides[visible], self._counts[visible]
         normals = _STEPS.astype(np.float32)
-        sun = reaching(grid, lamp(0, self._axes)).ravel()[self._beside[shown]]
+        sun = reaching(grid, lamp(0, self._axes)).ravel()[self._beside[visible]]
         first = facing(normals, 0, self._axes)[sides] * sun
         colors = packed(shaded(color, strength(normals[sides], self._axes, first)))
         samples = np.full((SAMPLES * self._size) ** 2, WHITE)
         # Of a sample that several faces cover, the last color stays.
-        places = self._places[ranges(self._starts[shown], counts)]
+        places = self._places[ranges(self._starts[visible], counts)]
         samples[places] = np.repeat(colors, counts)
         return mixed(samples.reshape(SAMPLES * self._size, -1))
 

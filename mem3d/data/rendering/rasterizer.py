@@ -97,9 +97,9 @@ def nearest_faces(vertices: Floats, faces: Rows, eye: Floats, axes: Floats, side
     start = (down[spans.owner] * spans.row + there[spans.owner]).astype(np.float32)
     nearness = np.repeat(start, spans.counts)
     nearness += np.repeat(across[spans.owner], spans.counts) * ranges(spans.begin, spans.counts)
-    seen = _nearest(spans.places(side), nearness, side * side)
+    nearest = _nearest(spans.places(side), nearness, side * side)
     numbers = np.append(np.repeat(front[spans.owner], spans.counts), -1)
-    return numbers[seen].reshape(side, side)
+    return numbers[nearest].reshape(side, side)
 
 
 def projected(
