@@ -193,6 +193,7 @@ def test_common_options_are_alike(words):
     options = {name: p for p in options_of(command) for name in p.opts}
     assert options["--quiet"].opts == ["--quiet", "-q"]
     assert options["--quiet"].help == "Show no progress."
+    assert ("--json" in options) == (words != "mem3d-cli demo")  # as the commands' pages say
     assert sorted(command.get_help_option_names(typer.Context(command, **HELP))) == ["--help", "-h"]
     assert "--out" not in options or options["--out"].opts == ["--out", "-o"]
     assert not {"-o", "-q"} & set(options) - {
