@@ -24,7 +24,6 @@ from memstore.errors import (
     NotAMemoryError,
     PathMissingError,
     SnapshotError,
-    TornError,
 )
 from memstore.files import (
     Durability,
@@ -73,7 +72,7 @@ class Expired(NamedTuple):
 
 def create(path: Path, state: State, message: str, durability: Durability = "full") -> str:
     """Make a memory, built beside the path, then renamed, so never half of one; its snapshot."""
-    _check_whole(state)
+    state.check_whole()
     with made_beside(path, durability) as beside, writing(path):
         beside.mkdir()  # where we may not, Icechunk would panic
         repo = icechunk.Repository.create(storage_of(beside))
@@ -85,12 +84,6 @@ def create(path: Path, state: State, message: str, durability: Durability = "ful
         schema.write(draft, state, state.used, schema.Ledger.empty(state.config), message)
         snapshot = session.commit(message)
     return snapshot
-
-
-def _check_whole(state: State) -> None:
-    """Raise TornError if the state is not to be saved."""
-    if state.torn:
-        raise TornError("memory: a write was interrupted in its midst; open it again")
 
 
 def _codecs(name: str) -> list[Any]:
@@ -233,6 +226,7 @@ class Repository:
         """
         if self._at is not None:
             raise SnapshotError(f"{self.path}: opened at {self._at}, which stays as it is")
+        self.past.check_there()
         fresh = Repository(self.path, durability=self._durability)
         return None if fresh.tip == self.snapshot else fresh
 
@@ -257,7 +251,8 @@ class Repository:
 
     def commit(self, state: State, message: str) -> str:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
-        _check_whole(state)
+        state.check_whole()
+        self.past.check_there()
         with writing(self.path):
             self._settle()
             if state.dirty:
@@ -341,6 +336,7 @@ class Repository:
 
     def tag(self, name: str) -> None:
         """Name `self.snapshot`: the tag's folder is built beside, then renamed."""
+        self.past.check_there()
         with writing(self.path):
             self.past.check_new_tag(name)
             self._sync()
@@ -362,6 +358,7 @@ class Repository:
 
     def expire(self, keep: int) -> Expired:
         """Forget snapshots but the last `keep` and tagged ones, and delete what only they used."""
+        self.past.check_there()
         if self.snapshot != self.tip:
             raise SnapshotError(
                 f"{self.path}: open at {self.snapshot}, which is not the last commit; "
