@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
 
 _TAG = r"[A-Za-z0-9._-]{1,100}"  # names of tags
-_ID = r"[0-9A-Z]{20}"  # of a snapshot; Icechunk reads small letters as capitals
-_ALIKE = 4  # characters from which on an id's beginning, or its small letters, tell which is meant
 _REF = r'\{"snapshot": ?"([0-9A-Z]{20})"\}'  # of a branch; Icechunk takes a millisecond to read it
 _DELETED = "ref.json.deleted"  # what marks a tag that is gone
+_ALIKE = 4  # characters of an id's beginning that tell which is meant
 
 
 class Commit(NamedTuple):
@@ -57,7 +56,7 @@ class Past:
 
     def check_there(self) -> None:
         """Raise PathMissingError if the folder is no longer where it was opened."""
-        if not (self._path / "refs").is_dir():
+        if isinstance(self._path, Path) and not (self._path / "refs").is_dir():
             raise PathMissingError(
                 f"{self._path}: got nothing there any more: the folder was moved or deleted after "
                 "it was opened, want it back in its place; what is in RAM can still be read, and "
@@ -85,14 +84,14 @@ class Past:
         if self._is_tag(at):
             with reading(self._path):
                 return self.repo.lookup_tag(at)
-        if not re.fullmatch(_ID, at):
+        if not re.fullmatch(r"[0-9A-Z]{20}", at):  # Icechunk takes small letters for capitals
             raise self._unknown(at)
         try:
             with reading(self._path):
                 if self.repo.lookup_snapshot(at).parent_id is not None:  # else: no arrays yet
                     return at
         except FormatError as error:
-            if (self._path / "snapshots" / at).exists():
+            if re.fullmatch(r"[0-9A-Z]{20}", at) and (self._path / "snapshots" / at).exists():
                 text = f"{self._path}: snapshots/{at}: got a damaged file"
                 raise FormatError(text) from error
         raise self._unknown(at)
@@ -100,7 +99,8 @@ class Past:
     def _unknown(self, at: str) -> SnapshotError:
         """Error that no snapshot or tag is called so; it names the one that may be meant."""
         like = at.upper()
-        ids = [file.name for file in (self._path / "snapshots").iterdir()]
+        folder = Path(self._path, "snapshots")
+        ids = [file.name for file in folder.iterdir()] if folder.is_dir() else []
         near = [snapshot for snapshot in ids if snapshot.startswith(like)]
         hint = ""
         if len(near) == 1 and len(at) >= _ALIKE:
@@ -180,7 +180,7 @@ class Past:
         """Raise ArgumentError unless a tag may be called so."""
         if not isinstance(name, str) or not re.fullmatch(_TAG, name):
             raise ArgumentError(f"name: got {name!r}, want 1 to 100 of A-Z a-z 0-9 . _ -")
-        if re.fullmatch(_ID, name) or not name.strip("."):  # `at` takes either
+        if re.fullmatch(r"[0-9A-Z]{20}", name) or not name.strip("."):  # `at` takes either
             raise ArgumentError(f"name: got {name!r}, want one that no snapshot's id is like")
         if (self._path / "refs" / f"tag.{name}").exists():  # also of a deleted tag
             raise ArgumentError(f"name: got {name!r}, which already exists or did; choose another")

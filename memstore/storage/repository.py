@@ -72,7 +72,7 @@ class Expired(NamedTuple):
 
 def create(path: Path, state: State, message: str, durability: Durability = "full") -> str:
     """Make a memory, built beside the path, then renamed, so never half of one; its snapshot."""
-    state.check_whole()
+    _check_whole(state)
     with made_beside(path, durability) as beside, writing(path):
         beside.mkdir()  # where we may not, Icechunk would panic
         repo = icechunk.Repository.create(storage_of(beside))
@@ -84,6 +84,11 @@ def create(path: Path, state: State, message: str, durability: Durability = "ful
         schema.write(draft, state, state.used, schema.Ledger.empty(state.config), message)
         snapshot = session.commit(message)
     return snapshot
+
+
+def _check_whole(state: State) -> None:
+    """Raise TornError if the state is not to be saved."""
+    state.check_whole()
 
 
 def _codecs(name: str) -> list[Any]:
@@ -224,9 +229,9 @@ class Repository:
         Raises:
             SnapshotError: a snapshot was asked for, and no later one is to be followed.
         """
+        self.past.check_there()
         if self._at is not None:
             raise SnapshotError(f"{self.path}: opened at {self._at}, which stays as it is")
-        self.past.check_there()
         fresh = Repository(self.path, durability=self._durability)
         return None if fresh.tip == self.snapshot else fresh
 
@@ -251,9 +256,9 @@ class Repository:
 
     def commit(self, state: State, message: str) -> str:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
-        state.check_whole()
-        self.past.check_there()
+        _check_whole(state)
         with writing(self.path):
+            self.past.check_there()
             self._settle()
             if state.dirty:
                 self._commit(state, message)
