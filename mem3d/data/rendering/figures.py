@@ -51,10 +51,15 @@ def grid_picture(
     return np.asarray(picture)
 
 
-def grid_pictures(grids: Sequence[NDArray[np.bool_]], azimuth: float, zoom: float) -> list[Rgb]:
-    """`grid_picture` of each of several grids (R, R, R), in half the time."""
+def grid_pictures(
+    grids: Sequence[NDArray[np.bool_]],
+    azimuth: float,
+    zoom: float,
+    color: tuple[int, int, int] = GRID_COLOR,
+) -> list[Rgb]:
+    """`grid_picture` of each of several grids (R, R, R), in little more than half the time."""
     eye, axes = _camera(azimuth, _ELEVATION, zoom)
-    return list(draw_voxels(np.array(grids), np.array(GRID_COLOR, np.uint8), eye, axes, SIZE))
+    return list(draw_voxels(np.array(grids), np.array(color, np.uint8), eye, axes, SIZE))
 
 
 def zoom_of(grids: Sequence[NDArray[np.bool_]], azimuths: Sequence[float]) -> float:
