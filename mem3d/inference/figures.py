@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.rendering.figures import grid_picture, mesh_pictures, zoom_of
+from mem3d.data.rendering.figures import grid_picture, grid_pictures, mesh_pictures, zoom_of
 from mem3d.data.taxonomy import titled
 from memstore.voxels.contact_sheet import Tile, sheet
 from memstore.voxels.mesh import Mesh
@@ -77,6 +77,6 @@ def _tiles(
     """Recalled shapes, or one that says that there are none."""
     if not priors:
         return [Tile(grid_picture(np.zeros_like(grid)), "nothing recalled")]
-    return [
-        Tile(grid_picture(shape, azimuth=VIEWS[0], zoom=zoom), caption) for shape, caption in priors
-    ]
+    shapes, captions = zip(*priors, strict=True)
+    pictures = grid_pictures(shapes, VIEWS[0], zoom)
+    return [Tile(*tile) for tile in zip(pictures, captions, strict=True)]
