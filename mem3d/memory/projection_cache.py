@@ -20,7 +20,7 @@ from mem3d.memory.interface import TrainingMemory
 from memstore import Memory
 from memstore.files import Progress
 
-# Grids per product, padded: with 1 and with 16 or more, BLAS was seen to add up in other orders, and
+# Grids per product, padded: with 1 and from 16 on, BLAS was seen to add up in other orders, and
 # then an answer would depend on the photos before it.
 ROWS = 16
 AT_ONCE = 256  # slots between two calls of a progress
