@@ -1,5 +1,6 @@
 """A connection to Ray, which several parts of a process share. Ray is loaded here, and by name."""
 
+import logging
 import os
 import secrets
 import sys
@@ -72,11 +73,12 @@ def _keep_to_itself() -> None:
 def _start(ray: Any, address: str | None) -> None:
     """Connect to a cluster, or start a Ray of this machine, without its page in the browser."""
     if address is not None:
-        ray.init(address=address, log_to_driver=False)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         return
     ray.init(
         address="local",
         include_dashboard=False,
         log_to_driver=False,
+        logging_level=logging.WARNING,
         object_store_memory=OBJECT_STORE,
     )
