@@ -3,14 +3,16 @@
 import logging
 import os
 import secrets
+import socket
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from memstore.errors import ExtraMissingError
+from memstore.errors import ArgumentError, ExtraMissingError, first_line
 
 OBJECT_STORE = 200_000_000  # bytes of a Ray that is started here: batches pass through, no more
+PATIENCE = 10  # seconds until a cluster must have taken a connection
 
 _users = 0  # sessions of the Ray that was started here
 
@@ -32,6 +34,7 @@ class RaySession:
 
         Raises:
             ExtraMissingError: Ray is not installed.
+            ArgumentError: no Ray answers at the address.
         """
         global _users
         if address is None:
@@ -73,7 +76,14 @@ def _keep_to_itself() -> None:
 def _start(ray: Any, address: str | None) -> None:
     """Connect to a cluster, or start a Ray of this machine, without its page in the browser."""
     if address is not None:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        try:
+            _check_answers(address)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        except ConnectionError as error:
+            raise ArgumentError(
+                f"address: got {address!r}, where no Ray answers ({first_line(error)}), want that "
+                "of a cluster"
+            ) from error
         return
     ray.init(
         address="local",
@@ -82,3 +92,14 @@ def _start(ray: Any, address: str | None) -> None:
         logging_level=logging.WARNING,
         object_store_memory=OBJECT_STORE,
     )
+
+
+def _check_answers(address: str) -> None:
+    """Raise ConnectionError if nothing listens at a host:port; Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or "://" in address or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), PATIENCE).close()
+    except OSError as error:
+        raise ConnectionError(str(error)) from error

@@ -174,6 +174,18 @@ def test_without_ray_the_extra_is_named(monkeypatch):
         RaySession("--ray")
 
 
+def test_an_address_where_nobody_listens_is_told_at_once(tmp_path):
+    pytest.importorskip("ray")
+    code = (
+        "import socket\nfrom memstore.ray_session import RaySession\n"
+        "with socket.socket() as free:\n"
+        "    free.bind(('127.0.0.1', 0))\n"
+        "    RaySession('--ray', f'127.0.0.1:{free.getsockname()[1]}')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "where no Ray answers" in done.stderr and "refused" in done.stderr
+
+
 def test_nothing_loads_ray_before_it_is_wanted():
     code = (
         "import sys, mem3d.actors, mem3d.inference.photos, mem3d.runs.encoding\n"
