@@ -149,13 +149,15 @@ class Crew:
     def _start(self, make: Callable[[], Worker]) -> str:
         """Have all open their networks, side by side; what these have in common."""
         folder = os.getcwd()
-        for hand in self._hands:
-            hand.enter.remote(folder)
-        calls = [hand.start.remote(make) for hand in self._hands]
-        outcomes = [self._outcome(call, hand, "its start") for hand, call in enumerate(calls)]
-        for hand, outcome in enumerate(outcomes):
+        calls = [hand.enter.remote(folder) for hand in self._hands]
+        calls += [hand.start.remote(make) for hand in self._hands]
+        count = len(self._hands)
+        outcomes = [self._outcome(call, i % count, "its start") for i, call in enumerate(calls)]
+        for outcome in outcomes:
             if isinstance(outcome, WorkerError):
                 raise outcome
+        outcomes = outcomes[count:]
+        for hand, outcome in enumerate(outcomes):
             if outcome != outcomes[0]:
                 raise WorkerError(
                     f"{self._named(hand)}: has opened another network or memory than worker 1: "

@@ -64,7 +64,7 @@ def an_interrupted_command_goes_on_in_workers(run, folder):
     done = call("reconstruct", run, *photos, "--out", out, *FORMATS)
     photos_module.Reconstruction.save_all = original
     assert done.exit_code == 130
-    there = reconstruct(run, photos, out, *RAY)
+    there = reconstruct(run, photos, out, "--ray", "--workers", 1)
     notice = f"{out}: 4 photos done before the interruption; the rest follows\n"
     assert (there[0], there[1], there[2].replace(notice, ""), *there[3:]) == here
     assert notice in there[2] and here[0] == 0 and len(here[-1]) == 4 * 7

@@ -161,6 +161,12 @@ def test_a_worker_that_cannot_start_is_named():
     assert ray.closed
 
 
+def test_a_folder_that_a_worker_does_not_see_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr("os.getcwd", lambda: str(tmp_path / "elsewhere"))
+    with pytest.raises(WorkerError, match=r"worker 1 of 3, at its start: .*elsewhere"):
+        crew_of(FakeRay())
+
+
 def test_by_default_there_are_as_many_as_cpus_by_threads():
     for threads, workers in ((1, 6), (4, 1), (9, 1)):
         ray = FakeRay()
