@@ -18,6 +18,7 @@ from mem3d_cli.progress import progress_bar as progress_bar  # for the commands 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from mem3d.actors import Hiring
     from mem3d.data.dataset import ShapeDataset
     from mem3d.data.images.backgrounds import Backgrounds
     from mem3d.data.splits import SplitName
@@ -131,6 +132,49 @@ Threads = Annotated[
 ]
 
 
+UseRay = Annotated[
+    bool,
+    typer.Option(
+        "--ray",
+        help="Spread the work over workers of Ray, on this machine (needs the extra 'ray'). What "
+        "comes out is the same, bit for bit.",
+        rich_help_panel=MORE,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="<address>",
+        help="As --ray, on a cluster whose machines see the same folders: its address, or auto.",
+        rich_help_panel=MORE,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="With --ray: how many, each with a network of its own. Default: as many as CPUs, by "
+        "--threads of each; take --threads 1.",
+        rich_help_panel=MORE,
+    ),
+]
+
+
+def hiring_of(
+    use_ray: bool, address: str | None, workers: int | None, device: str
+) -> "Hiring | None":
+    """Which workers of Ray's are wanted; None: the work is done here."""
+    from mem3d.actors import Hiring
+
+    if not (use_ray or address):
+        if workers is not None:
+            raise ValueError("--workers: got it without --ray, want it only with that")
+        return None
+    if device != "cpu":
+        raise ValueError(f"--ray: got --device {device}, want cpu")
+    return Hiring(workers, address)
+
+
 @contextmanager
 def resumable(folder: Path, place: Callable[[], str] = lambda: "there") -> Iterator[None]:
     """Ctrl-C within is one line on stderr and exit status 130; a full disk also says what next.
@@ -185,6 +229,14 @@ def set_threads(threads: int | None) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def thread_count(threads: int | None) -> int:
+    """As `set_threads`; how many CPU threads there are then."""
+    import torch
+
+    set_threads(threads)
+    return torch.get_num_threads()
 
 
 def open_data(

@@ -109,6 +109,7 @@ def test_mem3d_uses_only_what_memstore_offers():
         "memstore.files",
         "memstore.json_text",
         "memstore.paths",
+        "memstore.ray_session",
         "memstore.sharded",
         *(f"memstore.voxels.{room}" for room in rooms),
     }

@@ -1,8 +1,9 @@
 """mem3d-cli memorize."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,24 +18,34 @@ from mem3d_cli.options import (
     KnownPolicy,
     NewRun,
     Quiet,
+    RayAddress,
     Threads,
     TrainedFolder,
+    UseRay,
+    Workers,
+    hiring_of,
     open_data,
     print_json,
     progress_bar,
-    set_threads,
+    thread_count,
 )
 from mem3d_cli.paths import check_data, check_file
 
 if TYPE_CHECKING:
+    from mem3d.actors import Crew, Hiring
     from mem3d.data.dataset import ShapeDataset
+    from mem3d.journal import Journal
+    from mem3d.network.checkpoint import Which
     from mem3d.network.config import Preset
     from mem3d.network.model import Mem3D
+    from mem3d.runs.encoding import Encode, Encoder
     from mem3d.runs.folder import Record
     from mem3d.runs.memorization import Memorized
     from memstore import Memory
 
     Write = Callable[[Memory], tuple[Memorized, Record]]
+
+UNFINISHED = ".unfinished.jsonl"  # after the name of --out, as mem3d.runs.encoding has it
 
 
 def memorize(  # long: half of it are the options
@@ -88,6 +99,9 @@ def memorize(  # long: half of it are the options
             help="Name of the photo's shape. Default: that of --grid.", rich_help_panel=MORE
         ),
     ] = None,
+    ray: UseRay = False,
+    ray_address: RayAddress = None,
+    workers: Workers = None,
     which: Checkpoint = "best",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -119,13 +133,17 @@ def memorize(  # long: half of it are the options
     for file in (split, photo, grid, mask):
         check_file(file)
     check_free(out)
+    hiring = hiring_of(ray, ray_address, workers, device)
     from mem3d.bundled import bundled_model
     from mem3d.inference.pretrained import load_trained  # takes seconds
     from mem3d.runs.copy import copy_run
+    from mem3d.runs.encoding import encoded, unfinished
     from mem3d.runs.folder import MEMORIZED
+    from mem3d.runs.memorization import BATCH
 
-    set_threads(threads)
-    with whole(out):
+    threads = thread_count(threads)
+    journal: Journal | None = None
+    with whole(out, out.with_name(f"{out.name}{UNFINISHED}")), ExitStack() as opened:
         run = run or bundled_model()
         model, memory, state = load_trained(run, which, device)
         report: dict[str, Any] = {"out": str(out)}
@@ -133,7 +151,13 @@ def memorize(  # long: half of it are the options
         if data is not None:
             models = open_data(data, subset, split, quiet, views or 1)
             models, report["dropped"] = _news(memory, models, known_shapes or "drop")
-            write = _models(model, models, subset, views or 1, device, quiet)
+            crew = _crew(model, models, run, which, device, hiring, threads)
+            opened.callback(crew.close)
+            if _picture_count(models, views or 1) > BATCH:
+                journal = opened.enter_context(unfinished(out, crew.identity, threads, device))
+                _tell_of_resumption(journal)
+            encode_views = encoded(crew, journal)
+            write = _models(model, models, subset, views or 1, encode_views, quiet)
         else:
             assert photo is not None and grid is not None
             write = _pair(model, state.preset, photo, grid, mask, name, device)
@@ -144,18 +168,28 @@ def memorize(  # long: half of it are the options
             return {"kind": MEMORIZED, **asdict(counts), **record}
 
         copy_run(run, out, model, memory, state, change, capacity=capacity)
+        if journal is not None:
+            journal.remove()
     _warn(report)
     print_json(report) if as_json else typer.echo(_memorized(report))
 
 
 @contextmanager
-def whole(out: Path) -> Iterator[None]:
-    """Ctrl-C within is one line on stderr and exit status 130; there is no half of a run."""
+def whole(out: Path, journal: Path | None = None) -> Iterator[None]:
+    """Ctrl-C within is one line on stderr and exit status 130; there is no half of a run.
+
+    Args:
+        out: folder of the run.
+        journal: file from which the same command goes on, if it is there.
+    """
     try:
         with room_wanted("nothing was written; make room, and run the command again"):
             yield
     except KeyboardInterrupt:
-        typer.echo(f"{printable(out)}: interrupted; nothing was written", err=True)
+        notice = f"{printable(out)}: interrupted; nothing was written"
+        if journal is not None and journal.exists():
+            notice = f"{notice} but {printable(journal)}, from which the same command goes on"
+        typer.echo(notice, err=True)
         raise typer.Exit(130) from None
 
 
@@ -185,12 +219,60 @@ def _news(
     return (rest if leaks else models), len(leaks)
 
 
+def _crew(
+    model: "Mem3D",
+    models: "ShapeDataset",
+    run: Path,
+    which: "Which",
+    device: str,
+    hiring: "Hiring | None",
+    threads: int,
+) -> "Encoder | Crew":
+    """Who encodes the pictures."""
+    from mem3d.actors import Crew, WorkerError
+    from mem3d.runs.encoding import Encoder, remote_encoder
+
+    here = Encoder(model, models, device)
+    if hiring is None:
+        return here
+    crew = Crew(
+        partial(remote_encoder, partial(_network, run, which), threads, models), hiring, threads
+    )
+    if crew.identity != here.identity:
+        crew.close()
+        raise WorkerError(f"{run}: has changed since this command began; run it again")
+    return crew
+
+
+def _network(run: Path, which: "Which") -> "Mem3D":
+    """The network of a run, for a worker."""
+    from mem3d.inference.pretrained import load_trained
+
+    model, memory, _ = load_trained(run, which)
+    memory.close()
+    return model
+
+
+def _picture_count(models: "ShapeDataset", views: int) -> int:
+    """Pictures that will be encoded."""
+    return sum(min(views, models.views(i)) for i in range(len(models)))
+
+
+def _tell_of_resumption(journal: "Journal") -> None:
+    """On stderr, that some batches are not encoded again."""
+    if len(journal):
+        typer.echo(
+            f"{printable(journal.path)}: what was encoded before the interruption is taken from it",
+            err=True,
+        )
+
+
 def _models(
     model: "Mem3D",
     models: "ShapeDataset",
     subset: str | None,
     views: int,
-    device: str,
+    encode_views: "Encode",
     quiet: bool,
 ) -> "Write":
     """What writes the models of a data set."""
@@ -209,7 +291,8 @@ def _models(
 
     def write_copy(copy: "Memory") -> "tuple[Memorized, Record]":
         with progress_bar(quiet, "pictures") as show:
-            return write(model, copy, models, views=views, device=device, progress=show), record
+            how: dict[str, Any] = {"views": views, "progress": show, "encode_views": encode_views}
+            return write(model, copy, models, **how), record
 
     return write_copy
 

@@ -1,14 +1,14 @@
 """mem3d-cli reconstruct: photos in, shapes and pictures of them out."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mem3d_cli.app import MORE, counted, in_words, printable
+from mem3d_cli.app import MORE, counted, printable
 from mem3d_cli.options import (
     AsJson,
     Checkpoint,
@@ -16,66 +16,27 @@ from mem3d_cli.options import (
     Ensemble,
     Flip,
     Quiet,
+    RayAddress,
     Threads,
+    UseRay,
+    Workers,
     check_distinct,
+    hiring_of,
     print_json,
     progress_bar,
-    set_threads,
+    thread_count,
 )
 from mem3d_cli.paths import check_there, run_and_photos, split_words
 from mem3d_cli.tables import reconstruction_lines
 
 if TYPE_CHECKING:
-    from mem3d.data.images.framing import Background, Framed
+    from mem3d.actors import Crew, Hiring
     from mem3d.data.images.io import PhotoFiles
-    from mem3d.data.images.preprocess import Box, Rgba
-    from mem3d.inference.reconstruct import Prior, Reconstruction
-    from mem3d.inference.reconstructor import Reconstructor
-
-    Frame = Callable[[Path, Rgba], Framed]
+    from mem3d.data.images.preprocess import Box
+    from mem3d.inference.photos import PhotoJob, PhotoResult, PhotoWorker, UnreadablePhoto
 
 FORMATS = ("glb", "obj", "stl", "ply", "3mf", "binvox", "npz")  # as mem3d.inference.output has them
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo that could be read.
-
-    Attributes:
-        path: of its file.
-        name: of what is to be written, without ending.
-        rgba: (H, W, 4), for pictures: no side is over 1,024 pixels.
-        framed: what the network is to see.
-    """
-
-    path: Path
-    name: str
-    rgba: "Rgba"
-    framed: "Framed"
-
-
-@dataclass(frozen=True)
-class UnreadablePhoto:
-    """A photo that could not.
-
-    Attributes:
-        path: of its file.
-        reason: in words.
-        error: of one that was named itself, to end the command with; None of one from a folder or
-            a pattern.
-    """
-
-    path: Path
-    reason: str
-    error: ValueError | OSError | None = None
-
-
-class _Drawn(TypedDict):
-    """How meshes and pictures of shapes are made; see `Reconstruction.save`."""
-
-    surface: Literal["smooth", "blocky"]
-    confidence: bool
-    print_size: float | None
+UNFINISHED = "unfinished.jsonl"  # as mem3d.inference.photos has it
 
 
 def _check_formats(formats: list[str] | None) -> list[str] | None:
@@ -177,6 +138,9 @@ def reconstruct(  # long: half of it are the options
             min=1, help="Photos that go through the network at once.", rich_help_panel=MORE
         ),
     ] = 16,
+    ray: UseRay = False,
+    ray_address: RayAddress = None,
+    workers: Workers = None,
     which: Checkpoint = "best",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -197,6 +161,7 @@ def reconstruct(  # long: half of it are the options
     run, others = first or bundled_model(), ensemble or []
     check_distinct(run, others)
     check_there(mask)
+    hiring = hiring_of(ray, ray_address, workers, device)
     edges, files = _box(box), _find(photos)
     if len(files.photos) > 1 and (edges or (mask is not None and not mask.is_dir())):
         raise ValueError(f"photos: got {len(files.photos)}, want one for a box or a mask file")
@@ -206,36 +171,30 @@ def reconstruct(  # long: half of it are the options
     formats = formats or ([out.suffix.lower()[1:]] if is_file else None)
     size, formats = _to_print(print_size, formats)
     _check_apart(files.photos, out, inputs, is_file)
-    from mem3d.inference.reconstructor import load  # takes seconds
+    from mem3d.inference.photos import PhotoJob  # takes seconds
 
-    set_threads(threads)
-    how = _Drawn(surface=surface, confidence=not no_confidence, print_size=size)
+    job = PhotoJob(
+        run=run,
+        out=out,
+        threads=thread_count(threads),
+        is_file=is_file,
+        ensemble=tuple(others),
+        which=which,
+        device=device,
+        mask=mask,
+        box=edges,
+        background=None if background == "auto" else background,
+        threshold=threshold,
+        flip=flip,
+        formats=tuple(formats),
+        surface=surface,
+        confidence=not no_confidence,
+        print_size=size,
+        inputs=inputs,
+    )
     rows: list[dict[str, Any]] = []
     unreadable: list[UnreadablePhoto] = []
-    with _interruptible(out, rows), load(run, which, device, others) as reconstructor:
-        frame = _framing(reconstructor, mask, edges, None if background == "auto" else background)
-        with progress_bar(quiet, "photos") as show:
-            for items in _batches(files, batch, frame):
-                readable = [item for item in items if isinstance(item, Photo)]
-                unreadable += [item for item in items if isinstance(item, UnreadablePhoto)]
-                results = reconstructor.reconstruct_framed(
-                    [photo.framed for photo in readable], threshold=threshold, flip=flip
-                )
-                for photo, result in zip(readable, results, strict=True):
-                    if not result.grid.any():
-                        _warn_of_empty(photo, result)
-                    # Folders are not made before there is something to write.
-                    if is_file:
-                        out.parent.mkdir(parents=True, exist_ok=True)
-                        paths = [_save_file(out, photo, result, how)]
-                    else:
-                        out.mkdir(parents=True, exist_ok=True)
-                        stem = out / photo.name
-                        paths = result.save_all(stem, photo.rgba, formats=formats, **how)
-                    if inputs:
-                        paths.append(_save_input(paths[-1], result))
-                    rows.append(_row(photo, paths, result, how))
-                    show(len(rows) + len(unreadable), len(files.photos))
+    _reconstruct(job, files, batch, hiring, quiet, rows, unreadable)
     _warn_of_backgrounds(rows)
     _warn_of_doubts(rows)
     if as_json:
@@ -249,6 +208,63 @@ def reconstruct(  # long: half of it are the options
         raise ValueError(f"photos: got {len(unreadable)} that cannot be read, want at least one")
 
 
+def _reconstruct(
+    job: "PhotoJob",
+    files: "PhotoFiles",
+    batch: int,
+    hiring: "Hiring | None",
+    quiet: bool,
+    rows: list[dict[str, Any]],
+    unreadable: list["UnreadablePhoto"],
+) -> None:
+    """Do all photos, whose rows are added as they are done.
+
+    Several batches are noted in a journal, and those that are in it are not done again.
+    """
+    from mem3d.inference import photos
+
+    batches = photos.batches_of(files, batch)
+    stored: list[list[photos.Outcome] | None] = [None] * len(batches)
+    with _interruptible(job.out, rows), ExitStack() as opened:
+        crew = _crew(job, hiring)
+        opened.callback(crew.close)
+        journal = None
+        if len(batches) > 1:
+            journal = opened.enter_context(photos.unfinished(job, crew.identity))
+            stored = photos.finished(journal, batches, job)
+            _tell_of_resumption(job.out, sum(len(outcomes or ()) for outcomes in stored))
+        show = opened.enter_context(progress_bar(quiet, "photos"))
+        for outcome in photos.outcomes_of(batches, stored, crew, journal, job):
+            if isinstance(outcome, photos.UnreadablePhoto):
+                unreadable.append(outcome)
+                if outcome.error is None:
+                    typer.echo(f"skipped {printable(outcome.reason)}", err=True)
+            else:
+                rows.append(outcome.row)
+                if not outcome.row["voxels"]:
+                    _warn_of_empty(outcome, job.threshold)
+            show(len(rows) + len(unreadable), len(files.photos))
+        if journal is not None and not (unreadable and unreadable[-1].error):
+            journal.remove()
+
+
+def _crew(job: "PhotoJob", hiring: "Hiring | None") -> "PhotoWorker | Crew":
+    """Who does the photos."""
+    from mem3d.actors import Crew
+    from mem3d.inference.photos import PhotoWorker, RemotePhotos
+
+    if hiring is None:
+        return PhotoWorker(job)
+    return Crew(partial(RemotePhotos, job), hiring, job.threads)
+
+
+def _tell_of_resumption(out: Path, photos: int) -> None:
+    """On stderr, that some photos are not done again."""
+    if photos:
+        notice = "done before the interruption; the rest follows"
+        typer.echo(f"{printable(out)}: {counted(photos, 'photo')} {notice}", err=True)
+
+
 @contextmanager
 def _interruptible(out: Path, rows: list[Any]) -> Iterator[None]:
     """Ctrl-C within is one line on stderr and exit status 130; files there are whole."""
@@ -256,6 +272,8 @@ def _interruptible(out: Path, rows: list[Any]) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         notice = f"{printable(out)}: interrupted; {counted(len(rows), 'photo')} done"
+        if (out / UNFINISHED).exists():
+            notice = f"{notice}; the same command goes on from there"
         typer.echo(notice, err=True)
         raise typer.Exit(130) from None
 
@@ -331,11 +349,11 @@ def _check_apart(photos: list[Path], out: Path, inputs: bool, is_file: bool) -> 
         is_file: which of the two.
     """
     from mem3d.data.images.io import distinct_names
-    from mem3d.inference.output import is_own_picture
+    from mem3d.inference.output import input_of, is_own_picture
 
     sources = {path.resolve() for path in photos}
     files = [out] if is_file else [out / f"{name}.png" for name in distinct_names(photos)]
-    pictures = [_input_of(file) for file in files] if inputs else []
+    pictures = [input_of(file) for file in files] if inputs else []
     pictures += [file for file in files if file.suffix.lower() == ".png"]
     for picture in pictures:
         if picture.resolve() in sources:
@@ -347,128 +365,11 @@ def _check_apart(photos: list[Path], out: Path, inputs: bool, is_file: bool) -> 
             )
 
 
-def _framing(
-    reconstructor: "Reconstructor",
-    mask: Path | None,
-    box: "Box | None",
-    background: "Background | None",
-) -> "Frame":
-    """How photos are framed; an error names the file, and the mask's where that is at fault."""
-
-    def frame(path: Path, rgba: "Rgba") -> "Framed":
-        light = _mask_of(path, mask)
-        try:
-            return reconstructor.frame(rgba, mask=light, box=box, background=background)
-        except ValueError as error:
-            at_fault = f" ({mask})" if mask is not None and str(error).startswith("mask:") else ""
-            raise ValueError(f"{path}: {error}{at_fault}") from error
-
-    return frame
-
-
-def _mask_of(path: Path, mask: Path | None) -> "Rgba | None":
-    """Of a photo: the mask's picture, or the one in that folder that is named as the photo is."""
-    from mem3d.data.images.io import list_images, read_image
-
-    if mask is None:
-        return None
-    if not mask.is_dir():
-        return read_image(mask)
-    for picture in list_images(mask)[0]:
-        if picture.stem == path.stem:
-            return read_image(picture)
-    raise ValueError(f"{mask}: got no mask for {path.name}, want {path.stem}.png")
-
-
-def _batches(
-    files: "PhotoFiles", size: int, frame: "Frame"
-) -> Iterator[list[Photo | UnreadablePhoto]]:
-    """Photos in their order, so many at once.
-
-    An unreadable one that was named is the last, after those before it.
-    """
-    from mem3d.data.images.framing import shrunk
-    from mem3d.data.images.io import distinct_names, read_image
-
-    batch: list[Photo | UnreadablePhoto] = []
-    for path, name in zip(files.photos, distinct_names(files.photos), strict=True):
-        try:
-            rgba = read_image(path)
-            batch.append(Photo(path, name, shrunk(rgba)[0], frame(path, rgba)))
-        except (ValueError, OSError) as error:
-            if path in files.named:
-                batch.append(UnreadablePhoto(path, in_words(error), error))
-                break
-            typer.echo(f"skipped {in_words(error)}", err=True)
-            batch.append(UnreadablePhoto(path, in_words(error)))
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _save_file(out: Path, photo: Photo, result: "Reconstruction", how: _Drawn) -> Path:
-    """Write the one file that --out names; ValueError if that is a mesh and there is none."""
-    from mem3d.inference.output import MAKER
-    from memstore.voxels.contact_sheet import save_png
-
-    if out.suffix.lower() == ".png":
-        picture = result.picture(
-            photo.rgba, name=photo.name, surface=how["surface"], confidence=how["confidence"]
-        )
-        save_png(out, picture, MAKER)
-    else:
-        result.save(out, **how)
-    return out
-
-
-def _input_of(file: Path) -> Path:
-    """Where what the network was shown is written, beside a result's file."""
-    return file.with_name(f"{file.stem}.input.png")
-
-
-def _save_input(file: Path, result: "Reconstruction") -> Path:
-    """Write what the network was shown beside a result's file."""
-    from mem3d.inference.output import MAKER
-    from memstore.voxels.contact_sheet import save_png
-
-    path = _input_of(file)
-    save_png(path, result.network_input, MAKER)
-    return path
-
-
-def _row(photo: Photo, files: list[Path], result: "Reconstruction", how: _Drawn) -> dict[str, Any]:
-    """What is printed of a photo; a body to print is made once more, for what was done to it."""
-    is_printed = how["print_size"] is not None or any(file.suffix == ".3mf" for file in files)
-    body = None
-    if is_printed and result.grid.any():
-        body = result.printable(how["print_size"], surface=how["surface"])
-    return {
-        "photo": str(photo.path),
-        "background": photo.framed.background,
-        "doubts": list(photo.framed.doubts),
-        "files": [str(file) for file in files],
-        "voxels": int(result.grid.sum()),
-        "to_print": None if body is None else {**body.facts(), "in_words": str(body)},
-        "remarks": list(result.remarks),
-        "recalled": [_recalled(prior) for prior in result.priors],
-    }
-
-
-def _recalled(prior: "Prior") -> dict[str, Any]:
-    """A recalled shape; the category is null where its source names none."""
-    from mem3d.data.taxonomy import category_of
-
-    cosine, category = round(prior.cosine, 4), category_of(prior.source)
-    return {"source": prior.source, "category": category, "cosine": cosine, "slot": prior.slot}
-
-
-def _warn_of_empty(photo: Photo, result: "Reconstruction") -> None:
+def _warn_of_empty(photo: "PhotoResult", threshold: float) -> None:
     """On stderr, that a photo has no mesh, and why."""
     typer.echo(
-        f"{printable(photo.path)}: no voxel is above {result.threshold:g} (the largest is "
-        f"{result.occupancy.max():.3f}), so there is no mesh; try a lower --threshold",
+        f"{printable(photo.path)}: no voxel is above {threshold:g} (the largest is "
+        f"{photo.largest:.3f}), so there is no mesh; try a lower --threshold",
         err=True,
     )
 

@@ -33,6 +33,11 @@ def is_own_picture(path: Path) -> bool:
         return f"tEXtSoftware\0{MAKER}".encode() in file.read(_HEAD)
 
 
+def input_of(file: Path) -> Path:
+    """Where what the network was shown is written, beside a result's file."""
+    return file.with_name(f"{file.stem}.input.png")
+
+
 def npz_bytes(
     occupancy: NDArray[np.float32],
     threshold: float,

@@ -20,8 +20,10 @@ from mem3d.memory.interface import TrainingMemory
 from memstore import Memory
 from memstore.files import Progress
 
-LEAST = 8  # grids per product: with fewer than four, BLAS was seen to add up in another order
-AT_ONCE = 256  # grids per product in `fill`: 32 MB at 32^3
+# Grids per product, padded: with 1 and from 16 on, BLAS was seen to add up in other orders, and
+# then an answer would depend on the photos before it.
+ROWS = 16
+AT_ONCE = 256  # slots between two calls of a progress
 PADDING = -1  # its projection is that of an empty grid
 
 
@@ -71,10 +73,10 @@ class ProjectionCache:
 
         Returns:
             (B, K, P): `project` of the slots' values, of an empty grid for padding. Each row is the
-            same whatever it is asked for with; from a product of less than LEAST grids, it may
-            differ in the last bits.
+            same whatever was asked for with it or before; from a product of other than ROWS grids,
+            it may differ in the last bits.
         """
-        self._compute(self._missing(slots), LEAST)
+        self._compute(self._missing(slots))
         rows = torch.stack([self._rows[slot] for slot in slots.flatten().tolist()])
         return rows.view(*slots.shape, -1)
 
@@ -88,7 +90,7 @@ class ProjectionCache:
         missing = self._missing(self.memory.slots)
         for start in range(0, len(missing), AT_ONCE):
             part = missing[start : start + AT_ONCE]
-            self._compute(part, LEAST)
+            self._compute(part)
             if progress:
                 progress(start + len(part), len(missing))
 
@@ -100,20 +102,20 @@ class ProjectionCache:
             self._rows, self._stamp = {}, stamp
         return np.array([s for s in np.unique(slots).tolist() if s not in self._rows], np.int64)
 
-    def _compute(self, slots: NDArray[np.int64], least: int) -> None:
-        """Add rows for distinct slots that have none, in a product of at least so many."""
-        if not len(slots):
-            return
-        is_real = slots >= 0
+    def _compute(self, slots: NDArray[np.int64]) -> None:
+        """Add rows for distinct slots that have none."""
         side = self.memory.config.resolution
-        grids = np.zeros((max(len(slots), least), side, side, side), np.bool_)
-        grids[: len(slots)][is_real] = self.memory.values(slots[is_real])
         weight = next(self.shape_encoder.parameters())
-        rows = self.shape_encoder.project(  # type: ignore[operator]  # checked in __init__
-            torch.from_numpy(grids).to(weight.device, weight.dtype)
-        )
-        for slot, row in zip(slots.tolist(), rows, strict=False):
-            self._rows[slot] = row.clone()  # not a view, which would keep the others
+        for start in range(0, len(slots), ROWS):
+            part = slots[start : start + ROWS]
+            is_real = part >= 0
+            grids = np.zeros((ROWS, side, side, side), np.bool_)
+            grids[: len(part)][is_real] = self.memory.values(part[is_real])
+            rows = self.shape_encoder.project(  # type: ignore[operator]  # checked in __init__
+                torch.from_numpy(grids).to(weight.device, weight.dtype)
+            )
+            for slot, row in zip(part.tolist(), rows, strict=False):
+                self._rows[slot] = row.clone()  # not a view, which would keep the others
 
 
 def projections_of(model: nn.Module, memory: Memory) -> ProjectionCache | None:

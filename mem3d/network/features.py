@@ -49,8 +49,7 @@ def view_features(
         ValueError: a picture cannot be read; names its file.
     """
     for start in range(0, len(views), batch):
-        part = [_pixels(model, data, view) for view in views[start : start + batch]]
-        yield encode(model, part, device)
+        yield encode(model, pixels_of(model, data, views[start : start + batch]), device)
 
 
 def encode(model: Mem3D, pictures: Sequence[Pixels], device: str = "cpu") -> Features:
@@ -63,6 +62,15 @@ def encode(model: Mem3D, pictures: Sequence[Pixels], device: str = "cpu") -> Fea
             return to_numpy(model.query(model.encoder.encode(images.to(device))).keys)
     finally:
         model.train(was_training)
+
+
+def pixels_of(model: Mem3D, data: ShapeDataset, views: Sequence[View]) -> list[Pixels]:
+    """Pictures (3, S, S) uint8 of views, as the network takes them.
+
+    Raises:
+        ValueError: a picture cannot be read; names its file.
+    """
+    return [_pixels(model, data, view) for view in views]
 
 
 def _pixels(model: Mem3D, data: ShapeDataset, view: View) -> Pixels:

@@ -18,8 +18,11 @@ from mem3d.memory.host import HostMemory
 from mem3d.memory.interface import Features, Grids
 from mem3d.network.features import View, encode, first_views, view_features
 from mem3d.network.model import Mem3D
+from mem3d.runs.encoding import Encode
 from memstore import Memory
 from memstore.files import Progress
+
+BATCH = 32  # pictures at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +58,10 @@ def memorize(
     data: ShapeDataset,
     *,
     views: int = 1,
-    batch: int = 32,
+    batch: int = BATCH,
     device: str = "cpu",
     progress: Progress | None = None,
+    encode_views: Encode | None = None,
 ) -> Memorized:
     """Write the models of a data set to a memory, one after the other.
 
@@ -72,6 +76,7 @@ def memorize(
         batch: pictures at a time.
         device: where the network is.
         progress: called with pictures done and pictures in all.
+        encode_views: encodes instead of the model here, see `encoding.encoded`.
 
     Raises:
         ValueError: there is no model, or a file cannot be read.
@@ -83,7 +88,11 @@ def memorize(
         raise ValueError(f"{data.root}: got no usable model, want at least 1 to memorize")
     pictures = [view for i in range(len(data)) for view in first_views(data, i, views)]
     before, kinds, number = len(memory), Counter[str](), 0
-    for features in view_features(model, data, pictures, batch=batch, device=device):
+    if encode_views is None:
+        several = view_features(model, data, pictures, batch=batch, device=device)
+    else:
+        several = encode_views(pictures, batch)
+    for features in several:
         grids, names = _shapes(data, pictures[number : number + len(features)])
         kinds.update(_write(memory, features, grids, names))
         number += len(features)

@@ -179,6 +179,25 @@ class Driver:
         self._load()
         self._broken = ""
 
+    def refresh(self) -> bool:
+        """Have all shards open the last commit; whether it is another one."""
+        last = self.manifests.last()
+        if last == self.snapshot and not self._broken:
+            return False
+        manifest = self.manifests.read(last)
+        if (manifest.config, len(manifest.snapshots)) != (self.config, self.deal.shards):
+            path = self.manifests.path
+            raise FormatError(f"{path}: got another memory than was opened; open it again")
+        self._broken = "memory: a refresh failed; call it again, or open the memory again"
+        self.snapshot, self._tip, self._manifest = last, last, manifest
+        try:
+            self._load()
+        except ShardError as error:
+            self._workers.revive(error.lost)
+            raise
+        self._broken = ""
+        return True
+
     def plan(
         self, queries: NDArray[np.float32], grids: NDArray[np.uint8], is_begun: bool
     ) -> tuple[Plan, dict[str, int]]:

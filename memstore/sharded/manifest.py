@@ -1,11 +1,12 @@
 """Manifests: what a memory in shards is at each commit, in JSON (docs/scale.md).
 
 `shards.json` names the last commit, `commits/ID.json` the snapshots of all shards at one, and
-`tags/NAME.json` a commit. An ID is a checksum of its file. A commit is there once `shards.json`
-names it: everything else is written, and synced, before.
+`tags/NAME.json` a commit; `tags/NAME.json.deleted` was one. An ID is a checksum of its file. A
+commit is there once `shards.json` names it: everything else is written, and synced, before.
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,11 +20,12 @@ from memstore.errors import (
     ArgumentError,
     FormatError,
     NotAMemoryError,
+    PathError,
     PathMissingError,
     SnapshotError,
     translated,
 )
-from memstore.files import open_regular, write_atomic
+from memstore.files import open_regular, sync, write_atomic
 from memstore.json_text import MAX_BYTES, parse_json
 from memstore.paths import SHARDS_FILE, local_path
 from memstore.scalars import as_int
@@ -158,9 +160,25 @@ class Manifests:
         if not is_name:
             want = "1 to 100 of A-Z a-z 0-9 . _ -, no . first"
             raise ArgumentError(f"name: got {name!r}, want {want}")
-        if self._tag_file(name).exists():
-            raise ArgumentError(f"name: got {name!r}, which already exists; choose another")
+        if self._tag_file(name).exists() or self._deleted_file(name).exists():
+            raise ArgumentError(f"name: got {name!r}, which already exists or did; choose another")
         write_atomic(self._tag_file(name), json.dumps({"commit": commit}).encode())
+
+    def untag(self, name: str) -> None:
+        """Take a tag away; what marks that it was there stays."""
+        if name not in self.tags():
+            raise SnapshotError(
+                f"{self.path}: no tag {name!r}; memstore history, or tags(), lists them"
+            )
+        try:
+            os.replace(self._tag_file(name), self._deleted_file(name))
+            sync([self.path / "tags"])
+        except OSError as error:
+            raise PathError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+    def _deleted_file(self, name: str) -> Path:
+        """What marks that a tag was there."""
+        return self.path / "tags" / f"{name}.json.deleted"
 
     def _tag_file(self, name: str) -> Path:
         """Where a tag is."""

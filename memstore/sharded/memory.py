@@ -17,6 +17,7 @@ from memstore.errors import (
     ReadOnlyError,
     ShapeError,
     SlotError,
+    SnapshotError,
     UncommittedWarning,
 )
 from memstore.files import Durability
@@ -61,9 +62,11 @@ class ShardedMemory:
             memory.write(features, grids)
     """
 
-    def __init__(self, driver: Driver, mode: Mode, lock: WriterLock | None) -> None:
-        """For `create` and `open`."""
-        self._driver, self._mode, self._writer = driver, mode, lock
+    def __init__(
+        self, driver: Driver, mode: Mode, lock: WriterLock | None, at: str | None = None
+    ) -> None:
+        """For `create` and `open`; `at` is the commit that was asked for."""
+        self._driver, self._mode, self._writer, self._at = driver, mode, lock, at
         self._lock = ReadWriteLock()
 
     @classmethod
@@ -151,7 +154,8 @@ class ShardedMemory:
             snapshot = manifests.last() if at is None else manifests.named(at)
             shards = len(manifests.read(snapshot).snapshots)
             crew = _hired(workers, shards, address)
-            return cls(Driver(manifests, snapshot, crew, mode, durability), mode, lock)
+            driver = Driver(manifests, snapshot, crew, mode, durability)
+            return cls(driver, mode, lock, None if at is None else snapshot)
         except BaseException:
             if crew is not None:
                 crew.close()
@@ -453,6 +457,42 @@ class ShardedMemory:
                 driver.remove(checked)
             return checked
 
+    def update(
+        self,
+        slots: ArrayLike,
+        values: ArrayLike | None = None,
+        columns: Mapping[str, ArrayLike] | None = None,
+        *,
+        sources: Sequence[str] | None = None,
+    ) -> None:
+        """Set values, columns or sources of distinct used slots, past the write rule."""
+        self._check_writable()
+        if values is None and columns is None and sources is None:
+            raise ArgumentError("update: got nothing to set, want values, columns or sources")
+        driver = self._driver
+        with self._lock.writing():
+            self._check_writable()
+            driver.check_whole()
+            checked = arguments.as_distinct_slots(slots, driver.touched)
+            n, resolution = len(checked), self.config.resolution
+            packed = (
+                None if values is None else arguments.as_packed(values, n, resolution, "values")
+            )
+            named = None if sources is None else arguments.as_sources("sources", sources, n)
+            entries = arguments.as_columns(columns, self.config, n, every=False)
+            parts = {
+                shard: (
+                    checked[where],
+                    None if packed is None else packed[where],
+                    None if named is None else named[where],
+                    {name: column[where] for name, column in entries.items()},
+                )
+                for shard, where in driver.deal.split(checked)
+            }
+            if parts:
+                driver.change(some("update", parts))
+                driver.settled()
+
     def replace_keys(self, slots: ArrayLike, keys: ArrayLike) -> None:
         """Set the keys of distinct slots past the write rule: for an encoder that has changed."""
         self._check_writable()
@@ -495,6 +535,23 @@ class ShardedMemory:
                 raise ReadOnlyError("memory: got mode 'closed', want one that is open")
             self._driver.rollback()
 
+    def refresh(self) -> bool:
+        """See the last commit, where the memory was opened to be read; whether it is another one.
+
+        Raises:
+            SnapshotError: it was opened at a commit that was asked for by `at`.
+            ReadOnlyError: it is closed.
+            ShardError: a shard cannot open it; every call raises TornError until one succeeds.
+        """
+        if self._mode == "closed":
+            raise ReadOnlyError("memory: got mode 'closed', want one that is open to be refreshed")
+        if self._mode == "r+":
+            return False
+        if self._at is not None:
+            raise SnapshotError(f"{self.path}: opened at {self._at}, which stays as it is")
+        with self._lock.writing():
+            return self._driver.refresh()
+
     def history(self) -> list[Commit]:
         """Commits that led to `snapshot`, newest first."""
         return self._driver.manifests.history(self.snapshot)
@@ -504,6 +561,12 @@ class ShardedMemory:
         self._check_writable()
         with self._lock.writing():
             self._driver.manifests.tag(name, self.snapshot)
+
+    def untag(self, name: str) -> None:
+        """Take a tag away; the name cannot be used again."""
+        self._check_writable()
+        with self._lock.writing():
+            self._driver.manifests.untag(name)
 
     def tags(self) -> dict[str, str]:
         """Id of a commit by tag."""
@@ -562,6 +625,14 @@ class ShardedMemory:
     def explain(self, batch: int = 1, k: int = 8) -> Costs:
         """What a call with a batch sends, and in how many rounds, without making it."""
         return costs(self.config, self.shards, arguments.as_count("batch", batch), k)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say of what Memory has, and this has not, what to do."""
+        if not name.startswith("_") and hasattr(Memory, name):
+            raise AttributeError(
+                f"{name}: got a memory in shards, want one in one piece: copy_to(path) makes one"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: a copy would fall behind without a word."""

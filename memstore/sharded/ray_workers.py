@@ -1,21 +1,13 @@
-"""RayWorkers: shards held by Ray's actors. The only file that uses Ray."""
+"""RayWorkers: shards held by Ray's actors."""
 
-import os
-import secrets
-import sys
 from collections.abc import Sequence
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from memstore.errors import ExtraMissingError
+from memstore.ray_session import RaySession
 from memstore.sharded.shard import Shard
 from memstore.sharded.workers import LostShard, Request, answers
 
-OBJECT_STORE = 200_000_000  # bytes of a Ray that is started here: a batch passes through, no more
 LARGE = 100_000  # bytes told to several shards, from which on they are put in the store once
-
-_users = 0  # RayWorkers of the Ray that was started here
 
 
 class RayWorkers:
@@ -32,17 +24,8 @@ class RayWorkers:
         Raises:
             ExtraMissingError: Ray is not installed.
         """
-        global _users
-        if address is None:
-            _keep_to_itself()
-        try:
-            self._ray: Any = import_module("ray")
-        except ImportError as error:
-            raise ExtraMissingError.of("memstore.sharded", "ray", "ray") from error
-        self._is_ours = _users > 0 or not self._ray.is_initialized()
-        if not self._ray.is_initialized():
-            _start(self._ray, address)
-        _users += self._is_ours
+        self._session = RaySession("memstore.sharded", address)
+        self._ray = self._session.ray
         self._actors: dict[int, Any] = {}
         self._is_open = True
         # Spread over machines; a long-lived actor takes no CPU from what else is scheduled.
@@ -77,16 +60,13 @@ class RayWorkers:
 
     def close(self) -> None:
         """As Workers."""
-        global _users
         if not self._is_open:
             return
         self._is_open = False
         if self._ray.is_initialized():
             for actor in self._actors.values():
                 self._ray.kill(actor)
-        _users -= self._is_ours
-        if self._is_ours and not _users:
-            self._ray.shutdown()
+        self._session.close()
 
     def _put(self, arg: Any) -> Any:
         """An argument, or where it lies in the object store, once for all shards."""
@@ -112,32 +92,6 @@ class RayWorkers:
             return LostShard(str(error))
         except exceptions.RayError as error:
             return error
-
-
-def _keep_to_itself() -> None:
-    """Have a Ray that is loaded after this tell nobody of its use, and have a token of its own.
-
-    Else it writes one into the home folder. What somebody has set stays.
-    """
-    if "ray" in sys.modules:
-        return  # it has read its settings
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    has_token = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
-    if not (has_token or (Path.home() / ".ray" / "auth_token").exists()):
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-
-
-def _start(ray: Any, address: str | None) -> None:
-    """Connect to a cluster, or start a Ray of this machine, without its page in the browser."""
-    if address is not None:
-        ray.init(address=address, log_to_driver=False)
-        return
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=OBJECT_STORE,
-    )
 
 
 def _bytes(args: Sequence[Any]) -> int:

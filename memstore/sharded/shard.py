@@ -148,6 +148,17 @@ class Shard:
         with self._held.changing() as state:
             state.replace_keys(self._opening.place.rows(slots), keys)
 
+    def update(
+        self,
+        slots: NDArray[np.int64],
+        values: NDArray[np.uint8] | None,
+        sources: NDArray[np.bytes_] | None,
+        columns: Mapping[str, NDArray[Any]],
+    ) -> None:
+        """Set what is given of distinct used slots (n,) here, values packed."""
+        with self._held.changing() as state:
+            state.update(self._opening.place.rows(slots), values, sources, columns)
+
     def commit(self, message: str) -> str:
         """Save what has changed; id of the snapshot, the present one if nothing has.
 

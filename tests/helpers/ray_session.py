@@ -77,8 +77,8 @@ def a_lost_actor_is_named_and_comes_back(whole, parts, rng):
     assert [commit.message for commit in parts.history()] == ["first", "create"]
 
 
-def main(folder):
-    """All of it."""
+def started(num_cpus=1):
+    """Ray, or None if it does not start here, which is printed."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
     os.environ["RAY_AUTH_TOKEN"] = os.urandom(32).hex()
     import ray  # reads these when it is loaded
@@ -86,13 +86,21 @@ def main(folder):
     try:
         ray.init(
             address="local",
-            num_cpus=1,
+            num_cpus=num_cpus,
             include_dashboard=False,
             log_to_driver=False,
             object_store_memory=STORE,
         )
     except Exception as error:
         print(f"cannot start: {type(error).__name__}: {str(error).splitlines()[0]}")
+        return None
+    return ray
+
+
+def main(folder):
+    """All of it."""
+    ray = started()
+    if ray is None:
         return
     try:
         rng = np.random.default_rng(0)

@@ -20,9 +20,9 @@ from memstore.sharded.workers import LocalWorkers, LostShard, answers
 CHANNELS, RESOLUTION = 24, 4
 COLUMNS = {"kind": str, "mass": float, "ok": bool, "view": int}
 WEIGHTS = {
-    **{"write": 0.36, "read": 0.23, "search": 0.15, "contrast": 0.12, "remove": 0.05},
+    **{"write": 0.34, "read": 0.20, "search": 0.15, "contrast": 0.12, "remove": 0.05},
     **{"replace_keys": 0.03, "commit": 0.025, "reopen": 0.01, "travel": 0.008, "rewind": 0.002},
-    **{"kill": 0.008, "stats": 0.007},
+    **{"kill": 0.008, "stats": 0.007, "update": 0.03, "tag": 0.01, "refresh": 0.01},
 }
 OF_COSTS = ("key_bytes", "value_bytes", "bookkeeping_bytes", "disk_bytes", "snapshot")
 
@@ -164,6 +164,45 @@ class Trio:
         slots = self.some_slots(5)
         keys = self.draw(len(slots))[0]
         self.both(lambda memory: memory.replace_keys(slots, keys))
+
+    def update(self):
+        slots = self.some_slots(5)
+        _, grids, sources, columns = self.draw(len(slots))
+        given = {
+            "values": grids,
+            "sources": sources,
+            "columns": {name: columns[name] for name in ("kind", "ok")},
+        }
+        names = [name for name in given if self.rng.random() < 0.6]
+        self.both(lambda memory: memory.update(slots, **{name: given[name] for name in names}))
+
+    def tag(self):
+        """Name the commit, or take a name away; either may not be possible."""
+        name = f"tag-{self.rng.integers(6)}"
+        if name in self.whole.tags():
+            self.both(lambda memory: memory.untag(name))
+        else:
+            self.both(lambda memory: memory.tag(name))  # once taken away, it is refused
+        self.both(lambda memory: [*memory.tags()])
+
+    def refresh(self):
+        """Readers see a commit once they are refreshed, not before."""
+        readers = [Memory.open(self.root / "whole")]
+        readers += [ShardedMemory.open(self.root / str(n), workers="local") for n in (2, 3)]
+        features = self.draw(2)[0]
+        self.write()
+        self.commit()
+        for step in ("before", "after"):
+            whole, *parts = [reader.read(features, 4) for reader in readers]
+            for reader, part in zip(readers[1:], parts, strict=True):
+                assert_equal(whole, part)
+                assert_same(readers[0], reader)
+            if step == "before":
+                assert len({reader.refresh() for reader in readers}) == 1
+                assert not any(reader.refresh() for reader in readers)
+        assert_equal(self.whole.ages, readers[1].ages)
+        for reader in readers:
+            reader.close()
 
     def commit(self):
         before = self.commits[-1]

@@ -54,6 +54,18 @@ def test_a_row_does_not_depend_on_what_it_is_asked_for_with(model):
         assert torch.equal(all_of_them.of(np.array([[slot]]))[0, 0], want[number])
 
 
+def test_many_slots_at_once_give_the_rows_that_few_do(model):
+    """BLAS adds up products of 16 rows otherwise than those of 8: each is of as many."""
+    memory = Memory(replace(TINY.memory, capacity=40, beta=-1.0, delta=1.0))
+    keys = np.abs(np.random.default_rng(0).standard_normal((40, C), np.float32))
+    memory.write(keys, np.stack([blob(i) for i in range(40)]))
+    few, many = (ProjectionCache(model.shape_encoder, memory) for _ in range(2))
+    want = many.of(np.arange(40)[None])[0]
+    for start in range(40):
+        slots = np.arange(start, min(start + 3, 40))
+        assert torch.equal(few.of(slots[None])[0], want[slots])
+
+
 def test_reconstruction_is_the_same_with_and_without(model):
     memory = filled()
     cache = projections_of(model, memory)

@@ -16,14 +16,16 @@ from memstore import (
     PathExistsError,
     PathMissingError,
     ReadOnlyError,
+    ShardError,
     SnapshotError,
+    TornError,
     UncommittedWarning,
 )
 from memstore.sharded import ShardedMemory
 from memstore.sharded.deal import Deal, Place
 from memstore.sharded.workers import LocalWorkers
 from tests.helpers.random_memories import COLUMNS, SMALL, busy_memory
-from tests.helpers.sharded_oracle import assert_equal, assert_same
+from tests.helpers.sharded_oracle import FakeWorkers, assert_equal, assert_same
 from tests.test_architecture import loaded_after
 
 pytestmark = pytest.mark.filterwarnings("ignore:memory. the first")
@@ -88,6 +90,11 @@ BAD = {
     "no source": lambda memory: memory.remove(source="nowhere"),
     "keys": lambda memory: memory.replace_keys([0], np.ones((2, 5))),
     "empty": lambda memory: memory.keys([10]),
+    "nothing to update": lambda memory: memory.update([0]),
+    "slot twice to update": lambda memory: memory.update([0, 0], sources=["a", "b"]),
+    "values to update": lambda memory: memory.update([0], np.zeros((2, 3, 3, 3), bool)),
+    "sources to update": lambda memory: memory.update([0], sources=["a", "b"]),
+    "columns to update": lambda memory: memory.update([0], columns={"no": [1]}),
     "pickle": lambda memory: None,
 }
 
@@ -113,6 +120,73 @@ def test_contrast_without_a_delta(tmp_path):
     for memory in pair:
         with pytest.raises(ArgumentError, match=r"^contrast: got a memory with delta None"):
             memory.contrast(np.ones((1, 5)), grids)
+
+
+def test_a_reader_follows_commits_where_it_was_not_pinned(pair):
+    _, parts = pair
+    with ShardedMemory.open(parts.path, workers="local") as reader:
+        before = len(reader.slots)
+        assert not reader.refresh() and not parts.refresh()
+        slot = int(parts.slots[0])
+        parts.remove([slot])
+        parts.commit("later")
+        assert reader.snapshot != parts.snapshot and len(reader) == before
+        assert reader.refresh() and reader.snapshot == parts.snapshot
+        assert len(reader) == before - 1 and not reader.refresh()
+        assert_equal(parts.slots, reader.slots)
+    with (
+        ShardedMemory.open(parts.path, at=parts.snapshot, workers="local") as pinned,
+        pytest.raises(SnapshotError, match="stays as it is"),
+    ):
+        pinned.refresh()
+    with pytest.raises(ReadOnlyError, match="closed"):
+        reader.refresh()
+
+
+def test_a_refresh_that_fails_leaves_no_mixture(pair):
+    """Some shards have opened the later commit, one has not: no answer until a refresh succeeds."""
+    _, parts = pair
+    workers = []
+
+    def hired(n):
+        workers.append(FakeWorkers(n))
+        return workers[0]
+
+    with ShardedMemory.open(parts.path, workers=hired) as reader:
+        parts.replace_keys(parts.slots, -parts.keys(parts.slots))
+        parts.commit("later")
+        workers[0].kill(1, "open")
+        with pytest.raises(ShardError, match="shard 1"):
+            reader.refresh()
+        with pytest.raises(TornError, match="a refresh failed"):
+            reader.search(np.ones((1, 5)), 1)
+        assert reader.refresh()
+        assert_equal(parts.keys(parts.slots), reader.keys(reader.slots))
+
+
+def test_a_tag_that_is_taken_away_is_not_used_again(pair):
+    _, parts = pair
+    parts.tag("a")
+    parts.untag("a")
+    assert parts.tags() == {}
+    with pytest.raises(ArgumentError, match="already exists or did"):
+        parts.tag("a")
+    with pytest.raises(SnapshotError, match="no tag 'a'"):
+        parts.untag("a")
+    with pytest.raises(SnapshotError):
+        ShardedMemory.open(parts.path, at="a", workers="local")
+    parts.tag("a.json")  # its file is another
+
+
+def test_what_shards_have_not_is_refused_by_name(pair):
+    whole, parts = pair
+    missing = {name for name in dir(whole) if name[0] != "_"} - set(dir(parts))
+    assert missing >= {"expire", "value_similarities", "replace_rows", "reads"}
+    for name in missing:
+        with pytest.raises(AttributeError, match=rf"^{name}: got a memory in shards, want one in"):
+            getattr(parts, name)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = parts.nonsense
 
 
 def test_tags_and_time_travel(pair):
