@@ -29,7 +29,9 @@ LARGE = 2**25  # numbers in all, and more channels than
 NARROWEST = 256
 FEW = 8  # part of the rows that is cheaper to rank than to scan for one query
 FEWER = 32  # the same for each query of a batch
-RESTS = 15  # batches that are scanned for after one in which bounds left more than that
+CLOSE = 16  # part of the rows that is cheaper to rank than to bound by integers for one query
+CLOSER = 64  # the same for each query of a batch
+RESTS = 15  # batches that are scanned for after one in which integers left more than FEWER
 OPEN = 8  # part of the rows that is ranked at once if no others may be found
 MANY = 64  # slots of a query that is ranked by itself
 GROUP = 16  # slots of which only the highest bound counts in a guess
@@ -58,9 +60,10 @@ def no_hits(batch: int, k: int) -> Hits:
 class KeyIndex:
     """Unit keys in slots [0, rows), held once, inside a FAISS IndexFlatIP.
 
-    A search bounds all cosines from above, by keys rounded to 8 bits (rounded.py) or by a matrix
-    product over FAISS's own rows, and ranks the slots whose bound reaches the k-th best cosine of
-    the first few. Searches may run in several threads, but not while keys change.
+    A search bounds all cosines from above, by what is known of the keys in fewer numbers
+    (rounded.py) or by a matrix product over FAISS's own rows, and ranks the slots whose bound
+    reaches the k-th best cosine of the first few. Searches may run in several threads, but not
+    while keys change.
     """
 
     def __init__(self, key_dim: int) -> None:
@@ -170,10 +173,7 @@ class KeyIndex:
         without = [allowed.without(b) for b in range(len(queries))]
         rest = np.arange(len(queries))
         if (rounded := self._present(len(queries))) is not None:
-            bounds, usual = rounded.bounds(queries)
-            _close(bounds, closed, without)
-            guess = _kth_highest(bounds, k) - usual
-            rest = self._rank_by_bounds(queries, bounds, guess, k, above, hits)
+            rest = self._search_rounded(rounded, queries, k, closed, without, above, hits)
         if len(rest):
             batch = queries if len(rest) == len(queries) else queries[rest]
             scores = cosine.scores(batch, self.keys)
@@ -182,44 +182,85 @@ class KeyIndex:
             least = np.maximum(_kth_highest(scores, k) - 2 * error, max(above, LOWEST) - error)
             self._rank_near(rest, queries, scores >= least[:, None], k, above, hits)
 
-    def _rank_by_bounds(
+    def _search_rounded(
         self,
+        rounded: RoundedKeys,
         queries: NDArray[np.float32],
-        bounds: NDArray[np.float32],
-        guess: NDArray[np.float32],
         k: int,
+        closed: NDArray[np.bool_] | None,
+        without: Sequence[NDArray[np.int64] | None],
         above: float,
         hits: Hits,
     ) -> NDArray[np.int64]:
-        """Set hits from slots whose bounds are no less than a guess; check it, or guess again.
+        """As `_search`, by coarse bounds, then by integers; returns queries that are not answered.
 
         Args:
+            closed: (rows,) slots that no query may find; None if there are none.
+            without: per query slots (n,) that it passes over, or None.
+        """
+        rest, is_one = np.arange(len(queries)), len(queries) == 1
+        by_integers = is_one or not self._is_scanned()
+        if not (rounded.is_telling or by_integers):
+            return rest
+        along = rounded.coordinates(queries)
+        if rounded.is_telling:
+            bounds = rounded.coarse_bounds(along)
+            _close(bounds, closed, without)
+            few = max(MANY, self.rows // (CLOSE if is_one else CLOSER))
+            rest, _ = self._rank_by_bounds(rest, queries, bounds, few, k, above, hits)
+        if len(rest) and by_integers:
+            bounds = rounded.bounds(queries[rest], along[rest])
+            _close(bounds, closed, [without[b] for b in rest.tolist()])
+            few, asked = max(MANY, self.rows // FEW), len(rest)
+            rest, near = self._rank_by_bounds(rest, queries, bounds, few, k, above, hits)
+            if not is_one and near > asked * (self.rows // FEWER):
+                self._rests = RESTS
+        return rest
+
+    def _rank_by_bounds(
+        self,
+        which: NDArray[np.int64],
+        queries: NDArray[np.float32],
+        bounds: NDArray[np.float32],
+        few: int,
+        k: int,
+        above: float,
+        hits: Hits,
+    ) -> tuple[NDArray[np.int64], int]:
+        """Set hits of queries of which few slots' bounds reach what k slots have.
+
+        Args:
+            which: (n,) queries, ascending.
             queries: (B, C) unit vectors.
-            bounds: (B, rows) that no cosine is above; -inf where a slot must not be found.
-            guess: (B,) numbers that the k best cosines are likely no less than.
+            bounds: (n, rows) that no cosine is above; -inf where a slot must not be found.
+            few: slots of a query that are ranked.
             k: >= 1.
             above: a slot whose cosine is not above it may be left out.
-            hits: of these queries.
+            hits: of the queries (B,).
         Returns:
-            Queries, ascending, of which so many slots would have to be ranked that none were.
+            Queries, ascending, of which more slots would have to be ranked, so that none were; and
+            slots of all queries that had to be.
         """
-        rest, unranked = np.arange(len(queries)), []
-        least = np.maximum(guess, max(above, LOWEST))
-        while len(rest):
-            near = (bounds if len(rest) == len(queries) else bounds[rest]) >= least[:, None]
-            counts = np.count_nonzero(near, axis=1)
-            if len(queries) > 1 and counts.sum() > len(rest) * (self.rows // FEWER):
-                self._rests = RESTS
-            if (few := counts <= max(MANY, self.rows // FEW)).all():
-                self._rank_near(rest, queries, near, k, above, hits)
-            else:
-                unranked.extend(rest[~few].tolist())
-                self._rank_near(rest[few], queries, near[few], k, above, hits)
-            # Slots that were not ranked have no cosine above `least`.
-            proven = np.maximum(hits.cosines[rest, -1], max(above, LOWEST))
-            again = few & (proven < least)
-            rest, least = rest[again], proven[again]
-        return np.array(sorted(unranked), np.int64)
+        asking = queries if len(which) == len(queries) else queries[which]
+        least = np.maximum(self._least(asking, bounds, k), max(above, LOWEST))
+        near = bounds >= least[:, None]
+        counts = np.count_nonzero(near, axis=1)
+        if (is_few := counts <= few).all():
+            self._rank_near(which, queries, near, k, above, hits)
+        else:
+            self._rank_near(which[is_few], queries, near[is_few], k, above, hits)
+        return which[~is_few], int(counts.sum())
+
+    def _least(
+        self, queries: NDArray[np.float32], bounds: NDArray[np.float32], k: int
+    ) -> NDArray[np.float32]:
+        """(B,) that no cosine of the k best is below: it is that of k slots with high bounds."""
+        top = _with_highest(bounds, k)
+        scores = np.matmul(self.keys[top], queries[:, :, None])[:, :, 0]
+        scores[np.take_along_axis(bounds, top, axis=1) == -np.inf] = -np.inf  # not to be found
+        least: NDArray[np.float32] = scores.min(axis=1)
+        least -= np.float32(cosine.error_bound(self._key_dim))
+        return least if top.shape[1] == k else np.full_like(least, -np.inf)
 
     def _rank_near(
         self,
@@ -276,22 +317,31 @@ class KeyIndex:
         """Set hits b, of a query (C,), to the k best of slots (n,), ascending."""
         best, cosines = cosine.best(query, self.keys, slots, k, above)
         hits.slots[b, : len(best)], hits.cosines[b, : len(best)] = best, cosines
+        hits.slots[b, len(best) :], hits.cosines[b, len(best) :] = NO_SLOT, -np.inf
 
     def _present(self, batch: int) -> RoundedKeys | None:
         """The keys rounded, once there have been queries enough."""
         self._scans += batch
-        numbers = self.rows * self._key_dim
-        is_narrow = self._key_dim < (NARROW if numbers < LARGE else NARROWEST)
-        if numbers < LEAST if batch == 1 else is_narrow:
-            return None
-        if batch > 1 and self._rests:
-            self._rests -= 1
+        if self.rows * self._key_dim < LEAST and (batch == 1 or self._is_narrow):
             return None
         outdated = self._rounded is None or self._rounded.changes > self.rows
         if outdated and self._scans >= SCANS and self._key_dim <= WIDEST:
             self._scans = 0  # first: other threads need not do the same
             self._rounded = RoundedKeys(self.keys)
         return self._rounded
+
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether a product of all keys is as quick as one of their integers, in a batch."""
+        numbers = self.rows * self._key_dim
+        return self._key_dim < (NARROW if numbers < LARGE else NARROWEST)
+
+    def _is_scanned(self) -> bool:
+        """Whether the next batch is to be scanned for where coarse bounds do not answer."""
+        if self._rests and not self._is_narrow:
+            self._rests -= 1
+            return True
+        return self._is_narrow
 
 
 def drop_lower(hits: Hits, above: float) -> None:
@@ -321,6 +371,18 @@ def _kth_highest(bounds: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     k = min(k, bounds.shape[1])
     kth: NDArray[np.float32] = np.partition(bounds, -k, axis=1)[:, -k]
     return kth
+
+
+def _with_highest(bounds: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """(B, k) slots with about the highest of bounds (B, rows); all if there are no more."""
+    batch, rows = bounds.shape
+    if (width := rows // GROUP) < GROUP * k:
+        return np.argpartition(bounds, -min(k, rows), axis=1)[:, -min(k, rows) :]
+    groups = bounds[:, : width * GROUP].reshape(batch, GROUP, width)
+    best = np.argpartition(groups.max(axis=1), -k, axis=1)[:, -k:]
+    place = np.take_along_axis(groups, best[:, None], axis=2).argmax(axis=1)
+    slots: NDArray[np.int64] = place * width + best
+    return slots
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
