@@ -27,13 +27,12 @@ LEAST = 2**20  # numbers in all keys: one query is scanned for as quickly
 NARROW = 1024  # channels: a batch is scanned for as quickly, unless keys have
 LARGE = 2**25  # numbers in all, and more channels than
 NARROWEST = 256
-FEW = 8  # part of the rows that is cheaper to rank than to scan for one query
+FEW = 8  # part of the rows that is cheaper to rank than to scan, or bound, for one query
 FEWER = 32  # the same for each query of a batch
-CLOSE = 16  # part of the rows that is cheaper to rank than to bound by integers for one query
-CLOSER = 64  # the same for each query of a batch
 RESTS = 15  # batches that are scanned for after one in which integers left more than FEWER
 OPEN = 8  # part of the rows that is ranked at once if no others may be found
-MANY = 64  # slots of a query that is ranked by itself
+MANY = 64  # slots that are always cheaper to rank
+ALONE = 2**15  # numbers in the keys to be ranked for a query, beyond which that is done by itself
 GROUP = 16  # slots of which only the highest bound counts in a guess
 
 
@@ -206,7 +205,7 @@ class KeyIndex:
         if rounded.is_telling:
             bounds = rounded.coarse_bounds(along)
             _close(bounds, closed, without)
-            few = max(MANY, self.rows // (CLOSE if is_one else CLOSER))
+            few = max(MANY, self.rows // (FEW if is_one else FEWER))
             rest, _ = self._rank_by_bounds(rest, queries, bounds, few, k, above, hits)
         if len(rest) and by_integers:
             bounds = rounded.bounds(queries[rest], along[rest])
@@ -255,8 +254,8 @@ class KeyIndex:
         self, queries: NDArray[np.float32], bounds: NDArray[np.float32], k: int
     ) -> NDArray[np.float32]:
         """(B,) that no cosine of the k best is below: it is that of k slots with high bounds."""
-        top = _with_highest(bounds, k)
-        scores = np.matmul(self.keys[top], queries[:, :, None])[:, :, 0]
+        top, keys = _with_highest(bounds, k), self.keys
+        scores = np.stack([keys[row] @ query for row, query in zip(top, queries, strict=True)])
         scores[np.take_along_axis(bounds, top, axis=1) == -np.inf] = -np.inf  # not to be found
         least: NDArray[np.float32] = scores.min(axis=1)
         least -= np.float32(cosine.error_bound(self._key_dim))
@@ -275,7 +274,7 @@ class KeyIndex:
         if len(which) == 1:
             self._rank(which.item(), queries[which[0]], near[0].nonzero()[0], k, above, hits)
             return
-        many = np.count_nonzero(near, axis=1) > MANY
+        many = np.count_nonzero(near, axis=1) > ALONE // self._key_dim
         for i in many.nonzero()[0].tolist():
             b = int(which[i])
             self._rank(b, queries[b], near[i].nonzero()[0], k, above, hits)

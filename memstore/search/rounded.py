@@ -26,7 +26,8 @@ SAMPLE = 4  # keys looked at per direction, to choose them
 ROUNDS = 3  # of subspace iteration: more make it no better
 TRIED = 1024  # keys, and
 ASKING = 32  # of them, that show how many directions pay
-RANKED = 3  # times as long as a key's product takes its ranking
+RANKED = 2  # times as long as a key's product takes its ranking, and
+MANY = 16  # part of the rows that are not ranked but bounded by integers
 PIECE = 2**18  # numbers rounded at a time: they stay in cache
 ROWS = 4096  # keys compared with a batch at a time
 BLOCK = 512  # channels per product of coordinates
@@ -199,7 +200,7 @@ def _paying(keys: NDArray[np.float32], directions: NDArray[np.float32]) -> tuple
     size = min(TRIED, rows)
     sample = keys[np.random.default_rng(1).choice(rows, size, replace=False)]
     cosines = scores(sample[:ASKING], sample)
-    nearest = -max(1, min(size, 8 * size // rows))  # of so few as the eighth of all
+    nearest = -min(size, 8 * size // rows + 1)  # of so few as the eighth of all, besides itself
     least = np.partition(cosines, nearest, axis=1)[:, nearest][:, None]
     along = sample @ directions.T
     squares = np.square(sample).sum(axis=1)
@@ -209,7 +210,7 @@ def _paying(keys: NDArray[np.float32], directions: NDArray[np.float32]) -> tuple
         across = np.sqrt((squares - np.square(some).sum(axis=1)).clip(0))
         bounds = some[:ASKING] @ some.T + np.outer(across[:ASKING], across)
         near = np.count_nonzero(bounds >= least, axis=1) * rows / size
-        ranked = float(np.minimum(RANKED * near, rows / 2).mean())
-        is_telling = ranked < 0.4 * rows
+        ranked = float(np.where(near <= rows / MANY, RANKED * near, rows).mean())
+        is_telling = ranked < 0.75 * rows
         costs.append((count * (channels + rows) + channels * ranked, count, is_telling))
     return min(costs)[1:]
