@@ -33,6 +33,7 @@ RESTS = 15  # batches that are scanned for after one in which integers left more
 OPEN = 8  # part of the rows that is ranked at once if no others may be found
 MANY = 64  # slots that are always cheaper to rank
 ALONE = 2**15  # numbers in the keys to be ranked for a query, beyond which that is done by itself
+GROWTH = 3  # times as many keys changed as it was made of: directions are chosen anew
 GROUP = 16  # slots of which only the highest bound counts in a guess
 
 
@@ -323,8 +324,11 @@ class KeyIndex:
         self._scans += batch
         if self.rows * self._key_dim < LEAST and (batch == 1 or self._is_narrow):
             return None
-        outdated = self._rounded is None or self._rounded.changes > self.rows
-        if outdated and self._scans >= SCANS and self._key_dim <= WIDEST:
+        if (made := self._rounded) is None:
+            is_outdated = True
+        else:
+            is_outdated = made.changes > min(self.rows, GROWTH * made.made_of)
+        if is_outdated and self._scans >= SCANS and self._key_dim <= WIDEST:
             self._scans = 0  # first: other threads need not do the same
             self._rounded = RoundedKeys(self.keys)
         return self._rounded

@@ -64,6 +64,7 @@ class RoundedKeys:
         # Norms are sums of C squares, of numbers that are off by this much together.
         self._most = 1 + rounding(channels)
         self._blur = 1.1 * count**0.5 * rounding(count + 4)
+        self.made_of = len(keys)
         self.changes = 0  # keys set since
         self._rows = 0
         self._integers = np.empty((0, channels), np.int8)
