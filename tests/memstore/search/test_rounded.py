@@ -249,8 +249,9 @@ def test_no_cosine_is_above_its_bound(kind, dim):
         assert_bounds_hold(made, keys, unit(across[wide]))
 
 
+@pytest.mark.parametrize("scale", [0.996, 1.004])
 @pytest.mark.parametrize("kind", ["clusters", "positive", "axes"])
-def test_directions_need_not_be_orthonormal(kind, monkeypatch):
+def test_directions_need_not_be_orthonormal(kind, scale, monkeypatch):
     """They are so to rounding only: off by far more, bounds are wider, and hold."""
     rng = np.random.default_rng(0)
     keys = KINDS[kind](rng, 60, 300)
@@ -259,10 +260,28 @@ def test_directions_need_not_be_orthonormal(kind, monkeypatch):
     monkeypatch.setattr(
         rounded,
         "_directions",
-        lambda keys: choose(keys) * np.float32(1.004) + np.float32(1e-4) * choose(keys)[::-1],
+        lambda keys: np.float32(scale) * choose(keys) + np.float32(1e-4) * choose(keys)[::-1],
     )
-    skewed = assert_bounds_hold(RoundedKeys(keys), keys, np.concatenate([keys[:9], -keys[:3]]))
+    made = RoundedKeys(keys)
+    skewed = assert_bounds_hold(made, keys, np.concatenate([keys[:9], -keys[:3]]))
     assert skewed[1] > straight[1]
+    along = unit(made._directions)
+    made.put(np.arange(len(along)), along)
+    assert_bounds_hold(made, np.concatenate([along, keys[len(along) :]]), along)
+
+
+def test_queries_that_lie_almost_along_the_directions():
+    """What is across them is lost in 1 - |a|^2, and is all that a key has."""
+    keys = unit(np.ones((60, 200)))
+    keys[30:] = unit(np.random.default_rng(0).standard_normal((30, 200)))
+    made = RoundedKeys(keys)
+    along = made._directions[0].astype(np.float64)
+    across = keys[30].astype(np.float64)
+    across -= across @ made._directions.T @ made._directions
+    keys[0] = unit(across[None])[0]
+    made.put(np.array([0]), keys[:1])
+    parts = 10.0 ** np.arange(-7, -1, 0.1)
+    assert_bounds_hold(made, keys, unit(along + parts[:, None] * keys[0]))
 
 
 def test_bounds_follow_changes_and_growth():
