@@ -53,8 +53,9 @@ class Hits(NamedTuple):
 
 def no_hits(batch: int, k: int) -> Hits:
     """Hits of queries (B,) that have found nothing yet."""
-    slots, cosines = np.full((batch, k), NO_SLOT, np.int64), np.full((batch, k), -np.inf)
-    return Hits(slots, cosines.astype(np.float32), np.ones(batch, np.bool_))
+    slots, cosines = np.empty((batch, k), np.int64), np.empty((batch, k), np.float32)
+    slots[...], cosines[...] = NO_SLOT, -np.inf
+    return Hits(slots, cosines, np.ones(batch, np.bool_))
 
 
 class KeyIndex:
@@ -69,15 +70,11 @@ class KeyIndex:
     def __init__(self, key_dim: int) -> None:
         self._key_dim = key_dim
         self._faiss = faiss.IndexFlatIP(key_dim)
+        self.rows = 0  # slots that have one; an empty slot's is zeros
         self._keys: NDArray[np.float32] | None = None
         self._rounded: RoundedKeys | None = None
         self._scans = 0  # queries since the keys were to be rounded, all of them
         self._rests = 0  # batches for which bounds are not tried
-
-    @property
-    def rows(self) -> int:
-        """Slots that have a row; an empty slot's row is zeros."""
-        return int(self._faiss.ntotal)
 
     @property
     def keys(self) -> NDArray[np.float32]:
@@ -115,6 +112,7 @@ class KeyIndex:
             self._keys = None  # first: after an interrupt nobody is to read what FAISS has freed
             # At once, so that FAISS reserves no more than that; the zeros take no RAM.
             self._faiss.add(np.zeros((rows - self.rows, self._key_dim), np.float32))
+            self.rows = int(self._faiss.ntotal)
 
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
@@ -147,7 +145,9 @@ class KeyIndex:
         step = max(1, min(BATCH, CELLS // max(self.rows, 1)))
         # Keys are finite: a flag of "invalid" is one that BLAS has raised beyond arrays' ends.
         with np.errstate(invalid="ignore"):
-            for start in range(0, len(queries) if self.rows else 0, step):
+            if self.rows and 0 < len(queries) <= step:
+                self._search(queries, k, allowed, above, hits)
+            for start in range(0, len(queries) if self.rows and len(queries) > step else 0, step):
                 part = slice(start, start + step)
                 some = Hits(hits.slots[part], hits.cosines[part], hits.exact[part])
                 self._search(queries[part], k, allowed.part(part), above, some)
