@@ -241,9 +241,20 @@ class KeyIndex:
             Queries, ascending, of which more slots would have to be ranked, so that none were; and
             slots of all queries that had to be.
         """
-        asking = queries if len(which) == len(queries) else queries[which]
-        least = np.maximum(self._least(asking, bounds, k), max(above, LOWEST))
-        near = bounds >= least[:, None]
+        if k > few:
+            return which, k * len(which)
+        top, most = _with_highest(bounds, k), max(above, LOWEST)
+        if len(which) == 1 or k * self._key_dim >= ALONE:  # each by itself, while its keys are near
+            counts = np.zeros(len(which), np.int64)
+            for i, b in enumerate(which.tolist()):
+                least = max(self._least(queries[b], bounds[i], top[i]), most)
+                slots = (bounds[i] >= least).nonzero()[0]
+                counts[i] = len(slots)
+                if len(slots) <= few:
+                    self._rank(b, queries[b], slots, k, above, hits)
+            return which[counts > few], int(counts.sum())
+        lows = [self._least(queries[b], bounds[i], top[i]) for i, b in enumerate(which)]
+        near = bounds >= np.array(lows, np.float32).clip(most)[:, None]
         counts = np.count_nonzero(near, axis=1)
         if (is_few := counts <= few).all():
             self._rank_near(which, queries, near, k, above, hits)
@@ -252,15 +263,13 @@ class KeyIndex:
         return which[~is_few], int(counts.sum())
 
     def _least(
-        self, queries: NDArray[np.float32], bounds: NDArray[np.float32], k: int
-    ) -> NDArray[np.float32]:
-        """(B,) that no cosine of the k best is below: it is that of k slots with high bounds."""
-        top, keys = _with_highest(bounds, k), self.keys
-        scores = np.stack([keys[row] @ query for row, query in zip(top, queries, strict=True)])
-        scores[np.take_along_axis(bounds, top, axis=1) == -np.inf] = -np.inf  # not to be found
-        least: NDArray[np.float32] = scores.min(axis=1)
-        least -= np.float32(cosine.error_bound(self._key_dim))
-        return least if top.shape[1] == k else np.full_like(least, -np.inf)
+        self, query: NDArray[np.float32], bounds: NDArray[np.float32], slots: NDArray[np.int64]
+    ) -> float:
+        """A number that no cosine of the k best is below, from k slots (k,) with high bounds."""
+        if (bounds[slots] == -np.inf).any():  # not to be found
+            return -np.inf
+        scores = self.keys[slots] @ query
+        return float(scores.min()) - cosine.error_bound(self._key_dim)
 
     def _rank_near(
         self,

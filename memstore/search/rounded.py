@@ -109,7 +109,8 @@ class RoundedKeys:
         """As `bounds`, from the queries' coordinates (B, D) alone."""
         across = np.sqrt((1 - np.square(along).sum(axis=1)).clip(0) + np.float32(self._excess))
         terms = np.column_stack([along, np.ones_like(across), across])
-        return _times(terms, self._terms[: self._rows, : terms.shape[1]])
+        rows = self._terms[: self._rows, : terms.shape[1]]
+        return np.asarray(rows @ terms[0])[None] if len(terms) == 1 else terms @ rows.T
 
     def bounds(
         self, queries: NDArray[np.float32], along: NDArray[np.float32]
@@ -120,10 +121,11 @@ class RoundedKeys:
         bounds = np.empty((len(queries), self._rows), np.float32)
         for start in range(0, self._rows, ROWS):
             rows = slice(start, min(start + ROWS, self._rows))
-            part, products = bounds[:, rows], _products(parts.integers, self._integers[rows])
-            np.multiply(products, self._scales[rows], out=part, casting="unsafe")
-            part *= parts.scales[:, None]
-            part += _times(terms, self._terms[rows])
+            part = np.asarray(_products(parts.integers, self._integers[rows]), np.float32)
+            part *= self._scales[rows, None]
+            part *= parts.scales
+            part += self._terms[rows] @ terms.T
+            bounds[:, rows] = part.T
         return bounds
 
     def _grow(self, rows: int) -> None:
@@ -157,16 +159,11 @@ class RoundedKeys:
         return norms
 
 
-def _times(terms: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(B, n) products of (B, D) and (n, D)."""
-    return np.asarray(rows @ terms[0])[None] if len(terms) == 1 else terms @ rows.T
-
-
 def _products(queries: NDArray[np.int8], keys: NDArray[np.int8]) -> NDArray[Any]:
-    """(B, n) exact products of integers (B, C) and (n, C), or of one query rounded to float32."""
+    """(n, B) exact products of integers (B, C) and (n, C), or of one query rounded to float32."""
     if len(queries) == 1:  # from memory twice as fast as the other
-        return np.asarray(numkong.cdist(queries, keys, "dot", out_dtype="float32"))
-    return np.asarray(numkong.dots_packed(keys, numkong.dots_pack(queries))).T
+        return np.asarray(numkong.cdist(queries, keys, "dot", out_dtype="float32")).T
+    return np.asarray(numkong.dots_packed(keys, numkong.dots_pack(queries)))
 
 
 def _enlarged(array: NDArray[Any], rows: int) -> NDArray[Any]:

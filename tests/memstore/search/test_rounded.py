@@ -342,10 +342,12 @@ def test_no_cosine_of_the_best_is_below_the_threshold(seed, k, is_coarse):
     bounds[closed] = -np.inf
     exact = np.stack([cosines(query, keys) for query in queries])
     exact[closed] = -np.inf
-    least = index._least(queries, bounds, k)
-    assert (least <= np.sort(exact, axis=1)[:, -k]).all()
-    if not closed.any():
-        assert (least > -1).all()
+    top = search_index._with_highest(bounds, k)
+    for b, query in enumerate(queries):
+        assert len(set(top[b].tolist())) == k
+        least = index._least(query, bounds[b], top[b])
+        assert least <= np.sort(exact[b])[-k]
+        assert least > -1 or closed.any()
 
 
 def test_directions_are_chosen_anew_as_a_memory_grows():
@@ -371,7 +373,7 @@ def test_products_of_integers_are_exact(dim, batch):
     keys = rng.integers(-127, 128, (5, dim)).astype(np.int8)
     keys[0], keys[1] = 127, -127
     queries = np.concatenate([keys[:1], -keys[2:4]])[:batch]
-    expected = queries.astype(np.int64) @ keys.astype(np.int64).T
+    expected = keys.astype(np.int64) @ queries.astype(np.int64).T
     np.testing.assert_array_equal(
         rounded._products(queries, keys), expected if batch > 1 else expected.astype(np.float32)
     )
