@@ -33,7 +33,7 @@ RESTS = 15  # batches that are scanned for after one in which integers left more
 OPEN = 8  # part of the rows that is ranked at once if no others may be found
 MANY = 64  # slots that are always cheaper to rank
 ALONE = 2**15  # numbers in the keys to be ranked for a query, beyond which that is done by itself
-GROWTH = 3  # times as many keys changed as it was made of: directions are chosen anew
+GROWTH = 2  # times as many keys changed as it was made of: directions are chosen anew
 GROUP = 16  # slots of which only the highest bound counts in a guess
 
 
@@ -110,9 +110,11 @@ class KeyIndex:
         """Make sure that slots [0, rows) have a row; new ones are zeros."""
         if rows > self.rows:
             self._keys = None  # first: after an interrupt nobody is to read what FAISS has freed
-            # At once, so that FAISS reserves no more than that; the zeros take no RAM.
-            self._faiss.add(np.zeros((rows - self.rows, self._key_dim), np.float32))
-            self.rows = int(self._faiss.ntotal)
+            # At once, so that FAISS reserves no more than that; the zeros take no RAM. After an
+            # interrupt it may have some already.
+            if (missing := rows - int(self._faiss.ntotal)) > 0:
+                self._faiss.add(np.zeros((missing, self._key_dim), np.float32))
+            self.rows = rows
 
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""

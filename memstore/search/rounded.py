@@ -27,7 +27,7 @@ ROUNDS = 3  # of subspace iteration: more make it no better
 TRIED = 1024  # keys, and
 ASKING = 32  # of them, that show how many directions pay
 RANKED = 2  # times as long as a key's product takes its ranking, and
-MANY = 16  # part of the rows that are not ranked but bounded by integers
+MANY = 16  # part of the rows from which on keys are not ranked but bounded by integers
 PIECE = 2**18  # numbers rounded at a time: they stay in cache
 ROWS = 4096  # keys compared with a batch at a time
 BLOCK = 512  # channels per product of coordinates
@@ -44,7 +44,9 @@ class _Parts(NamedTuple):
 
 
 class RoundedKeys:
-    """The keys in slots [0, rows), in five sixteenths of their bytes, and few more."""
+    """The keys in slots [0, rows), in a quarter of their bytes, and where many directions pay five
+    sixteenths; and the directions, of which each takes as much as a key.
+    """
 
     def __init__(self, keys: NDArray[np.float32]) -> None:
         """Choose the directions for keys (rows, C), C <= WIDEST, and take them all apart."""
