@@ -28,8 +28,10 @@ NARROW = 1024  # channels: a batch is scanned for as quickly, unless keys have
 LARGE = 2**25  # numbers in all, and more channels than
 NARROWEST = 256
 FEW = 8  # part of the rows that is cheaper to rank than to scan, or bound, for one query
-FEWER = 32  # the same for each query of a batch
+FEWER = 32  # the same for each query of a batch, instead of a scan, and
+FEWEST = 64  # instead of a bound by integers
 RESTS = 15  # batches that are scanned for after one in which integers left more than FEWER
+UNTOLD = 4  # part of a batch beyond which coarse bounds cost more than they spare
 OPEN = 8  # part of the rows that is ranked at once if no others may be found
 MANY = 64  # slots that are always cheaper to rank
 ALONE = 2**15  # numbers in the keys to be ranked for a query, beyond which that is done by itself
@@ -74,7 +76,8 @@ class KeyIndex:
         self._keys: NDArray[np.float32] | None = None
         self._rounded: RoundedKeys | None = None
         self._scans = 0  # queries since the keys were to be rounded, all of them
-        self._rests = 0  # batches for which bounds are not tried
+        self._rests = 0  # batches for which bounds by integers are not tried
+        self._coarse_rests = 0  # batches for which they are tried alone
 
     @property
     def keys(self) -> NDArray[np.float32]:
@@ -205,11 +208,15 @@ class KeyIndex:
         if not (rounded.is_telling or by_integers):
             return rest
         along = rounded.coordinates(queries)
-        if rounded.is_telling:
+        if rounded.is_telling and (is_one or not self._coarse_rests or not by_integers):
             bounds = rounded.coarse_bounds(along)
             _close(bounds, closed, without)
-            few = max(MANY, self.rows // (FEW if is_one else FEWER))
+            few = max(MANY, self.rows // (FEW if is_one else FEWEST))
             rest, _ = self._rank_by_bounds(rest, queries, bounds, few, k, above, hits)
+            if not is_one and len(rest) * UNTOLD > len(queries):
+                self._coarse_rests = RESTS
+        elif not is_one:
+            self._coarse_rests = max(0, self._coarse_rests - 1)
         if len(rest) and by_integers:
             bounds = rounded.bounds(queries[rest], along[rest])
             _close(bounds, closed, [without[b] for b in rest.tolist()])

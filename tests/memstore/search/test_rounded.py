@@ -170,6 +170,25 @@ def test_batches_whose_bounds_rule_out_little_are_scanned_for_a_while(monkeypatc
     assert counts == [1, 1, 1, 1, 2, 2, 2, 2, 3]
 
 
+def test_batches_that_coordinates_do_not_tell_apart_do_without_for_a_while(monkeypatch):
+    """Random keys, and directions that tell of none."""
+    monkeypatch.setattr(search_index, "RESTS", 3)
+    monkeypatch.setattr(rounded, "_paying", lambda keys, directions: (1, True))
+    keys = unit(np.random.default_rng(0).standard_normal((400, 64)))
+    index, tried, coarse = KeyIndex(64), [], RoundedKeys.coarse_bounds
+    index.put(np.arange(400), keys)
+    monkeypatch.setattr(
+        RoundedKeys, "coarse_bounds", lambda *args: tried.append(1) or coarse(*args)
+    )
+    counts = []
+    for _ in range(5):
+        hits = index.search(keys[:5], 4, np.ones(400, bool))
+        counts.append(len(tried))
+        assert hits.slots[:, 0].tolist() == [0, 1, 2, 3, 4]
+        index._rests = 0  # with integers, which are what else there is
+    assert counts == [1, 1, 1, 1, 2]
+
+
 def test_a_few_scans_come_first(monkeypatch):
     """Who asks one question does not pay for rounding all keys."""
     monkeypatch.setattr(search_index, "SCANS", 32)
