@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROWS = 2048  # keys multiplied at a time: a batch's scores of them are turned in cache
-FEW = 128  # keys copied at a time, so that a long shortlist stays small in memory
+FEW = 32  # keys copied at a time, so that a long shortlist stays in cache
 SPARE = 4  # keys more than asked for that are ranked without a shortlist
 _PLAIN = 1e-200, 1e200  # sums of squares that neither overflowed nor lost what counts
 

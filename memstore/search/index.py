@@ -27,11 +27,15 @@ LEAST = 2**20  # numbers in all keys: one query is scanned for as quickly
 NARROW = 1024  # channels: a batch is scanned for as quickly, unless keys have
 LARGE = 2**25  # numbers in all, and more channels than
 NARROWEST = 256
-FEW = 8  # part of the rows that is cheaper to rank than to scan for one query
-FEWER = 32  # the same for each query of a batch
-RESTS = 15  # batches that are scanned for after one in which bounds left more than that
+FEW = 8  # part of the rows that is cheaper to rank than to scan, or bound, for one query
+FEWER = 32  # the same for each query of a batch, instead of a scan, and
+FEWEST = 64  # instead of a bound by integers
+RESTS = 15  # batches that are scanned for after one in which integers left more than FEWER
+UNTOLD = 4  # part of a batch beyond which coarse bounds cost more than they spare
 OPEN = 8  # part of the rows that is ranked at once if no others may be found
-MANY = 64  # slots of a query that is ranked by itself
+MANY = 64  # slots that are always cheaper to rank
+ALONE = 2**15  # numbers in the keys to be ranked for a query, beyond which that is done by itself
+GROWTH = 2  # times as many keys changed as it was made of: directions are chosen anew
 GROUP = 16  # slots of which only the highest bound counts in a guess
 
 
@@ -51,30 +55,29 @@ class Hits(NamedTuple):
 
 def no_hits(batch: int, k: int) -> Hits:
     """Hits of queries (B,) that have found nothing yet."""
-    slots, cosines = np.full((batch, k), NO_SLOT, np.int64), np.full((batch, k), -np.inf)
-    return Hits(slots, cosines.astype(np.float32), np.ones(batch, np.bool_))
+    slots, cosines = np.empty((batch, k), np.int64), np.empty((batch, k), np.float32)
+    slots[...], cosines[...] = NO_SLOT, -np.inf
+    return Hits(slots, cosines, np.ones(batch, np.bool_))
 
 
 class KeyIndex:
     """Unit keys in slots [0, rows), held once, inside a FAISS IndexFlatIP.
 
-    A search bounds all cosines from above, by keys rounded to 8 bits (rounded.py) or by a matrix
-    product over FAISS's own rows, and ranks the slots whose bound reaches the k-th best cosine of
-    the first few. Searches may run in several threads, but not while keys change.
+    A search bounds all cosines from above, by what is known of the keys in fewer numbers
+    (rounded.py) or by a matrix product over FAISS's own rows, and ranks the slots whose bound
+    reaches the k-th best cosine of the first few. Searches may run in several threads, but not
+    while keys change.
     """
 
     def __init__(self, key_dim: int) -> None:
         self._key_dim = key_dim
         self._faiss = faiss.IndexFlatIP(key_dim)
+        self.rows = 0  # slots that have one; an empty slot's is zeros
         self._keys: NDArray[np.float32] | None = None
         self._rounded: RoundedKeys | None = None
         self._scans = 0  # queries since the keys were to be rounded, all of them
-        self._rests = 0  # batches for which bounds are not tried
-
-    @property
-    def rows(self) -> int:
-        """Slots that have a row; an empty slot's row is zeros."""
-        return int(self._faiss.ntotal)
+        self._rests = 0  # batches for which bounds by integers are not tried
+        self._coarse_rests = 0  # batches for which they are tried alone
 
     @property
     def keys(self) -> NDArray[np.float32]:
@@ -110,8 +113,11 @@ class KeyIndex:
         """Make sure that slots [0, rows) have a row; new ones are zeros."""
         if rows > self.rows:
             self._keys = None  # first: after an interrupt nobody is to read what FAISS has freed
-            # At once, so that FAISS reserves no more than that; the zeros take no RAM.
-            self._faiss.add(np.zeros((rows - self.rows, self._key_dim), np.float32))
+            # At once, so that FAISS reserves no more than that; the zeros take no RAM. After an
+            # interrupt it may have some already.
+            if (missing := rows - int(self._faiss.ntotal)) > 0:
+                self._faiss.add(np.zeros((missing, self._key_dim), np.float32))
+            self.rows = rows
 
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
@@ -144,7 +150,9 @@ class KeyIndex:
         step = max(1, min(BATCH, CELLS // max(self.rows, 1)))
         # Keys are finite: a flag of "invalid" is one that BLAS has raised beyond arrays' ends.
         with np.errstate(invalid="ignore"):
-            for start in range(0, len(queries) if self.rows else 0, step):
+            if self.rows and 0 < len(queries) <= step:
+                self._search(queries, k, allowed, above, hits)
+            for start in range(0, len(queries) if self.rows and len(queries) > step else 0, step):
                 part = slice(start, start + step)
                 some = Hits(hits.slots[part], hits.cosines[part], hits.exact[part])
                 self._search(queries[part], k, allowed.part(part), above, some)
@@ -170,10 +178,7 @@ class KeyIndex:
         without = [allowed.without(b) for b in range(len(queries))]
         rest = np.arange(len(queries))
         if (rounded := self._present(len(queries))) is not None:
-            bounds, usual = rounded.bounds(queries)
-            _close(bounds, closed, without)
-            guess = _kth_highest(bounds, k) - usual
-            rest = self._rank_by_bounds(queries, bounds, guess, k, above, hits)
+            rest = self._search_rounded(rounded, queries, k, closed, without, above, hits)
         if len(rest):
             batch = queries if len(rest) == len(queries) else queries[rest]
             scores = cosine.scores(batch, self.keys)
@@ -182,44 +187,98 @@ class KeyIndex:
             least = np.maximum(_kth_highest(scores, k) - 2 * error, max(above, LOWEST) - error)
             self._rank_near(rest, queries, scores >= least[:, None], k, above, hits)
 
-    def _rank_by_bounds(
+    def _search_rounded(
         self,
+        rounded: RoundedKeys,
         queries: NDArray[np.float32],
-        bounds: NDArray[np.float32],
-        guess: NDArray[np.float32],
         k: int,
+        closed: NDArray[np.bool_] | None,
+        without: Sequence[NDArray[np.int64] | None],
         above: float,
         hits: Hits,
     ) -> NDArray[np.int64]:
-        """Set hits from slots whose bounds are no less than a guess; check it, or guess again.
+        """As `_search`, by coarse bounds, then by integers; returns queries that are not answered.
 
         Args:
+            closed: (rows,) slots that no query may find; None if there are none.
+            without: per query slots (n,) that it passes over, or None.
+        """
+        rest, is_one = np.arange(len(queries)), len(queries) == 1
+        by_integers = is_one or not self._is_scanned()
+        if not (rounded.is_telling or by_integers):
+            return rest
+        along = rounded.coordinates(queries)
+        if rounded.is_telling and (is_one or not self._coarse_rests or not by_integers):
+            bounds = rounded.coarse_bounds(along)
+            _close(bounds, closed, without)
+            few = max(MANY, self.rows // (FEW if is_one else FEWEST))
+            rest, _ = self._rank_by_bounds(rest, queries, bounds, few, k, above, hits)
+            if not is_one and len(rest) * UNTOLD > len(queries):
+                self._coarse_rests = RESTS
+        elif not is_one:
+            self._coarse_rests = max(0, self._coarse_rests - 1)
+        if len(rest) and by_integers:
+            bounds = rounded.bounds(queries[rest], along[rest])
+            _close(bounds, closed, [without[b] for b in rest.tolist()])
+            few, asked = max(MANY, self.rows // FEW), len(rest)
+            rest, near = self._rank_by_bounds(rest, queries, bounds, few, k, above, hits)
+            if not is_one and near > asked * (self.rows // FEWER):
+                self._rests = RESTS
+        return rest
+
+    def _rank_by_bounds(
+        self,
+        which: NDArray[np.int64],
+        queries: NDArray[np.float32],
+        bounds: NDArray[np.float32],
+        few: int,
+        k: int,
+        above: float,
+        hits: Hits,
+    ) -> tuple[NDArray[np.int64], int]:
+        """Set hits of queries of which few slots' bounds reach what k slots have.
+
+        Args:
+            which: (n,) queries, ascending.
             queries: (B, C) unit vectors.
-            bounds: (B, rows) that no cosine is above; -inf where a slot must not be found.
-            guess: (B,) numbers that the k best cosines are likely no less than.
+            bounds: (n, rows) that no cosine is above; -inf where a slot must not be found.
+            few: slots of a query that are ranked.
             k: >= 1.
             above: a slot whose cosine is not above it may be left out.
-            hits: of these queries.
+            hits: of the queries (B,).
         Returns:
-            Queries, ascending, of which so many slots would have to be ranked that none were.
+            Queries, ascending, of which more slots would have to be ranked, so that none were; and
+            slots of all queries that had to be.
         """
-        rest, unranked = np.arange(len(queries)), []
-        least = np.maximum(guess, max(above, LOWEST))
-        while len(rest):
-            near = (bounds if len(rest) == len(queries) else bounds[rest]) >= least[:, None]
-            counts = np.count_nonzero(near, axis=1)
-            if len(queries) > 1 and counts.sum() > len(rest) * (self.rows // FEWER):
-                self._rests = RESTS
-            if (few := counts <= max(MANY, self.rows // FEW)).all():
-                self._rank_near(rest, queries, near, k, above, hits)
-            else:
-                unranked.extend(rest[~few].tolist())
-                self._rank_near(rest[few], queries, near[few], k, above, hits)
-            # Slots that were not ranked have no cosine above `least`.
-            proven = np.maximum(hits.cosines[rest, -1], max(above, LOWEST))
-            again = few & (proven < least)
-            rest, least = rest[again], proven[again]
-        return np.array(sorted(unranked), np.int64)
+        if k > few:
+            return which, k * len(which)
+        top, most = _with_highest(bounds, k), max(above, LOWEST)
+        if len(which) == 1 or k * self._key_dim >= ALONE:  # each by itself, while its keys are near
+            counts = np.zeros(len(which), np.int64)
+            for i, b in enumerate(which.tolist()):
+                least = max(self._least(queries[b], bounds[i], top[i]), most)
+                slots = (bounds[i] >= least).nonzero()[0]
+                counts[i] = len(slots)
+                if len(slots) <= few:
+                    self._rank(b, queries[b], slots, k, above, hits)
+            return which[counts > few], int(counts.sum())
+        lows = [self._least(queries[b], bounds[i], top[i]) for i, b in enumerate(which)]
+        near = bounds >= np.array(lows, np.float32).clip(most)[:, None]
+        counts = np.count_nonzero(near, axis=1)
+        if (is_few := counts <= few).all():
+            self._rank_near(which, queries, near, k, above, hits)
+        else:
+            self._rank_near(which[is_few], queries, near[is_few], k, above, hits)
+        return which[~is_few], int(counts.sum())
+
+    def _least(
+        self, query: NDArray[np.float32], bounds: NDArray[np.float32], slots: NDArray[np.int64]
+    ) -> float:
+        """A number that no cosine of the k best is below, from k slots (k,) with high bounds."""
+        if (bounds[slots] == -np.inf).any():  # not to be found
+            return -np.inf
+        scores = self.keys[slots] @ query
+        return float(scores.min()) - cosine.error_bound(self._key_dim)
 
     def _rank_near(
         self,
@@ -234,7 +293,7 @@ class KeyIndex:
         if len(which) == 1:
             self._rank(which.item(), queries[which[0]], near[0].nonzero()[0], k, above, hits)
             return
-        many = np.count_nonzero(near, axis=1) > MANY
+        many = np.count_nonzero(near, axis=1) > ALONE // self._key_dim
         for i in many.nonzero()[0].tolist():
             b = int(which[i])
             self._rank(b, queries[b], near[i].nonzero()[0], k, above, hits)
@@ -276,22 +335,34 @@ class KeyIndex:
         """Set hits b, of a query (C,), to the k best of slots (n,), ascending."""
         best, cosines = cosine.best(query, self.keys, slots, k, above)
         hits.slots[b, : len(best)], hits.cosines[b, : len(best)] = best, cosines
+        hits.slots[b, len(best) :], hits.cosines[b, len(best) :] = NO_SLOT, -np.inf
 
     def _present(self, batch: int) -> RoundedKeys | None:
         """The keys rounded, once there have been queries enough."""
         self._scans += batch
-        numbers = self.rows * self._key_dim
-        is_narrow = self._key_dim < (NARROW if numbers < LARGE else NARROWEST)
-        if numbers < LEAST if batch == 1 else is_narrow:
+        if self.rows * self._key_dim < LEAST and (batch == 1 or self._is_narrow):
             return None
-        if batch > 1 and self._rests:
-            self._rests -= 1
-            return None
-        outdated = self._rounded is None or self._rounded.changes > self.rows
-        if outdated and self._scans >= SCANS and self._key_dim <= WIDEST:
+        if (made := self._rounded) is None:
+            is_outdated = True
+        else:
+            is_outdated = made.changes > min(self.rows, GROWTH * made.made_of)
+        if is_outdated and self._scans >= SCANS and self._key_dim <= WIDEST:
             self._scans = 0  # first: other threads need not do the same
             self._rounded = RoundedKeys(self.keys)
         return self._rounded
+
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether a product of all keys is as quick as one of their integers, in a batch."""
+        numbers = self.rows * self._key_dim
+        return self._key_dim < (NARROW if numbers < LARGE else NARROWEST)
+
+    def _is_scanned(self) -> bool:
+        """Whether the next batch is to be scanned for where coarse bounds do not answer."""
+        if self._rests and not self._is_narrow:
+            self._rests -= 1
+            return True
+        return self._is_narrow
 
 
 def drop_lower(hits: Hits, above: float) -> None:
@@ -321,6 +392,18 @@ def _kth_highest(bounds: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     k = min(k, bounds.shape[1])
     kth: NDArray[np.float32] = np.partition(bounds, -k, axis=1)[:, -k]
     return kth
+
+
+def _with_highest(bounds: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """(B, k) slots with about the highest of bounds (B, rows); all if there are no more."""
+    batch, rows = bounds.shape
+    if (width := rows // GROUP) < GROUP * k:
+        return np.argpartition(bounds, -min(k, rows), axis=1)[:, -min(k, rows) :]
+    groups = bounds[:, : width * GROUP].reshape(batch, GROUP, width)
+    best = np.argpartition(groups.max(axis=1), -k, axis=1)[:, -k:]
+    place = np.take_along_axis(groups, best[:, None], axis=2).argmax(axis=1)
+    slots: NDArray[np.int64] = place * width + best
+    return slots
 
 
 def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:

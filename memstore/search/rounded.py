@@ -1,12 +1,13 @@
-"""RoundedKeys: keys as 8-bit integers, and what rounding took away: a bound on every cosine.
+"""RoundedKeys: keys in few numbers, and what these leave out: two bounds on every cosine.
 
-A vector x is a V + s i + r: coordinates a along a few directions V, integers i with one scale s,
-and what is left, r. For a query q and a key k
+A vector x is a V + x': coordinates a along a few directions V, and x', what is across them; and x'
+is s i + r: integers i with one scale s, and what is left, r. For a query q and a key k
 
-    q.k = a_q.a_k + s_q s_k i_q.i_k + (q - a_q V).r_k + r_q.(s_k i_k),
+    q.k = a_q.a_k + q'.k'  and  q'.k' = s_q s_k i_q.i_k + q'.r_k + r_q.(s_k i_k),
 
-where the last two terms are no more than products of norms. V is what the keys have in common, a
-mean above all: it would use up most of the 8 bits.
+where the last two terms are no more than products of norms, as is q'.k' itself. So coordinates
+alone bound a cosine, the better the more of all keys lies along V; integers, of which there are as
+many as channels, bound what is left.
 """
 
 from typing import Any, NamedTuple
@@ -15,17 +16,22 @@ import numkong
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.search.cosine import error_bound, rounding
+from memstore.search.cosine import rounding, scores
 
 WIDEST = 2**17  # channels of which a product of integers, 127^2 each, fits 32 bits
-DIRECTIONS = 16  # at most
-PER_DIRECTION = 64  # channels: coordinates take a sixteenth of what the integers do
-SAMPLE = 16  # keys looked at per direction, to choose them
+DIRECTIONS = 256  # at most, and
+PER_DIRECTION = 16  # channels: coordinates take a quarter of what the integers do
+FEWEST = 16  # directions, where more would not pay: for a mean, above all
+SAMPLE = 4  # keys looked at per direction, to choose them
+ROUNDS = 3  # of subspace iteration: more make it no better
+TRIED = 1024  # keys, and
+ASKING = 32  # of them, that show how many directions pay
+RANKED = 2  # times as long as a key's product takes its ranking, and
+MANY = 16  # part of the rows from which on keys are not ranked but bounded by integers
 PIECE = 2**18  # numbers rounded at a time: they stay in cache
 ROWS = 4096  # keys compared with a batch at a time
 BLOCK = 512  # channels per product of coordinates
-USUAL = 1.25  # times the part of the highest bound that is not the cosine's: mostly enough
-_UNKNOWN = 9.0  # slack of a row whose integers may be those of another key
+_UNKNOWN = 9.0  # slack of a row whose numbers may be those of another key
 
 
 class _Parts(NamedTuple):
@@ -33,33 +39,39 @@ class _Parts(NamedTuple):
 
     integers: NDArray[np.int8]  # (n, C) i
     scales: NDArray[np.float32]  # (n,) s
-    along: NDArray[np.float32]  # (n, D) a
-    across: NDArray[np.float32]  # (n,) no less than |x - a V|
+    across: NDArray[np.float32]  # (n,) no less than |x'|
     lost: NDArray[np.float32]  # (n,) no less than |r|
 
 
 class RoundedKeys:
-    """The keys in slots [0, rows), rounded: a quarter of their bytes, and few more."""
+    """The keys in slots [0, rows), in a quarter of their bytes, and where many directions pay five
+    sixteenths; and the directions, of which each takes as much as a key.
+    """
 
     def __init__(self, keys: NDArray[np.float32]) -> None:
-        """Choose the directions for keys (rows, C), C <= WIDEST, and round them all."""
-        self._directions = _directions(keys)
-        count, channels = self._directions.shape
-        gram = self._directions.astype(np.float64) @ self._directions.T.astype(np.float64)
-        # V V^T is off the identity by `skew`, coordinates are sums of BLOCK terms in float32. What
-        # else a bound has to allow for: its own sums, and a cosine's (see cosine.error_bound).
+        """Choose the directions for keys (rows, C), C <= WIDEST, and take them all apart."""
+        directions = _directions(keys)
+        count, self.is_telling = _paying(keys, directions)
+        self._directions = directions = directions[:count]
+        channels = keys.shape[1]
+        gram = directions.astype(np.float64) @ directions.T.astype(np.float64)
+        # V V^T is off the identity by `skew`, coordinates are sums of BLOCK terms in float32: by
+        # `off` they miss V x, and V x' misses 0 by as much and the skew. What else a bound has to
+        # allow for: its own sums, and a cosine's (see cosine.error_bound).
         skew = float(np.linalg.norm(gram - np.eye(count)))
-        off = count**0.5 * rounding(BLOCK) + skew
-        self._slack = 1.01 * (2 * off + skew) + 4 * rounding(count + 6) + 1.2e-5
+        off = count**0.5 * rounding(BLOCK + 1)
+        self._slack = 1.01 * (2 * off + 3 * skew) + 4 * rounding(count + 6) + 1.2e-5
+        # |x'|^2 = |x|^2 - |a|^2 - 2 a.(V x - a) + a.(V V^T - 1) a, and |x| is 1 to 1e-5.
+        self._excess = 1.01 * (2 * off + skew) + 2 * rounding(count) + 3e-5
         # Norms are sums of C squares, of numbers that are off by this much together.
         self._most = 1 + rounding(channels)
         self._blur = 1.1 * count**0.5 * rounding(count + 4)
-        self._error = 2 * error_bound(channels)
+        self.made_of = len(keys)
         self.changes = 0  # keys set since
         self._rows = 0
         self._integers = np.empty((0, channels), np.int8)
         self._scales = np.empty(0, np.float32)
-        self._terms = np.empty((0, count + 3), np.float32)  # a, |r|, |s i|, slack
+        self._terms = np.empty((0, count + 4), np.float32)  # a, slack, |x'|, |r|, |s i|
         self._grow(len(keys))
         self.put(np.arange(len(keys)), keys)
 
@@ -73,38 +85,50 @@ class RoundedKeys:
         """Take note that keys of slots (n,), new ones among them, are about to change."""
         self._grow(int(slots.max(initial=-1)) + 1)
         self.changes += len(slots)
-        self._terms[slots, -1] = _UNKNOWN
+        self._terms[slots, len(self._directions)] = _UNKNOWN
 
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Follow a change of the keys (n, C) of slots (n,), all of which have a row."""
         step = max(1, PIECE // keys.shape[1])
         for start in range(0, len(slots), step):
-            part = slots[start : start + step]
-            parts = self._parts(keys[start : start + step])
+            part, some = slots[start : start + step], keys[start : start + step]
+            along = self.coordinates(some)
+            parts = self._parts(some, along)
             self._integers[part], self._scales[part] = parts.integers, parts.scales
-            norms = parts.lost, parts.across + parts.lost, np.full(len(part), self._slack)
-            self._terms[part] = np.column_stack([parts.along, *norms])
+            slack = np.full(len(part), self._slack)
+            norms = parts.across, parts.lost, parts.across + parts.lost
+            self._terms[part] = np.column_stack([along, slack, *norms])
+
+    def coordinates(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, D) coordinates of unit vectors, or zeros, (n, C)."""
+        wide = np.zeros((len(self._directions), len(vectors)))  # OpenBLAS is quicker that way
+        for start in range(0, vectors.shape[1], BLOCK):
+            channels = slice(start, start + BLOCK)
+            wide += self._directions[:, channels] @ vectors[:, channels].T
+        return wide.T.astype(np.float32, order="C")
+
+    def coarse_bounds(self, along: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As `bounds`, from the queries' coordinates (B, D) alone."""
+        across = np.sqrt((1 - np.square(along).sum(axis=1)).clip(0) + np.float32(self._excess))
+        terms = np.column_stack([along, np.ones_like(across), across])
+        rows = self._terms[: self._rows, : terms.shape[1]]
+        return np.asarray(rows @ terms[0])[None] if len(terms) == 1 else terms @ rows.T
 
     def bounds(
-        self, queries: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Bound cosines of unit queries (B, C).
-
-        Returns:
-            (B, rows) that no cosine is above; and (B,) more than what these are mostly above it.
-        """
-        parts = self._parts(queries)
-        ones = np.ones(len(queries), np.float32)
-        terms = np.column_stack([parts.along, parts.across, parts.lost, ones])
+        self, queries: NDArray[np.float32], along: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """(B, rows) that no cosine is above, of unit queries (B, C) with coordinates (B, D)."""
+        parts, ones = self._parts(queries, along), np.ones(len(queries), np.float32)
+        terms = np.column_stack([along, ones, 0 * ones, parts.across, parts.lost])
         bounds = np.empty((len(queries), self._rows), np.float32)
         for start in range(0, self._rows, ROWS):
             rows = slice(start, min(start + ROWS, self._rows))
-            part, products = bounds[:, rows], _products(parts.integers, self._integers[rows])
-            np.multiply(products, self._scales[rows], out=part, casting="unsafe")
-            part *= parts.scales[:, None]
-            part += terms @ self._terms[rows].T
-        norms = terms[:, -3:] * self._terms[bounds.argmax(axis=1), -3:]
-        return bounds, np.float32(USUAL) * norms.sum(axis=1) + np.float32(self._error)
+            part = np.asarray(_products(parts.integers, self._integers[rows]), np.float32)
+            part *= self._scales[rows, None]
+            part *= parts.scales
+            part += self._terms[rows] @ terms.T
+            bounds[:, rows] = part.T
+        return bounds
 
     def _grow(self, rows: int) -> None:
         """Make sure that slots [0, rows) have a row."""
@@ -115,13 +139,8 @@ class RoundedKeys:
             self._terms = _enlarged(self._terms, room)
         self._rows = max(rows, self._rows)
 
-    def _parts(self, vectors: NDArray[np.float32]) -> _Parts:
-        """Take unit vectors, or zeros, (n, C) apart."""
-        wide = np.zeros((len(vectors), len(self._directions)))
-        for start in range(0, vectors.shape[1], BLOCK):
-            channels = slice(start, start + BLOCK)
-            wide += vectors[:, channels] @ self._directions[:, channels].T
-        along = wide.astype(np.float32)
+    def _parts(self, vectors: NDArray[np.float32], along: NDArray[np.float32]) -> _Parts:
+        """Take unit vectors, or zeros, (n, C) apart, the coordinates of which are (n, D)."""
         rest = vectors - along @ self._directions
         scales = np.maximum(rest.max(axis=1), -rest.min(axis=1)) / np.float32(127)
         np.maximum(scales, np.float32(1e-30), out=scales)  # of zeros, say
@@ -131,7 +150,7 @@ class RoundedKeys:
         across = self._norms(rest)
         steps *= scales[:, None]
         rest -= steps
-        return _Parts(integers, scales, along, across, self._norms(rest))
+        return _Parts(integers, scales, across, self._norms(rest))
 
     def _norms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) no less than the norms of what vectors (n, C) would be but for rounding."""
@@ -143,10 +162,10 @@ class RoundedKeys:
 
 
 def _products(queries: NDArray[np.int8], keys: NDArray[np.int8]) -> NDArray[Any]:
-    """(B, n) exact products of integers (B, C) and (n, C), or of one query rounded to float32."""
+    """(n, B) exact products of integers (B, C) and (n, C), or of one query rounded to float32."""
     if len(queries) == 1:  # from memory twice as fast as the other
-        return np.asarray(numkong.cdist(queries, keys, "dot", out_dtype="float32"))
-    return np.asarray(numkong.dots_packed(keys, numkong.dots_pack(queries))).T
+        return np.asarray(numkong.cdist(queries, keys, "dot", out_dtype="float32")).T
+    return np.asarray(numkong.dots_packed(keys, numkong.dots_pack(queries)))
 
 
 def _enlarged(array: NDArray[Any], rows: int) -> NDArray[Any]:
@@ -157,10 +176,41 @@ def _enlarged(array: NDArray[Any], rows: int) -> NDArray[Any]:
 
 
 def _directions(keys: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(D, C) orthonormal to rounding: the principal directions of a sample of the keys."""
-    count = max(1, min(DIRECTIONS, keys.shape[1] // PER_DIRECTION))
-    size = min(SAMPLE * count, len(keys))
-    sample = keys[np.random.default_rng(0).choice(len(keys), size, replace=False)]
-    mixtures = np.linalg.eigh(sample @ sample.T)[1][:, : -count - 1 : -1]
-    directions: NDArray[np.float32] = np.linalg.qr(sample.T @ mixtures)[0].T
+    """(D, C) orthonormal to rounding: about the principal directions of a sample of the keys."""
+    rng, most = np.random.default_rng(0), min(DIRECTIONS, keys.shape[1] // PER_DIRECTION)
+    size = min(SAMPLE * max(most, FEWEST), len(keys))
+    count = min(max(most, 1), size)
+    sample = keys[rng.choice(len(keys), size, replace=False)]
+    gram = sample @ sample.T
+    mixtures = rng.standard_normal((size, count), np.float32)
+    for _ in range(ROUNDS):
+        mixtures = np.linalg.qr(gram @ mixtures)[0]
+    order = np.linalg.eigh(mixtures.T @ (gram @ mixtures))[1][:, ::-1]
+    directions: NDArray[np.float32] = np.linalg.qr(sample.T @ (mixtures @ order))[0].T
     return np.ascontiguousarray(directions)
+
+
+def _paying(keys: NDArray[np.float32], directions: NDArray[np.float32]) -> tuple[int, bool]:
+    """With how many of the first directions a search costs least, and if they tell keys apart.
+
+    Tried by some keys as queries among others: the more directions, the fewer keys are left to be
+    ranked, or to be bounded by integers.
+    """
+    rows, channels = keys.shape
+    size = min(TRIED, rows)
+    sample = keys[np.random.default_rng(1).choice(rows, size, replace=False)]
+    cosines = scores(sample[:ASKING], sample)
+    nearest = -min(size, 8 * size // rows + 1)  # of so few as the eighth of all, besides itself
+    least = np.partition(cosines, nearest, axis=1)[:, nearest][:, None]
+    along = sample @ directions.T
+    squares = np.square(sample).sum(axis=1)
+    costs = []
+    for count in sorted({min(FEWEST << i, len(directions)) for i in range(5)}):
+        some = along[:, :count]
+        across = np.sqrt((squares - np.square(some).sum(axis=1)).clip(0))
+        bounds = some[:ASKING] @ some.T + np.outer(across[:ASKING], across)
+        near = np.count_nonzero(bounds >= least, axis=1) * rows / size
+        ranked = float(np.where(near <= rows / MANY, RANKED * near, rows).mean())
+        is_telling = ranked < 0.75 * rows
+        costs.append((count * (channels + rows) + channels * ranked, count, is_telling))
+    return min(costs)[1:]

@@ -139,14 +139,17 @@ def read(
     above = float(np.float32(beta))
     slots, cosines, proven = state.index.search(queries, k, allowed, above, exact)
     is_prior = slots != NO_SLOT
-    state.count_reads(slots[is_prior])
-    packed = state.values[slots]  # past the last prior: the last slot's, blanked next
-    if not is_prior.all():
-        packed[~is_prior] = 0
+    counts = is_prior.sum(axis=1)
+    # Past the last prior: the last slot's, blanked next.
+    packed, encoded = state.values[slots], state.sources[slots]
+    if counts.sum() < slots.size:
+        packed[~is_prior], encoded[~is_prior] = 0, b""
+        state.count_reads(slots[is_prior])
+    else:
+        state.count_reads(slots)
     values = unpack(packed, state.config.resolution)
-    sources = texts_of(np.where(is_prior, state.sources[slots], b""))
     columns = {name: _recalled(column, slots, is_prior) for name, column in state.columns.items()}
-    return Priors(slots, cosines, values, is_prior.sum(axis=1), sources, columns, proven)
+    return Priors(slots, cosines, values, counts, texts_of(encoded), columns, proven)
 
 
 def allowed_slots(

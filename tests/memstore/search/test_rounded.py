@@ -1,4 +1,4 @@
-"""Rounded keys give what a scan gives, also where they could never pay; their bounds hold."""
+"""Keys in few numbers give what a scan gives, also where that could never pay; bounds hold."""
 
 import threading
 from dataclasses import replace
@@ -17,6 +17,7 @@ from memstore.search.rounded import RoundedKeys
 from tests.helpers.naive_memory import NaiveMemory, assert_found
 from tests.memstore import test_memory
 
+PAYING = rounded._paying
 CONFIG = replace(PAPER, capacity=60, key_dim=40, resolution=2, beta=0.5, delta=0.9)
 
 
@@ -39,17 +40,30 @@ KINDS = {
     "some zero": lambda rng, rows, dim: (
         clusters(rng, rows, dim, 0.5) * rng.integers(2, size=(rows, 1))
     ),
+    "denormal": lambda rng, rows, dim: unit(
+        np.where(rng.random((rows, dim)) < 0.9, 1e-41, rng.standard_normal((rows, dim)))
+    ),
+    "one besides": lambda rng, rows, dim: np.concatenate(
+        [unit(np.ones((rows - 1, dim))), unit(rng.standard_normal((1, dim)))]
+    ),
 }
 
 
 @pytest.fixture(scope="module", autouse=True)
 def always():
-    """Keys rounded from the first query on; then all ways of going on from their bounds."""
+    """Keys taken apart from the first query on; then all ways of going on from their bounds."""
     forced = {"SCANS": 0, "LEAST": 0, "NARROW": 0, "RESTS": 0}
-    forced |= {"OPEN": 10**9, "FEW": 2, "MANY": 5}
+    forced |= {"OPEN": 10**9, "FEW": 2, "MANY": 5, "ALONE": 400, "GROUP": 2}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in forced.items():
             patch.setattr(search_index, name, value)
+        # Coarse bounds with any number of directions, and now and then without.
+        patch.setattr(rounded, "PER_DIRECTION", 4)
+        patch.setattr(
+            rounded,
+            "_paying",
+            lambda keys, directions: (1 + len(keys) % len(directions), len(keys) % 4 > 0),
+        )
         patch.setattr(rounded, "PIECE", 100)
         patch.setattr(rounded, "ROWS", 7)
         patch.setattr(rounded, "BLOCK", 9)
@@ -124,12 +138,16 @@ def clustered_index(rows=400, dim=64):
     return index, keys
 
 
+@pytest.mark.parametrize("is_coarse", [True, False])
 @pytest.mark.parametrize("batch", [1, 5])
-def test_clusters_need_no_scan(batch, monkeypatch):
-    """The bounds alone answer; otherwise the tests above would say nothing."""
+def test_clusters_need_no_scan(batch, is_coarse, monkeypatch):
+    """The bounds alone answer, either of them; otherwise the tests above would say nothing."""
     monkeypatch.setattr(search_index, "FEW", 4)
+    monkeypatch.setattr(search_index, "MANY", 64)
+    monkeypatch.setattr(rounded, "_paying", lambda keys, directions: (16, is_coarse))
     index, keys = clustered_index()
     monkeypatch.setattr("memstore.search.cosine.scores", None)
+    monkeypatch.setattr(RoundedKeys, "bounds" if is_coarse else "coarse_bounds", None)
     hits = index.search(keys[:batch], 3, np.ones(400, bool))
     assert hits.slots[:, 0].tolist() == list(range(batch))
     assert (hits.slots % 8 == np.arange(batch)[:, None]).all()
@@ -138,19 +156,37 @@ def test_clusters_need_no_scan(batch, monkeypatch):
 def test_batches_whose_bounds_rule_out_little_are_scanned_for_a_while(monkeypatch):
     """Random keys of few channels: all are as near as their bounds are wide."""
     monkeypatch.setattr(search_index, "RESTS", 3)
+    monkeypatch.setattr(search_index, "FEW", 1)
     keys = unit(np.random.default_rng(0).standard_normal((400, 64)) + 9)
     index, tried = KeyIndex(64), []
     index.put(np.arange(400), keys)
     bounds = RoundedKeys.bounds
-    monkeypatch.setattr(
-        RoundedKeys, "bounds", lambda self, queries: tried.append(1) or bounds(self, queries)
-    )
+    monkeypatch.setattr(RoundedKeys, "bounds", lambda *args: tried.append(1) or bounds(*args))
     counts = []
     for _ in range(9):
         hits = index.search(keys[:5], 300, np.ones(400, bool))
         counts.append(len(tried))
         assert hits.slots[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert counts == [1, 1, 1, 1, 2, 2, 2, 2, 3]
+
+
+def test_batches_that_coordinates_do_not_tell_apart_do_without_for_a_while(monkeypatch):
+    """Random keys, and directions that tell of none."""
+    monkeypatch.setattr(search_index, "RESTS", 3)
+    monkeypatch.setattr(rounded, "_paying", lambda keys, directions: (1, True))
+    keys = unit(np.random.default_rng(0).standard_normal((400, 64)))
+    index, tried, coarse = KeyIndex(64), [], RoundedKeys.coarse_bounds
+    index.put(np.arange(400), keys)
+    monkeypatch.setattr(
+        RoundedKeys, "coarse_bounds", lambda *args: tried.append(1) or coarse(*args)
+    )
+    counts = []
+    for _ in range(5):
+        hits = index.search(keys[:5], 4, np.ones(400, bool))
+        counts.append(len(tried))
+        assert hits.slots[:, 0].tolist() == [0, 1, 2, 3, 4]
+        index._rests = 0  # with integers, which are what else there is
+    assert counts == [1, 1, 1, 1, 2]
 
 
 def test_a_few_scans_come_first(monkeypatch):
@@ -164,10 +200,13 @@ def test_a_few_scans_come_first(monkeypatch):
     assert np.flatnonzero(sizes)[0] == 31
 
 
-def test_rounded_keys_take_a_quarter_of_the_keys():
-    index, keys = clustered_index(400, 2048)
-    index.search(keys[:1], 1, np.ones(400, bool))
-    assert index.derived_bytes < 0.3 * keys.nbytes
+def test_ram_beside_the_keys(monkeypatch):
+    """Integers are a quarter of them, coordinates along all directions a sixteenth."""
+    monkeypatch.setattr(rounded, "PER_DIRECTION", 16)
+    monkeypatch.setattr(rounded, "_paying", lambda keys, directions: (len(directions), True))
+    rng = np.random.default_rng(0)
+    keys = unit(rng.standard_normal((4000, 256)))
+    assert RoundedKeys(keys).nbytes < (0.25 + 1 / 16 + 0.02) * keys.nbytes + 256 * 16 * 4
 
 
 def test_threads_find_what_one_finds():
@@ -194,27 +233,74 @@ def test_threads_find_what_one_finds():
     assert (memory.reads == 2 * counted).all()
 
 
+def bounds_of(made, queries, is_coarse):
+    along = made.coordinates(queries)
+    return made.coarse_bounds(along) if is_coarse else made.bounds(queries, along)
+
+
 def assert_bounds_hold(made, keys, queries):
-    """Returns how far the bounds are above the cosines."""
+    """Returns how far the bounds are above the cosines: coarse ones, and those by integers."""
     exact = np.stack([cosines(query, keys) for query in queries])
-    together = made.bounds(queries)[0]
-    assert (together >= exact).all()
-    for b in range(len(queries)):
-        assert (made.bounds(queries[b : b + 1])[0] >= exact[b]).all()
-    return (together - exact).mean()
+    above = []
+    for is_coarse in (True, False):
+        together = bounds_of(made, queries, is_coarse)
+        assert (together >= exact).all()
+        for b in range(len(queries)):
+            assert (bounds_of(made, queries[b : b + 1], is_coarse)[0] >= exact[b]).all()
+        above.append(float((together - exact).mean()))
+    return above
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dim", [1, 30, 2500])
 def test_no_cosine_is_above_its_bound(kind, dim):
-    """Stored keys and the directions themselves as queries: where the bounds are tightest."""
+    """Stored keys, the directions themselves, and what has no part in them, as queries."""
     rng = np.random.default_rng(0)
     keys = KINDS[kind](rng, 60, dim)
     made = RoundedKeys(keys)
     used = keys[keys.any(axis=1)]
     queries = np.concatenate([used[:10], -used[:2], unit(rng.standard_normal((5, dim)))])
     assert_bounds_hold(made, keys, queries)
-    assert_bounds_hold(made, keys, unit(made._directions))
+    directions = made._directions.astype(np.float64)
+    assert_bounds_hold(made, keys, unit(directions))
+    across = queries - queries @ directions.T @ directions
+    if (wide := np.linalg.norm(across, axis=1) > 1e-3).any():
+        assert_bounds_hold(made, keys, unit(across[wide]))
+
+
+@pytest.mark.parametrize("scale", [0.996, 1.004])
+@pytest.mark.parametrize("kind", ["clusters", "positive", "axes"])
+def test_directions_need_not_be_orthonormal(kind, scale, monkeypatch):
+    """They are so to rounding only: off by far more, bounds are wider, and hold."""
+    rng = np.random.default_rng(0)
+    keys = KINDS[kind](rng, 60, 300)
+    straight = assert_bounds_hold(RoundedKeys(keys), keys, keys[:9])
+    choose = rounded._directions
+    monkeypatch.setattr(
+        rounded,
+        "_directions",
+        lambda keys: np.float32(scale) * choose(keys) + np.float32(1e-4) * choose(keys)[::-1],
+    )
+    made = RoundedKeys(keys)
+    skewed = assert_bounds_hold(made, keys, np.concatenate([keys[:9], -keys[:3]]))
+    assert skewed[1] > straight[1]
+    along = unit(made._directions)
+    made.put(np.arange(len(along)), along)
+    assert_bounds_hold(made, np.concatenate([along, keys[len(along) :]]), along)
+
+
+def test_queries_that_lie_almost_along_the_directions():
+    """What is across them is lost in 1 - |a|^2, and is all that a key has."""
+    keys = unit(np.ones((60, 200)))
+    keys[30:] = unit(np.random.default_rng(0).standard_normal((30, 200)))
+    made = RoundedKeys(keys)
+    along = made._directions[0].astype(np.float64)
+    across = keys[30].astype(np.float64)
+    across -= across @ made._directions.T @ made._directions
+    keys[0] = unit(across[None])[0]
+    made.put(np.array([0]), keys[:1])
+    parts = 10.0 ** np.arange(-7, -1, 0.1)
+    assert_bounds_hold(made, keys, unit(along + parts[:, None] * keys[0]))
 
 
 def test_bounds_follow_changes_and_growth():
@@ -227,26 +313,75 @@ def test_bounds_follow_changes_and_growth():
     assert_bounds_hold(made, later, queries)  # as after an interrupt: the new ones are unknown
     made.put(changed, later[changed])
     assert_bounds_hold(made, later, queries)
-    np.testing.assert_allclose(made.bounds(keys)[0], _fresh(made, later, keys), atol=1e-6)
+    before = [bounds_of(made, keys, is_coarse) for is_coarse in (True, False)]
+    made.put(np.arange(75), later)  # by the same directions, all anew
+    for is_coarse, bounds in zip((True, False), before, strict=True):
+        np.testing.assert_allclose(bounds, bounds_of(made, keys, is_coarse), atol=1e-6)
 
 
-def _fresh(made, keys, queries):
-    """Bounds by the same directions, all keys rounded anew."""
-    made.put(np.arange(len(keys)), keys)
-    return made.bounds(queries)[0]
-
-
-def test_bounds_are_close():
+def test_bounds_are_close(monkeypatch):
     """Bounds that rule out nothing would hold as well."""
+    monkeypatch.setattr(rounded, "_paying", lambda keys, directions: (16, False))
     keys = unit(np.random.default_rng(0).standard_normal((300, 4096)))
-    assert 0.01 < assert_bounds_hold(RoundedKeys(keys), keys, keys[:5]) < 0.02
+    assert 0.01 < assert_bounds_hold(RoundedKeys(keys), keys, keys[:5])[1] < 0.02
 
 
 def test_what_keys_have_in_common_costs_nothing():
     """Cosines around .98: rounded as they are, these keys would be off by .02."""
     rng = np.random.default_rng(0)
     keys = unit(1 + 0.14 * rng.standard_normal((300, 2048)))
-    assert assert_bounds_hold(RoundedKeys(keys), keys, keys[:5]) < 2e-3
+    coarse, by_integers = assert_bounds_hold(RoundedKeys(keys), keys, keys[:5])
+    assert by_integers < 2e-3 < coarse < 0.03
+
+
+def test_as_many_directions_as_pay():
+    """Of random keys few, for a mean; of clusters as many as there are, for these tell them."""
+    rng = np.random.default_rng(0)
+    centers = unit(rng.standard_normal((90, 2048)))
+    noise = unit(rng.standard_normal((2000, 2048)))
+    clustered = unit(centers[np.arange(2000) % 90] + np.float32(0.5) * noise)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounded, "_paying", PAYING)
+        patch.setattr(rounded, "PER_DIRECTION", 16)
+        made = RoundedKeys(clustered)
+        assert made.is_telling and len(made._directions) == 128
+        assert np.count_nonzero(bounds_of(made, clustered[:8], True) > 0.75) < 8 * 50
+        made = RoundedKeys(noise)
+        assert not made.is_telling and len(made._directions) == rounded.FEWEST
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.booleans())
+def test_no_cosine_of_the_best_is_below_the_threshold(seed, k, is_coarse):
+    """Whatever slots are not to be found; and it is that of slots which are."""
+    rng = np.random.default_rng(seed)
+    index, keys = clustered_index(24, 64)
+    queries = unit(rng.standard_normal((3, 64)) + 9 * keys[rng.integers(24, size=3)])
+    bounds = bounds_of(RoundedKeys(keys), queries, is_coarse)
+    closed = rng.random(bounds.shape) < rng.choice([0, 0.3, 0.9])
+    bounds[closed] = -np.inf
+    exact = np.stack([cosines(query, keys) for query in queries])
+    exact[closed] = -np.inf
+    top = search_index._with_highest(bounds, k)
+    for b, query in enumerate(queries):
+        assert len(set(top[b].tolist())) == k
+        least = index._least(query, bounds[b], top[b])
+        assert least <= np.sort(exact[b])[-k]
+        assert least > -1 or closed.any()
+
+
+def test_directions_are_chosen_anew_as_a_memory_grows():
+    index, keys = clustered_index(400, 64)
+    grown, made = KeyIndex(64), []
+    for start in range(0, 400, 20):
+        grown.put(np.arange(start, start + 20), keys[start : start + 20])
+        grown.search(keys[:1], 1, np.ones(start + 20, bool))
+        made.append(grown._rounded.made_of)
+    assert sorted(set(made)) == [20, 80, 260]  # once twice as many have changed; then as there are
+    for _ in range(6):
+        grown.put(np.arange(100), keys[:100])
+        hits = grown.search(keys[:5], 3, np.ones(400, bool))
+        np.testing.assert_array_equal(hits.slots, index.search(keys[:5], 3, np.ones(400, bool))[0])
+    assert grown._rounded.made_of == 400
 
 
 @pytest.mark.parametrize("dim", [1, 15, 64, 129, 4096, rounded.WIDEST])
@@ -257,7 +392,7 @@ def test_products_of_integers_are_exact(dim, batch):
     keys = rng.integers(-127, 128, (5, dim)).astype(np.int8)
     keys[0], keys[1] = 127, -127
     queries = np.concatenate([keys[:1], -keys[2:4]])[:batch]
-    expected = queries.astype(np.int64) @ keys.astype(np.int64).T
+    expected = keys.astype(np.int64) @ queries.astype(np.int64).T
     np.testing.assert_array_equal(
         rounded._products(queries, keys), expected if batch > 1 else expected.astype(np.float32)
     )
@@ -277,6 +412,7 @@ def test_batches_of_narrow_keys_are_rounded_where_there_are_many(monkeypatch):
     rng = np.random.default_rng(0)
     keys, queries = (unit(rng.standard_normal((n, 64))) for n in (400, 6))
     monkeypatch.setattr(search_index, "NARROW", 1024)
+    monkeypatch.setattr(search_index, "LEAST", 10**9)
     plain = KeyIndex(64)
     plain.put(np.arange(400), keys)
     want = plain.search(queries, 5, np.ones(400, bool))
