@@ -217,7 +217,10 @@ class KeyIndex:
                 self._coarse_rests = RESTS
         elif not is_one:
             self._coarse_rests = max(0, self._coarse_rests - 1)
-        if len(rest) and by_integers:
+        if by_integers:
+            rounded.note(len(queries), len(rest))
+        if len(rest) and by_integers and rounded.wants_integers:
+            rounded.make_integers(self.keys)
             bounds = rounded.bounds(queries[rest], along[rest])
             _close(bounds, closed, [without[b] for b in rest.tolist()])
             few, asked = max(MANY, self.rows // FEW), len(rest)

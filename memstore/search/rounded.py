@@ -28,24 +28,25 @@ TRIED = 1024  # keys, and
 ASKING = 32  # of them, that show how many directions pay
 RANKED = 2  # times as long as a key's product takes its ranking, and
 MANY = 16  # part of the rows from which on keys are not ranked but bounded by integers
+UNTOLD = 32  # queries that coordinates did not answer, and
+SHARE = 16  # part of all queries: from there on integers are made
 PIECE = 2**18  # numbers rounded at a time: they stay in cache
 ROWS = 4096  # keys compared with a batch at a time
 BLOCK = 512  # channels per product of coordinates
 _UNKNOWN = 9.0  # slack of a row whose numbers may be those of another key
 
 
-class _Parts(NamedTuple):
-    """What n unit vectors, or zeros, come apart into."""
+class _Integers(NamedTuple):
+    """What is across the directions, of n unit vectors or zeros."""
 
     integers: NDArray[np.int8]  # (n, C) i
     scales: NDArray[np.float32]  # (n,) s
-    across: NDArray[np.float32]  # (n,) no less than |x'|
-    lost: NDArray[np.float32]  # (n,) no less than |r|
+    norms: NDArray[np.float32]  # (n, 3) no less than |x'|, |r|, |s i|
 
 
 class RoundedKeys:
-    """The keys in slots [0, rows), in a quarter of their bytes, and where many directions pay five
-    sixteenths; and the directions, of which each takes as much as a key.
+    """The keys in slots [0, rows), in a sixteenth of their bytes at most by coordinates; in a
+    quarter more by integers, once they are needed. Each direction takes as much as a key.
     """
 
     def __init__(self, keys: NDArray[np.float32]) -> None:
@@ -69,16 +70,16 @@ class RoundedKeys:
         self.made_of = len(keys)
         self.changes = 0  # keys set since
         self._rows = 0
-        self._integers = np.empty((0, channels), np.int8)
-        self._scales = np.empty(0, np.float32)
-        self._terms = np.empty((0, count + 4), np.float32)  # a, slack, |x'|, |r|, |s i|
+        self._terms = np.empty((0, count + 2), np.float32)  # a, slack, |x'|
+        self._integers: _Integers | None = None
+        self._asked = self._untold = 0  # queries, and those that coordinates did not answer
         self._grow(len(keys))
         self.put(np.arange(len(keys)), keys)
 
     @property
     def nbytes(self) -> int:
         """Bytes of RAM."""
-        per_row = (self._integers, self._scales, self._terms)
+        per_row = (self._terms, *(self._integers or ()))
         return sum(array[: self._rows].nbytes for array in per_row) + self._directions.nbytes
 
     def forget(self, slots: NDArray[np.int64]) -> None:
@@ -93,11 +94,39 @@ class RoundedKeys:
         for start in range(0, len(slots), step):
             part, some = slots[start : start + step], keys[start : start + step]
             along = self.coordinates(some)
-            parts = self._parts(some, along)
-            self._integers[part], self._scales[part] = parts.integers, parts.scales
+            if self._integers:
+                for array, new in zip(self._integers, self._rounded(some, along), strict=True):
+                    array[part] = new
             slack = np.full(len(part), self._slack)
-            norms = parts.across, parts.lost, parts.across + parts.lost
-            self._terms[part] = np.column_stack([along, slack, *norms])
+            self._terms[part] = np.column_stack([along, slack, self._across(along)])
+
+    def note(self, asked: int, untold: int) -> None:
+        """Take note of queries, and of those among them that coordinates did not answer."""
+        self._asked, self._untold = self._asked + asked, self._untold + untold
+
+    @property
+    def wants_integers(self) -> bool:
+        """Whether coordinates leave so much open that integers are worth their RAM."""
+        many = self._untold >= UNTOLD and self._untold * SHARE > self._asked
+        return self._integers is not None or not self.is_telling or many
+
+    def make_integers(self, keys: NDArray[np.float32]) -> None:
+        """Round all keys (rows, C), unless that is done."""
+        if self._integers:
+            return
+        room = len(self._terms)
+        made = _Integers(
+            np.zeros((room, keys.shape[1]), np.int8),
+            np.zeros(room, np.float32),
+            np.zeros((room, 3), np.float32),
+        )
+        step = max(1, PIECE // keys.shape[1])
+        for start in range(0, len(keys), step):
+            rows = slice(start, min(start + step, len(keys)))
+            along = self._terms[rows, : len(self._directions)]
+            for array, new in zip(made, self._rounded(keys[rows], along), strict=True):
+                array[rows] = new
+        self._integers = made  # at the end: another thread may be searching
 
     def coordinates(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, D) coordinates of unit vectors, or zeros, (n, C)."""
@@ -109,38 +138,51 @@ class RoundedKeys:
 
     def coarse_bounds(self, along: NDArray[np.float32]) -> NDArray[np.float32]:
         """As `bounds`, from the queries' coordinates (B, D) alone."""
-        across = np.sqrt((1 - np.square(along).sum(axis=1)).clip(0) + np.float32(self._excess))
+        across = self._across(along)
         terms = np.column_stack([along, np.ones_like(across), across])
-        rows = self._terms[: self._rows, : terms.shape[1]]
+        rows = self._terms[: self._rows]
         return np.asarray(rows @ terms[0])[None] if len(terms) == 1 else terms @ rows.T
 
     def bounds(
         self, queries: NDArray[np.float32], along: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """(B, rows) that no cosine is above, of unit queries (B, C) with coordinates (B, D)."""
-        parts, ones = self._parts(queries, along), np.ones(len(queries), np.float32)
-        terms = np.column_stack([along, ones, 0 * ones, parts.across, parts.lost])
+        """(B, rows) that no cosine is above, of unit queries (B, C) with coordinates (B, D).
+
+        `make_integers` must have been called.
+        """
+        assert self._integers
+        integers, scales, norms = self._integers
+        asking = self._rounded(queries, along)
+        terms = np.column_stack([along, np.ones(len(queries), np.float32)])
+        # |r_k| of q'.r_k, and |s i| of r_q.(s_k i_k)
+        lost = asking.norms[:, :2]
         bounds = np.empty((len(queries), self._rows), np.float32)
         for start in range(0, self._rows, ROWS):
             rows = slice(start, min(start + ROWS, self._rows))
-            part = np.asarray(_products(parts.integers, self._integers[rows]), np.float32)
-            part *= self._scales[rows, None]
-            part *= parts.scales
-            part += self._terms[rows] @ terms.T
+            part = np.asarray(_products(asking.integers, integers[rows]), np.float32)
+            part *= scales[rows, None]
+            part *= asking.scales
+            part += self._terms[rows, :-1] @ terms.T
+            part += norms[rows, 1:] @ lost.T
             bounds[:, rows] = part.T
         return bounds
 
     def _grow(self, rows: int) -> None:
         """Make sure that slots [0, rows) have a row."""
-        if rows > len(self._scales):
-            room = max(rows, 2 * len(self._scales))  # takes no RAM before it is used
-            self._integers = _enlarged(self._integers, room)
-            self._scales = _enlarged(self._scales, room)
+        if rows > len(self._terms):
+            room = max(rows, 2 * len(self._terms))  # takes no RAM before it is used
+            if self._integers:
+                self._integers = _Integers(*(_enlarged(part, room) for part in self._integers))
             self._terms = _enlarged(self._terms, room)
         self._rows = max(rows, self._rows)
 
-    def _parts(self, vectors: NDArray[np.float32], along: NDArray[np.float32]) -> _Parts:
-        """Take unit vectors, or zeros, (n, C) apart, the coordinates of which are (n, D)."""
+    def _across(self, along: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n,) no less than |x'| of unit vectors, or zeros, with coordinates (n, D)."""
+        rest = (1 - np.square(along).sum(axis=1)).clip(0) + np.float32(self._excess)
+        return np.asarray(np.sqrt(rest))
+
+    def _rounded(self, vectors: NDArray[np.float32], along: NDArray[np.float32]) -> _Integers:
+        """Round unit vectors, or zeros, (n, C), the coordinates of which are (n, D)."""
         rest = vectors - along @ self._directions
         scales = np.maximum(rest.max(axis=1), -rest.min(axis=1)) / np.float32(127)
         np.maximum(scales, np.float32(1e-30), out=scales)  # of zeros, say
@@ -150,7 +192,8 @@ class RoundedKeys:
         across = self._norms(rest)
         steps *= scales[:, None]
         rest -= steps
-        return _Parts(integers, scales, across, self._norms(rest))
+        lost = self._norms(rest)
+        return _Integers(integers, scales, np.column_stack([across, lost, across + lost]))
 
     def _norms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) no less than the norms of what vectors (n, C) would be but for rounding."""

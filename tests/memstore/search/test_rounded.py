@@ -233,6 +233,12 @@ def test_threads_find_what_one_finds():
     assert (memory.reads == 2 * counted).all()
 
 
+def rounded_keys(keys):
+    made = RoundedKeys(keys)
+    made.make_integers(keys)
+    return made
+
+
 def bounds_of(made, queries, is_coarse):
     along = made.coordinates(queries)
     return made.coarse_bounds(along) if is_coarse else made.bounds(queries, along)
@@ -257,7 +263,7 @@ def test_no_cosine_is_above_its_bound(kind, dim):
     """Stored keys, the directions themselves, and what has no part in them, as queries."""
     rng = np.random.default_rng(0)
     keys = KINDS[kind](rng, 60, dim)
-    made = RoundedKeys(keys)
+    made = rounded_keys(keys)
     used = keys[keys.any(axis=1)]
     queries = np.concatenate([used[:10], -used[:2], unit(rng.standard_normal((5, dim)))])
     assert_bounds_hold(made, keys, queries)
@@ -274,14 +280,14 @@ def test_directions_need_not_be_orthonormal(kind, scale, monkeypatch):
     """They are so to rounding only: off by far more, bounds are wider, and hold."""
     rng = np.random.default_rng(0)
     keys = KINDS[kind](rng, 60, 300)
-    straight = assert_bounds_hold(RoundedKeys(keys), keys, keys[:9])
+    straight = assert_bounds_hold(rounded_keys(keys), keys, keys[:9])
     choose = rounded._directions
     monkeypatch.setattr(
         rounded,
         "_directions",
         lambda keys: np.float32(scale) * choose(keys) + np.float32(1e-4) * choose(keys)[::-1],
     )
-    made = RoundedKeys(keys)
+    made = rounded_keys(keys)
     skewed = assert_bounds_hold(made, keys, np.concatenate([keys[:9], -keys[:3]]))
     assert skewed[1] > straight[1]
     along = unit(made._directions)
@@ -293,7 +299,7 @@ def test_queries_that_lie_almost_along_the_directions():
     """What is across them is lost in 1 - |a|^2, and is all that a key has."""
     keys = unit(np.ones((60, 200)))
     keys[30:] = unit(np.random.default_rng(0).standard_normal((30, 200)))
-    made = RoundedKeys(keys)
+    made = rounded_keys(keys)
     along = made._directions[0].astype(np.float64)
     across = keys[30].astype(np.float64)
     across -= across @ made._directions.T @ made._directions
@@ -307,7 +313,7 @@ def test_bounds_follow_changes_and_growth():
     rng = np.random.default_rng(0)
     keys, later = clusters(rng, 60, 40, 0.1), unit(rng.standard_normal((75, 40)))
     later[10:60] = keys[10:]
-    made, changed = RoundedKeys(keys), np.array([*range(10), *range(60, 75)])
+    made, changed = rounded_keys(keys), np.array([*range(10), *range(60, 75)])
     made.forget(changed)
     queries = np.concatenate([keys[:5], later[:5], later[60:]])
     assert_bounds_hold(made, later, queries)  # as after an interrupt: the new ones are unknown
@@ -323,14 +329,14 @@ def test_bounds_are_close(monkeypatch):
     """Bounds that rule out nothing would hold as well."""
     monkeypatch.setattr(rounded, "_paying", lambda keys, directions: (16, False))
     keys = unit(np.random.default_rng(0).standard_normal((300, 4096)))
-    assert 0.01 < assert_bounds_hold(RoundedKeys(keys), keys, keys[:5])[1] < 0.02
+    assert 0.01 < assert_bounds_hold(rounded_keys(keys), keys, keys[:5])[1] < 0.02
 
 
 def test_what_keys_have_in_common_costs_nothing():
     """Cosines around .98: rounded as they are, these keys would be off by .02."""
     rng = np.random.default_rng(0)
     keys = unit(1 + 0.14 * rng.standard_normal((300, 2048)))
-    coarse, by_integers = assert_bounds_hold(RoundedKeys(keys), keys, keys[:5])
+    coarse, by_integers = assert_bounds_hold(rounded_keys(keys), keys, keys[:5])
     assert by_integers < 2e-3 < coarse < 0.03
 
 
@@ -356,7 +362,7 @@ def test_no_cosine_of_the_best_is_below_the_threshold(seed, k, is_coarse):
     rng = np.random.default_rng(seed)
     index, keys = clustered_index(24, 64)
     queries = unit(rng.standard_normal((3, 64)) + 9 * keys[rng.integers(24, size=3)])
-    bounds = bounds_of(RoundedKeys(keys), queries, is_coarse)
+    bounds = bounds_of(rounded_keys(keys), queries, is_coarse)
     closed = rng.random(bounds.shape) < rng.choice([0, 0.3, 0.9])
     bounds[closed] = -np.inf
     exact = np.stack([cosines(query, keys) for query in queries])
@@ -367,6 +373,28 @@ def test_no_cosine_of_the_best_is_below_the_threshold(seed, k, is_coarse):
         least = index._least(query, bounds[b], top[b])
         assert least <= np.sort(exact[b])[-k]
         assert least > -1 or closed.any()
+
+
+def test_integers_are_made_for_what_coordinates_do_not_tell(monkeypatch):
+    monkeypatch.setattr(rounded, "_paying", lambda keys, directions: (16, True))
+    monkeypatch.setattr(search_index, "FEW", 8)
+    monkeypatch.setattr(search_index, "MANY", 60)
+    index, keys = clustered_index()
+    every, rng = np.ones(index.rows, bool), np.random.default_rng(0)
+    for query in keys[:200]:
+        index.search(query[None], 3, every)
+    made = index._rounded
+    assert made.is_telling and made._integers is None
+    small = made.nbytes
+    strange = unit(rng.standard_normal((200, keys.shape[1])))
+    for query in strange:
+        index.search(query[None], 3, every)
+    assert made._integers and made.nbytes > small + keys.size
+    changed = rng.choice(len(keys), 40, replace=False)
+    index.put(changed, strange[:40])
+    exact = np.stack([cosines(query, index.keys) for query in strange])
+    along = made.coordinates(strange)
+    assert (made.bounds(strange, along) >= exact).all()
 
 
 def test_directions_are_chosen_anew_as_a_memory_grows():
