@@ -43,6 +43,10 @@ class _Integers(NamedTuple):
     scales: NDArray[np.float32]  # (n,) s
     norms: NDArray[np.float32]  # (n, 3) no less than |x'|, |r|, |s i|
 
+    def put(self, rows: NDArray[np.int64] | slice, new: "_Integers") -> None:
+        """Set some of them."""
+        self.integers[rows], self.scales[rows], self.norms[rows] = new
+
 
 class RoundedKeys:
     """The keys in slots [0, rows), in a sixteenth of their bytes at most by coordinates; in a
@@ -95,8 +99,7 @@ class RoundedKeys:
             part, some = slots[start : start + step], keys[start : start + step]
             along = self.coordinates(some)
             if self._integers:
-                for array, new in zip(self._integers, self._rounded(some, along), strict=True):
-                    array[part] = new
+                self._integers.put(part, self._rounded(some, along))
             slack = np.full(len(part), self._slack)
             self._terms[part] = np.column_stack([along, slack, self._across(along)])
 
@@ -124,8 +127,7 @@ class RoundedKeys:
         for start in range(0, len(keys), step):
             rows = slice(start, min(start + step, len(keys)))
             along = self._terms[rows, : len(self._directions)]
-            for array, new in zip(made, self._rounded(keys[rows], along), strict=True):
-                array[rows] = new
+            made.put(rows, self._rounded(keys[rows], along))
         self._integers = made  # at the end: another thread may be searching
 
     def coordinates(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
