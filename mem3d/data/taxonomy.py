@@ -27,7 +27,7 @@ ALIASES = {
     "vessel": "watercraft",
 }
 
-_NAMES = SYNSETS | {"02818832": "bed", "02871439": "bookshelf"}  # beyond the usual thirteen
+NAMES = SYNSETS | {"02818832": "bed", "02871439": "bookshelf"}  # beyond the usual thirteen
 LONGEST = 15  # characters per line below a drawn shape
 
 
@@ -37,7 +37,7 @@ def category_of(shape_id: str) -> str | None:
     if not shape:
         return None
     name = ALIASES.get(category, category)
-    return name if name in _NAMES.values() else _NAMES.get(category)
+    return name if name in NAMES.values() else NAMES.get(category)
 
 
 def titled(shape_id: str) -> str:
