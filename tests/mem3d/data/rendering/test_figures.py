@@ -117,7 +117,7 @@ def test_curves_tolerate_what_is_missing(tmp_path):
     for name, log in (("some", rows), ("none", [])):
         curves(log, tmp_path / f"{name}.png")
         with Image.open(tmp_path / f"{name}.png") as image:
-            assert image.size == (1100, 704)
+            assert image.size == (1100, 990)
 
 
 def test_axes_sheet_of_photos_with_and_without_a_pose(tmp_path):
