@@ -83,7 +83,6 @@ def _facts(
     path: Path, at: str | None, picture: Path | None, count: int, duplicates: bool, quiet: bool
 ) -> dict[str, Any]:
     """What there is to be said of a memory in one piece; draws the picture."""
-    from mem3d.data.taxonomy import NAMES
     from memstore import Memory, contact_sheet, near_duplicates, remarks
     from memstore.voxels.contact_sheet import save_png
 
@@ -96,7 +95,7 @@ def _facts(
                 facts["duplicates"] = asdict(alike)
         facts["remarks"] = list(remarks(memory, alike))
         if picture:
-            save_png(picture, contact_sheet(memory, count=count, names=NAMES))
+            save_png(picture, contact_sheet(memory, count=count))
     return facts
 
 
@@ -140,7 +139,6 @@ def query(
 
     In Python: memstore.Memory.search, memstore.neighbour_sheet.
     """
-    from mem3d.data.taxonomy import NAMES
     from memstore import Memory, neighbour_sheet, read_features
     from memstore.voxels.contact_sheet import save_png
 
@@ -152,7 +150,7 @@ def query(
         conditions = parsed(memory, where)
         rows = _neighbors(memory, queries, k, conditions)
         if picture:
-            near = neighbour_sheet(memory, queries, k, conditions, slots=slot or None, names=NAMES)
+            near = neighbour_sheet(memory, queries, k, conditions, slots=slot or None)
             save_png(picture, near)
     if as_json:
         print_json({"queries": rows})

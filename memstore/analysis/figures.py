@@ -4,8 +4,7 @@ Shapes are drawn by painter's algorithm, so that no renderer is needed: seen fro
 faces of voxels are parallelograms, and those of nearer voxels go over those of farther ones.
 """
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from memstore.slots.stats import facts_of
 from memstore.voxels.contact_sheet import TILE, Legend, Rgb, Tile, sheet
 from memstore.voxels.grids import unpack
 from memstore.voxels.mesh import blocky
+from memstore.voxels.names import short_name
 
 _AZIMUTH, _ELEVATION = np.deg2rad([35.0, 25.0])  # from +x towards +z; above the horizon
 _COLORS = ((104, 141, 188), (178, 203, 232), (66, 96, 138))  # of the faces +x (front), +y, +z
@@ -29,24 +29,6 @@ _FINE = 2  # drawn so many times larger, then scaled down
 _SIDES = Legend("Sides of a shape:", _COLORS, ("front (+x)", "top (+y)", "side (+z)"))
 _ANSWERS = 4  # per row of a sheet of neighbors: so wide a page shows it as it is
 _BLANK = np.ones((1, 1), np.bool_)
-_NO_NAMES: Mapping[str, str] = MappingProxyType({})
-
-
-def short_name(source: str, names: Mapping[str, str] = _NO_NAMES) -> str:
-    """A source as captions have it: "category/id" or "category/id/view" on two lines.
-
-    Args:
-        source: of a slot; one that is no such path stays on one line.
-        names: of categories, such as {"03001627": "chair"}.
-
-    Returns:
-        One line or two, never empty; a sheet shortens them in their middle where they do not fit.
-    """
-    source = " ".join(source.split())
-    category, *rest = source.split("/")
-    if not rest or not category or not all(rest):
-        return source or "no source"
-    return f"{names.get(category, category)}\n{'/'.join(rest)}"
 
 
 def contact_sheet(
@@ -54,7 +36,6 @@ def contact_sheet(
     slots: ArrayLike | None = None,
     count: int = 48,
     columns: int = 6,
-    names: Mapping[str, str] = _NO_NAMES,
 ) -> Rgb:
     """Draw stored shapes, each with its slot and source, age and reads.
 
@@ -62,7 +43,6 @@ def contact_sheet(
         slots: (n,) used slots in the order to draw them; by default all, most read first.
         count: at most so many are drawn.
         columns: shapes per row.
-        names: of the categories that sources begin with, such as {"03001627": "chair"}.
 
     Returns:
         (H, W, 3).
@@ -79,7 +59,7 @@ def contact_sheet(
         grids = unpack(state.values[drawn], state.config.resolution)
     tiles = []
     for facts, grid in zip(captions, grids, strict=True):
-        name = short_name(facts.source, names)
+        name = short_name(facts.source)
         caption = f"{facts.slot}: {name}\nage {facts.age:,}, {facts.reads:,} reads"
         tiles.append(Tile(drawing(grid), caption))
     title = f"{len(drawn):,} of {len(used):,} shapes{order}"
@@ -94,7 +74,6 @@ def neighbour_sheet(
     *,
     slots: ArrayLike | None = None,
     pictures: Sequence[NDArray[Any]] | None = None,
-    names: Mapping[str, str] = _NO_NAMES,
 ) -> Rgb:
     """Draw queries, each set apart, and the shapes whose keys are nearest to it, nearest first.
 
@@ -104,7 +83,6 @@ def neighbour_sheet(
         where: conditions on columns, as `Memory.read` takes them.
         slots: (B,) used slots whose keys the features are: their values are drawn as the queries.
         pictures: (H, W, 3 or 4) uint8 of each query, drawn instead.
-        names: see `contact_sheet`.
 
     Returns:
         (H, W, 3).
@@ -114,7 +92,7 @@ def neighbour_sheet(
     """
     with memory.frozen() as state:  # at once: a hit may be removed
         hits, cosines, _ = memory.search(features, k, where=where)
-        asked = _queries(memory, len(hits), slots, pictures, names)
+        asked = _queries(memory, len(hits), slots, pictures)
         rows = [row[row >= 0].tolist() for row in hits]
         grids = [memory.values(row) for row in rows]
         sources = [[facts_of(state, slot).source for slot in row] for row in rows]
@@ -123,7 +101,7 @@ def neighbour_sheet(
     for query, *row in zip(asked, rows, cosines, grids, sources, strict=True):
         answers = []
         for slot, cosine, grid, source in zip(*row, strict=False):  # cosines go on with padding
-            caption = f"cosine {cosine:.3f}\n{slot}: {short_name(source, names)}"
+            caption = f"cosine {cosine:.3f}\n{slot}: {short_name(source)}"
             answers.append(Tile(drawing(grid), caption))
         lines = _in_rows(answers, _ANSWERS) or [[]]
         first = [query, *(Tile(_BLANK) for _ in lines[1:])]
@@ -137,7 +115,6 @@ def _queries(
     count: int,
     slots: ArrayLike | None,
     pictures: Sequence[NDArray[Any]] | None,
-    names: Mapping[str, str],
 ) -> list[Tile]:
     """Tiles of the queries: a picture or a slot's value and name; else blank, with a number."""
     of_slots = None if slots is None else np.atleast_1d(np.asarray(slots))
@@ -149,7 +126,7 @@ def _queries(
     if of_slots is not None:
         sources = memory.sources_of(of_slots)
         pairs = zip(of_slots.tolist(), sources, strict=True)
-        captions = [f"{slot}: {short_name(source, names)}" for slot, source in pairs]
+        captions = [f"{slot}: {short_name(source)}" for slot, source in pairs]
         images = [drawing(grid) for grid in memory.values(of_slots)]
     return list(map(Tile, images if pictures is None else pictures, captions))
 

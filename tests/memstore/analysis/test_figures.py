@@ -13,7 +13,6 @@ from memstore.analysis.figures import (
     contact_sheet,
     drawing,
     neighbour_sheet,
-    short_name,
 )
 from tests.helpers.random_memories import SMALL, busy_memory
 
@@ -146,24 +145,6 @@ def test_a_query_may_have_a_picture_or_none(sheets):
         neighbour_sheet(memory, np.ones((1, 5)), slots=memory.slots[:2])
     with pytest.raises(ShapeError, match="pictures: got 0 for 1"):
         neighbour_sheet(memory, np.ones((1, 5)), pictures=[])
-
-
-@pytest.mark.parametrize(
-    ("source", "name"),
-    [
-        ("03001627/1a74", "chair\n1a74"),
-        ("03001627/1a74/07", "chair\n1a74/07"),
-        ("mugs/17", "mugs\n17"),
-        ("mug-17", "mug-17"),
-        ("/data/mug.npz", "/data/mug.npz"),
-        ("mugs/", "mugs/"),
-        ("s3://bucket/mug", "s3://bucket/mug"),
-        ("a\nb", "a b"),
-        ("", "no source"),
-    ],
-)
-def test_sources_as_people_read_them(source, name):
-    assert short_name(source, {"03001627": "chair"}) == name
 
 
 def test_wrong_arguments_are_named():
