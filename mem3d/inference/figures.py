@@ -87,9 +87,12 @@ def as_photographed(mesh: Mesh, grid: NDArray[np.bool_], viewpoint: Viewpoint) -
     place = camera(degrees(viewpoint.azimuth), elevation, distance / MAX_DISTANCE)
     [drawn] = mesh_pictures(mesh, grid, (), whole, cameras=[place])
     shifts = [min(max(shift, -0.5), 0.5) for shift in (viewpoint.down, viewpoint.right)]
-    top, left = (SIZE + round(whole / 2 - (0.5 + shift) * SIZE) for shift in shifts)
-    padded = np.pad(drawn, ((SIZE, SIZE), (SIZE, SIZE), (0, 0)), constant_values=255)
-    return padded[top : top + SIZE, left : left + SIZE]
+    top, left = (round(whole / 2 - (0.5 + shift) * SIZE) for shift in shifts)
+    part = drawn[max(0, top) : top + SIZE, max(0, left) : left + SIZE]
+    picture = np.full((SIZE, SIZE, 3), 255, np.uint8)
+    y, x = max(0, -top), max(0, -left)
+    picture[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return picture
 
 
 def caption_of(rank: int, cosine: float, source: str) -> str:
