@@ -71,15 +71,15 @@ def device_name(device: str) -> str:
 DataFolder = Annotated[
     Path,
     typer.Argument(
-        help="Data set: its folder, or what data pack or data index made of it.",
+        help="Data set: a folder, a pack or an index.",
         callback=data_folder,
     ),
 ]
 TrainedFolder = Annotated[
     Path | None,
     typer.Argument(
-        help="Trained network: the folder of a run, as train makes it, or of a published one. "
-        "Default: the bundled model.",
+        help="Folder of a run, as train makes it, or of a published network. Default: the bundled "
+        "model.",
         callback=trained_folder,
     ),
 ]
@@ -91,13 +91,13 @@ NewRun = Annotated[
 ]
 Checkpoint = Annotated[
     Which,
-    typer.Option(help="Weights of the epoch that was best on validation, or of the last one."),
+    typer.Option(help="Weights of the epoch that was best on validation, or the last."),
 ]
 Stem = Annotated[
     str,
     typer.Option(
-        help="Weights that the image encoder, a ResNet-50, begins with: bundled (the bundled "
-        "model's), imagenet (downloaded), a safetensors file, or none (random, and trained too).",
+        help="Weights that the image encoder, a ResNet-50, begins with: bundled, imagenet "
+        "(downloaded), a safetensors file, or none (random, and trained too).",
         rich_help_panel=MORE,
     ),
 ]
@@ -111,9 +111,9 @@ Ensemble = Annotated[
         "--ensemble",
         metavar="<path>",
         callback=trained_folders,
-        help="Another trained network, whose answer is averaged with RUN's. Each reads its own "
-        "memory and takes as long as alone. May be repeated. Let RUN be the one that takes the "
-        "largest pictures: the others get its pictures, scaled.",
+        help="Another network, whose answer is averaged with RUN's; takes as long again. May be "
+        "repeated. Let RUN be the one that takes the largest pictures: the others get its "
+        "pictures, scaled.",
         rich_help_panel=MORE,
     ),
 ]
@@ -121,7 +121,7 @@ Flip = Annotated[
     bool,
     typer.Option(
         "--flip",
-        help="Average with the mirror image of each photo; takes twice as long.",
+        help="Average with each photo's mirror image; takes twice as long.",
         rich_help_panel=MORE,
     ),
 ]
@@ -328,7 +328,7 @@ Settings = Annotated[
         "--settings",
         is_eager=True,
         callback=print_settings,
-        help="List every setting of the preset small, and where other presets differ.",
+        help="List all settings of small, and where other presets differ.",
         rich_help_panel=MORE,
     ),
 ]
@@ -362,8 +362,8 @@ def with_backgrounds(preset: "Preset", photos: "Backgrounds | None") -> "Preset"
 KnownShapes = Annotated[
     KnownPolicy | None,
     typer.Option(
-        help="Shapes that the network was trained on or has in its memory: refuse to go on, drop "
-        "them, or keep them and say so. Default: refuse for test, else keep."
+        help="Shapes that the network learned from or remembers: refuse to go on, drop them, or "
+        "keep them and say so. Default: refuse for test, else keep."
     ),
 ]
 

@@ -34,7 +34,7 @@ data_app: typer.Typer = app_of(
 
 def synth(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of the data set; the same one goes on with it.")
+        Path, typer.Argument(help="Folder of the data set: new, or one to go on with.")
     ],
     models: Annotated[
         int,

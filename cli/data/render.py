@@ -32,8 +32,7 @@ def render(
     per_category: Annotated[
         int,
         typer.Option(
-            help="Make so many deformed shapes that each category has this many shapes; instead "
-            "of --variants.",
+            help="Instead of --variants: deformed shapes until each category has this many.",
             min=0,
             rich_help_panel=MORE,
         ),

@@ -23,8 +23,8 @@ def average(
     others: Annotated[
         list[Path],
         typer.Argument(
-            help="Checkpoints to average it with: files, or folders of runs, of which the best "
-            "checkpoint is taken.",
+            help="Checkpoints to average it with: files, or runs' folders, whose best one is "
+            "taken.",
             callback=checkpoints,
         ),
     ],

@@ -27,8 +27,8 @@ def demo(
         typer.Option(
             "--out",
             "-o",
-            help="Folder of a new run that keeps what visitors let it remember; all share it. "
-            "Without it each visitor has a copy of the memory, which is dropped afterwards.",
+            help="New run that keeps what visitors let it remember; all share it. Default: each "
+            "visitor has a copy of the memory, which is dropped afterwards.",
         ),
     ] = None,
     host: Annotated[

@@ -48,10 +48,7 @@ def evaluate(  # long: half of it are the options
     run: TrainedFolder = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="Data set to measure on. Default: that of RUN; a published network and the "
-            "bundled model have none."
-        ),
+        typer.Option(help="Data set to measure on. Default: RUN's; published networks have none."),
     ] = None,
     split: Annotated[
         Path | None, typer.Option(help="Split file. Default: the run's, or DATA/split.json.")
@@ -61,9 +58,9 @@ def evaluate(  # long: half of it are the options
     baselines: Annotated[
         Literal["quick", "all"],
         typer.Option(
-            help="Simpler methods to compare with. quick: the nearest recalled shape, the mean of "
-            "the recalled ones, the mean of the category. all: also the shape of the nearest "
-            "training picture, and oracles: the best shape there is to recall."
+            help="Simpler methods to compare with. quick: the nearest recalled shape, the means "
+            "of those recalled and of the category. all: also the nearest training picture's "
+            "shape, and oracles, the best shape there is to recall."
         ),
     ] = "quick",
     picture: Annotated[

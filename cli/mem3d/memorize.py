@@ -60,7 +60,7 @@ def memorize(  # long: half of it are the options
     mask: Annotated[
         Path | None,
         typer.Option(
-            help="Picture of the photo's size, white where the object is. Default: the photo's "
+            help="Mask: a picture of the photo's size, white where the object is. Default: its "
             "transparency."
         ),
     ] = None,
@@ -78,7 +78,7 @@ def memorize(  # long: half of it are the options
         KnownPolicy | None,
         typer.Option(
             help="Shapes that the memory holds already: refuse to go on, drop them (default), or "
-            "keep them and let the memory merge them.",
+            "keep them.",
             rich_help_panel=MORE,
         ),
     ] = None,

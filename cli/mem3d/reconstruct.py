@@ -92,9 +92,9 @@ def reconstruct(  # long: half of it are the options
         typer.Argument(
             metavar="[RUN] PHOTOS",
             callback=run_and_photos,
-            help="Photos: files, folders of them, or patterns such as 'photos/*.jpg'. Before them, "
-            "to use another network than the bundled one, the folder of a run (made by train) or "
-            "of a published one.",
+            help="Photos: files, folders, or patterns such as 'photos/*.jpg'. Before them, "
+            "instead of the bundled network, the folder of a run (made by train) or of a "
+            "published one.",
         ),
     ],
     out: Annotated[
@@ -102,8 +102,8 @@ def reconstruct(  # long: half of it are the options
         typer.Option(
             "--out",
             "-o",
-            help="Folder to write to; for one photo also a file, whose ending is one of the "
-            "formats, or png. Pictures that this command did not make are not replaced.",
+            help="Folder to write to; for one photo also a file that ends in a format or png. "
+            "Pictures that this command did not make are not replaced.",
         ),
     ] = Path("reconstructions"),
     formats: Annotated[
@@ -121,7 +121,7 @@ def reconstruct(  # long: half of it are the options
         Path | None,
         typer.Option(
             help="Picture that is white where the object is, or a folder of them, named as the "
-            "photos are. Default: the photo's transparency."
+            "photos. Default: the photo's transparency."
         ),
     ] = None,
     box: Annotated[
@@ -141,8 +141,8 @@ def reconstruct(  # long: half of it are the options
         str | None,
         typer.Option(
             metavar="<size>",
-            help="For a 3-D printer: longest side, such as 100mm, 10cm or 4in, of one closed body "
-            "with a flat base. Default for 3mf: 100mm.",
+            help="For a 3-D printer: longest side of one closed body with a flat base, such as "
+            "100mm or 4in. Default for 3mf: 100mm.",
         ),
     ] = None,
     threshold: Annotated[
@@ -157,7 +157,7 @@ def reconstruct(  # long: half of it are the options
         bool,
         typer.Option(
             "--no-confidence",
-            help="Leave meshes gray: do not color them by how sure the network is of each place.",
+            help="Gray meshes, not colored by how sure the network is of each place.",
             rich_help_panel=MORE,
         ),
     ] = False,
@@ -165,7 +165,7 @@ def reconstruct(  # long: half of it are the options
         bool,
         typer.Option(
             "--inputs",
-            help="Also write what the network was shown, to see how the object was cut out.",
+            help="Also write what the network was shown: how the object was cut out.",
             rich_help_panel=MORE,
         ),
     ] = False,

@@ -48,8 +48,8 @@ def robustness(  # long: half of it are the options
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Trained networks: folders of runs or published ones. LABEL=RUN,RUN,... averages "
-            "runs that differ in their seed. Default: the bundled model."
+            help="Folders of runs or published networks. LABEL=RUN,RUN,... averages runs of "
+            "several seeds. Default: the bundled model."
         ),
     ] = None,
     data: Annotated[

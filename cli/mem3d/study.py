@@ -112,8 +112,8 @@ def study(  # long: half of it are the options
     unseen: Annotated[
         Path | None,
         typer.Option(
-            help="Data set that no run learns from: measure its test shapes before and after its "
-            "training shapes are added to the memory.",
+            help="Data set that no run learns from: its test shapes are measured before and after "
+            "its training shapes are added to the memory.",
             rich_help_panel=MORE,
         ),
     ] = None,

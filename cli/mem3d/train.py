@@ -56,15 +56,15 @@ def train(  # long: half of it are the options
         typer.Option(
             callback=preset_name,
             help="Size of network and training. small: an hour of a CPU core for 8,000 shapes; "
-            "best: minutes of a GPU for 12,000; paper: full size, a GPU; demo: minutes; tiny: to "
-            "try the commands.",
+            "best: minutes of a GPU for 12,000; paper: full size, a GPU; demo: minutes; "
+            "tiny: a trial.",
         ),
     ] = "small",
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="Passes through the data. Default: the preset's; the 6 of small suit 8,000 "
-            "shapes, 400 want about 100.",
+            help="Passes through the data. Default: the preset's; small's 6 are for 8,000 shapes, "
+            "400 want 100.",
             min=1,
         ),
     ] = None,
@@ -80,8 +80,8 @@ def train(  # long: half of it are the options
         list[Path] | None,
         typer.Option(
             metavar="<path>",
-            help="Another data set to learn from: its training shapes, or all if it has no split. "
-            "May be repeated. Validation and test shapes are DATA's alone.",
+            help="More to learn from: a data set's training shapes, or all if it has no split. "
+            "May be repeated. Validation and test stay DATA's.",
             rich_help_panel=MORE,
         ),
     ] = None,

@@ -14,7 +14,7 @@ Conditions = Annotated[
         "--where",
         metavar="<condition>",
         help="Only slots with this value in a column: category=chair, ok=true, grasp>=.5 (also <, "
-        "<=, >). Repeated: each column must fit; several values of one column are alternatives.",
+        "<=, >). Repeated: each column must fit; values of one column are alternatives.",
     ),
 ]
 _CONDITION = re.compile(r"([^=<>]+)(<=|>=|<|>|=)(.*)", re.DOTALL)

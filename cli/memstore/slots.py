@@ -123,8 +123,8 @@ def create(
     similarity: Annotated[
         ValueSimilarity,
         typer.Option(
-            help="How similar two values are: iou, the overlap of their full voxels, or mse, the "
-            "share of voxels that agree."
+            help="Of two values: iou, the overlap of their full voxels, or mse, the share of "
+            "voxels that agree."
         ),
     ] = "iou",
     when_full: Annotated[
@@ -139,8 +139,8 @@ def create(
         list[str] | None,
         typer.Option(
             metavar="<name=type>",
-            help="A fact to keep beside each value, such as category=str or ok=bool; types are "
-            "str, int, float, bool. May be repeated.",
+            help="A fact beside each value, such as category=str; types are str, int, float, "
+            "bool. May be repeated.",
         ),
     ] = None,
     as_json: AsJson = False,

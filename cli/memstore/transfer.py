@@ -81,15 +81,15 @@ def import_(
     similarity: Annotated[
         ValueSimilarity | None,
         typer.Option(
-            help="How similar two values are: iou, the overlap of their full voxels, or mse, the "
-            "share of voxels that agree. Default: iou; with --policy mse."
+            help="Of two values: iou, the overlap of their full voxels, or mse, the share of "
+            "voxels that agree. Default: iou; with --policy mse."
         ),
     ] = None,
     when_full: Annotated[
         WhenFull | None,
         typer.Option(
-            help="A full memory refuses new values (error) or gives up its oldest slots (evict). "
-            "Default: error; with --policy evict."
+            help="A full memory refuses new values, or evicts its oldest slots. Default: error; "
+            "with --policy evict."
         ),
     ] = None,
     policy: Annotated[

@@ -20,7 +20,16 @@ MODULES = {  # public as a whole
     ),
     "mem3d": (),
 }
+IN_ALL = {
+    "mem3d-cli": "Every command takes `--quiet` (`-q`), to show no progress, `--help` (`-h`), and, "
+    "all but `demo`, `--json`, to print the result as JSON.",
+    "memstore": "Every command takes `--quiet` (`-q`), to show no progress, `--help` (`-h`), and "
+    "`--json`, to print the result as JSON.",
+}
 EXAMPLE = re.compile(r"^Example: (.+)$", re.MULTILINE)
+COMMON = re.compile(
+    r"^\* `(?:--json|-q, --quiet|--help)`: .+\n", re.MULTILINE
+)  # said once, at the top
 IN_PYTHON = re.compile(r"^In Python: (.+)\.$", re.MULTILINE)
 
 
@@ -34,7 +43,9 @@ def command_page(program: str) -> str:
     """What `typer MODULE utils docs` says of a program, its examples and names as code."""
     command = [sys.executable, "-m", "typer", PROGRAMS[program], "utils", "docs", "--name", program]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = COMMON.sub("", text).replace("**Options**:\n\n\n", "")  # a group has no others
     text = EXAMPLE.sub(r"```sh\n\1\n```", text)
+    text = text.replace("\n**Usage**", f"\n{IN_ALL[program]}\n\n**Usage**", 1)
     return IN_PYTHON.sub(lambda match: f"In Python: `{match[1].replace(', ', '`, `')}`.", text)
 
 

@@ -4,6 +4,10 @@
       "category": "chair", "truncated": false, "occluded": false, "slightly_occluded": false,
       "rot_mat": 3x3, "trans_mat": [3], "focal_length": mm, ...}, ...]
 
+The camera is at the origin, looking along +z, +x to the left of the photo, +y up. A point p of the
+model is at (X, Y, Z) = rot_mat @ p + trans_mat, and in pixels at
+center - focal_length / 32 * width * (X, Y) / Z.
+
 Split files come in three forms:
 
     [{"taxonomy_id": "chair", "test": ["0001", ...]}]                     Pix2Vox's Pix3D.json

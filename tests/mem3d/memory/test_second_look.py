@@ -8,7 +8,16 @@ import torch
 
 from mem3d.memory.device import DeviceMemory
 from mem3d.memory.host import HostMemory
-from mem3d.memory.second_look import COSINE, SHORTLIST, best_fits, fits
+from mem3d.memory.second_look import (
+    AGREEMENT,
+    COSINE,
+    ELECTORS,
+    SHORTLIST,
+    TEMPERATURE,
+    best_fits,
+    expected_iou,
+    fits,
+)
 from memstore import PAPER, Memory
 
 R, N, C = 8, 4, 6
@@ -19,6 +28,23 @@ def naive_fit(grid, guess):
     shared = (shares * guess).sum()
     either = shares.sum() + guess.sum() - shared
     return shared / either if either else 0.0
+
+
+def naive_iou(a, b):
+    either = (a | b).sum()
+    return (a & b).sum() / either if either else 0.0
+
+
+def naive_order(grids, cosines, guess, k):
+    """Places of the k best grids, a loop over all."""
+    scores = [naive_fit(g, guess) + COSINE * c for g, c in zip(grids, cosines, strict=True)]
+    near = sorted(range(len(grids)), key=lambda i: -scores[i])[: max(k, ELECTORS)]
+    likely = {i: np.exp((scores[i] - max(scores)) / TEMPERATURE) for i in near}
+    agreed = {
+        i: sum(likely[j] * naive_iou(grids[i], grids[j]) for j in near) / sum(likely.values())
+        for i in near
+    }
+    return sorted(near, key=lambda i: -scores[i] - AGREEMENT * agreed[i])[:k]
 
 
 @pytest.fixture
@@ -45,11 +71,34 @@ def test_the_best_come_first_and_padding_last(case):
     grids, guess = (torch.from_numpy(part) for part in case)
     counts, cosines = torch.tensor([5, 2, 0]), torch.rand(3, 5)
     places = best_fits(grids, cosines, counts, guess, 4)
-    scores = fits(grids, guess) + COSINE * cosines
     assert places.shape == (3, 4)
-    assert places[0].tolist() == scores[0].argsort(descending=True, stable=True)[:4].tolist()
-    assert set(places[1, :2].tolist()) == {0, 1} and scores[1, places[1, 0]] >= scores[1].min()
+    for b, count in ((0, 5), (1, 2)):
+        asked = [part[b].numpy() for part in (grids[:, :count], cosines[:, :count], guess)]
+        assert places[b, :count].tolist() == naive_order(*asked, 4)
     assert best_fits(grids, cosines, counts, guess, 9).shape == (3, 5)
+
+
+def test_one_like_the_others_comes_before_one_that_fits_a_little_better():
+    guess = torch.zeros(1, N, N, N)
+    guess[:, :, :, :2] = 0.5
+    grids = torch.zeros(1, 4, R, R, R, dtype=torch.bool)
+    grids[:, :3, :, :, :3] = True  # three alike
+    grids[:, 3, :, 1:, :4] = True  # fits better by itself
+    cosines = torch.zeros(1, 4)
+    assert fits(grids, guess).argmax() == 3
+    assert best_fits(grids, cosines, torch.tensor([4]), guess, 4)[0].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", [torch.bool, torch.float32])
+def test_the_iou_to_expect_is_that_of_a_loop(case, kind):
+    grids, _ = case
+    likely = torch.rand(3, 5).softmax(1)
+    actual = expected_iou(torch.from_numpy(grids).to(kind), likely)
+    want = [
+        [sum(w * naive_iou(a, b) for w, b in zip(ws, row, strict=True)) for a in row]
+        for ws, row in zip(likely.tolist(), grids, strict=True)
+    ]
+    np.testing.assert_allclose(actual.numpy(), want, rtol=1e-5)
 
 
 def memory_of(count, beta=-1.0):
@@ -73,11 +122,8 @@ def test_host_and_device_recall_what_a_loop_does(count, beta):
     shortlist = memory.read(queries, SHORTLIST, exclude=exclude)
     for b in range(4):
         slots = [slot for slot in shortlist.slots[b].tolist() if slot >= 0]
-        scores = {
-            slot: naive_fit(memory.values([slot])[0], guess[b]) + COSINE * cosine
-            for slot, cosine in zip(slots, shortlist.cosines[b].tolist(), strict=False)
-        }
-        want = sorted(slots, key=lambda slot: -scores[slot])[:8]
+        cosines = shortlist.cosines[b, : len(slots)].tolist()
+        want = [slots[i] for i in naive_order(memory.values(slots), cosines, guess[b], 8)]
         for recalled in (host, device):
             assert recalled.counts[b] == len(want)
             assert recalled.slots[b, : len(want)].tolist() == want

@@ -1,8 +1,8 @@
 """A memory in one piece beside the same in shards: what spreading it costs on one machine.
 
-`python -m benchmarks.shards --slots 20000 --shards 2 4` prints a table: wall time and CPU time of
-this process, the least of several rounds, and CPU time of all others that hold shards, their mean;
-the ways are called in turn.
+`python -m benchmarks.scale.shards --slots 20000 --shards 2 4` prints a table: wall time and CPU
+time of this process, the least of several rounds, and CPU time of all others that hold shards,
+their mean; the ways are called in turn.
 `--workers local` leaves Ray out: what the protocol costs by itself.
 """
 

@@ -1,4 +1,4 @@
-"""memstore beside other stores of vectors: python -m benchmarks.peers [--json] [KIND or .npy ...].
+"""memstore beside other stores: python -m benchmarks.scale.peers [--json] [KIND or .npy ...].
 
 Needs `pip install -e ".[bench]"`; a peer that is not installed is left out by name. All hold the
 same 4,000 keys and values (32^3 voxels, packed) and are asked in turn, by one thread each, in one
@@ -375,7 +375,7 @@ from pathlib import Path
 from time import process_time
 import numpy as np
 start = process_time()
-from benchmarks.peers import PEERS, warm_up
+from benchmarks.scale.peers import PEERS, warm_up
 peer = PEERS[sys.argv[1]]
 warm_up(peer)
 began = process_time()
@@ -482,7 +482,7 @@ def main() -> None:
         os.environ.update(ONE_THREAD)  # libraries read it when they are loaded
         os.execv(
             sys.executable,
-            [sys.executable, "-W", "ignore", "-m", "benchmarks.peers", *sys.argv[1:]],
+            [sys.executable, "-W", "ignore", "-m", "benchmarks.scale.peers", *sys.argv[1:]],
         )
     from benchmarks import keys as made
 

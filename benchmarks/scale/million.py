@@ -1,4 +1,4 @@
-"""What a memory of many slots costs: python -m benchmarks.million [--slots N] [--fill N] [--json].
+"""What many slots cost: python -m benchmarks.scale.million [--slots N] [--fill N] [--json].
 
 Keys of 512 channels in clusters, values of 16^3 voxels, `search="ivf"`. Rows are put in at once, as
 a working copy's are; what `write` takes to fill a memory is measured apart, up to `--fill` slots,

@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 import pytest
 
-from benchmarks import peers
+from benchmarks.scale import peers
 
 
 @pytest.fixture(params=peers.PEERS)
