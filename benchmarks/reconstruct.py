@@ -5,9 +5,9 @@
 RUN is a run or a published folder, FOLDER holds photos, such as 32. Both ways take turns in one
 process, and of each the least counts. "network" is the forward pass with its recall of what the
 photos were framed to; "whole" is what the command does beyond starting: reading, framing, network,
-mesh, GLB and picture. Pictures of recalled shapes are drawn anew in each round, as in a process of
-its own. Of "reading and framing", nearly all is the network that cuts out photos without a mask,
-where there are such. Set OMP_NUM_THREADS=1.
+mesh, GLB and picture. Lines of text are lettered anew in each round, as in a process of its own. Of
+"reading and framing", nearly all is the network that cuts out photos without a mask, where there
+are such. Set OMP_NUM_THREADS=1.
 """
 
 import sys
@@ -21,9 +21,8 @@ import torch
 import mem3d
 from mem3d.data.images.framing import frame_photo
 from mem3d.data.images.io import find_photos, read_image
-from mem3d.data.rendering.figures import grid_drawing, lattice_from
 from mem3d.inference.reconstructor import Reconstructor
-from memstore.voxels.lettering import text_ink
+from memstore.voxels.lettering import text_ink, text_width
 
 BATCH = 16
 TARGET = 2.0
@@ -46,9 +45,8 @@ def main(run: str, folder: str, rounds: int = 5) -> None:
         for _ in range(rounds):
             network.append(seconds(lambda: in_batches(reconstructor, frames)))
             reading.append(seconds(lambda: [frame_photo(read_image(path)) for path in photos]))
-            grid_drawing.cache_clear()
-            lattice_from.cache_clear()
             text_ink.cache_clear()
+            text_width.cache_clear()
             whole.append(seconds(lambda: write_all(reconstructor, photos, Path(out))))
     least = {"network": min(network), "reading and framing": min(reading), "whole": min(whole)}
     for name, time in least.items():

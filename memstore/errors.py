@@ -99,7 +99,7 @@ class BusyError(MemstoreError, RuntimeError):
 
 
 class TornError(MemstoreError, RuntimeError):
-    """A write was interrupted in its midst: what is in RAM is not to be saved."""
+    """A write was interrupted in its midst: what is in RAM is neither to be read nor saved."""
 
 
 class ForkError(MemstoreError, RuntimeError):

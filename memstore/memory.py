@@ -63,7 +63,8 @@ class Memory:
 
     `Memory(config)` lives in RAM only; `create` and `open` bind it to a folder, which changes with
     `commit`, `tag`, `untag` and `expire` and by nothing else. All checks come before any change: a
-    call that raises has changed nothing, but for one that is interrupted (docs/memstore.md).
+    call that raises has changed nothing, but for one that is interrupted: if that left half a
+    change, all calls that would look at it raise TornError until the memory is opened again.
 
     In all methods `features` are (B, C) of any float dtype and any norm but zero, `grids` are
     (B, R, R, R) bool, and `slots` (n,) integers that name used slots. B and n may be 0. They may be
@@ -85,8 +86,18 @@ class Memory:
 
     def _bind(self, state: State, repository: "Repository | None", mode: Mode) -> None:
         """Be the memory of a state, and of the folder that it was read from."""
-        self._state, self._repository, self._mode = state, repository, mode
+        self._held, self._repository, self._mode = state, repository, mode
         self._lock = ReadWriteLock()
+
+    @property
+    def _state(self) -> State:
+        """What is held; only with the lock, for a change in another thread is not a torn one.
+
+        Raises:
+            TornError: a change was interrupted in its midst.
+        """
+        self._held.check_whole()
+        return self._held
 
     @classmethod
     def from_state(cls, state: State) -> Self:
@@ -185,7 +196,7 @@ class Memory:
 
     def _has_changes(self) -> bool:
         """Whether there is something that a commit would save."""
-        return self._repository is not None and self._mode == "r+" and bool(self._state.dirty)
+        return self._repository is not None and self._mode == "r+" and bool(self._held.dirty)
 
     def __enter__(self) -> Self:
         return self
@@ -198,8 +209,11 @@ class Memory:
             self.close(discard=True)
 
     def frozen(self) -> AbstractContextManager[State]:
-        """Give the state to look at, which nobody changes meanwhile: for memstore's own modules."""
-        return self._lock.reading(self._state)
+        """Give the state to look at, which nobody changes meanwhile: for memstore's own modules.
+
+        Entering it raises TornError if a change was interrupted in its midst.
+        """
+        return self._lock.reading(self._held)
 
     def changing(self) -> AbstractContextManager[State]:
         """Give the state to change, while nobody else looks: for memstore's own modules.
@@ -208,7 +222,7 @@ class Memory:
             ReadOnlyError: the mode is not "r+".
         """
         self._check_writable()
-        return self._lock.writing(subject=self._state)
+        return self._lock.writing(subject=self._held)
 
     def __len__(self) -> int:
         """Number of used slots."""
@@ -257,7 +271,7 @@ class Memory:
     @property
     def config(self) -> MemoryConfig:
         """Size and rules."""
-        return self._state.config
+        return self._held.config
 
     @property
     def path(self) -> Path | None:
@@ -277,7 +291,7 @@ class Memory:
     @property
     def clock(self) -> int:
         """Pairs written since creation."""
-        return self._state.clock
+        return self._held.clock
 
     @property
     def slots(self) -> NDArray[np.int64]:
@@ -594,7 +608,7 @@ class Memory:
         if state.config != self.config:
             raise FormatError(f"{self.path}: got another memory than was opened; open it again")
         with self._lock.writing():
-            self._state, self._repository = state, fresh
+            self._held, self._repository = state, fresh
         return True
 
     def history(self) -> list["Commit"]:

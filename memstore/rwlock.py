@@ -40,7 +40,11 @@ class ReadWriteLock:
         self._bells: deque[Any] = deque()  # locks that those who wait sleep on
 
     def reading(self, subject: Any = None) -> "_Reading":
-        """Wait until nobody writes, and keep writers out; `with ... as` gives the subject."""
+        """Wait until nobody writes, and keep writers out; `with ... as` gives the subject.
+
+        Args:
+            subject: looked at; its `check_whole` is called first, and may raise.
+        """
         return _Reading(self, subject)
 
     def writing(self, wait: bool = True, subject: Any = None) -> "_Writing":
@@ -154,7 +158,17 @@ class _Reading(_Hold):
         if lock._writers or len(self._holds) > 1:
             lock.begin_to_read(self, self._holds)
         self.inside = True
+        if self._subject is not None:
+            self._check_subject()
         return self._subject
+
+    def _check_subject(self) -> None:
+        """Go out again if it is not to be looked at."""
+        try:
+            self._subject.check_whole()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *exception: object) -> None:
         self._holds.remove(self)

@@ -17,7 +17,8 @@ Conditions = Annotated[
         "<=, >). Repeated: each column must fit; values of one column are alternatives.",
     ),
 ]
-_CONDITION = re.compile(r"([^=<>]+)(<=|>=|<|>|=)(.*)", re.DOTALL)
+_CONDITION = re.compile(r"([^=<>!]+)(==|=<|=>|<>|!=|<=|>=|<|>|=)(.*)", re.DOTALL)
+_SIGNS = ("=", "<", "<=", ">", ">=")
 _BOOLS = {"true": True, "false": False}
 
 
@@ -26,8 +27,11 @@ def parsed(memory: "Memory", conditions: list[str] | None) -> dict[str, Any]:
     where: dict[str, Any] = {}
     for text in conditions or []:
         match = _CONDITION.fullmatch(text)
-        if match is None:
-            raise typer.BadParameter(f"--where: got {text!r}, want NAME=VALUE, NAME>=NUMBER, ...")
+        if match is None or match[2] not in _SIGNS:
+            raise typer.BadParameter(
+                f"--where: got {text!r}, want NAME, one of {' '.join(_SIGNS)} and a value, as in "
+                "ok=true or grasp>=.5; --where may be repeated, and there is no 'not'"
+            )
         name, sign, word = match[1].strip(), match[2], match[3].strip()
         entry = _entry(text, word, str(memory.config.columns.get(name, "str")))
         held = where.setdefault(name, [] if sign == "=" else {})

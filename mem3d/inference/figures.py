@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 
 from mem3d.data.images.preprocess import CROP
 from mem3d.data.images.viewpoint import Viewpoint
-from mem3d.data.rendering.figures import GRID_COLOR, grid_picture, mesh_pictures, zoom_of
+from mem3d.data.rendering.figures import (
+    GRID_COLOR,
+    grid_picture,
+    grid_pictures,
+    mesh_pictures,
+    zoom_of,
+)
 from mem3d.data.rendering.renderer import MAX_DISTANCE, SIZE, camera
 from mem3d.data.taxonomy import titled
 from mem3d.inference.output import MIDDLE, SURE, UNSURE
@@ -143,7 +149,6 @@ def _tiles(
     """Recalled shapes, or one that says that there are none."""
     if not priors:
         return [Tile(grid_picture(np.zeros_like(grid)), "nothing recalled")]
-    return [
-        Tile(grid_picture(shape, azimuth=VIEWS[0], color=STORED, zoom=zoom), caption)
-        for shape, caption in priors
-    ]
+    shapes, captions = zip(*priors, strict=True)
+    pictures = grid_pictures(shapes, VIEWS[0], zoom, STORED)
+    return [Tile(*tile) for tile in zip(pictures, captions, strict=True)]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 from numpy.typing import ArrayLike
 
 from memstore.config import ValueSimilarity, WhenFull
-from memstore.errors import ArgumentError, PathMissingError, translated
+from memstore.errors import ArgumentError, PathError, PathMissingError, translated
 from memstore.exchange.npz import open_npz, write_npz
 from memstore.exchange.pairs import Pairs, check_pairs, memory_of, read_pairs
 from memstore.exchange.parquet import write_parquet
@@ -48,6 +48,11 @@ _READERS: dict[str, Callable[[Path], AbstractContextManager[Archive]]] = {
     "npz": open_npz,
     "safetensors": open_tensors,
     "zarr": open_zarr,
+}
+_FOLDERS = {
+    "zarr": "the folder of a Zarr group",
+    "binvox": "a folder of binvox files and their keys: features.npy (n, C), a row for each in the "
+    "order of their names, or NAME.npy beside each NAME.binvox",
 }
 _Format = TypeVar("_Format", ExportFormat, ImportFormat)
 _ALWAYS_FINE = 2**29  # bytes in RAM that any file may ask for
@@ -127,6 +132,7 @@ def import_memory(
 
     Raises:
         PathMissingError: there is nothing at the path.
+        PathError: there is a file where the format is a folder, or the other way round.
         FormatError: damaged, hostile, too large, or not of the documented types and shapes.
         ArgumentError: an export is given a capacity, rules or the policy: it brings its own.
     """
@@ -134,6 +140,7 @@ def import_memory(
     if not path.exists():
         raise PathMissingError(f"{path}: nothing there, want a file or folder to import")
     format = _format(path, format, IMPORT_FORMATS)
+    _check_kind(path, format)
     if max_bytes is None:
         max_bytes = max(_ALWAYS_FINE, _EXPANSION * _disk_bytes(path))
     max_bytes = arguments.as_count("max_bytes", max_bytes)
@@ -169,6 +176,14 @@ def _format(path: Path, format: str | None, formats: tuple[_Format, ...]) -> _Fo
     if name not in formats:
         raise ArgumentError(f"{path}: got format {name!r}, want one of {', '.join(formats)}")
     return name
+
+
+def _check_kind(path: Path, format: ImportFormat) -> None:
+    """Raise PathError for a file where the format is a folder, or the other way round."""
+    if path.is_dir() and format not in _FOLDERS:
+        raise PathError(f"{path}: got a folder, want a file of format {format}")
+    if not path.is_dir() and format in _FOLDERS:
+        raise PathError(f"{path}: got one file, want {_FOLDERS[format]}")
 
 
 def _disk_bytes(path: Path) -> int:

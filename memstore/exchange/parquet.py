@@ -22,7 +22,7 @@ def write_parquet(path: Path, table: Table, progress: Progress) -> None:
     Raises:
         ExtraMissingError: pyarrow is not installed.
     """
-    pa, pq = _pyarrow(path)
+    pa, pq = _pyarrow()
     rows = table.rows
     value_bytes = math.prod(rows.values.shape[1:])
     types = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
@@ -53,11 +53,11 @@ def write_parquet(path: Path, table: Table, progress: Progress) -> None:
             progress(min(start + _ROWS, len(rows.slots)), len(rows.slots))
 
 
-def _pyarrow(path: Path) -> tuple[Any, Any]:
+def _pyarrow() -> tuple[Any, Any]:
     """The library, imported late: an extra, and slow."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise ExtraMissingError.of(path, "pyarrow", "parquet") from error
+        raise ExtraMissingError.of("parquet", "pyarrow", "parquet") from error
     return pyarrow, parquet

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
-from memstore.errors import ArgumentError, DtypeError
+from memstore.errors import ArgumentError, DtypeError, ShapeError
 from memstore.scalars import as_float, as_int
 from memstore.search.allowed import Slots
 from memstore.slots.state import SOURCE_BYTES, State
@@ -48,6 +48,7 @@ def as_where(where: Where | None, config: MemoryConfig) -> list[tuple[str, Test]
     Raises:
         ArgumentError: there is no such column, or bounds of a kind that there is not.
         DtypeError: a value is of another type than the column.
+        ShapeError: an array has more than one axis.
     """
     if where is None:
         return []
@@ -81,6 +82,7 @@ def as_entry(name: str, value: object, kind: str) -> str | int | float | bool:
         DtypeError: it is of another type.
         ArgumentError: a text too long or with NUL, an int beyond 64 bits, a float not finite.
     """
+    value = _scalar(value)
     if kind == "bool":
         if not isinstance(value, bool | np.bool_):
             raise DtypeError(f"{name}: got {type(value).__name__}, want bool")
@@ -100,6 +102,11 @@ def as_entry(name: str, value: object, kind: str) -> str | int | float | bool:
     return real
 
 
+def _scalar(value: object) -> object:
+    """An array () as what is in it."""
+    return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
 def _test(name: str, want: object, config: MemoryConfig) -> Test:
     """The condition of one column."""
     if name not in config.columns:
@@ -108,6 +115,9 @@ def _test(name: str, want: object, config: MemoryConfig) -> Test:
     kind, title = str(config.columns[name]), f"where[{name!r}]"
     if isinstance(want, Mapping):
         return _within(title, want, kind)
+    want = _scalar(want)
+    if isinstance(want, np.ndarray) and want.ndim != 1:
+        raise ShapeError(f"{title}: got an array of shape {want.shape}, want one value or (n,)")
     if isinstance(want, list | tuple | AbstractSet | np.ndarray):
         entries = [_stored(title, entry, kind) for entry in want]
         return Test(lambda column: _any_of(column, entries), tuple(entries))
@@ -123,7 +133,7 @@ def _within(title: str, bounds: Mapping[str, object], kind: str) -> Test:
         sign = unknown[0] if bounds else "no bounds"
         raise ArgumentError(f"{title}: got {sign!r}, want {', '.join(BOUNDS)}")
     limits: list[tuple[str, Any]] = []
-    for sign, limit in bounds.items():
+    for sign, limit in zip(bounds, map(_scalar, bounds.values()), strict=True):
         is_whole = kind == "int" and not isinstance(limit, float | np.floating)
         limits.append((sign, as_entry(title, limit, "int" if is_whole else "float")))
     return Test(

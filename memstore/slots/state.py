@@ -240,10 +240,17 @@ class State:
         self._blocks = self._marks = None
         self.full[: self.index.rows] = full_voxels(self.values[: self.index.rows])
 
+    def check_whole(self) -> None:
+        """Raise TornError if a change was interrupted in its midst: rows may be of two minds."""
+        if self.torn:
+            raise TornError(
+                "memory: a write was interrupted in its midst, and half of it may be in RAM; close "
+                "it and open it again: the last commit is whole"
+            )
+
     def _begin(self) -> None:
         """Be torn until the change is complete; raise TornError if an earlier one never was."""
-        if self.torn:
-            raise TornError("memory: a write was interrupted in its midst; open it again")
+        self.check_whole()
         self.torn = True
 
     def _follow(self, slots: NDArray[np.int64]) -> None:

@@ -7,7 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from memstore.errors import ArgumentError, FormatError, SnapshotError
+from memstore.errors import (
+    ArgumentError,
+    DtypeError,
+    FormatError,
+    PathMissingError,
+    SnapshotError,
+)
 from memstore.storage.backend import MAIN, REF_FILE, reading
 
 if TYPE_CHECKING:
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
 _TAG = r"[A-Za-z0-9._-]{1,100}"  # names of tags
 _REF = r'\{"snapshot": ?"([0-9A-Z]{20})"\}'  # of a branch; Icechunk takes a millisecond to read it
 _DELETED = "ref.json.deleted"  # what marks a tag that is gone
+_ALIKE = 4  # characters of an id's beginning that tell which is meant
 
 
 class Commit(NamedTuple):
@@ -47,8 +54,18 @@ class Past:
         self._path, self._open = path, open_repo
         self.repo = open_repo()
 
+    def check_there(self) -> None:
+        """Raise PathMissingError if the folder is no longer where it was opened."""
+        if isinstance(self._path, Path) and not (self._path / "refs").is_dir():
+            raise PathMissingError(
+                f"{self._path}: got nothing there any more: the folder was moved or deleted after "
+                "it was opened, want it back in its place; what is in RAM can still be read, and "
+                "copy_to(PATH) saves it elsewhere, with what was not committed"
+            )
+
     def reopen(self) -> None:
         """Forget what was read: a writer may have let snapshots expire, which changes others."""
+        self.check_there()
         self.repo = self._open()
 
     def last(self) -> str:
@@ -62,9 +79,13 @@ class Past:
 
     def named(self, at: str) -> str:
         """Snapshot id of a tag or id."""
+        if not isinstance(at, str):
+            raise DtypeError(f"at: got {type(at).__name__}, want str: a snapshot id or a tag")
         if self._is_tag(at):
             with reading(self._path):
                 return self.repo.lookup_tag(at)
+        if not re.fullmatch(r"[0-9A-Z]{20}", at):  # Icechunk takes small letters for capitals
+            raise self._unknown(at)
         try:
             with reading(self._path):
                 if self.repo.lookup_snapshot(at).parent_id is not None:  # else: no arrays yet
@@ -73,9 +94,20 @@ class Past:
             if re.fullmatch(r"[0-9A-Z]{20}", at) and (self._path / "snapshots" / at).exists():
                 text = f"{self._path}: snapshots/{at}: got a damaged file"
                 raise FormatError(text) from error
-        raise SnapshotError(
-            f"{self._path}: no snapshot or tag {at!r}; memstore history, or history() and tags(), "
-            "list them"
+        raise self._unknown(at)
+
+    def _unknown(self, at: str) -> SnapshotError:
+        """Error that no snapshot or tag is called so; it names the one that may be meant."""
+        like = at.upper()
+        folder = Path(self._path, "snapshots")
+        ids = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+        near = [snapshot for snapshot in ids if snapshot.startswith(like)]
+        hint = ""
+        if len(near) == 1 and len(at) >= _ALIKE:
+            hint = f" (ids are whole, in capitals: is {near[0]} meant?)"
+        return SnapshotError(
+            f"{self._path}: no snapshot or tag {at!r}{hint}; memstore history, or history() and "
+            "tags(), list them"
         )
 
     def _is_tag(self, name: str) -> bool:
@@ -93,6 +125,7 @@ class Past:
 
     def of(self, snapshot: str) -> list[Commit]:
         """Commits that led to a snapshot, newest first."""
+        self.check_there()
         try:
             return self._ancestry(snapshot)
         except FormatError:
@@ -161,6 +194,7 @@ class Past:
 
     def tags(self) -> dict[str, str]:
         """Snapshot id by tag."""
+        self.check_there()
         with reading(self._path):
             tags = {name: self.repo.lookup_tag(name) for name in sorted(self.repo.list_tags())}
             # Icechunk takes a tag whose file is damaged, or gone, for a deleted one.

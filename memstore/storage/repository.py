@@ -24,7 +24,6 @@ from memstore.errors import (
     NotAMemoryError,
     PathMissingError,
     SnapshotError,
-    TornError,
 )
 from memstore.files import (
     Durability,
@@ -89,8 +88,7 @@ def create(path: Path, state: State, message: str, durability: Durability = "ful
 
 def _check_whole(state: State) -> None:
     """Raise TornError if the state is not to be saved."""
-    if state.torn:
-        raise TornError("memory: a write was interrupted in its midst; open it again")
+    state.check_whole()
 
 
 def _codecs(name: str) -> list[Any]:
@@ -231,6 +229,7 @@ class Repository:
         Raises:
             SnapshotError: a snapshot was asked for, and no later one is to be followed.
         """
+        self.past.check_there()
         if self._at is not None:
             raise SnapshotError(f"{self.path}: opened at {self._at}, which stays as it is")
         fresh = Repository(self.path, durability=self._durability)
@@ -259,6 +258,7 @@ class Repository:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
         _check_whole(state)
         with writing(self.path):
+            self.past.check_there()
             self._settle()
             if state.dirty:
                 self._commit(state, message)
@@ -341,6 +341,7 @@ class Repository:
 
     def tag(self, name: str) -> None:
         """Name `self.snapshot`: the tag's folder is built beside, then renamed."""
+        self.past.check_there()
         with writing(self.path):
             self.past.check_new_tag(name)
             self._sync()
@@ -362,6 +363,7 @@ class Repository:
 
     def expire(self, keep: int) -> Expired:
         """Forget snapshots but the last `keep` and tagged ones, and delete what only they used."""
+        self.past.check_there()
         if self.snapshot != self.tip:
             raise SnapshotError(
                 f"{self.path}: open at {self.snapshot}, which is not the last commit; "

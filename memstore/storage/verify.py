@@ -68,7 +68,13 @@ def verify(
     every: bool,
     progress: Progress | None = None,
 ) -> Verification:
-    """Check a state in RAM, the snapshot that it is based on, and with `every` all others."""
+    """Check a state in RAM, the snapshot that it is based on, and with `every` all others.
+
+    Raises:
+        PathMissingError: the folder of an open memory was moved or deleted.
+    """
+    if repository:
+        repository.past.check_there()
     problems, slots, read = [], 0, 0
     if state:
         problems += [f"in RAM: {problem}" for problem in _state_problems(state)]

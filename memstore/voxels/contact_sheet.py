@@ -3,7 +3,8 @@
 memstore and mem3d share this module; memstore itself loads it only to draw.
 """
 
-import io
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from memstore.errors import ShapeError
 from memstore.files import write_atomic
@@ -26,6 +26,7 @@ _LINE, _GAP = 15, 8  # pixels
 _APART = 16  # pixels between columns that are set apart, and the others
 _BAR, _PIECE, _HIGH = 96, 20, 11  # pixels: a scale's length, that of one color, their height
 _RULE = 190  # gray of the line that sets columns apart
+_FAST = 1  # level of compression
 _REDUCING_GAP = 2.0  # PIL averages whole pixels first, down to so many times the size: "fair"
 _INK = 40
 _LEVELS = np.round(255 - np.arange(256) * (255 - _INK) / 255).astype(np.uint8)  # by amount of ink
@@ -140,11 +141,37 @@ def save_png(path: str | Path, image: NDArray[np.uint8], maker: str = "") -> Non
         image: the picture.
         maker: what the file says of its "Software", before its pixels; "" for nothing.
     """
-    data, info = io.BytesIO(), PngInfo()
+    write_atomic(path, png_bytes(image, maker))
+
+
+def png_bytes(image: NDArray[np.uint8], maker: str = "") -> bytes:
+    """A picture (H, W, 3 or 4) as a PNG file, see `save_png`.
+
+    Rows are not filtered. PIL tries filters row by row, which takes 5 ms of a sheet's 8 and makes
+    these flat pictures no smaller.
+
+    Raises:
+        ShapeError: the picture is of another shape or type.
+
+    Source: PNG specification (third edition), sections 5 (chunks), 9 (filters) and 11.
+    """
+    if image.dtype != np.uint8 or image.shape[2:] not in ((3,), (4,)):
+        raise ShapeError(f"image: got {image.dtype} {image.shape}, want uint8 (H, W, 3 or 4)")
+    height, width, channels = image.shape
+    rows = np.zeros((height, 1 + width * channels), np.uint8)  # a row begins with its filter's type
+    rows[:, 1:] = image.reshape(height, -1)
+    head = struct.pack(">IIBBBBB", width, height, 8, {3: 2, 4: 6}[channels], 0, 0, 0)
+    chunks = {b"IHDR": head}
     if maker:
-        info.add_text("Software", maker)
-    Image.fromarray(image).save(data, "PNG", pnginfo=info, compress_level=1)
-    write_atomic(path, data.getvalue())
+        chunks[b"tEXt"] = b"Software\0" + maker.encode("latin-1")
+    chunks |= {b"IDAT": zlib.compress(rows.tobytes(), _FAST), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks.items()
+    )
 
 
 @dataclass(frozen=True)
@@ -199,7 +226,7 @@ def _write(canvas: Rgb, line: str, x: int, y: int) -> None:
     ink = text_ink(line)
     place = canvas[y - MARGIN :, x - MARGIN :][: ink.shape[0], : ink.shape[1]]
     levels = _LEVELS[ink[: place.shape[0], : place.shape[1]]]
-    np.minimum(place, levels[..., None], out=place)
+    np.minimum(place, levels.repeat(3).reshape(place.shape), out=place)  # levels[..., None]: slow
 
 
 def _write_below(canvas: Rgb, line: str, left: int, size: int, y: int) -> None:

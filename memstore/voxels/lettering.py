@@ -25,6 +25,7 @@ class _Glyph(NamedTuple):
     advance: int
 
 
+@lru_cache(maxsize=1024)
 def text_width(text: str) -> int:
     """Pixels from a line's beginning to where another could follow."""
     return sum(_glyph(character).advance for character in text)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import memstore
-from memstore import PAPER, Memory, TornError
+from memstore import PAPER, Memory, Rows, TornError
 from memstore.rwlock import ReadWriteLock
 
 ROOT = str(Path(memstore.__file__).parent)
@@ -184,13 +184,168 @@ def check_usable(memory):
                 memory.commit("after")
         except TornError:
             works = False
-    elsewhere(lambda: memory.read(FEATURES, 2))
+    try:
+        elsewhere(lambda: memory.read(FEATURES, 2))
+    except TornError:
+        works = False
     memory.close(discard=True)
     assert memory.mode == "closed"
     if memory.path:
         with Memory.open(memory.path, "r+") as again:
             assert again.verify().problems == ()
             assert not works or again.history()[0].message == "after"
+
+
+LABELED = replace(CONFIG, capacity=4, delta=None, when_full="evict", columns={"label": "int"})
+NAMES, LABELS = [f"pair {i}" for i in range(4)], np.arange(4)
+MATES = dict(grids=GRIDS, sources=NAMES, columns={"label": LABELS})
+
+
+def labeled():
+    """A full memory whose keys, values, sources and columns tell of which pair they are."""
+    memory = Memory(LABELED)
+    memory.write(FEATURES, **MATES)
+    return memory
+
+
+def contents(memory):
+    """All rows, as each call that reads gives them; each by itself, for there is no torn answer."""
+    priors = memory.read(FEATURES, 4)
+    slots = memory.slots
+    columns = memory.columns()["label"]
+    items = [(item.slot, item.source, item.columns["label"], item.age) for item in memory]
+    with memory.frozen() as state:
+        rows = state.rows(state.used)
+    told = [
+        *(memory.keys(slots), memory.values(slots), memory.sources, columns, memory.ages),
+        *(priors.slots, priors.values, priors.sources, priors.columns["label"], items),
+        *(memory.search(FEATURES, 4).slots, memory.find(where={"label": [0, 6]})),
+        *(memory.contrast(FEATURES, GRIDS) if memory.config.delta else ()),
+        *(memory.value_similarities(GRIDS[0]), memory.sources_of(slots), len(memory)),
+        *(rows.keys, rows.values, rows.touched, rows.sources, memory.stats().merges, memory.clock),
+    ]
+    return [np.asarray(part).tolist() for part in told]
+
+
+READS = {
+    "read": lambda memory: memory.read(FEATURES, 2),
+    "search": lambda memory: memory.search(FEATURES, 2),
+    "find": lambda memory: memory.find("pair 0"),
+    "in": lambda memory: "pair 0" in memory,
+    "len": len,
+    "item": lambda memory: memory[0],
+    "slots": lambda memory: memory.slots,
+    "ages": lambda memory: memory.ages,
+    "sources": lambda memory: memory.sources,
+    "sources_of": lambda memory: memory.sources_of([0]),
+    "reads": lambda memory: memory.reads,
+    "keys": lambda memory: memory.keys([0]),
+    "values": lambda memory: memory.values([0]),
+    "columns": lambda memory: memory.columns(),
+    "contrast": lambda memory: memory.contrast(FEATURES, GRIDS),
+    "value_similarities": lambda memory: memory.value_similarities(GRIDS[0]),
+    "stats": lambda memory: memory.stats(),
+    "verify": lambda memory: memory.verify(),
+    "frozen": lambda memory: memory.frozen().__enter__(),
+    "write": lambda memory: memory.write(FEATURES, GRIDS),
+    "remove": lambda memory: memory.remove([0]),
+    "update": lambda memory: memory.update([0], GRIDS[:1]),
+    "replace_keys": lambda memory: memory.replace_keys([0], FEATURES[:1]),
+}
+
+
+@pytest.mark.parametrize("call", READS.values(), ids=READS)
+def test_a_torn_memory_answers_nothing(call):
+    memory = in_ram(None)
+    with memory.frozen() as state:
+        state.torn = True
+    for _ in range(2):
+        with pytest.raises(TornError, match="interrupted"):
+            call(memory)
+    elsewhere(memory.close)  # and nobody is in
+
+
+def replace_all(memory):
+    """As a working copy leaves it: the pairs the other way round."""
+    with memory.frozen() as state:
+        rows = state.rows(state.used)
+    turned = {name: np.array(array[::-1]) for name, array in rows.columns.items()}
+    parts = rows.keys[::-1], rows.values[::-1], rows.touched, rows.sources[::-1], rows.reads
+    return lambda: memory.replace_rows(
+        Rows(rows.slots, *map(np.array, parts), columns=turned), {"merge": 2}
+    )
+
+
+LATER = dict(MATES, sources=["new 0", "new 1", "new 2", "new 3"], columns={"label": LABELS + 5})
+CHANGES = {
+    "write": lambda memory: lambda: memory.write(FEATURES[::-1].copy(), **LATER),
+    "remove": lambda memory: lambda: memory.remove([0, 2]),
+    "update": lambda memory: (
+        lambda: memory.update([0, 1], GRIDS[2:], {"label": [6, 7]}, sources=["new 0", "new 1"])
+    ),
+    "replace_keys": lambda memory: lambda: memory.replace_keys([0, 1], FEATURES[2:]),
+    "replace_rows": replace_all,
+}
+
+
+@pytest.mark.parametrize("prepare", CHANGES.values(), ids=CHANGES)
+def test_no_reader_meets_half_a_change(prepare):
+    """Interrupted at every line, a memory is as before, or as after, or says that it is torn."""
+    for _ in range(2):  # the first time more is done
+        memory = labeled()
+        before = contents(memory)
+        places = steps(prepare(memory))
+        after = contents(memory)
+    assert before != after
+    outcomes = []
+    for at in first_of_each(places):
+        memory = labeled()
+        contents(memory)  # what is derived when it is first asked for is there
+        error = interrupt(prepare(memory), at)
+        try:
+            rows = contents(memory)
+            assert rows in (before, after)
+            outcomes.append("before" if rows == before else "after")
+            if rows == before:  # and what is derived is as it was: the change can still be made
+                prepare(memory)()
+                assert contents(memory) == after
+        except TornError:
+            outcomes.append("torn")
+        del error
+    assert {*outcomes} == {"before", "torn", "after"}
+
+
+def test_a_long_write_is_whole_in_steps():
+    """Interrupted while it changes something: rows of whole steps of 256 pairs, or torn."""
+    rng = np.random.default_rng(1)
+    features, grids = rng.standard_normal((600, 16)), rng.random((600, 2, 2, 2)) < 0.5
+    names = [f"pair {i}" for i in range(600)]
+
+    def empty():
+        return Memory(replace(LABELED, capacity=600))
+
+    def write(memory):
+        memory.write(features, grids, names, {"label": np.arange(600)})
+
+    memory = empty()
+    places = steps(partial(write, memory))
+    keys = memory.keys(np.arange(600))
+    own = [at for at, place in enumerate(places) if place[0] == "/slots/state.py"]
+    lengths = []
+    for at in own[:: len(own) // 12]:
+        memory = empty()
+        error = interrupt(partial(write, memory), at)
+        try:
+            lengths.append(len(memory))
+            slots = memory.slots
+            assert memory.sources == names[: len(slots)]
+            assert memory.columns()["label"].tolist() == slots.tolist()
+            assert (memory.values(slots) == grids[: len(slots)]).all()
+            assert (memory.keys(slots) == keys[: len(slots)]).all()
+        except TornError:
+            lengths.append("torn")
+        del error
+    assert {0, "torn"} <= {*lengths} <= {0, 256, 512, 600, "torn"}
 
 
 CALLS = {

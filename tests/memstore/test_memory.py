@@ -340,6 +340,14 @@ def test_modes(tmp_path):
         Memory.open(path, "w")
 
 
+def test_a_closed_memory_can_still_be_read(tmp_path):
+    with Memory.create(tmp_path / "memory", TINY) as memory:
+        memory.write(AXES[:1], FULL[None])
+    assert memory.mode == "closed"
+    assert memory.read(AXES[:1], 1).slots.tolist() == [[0]]
+    assert memory.keys([0]).tolist() == AXES[:1].tolist()
+
+
 def test_eight_are_read_unless_told():
     memory = Memory(replace(TINY, capacity=12, beta=-1.0, delta=1.0))
     turns = np.linspace(0, 1, 12)

@@ -1,18 +1,16 @@
 """Pictures for people: voxel grids, meshes, projections over photos."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mem3d.data.rendering.lattice import Lattice
 from mem3d.data.rendering.light import Floats, facing, lamp, reaching, shaded, strength
 from mem3d.data.rendering.rasterizer import draw_faces, projected
 from mem3d.data.rendering.renderer import SIZE, camera
+from mem3d.data.rendering.voxels import draw_voxels
 from memstore.voxels.contact_sheet import Rgb, on_white
-from memstore.voxels.grids import pack, unpack
 from memstore.voxels.mesh import Mesh
 
 GRID_COLOR = (110, 150, 200)
@@ -20,7 +18,7 @@ OVERLAY_COLOR = (230, 60, 40)
 _CUBE_DIAGONAL = 1.4  # in sides of the grid; at _CUBE_RATIO a full grid just fits the picture
 _CUBE_RATIO = 0.88
 _ELEVATION = 25.0  # degrees
-_ZOOMS = (1.6, 1.4, 1.2, 1.0)  # few, since what faces cover is found anew for each
+_ZOOMS = (1.6, 1.4, 1.2, 1.0)
 
 
 def grid_picture(
@@ -48,16 +46,28 @@ def grid_picture(
         (size, size, 3); all white if no voxel is full.
     """
     full = grid if grid.dtype == np.bool_ else grid > threshold
-    bits = pack(full.ravel()).tobytes()
-    return grid_drawing(bits, len(full), size, azimuth, elevation, color, zoom).copy()
+    eye, axes = _camera(azimuth, elevation, zoom)
+    [picture] = draw_voxels(full[None], np.array(color, np.uint8), eye, axes, size)
+    return np.asarray(picture)
+
+
+def grid_pictures(
+    grids: Sequence[NDArray[np.bool_]],
+    azimuth: float,
+    zoom: float,
+    color: tuple[int, int, int] = GRID_COLOR,
+) -> list[Rgb]:
+    """`grid_picture` of each of several grids (R, R, R), in little more than half the time."""
+    eye, axes = _camera(azimuth, _ELEVATION, zoom)
+    return list(draw_voxels(np.array(grids), np.array(color, np.uint8), eye, axes, SIZE))
 
 
 def zoom_of(grids: Sequence[NDArray[np.bool_]], azimuths: Sequence[float]) -> float:
     """The largest of a few zooms at which grids (R, R, R) fit their pictures from all sides."""
-    corners = [_box(grid) for grid in grids if grid.any()]
-    if not corners:
+    full = np.array([grid for grid in grids if grid.any()])
+    if not len(full):
         return 1.0
-    vertices = np.concatenate(corners).astype(np.float32)
+    vertices = _box_corners(full)
     for zoom in _ZOOMS[:-1]:
         sides = [
             projected(vertices, *_camera(azimuth, _ELEVATION, zoom), SIZE)[:2]
@@ -68,32 +78,18 @@ def zoom_of(grids: Sequence[NDArray[np.bool_]], azimuths: Sequence[float]) -> fl
     return _ZOOMS[-1]
 
 
-def _box(grid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(8, 3) corners of the box around the full voxels, in the frame of `memstore.voxels.mesh`."""
-    full = np.argwhere(grid)
-    ends = np.stack([full.min(0), full.max(0) + 1]) / len(grid) - 0.5
-    return np.stack(np.meshgrid(*ends.T), axis=-1).reshape(-1, 3)
+def _box_corners(grids: NDArray[np.bool_]) -> Floats:
+    """(8 K, 3) corners of the boxes around what is full in each of grids (K, R, R, R), none empty.
 
-
-@lru_cache(maxsize=512)  # photos of one kind recall the same shapes: 29 MB of pictures at SIZE
-def grid_drawing(
-    bits: bytes,
-    side: int,
-    size: int,
-    azimuth: float,
-    elevation: float,
-    color: tuple[int, int, int],
-    zoom: float,
-) -> Rgb:
-    """`grid_picture` of a grid's bits."""
-    grid = unpack(np.frombuffer(bits, np.uint8), side**3).reshape((side,) * 3)
-    return lattice_from(side, size, azimuth, elevation, zoom).draw(grid, np.array(color, np.uint8))
-
-
-@lru_cache(maxsize=4)  # 15 MB each at 32^3 and SIZE
-def lattice_from(side: int, size: int, azimuth: float, elevation: float, zoom: float) -> Lattice:
-    """Made for the first grid that is drawn from a place."""
-    return Lattice(side, *_camera(azimuth, elevation, zoom), size)
+    In the frame of `memstore.voxels.mesh`.
+    """
+    side = grids.shape[1]
+    corners = []
+    for axis, ends in enumerate(np.indices((2, 2, 2)).reshape(3, 8), 1):
+        layers = np.asarray(grids.any(tuple({1, 2, 3} - {axis})))
+        first, last = layers.argmax(1), side - layers[:, ::-1].argmax(1)
+        corners.append(np.stack([first, last])[ends].ravel() / side - 0.5)
+    return np.stack(corners, axis=-1).astype(np.float32)
 
 
 def _camera(azimuth: float, elevation: float, zoom: float) -> tuple[Floats, Floats]:

@@ -6,6 +6,8 @@ reaches each voxel is found layer by layer, with soft edges.
 
 # F = faces, R = voxels per side
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,29 +64,31 @@ def reaching(grid: NDArray[np.bool_], towards: Floats) -> Floats:
     voxels around the place where it comes through.
 
     Args:
-        grid: (R, R, R).
+        grid: (..., R, R, R), one or several.
         towards: (3,) to the lamp.
 
     Returns:
-        (R + 2, R + 2, R + 2) in [0, 1] for the grid and a voxel more on every side; a full voxel
-        gets what comes to its middle if it were empty itself.
+        (..., R + 2, R + 2, R + 2) in [0, 1] for each grid and a voxel more on every side; a full
+        voxel gets what comes to its middle if it were empty itself.
     """
     axis = int(np.abs(towards).argmax())
     step = 1 if towards[axis] > 0 else -1
     across, down = (towards[i] / abs(towards[axis]) for i in range(3) if i != axis)
     # From the lamp on; what blocks the light of a layer falls on the next, moved by the slope.
-    full = np.zeros((len(grid) + 2,) * 3, np.float32)
-    full[1:-1, 1:-1, 1:-1] = np.moveaxis(grid, axis, 0)[::-step]
-    rows, columns = _moved(len(full), across), _moved(len(full), down).T
+    side = grid.shape[-1] + 2
+    full = np.zeros((side, *grid.shape[:-3], side, side), np.float32)
+    full[1:-1, ..., 1:-1, 1:-1] = np.moveaxis(grid, axis - 3, 0)[::-step]
+    rows, columns = _moved(side, float(across)), _moved(side, float(down)).T
     shadow = np.zeros_like(full)
-    first = int(full.any((1, 2)).argmax())
+    first = int(full.reshape(side, -1).any(1).argmax())
     for above, before, below in zip(
         full[first:], shadow[first:], shadow[first + 1 :], strict=False
     ):
         np.matmul(rows @ np.maximum(before, above), columns, out=below)
-    return np.ascontiguousarray(np.moveaxis(1 - shadow[::-step], 0, axis))
+    return np.moveaxis(1 - shadow[::-step], 0, axis - 3)
 
 
+@lru_cache(maxsize=64)  # pictures are mostly taken from the same few sides
 def _moved(side: int, by: float) -> Floats:
     """(side, side) that times a column gives it moved by some cells, zeros coming in."""
     whole = int(np.floor(by))

@@ -20,6 +20,7 @@ Rows = NDArray[np.int32] | NDArray[np.int64]
 
 SAMPLES = 2  # per pixel and axis
 WHITE = np.uint32(255 | 255 << 10 | 255 << 20)
+_HALVES = np.uint32(2 | 2 << 10 | 2 << 20)  # of a pixel that is a fourth of a sum
 
 
 class Spans(NamedTuple):
@@ -63,10 +64,11 @@ def packed(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 def mixed(samples: NDArray[np.uint32]) -> Rgb:
     """A picture (H, W, 3) of `packed` samples (2 H, 2 W): each pixel is the mean of four."""
-    total = samples[::2, ::2] + samples[1::2, ::2] + samples[::2, 1::2] + samples[1::2, 1::2]
+    rows = samples[::2] + samples[1::2]
+    total = rows[:, ::2] + rows[:, 1::2] + _HALVES
     picture = np.empty((*total.shape, 3), np.uint8)
     for channel in range(3):
-        picture[..., channel] = ((total >> (10 * channel) & 1023) + 2) >> 2
+        picture[..., channel] = total >> (10 * channel + 2)  # what is above it is cut off
     return picture
 
 
@@ -135,7 +137,9 @@ def covered(x: Floats, y: Floats, side: int) -> Spans:
     first = np.ceil(y.min(0)).clip(0, side).astype(np.int64)
     counts = (np.floor(y.max(0)).clip(-1, side - 1).astype(np.int64) - first + 1).clip(min=0)
     owner, row = np.repeat(np.arange(x.shape[1]), counts), ranges(first, counts)
-    other_x, other_y = np.roll(x, -1, 0), np.roll(y, -1, 0)
+    height = row.astype(np.float32)
+    following = np.arange(len(x)) - len(x) + 1
+    other_x, other_y = x[following], y[following]
     down = other_y - y
     with np.errstate(divide="ignore", invalid="ignore"):
         slope = np.where(down == 0, np.float32(0), (other_x - x) / down)
@@ -144,7 +148,7 @@ def covered(x: Floats, y: Floats, side: int) -> Spans:
     right = np.where(down < 0, start, np.float32(np.inf))
     low, high = np.zeros(len(row), np.float32), np.full(len(row), side, np.float32)
     for edge in range(len(x)):
-        place = slope[edge][owner] * row.astype(np.float32)
+        place = slope[edge][owner] * height
         np.maximum(low, place + left[edge][owner], out=low)
         np.minimum(high, place + right[edge][owner], out=high)
     begin = np.ceil(low).astype(np.int64)
@@ -154,7 +158,8 @@ def covered(x: Floats, y: Floats, side: int) -> Spans:
 def ranges(starts: Ints, counts: Ints) -> Ints:
     """start, start + 1, ... of each, so many, in one array."""
     ends = counts.cumsum()
-    numbers: Ints = np.arange(counts.sum()) + np.repeat(starts + counts - ends, counts)
+    numbers: Ints = np.repeat(starts + counts - ends, counts)
+    numbers += np.arange(len(numbers))
     return numbers
 
 

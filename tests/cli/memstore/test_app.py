@@ -277,6 +277,14 @@ def test_what_is_no_condition_is_told(grasps, condition):
     assert "--where" in result.output or "where" in str(result.exception)
 
 
+@pytest.mark.parametrize("condition", ["view!=1", "kind==mug", "view=>1", "view=<1", "view<>1"])
+def test_signs_that_there_are_not_are_told(grasps, condition):
+    result = runner.invoke(app, ["list", str(grasps), "--where", condition])
+    assert result.exit_code == 2
+    words = " ".join(result.output.replace("│", " ").split())
+    assert f"got '{condition}'" in words and "= < <= > >=" in words
+
+
 def test_get(grasps, tmp_path):
     told = json.loads(run("get", grasps, 2, "--json"))
     assert told == {

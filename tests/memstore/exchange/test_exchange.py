@@ -264,9 +264,19 @@ def test_exports_of_format_1_are_still_read(kind):
 def test_a_pipe_or_a_folder_is_no_file(kind, tmp_path):
     os.mkfifo(tmp_path / "a")
     (tmp_path / "b").mkdir()
-    for name in ("a", "b"):
-        with pytest.raises(PathError, match="no regular file"):
+    for name, match in (("a", "no regular file"), ("b", f"got a folder, want a file of .* {kind}")):
+        with pytest.raises(PathError, match=match):
             import_memory(tmp_path / name, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "match"),
+    [("binvox", r"a\.binvox: got one file, want a folder .*features\.npy"), ("zarr", "Zarr group")],
+)
+def test_a_file_is_no_folder(kind, match, tmp_path):
+    (tmp_path / f"a.{kind}").write_bytes(b"#binvox 1")
+    with pytest.raises(PathError, match=match):
+        import_memory(tmp_path / f"a.{kind}")
 
 
 @pytest.mark.parametrize("kind", ["npz", "safetensors"])

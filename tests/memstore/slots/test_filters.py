@@ -116,6 +116,10 @@ def test_past_the_last_prior_a_column_is_blank():
         ({"grasp": {"=>": 1}}, ArgumentError, "got '=>', want <, <=, >, >="),
         ({"grasp": {}}, ArgumentError, "no bounds"),
         ({"grasp": {">": None}}, DtypeError, "got NoneType"),
+        ({"view": np.array("chair")}, DtypeError, "got str, want int"),
+        ({"view": np.array(1.5)}, DtypeError, "got float, want int"),
+        ({"view": np.ones((1, 2), int)}, ShapeError, r"where\['view'\]: got an array .*\(1, 2\)"),
+        ({"view": [np.ones(2, int)]}, DtypeError, "got ndarray, want int"),
         ("ok", DtypeError, "got str, want conditions by column"),
         ({3: 4}, ArgumentError, "got 3, want one of"),
     ],
@@ -123,6 +127,20 @@ def test_past_the_last_prior_a_column_is_blank():
 def test_what_is_no_condition_is_named(where, error, match):
     with pytest.raises(error, match=match):
         filled().read(np.eye(4)[:1], where=where)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("category", "chair"), ("grasp", 0.5), ("ok", True), ("view", 2**62 + 1)]
+)
+def test_an_array_of_one_value_is_that_value(name, value):
+    memory = filled()
+    slots = memory.find(where={name: value}).tolist()
+    assert slots
+    for want in (np.array(value), [np.array(value)]):
+        assert memory.find(where={name: want}).tolist() == slots
+    if name in ("grasp", "view"):
+        some = memory.find(where={name: {">": value}}).tolist()
+        assert memory.find(where={name: {">": np.array(value)}}).tolist() == some
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The folder: commits, history, tags, rewinding, and what is in the way."""
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -127,6 +128,46 @@ def test_unknown_snapshots(path, at):
     """The last is Icechunk's own first snapshot, which holds no memory."""
     with pytest.raises(memstore.SnapshotError, match="no snapshot or tag"):
         Memory.open(path, at=at)
+
+
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_an_id_in_small_letters_or_cut_short_is_not_damage(path, mode):
+    ids = [commit.id for commit in memstore.history(path)]
+    for at in (ids[0].lower(), ids[0][:19], ids[0][:12].lower()):
+        with pytest.raises(memstore.SnapshotError, match=f"in capitals: is {ids[0]} meant"):
+            Memory.open(path, mode, at=at)
+    with pytest.raises(memstore.SnapshotError, match=ids[0]):
+        memstore.history(path, at=ids[0].lower())
+    with pytest.raises(memstore.DtypeError, match="at: got int, want str"):
+        Memory.open(path, mode, at=3)
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_a_folder_that_is_gone_is_told(path, mode, is_moved):
+    memory = Memory.open(path, mode)
+    if mode == "r+":
+        memory.update([0], sources=["changed"])
+    if is_moved:
+        path.rename(path.with_name("elsewhere"))
+    else:
+        shutil.rmtree(path)
+    calls = [memory.history, memory.tags, memory.verify]
+    calls += [memory.refresh] if mode == "r" else [lambda: memory.commit("x"), memory.expire]
+    if mode == "r+":
+        calls += [lambda: memory.tag("new"), lambda: memory.untag("first")]
+    for call in calls:
+        with pytest.raises(memstore.PathMissingError, match="moved or deleted after it was opened"):
+            call()
+    assert len(memory.read(AXES).slots) == memory.stats().used == 3
+    memory.copy_to(path.with_name("saved"))  # as the message says
+    with Memory.open(path.with_name("saved")) as saved:
+        assert saved.sources == memory.sources
+    if mode == "r+" and is_moved:
+        path.with_name("elsewhere").rename(path)
+        memory.commit("back in its place")
+        assert Memory.open(path).sources[0] == "changed"
+    memory.close(discard=True)
 
 
 def test_paths_in_the_way(tmp_path, path):

@@ -82,10 +82,20 @@ def test_columns_are_set_apart_by_a_line():
     assert (sheet(rows, size=30, apart=3) == plain).all()  # of nothing
 
 
-def test_png_round_trip(tmp_path):
-    picture = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_png_round_trip(channels, tmp_path):
+    """PIL, which checks every chunk, reads what was written."""
+    picture = np.random.default_rng(0).integers(0, 256, (4, 5, channels), np.uint8)
     for maker in ("", "mem3d"):
-        save_png(tmp_path / "a.png", picture, maker)
+        save_png(tmp_path / "a.png", picture[:, ::-1], maker)
         with Image.open(tmp_path / "a.png") as image:
-            assert_array_equal(np.asarray(image), picture)
+            image.verify()
+        with Image.open(tmp_path / "a.png") as image:
+            assert_array_equal(np.asarray(image), picture[:, ::-1])
             assert image.info.get("Software", "") == maker
+
+
+def test_what_is_no_picture_is_not_saved(tmp_path):
+    for image in (np.zeros((2, 2, 2), np.uint8), np.zeros((2, 2, 3)), np.zeros((2, 2), np.uint8)):
+        with pytest.raises(ShapeError, match="want uint8"):
+            save_png(tmp_path / "a.png", image)

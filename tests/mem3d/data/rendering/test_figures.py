@@ -13,6 +13,7 @@ from mem3d.data.rendering.figures import (
     GRID_COLOR,
     OVERLAY_COLOR,
     grid_picture,
+    grid_pictures,
     mesh_pictures,
     overlay,
     zoom_of,
@@ -184,3 +185,11 @@ def test_a_zoom_lets_grids_fill_their_pictures_and_cuts_nothing_off(azimuth):
         inked = (grid_picture(grid, azimuth=azimuth, zoom=zoom) < 255).any(2)
         assert not (inked[0].any() or inked[-1].any() or inked[:, 0].any() or inked[:, -1].any())
         assert inked.sum() > (grid_picture(grid, azimuth=azimuth) < 255).any(2).sum() or zoom == 1
+
+
+def test_several_grids_are_drawn_as_each_alone():
+    grids = [np.random.default_rng(seed).random((6, 6, 6)) < 0.2 for seed in range(3)]
+    for color in (GRID_COLOR, (150, 155, 162)):
+        pictures = grid_pictures(grids, 215.0, 1.2, color)
+        for grid, picture in zip(grids, pictures, strict=True):
+            assert_array_equal(picture, grid_picture(grid, azimuth=215.0, zoom=1.2, color=color))

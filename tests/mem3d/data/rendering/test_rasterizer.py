@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mem3d.data.rendering.lattice import Lattice
 from mem3d.data.rendering.light import facing, lamp, reaching, shaded, strength
 from mem3d.data.rendering.rasterizer import draw_faces, mixed, nearest_faces, packed
 from mem3d.data.rendering.renderer import FOCAL, camera
+from mem3d.data.rendering.voxels import draw_voxels
 from memstore.voxels.mesh import blocky, smooth
 
 VIEWS = [(35, 25), (160, -40), (1, 2), (301, 70)]  # straight on, samples would lie on edges
@@ -66,7 +66,7 @@ def test_a_pixel_is_the_mean_of_its_samples():
 
 @pytest.mark.parametrize("view", [*VIEWS, (0, 0)])
 @pytest.mark.parametrize("share", [0, 0.1, 0.6, 1])
-def test_a_lattice_draws_what_its_faces_would(view, share):
+def test_voxels_are_drawn_as_their_faces_would_be(view, share):
     """Pixel by pixel, on random grids, from outside of the cube on one to three axes."""
     grid = np.random.default_rng(2).random((6, 6, 6)) < share
     eye, axes = camera(*view, 0.9)
@@ -79,10 +79,21 @@ def test_a_lattice_draws_what_its_faces_would(view, share):
     sun = reaching(grid, lamp(0, axes))[tuple(beside.T + 1)]
     light = strength(normals, axes, facing(normals, 0, axes) * sun)
     want = draw_faces(mesh.vertices, quads, shaded(color, light), eye, axes, 40)
-    picture = Lattice(6, eye, axes, 40).draw(grid, color)
+    picture = draw_voxels(grid[None], color, eye, axes, 40)[0]
     assert_array_equal((picture < 255).any(2), (want < 255).any(2))
     # The same samples; light may differ in the last digit, edges by a sample of four.
     assert (np.abs(picture.astype(int) - want).max(2) > 1).mean() < 0.001
+
+
+@pytest.mark.parametrize("view", [*VIEWS, (0, 0)])
+def test_grids_drawn_at_once_are_drawn_as_one_by_one(view):
+    rng = np.random.default_rng(4)
+    grids = np.array([rng.random((6, 6, 6)) < share for share in (0.3, 0, 1, 0.02)])
+    color, camera_of = np.array([110, 150, 200], np.uint8), camera(*view, 0.9)
+    pictures = draw_voxels(grids, color, *camera_of, 40)
+    for grid, picture in zip(grids, pictures, strict=True):
+        assert_array_equal(picture, draw_voxels(grid[None], color, *camera_of, 40)[0])
+    assert [(picture < 255).any() for picture in pictures] == [True, False, True, True]
 
 
 def test_light_goes_through_empty_voxels_alone():
