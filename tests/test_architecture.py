@@ -103,7 +103,7 @@ def test_public_names_are_what_is_visible(path):
 
 
 def test_mem3d_uses_only_what_memstore_offers():
-    rooms = ("binvox", "contact_sheet", "grids", "mesh")
+    rooms = ("binvox", "contact_sheet", "grids", "mesh", "names")
     offered = {
         "memstore",
         "memstore.files",

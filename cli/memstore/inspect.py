@@ -150,7 +150,8 @@ def query(
         conditions = parsed(memory, where)
         rows = _neighbors(memory, queries, k, conditions)
         if picture:
-            save_png(picture, neighbour_sheet(memory, queries, k, conditions))
+            near = neighbour_sheet(memory, queries, k, conditions, slots=slot or None)
+            save_png(picture, near)
     if as_json:
         print_json({"queries": rows})
         return

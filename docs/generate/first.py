@@ -1,9 +1,11 @@
 """The README's picture, `python -m docs.generate.first`: photos, their shapes, what was recalled.
 
-The photos are some of the bundled model's examples.
+The photos are some of the bundled model's examples. All shapes of a row are drawn from where the
+network takes its photo to have been taken.
 """
 
 from io import BytesIO
+from math import degrees
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +58,11 @@ def main() -> None:
             result = reconstructor.reconstruct(photos[name])
             top = LINE + 2 * GAP + row * step
             grids = [result.grid, *(prior.grid for prior in result.priors[:2])]
-            shapes = trimmed([grid_picture(grid, 4 * TILE) for grid in grids])
+            side = {
+                "azimuth": degrees(result.viewpoint.azimuth),
+                "elevation": degrees(result.viewpoint.elevation),
+            }
+            shapes = trimmed([grid_picture(grid, 4 * TILE, **side) for grid in grids])
             pictures = [on_white(read_image(photos[name])), *shapes]
             named = [titled(prior.source).split()[0] for prior in result.priors[:2]]
             captions = [name.replace("-", " "), "", *named]

@@ -10,13 +10,14 @@ from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.augment import NONE, Augmentation
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.images.preprocess import Grid, train_pixels
-from mem3d.data.rendering.figures import grid_picture, overlay
+from mem3d.data.rendering.figures import OVERLAY_COLOR, grid_picture, overlay
 from mem3d.data.rendering.renderer import SIZE
 from memstore.files import Progress
-from memstore.voxels.contact_sheet import Rgb, Tile, sheet
+from memstore.voxels.contact_sheet import Legend, Rgb, Tile, sheet
 
 AZIMUTH = 35.0  # degrees, from where grids are seen
 TOGETHER = 4  # samples of all transforms together, per shape
+_OVER = Legend("", (OVERLAY_COLOR,), ("the voxels, laid over the picture by its camera",))
 
 
 def augmentation_sheet(
@@ -138,7 +139,7 @@ def axes_sheet(
         if progress is not None:
             progress(len(rows), len(shapes))
     which = f"view {views[0]:02d}" if len(views) == 1 else f"{len(views)} views"
-    return sheet(rows, f"{len(rows)} of {len(data)} shapes, {which}")
+    return sheet(rows, f"{len(rows)} of {len(data)} shapes, {which}", legend=_OVER)
 
 
 def _shape_row(data: ShapeDataset, i: int, views: Sequence[int]) -> list[Tile]:

@@ -1,21 +1,7 @@
 """ShapeNet's categories, and names of shapes as people read them."""
 
-# ShapeNet synset -> name, as in Pix2Vox's split file.
-SYNSETS = {
-    "02691156": "aeroplane",
-    "02828884": "bench",
-    "02933112": "cabinet",
-    "02958343": "car",
-    "03001627": "chair",
-    "03211117": "display",
-    "03636649": "lamp",
-    "03691459": "speaker",
-    "04090263": "rifle",
-    "04256520": "sofa",
-    "04379243": "table",
-    "04401088": "telephone",
-    "04530566": "watercraft",
-}
+from memstore.voxels.names import NAMES as NAMES
+from memstore.voxels.names import SYNSETS as SYNSETS
 
 # Other names that people and programs use for these categories.
 ALIASES = {
@@ -27,7 +13,6 @@ ALIASES = {
     "vessel": "watercraft",
 }
 
-_NAMES = SYNSETS | {"02818832": "bed", "02871439": "bookshelf"}  # beyond the usual thirteen
 LONGEST = 15  # characters per line below a drawn shape
 
 
@@ -37,7 +22,7 @@ def category_of(shape_id: str) -> str | None:
     if not shape:
         return None
     name = ALIASES.get(category, category)
-    return name if name in _NAMES.values() else _NAMES.get(category)
+    return name if name in NAMES.values() else NAMES.get(category)
 
 
 def titled(shape_id: str) -> str:

@@ -39,11 +39,16 @@ CSS = """
 }
 #recalled .caption-label, #stored .caption-label {
   position: static; max-width: 100%; border: none; padding: 2px 4px 6px; text-align: center;
-  white-space: pre-line; opacity: 1; overflow-wrap: anywhere; font-size: 11px; line-height: 1.35;
+  white-space: pre-line; opacity: 1; overflow-wrap: anywhere; font-size: 12px; line-height: 1.35;
 }
 #recalled .empty, #stored .empty { min-height: 120px; height: 120px; }
 #where { text-align: center; }
 footer { display: none !important; }
+@media (max-width: 1100px) {
+  #recalled .grid-container, #stored .grid-container {
+    grid-template-columns: repeat(auto-fill, minmax(125px, 1fr)) !important;
+  }
+}
 """
 
 

@@ -22,9 +22,14 @@ from torch import Tensor
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.loader import TestViews, loader
 from mem3d.evaluation import pix3d as pix3d_protocol
-from mem3d.evaluation.baselines import Baseline, mean_of_recalled, nearest_recalled
+from mem3d.evaluation.baselines import (
+    Baseline,
+    category_means,
+    mean_of_recalled,
+    nearest_recalled,
+)
 from mem3d.memory.projection_cache import ProjectionCache
-from mem3d.metrics import FIXED_THRESHOLD, f_score, threshold_sweep
+from mem3d.metrics import FIXED_THRESHOLD, f_score, iou, threshold_sweep
 from mem3d.network.model import Mem3D, Output
 from mem3d.network.predict import EnsembleMember, predict
 from memstore import Memory
@@ -242,6 +247,29 @@ def macro(scores: Scores, method: str, threshold: float) -> float:
     """IoU averaged within each category, then over categories; nan without samples."""
     per_category = by_category(scores, _at(scores, method, threshold))
     return float(np.mean(list(per_category.values()))) if per_category else float("nan")
+
+
+def mean_shape_iou(learned: ShapeDataset, data: ShapeDataset) -> float:
+    """Macro IoU of a guess that knows the category alone: its mean training shape.
+
+    Args:
+        learned: the training set; every grid is read once.
+        data: shapes to score.
+
+    Returns:
+        in [0, 1], at FIXED_THRESHOLD; nan without shapes.
+
+    Raises:
+        ValueError: a grid cannot be read, or the two have other sizes.
+    """
+    means, ious = category_means(learned), np.empty(len(data), np.float32)
+    names = [data.category(i) for i in range(len(data))]
+    for i, name in enumerate(names):
+        target = torch.from_numpy(data.grid(i))[None]
+        mean = _mean_grids(means, [name], target.shape[-1])
+        ious[i] = iou(mean, target, threshold=FIXED_THRESHOLD)
+    categories = np.array(names)
+    return float(np.mean([ious[categories == name].mean() for name in np.unique(categories)]))
 
 
 def best_threshold(validation: Scores, method: str) -> float:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.framing import Done, frame_photo
 from mem3d.data.images.preprocess import Rgba, test_pixels
+from mem3d.data.images.viewpoint import Viewpoint
 from mem3d.inference import figures
 from mem3d.inference.chance import Chance, chance_of
 from mem3d.inference.output import FORMATS, MAKER, PRINT_TYPES, Surface, mesh_of, npz_bytes
 from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.metrics import FIXED_THRESHOLD, iou
+from mem3d.network.heads.pose import decode
 from mem3d.network.model import Mem3D
 from mem3d.network.predict import EnsembleMember, predict
 from memstore import Memory
@@ -65,6 +67,8 @@ class Reconstruction:
             border"; empty if nothing speaks against it.
         recall_doubts: why what was recalled may be no better than chance, see `chance`; empty if
             nothing speaks against it, or too little is stored to tell.
+        viewpoint: where the network takes the photo to have been taken from; None if it does not
+            guess that.
 
     Another threshold needs no network: `dataclasses.replace(result, threshold=0.4)`.
     """
@@ -76,6 +80,7 @@ class Reconstruction:
     background: Done | None = None
     doubts: tuple[str, ...] = ()
     recall_doubts: tuple[str, ...] = ()
+    viewpoint: Viewpoint | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -133,7 +138,9 @@ class Reconstruction:
         surface: Surface = "smooth",
         confidence: bool = True,
     ) -> NDArray[np.uint8]:
-        """Contact sheet: photo, what the network saw, the shape from two corners; the priors.
+        """Contact sheet: photo, what the network saw, the shape as photographed; the priors.
+
+        The shape is drawn from the guessed camera, if there is one, and from two corners.
 
         Args:
             photo: (H, W, 4); None leaves it out.
@@ -153,12 +160,14 @@ class Reconstruction:
         photos.append(Tile(self.network_input, "network input"))
         grid = self.grid
         note = f"{int(grid.sum()):,} voxels above {self.threshold:g}"
-        if mesh is not None and mesh.vertex_colors is not None:
-            note += "; blue: sure, orange: just above that"
+        colored = mesh is not None and mesh.vertex_colors is not None
         if self.doubts:
             note = f"doubtful cut-out: {', '.join(self.doubts)}; {note}"
         note = "\n".join([note, *self.remarks])
-        return figures.picture(photos, grid, mesh, self._captioned(), note)
+        threshold = self.threshold if colored else None
+        return figures.picture(
+            photos, grid, mesh, self._captioned(), note, self.viewpoint, threshold
+        )
 
     def npz(self, **more: NDArray[Any]) -> bytes:
         """Occupancy, grid, threshold and recalled shapes, as .npz (docs/guide/reconstruct.md).
@@ -315,6 +324,7 @@ def reconstruct(
     )
     occupancies = occupancy.cpu().numpy()
     recalled, results, chance = output.recalled, [], chance_of(memory)
+    viewpoints = _viewpoints(output.pose_logits, len(photos))
     for row, occupancy in enumerate(occupancies):
         slots = recalled.slots[row, : int(recalled.counts[row])]
         columns = memory.values(slots), recalled.cosines[row], memory.sources_of(slots), slots
@@ -330,9 +340,18 @@ def reconstruct(
                 priors,
                 doubts=() if framed else frames[row].doubts,
                 recall_doubts=_recall_doubts(chance, priors),
+                viewpoint=viewpoints[row],
             )
         )
     return results
+
+
+def _viewpoints(pose_logits: torch.Tensor | None, count: int) -> list[Viewpoint | None]:
+    """Guessed cameras of so many photos; None where there is none, or none that can be."""
+    if pose_logits is None:
+        return [None] * count
+    rows = decode(pose_logits).cpu().numpy()
+    return [Viewpoint(*row.tolist()) if np.isfinite(row).all() else None for row in rows]
 
 
 def _recall_doubts(chance: Chance | None, priors: Sequence[Prior]) -> tuple[str, ...]:
@@ -372,4 +391,4 @@ def comparison(
         score = iou(*pair, threshold=result.threshold).item()
         tile, priors = Tile(photo, data.category(i)), result._captioned()
         rows.append(figures.comparison_row(tile, truth, result.grid, score, priors))
-    return sheet(rows, heads=figures.COMPARED)
+    return sheet(rows, heads=figures.COMPARED, legend=figures.AGREEMENT)

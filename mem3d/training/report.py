@@ -45,15 +45,47 @@ _FILES = {
     "stem_maps.safetensors": "their grids and fingerprint",
     "tensorboard": "the same figures for TensorBoard",
 }
-_PANELS = {
-    "loss": ("loss", "bce", "triplet"),
-    "IoU (validation)": ("val_iou", "val_iou_nearest"),
-    "recall": (
-        *("hit_rate", "val_hit_rate", "top_cosine", "key_cosine"),
-        *("triplet_valid", "memory_share"),
+# Of each panel: its title, its axis, and the log's fields with their names.
+_PANELS = (
+    (
+        *("loss", "loss, mean over an epoch"),
+        {"loss": "all terms", "bce": "cross-entropy, nats per voxel", "triplet": "triplet"},
     ),
-    "memory": ("memory_slots", "merged", "inserted", "evicted"),
-}
+    (
+        *("validation", "IoU, mean over categories"),
+        {
+            "val_iou": "network",
+            "val_iou_nearest": "recalled first",
+            "val_iou_mean": "mean shape of the category",
+        },
+    ),
+    (
+        *("recall", "share, or cosine"),
+        {
+            "hit_rate": "pictures that recall",
+            "val_hit_rate": "the same, validation",
+            "top_cosine": "best cosine",
+            "key_cosine": "stored and new key",
+            "triplet_valid": "pictures with a triplet",
+            "memory_share": "memory's share of time",
+        },
+    ),
+    (
+        *("memory", "slots, or pairs per epoch"),
+        {
+            "memory_slots": "slots in use",
+            "merged": "merged",
+            "inserted": "inserted",
+            "evicted": "evicted",
+        },
+    ),
+)
+_DASHED = {"val_iou_mean": "#444444"}  # no curves: what learns nothing while the network learns
+_LETTERS: Any = {
+    "font.size": 12,
+    "axes.titlesize": 15,
+    "axes.titleweight": "bold",
+}  # at 800 px: 13, 16
 
 
 class Description:
@@ -181,24 +213,34 @@ def curves(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
         rows: one per epoch, as in the run's log; fields may be missing, None or not finite.
         path: PNG file to make or replace.
     """
-    from matplotlib.figure import Figure  # imported late: it is slow, and only training draws
+    from matplotlib import rc_context  # imported late: it is slow, and only training draws
+    from matplotlib.figure import Figure  # no pyplot: it keeps global state
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(10, 6.4), layout="constrained")  # no pyplot: it keeps global state
-    for axes, (name, fields) in zip(figure.subplots(2, 2).flat, _PANELS.items(), strict=True):
-        for field in fields:
-            values = [(row.get("epoch", i), row.get(field)) for i, row in enumerate(rows, 1)]
-            points = [(x, y) for x, y in values if y is not None and np.isfinite(y)]
-            if points:
-                marker = "." * (len(points) < 30)
-                axes.plot(*zip(*points, strict=True), label=field, marker=marker)
-        axes.set_title(name)
-        axes.set_xlabel("epoch")
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(fontsize="small")
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=110)
+    with rc_context(_LETTERS):
+        figure = Figure(figsize=(10, 9), layout=ConstrainedLayoutEngine(h_pad=0.15, w_pad=0.1))
+        for axes, (title, unit, names) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
+            axes.set(title=title, xlabel="epoch", ylabel=unit)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.grid(alpha=0.3)
+            for field, name in names.items():
+                _line(axes, rows, field, name)
+            if axes.lines:  # below the panel, where no curve is
+                place: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": 2}
+                axes.legend(**place, frameon=False, columnspacing=1, handlelength=1.5)
+        data = io.BytesIO()
+        figure.savefig(data, format="png", dpi=110)
     write_atomic(path, data.getvalue())
+
+
+def _line(axes: Any, rows: Sequence[Mapping[str, Any]], field: str, name: str) -> None:
+    """Draw a field's curve, if the rows have one."""
+    values = [(row.get("epoch", i), row.get(field)) for i, row in enumerate(rows, 1)]
+    points = [(x, y) for x, y in values if y is not None and np.isfinite(y)]
+    if points:
+        marker = "." * (len(points) < 30)
+        how = {"color": _DASHED[field], "linestyle": "--"} if field in _DASHED else {}
+        axes.plot(*zip(*points, strict=True), label=name, marker=marker, **how)
 
 
 def write(job: TrainingJob, state: TrainingState, log: list[Row]) -> None:

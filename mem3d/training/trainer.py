@@ -15,7 +15,14 @@ import torch
 from mem3d.bundled import STEM
 from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.backgrounds import Backgrounds
-from mem3d.evaluation.evaluate import NEAREST, NETWORK, Scores, macro, score
+from mem3d.evaluation.evaluate import (
+    NEAREST,
+    NETWORK,
+    Scores,
+    macro,
+    mean_shape_iou,
+    score,
+)
 from mem3d.memory.device import memory_on
 from mem3d.memory.host import HostMemory
 from mem3d.memory.interface import TrainingMemory
@@ -253,6 +260,7 @@ def _end_epoch(
         scores = None
         if job.validation is not None and (is_last or row["epoch"] % config.validate_every == 0):
             scores = _validate(state, job, job.validation, row, members)
+            row["val_iou_mean"] = _mean_iou(job.data, job.validation, log)
         improved = note_best(state, row, scores)
         if not is_last and is_stale(config, sampler.steps_per_epoch, state.step, state.best_step):
             is_last, row[STOPPED] = True, _reason(state, job)
@@ -290,6 +298,17 @@ def _validate(
     if members is not None:
         row["key_cosine"] = _key_cosine(state, job, members)
     return scores
+
+
+def _mean_iou(data: ShapeDataset, validation: ShapeDataset, log: list[Row]) -> float | None:
+    """What the mean shapes of categories score, computed once a run; None where a shape broke."""
+    for row in log:
+        if "val_iou_mean" in row:
+            return row["val_iou_mean"]  # type: ignore[no-any-return]
+    try:
+        return mean_shape_iou(data, validation)
+    except ValueError:
+        return None
 
 
 def _members(job: TrainingJob) -> Families | None:

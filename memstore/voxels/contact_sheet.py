@@ -1,4 +1,4 @@
-"""Contact sheets: pictures in rows, each with its caption below, and PNG files.
+"""Contact sheets: pictures in rows, each with its caption below, what colors mean, and PNG files.
 
 memstore and mem3d share this module; memstore itself loads it only to draw.
 """
@@ -23,6 +23,9 @@ Rgb = NDArray[np.uint8]  # (H, W, 3)
 
 TILE = 137  # pixels per side of a tile
 _LINE, _GAP = 15, 8  # pixels
+_APART = 16  # pixels between columns that are set apart, and the others
+_BAR, _PIECE, _HIGH = 96, 20, 11  # pixels: a scale's length, that of one color, their height
+_RULE = 190  # gray of the line that sets columns apart
 _FAST = 1  # level of compression
 _REDUCING_GAP = 2.0  # PIL averages whole pixels first, down to so many times the size: "fair"
 _INK = 40
@@ -35,6 +38,35 @@ class Tile:
 
     image: NDArray[Any]
     caption: str = ""
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the colors of a sheet mean: a bar with words beside it.
+
+    Attributes:
+        title: before the bar.
+        colors: sRGB, from left to right.
+        words: one behind each color; of a scale two, before and behind it.
+        is_scale: the colors run into each other.
+    """
+
+    title: str
+    colors: Sequence[tuple[int, int, int]]
+    words: Sequence[str]
+    is_scale: bool = False
+
+    def parts(self) -> list[tuple[Rgb, str]]:
+        """Pieces of the bar (h, w, 3), w = 0 for none, and the words behind each."""
+        none = np.zeros((_HIGH, 0, 3), np.uint8)
+        if not self.is_scale:
+            pieces = [np.full((_HIGH, _PIECE, 3), color, np.uint8) for color in self.colors]
+            return [(none, self.title), *zip(pieces, self.words, strict=True)]
+        low, high = self.words
+        stops, at = np.array(self.colors, float), np.linspace(0, len(self.colors) - 1, _BAR)
+        line = [np.interp(at, range(len(stops)), stops[:, channel]) for channel in range(3)]
+        bar = np.tile(np.stack(line, axis=1).round().astype(np.uint8), (_HIGH, 1, 1))
+        return [(none, f"{self.title} {low}"), (bar, high)]
 
 
 def on_white(image: NDArray[Any]) -> Rgb:
@@ -60,6 +92,8 @@ def sheet(
     title: str | None = None,
     size: int = TILE,
     heads: Sequence[str] = (),
+    legend: Legend | None = None,
+    apart: int = 0,
 ) -> Rgb:
     """Arrange pictures in rows, each with its caption below.
 
@@ -68,6 +102,8 @@ def sheet(
         title: lines above all.
         size: a tile's longest side in pixels; smaller and larger pictures are scaled to it.
         heads: what the columns show, from the left, above the first row.
+        legend: below the title, once for all tiles.
+        apart: so many columns, from the left, are set apart from the others by a line.
 
     Returns:
         (height, width, 3).
@@ -75,24 +111,25 @@ def sheet(
     size = as_int("size", size)
     lines = [max((_lines(tile) for tile in row), default=0) for row in rows]
     columns = max((len(row) for row in rows), default=0)
-    width = max(_GAP + columns * (size + _GAP), 2 * _GAP)
-    titles = [
-        row for line in (title or "").splitlines() for row in _wrapped(line, width - 2 * _GAP)
-    ]
-    top = _GAP + (_LINE * len(titles) + _GAP if titles else 0) + (_LINE + _GAP if heads else 0)
-    height = top + sum(size + _LINE * count + _GAP for count in lines)
+    step, wider = size + _GAP, _APART if 0 < apart < columns else 0
+    lefts = [_GAP + i * step + (wider if i >= apart else 0) for i in range(columns)]
+    width = max(_GAP + columns * step + wider, 2 * _GAP)
+    top = _Top.of(title, legend, width - 2 * _GAP)
+    y = _GAP + top.height + (_LINE + _GAP if heads else 0)
+    height = y + sum(step + _LINE * count for count in lines)
     canvas = np.full((max(height, 2 * _GAP), width, 3), 255, np.uint8)
-    for number, line in enumerate(titles):
-        _write(canvas, _fit(line, width - 2 * _GAP), _GAP, _GAP + _LINE * number)
-    for column, head in enumerate(heads[:columns]):
-        _write_below(canvas, head, column, size, top - _LINE - _GAP // 2)
+    top.write(canvas, width - 2 * _GAP)
+    if wider:
+        rule = lefts[apart] - (_APART + _GAP) // 2
+        canvas[_GAP + top.height : -_GAP, rule] = _RULE
+    for left, head in zip(lefts, heads, strict=False):
+        _write_below(canvas, head, left, size, y - _LINE - _GAP // 2)
     for row, count in zip(rows, lines, strict=True):
-        for column, tile in enumerate(row):
-            x = _GAP + column * (size + _GAP)
-            canvas[top : top + size, x : x + size] = _framed(tile.image, size)
+        for left, tile in zip(lefts, row, strict=False):
+            canvas[y : y + size, left : left + size] = _framed(tile.image, size)
             for number, line in enumerate(tile.caption.splitlines()):
-                _write_below(canvas, line, column, size, top + size + _LINE * number)
-        top += size + _LINE * count + _GAP
+                _write_below(canvas, line, left, size, y + size + _LINE * number)
+        y += step + _LINE * count
     return canvas
 
 
@@ -137,6 +174,53 @@ def png_bytes(image: NDArray[np.uint8], maker: str = "") -> bytes:
     )
 
 
+@dataclass(frozen=True)
+class _Top:
+    """What stands above the tiles: lines of a title, and parts of a legend.
+
+    Attributes:
+        titles: lines that fit.
+        parts: line, column, piece of the bar and words of each part of the legend.
+        height: pixels of both, with the gaps below.
+    """
+
+    titles: list[str]
+    parts: list[tuple[int, int, Rgb, str]]
+    height: int
+
+    @staticmethod
+    def of(title: str | None, legend: Legend | None, width: int) -> "_Top":
+        """Broken at spaces, and between the legend's parts, to fit a width."""
+        titles = [row for line in (title or "").splitlines() for row in _wrapped(line, width)]
+        parts, line, x = [], 0, 0
+        for bar, words in legend.parts() if legend else ():
+            wide = _words_at(bar) + text_width(words)
+            if x and x + wide > width:
+                line, x = line + 1, 0
+            parts.append((line, x, bar, words))
+            x += wide + (_GAP if words else 0)
+        height = (_LINE * len(titles) + _GAP) * bool(titles)
+        return _Top(titles, parts, height + (_LINE * (line + 1) + _GAP) * bool(parts))
+
+    def write(self, canvas: Rgb, width: int) -> None:
+        """Letter and paint it at the top of a canvas; what is longer than the width is cut."""
+        for number, text in enumerate(self.titles):
+            _write(canvas, _fit(text, width), _GAP, _GAP + _LINE * number)
+        first = _GAP + (_LINE * len(self.titles) + _GAP) * bool(self.titles)
+        for line, x, bar, words in self.parts:
+            y, left = first + _LINE * line, _GAP + x
+            place = canvas[y + 2 : y + 2 + len(bar), left : left + bar.shape[1]]
+            place[:] = bar[:, : place.shape[1]]
+            room = max(0, width - x - _words_at(bar))
+            _write(canvas, _fit(words, room), left + _words_at(bar), y)
+
+
+def _words_at(bar: Rgb) -> int:
+    """Pixels from a piece of a bar's left to the words behind it."""
+    width = len(bar[0])
+    return width + 4 if width else 0
+
+
 def _write(canvas: Rgb, line: str, x: int, y: int) -> None:
     """Letter a line on white, to the right of and below a place."""
     ink = text_ink(line)
@@ -145,11 +229,10 @@ def _write(canvas: Rgb, line: str, x: int, y: int) -> None:
     np.minimum(place, levels.repeat(3).reshape(place.shape), out=place)  # levels[..., None]: slow
 
 
-def _write_below(canvas: Rgb, line: str, column: int, size: int, y: int) -> None:
-    """Letter a line in the middle of a column of tiles, below a place, cut to fit."""
+def _write_below(canvas: Rgb, line: str, left: int, size: int, y: int) -> None:
+    """Letter a line in the middle of a tile's width, below a place, cut to fit."""
     text = _fit(line, size)
-    start = _GAP + column * (size + _GAP) + (size - text_width(text)) // 2
-    _write(canvas, text, start, y)
+    _write(canvas, text, left + (size - text_width(text)) // 2, y)
 
 
 def _lines(tile: Tile) -> int:

@@ -80,8 +80,8 @@ def visitor(browser, server):
     """Opens the page for a new visitor; at the end, no request may have gone elsewhere."""
     contexts, asked = [], []
 
-    def opened():
-        contexts.append(browser.new_context(viewport={"width": 1280, "height": 1200}))
+    def opened(width=1280, height=1200):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE)
         page.on("request", lambda request: asked.append(request.url))
@@ -168,6 +168,36 @@ def test_a_photo_becomes_a_shape_that_turns_and_is_downloaded(visitor, server, t
     assert grid.sum() == pytest.approx((occupancy > level).sum(), abs=3)
     assert downloaded(page, "glb", tmp_path / "a.glb").read_bytes()[:4] == b"glTF"
     assert server[1].read_text().count("thing: ") == 1  # runs of the network
+
+
+def tiles(page, gallery):
+    """Widths of a gallery's pictures and letters, in pixels; and how wide the page is."""
+    page.wait_for_selector(f"{gallery} .thumbnail-item", state="attached")
+    page.locator(gallery).scroll_into_view_if_needed()
+    return page.evaluate(
+        """gallery => [
+            [...document.querySelectorAll(gallery + ' .thumbnail-item')]
+                .map(tile => tile.getBoundingClientRect().width),
+            [...document.querySelectorAll(gallery + ' .caption-label')]
+                .map(text => parseFloat(getComputedStyle(text).fontSize)),
+            document.documentElement.scrollWidth,
+        ]""",
+        gallery,
+    )
+
+
+def test_on_a_phone_tiles_can_be_read_and_nothing_is_cut(visitor, tmp_path):
+    page = visitor(390, 844)
+    give(page, save_photo(tmp_path / "phone.png", 4))
+    says(page, "#note", "voxel")
+    for gallery in ("#recalled", "#stored"):
+        if gallery == "#stored":
+            page.get_by_role("tab", name="Memory").click()
+        widths, letters, whole = tiles(page, gallery)
+        assert len(widths) == len(letters) >= 1
+        assert min(widths) >= 120
+        assert min(letters) >= 12
+        assert whole <= 390
 
 
 def test_a_mask_is_corrected_with_the_brush(visitor, server, tmp_path):

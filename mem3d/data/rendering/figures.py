@@ -104,6 +104,7 @@ def mesh_pictures(
     azimuths: Sequence[float],
     size: int = SIZE,
     zoom: float = 1.0,
+    cameras: Sequence[tuple[Floats, Floats]] = (),
 ) -> list[Rgb]:
     """Draw a mesh of a grid from several sides, on white, to the scale of `grid_picture`.
 
@@ -113,9 +114,11 @@ def mesh_pictures(
         azimuths: degrees; 0 sees the front (+x), 90 the side +z.
         size: pixels per side.
         zoom: as of `grid_picture`.
+        cameras: eye (3,) and axes (3, 3) of further pictures, as `renderer.camera` gives them, in
+            sides of the grid.
 
     Returns:
-        (size, size, 3) for each azimuth; all white without faces.
+        (size, size, 3) for each azimuth, then each camera; all white without faces.
     """
     from scipy.ndimage import map_coordinates  # imported late: it is slow
 
@@ -125,8 +128,8 @@ def mesh_pictures(
     # A voxel off the surface: it is not to shade itself.
     places = (middles + normals / len(grid) + 0.5) * len(grid) + 0.5
     pictures = []
-    for azimuth in azimuths:
-        eye, axes = _camera(azimuth, _ELEVATION, zoom)
+    sides = [_camera(azimuth, _ELEVATION, zoom) for azimuth in azimuths]
+    for eye, axes in (*sides, *cameras):
         front = np.flatnonzero((normals * (eye[:, None] - middles)).sum(0) > 0)
         light = reaching(grid, lamp(0, axes))
         sun = map_coordinates(light, places.take(front, 1), order=1, mode="nearest")

@@ -114,8 +114,13 @@ def test_query_by_slot_and_by_features(path, tmp_path):
     assert by_slot == by_feature
     expected = [(1, 1.0), (0, 0.0)]
     assert [(n["slot"], n["cosine"]) for n in by_slot["queries"][0]["neighbors"]] == expected
-    told = run("query", path, "--slot", 0, "--slot", 1, "-k", 1, "--picture", tmp_path / "near.png")
-    assert "query 1" in told and (tmp_path / "near.png").exists()
+    told = run("query", path, "--slot", 1, "--slot", 0, "-k", 1, "--picture", tmp_path / "near.png")
+    assert "query 1" in told
+    with Image.open(tmp_path / "near.png") as picture:  # beside each query's own value, one other
+        assert picture.width == 8 + 2 * 145 + 16
+        tiles = [np.asarray(picture)[92 : 92 + 137, x : x + 137] for x in (8, 8 + 145 + 16)]
+    assert (tiles[0] < 255).any()
+    np.testing.assert_array_equal(*tiles)
 
 
 def test_query_wants_one_kind_of_question(path, tmp_path):

@@ -28,6 +28,7 @@ from mem3d.evaluation.evaluate import (
     doubts,
     evaluate,
     macro,
+    mean_shape_iou,
     score,
     summarise,
 )
@@ -143,6 +144,15 @@ def test_the_size_of_the_batch_does_not_matter(sets):
 def test_a_category_without_a_mean_scores_as_empty(sets):
     got = score(Mem3D(TINY.model), Memory(TINY.memory), sets["test"], means={})
     assert (got.iou[MEAN] == 0).all()
+
+
+def test_the_mean_shapes_score_is_that_of_the_whole_evaluation(sets):
+    data, memory = sets["test"], Memory(TINY.memory)
+    learned = Subset(sets["train"], [0, 1])  # of one category: of the other there is no mean
+    for known in (sets["train"], learned):
+        whole = score(Mem3D(TINY.model), memory, data, means=category_means(known))
+        assert mean_shape_iou(known, data) == pytest.approx(macro(whole, MEAN, 0.3), abs=1e-6)
+    assert mean_shape_iou(learned, data) < mean_shape_iou(sets["train"], data)
 
 
 def test_costly_baselines_stand_beside_the_network(sets):

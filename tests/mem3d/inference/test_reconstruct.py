@@ -11,6 +11,7 @@ from mem3d.data.images.preprocess import test_pixels as to_pixels
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.inference import figures
 from mem3d.inference.reconstruct import comparison, reconstruct
+from mem3d.network.heads.pose import BINS
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
 from memstore import Memory
@@ -64,10 +65,31 @@ def test_a_picture_shows_photo_input_two_corners_and_priors(trained):
     assert whole.shape[1] == 4 * (137 + 8) + 8
 
 
+def test_each_photos_camera_is_the_one_that_the_network_guessed(monkeypatch):
+    torch.manual_seed(0)
+    config = replace(TINY.model, pixel_features=True, refiner=4)
+    model = Mem3D(config).eval()
+    logits = torch.full((2, BINS + 4), -9.0)
+    logits[0, 7], logits[1, 20] = 9.0, 9.0  # azimuths of 75 and 205 degrees: ten a bin
+    logits[:, BINS:] = torch.tensor([[0.0, 1.0, 2.0, -1.0], [1.0, 0.0, 0.0, 0.0]])
+    monkeypatch.setattr(model.viewpoint, "forward", lambda features: logits)
+    results = reconstruct(model, Memory(TINY.memory), [photo(0), photo(1)])
+    guesses = np.array([result.viewpoint for result in results])
+    np.testing.assert_allclose(np.degrees(guesses[:, 0]), [75, 205], atol=0.5)
+    np.testing.assert_allclose(guesses[0, 1:], [0.48, 0.9, 0.1, -0.05], atol=1e-6)  # by hand
+    shape = replace(results[0], occupancy=blob(0).astype(np.float32))
+    assert shape.picture().shape[1] == 4 * (137 + 8) + 8
+    assert replace(shape, viewpoint=None).picture().shape[1] == 3 * (137 + 8) + 8
+
+    logits[1, BINS] = torch.nan
+    one, none = reconstruct(model, Memory(TINY.memory), [photo(0), photo(1)])
+    assert one.viewpoint is not None and none.viewpoint is None
+
+
 def test_recalled_shapes_are_captioned_by_their_category(trained, monkeypatch):
     [result] = reconstruct(*trained, [photo(0)])
     drawn = []
-    monkeypatch.setattr(figures, "sheet", lambda rows, _: drawn.extend(rows[-1]))
+    monkeypatch.setattr(figures, "sheet", lambda rows, _, **more: drawn.extend(rows[-1]))
     prior = replace(
         result.priors[0], cosine=0.5, source="04530566/1f6e0fc9ed771d16bf389580f941a993"
     )

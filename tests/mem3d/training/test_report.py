@@ -1,4 +1,4 @@
-"""Rows reach TensorBoard's writer; here a made-up one, as the package is no requirement."""
+"""Curves that can be read, and rows that reach TensorBoard: a made-up one, as it is optional."""
 
 import sys
 from dataclasses import replace
@@ -8,6 +8,7 @@ import pytest
 
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.network.presets import TINY
+from mem3d.training.report import curves
 from mem3d.training.trainer import train
 
 
@@ -53,3 +54,51 @@ def test_without_the_package_its_name_is_said(made_up_data, tmp_path, monkeypatc
     with pytest.raises(ValueError, match="want the package: pip install tensorboard"):
         train(data, None, tmp_path / "run", preset, tensorboard=True)
     assert not (tmp_path / "run").exists()
+
+
+ROWS = [
+    {"epoch": i, "loss": 2 / i, "bce": 1 / i, "val_iou": 0.1 * i, "val_iou_nearest": 0.2}
+    | {"hit_rate": 1.0, "val_hit_rate": 0.9, "top_cosine": 0.8, "key_cosine": 0.7}
+    | {"triplet_valid": 0.5, "memory_share": 0.1, "memory_slots": 9, "merged": 1, "inserted": 2}
+    for i in range(1, 6)
+]
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Each figure as it was saved."""
+    from matplotlib.figure import Figure
+
+    saved, save = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *a, **more: (saved.append(self), save(self, *a, **more))
+    )
+    return saved
+
+
+def test_the_category_mean_is_a_line_where_it_is_known(figures, tmp_path):
+    curves(ROWS, tmp_path / "a.png")
+    curves([row | {"val_iou_mean": 0.3} for row in ROWS], tmp_path / "a.png")
+    without, beside = ({line.get_label() for line in f.axes[1].lines} for f in figures)
+    assert without == {"network", "recalled first"}
+    assert beside - without == {"mean shape of the category"}
+    [line] = [line for line in figures[1].axes[1].lines if line.get_linestyle() == "--"]
+    assert line.get_ydata() == pytest.approx([0.3] * 5)
+
+
+def test_legends_cover_no_data_and_are_read_at_800_pixels(figures, tmp_path):
+    curves(
+        [row | {"val_iou_mean": 0.3, "triplet": 1.0, "evicted": 0} for row in ROWS],
+        tmp_path / "a.png",
+    )
+    [figure] = figures
+    places = [axes.get_tightbbox() for axes in figure.axes]
+    for axes in figure.axes:
+        legend = axes.get_legend().get_window_extent()
+        for other in figure.axes:
+            assert not legend.overlaps(other.get_window_extent())
+        assert legend.x0 >= 0 and legend.x1 <= 1100
+        for text in (*axes.get_legend().get_texts(), axes.xaxis.label, axes.yaxis.label):
+            assert text.get_text()
+            assert text.get_fontsize() / 72 * 110 * 800 / 1100 >= 12  # pixels
+    assert not any(a.overlaps(b) for i, a in enumerate(places) for b in places[:i])

@@ -21,7 +21,7 @@ from mem3d.data.dataset import ConcatDataset, Subset
 from mem3d.data.images.backgrounds import Backgrounds
 from mem3d.data.loader import TrainingViews
 from mem3d.data.readers.r2n2 import R2N2
-from mem3d.evaluation.evaluate import NEAREST, NETWORK, THRESHOLDS, macro, score
+from mem3d.evaluation.evaluate import NEAREST, NETWORK, THRESHOLDS, macro, mean_shape_iou, score
 from mem3d.inference.pretrained import load_folder
 from mem3d.network import checkpoint
 from mem3d.network.config import changed
@@ -92,6 +92,25 @@ def test_a_run_leaves_what_it_promises(finished):
     assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
     left_over = [path.name for path in finished.iterdir() if "partial" in path.name]
     assert left_over == []
+
+
+def test_every_validation_is_beside_the_mean_shapes(finished, sets):
+    rows = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
+    assert {row["val_iou_mean"] for row in rows} == {mean_shape_iou(*sets)}
+
+
+def test_the_mean_shapes_are_looked_at_once_and_not_invented(sets, tmp_path, monkeypatch):
+    looks = []
+
+    def broken(*given):
+        looks.append(given)
+        raise ValueError("a grid broke")
+
+    monkeypatch.setattr("mem3d.training.trainer.mean_shape_iou", broken)
+    train(*sets, tmp_path, PRESET)
+    rows = read_log(tmp_path / "log.jsonl", 10**6)
+    assert [row["val_iou_mean"] for row in rows] == [None] * 3
+    assert len(looks) == 1
 
 
 def test_the_best_checkpoint_is_the_best_on_validation(finished):

@@ -1,11 +1,19 @@
 """Pictures of a memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from memstore import ArgumentError, Memory, SlotError
-from memstore.analysis.figures import _COLORS, contact_sheet, drawing, neighbour_sheet
+from memstore import ArgumentError, Memory, ShapeError, SlotError
+from memstore.analysis import figures
+from memstore.analysis.figures import (
+    _COLORS,
+    contact_sheet,
+    drawing,
+    neighbour_sheet,
+)
 from tests.helpers.random_memories import SMALL, busy_memory
 
 A, E = np.deg2rad(35), np.deg2rad(25)
@@ -56,11 +64,24 @@ def test_an_empty_grid_is_blank():
     assert (drawing(np.zeros((4, 4, 4), np.bool_)) == 255).all()
 
 
+TOP = 8 + 15 + 8 + 15 + 8  # gap, title, gap, legend, gap
+HEADS = 15 + 8
+ROW = 137 + 3 * 15 + 8  # tile, caption, gap
+
+
+@pytest.fixture
+def sheets(monkeypatch):
+    """Rows of tiles, and what else was asked for, of each sheet."""
+    drawn = []
+    monkeypatch.setattr(figures, "sheet", lambda rows, *_, **more: drawn.append((rows, more)))
+    return drawn
+
+
 def test_a_sheet_has_a_tile_per_shape():
     memory = busy_memory()
     rows = -(-len(memory) // 2)
     picture = contact_sheet(memory, columns=2)
-    assert picture.shape == (8 + 15 + 8 + rows * (137 + 2 * 15 + 8), 8 + 2 * (137 + 8), 3)
+    assert picture.shape == (TOP + 15 + rows * ROW, 8 + 2 * (137 + 8), 3)
     assert contact_sheet(memory, count=1).shape[1] == 8 + 145
     assert contact_sheet(Memory(SMALL)).shape[2] == 3
 
@@ -72,8 +93,17 @@ def test_the_most_read_comes_first_or_the_order_asked_for():
         (contact_sheet(memory), most),
         (contact_sheet(memory, [least, most]), least),
     ):
-        first = sheet[31 : 31 + 137, 8 : 8 + 137]
+        top = TOP if sheet.shape[1] > 400 else TOP + 15  # a narrow sheet's legend is broken
+        first = sheet[top : top + 137, 8 : 8 + 137]
         assert_array_equal(first, drawing(memory.values([slot])[0]))
+
+
+def test_the_legend_has_the_colors_of_the_sides_once():
+    picture = contact_sheet(busy_memory())
+    tops = [np.argwhere((picture[:TOP] == color).all(axis=2)) for color in _COLORS]
+    assert [len(pixels) for pixels in tops] == [20 * 11] * 3
+    lefts = [pixels[:, 1].min() for pixels in tops]
+    assert lefts == sorted(lefts)  # front, top, side
 
 
 def test_neighbors_in_order():
@@ -81,11 +111,40 @@ def test_neighbors_in_order():
     features = np.random.default_rng(5).standard_normal((2, 5))
     reads = memory.reads
     picture = neighbour_sheet(memory, features, k=3)
-    assert picture.shape == (31 + 2 * 175, 8 + 3 * 145, 3)
+    assert picture.shape == (TOP + HEADS + 2 * ROW, 8 + 4 * 145 + 16, 3)
     slots = memory.search(features, k=3).slots
-    tile = picture[31 + 175 : 31 + 175 + 137, 8 + 2 * 145 : 8 + 2 * 145 + 137]
+    top, left = TOP + HEADS + ROW, 8 + 16 + 3 * 145
+    tile = picture[top : top + 137, left : left + 137]
     assert_array_equal(tile, drawing(memory.values(slots[1, 2:])[0]))
     assert_array_equal(memory.reads, reads)  # to look is not to read
+
+
+def test_a_query_is_set_apart_with_its_own_value(sheets):
+    memory = busy_memory(config=replace(SMALL, delta=None), writes=12)
+    asked = memory.slots[[2, 0]]
+    neighbour_sheet(memory, memory.keys(asked), k=5, slots=asked)
+    [(rows, more)] = sheets
+    assert more["apart"] == 1
+    assert [len(row) for row in rows] == [5, 2, 5, 2]  # four answers a row, then the rest
+    for number, slot in enumerate(asked.tolist()):
+        query, first = rows[2 * number][:2]
+        assert_array_equal(query.image, drawing(memory.values([slot])[0]))
+        assert query.caption.startswith(f"{slot}: ")
+        assert first.caption.startswith(f"cosine 1.000\n{slot}: ")
+
+
+def test_a_query_may_have_a_picture_or_none(sheets):
+    memory, photo = busy_memory(), np.zeros((4, 4, 3), np.uint8)
+    neighbour_sheet(memory, np.ones((1, 5)), k=1, pictures=[photo])
+    neighbour_sheet(memory, np.ones((1, 5)), k=1)
+    (seen, _), (blank, _) = (rows[0] for rows, _ in sheets)
+    assert seen.image is photo
+    assert blank.image.all()
+    assert blank.caption == "query 0"
+    with pytest.raises(ShapeError, match="slots: got 2 for 1 features"):
+        neighbour_sheet(memory, np.ones((1, 5)), slots=memory.slots[:2])
+    with pytest.raises(ShapeError, match="pictures: got 0 for 1"):
+        neighbour_sheet(memory, np.ones((1, 5)), pictures=[])
 
 
 def test_wrong_arguments_are_named():

@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from memstore import ShapeError
-from memstore.voxels.contact_sheet import Tile, on_white, save_png, sheet
+from memstore.voxels.contact_sheet import Legend, Tile, on_white, save_png, sheet
 
 WHITE = np.full((20, 20, 3), 255, np.uint8)
 
@@ -38,6 +38,48 @@ def test_a_long_caption_stays_below_its_tile():
     below = picture[8 + 60 :, 8 + 60 + 1 :]
     assert (below == 255).all()
     assert (picture[8 + 60 :, : 8 + 60] < 255).any()
+
+
+RED, BLUE = (250, 0, 0), (0, 0, 250)
+
+
+def test_a_legend_stands_once_above_all_tiles():
+    rows = [[Tile(WHITE)] * 9] * 2
+    plain, named = (sheet(rows, legend=key) for key in (None, Legend("", (RED, BLUE), ("a", "b"))))
+    assert len(named) == len(plain) + 15 + 8
+    for color in (RED, BLUE):
+        assert (named == color).all(axis=2).sum() == 20 * 11
+    assert (named[8 + 15 + 8 :] == plain[8:]).all()
+
+
+def test_a_scale_runs_from_its_first_color_to_its_last():
+    scale = Legend("sure", (RED, (255, 255, 255), BLUE), ("0", "1"), is_scale=True)
+    picture = sheet([[Tile(WHITE)] * 3], legend=scale)
+    line = picture[8 + 6]
+    first, last = (np.flatnonzero((line == color).all(axis=1)) for color in (RED, BLUE))
+    assert (len(first), len(last)) == (1, 1)
+    assert last[0] - first[0] == 95
+    between = line[first[0] : last[0], 0].astype(int) - line[first[0] : last[0], 2]
+    assert (np.diff(between) <= 0).all()
+
+
+def test_a_legend_is_broken_where_it_does_not_fit():
+    words = ("one thing", "another thing")
+    wide, narrow = (
+        sheet([[Tile(WHITE)]], size=size, legend=Legend("", (RED, BLUE), words))
+        for size in (300, 120)
+    )
+    assert len(narrow) - 120 == len(wide) - 300 + 15
+    assert (narrow[:, -8:] == 255).all()
+
+
+def test_columns_are_set_apart_by_a_line():
+    rows = [[Tile(WHITE)] * 3] * 2
+    plain, apart = (sheet(rows, size=30, apart=apart) for apart in (0, 1))
+    assert apart.shape == (plain.shape[0], plain.shape[1] + 16, 3)
+    [line] = np.flatnonzero((apart < 255).all(axis=(0, 2)) | (apart[20] < 255).all(axis=1))
+    assert 8 + 30 < line < 8 + 30 + 8 + 16
+    assert (sheet(rows, size=30, apart=3) == plain).all()  # of nothing
 
 
 @pytest.mark.parametrize("channels", [3, 4])

@@ -11,6 +11,7 @@ from mem3d.data.readers.pix3d import Pix3D
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.data.rendering.figures import (
     GRID_COLOR,
+    OVERLAY_COLOR,
     grid_picture,
     grid_pictures,
     mesh_pictures,
@@ -124,7 +125,11 @@ def test_curves_tolerate_what_is_missing(tmp_path):
     for name, log in (("some", rows), ("none", [])):
         curves(log, tmp_path / f"{name}.png")
         with Image.open(tmp_path / f"{name}.png") as image:
-            assert image.size == (1100, 704)
+            assert image.size == (1100, 990)
+
+
+TOP = 8 + 15 + 8 + 15 + 8  # gap, title, gap, legend, gap
+ROW = 137 + 2 * 15 + 8  # tile, caption of two lines, gap
 
 
 def test_axes_sheet_of_photos_with_and_without_a_pose(tmp_path):
@@ -132,19 +137,17 @@ def test_axes_sheet_of_photos_with_and_without_a_pose(tmp_path):
     del entries[1]["rot_mat"]
     save_voxels(tmp_path, "model/v.mat", chair())
     picture = axes_sheet(Pix3D.open(write_list(tmp_path, entries)), [0, 1])
-    red = picture[..., 0].astype(int) - picture[..., 1] > 60
-    half = len(picture) // 2
+    red = picture[TOP:, :, 0].astype(int) - picture[TOP:, :, 1] > 60
+    assert (picture[:TOP] == OVERLAY_COLOR).all(2).sum() == 20 * 11  # the legend, once
+    half = len(red) // 2
     assert red[:half].any()
     assert not red[half + 20 :].any()
 
 
-ROW = 137 + 2 * 15 + 8  # tile, caption of two lines, gap
-
-
 def test_axes_sheet_of_any_kind_of_data():
     data = MemoryDataset([lopsided(seed) for seed in range(2)])
-    assert axes_sheet(data, [1, 0]).shape == (8 + 15 + 8 + 2 * ROW, 8 + 4 * 145, 3)
-    assert axes_sheet(data, [1], range(2)).shape == (8 + 15 + 8 + ROW, 8 + 3 * 145, 3)
+    assert axes_sheet(data, [1, 0]).shape == (TOP + 2 * ROW, 8 + 4 * 145, 3)
+    assert axes_sheet(data, [1], range(2)).shape == (TOP + ROW, 8 + 3 * 145, 3)
     data.projection = lambda i, view, grid: None  # no camera: photo twice, and the grid
     assert axes_sheet(data, [0]).shape[1] == 8 + 3 * 145
     with pytest.raises(ValueError, match="no shapes"):
@@ -162,7 +165,7 @@ def test_axes_sheet_names_a_broken_model(tmp_path):
 def test_axes_sheet_of_real_models(real_data):
     data = R2N2.open(real_data / "r2n2_real")
     picture = axes_sheet(data, [0, 5], [3])
-    assert picture.shape == (8 + 15 + 8 + 2 * ROW, 8 + 4 * 145, 3)
+    assert picture.shape == (TOP + 2 * ROW, 8 + 4 * 145, 3)
 
 
 @pytest.mark.parametrize("azimuth", [35.0, 215.0])
