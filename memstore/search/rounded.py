@@ -83,7 +83,7 @@ class RoundedKeys:
     @property
     def nbytes(self) -> int:
         """Bytes of RAM."""
-        per_row = (self._terms, *(self._integers or ()))
+        per_row: list[NDArray[Any]] = [self._terms, *(self._integers or ())]
         return sum(array[: self._rows].nbytes for array in per_row) + self._directions.nbytes
 
     def forget(self, slots: NDArray[np.int64]) -> None:
