@@ -67,6 +67,8 @@ class KeyIndex:
         self._key_dim = key_dim
         self._faiss = faiss.IndexFlatIP(key_dim)
         self._keys: NDArray[np.float32] | None = None
+        self._mapped: NDArray[np.float32] | None = None  # in FAISS's place, see `use`
+        self._mapped_rows = 0
         self._rounded: RoundedKeys | None = None
         self._scans = 0  # queries since the keys were to be rounded, all of them
         self._rests = 0  # batches for which bounds are not tried
@@ -74,11 +76,26 @@ class KeyIndex:
     @property
     def rows(self) -> int:
         """Slots that have a row; an empty slot's row is zeros."""
-        return int(self._faiss.ntotal)
+        return int(self._faiss.ntotal) if self._mapped is None else self._mapped_rows
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether keys lie in an array of the caller's."""
+        return self._mapped is not None
+
+    def use(self, keys: NDArray[np.float32], rows: int) -> None:
+        """Hold the keys, the same as now or the first ones, in an array of the caller's.
+
+        Args:
+            keys: (capacity, C), of a file that is mapped, say.
+            rows: how many of them there are; the array's others are zeros.
+        """
+        self._mapped, self._mapped_rows, self._keys = keys, rows, None
+        self._faiss.reset()
 
     @property
     def keys(self) -> NDArray[np.float32]:
-        """(rows, C) FAISS's own memory, to read; stale after the next `grow`."""
+        """(rows, C) FAISS's own memory, or what is in its place, to read; stale after `grow`."""
         if (keys := self._keys) is None:
             keys = self._keys = _read_only(self._faiss_rows())
         return keys
@@ -99,7 +116,9 @@ class KeyIndex:
         return self._faiss_rows()
 
     def _faiss_rows(self) -> NDArray[np.float32]:
-        """(rows, C) FAISS's own memory."""
+        """(rows, C) FAISS's own memory, or what is in its place."""
+        if self._mapped is not None:
+            return self._mapped[: self._mapped_rows]
         if not (rows := self.rows):
             return np.empty((0, self._key_dim), np.float32)
         flat: NDArray[np.float32]
@@ -110,6 +129,9 @@ class KeyIndex:
         """Make sure that slots [0, rows) have a row; new ones are zeros."""
         if rows > self.rows:
             self._keys = None  # first: after an interrupt nobody is to read what FAISS has freed
+            if self._mapped is not None:
+                self._mapped_rows = rows
+                return
             # At once, so that FAISS reserves no more than that; the zeros take no RAM.
             self._faiss.add(np.zeros((rows - self.rows, self._key_dim), np.float32))
 

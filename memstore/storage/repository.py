@@ -8,6 +8,7 @@ Only this file, backend.py and chunks.py import zarr and icechunk.
 
 import os
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +39,7 @@ from memstore.files import (
 )
 from memstore.paths import SHARDS_FILE, local_path
 from memstore.slots.state import State
-from memstore.storage import reader, schema
+from memstore.storage import reader, rowfile, schema
 from memstore.storage.backend import (
     MAIN,
     NOWHERE,
@@ -54,6 +55,7 @@ from memstore.storage.chunks import ChunkStore, Draft, Layout, check_files
 from memstore.storage.durable import Durable
 from memstore.storage.history import Commit, Past, advising
 from memstore.storage.lock import WriterLock
+from memstore.storage.rowfile import Place
 
 LOCK_FILE = "writer.lock"
 SIDE = "commit"  # branch that lives during one commit
@@ -134,6 +136,7 @@ class Repository:
         at: str | None = None,
         durability: Durability = "full",
         lenient: bool = False,
+        place: Place | None = "ram",
     ) -> None:
         """Open the folder.
 
@@ -143,8 +146,9 @@ class Repository:
             at: snapshot id or tag; by default the last commit.
             durability: of what is written from now on.
             lenient: do without the last commit where it cannot be told; `snapshot` is "" then.
+            place: where rows are to lie that are loaded; None chooses.
         """
-        self.path = path
+        self.path, self._place = path, place
         if not path.exists():
             want = "the folder of a memory, as training, memstore import or Memory.create makes it"
             raise PathMissingError(f"{path}: nothing there, want {want}")
@@ -158,7 +162,7 @@ class Repository:
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
         self._lock: WriterLock | None = None
         self._durability: Durability = durability
-        self._durable = Durable(path)
+        self._durable = Durable(path, [rowfile.FOLDER])
         self._arriving: tuple[str, schema.Ledger] | None = None  # the last commit that was begun
         self._layouts: dict[str, Layout] = {}  # of arrays that a commit has looked at
         self._is_moving = False  # the main branch's end is new, and perhaps not synced
@@ -216,7 +220,7 @@ class Repository:
         while True:
             try:
                 with advising(self.path):
-                    state, self._ledger = self.read(self.snapshot)
+                    state, self._ledger = self._loaded()
                 return state
             except FormatError:
                 # A writer may have committed, and expired our snapshot, while we read it.
@@ -224,6 +228,27 @@ class Repository:
                 if tip == self.snapshot:
                     raise
                 self.tip = self.snapshot = tip
+
+    def _loaded(self) -> tuple[State, schema.Ledger]:
+        """As load, of the present snapshot: from a row file if there is one that will do."""
+        if self._place != "ram" and (mapped := self._mapped()):
+            return mapped
+        with rowfile.making(self.path, self._place) as maker:
+            state, ledger = self.read(self.snapshot, begin=maker.begin)
+            if not maker.draft:
+                return state, ledger
+            maker.draft.arrays["checks"][:] = ledger.checks
+            maker.draft.arrays["logged"][:] = ledger.logged
+            with suppress(OSError):  # a full disk
+                maker.finish(self.snapshot, ledger.log_rows, self.tip)
+        return self._mapped() or self.read(self.snapshot)
+
+    def _mapped(self) -> tuple[State, schema.Ledger] | None:
+        """As load, from a row file; None if there is none that will do."""
+        with suppress(FormatError), reading(self.path):
+            group = self._group(self.snapshot)
+            return reader.read_over(group, lambda: _size(self.path), self.path, self.snapshot)
+        return None
 
     def reopened(self) -> "Repository | None":
         """The folder as it is now, to be read; None if its last commit is ours.
@@ -233,21 +258,25 @@ class Repository:
         """
         if self._at is not None:
             raise SnapshotError(f"{self.path}: opened at {self._at}, which stays as it is")
-        fresh = Repository(self.path, durability=self._durability)
+        fresh = Repository(self.path, durability=self._durability, place=self._place)
         return None if fresh.tip == self.snapshot else fresh
 
-    def read(self, snapshot: str, check_rows: bool = True) -> tuple[State, schema.Ledger]:
+    def read(
+        self, snapshot: str, check_rows: bool = True, begin: reader.Begin = State.with_rows
+    ) -> tuple[State, schema.Ledger]:
         """Read a snapshot from disk, every chunk of it.
 
         Args:
             snapshot: its id.
             check_rows: compare each row with the check that was written with it; else that is the
                 caller's.
+            begin: gives the state to fill.
         """
 
         def attempt() -> tuple[State, schema.Ledger]:
             with reading(self.path):
-                return reader.read(self._group(snapshot), lambda: _size(self.path), check_rows)
+                group = self._group(snapshot)
+                return reader.read(group, lambda: _size(self.path), check_rows, begin)
 
         try:
             return attempt()
@@ -380,6 +409,7 @@ class Repository:
                 self._shorten(times[keep - 1])
             self.past.reopen()
             self.past.repo.garbage_collect(datetime.now(UTC))
+            rowfile.drop(self.path, [self.tip])
             freed = size - _size(self.path)
         return Expired(snapshots - self._snapshot_files(), freed)
 
@@ -419,5 +449,5 @@ class Repository:
 
 
 def _size(path: Path) -> int:
-    """Bytes of all files of a memory."""
-    return sum(disk_bytes(path).values())
+    """Bytes of all files of a memory, but for its row files, which only repeat them."""
+    return sum(size for name, size in disk_bytes(path).items() if name != rowfile.FOLDER)
