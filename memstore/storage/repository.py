@@ -9,6 +9,7 @@ Only this file, backend.py and chunks.py import zarr and icechunk.
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import icechunk
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import GroupNotFoundError
 
@@ -51,6 +53,7 @@ from memstore.storage.backend import (
     wait_at_exit,
     writing,
 )
+from memstore.storage.checksums import misfits
 from memstore.storage.chunks import ChunkStore, Draft, Layout, check_files
 from memstore.storage.durable import Durable
 from memstore.storage.history import Commit, Past, advising
@@ -164,6 +167,7 @@ class Repository:
         self._durability: Durability = durability
         self._durable = Durable(path, [rowfile.FOLDER])
         self._arriving: tuple[str, schema.Ledger] | None = None  # the last commit that was begun
+        self._changed: NDArray[np.bool_] | None = None  # (capacity,) since rows were mapped
         self._layouts: dict[str, Layout] = {}  # of arrays that a commit has looked at
         self._is_moving = False  # the main branch's end is new, and perhaps not synced
         self._is_lenient = lenient or at is not None
@@ -237,11 +241,35 @@ class Repository:
             state, ledger = self.read(self.snapshot, begin=maker.begin)
             if not maker.draft:
                 return state, ledger
-            maker.draft.arrays["checks"][:] = ledger.checks
-            maker.draft.arrays["logged"][:] = ledger.logged
             with suppress(OSError):  # a full disk
-                maker.finish(self.snapshot, ledger.log_rows, self.tip)
+                maker.finish(self.snapshot, ledger, self.tip)
         return self._mapped() or self.read(self.snapshot)
+
+    def _renew(self, state: State, changed: NDArray[np.int64]) -> None:
+        """Map a new row file, of the last commit, once much of the mapped one was changed in RAM.
+
+        Args:
+            state: as committed.
+            changed: (n,) slots that the commit has changed.
+        """
+        if not state.index.is_mapped:
+            return
+        if self._changed is None:
+            self._changed = np.zeros(state.config.capacity, np.bool_)
+        self._changed[changed] = True
+        count = int(np.count_nonzero(self._changed))
+        if not rowfile.is_outgrown(state.config, state.index.rows, count):
+            return
+        self._changed = None  # first: where this fails, the next try is not at once
+        with rowfile.making(self.path, "disk") as maker, suppress(OSError):
+            copy = maker.copy(state)
+            if not misfits(copy, self._ledger.checks):
+                maker.finish(self.snapshot, self._ledger, self.tip)
+        file = rowfile.opened(self.path, state.config, self.snapshot)
+        if file and file.snapshot == self.snapshot:
+            state.move(file.arrays, file.rows)
+            checks, logged = file.arrays["checks"], file.arrays["logged"]
+            self._ledger = replace(self._ledger, checks=checks, logged=logged, changes={})
 
     def _mapped(self) -> tuple[State, schema.Ledger] | None:
         """As load, from a row file; None if there is none that will do."""
@@ -316,6 +344,7 @@ class Repository:
         finally:  # an interrupt, or a late failure: the commit may have arrived all the same
             if self._settle():
                 state.dirty.clear()
+        self._renew(state, dirty)
 
     @property
     def snapshot(self) -> str:

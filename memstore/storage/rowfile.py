@@ -26,6 +26,7 @@ from memstore.config import MemoryConfig, saved_config
 from memstore.files import check_regular, partial_of, sync, tidy
 from memstore.slots.state import COLUMN, EMPTY, State, column_types, row_types
 from memstore.storage.checksums import CHECK_BYTES, THREADS
+from memstore.storage.schema import Ledger
 
 Place = Literal["ram", "disk"]
 """Where keys and values lie: read into RAM, or in a row file that is mapped."""
@@ -34,8 +35,11 @@ FOLDER = "rows"  # in that of the memory
 MAGIC = b"memstore rows 1\n"
 ALIGNMENT = 2**16  # bytes at which an array begins: a page of any system
 BLOCK = 2**24  # bytes that have one checksum
+COPIED = 4096  # rows copied at a time
 LARGEST_TRAILER = 2**26  # bytes
 PART = 2  # rows of 1 / PART of the RAM that is free, and more, are mapped unless told otherwise
+LEAST_PRIVATE = 2**28  # bytes of changed rows that a writer may hold in RAM, or
+PRIVATE = 8  # part of all rows
 _DIGEST = 16
 _END = _DIGEST + 8 + len(MAGIC)  # bytes: the trailer's checksum and its length, and MAGIC
 _LARGE = ("keys", "values")  # arrays whose rows that were never used take no place on disk
@@ -193,28 +197,44 @@ class Maker:
 
     def begin(self, config: MemoryConfig, rows: int) -> State:
         """State of zeros, to be filled: in a file, or in RAM if no file is wanted or possible."""
+        self.draft = None
         if wants_file(config, rows, self._place):
             with suppress(OSError):
-                self._folder.mkdir(exist_ok=True)
-                tidy(self._folder)
-                self.draft = Draft(self._beside, config, rows)
-                return State.over(config, self.draft.arrays, rows)
-        self.draft = None
+                return self._begin(config, rows)
         return State.with_rows(config, rows)
 
-    def finish(self, snapshot: str, log_rows: int, kept: str) -> None:
-        """Put the draft, all of whose arrays are filled, in its place; other files go, but one.
+    def copy(self, state: State) -> State:
+        """A copy of a state, but for the clock and the counts; OSError if a file cannot be made."""
+        copy = self._begin(state.config, state.index.rows)
+        sources, copies = state.arrays, copy.arrays | {"keys": copy.index.fill()}
+        for start in range(0, state.index.rows, COPIED):
+            part = slice(start, min(start + COPIED, state.index.rows))
+            for name, rows in copies.items():
+                rows[part] = sources[name][part]
+        return copy
+
+    def _begin(self, config: MemoryConfig, rows: int) -> State:
+        """State of zeros in a file."""
+        self._folder.mkdir(exist_ok=True)
+        tidy(self._folder)
+        self.draft = Draft(self._beside, config, rows)
+        return State.over(config, self.draft.arrays, rows)
+
+    def finish(self, snapshot: str, ledger: Ledger, kept: str) -> None:
+        """Put the draft, all of whose rows are filled, in its place; other files go, but one.
 
         Args:
             snapshot: whose rows these are.
-            log_rows: of its log.
+            ledger: of it.
             kept: snapshot whose file stays besides.
 
         Raises:
             OSError: the disk refuses.
         """
         assert self.draft
-        self.draft.finish(snapshot, log_rows)
+        self.draft.arrays["checks"][:] = ledger.checks
+        self.draft.arrays["logged"][:] = ledger.logged
+        self.draft.finish(snapshot, ledger.log_rows)
         os.replace(self._beside, self._folder / snapshot)
         sync([self._folder])
         drop(self._folder.parent, (snapshot, kept))
@@ -233,6 +253,12 @@ def drop(folder: Path, kept: Container[str] = ()) -> None:
         if path.name not in kept:
             with suppress(OSError):
                 path.unlink()
+
+
+def is_outgrown(config: MemoryConfig, rows: int, changed: int) -> bool:
+    """Whether a file of so many rows is to be made anew, so many of which were changed in RAM."""
+    private = changed * (row_bytes(config) + 2 * mmap.PAGESIZE)  # a page belongs to one process
+    return private > max(LEAST_PRIVATE, rows * row_bytes(config) // PRIVATE)
 
 
 def wants_file(config: MemoryConfig, rows: int, place: Place | None) -> bool:
