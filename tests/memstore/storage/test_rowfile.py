@@ -22,6 +22,10 @@ CONFIG = replace(
 )
 
 
+KINDS = {"write": 0.3, "remove": 0.1, "update": 0.1, "keys": 0.1, "read": 0.1, "commit": 0.2}
+KINDS["open"] = 0.1
+
+
 class Pairs:
     """Pairs to write: keys in clusters, values of few kinds."""
 
@@ -118,7 +122,7 @@ def test_random_operations(tmp_path, monkeypatch, seed, search):
         assert str(answers[0]) == str(answers[1])
 
     for step in range(60):
-        kind = pairs.rng.choice(["write", "remove", "update", "keys", "read", "commit", "open"])
+        kind = pairs.rng.choice([*KINDS], p=[*KINDS.values()])
         used = memories[1].slots
         some = pairs.rng.choice(used, min(3, len(used)), replace=False)
         drawn = pairs.draw(len(some))
