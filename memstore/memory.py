@@ -181,9 +181,13 @@ class Memory:
         """
         with self._lock.writing():
             is_warned = self._has_changes() and not discard
-            self._mode = "closed"  # first: without the writer lock nothing is to change
+            was_open, self._mode = self._mode != "closed", "closed"  # first: nothing is to change
             if self._repository is not None:
-                self._repository.close()
+                try:
+                    if was_open:
+                        self._repository.keep_lists(self._state)
+                finally:
+                    self._repository.close()
         if is_warned:
             text = (
                 f"{self.path}: closed with changes that were not committed, and are gone: commit() "

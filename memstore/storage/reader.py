@@ -3,7 +3,6 @@
 import ctypes
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,6 +14,7 @@ from memstore.slots.state import EMPTY, State, check_rows, check_state, column_t
 from memstore.storage import rowfile
 from memstore.storage.checksums import checks, joined, misfits, seal
 from memstore.storage.chunks import check_proportion
+from memstore.storage.rowfile import RowFile
 from memstore.storage.schema import (
     FORMATS,
     LOG_CHUNK,
@@ -97,37 +97,44 @@ def read(
     return state, ledger
 
 
+def config_of(group: "zarr.Group") -> MemoryConfig:
+    """Size and rules of a memory."""
+    facts: Any = group.attrs
+    return config_from_saved(facts["memstore_format"], facts["config"])
+
+
 def read_over(
-    group: "zarr.Group", disk_bytes: Callable[[], int], folder: Path, snapshot: str
+    group: "zarr.Group", disk_bytes: Callable[[], int], file: RowFile, snapshot: str
 ) -> tuple[State, Ledger] | None:
-    """Read a memory of whose rows a row file holds nearly all, or all; None if there is none such.
+    """Read a memory of whose rows a row file holds nearly all, or all; None if it holds fewer.
 
     What differs is told by the rows' checks, and read from the arrays.
 
     Args:
         group: at the snapshot to read, of a `ChunkStore`.
         disk_bytes: gives the folder's size.
-        folder: of the memory.
+        file: of this memory.
         snapshot: of the group.
 
     Raises:
         FormatError: something does not add up; zarr raises much else if a folder is damaged.
     """
-    facts: Any = group.attrs
-    config = config_from_saved(facts["memstore_format"], facts["config"])
-    file = rowfile.opened(folder, config, snapshot)
-    if file is None:
-        return None
+    facts, config = cast(Any, group.attrs), config_of(group)
     state = State.over(config, file.arrays, file.rows)
     _set_counts(state, facts)
     if file.snapshot == snapshot:
         checks, logged = file.arrays["checks"], file.arrays["logged"]
         ledger = Ledger(checks, state.reads.copy(), logged, joined(checks[:0]))
-        return state, _sealed(state, ledger, facts, file.log_rows)
-    ledger, log_rows = Ledger.empty(config), _count("log_rows", facts["log_rows"])
-    if not _follow(group, disk_bytes, log_rows, state, file.arrays["checks"], ledger):
-        return None
-    return state, _sealed(state, ledger, facts, log_rows)
+        changed, log_rows = np.empty(0, np.int64), file.log_rows
+    else:
+        ledger, log_rows = Ledger.empty(config), _count("log_rows", facts["log_rows"])
+        stale = _follow(group, disk_bytes, log_rows, state, file.arrays["checks"], ledger)
+        if stale is None:
+            return None
+        changed = stale
+    ledger = _sealed(state, ledger, facts, log_rows)
+    rowfile.load_lists(file.path, state.index, changed)
+    return state, ledger
 
 
 def _follow(
@@ -137,8 +144,8 @@ def _follow(
     state: State,
     row_checks: NDArray[np.uint8],
     ledger: Ledger,
-) -> bool:
-    """Set rows of a state to those of the group where these differ; whether they are few.
+) -> NDArray[np.int64] | None:
+    """Set rows of a state to those of the group where these differ: (n,) slots; None if many do.
 
     Args:
         group: at the snapshot to read.
@@ -159,7 +166,7 @@ def _follow(
     ledger.checks[log["slots"][last]] = log["checks"][last]
     stale = np.flatnonzero((ledger.checks != row_checks).any(axis=1))
     if len(stale) > max(LOG_CHUNK, state.index.rows // FEW):
-        return False
+        return None
     state.index.grow(int(stale.max(initial=-1)) + 1)
     stored = parts(state) | {"keys": state.index.fill()}
     last = last[np.isin(log["slots"][last], stale)]
@@ -179,7 +186,7 @@ def _follow(
     state.full[stale] = full_voxels(state.values[stale])
     state.reads[:] = ledger.reads
     ledger.logged[logged] = True
-    return True
+    return stale
 
 
 def _set_counts(state: State, facts: Any) -> None:

@@ -167,6 +167,7 @@ class Repository:
         self._durability: Durability = durability
         self._durable = Durable(path, [rowfile.FOLDER])
         self._arriving: tuple[str, schema.Ledger] | None = None  # the last commit that was begun
+        self._row_file: Path | None = None  # that was mapped
         self._changed: NDArray[np.bool_] | None = None  # (capacity,) since rows were mapped
         self._layouts: dict[str, Layout] = {}  # of arrays that a commit has looked at
         self._is_moving = False  # the main branch's end is new, and perhaps not synced
@@ -268,6 +269,7 @@ class Repository:
         file = rowfile.opened(self.path, state.config, self.snapshot)
         if file and file.snapshot == self.snapshot:
             state.move(file.arrays, file.rows)
+            self._row_file = file.path
             checks, logged = file.arrays["checks"], file.arrays["logged"]
             self._ledger = replace(self._ledger, checks=checks, logged=logged, changes={})
 
@@ -275,8 +277,17 @@ class Repository:
         """As load, from a row file; None if there is none that will do."""
         with suppress(FormatError), reading(self.path):
             group = self._group(self.snapshot)
-            return reader.read_over(group, lambda: _size(self.path), self.path, self.snapshot)
+            file = rowfile.opened(self.path, reader.config_of(group), self.snapshot)
+            if file:
+                self._row_file = file.path
+                return reader.read_over(group, lambda: _size(self.path), file, self.snapshot)
         return None
+
+    def keep_lists(self, state: State) -> None:
+        """Save lists of keys that searches have made, if they are those of a row file."""
+        file = self._row_file if state.index.is_mapped and not state.dirty else None
+        if file and file.name == self.snapshot:
+            rowfile.save_lists(self._row_file, state.index)
 
     def reopened(self) -> "Repository | None":
         """The folder as it is now, to be read; None if its last commit is ours.

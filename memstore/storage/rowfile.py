@@ -23,7 +23,10 @@ import xxhash
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig, saved_config
-from memstore.files import check_regular, partial_of, sync, tidy
+from memstore.errors import PathError
+from memstore.files import check_regular, open_regular, partial_of, sync, tidy, write_atomic
+from memstore.search.index import KeyIndex
+from memstore.search.ivf import IvfIndex
 from memstore.slots.state import COLUMN, EMPTY, State, column_types, row_types
 from memstore.storage.checksums import CHECK_BYTES, THREADS
 from memstore.storage.schema import Ledger
@@ -32,6 +35,7 @@ Place = Literal["ram", "disk"]
 """Where keys and values lie: read into RAM, or in a row file that is mapped."""
 
 FOLDER = "rows"  # in that of the memory
+LISTS = ".lists"  # ends the name of a file of lists, see search/ivf.py
 MAGIC = b"memstore rows 1\n"
 ALIGNMENT = 2**16  # bytes at which an array begins: a page of any system
 BLOCK = 2**24  # bytes that have one checksum
@@ -82,22 +86,27 @@ class RowFile:
     """A file that is whole, mapped: what is changed in its arrays stays this process's own.
 
     Attributes:
-        snapshot: whose rows these are.
+        path: of the file.
         rows: slots that have a row.
         log_rows: of the snapshot's log.
         arrays: (capacity, ...) by name: those of a State, and `checks` and `logged` of a Ledger.
     """
 
-    snapshot: str
+    path: Path
     rows: int
     log_rows: int
     arrays: dict[str, NDArray[Any]]
+
+    @property
+    def snapshot(self) -> str:
+        """Id of the snapshot whose rows these are."""
+        return self.path.name
 
 
 def files_of(folder: Path) -> list[Path]:
     """Row files of a memory's folder, whole or not, the latest first."""
     with suppress(OSError):
-        files = [entry for entry in (folder / FOLDER).iterdir() if not entry.name.startswith(".")]
+        files = [entry for entry in (folder / FOLDER).iterdir() if "." not in entry.name]
         return sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     return []
 
@@ -139,7 +148,7 @@ def checked(path: Path, config: MemoryConfig) -> RowFile:
             _check_unused(file.fileno(), section, unused)
     if _digests(mapping, placed, rows) != facts["digests"]:
         raise ValueError("got rows that do not fit their checksums")
-    return RowFile(path.name, rows, log_rows, _arrays(mapping, placed))
+    return RowFile(path, rows, log_rows, _arrays(mapping, placed))
 
 
 class Draft:
@@ -249,10 +258,50 @@ def making(folder: Path, place: Place | None) -> Iterator[Maker]:
 
 def drop(folder: Path, kept: Container[str] = ()) -> None:
     """Remove a memory's row files but those of some snapshots; who has one mapped keeps it."""
-    for path in files_of(folder):
-        if path.name not in kept:
-            with suppress(OSError):
-                path.unlink()
+    with suppress(OSError):
+        for path in (folder / FOLDER).iterdir():
+            if not path.name.startswith(".") and path.stem not in kept:
+                path.unlink(missing_ok=True)
+
+
+def save_lists(path: Path, index: KeyIndex) -> None:
+    """Save an index's lists of keys, if it has new ones, beside the row file at a path."""
+    if not isinstance(index, IvfIndex) or not path.exists():
+        return
+    if (arrays := index.unsaved_lists()) is not None:
+        from safetensors import numpy
+
+        data = numpy.save(arrays)
+        with suppress(PathError):  # a full disk: a cache less
+            write_atomic(path.with_suffix(LISTS), data + xxhash.xxh3_128_digest(data))
+
+
+def load_lists(path: Path, index: KeyIndex, changed: NDArray[np.int64]) -> str | None:
+    """Have an index search the lists that were saved beside a row file, if there are any.
+
+    Args:
+        path: of the row file.
+        index: of its keys.
+        changed: (n,) slots that have other keys since.
+
+    Returns:
+        What is wrong with them; None if nothing is.
+    """
+    if not isinstance(index, IvfIndex):
+        return None
+    from safetensors import SafetensorError, numpy
+
+    try:
+        with open_regular(path.with_suffix(LISTS)) as file:
+            data = file.read()
+        if xxhash.xxh3_128_digest(memoryview(data)[:-_DIGEST]) != data[-_DIGEST:]:
+            raise ValueError("got lists that do not fit their checksum")
+        index.use_lists(numpy.load(data[:-_DIGEST]), changed)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        return str(error)
+    return None
 
 
 def is_outgrown(config: MemoryConfig, rows: int, changed: int) -> bool:

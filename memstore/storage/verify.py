@@ -165,6 +165,8 @@ def _row_file_faults(folder: Path, snapshot: str, stored: State, ledger: "Ledger
         yield f"{rowfile.FOLDER}/{snapshot}: {error}; it only repeats the rest and may be deleted"
         return
     mapped = State.over(stored.config, file.arrays, file.rows)
+    if fault := rowfile.load_lists(path, mapped.index, np.empty(0, np.int64)):
+        yield f"{rowfile.FOLDER}/{snapshot}{rowfile.LISTS}: {fault}; it may be deleted"
     for slot in misfits(mapped, ledger.checks):
         yield f"{rowfile.FOLDER}/{snapshot}: slot {slot}: got another row than was written"
     follows = {"reads": ledger.reads, "full": stored.full, "logged": ledger.logged}

@@ -14,6 +14,7 @@ import pytest
 
 import memstore
 from memstore import PAPER, ArgumentError, Memory
+from memstore.search import ivf
 from memstore.storage import rowfile
 
 COLUMNS = {"kind": int, "name": str, "weight": float, "is_good": bool}
@@ -82,6 +83,12 @@ def assert_equal(ours, theirs, seed=0):
     answers = [memory.contrast(features, grids) for memory in (ours, theirs)]
     for a, b in zip(*answers, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def assert_equal_hits(ours, theirs):
+    """Two answers are the same."""
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def row_file(path):
@@ -417,6 +424,88 @@ def test_a_link_is_refused(path, tmp_path):
     file.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(memstore.FormatError, match="got a link"):
         Memory.open(path)
+
+
+def near(pairs, n):
+    """(n, C) keys in clusters, all different."""
+    kinds = pairs.rng.integers(0, 12, n)
+    return pairs.centers[kinds] + 0.3 * pairs.rng.standard_normal((n, CONFIG.key_dim))
+
+
+@pytest.fixture
+def with_lists(tmp_path, monkeypatch):
+    """A memory of which a reader has saved lists."""
+    monkeypatch.setattr(ivf, "LEAST_ROWS", 100)
+    config, pairs = replace(CONFIG, capacity=600, search="ivf", delta=None), Pairs(1)
+    with Memory.create(tmp_path / "memory", config) as memory:
+        memory.write(near(pairs, 500), *pairs.draw(500)[1:], warn=False)
+    with Memory.open(tmp_path / "memory", rows="disk") as memory:
+        for _ in range(40):
+            memory.search(near(pairs, 2), 3)
+        assert memory.stats().recall is not None
+    assert sorted(file.suffix for file in (tmp_path / "memory/rows").iterdir()) == ["", ".lists"]
+    return tmp_path / "memory"
+
+
+def test_lists_are_there_at_once(with_lists):
+    queries = near(Pairs(7), 200)
+    with Memory.open(with_lists) as memory, Memory.open(with_lists, rows="ram") as scanned:
+        hits, truth = (each.search(queries, 3, exact=False) for each in (memory, scanned))
+        assert not hits.exact.all()  # found by lists: of the first queries some are watched
+        assert np.isin(hits.slots, truth.slots).mean() > 0.95
+        proven = [each.search(queries, 3, exact=True) for each in (memory, scanned)]
+        assert_equal_hits(*proven)
+        with memory.frozen() as state:
+            assert state.index.unsaved_lists() is None
+    assert memstore.verify_folder(with_lists).problems == ()
+
+
+def test_lists_follow_what_has_changed_since(with_lists):
+    rng = np.random.default_rng(3)
+    with Memory.open(with_lists, "r+", rows="ram") as memory:
+        slots = np.arange(3, 500, 50)
+        memory.replace_keys(slots, keys := rng.standard_normal((len(slots), 24)))
+        added = memory.write(keys[:4] + 9, *Pairs(7).draw(4)[1:]).slots
+    with Memory.open(with_lists, rows="disk") as memory:
+        assert (memory.search(keys, 1, exact=False).slots[:, 0] == slots).all()
+        assert (memory.search(keys[:4] + 9, 1, exact=False).slots[:, 0] == added).all()
+        with memory.frozen() as state:
+            assert state.index._lists is not None
+
+
+@pytest.mark.parametrize("place", np.linspace(0, 1, 20))
+def test_damaged_lists(with_lists, place):
+    [file] = (with_lists / "rows").glob("*.lists")
+    data = bytearray(file.read_bytes())
+    data[min(int(place * len(data)), len(data) - 1)] ^= 1
+    file.write_bytes(data)
+    [problem] = memstore.verify_folder(with_lists).problems
+    assert re.search(r"rows/\w+\.lists: .*may be deleted", problem)
+    with Memory.open(with_lists) as memory, memory.frozen() as state:
+        assert memory.rows == "disk" and state.index._lists is None
+
+
+@pytest.mark.parametrize("name", ["centers", "sizes", "slots", "codes", "numbers", "effort"])
+@pytest.mark.parametrize("change", ["shape", "type", "low", "high", "gone"])
+def test_lists_that_somebody_made_up(with_lists, name, change):
+    """FAISS is given nothing that leads out of its memory."""
+    with Memory.open(with_lists) as memory, memory.frozen() as state:
+        arrays = state.index._lists.arrays | {"effort": np.array(0)}
+        keys = state.index.keys
+    index = ivf.IvfIndex(24)
+    index.put(np.arange(500), keys)
+    array = arrays.pop(name)
+    if change in ("low", "high"):
+        if name in ("centers", "codes"):
+            return  # numbers like any other
+        arrays[name] = array + (-1000 if change == "low" else 1000)
+    elif change != "gone":
+        arrays[name] = array[..., None].repeat(2, -1) if change == "shape" else array.astype("f8")
+    if (name, change) == ("effort", "type"):
+        return
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        index.use_lists(arrays, np.empty(0, np.int64))
+    assert index._lists is None
 
 
 def test_rows_that_are_mapped_take_no_ram(tmp_path):
