@@ -256,6 +256,7 @@ for _ in range(400):
     memory.read(source.keys(1), 8, exact=exact)
 warm = timed(lambda _: memory.read(source.keys(1), 8, exact=exact), 30)
 print(wall, cpu, warm, held() - before)
+memory.close()  # lists are saved
 """
 WRITER = """
 import sys
