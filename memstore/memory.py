@@ -176,6 +176,8 @@ class Memory:
     def close(self, discard: bool = False) -> None:
         """Let the next writer in. What is in RAM can still be read, and no longer be changed.
 
+        If rows are mapped from a file, lists of keys that searches have made are saved beside it.
+
         Args:
             discard: drop changes that were not committed without an UncommittedWarning.
         """

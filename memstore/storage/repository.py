@@ -287,7 +287,7 @@ class Repository:
         """Save lists of keys that searches have made, if they are those of a row file."""
         file = self._row_file if state.index.is_mapped and not state.dirty else None
         if file and file.name == self.snapshot:
-            rowfile.save_lists(self._row_file, state.index)
+            rowfile.save_lists(file, state.index)
 
     def reopened(self) -> "Repository | None":
         """The folder as it is now, to be read; None if its last commit is ours.

@@ -136,6 +136,8 @@ def checked(path: Path, config: MemoryConfig) -> RowFile:
         if facts["memory"] != _memory(config) or facts["snapshot"] != path.name:
             raise ValueError("got the rows of another memory or snapshot")
         rows, log_rows = int(facts["rows"]), int(facts["log_rows"])
+        if not 0 <= rows <= config.capacity:
+            raise ValueError(f"got {rows:,} rows, want at most {config.capacity:,}")
         mapping = mmap.mmap(
             file.fileno(),
             start,
@@ -172,7 +174,7 @@ class Draft:
             os.ftruncate(file.fileno(), self._end)
             for name, section in self._placed.items():  # now: a mapping could only crash
                 used = _used_bytes(name, section, rows)
-                if used:
+                if used and hasattr(os, "posix_fallocate"):  # macOS has it not
                     os.posix_fallocate(file.fileno(), section.start, used)
             self._mapping = mmap.mmap(file.fileno(), self._end)
         self.arrays = _arrays(self._mapping, self._placed)

@@ -15,7 +15,7 @@ import pytest
 import memstore
 from memstore import PAPER, ArgumentError, Memory
 from memstore.search import ivf
-from memstore.storage import rowfile
+from memstore.storage import durable, rowfile
 
 COLUMNS = {"kind": int, "name": str, "weight": float, "is_good": bool}
 CONFIG = replace(
@@ -359,6 +359,18 @@ def test_which_place_is_chosen(path, monkeypatch):
         assert (memory.rows, other.rows) == ("disk", "ram")  # as there is a file now
     with pytest.raises(ArgumentError, match="rows: got 'tape'"):
         Memory.open(path, rows="tape")
+
+
+def test_commits_leave_it_to_those_who_make_it(path, monkeypatch):
+    """It may go while a writer looks at what is to be synced."""
+    synced = []
+    monkeypatch.setattr(durable, "sync", lambda paths: synced.extend(map(str, paths)))
+    made(path)
+    with Memory.open(path, "r+", rows="disk") as memory:
+        memory.write(*Pairs(5).draw(4), warn=False)
+        memory.commit("third")
+    assert any("snapshots" in name for name in synced)
+    assert not any("/rows" in name for name in synced)
 
 
 def test_free_ram():
