@@ -128,7 +128,7 @@ def read_over(
         changed, log_rows = np.empty(0, np.int64), file.log_rows
     else:
         ledger, log_rows = Ledger.empty(config), _count("log_rows", facts["log_rows"])
-        stale = _follow(group, disk_bytes, log_rows, state, file.arrays["checks"], ledger)
+        stale = _follow(group, disk_bytes, log_rows, state, file, ledger)
         if stale is None:
             return None
         changed = stale
@@ -142,7 +142,7 @@ def _follow(
     disk_bytes: Callable[[], int],
     log_rows: int,
     state: State,
-    row_checks: NDArray[np.uint8],
+    file: RowFile,
     ledger: Ledger,
 ) -> NDArray[np.int64] | None:
     """Set rows of a state to those of the group where these differ: (n,) slots; None if many do.
@@ -152,19 +152,27 @@ def _follow(
         disk_bytes: gives the folder's size.
         log_rows: rows in its log.
         state: of another snapshot, but for the clock and the counts.
-        row_checks: (capacity, 16) of that snapshot.
-        ledger: an empty one; set to this snapshot's.
+        file: the state's.
+        ledger: an empty one; set to this snapshot's checks, reads and logged.
     """
     config, store = state.config, cast(Any, group.store)
     on_disk = _checked_arrays(group, config, disk_bytes)
     _count("log_rows", log_rows, on_disk["log"].shape[0])
     _check_size(config, log_rows, disk_bytes)
-    log, logged = _log(store, on_disk["log"], log_rows, config)
-    for name in ("checks", "reads"):
-        store.fill(on_disk[name], getattr(ledger, name))
-    last = _last_rows(log)
-    ledger.checks[log["slots"][last]] = log["checks"][last]
-    stale = np.flatnonzero((ledger.checks != row_checks).any(axis=1))
+    store.fill(on_disk["reads"], ledger.reads)
+    state.reads[:] = ledger.reads
+    # If the log has only grown since, its former rows are in the file; else the seal tells.
+    for first in (file.log_rows, 0) if 0 < file.log_rows <= log_rows else (0,):
+        log, logged = _log(store, on_disk["log"], log_rows, config, first)
+        store.fill(on_disk["checks"], ledger.checks)
+        ledger.logged[:] = file.arrays["logged"] if first else False
+        ledger.checks[ledger.logged] = file.arrays["checks"][ledger.logged]
+        last = _last_rows(log)
+        ledger.checks[log["slots"][last]] = log["checks"][last]
+        ledger.logged[logged] = True
+        if _is_sealed(state, ledger, group.attrs, log_rows):
+            break
+    stale = np.flatnonzero((ledger.checks != file.arrays["checks"]).any(axis=1))
     if len(stale) > max(LOG_CHUNK, state.index.rows // FEW):
         return None
     state.index.grow(int(stale.max(initial=-1)) + 1)
@@ -184,8 +192,7 @@ def _follow(
         raise FormatError("got rows other than those written; see verify")
     state.clear(stale[changed.touched == EMPTY])
     state.full[stale] = full_voxels(state.values[stale])
-    state.reads[:] = ledger.reads
-    ledger.logged[logged] = True
+    state.reads[:] = ledger.reads  # also of slots that were emptied
     return stale
 
 
@@ -197,19 +204,29 @@ def _set_counts(state: State, facts: Any) -> None:
 
 def _sealed(state: State, ledger: Ledger, facts: Any, log_rows: int) -> Ledger:
     """The ledger, completed; FormatError unless the seal fits its checks and the state."""
-    message, time = facts["message"], _count("time", facts["time"], 2**62)
-    joint = joined(ledger.checks)
-    if facts["seal"] != seal(state, joint, log_rows, message, time):
+    if not _is_sealed(state, ledger, facts, log_rows):
         raise FormatError("seal: got parts that do not belong together; the folder is damaged")
+    joint, message, time = joined(ledger.checks), facts["message"], facts["time"]
     return replace(ledger, joint=joint, log_rows=log_rows, message=message, time=time)
 
 
+def _is_sealed(state: State, ledger: Ledger, facts: Any, log_rows: int) -> bool:
+    """Whether the seal fits the ledger's checks and the state's reads, clock and counts."""
+    message, time = facts["message"], _count("time", facts["time"], 2**62)
+    wanted = seal(state, joined(ledger.checks), log_rows, message, time)
+    return bool(facts["seal"] == wanted)
+
+
 def _log(
-    store: Any, array: Any, log_rows: int, config: MemoryConfig
+    store: Any, array: Any, log_rows: int, config: MemoryConfig, first: int = 0
 ) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-    """Rows of the log, and the slots that they are of."""
-    log = np.empty(log_rows, log_dtype(config))
-    store.fill(array, log.view(np.uint8).reshape(log_rows, log.itemsize))
+    """Rows of the log from the first one on, and the slots that they are of."""
+    log = np.empty(log_rows - first, log_dtype(config))
+    rows = log.view(np.uint8).reshape(len(log), log.itemsize)
+    if first:
+        rows[:] = np.asarray(array[first:log_rows])
+    else:
+        store.fill(array, rows)
     logged = log["slots"][log["slots"] != NO_ROW]
     if (logged < 0).any() or (logged >= config.capacity).any():
         raise FormatError(f"log: got a slot outside [0, {config.capacity})")

@@ -15,7 +15,7 @@ import pytest
 import memstore
 from memstore import PAPER, ArgumentError, Memory
 from memstore.search import ivf
-from memstore.storage import durable, rowfile
+from memstore.storage import durable, reader, rowfile
 
 COLUMNS = {"kind": int, "name": str, "weight": float, "is_good": bool}
 CONFIG = replace(
@@ -272,18 +272,18 @@ def test_a_file_of_which_too_much_has_changed_is_made_anew(path, monkeypatch):
 
 def test_readers_keep_what_they_have_mapped(path):
     made(path)
-    with Memory.open(path, rows="disk") as reader, Memory.open(path, rows="ram") as memory:
+    with Memory.open(path, rows="disk") as looker, Memory.open(path, rows="ram") as memory:
         with Memory.open(path, "r+", rows="disk") as writer:
             writer.replace_keys(writer.slots, Pairs(6).draw(len(writer))[0])
             writer.update(writer.slots, Pairs(6).draw(len(writer))[1])
-            assert_equal(reader, memory)
+            assert_equal(looker, memory)
         made(path)
-        assert_equal(reader, memory)
-        assert reader.refresh() and memory.refresh()
-        assert (reader.rows, memory.rows) == ("disk", "ram")
-        assert_equal(reader, memory)
+        assert_equal(looker, memory)
+        assert looker.refresh() and memory.refresh()
+        assert (looker.rows, memory.rows) == ("disk", "ram")
+        assert_equal(looker, memory)
         shutil.rmtree(path / "rows")
-        assert_equal(reader, memory)
+        assert_equal(looker, memory)
 
 
 @pytest.mark.parametrize(
@@ -550,3 +550,37 @@ def _held(path, place):
     """Bytes of RAM that a process of its own takes to open and to answer."""
     command = [sys.executable, "-c", HELD, str(path), place]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("is_folded", [False, True])
+def test_of_a_log_that_has_grown_the_new_rows_are_read(path, monkeypatch, is_folded):
+    """If it was emptied and has grown since, all of it is: the seal tells."""
+
+    def change(slots, seed):
+        with Memory.open(path, "r+", rows="ram") as memory:
+            memory.replace_keys(memory.slots[slots], Pairs(seed).draw(len(memory.slots[slots]))[0])
+
+    change(slice(0, 3), 5)
+    file = made(path)
+    assert rowfile.checked(file, CONFIG).log_rows == 32
+    if is_folded:
+        with monkeypatch.context() as patch:
+            patch.setattr("memstore.storage.schema._is_for_base", lambda *_: True)
+            change(slice(2, 6), 6)
+    for seed in (7, 8):
+        change(slice(4, 7), seed)
+    firsts, read = [], reader._log
+
+    def log(*args):
+        firsts.append(args[4] if len(args) > 4 else 0)
+        return read(*args)
+
+    monkeypatch.setattr(reader, "_log", log)
+    with Memory.open(path) as memory:
+        assert memory.rows == "disk" and firsts == ([32, 0] if is_folded else [32])
+    assert row_file(path) == file
+    assert_right(path)
+    with Memory.open(path, "r+", rows="disk") as memory:
+        memory.replace_keys(memory.slots[:1], Pairs(9).draw(1)[0])
+    assert_right(path)
+    assert memstore.verify_folder(path).problems == ()
