@@ -497,8 +497,16 @@ def test_damaged_lists(with_lists, place):
         assert memory.rows == "disk" and state.index._lists is None
 
 
-@pytest.mark.parametrize("name", ["centers", "sizes", "slots", "codes", "numbers", "effort"])
-@pytest.mark.parametrize("change", ["shape", "type", "low", "high", "gone"])
+WRONG = [
+    (name, change)
+    for name in ("centers", "sizes", "slots", "codes", "numbers", "effort")
+    for change in ("shape", "type", "low", "high", "gone")
+    if not (name in ("centers", "codes") and change in ("low", "high"))  # numbers like any other
+    if (name, change) != ("effort", "type")
+]
+
+
+@pytest.mark.parametrize(("name", "change"), WRONG)
 def test_lists_that_somebody_made_up(with_lists, name, change):
     """FAISS is given nothing that leads out of its memory."""
     with Memory.open(with_lists) as memory, memory.frozen() as state:
@@ -508,13 +516,9 @@ def test_lists_that_somebody_made_up(with_lists, name, change):
     index.put(np.arange(500), keys)
     array = arrays.pop(name)
     if change in ("low", "high"):
-        if name in ("centers", "codes"):
-            return  # numbers like any other
         arrays[name] = array + (-1000 if change == "low" else 1000)
     elif change != "gone":
         arrays[name] = array[..., None].repeat(2, -1) if change == "shape" else array.astype("f8")
-    if (name, change) == ("effort", "type"):
-        return
     with pytest.raises((ValueError, KeyError, TypeError)):
         index.use_lists(arrays, np.empty(0, np.int64))
     assert index._lists is None
@@ -528,7 +532,7 @@ def test_rows_that_are_mapped_take_no_ram(tmp_path):
             grids = rng.random((512, 32, 32, 32), np.float32) < 0.2
             memory.write(rng.standard_normal((512, 1024)), grids)
     used = {place: _held(tmp_path / "memory", place) for place in ("disk", "again", "ram")}
-    assert max(used["disk"], used["again"]) < 2**22 and used["ram"] > 2**25, used
+    assert max(used["disk"], used["again"]) < 2**22 and used["ram"] > 2**24, used
 
 
 HELD = """
@@ -536,7 +540,7 @@ import sys
 import numpy as np
 from memstore import Memory
 from tests.helpers.peak_ram import held
-Memory.open(sys.argv[1], rows="ram" if sys.argv[2] == "ram" else "disk").close()  # all is loaded
+Memory.open(sys.argv[1], rows="disk").close()  # all is loaded
 before = held()
 memory = Memory.open(sys.argv[1], rows="ram" if sys.argv[2] == "ram" else "disk")
 memory.read(np.ones((1, 1024)), 8)
