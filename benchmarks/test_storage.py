@@ -222,6 +222,15 @@ def test_open(benchmark, full, folder):
     assert answer == plain_answer
 
 
+def test_open_with_a_row_file(benchmark, full, folder):
+    """The same, rows mapped."""
+    full.copy_to(folder / "mapped")
+    Memory.open(folder / "mapped", rows="disk").close()
+    seconds, _, answer = benchmark.pedantic(open_cold, (OPEN, folder / "mapped"), rounds=3)
+    benchmark.extra_info.update(seconds=seconds)
+    assert answer == open_cold(OPEN_PLAIN, folder / "plain")[2]
+
+
 def test_commit(benchmark, full):
     """32 changed slots spread over the memory."""
     rng = np.random.default_rng(2)

@@ -285,7 +285,7 @@ def _overview(facts: dict[str, Any]) -> str:
             ("oldest", f"slot {oldest['slot']}, age {oldest['age']:,}, {oldest['source']}"),
         ]
     lines += [(f"column {name}", _column(column)) for name, column in facts["columns"].items()]
-    lines.append(("RAM", _sizes(ram)))
+    lines.append(("mapped" if facts["rows"] == "disk" else "RAM", _sizes(ram)))
     if facts["disk_bytes"] is not None:
         lines.append(("disk", _sizes(facts["disk_bytes"])))
     return "\n".join(f"{name:<15}{printable(text)}" for name, text in lines)

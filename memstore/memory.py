@@ -53,6 +53,7 @@ from memstore.voxels.grids import unpack
 if TYPE_CHECKING:
     from memstore.storage.history import Commit
     from memstore.storage.repository import Expired, Repository
+    from memstore.storage.rowfile import Place
 
 Mode = Literal["r", "r+", "closed"]
 MOST = 4096  # a k that any memory takes, be its capacity smaller
@@ -141,8 +142,9 @@ class Memory:
         mode: Literal["r", "r+"] = "r",
         at: str | None = None,
         durability: Durability = "full",
+        rows: "Place | None" = None,
     ) -> Self:
-        """Open the folder of a memory; everything is read into RAM.
+        """Open the folder of a memory.
 
         Args:
             path: of the folder.
@@ -153,6 +155,10 @@ class Memory:
                 until then nothing changes on disk.
             durability: what a commit, a tag or an expiry outlives once it has returned: "full", a
                 power cut; "process", the end of the process alone, without waiting for the disk.
+            rows: where keys and values lie, answers are the same: "ram", they are read; "disk",
+                they are mapped, from a file of rows in the folder that is made first if none fits,
+                and where that cannot be, they are read. By default "disk" if a file fits already,
+                or if they would take half of the RAM that is free.
 
         Raises:
             PathMissingError: there is nothing at the path.
@@ -167,7 +173,9 @@ class Memory:
         if mode not in ("r", "r+"):
             raise ArgumentError(f"mode: got {mode!r}, want 'r' or 'r+'")
         check_durability(durability)
-        repository = Repository(local_path(path), mode == "r+", at, durability)
+        if rows not in (None, "ram", "disk"):
+            raise ArgumentError(f"rows: got {rows!r}, want 'ram', 'disk' or None")
+        repository = Repository(local_path(path), mode == "r+", at, durability, place=rows)
         try:
             memory = cls.__new__(cls)
             memory._bind(repository.load(), repository, mode)
@@ -179,14 +187,20 @@ class Memory:
     def close(self, discard: bool = False) -> None:
         """Let the next writer in. What is in RAM can still be read, and no longer be changed.
 
+        If rows are mapped from a file, lists of keys that searches have made are saved beside it.
+
         Args:
             discard: drop changes that were not committed without an UncommittedWarning.
         """
         with self._lock.writing():
             is_warned = self._has_changes() and not discard
-            self._mode = "closed"  # first: without the writer lock nothing is to change
+            was_open, self._mode = self._mode != "closed", "closed"  # first: nothing is to change
             if self._repository is not None:
-                self._repository.close()
+                try:
+                    if was_open:
+                        self._repository.keep_lists(self._state)
+                finally:
+                    self._repository.close()
         if is_warned:
             text = (
                 f"{self.path}: closed with changes that were not committed, and are gone: commit() "
@@ -287,6 +301,11 @@ class Memory:
     def snapshot(self) -> str | None:
         """Id of the snapshot that the state is based on; None in RAM."""
         return self._repository.snapshot if self._repository else None
+
+    @property
+    def rows(self) -> "Place":
+        """Where keys and values lie: "ram", or "disk" in a row file."""
+        return "disk" if self._state.index.is_mapped else "ram"
 
     @property
     def clock(self) -> int:

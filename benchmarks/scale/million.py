@@ -4,11 +4,16 @@ Keys of 512 channels in clusters, values of 16^3 voxels, `search="ivf"`. Rows ar
 a working copy's are; what `write` takes to fill a memory is measured apart, up to `--fill` slots,
 for either search. Milliseconds are medians of CPU time; set OMP_NUM_THREADS=1. A million slots take
 about 5 GB of RAM and 10 minutes.
+
+With `--rows disk` or `ram` a folder is filled instead, with values of 32^3 voxels, by a writer
+whose rows lie there, and read by processes of their own.
 """
 
 import argparse
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +29,9 @@ from memstore.search.cosine import unit
 from memstore.search.watch import Recall
 
 DIM, RESOLUTION, KINDS, SOURCES, STEP = 512, 16, 100, 5000, 16384
+LARGER = 32  # voxels per side of values in a folder
+COMMITTED = 8  # steps of rows that have one commit
+COLUMNS_OF_NEW = {"kind": [0] * 32, "name": ["new"] * 32}  # of 32 pairs
 NOISE = 0.5  # length of what a key has beside its cluster's center
 CONFIG = MemoryConfig(
     capacity=1,
@@ -60,13 +68,13 @@ class Source:
         noise = self._rng.standard_normal((n, DIM), np.float32) * np.float32(NOISE / DIM**0.5)
         return unit(self._centers[self._rng.integers(len(self._centers), size=n)] + noise)
 
-    def packed(self, n: int) -> np.ndarray:
+    def packed(self, n: int, resolution: int = RESOLUTION) -> np.ndarray:
         """(n, R, R, R / 8) packed values."""
-        return self._rng.integers(0, 256, (n, RESOLUTION, RESOLUTION, RESOLUTION // 8), np.uint8)
+        return self._rng.integers(0, 256, (n, resolution, resolution, resolution // 8), np.uint8)
 
-    def grids(self, n: int) -> np.ndarray:
+    def grids(self, n: int, resolution: int = RESOLUTION) -> np.ndarray:
         """(n, R, R, R) bool."""
-        return np.unpackbits(self.packed(n), axis=-1).view(np.bool_)
+        return np.unpackbits(self.packed(n, resolution), axis=-1).view(np.bool_)
 
 
 def columns_of(slots: np.ndarray) -> dict[str, np.ndarray]:
@@ -80,17 +88,21 @@ def filled(slots: int, source: Source) -> Memory:
     memory = Memory(replace(CONFIG, capacity=slots))
     for start in range(0, slots, STEP):
         some = np.arange(start, min(start + STEP, slots))
-        rows = Rows(
-            slots=some,
-            keys=source.keys(len(some)),
-            values=source.packed(len(some)),
-            touched=some + 1,
-            sources=np.char.add(b"s", (some % SOURCES).astype("S8")).astype("S128"),
-            reads=np.zeros(len(some), np.int64),
-            columns=columns_of(some),
-        )
-        memory.replace_rows(rows, {"insert": len(some)})
+        memory.replace_rows(rows_of(source, some), {"insert": len(some)})
     return memory
+
+
+def rows_of(source: Source, slots: np.ndarray, resolution: int = RESOLUTION) -> Rows:
+    """Rows of slots (n,), written in order."""
+    return Rows(
+        slots=slots,
+        keys=source.keys(len(slots)),
+        values=source.packed(len(slots), resolution),
+        touched=slots + 1,
+        sources=np.char.add(b"s", (slots % SOURCES).astype("S8")).astype("S128"),
+        reads=np.zeros(len(slots), np.int64),
+        columns=columns_of(slots),
+    )
 
 
 def timed(call: Callable[[int], object], rounds: int) -> float:
@@ -109,6 +121,13 @@ def peak(call: Callable[[], object]) -> float:
     before = _status("VmRSS")
     call()
     return _status("VmHWM") - before
+
+
+def held() -> float:
+    """Megabytes of RAM of the process alone: not what it has mapped of files and left as it was."""
+    text = Path("/proc/self/smaps_rollup").read_text()
+    match = re.search(r"Anonymous: +(\d+)", text)
+    return int(match[1]) / 1024 if match else float("nan")
 
 
 def _status(name: str) -> float:
@@ -203,6 +222,85 @@ def on_disk(memory: Memory, source: Source) -> list[Row]:
     return rows
 
 
+def folder_of(path: Path, slots: int, place: Any) -> list[Row]:
+    """Make a full memory in a folder, a few commits long, by a writer whose rows lie in a place."""
+    source, most, start = Source(slots), 0.0, process_time()
+    config = replace(CONFIG, capacity=slots, resolution=LARGER)
+    Memory.create(path, config).close()
+    with Memory.open(path, "r+", rows=place) as memory:
+        for at in range(0, slots, STEP):
+            some = np.arange(at, min(at + STEP, slots))
+            memory.replace_rows(rows_of(source, some, LARGER), {"insert": len(some)})
+            most = max(most, held())
+            if at // STEP % COMMITTED == COMMITTED - 1:
+                memory.commit(f"{at:,}")
+                most = max(most, held())
+    return [
+        Row("fill and commit, a writer", process_time() - start, "s"),
+        Row("the same: RAM of its own at most", most, "MB", "<= 2,000"),
+    ]
+
+
+READER = """
+import sys, time
+import numpy as np, memstore, memstore.storage.repository
+from benchmarks.million import Source, held, timed
+path, place, exact = sys.argv[1], sys.argv[2], sys.argv[3] == "exact"
+source, before = Source(int(sys.argv[4])), held()
+query = source.keys(1)
+start, cpu = time.perf_counter(), time.process_time()
+memory = memstore.Memory.open(path, rows=place)
+memory.read(query, 8, exact=exact)
+wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+for _ in range(400):
+    memory.read(source.keys(1), 8, exact=exact)
+warm = timed(lambda _: memory.read(source.keys(1), 8, exact=exact), 30)
+print(wall, cpu, warm, held() - before)
+memory.close()  # lists are saved
+"""
+WRITER = """
+import sys
+import numpy as np, memstore
+from benchmarks.million import COLUMNS_OF_NEW, Source, held, timed
+path, place = sys.argv[1:3]
+source, before = Source(int(sys.argv[4])), held()
+memory = memstore.Memory.open(path, "r+", rows=place)
+for _ in range(400):
+    memory.search(source.keys(1), 8)
+pairs = [(source.keys(32), source.grids(32, 32)) for _ in range(20)]
+write = timed(lambda i: memory.write(*pairs[i], columns=COLUMNS_OF_NEW, warn=False), 20)
+commits = []
+for _ in range(5):
+    memory.write(source.keys(32), source.grids(32, 32), columns=COLUMNS_OF_NEW, warn=False)
+    commits.append(timed(lambda _: memory.commit("32"), 1))
+print(write, sorted(commits)[2], held() - before)
+"""
+
+
+def by_itself(code: str, path: Path, *options: str) -> list[float]:
+    """What a process of its own prints."""
+    command = [sys.executable, "-c", code, str(path), *options]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [float(number) for number in process.stdout.split()]
+
+
+def rows_in(place: str, folder: Path, slots: int) -> list[Row]:
+    """What a reader and a writer of a folder cost whose rows lie in RAM or on disk."""
+    path, rows = folder / "memory", []
+    if not path.exists():
+        rows += folder_of(path, slots, place)
+    for turn in ("first", "second"):
+        wall, cpu, warm, ram = by_itself(READER, path, place, "lists", str(slots))
+        what = f"open to the first answer, {turn} time"
+        rows += [Row(what, wall, "s", "<= 3"), Row(f"{what}: CPU", cpu, "s")]
+    rows += [Row("read, lists", warm, "ms", "<= 2"), Row("RAM of its own", ram, "MB", "<= 1,000")]
+    *_, warm, ram = by_itself(READER, path, place, "exact", str(slots))
+    rows += [Row("read, exact", warm, "ms", "<= 45"), Row("RAM of its own", ram, "MB", "<= 1,000")]
+    write, commit, ram = by_itself(WRITER, path, place, "lists", str(slots))
+    rows += [Row("write 32", write, "ms", "<= 20"), Row("commit 32", commit, "ms", "<= 40")]
+    return [*rows, Row("RAM of a writer of its own", ram, "MB", "<= 2,000")]
+
+
 def fill(slots: int, search: str) -> Row:
     """Write pairs into an empty memory, none of which merges."""
     source, spent = Source(slots), 0.0
@@ -220,12 +318,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slots", type=int, default=100_000)
     parser.add_argument("--fill", type=int, default=0)
+    parser.add_argument("--rows", choices=("ram", "disk"))
+    parser.add_argument("--folder", type=Path, help="of --rows; what is there is not made again")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = []
+    if options.rows:
+        with TemporaryDirectory() as folder:
+            rows += rows_in(options.rows, options.folder or Path(folder), options.slots)
     if options.fill:
         rows += [fill(options.fill, search) for search in ("ivf", "exact")]
-    if options.slots:
+    if options.slots and not options.rows:
         source = Source(options.slots)
         memory = filled(options.slots, source)
         for part in (warm, reads, writes, on_disk):

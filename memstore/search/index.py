@@ -74,14 +74,30 @@ class KeyIndex:
         self._faiss = faiss.IndexFlatIP(key_dim)
         self.rows = 0  # slots that have one; an empty slot's is zeros
         self._keys: NDArray[np.float32] | None = None
+        self._mapped: NDArray[np.float32] | None = None  # in FAISS's place, see `use`
         self._rounded: RoundedKeys | None = None
         self._scans = 0  # queries since the keys were to be rounded, all of them
         self._rests = 0  # batches for which bounds by integers are not tried
         self._coarse_rests = 0  # batches for which they are tried alone
 
     @property
+    def is_mapped(self) -> bool:
+        """Whether keys lie in an array of the caller's."""
+        return self._mapped is not None
+
+    def use(self, keys: NDArray[np.float32], rows: int) -> None:
+        """Hold the keys, the same as now or the first ones, in an array of the caller's.
+
+        Args:
+            keys: (capacity, C), of a file that is mapped, say.
+            rows: how many of them there are; the array's others are zeros.
+        """
+        self._mapped, self.rows, self._keys = keys, rows, None
+        self._faiss.reset()
+
+    @property
     def keys(self) -> NDArray[np.float32]:
-        """(rows, C) FAISS's own memory, to read; stale after the next `grow`."""
+        """(rows, C) FAISS's own memory, or what is in its place, to read; stale after `grow`."""
         if (keys := self._keys) is None:
             keys = self._keys = _read_only(self._faiss_rows())
         return keys
@@ -102,7 +118,9 @@ class KeyIndex:
         return self._faiss_rows()
 
     def _faiss_rows(self) -> NDArray[np.float32]:
-        """(rows, C) FAISS's own memory."""
+        """(rows, C) FAISS's own memory, or what is in its place."""
+        if self._mapped is not None:
+            return self._mapped[: self.rows]
         if not (rows := self.rows):
             return np.empty((0, self._key_dim), np.float32)
         flat: NDArray[np.float32]
@@ -115,7 +133,7 @@ class KeyIndex:
             self._keys = None  # first: after an interrupt nobody is to read what FAISS has freed
             # At once, so that FAISS reserves no more than that; the zeros take no RAM. After an
             # interrupt it may have some already.
-            if (missing := rows - int(self._faiss.ntotal)) > 0:
+            if self._mapped is None and (missing := rows - int(self._faiss.ntotal)) > 0:
                 self._faiss.add(np.zeros((missing, self._key_dim), np.float32))
             self.rows = rows
 

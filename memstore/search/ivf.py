@@ -5,6 +5,7 @@ names candidates; each is ranked by its cosine, as `KeyIndex` does. So whatever 
 what may be amiss is that a slot was not found, and how often that happens is watched (watch.py).
 """
 
+from collections.abc import Mapping
 from threading import Lock
 from typing import Any
 
@@ -27,6 +28,7 @@ RECENT = 8192  # slots changed last, which are scanned beside the lists
 PROBES = 8  # lists per query, at first; each second step of effort doubles them
 CANDIDATES = 64, 32  # per query, at least, and per slot asked for; the other steps double them
 MOST_CANDIDATES = 2048
+MOST_EFFORT = 60  # steps that any saved lists may ask for
 QUERY_BITS = 8  # of a query's channels, when compared with one bit
 LARGEST_K = 64  # more are scanned for
 PER_HIT = 4  # candidates that pass a filter, per slot that is asked for
@@ -39,10 +41,7 @@ class Lists:
     def __init__(self, keys: NDArray[np.float32]) -> None:
         """Choose centers for keys (rows, C), some of which are looked at, and hold none yet."""
         rows, channels = keys.shape
-        self.count = max(1, int(rows**0.5))
-        self._faiss: Any = faiss.IndexIVFRaBitQ(
-            faiss.IndexFlatIP(channels), channels, self.count, faiss.METRIC_INNER_PRODUCT
-        )
+        self._begin(max(1, int(rows**0.5)), channels)
         self._faiss.cp.niter, self._faiss.cp.min_points_per_centroid = ROUNDS, 1
         size = min(rows, SAMPLE * self.count)
         self._faiss.train(keys[np.random.default_rng(0).choice(rows, size, replace=False)])
@@ -53,8 +52,71 @@ class Lists:
     @property
     def nbytes(self) -> int:
         """Bytes of RAM."""
-        per_key = self._faiss.code_size + 8
+        per_key = self._width + 8
         return int(self._faiss.ntotal * per_key + self.count * self._faiss.d * 4)
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that they are, to be saved."""
+        lists, counted = self._faiss.invlists, range(self.count)
+        sizes = np.array([lists.list_size(i) for i in counted], np.int64)
+        slots, codes = (
+            np.empty(sizes.sum(), np.int64),
+            np.empty((sizes.sum(), self._width), np.uint8),
+        )
+        at = 0
+        for i, size in zip(counted, sizes.tolist(), strict=True):
+            if size:
+                slots[at : at + size] = faiss.rev_swig_ptr(lists.get_ids(i), size)
+                flat = faiss.rev_swig_ptr(lists.get_codes(i), size * self._width)
+                codes[at : at + size] = flat.reshape(size, self._width)
+            at += size
+        centers = self._faiss.quantizer.reconstruct_n(0, self.count)
+        numbers = np.array([self.rows, self.made_of, self.changes], np.int64)
+        return {
+            **{"centers": centers, "sizes": sizes, "slots": slots},
+            **{"codes": codes, "numbers": numbers},
+        }
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]], rows: int, channels: int) -> "Lists":
+        """Lists of `arrays`, which may be anybody's: whatever is in them, slots are below `rows`.
+
+        Raises:
+            ValueError: they are no lists of keys (rows, channels); KeyError too.
+        """
+        centers, sizes, codes = arrays["centers"], arrays["sizes"], arrays["codes"]
+        slots, numbers = arrays["slots"], arrays["numbers"]
+        lists = cls.__new__(cls)
+        lists._begin(len(sizes), channels)
+        shapes = [(len(sizes), channels), (len(slots),), (len(slots), lists._width), (3,)]
+        types = [np.float32, np.int64, np.uint8, np.int64, np.int64]
+        is_right = [array.shape for array in (centers, slots, codes, numbers)] == shapes
+        is_right &= [a.dtype for a in (centers, slots, codes, numbers, sizes)] == types
+        if not is_right or not len(sizes) or (sizes < 0).any() or sizes.sum() != len(slots):
+            raise ValueError("got other arrays than those of lists")
+        lists.rows, lists.made_of, lists.changes = numbers.tolist()
+        if ((slots < 0) | (slots >= rows)).any() or not 0 < lists.rows <= rows:
+            raise ValueError(f"got slots outside [0, {rows})")
+        lists._faiss.quantizer.add(np.ascontiguousarray(centers))
+        lists._faiss.is_trained, lists._faiss.ntotal = True, len(slots)
+        ends = np.cumsum(sizes).tolist()
+        for i, (end, size) in enumerate(zip(ends, sizes.tolist(), strict=True)):
+            if size:
+                some = slice(end - size, end)
+                of_slots, of_codes = (np.ascontiguousarray(a[some]) for a in (slots, codes))
+                pointers = faiss.swig_ptr(of_slots), faiss.swig_ptr(of_codes)
+                lists._faiss.invlists.add_entries(i, size, *pointers)
+        lists.is_saved = True
+        return lists
+
+    def _begin(self, count: int, channels: int) -> None:
+        """Have so many lists, that have no centers yet."""
+        self.count, self.is_saved = count, False
+        self._faiss: Any = faiss.IndexIVFRaBitQ(
+            faiss.IndexFlatIP(channels), channels, count, faiss.METRIC_INNER_PRODUCT
+        )
+        self._width = int(self._faiss.code_size)
 
     def extend(self, keys: NDArray[np.float32], rows: int) -> None:
         """Take in the keys of slots [self.rows, rows)."""
@@ -169,6 +231,35 @@ class IvfIndex(KeyIndex):
         self._lists = self._next_lists = None
         self._recent, self._waiting = Recent(self._key_dim), 0
         return super().fill()
+
+    def unsaved_lists(self) -> dict[str, NDArray[Any]] | None:
+        """Lists to be saved, and how hard to try; None if they are not there, or are saved.
+
+        They are of the keys of now; those that a later change finds are put again.
+        """
+        lists = self._lists
+        if lists is None or lists.is_saved or self._next_lists or self._is_too_hard(lists):
+            return None
+        lists.is_saved = True
+        return lists.arrays | {"effort": np.array(self._effort)}
+
+    def use_lists(self, arrays: Mapping[str, NDArray[Any]], changed: NDArray[np.int64]) -> None:
+        """Search lists that were saved, with as much effort.
+
+        Args:
+            arrays: as of `unsaved_lists`, be they anybody's.
+            changed: (n,) slots whose keys have changed since, or that were none.
+
+        Raises:
+            ValueError: they are no lists of the keys; KeyError too.
+        """
+        lists, effort = Lists.of(arrays, self.rows, self._key_dim), int(arrays["effort"])
+        if not 0 <= effort <= MOST_EFFORT:
+            raise ValueError(f"got an effort of {effort}")
+        self._lists, self._effort = lists, effort
+        lists.follow(changed, self.keys[changed])
+        if len(changed):
+            self._recent.put(changed, self.keys[changed], self.rows)
 
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""

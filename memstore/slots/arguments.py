@@ -1,5 +1,6 @@
 """Arguments of Memory's methods, checked once, before anything changes."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -257,7 +258,9 @@ def _as_array(name: str, values: Any) -> NDArray[Any]:
             values = _on_host(values)
         elif hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
             return np.from_dlpack(values, device="cpu")
-        if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
+        # np.ma is loaded where it is first named, which takes as long as to open a memory.
+        could_be = "numpy.ma" in sys.modules
+        if could_be and np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
             raise DtypeError(f"{name}: got a masked array, want one without masked entries")
         return np.asarray(values)
     except ValueError as error:

@@ -23,6 +23,7 @@ COUNTED = 1024  # values whose blocks are counted at a time: 4 MiB at 32^3
 CHECKED = 2**14  # rows that are checked at a time
 COLUMN = "column_"  # what the names of columns' arrays begin with, in files
 EMPTY = -1  # `touched` of an empty slot
+ARRAYS = ("values", "touched", "sources", "reads", "full")  # of a State, beside keys and columns
 NO_COLUMNS: Mapping[str, NDArray[Any]] = MappingProxyType({})
 KINDS = ("merge", "insert", "evict")  # of writes
 COUNTS = (*KINDS, "remove")  # what a memory counts from its creation on
@@ -112,6 +113,45 @@ class State:
             np.zeros(config.capacity, np.int32),
             {name: np.zeros(config.capacity, kind) for name, kind in column_types(config).items()},
         )
+
+    @classmethod
+    def with_rows(cls, config: MemoryConfig, rows: int) -> "State":
+        """As `empty`, with rows for slots [0, rows), which are zeros."""
+        state = cls.empty(config)
+        state.index.grow(rows)
+        return state
+
+    @classmethod
+    def over(cls, config: MemoryConfig, arrays: Mapping[str, NDArray[Any]], rows: int) -> "State":
+        """State whose arrays (capacity, ...) lie elsewhere, in a file that is mapped, say.
+
+        Args:
+            config: of the memory.
+            arrays: by the names of State's; keys as "keys", columns after COLUMN.
+            rows: slots that have a row.
+        """
+        some: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
+        index = (IvfIndex if config.search == "ivf" else KeyIndex)(config.key_dim)
+        state = cls(config, index, columns={}, **some)
+        state.move(arrays, rows)
+        return state
+
+    def move(self, arrays: Mapping[str, NDArray[Any]], rows: int) -> None:
+        """Have the arrays lie elsewhere, where the same is in them."""
+        self.index.use(arrays["keys"], rows)
+        for name in ARRAYS:
+            setattr(self, name, arrays[name])
+        self.columns = {name: arrays[f"{COLUMN}{name}"] for name in self.config.columns}
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All arrays of rows, by the names that `over` takes; keys (rows, C)."""
+        columns = {f"{COLUMN}{name}": column for name, column in self.columns.items()}
+        return {
+            "keys": self.index.keys,
+            **{name: getattr(self, name) for name in ARRAYS},
+            **columns,
+        }
 
     @property
     def used(self) -> NDArray[np.int64]:
@@ -238,7 +278,9 @@ class State:
     def count_voxels(self) -> None:
         """Derive `full` after rows were filled at once, and forget what else follows from them."""
         self._blocks = self._marks = None
-        self.full[: self.index.rows] = full_voxels(self.values[: self.index.rows])
+        for start in range(0, self.index.rows, CHECKED):
+            part = slice(start, min(start + CHECKED, self.index.rows))
+            self.full[part] = full_voxels(self.values[part])
 
     def check_whole(self) -> None:
         """Raise TornError if a change was interrupted in its midst: rows may be of two minds."""
@@ -434,7 +476,8 @@ def check_rows(rows: Rows, config: MemoryConfig, clock: int, with_empty: bool = 
     if outside.any():
         slot = rows.slots[outside.argmax()]
         raise SlotError(f"slots: got {slot}, want numbers in [0, {config.capacity - 1}]")
-    if len(np.unique(rows.slots)) < len(rows.slots):
+    ascending = np.sort(rows.slots)  # np.unique would load numpy.ma, which takes as long as to open
+    if (ascending[1:] == ascending[:-1]).any():
         raise SlotError("slots: got a slot twice, want distinct slots")
     lowest = EMPTY if with_empty else 1
     for name, low, high in (("touched", lowest, clock), ("reads", 0, LATEST)):

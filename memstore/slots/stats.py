@@ -76,6 +76,7 @@ class Stats:
     occupancy_median: float | None
     occupancy_max: float | None
     columns: dict[str, dict[str, Any]]  # by name: distinct, and most, or min, median and max
+    rows: str  # "ram", or "disk": mapped from a row file, so that the system may drop what is next
     key_bytes: int  # RAM held by keys
     value_bytes: int  # RAM of the values of slots that have been used
     bookkeeping_bytes: int  # RAM of ages, sources, reads, columns, and what is derived for speed
@@ -133,6 +134,7 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
         occupancy_median=_median(occupancy),
         occupancy_max=float(occupancy.max()) if len(used) else None,
         columns={name: column_facts(column[used]) for name, column in state.columns.items()},
+        rows="disk" if state.index.is_mapped else "ram",
         key_bytes=state.index.keys.nbytes,
         value_bytes=state.values[: state.index.rows].nbytes,
         bookkeeping_bytes=sum(array.nbytes for array in bookkeeping) + state.derived_bytes,

@@ -1,7 +1,7 @@
 """What of a folder outlives a power cut, told by names: only what is new is synced."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from memstore.files import sync
@@ -10,7 +10,9 @@ from memstore.files import sync
 class Durable:
     """The entries of a folder that have been synced; files never change, they come and go."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, besides: Collection[str] = ()) -> None:
+        """What has one of the names `besides` is somebody else's."""
+        self._besides = frozenset(besides)
         self._root = os.path.abspath(root)
         self._names: dict[str, set[str]] = {}  # of synced entries, by folder
 
@@ -26,7 +28,7 @@ class Durable:
         pending = [self._root]
         while pending:
             folder = pending.pop()
-            names[folder] = set(os.listdir(folder))
+            names[folder] = set(os.listdir(folder)) - self._besides
             synced = self._names.get(folder)
             new = names[folder] - (synced or set())
             paths = {os.path.join(folder, name) for name in new}

@@ -3,18 +3,21 @@
 import ctypes
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig, config_from_saved
 from memstore.errors import FormatError, NotAMemoryError
-from memstore.slots.state import State, check_state, column_types
-from memstore.storage.checksums import joined, misfits, seal
+from memstore.slots.state import EMPTY, State, check_rows, check_state, column_types
+from memstore.storage import rowfile
+from memstore.storage.checksums import checks, joined, misfits, seal
 from memstore.storage.chunks import check_proportion
+from memstore.storage.rowfile import RowFile
 from memstore.storage.schema import (
     FORMATS,
+    LOG_CHUNK,
     NO_ROW,
     Ledger,
     arrays,
@@ -22,12 +25,13 @@ from memstore.storage.schema import (
     log_dtype,
     parts,
 )
-from memstore.voxels.grids import packed_shape
+from memstore.voxels.grids import full_voxels, packed_shape
 
 if TYPE_CHECKING:
     import zarr
 
 READ_ROWS = 4096  # rows read at once; bounds the chunks on their way
+FEW = 32  # part of a row file's rows that may be out of date
 
 
 def check_format(group: "zarr.Group") -> None:
@@ -40,8 +44,14 @@ def check_format(group: "zarr.Group") -> None:
         raise FormatError(f"got format {version!r}, want {want}; a newer memstore may read it")
 
 
+Begin = Callable[[MemoryConfig, int], State]  # a state of zeros that has so many rows
+
+
 def read(
-    group: "zarr.Group", disk_bytes: Callable[[], int], check_rows: bool = True
+    group: "zarr.Group",
+    disk_bytes: Callable[[], int],
+    check_rows: bool = True,
+    begin: Begin = State.with_rows,
 ) -> tuple[State, Ledger]:
     """Read a memory, believing nothing.
 
@@ -50,6 +60,7 @@ def read(
         disk_bytes: gives the folder's size; a memory may ask for RAM in proportion only.
         check_rows: compare each row with its check: a chunk that the store no longer finds reads
             as zeros, without a word.
+        begin: gives the state to fill.
 
     Raises:
         FormatError: something does not add up; zarr raises much else if a folder is damaged.
@@ -59,30 +70,23 @@ def read(
     store: Any = group.store
     on_disk = _checked_arrays(group, config, disk_bytes)
     log_rows = _count("log_rows", facts["log_rows"], on_disk["log"].shape[0])
-    state, ledger = State.empty(config), Ledger.empty(config)
-    store.fill(on_disk["touched"], state.touched)
-    rows = 1 + int(state.used.max(initial=-1))
+    touched, ledger = np.full(config.capacity, EMPTY), Ledger.empty(config)
+    store.fill(on_disk["touched"], touched)
+    rows = 1 + int(np.flatnonzero(touched != EMPTY).max(initial=-1))
     _check_size(config, rows + log_rows, disk_bytes)
-    log = np.empty(log_rows, log_dtype(config))
-    store.fill(on_disk["log"], log.view(np.uint8).reshape(log_rows, log.itemsize))
-    logged = log["slots"][log["slots"] != NO_ROW]
-    if (logged < 0).any() or (logged >= config.capacity).any():
-        raise FormatError(f"log: got a slot outside [0, {config.capacity})")
+    log, logged = _log(store, on_disk["log"], log_rows, config)
     rows = max(rows, 1 + int(logged.max(initial=-1)))
     _check_size(config, rows, disk_bytes)
-    state.index.grow(rows)
+    state = begin(config, rows)
+    state.touched[:] = touched
     stored = parts(state) | {"checks": ledger.checks, "reads": state.reads}
     stored["keys"] = state.index.fill()
     for name, part in stored.items():  # in place: nothing lies in RAM twice
         store.fill(on_disk[name], part[:rows])
     _replay(log, stored)
-    state.clock = _count("clock", facts["clock"])
-    state.counts = {name: _count(name, facts["counts"][name]) for name in state.counts}
+    _set_counts(state, facts)
     check_state(state)
-    message, time = facts["message"], _count("time", facts["time"], 2**62)
-    joint = joined(ledger.checks)
-    if facts["seal"] != seal(state, joint, log_rows, message, time):
-        raise FormatError("seal: got parts that do not belong together; the folder is damaged")
+    ledger = _sealed(state, ledger, facts, log_rows)
     if check_rows and (wrong := misfits(state, ledger.checks)):
         raise FormatError(f"slots {wrong[:8]}: got rows other than those written; see verify")
     state.clear(np.flatnonzero(~state.used_rows))
@@ -90,7 +94,143 @@ def read(
     _return_free_memory()
     ledger.logged[logged] = True
     ledger.reads[:] = state.reads
-    return state, replace(ledger, joint=joint, log_rows=log_rows, message=message, time=time)
+    return state, ledger
+
+
+def config_of(group: "zarr.Group") -> MemoryConfig:
+    """Size and rules of a memory."""
+    facts: Any = group.attrs
+    return config_from_saved(facts["memstore_format"], facts["config"])
+
+
+def read_over(
+    group: "zarr.Group", disk_bytes: Callable[[], int], file: RowFile, snapshot: str
+) -> tuple[State, Ledger] | None:
+    """Read a memory of whose rows a row file holds nearly all, or all; None if it holds fewer.
+
+    What differs is told by the rows' checks, and read from the arrays.
+
+    Args:
+        group: at the snapshot to read, of a `ChunkStore`.
+        disk_bytes: gives the folder's size.
+        file: of this memory.
+        snapshot: of the group.
+
+    Raises:
+        FormatError: something does not add up; zarr raises much else if a folder is damaged.
+    """
+    facts, config = cast(Any, group.attrs), config_of(group)
+    state = State.over(config, file.arrays, file.rows)
+    _set_counts(state, facts)
+    if file.snapshot == snapshot:
+        checks, logged = file.arrays["checks"], file.arrays["logged"]
+        ledger = Ledger(checks, state.reads.copy(), logged, joined(checks[:0]))
+        changed, log_rows = np.empty(0, np.int64), file.log_rows
+    else:
+        ledger, log_rows = Ledger.empty(config), _count("log_rows", facts["log_rows"])
+        stale = _follow(group, disk_bytes, log_rows, state, file, ledger)
+        if stale is None:
+            return None
+        changed = stale
+    ledger = _sealed(state, ledger, facts, log_rows)
+    rowfile.load_lists(file.path, state.index, changed)
+    return state, ledger
+
+
+def _follow(
+    group: "zarr.Group",
+    disk_bytes: Callable[[], int],
+    log_rows: int,
+    state: State,
+    file: RowFile,
+    ledger: Ledger,
+) -> NDArray[np.int64] | None:
+    """Set rows of a state to those of the group where these differ: (n,) slots; None if many do.
+
+    Args:
+        group: at the snapshot to read.
+        disk_bytes: gives the folder's size.
+        log_rows: rows in its log.
+        state: of another snapshot, but for the clock and the counts.
+        file: the state's.
+        ledger: an empty one; set to this snapshot's checks, reads and logged.
+    """
+    config, store = state.config, cast(Any, group.store)
+    on_disk = _checked_arrays(group, config, disk_bytes)
+    _count("log_rows", log_rows, on_disk["log"].shape[0])
+    _check_size(config, log_rows, disk_bytes)
+    store.fill(on_disk["reads"], ledger.reads)
+    state.reads[:] = ledger.reads
+    # If the log has only grown since, its former rows are in the file; else the seal tells.
+    for first in (file.log_rows, 0) if 0 < file.log_rows <= log_rows else (0,):
+        log, logged = _log(store, on_disk["log"], log_rows, config, first)
+        store.fill(on_disk["checks"], ledger.checks)
+        ledger.logged[:] = file.arrays["logged"] if first else False
+        ledger.checks[ledger.logged] = file.arrays["checks"][ledger.logged]
+        last = _last_rows(log)
+        ledger.checks[log["slots"][last]] = log["checks"][last]
+        ledger.logged[logged] = True
+        if _is_sealed(state, ledger, group.attrs, log_rows):
+            break
+    stale = np.flatnonzero((ledger.checks != file.arrays["checks"]).any(axis=1))
+    if len(stale) > max(LOG_CHUNK, state.index.rows // FEW):
+        return None
+    state.index.grow(int(stale.max(initial=-1)) + 1)
+    stored = parts(state) | {"keys": state.index.fill()}
+    last = last[np.isin(log["slots"][last], stale)]
+    in_base = np.setdiff1d(stale, log["slots"][last])
+    for name, rows in stored.items():
+        rows[log["slots"][last]] = log[name][last]
+        array = on_disk[name]
+        for chunk in np.unique(in_base // array.chunks[0]).tolist():
+            start = chunk * array.chunks[0]
+            slots = in_base[in_base // array.chunks[0] == chunk]
+            rows[slots] = np.asarray(array[start : start + array.chunks[0]])[slots - start]
+    changed = state.rows(stale)
+    check_rows(changed, config, state.clock, with_empty=True)
+    if (checks(changed) != ledger.checks[stale]).any():
+        raise FormatError("got rows other than those written; see verify")
+    state.clear(stale[changed.touched == EMPTY])
+    state.full[stale] = full_voxels(state.values[stale])
+    state.reads[:] = ledger.reads  # also of slots that were emptied
+    return stale
+
+
+def _set_counts(state: State, facts: Any) -> None:
+    """Set the clock and the counts."""
+    state.clock = _count("clock", facts["clock"])
+    state.counts = {name: _count(name, facts["counts"][name]) for name in state.counts}
+
+
+def _sealed(state: State, ledger: Ledger, facts: Any, log_rows: int) -> Ledger:
+    """The ledger, completed; FormatError unless the seal fits its checks and the state."""
+    if not _is_sealed(state, ledger, facts, log_rows):
+        raise FormatError("seal: got parts that do not belong together; the folder is damaged")
+    joint, message, time = joined(ledger.checks), facts["message"], facts["time"]
+    return replace(ledger, joint=joint, log_rows=log_rows, message=message, time=time)
+
+
+def _is_sealed(state: State, ledger: Ledger, facts: Any, log_rows: int) -> bool:
+    """Whether the seal fits the ledger's checks and the state's reads, clock and counts."""
+    message, time = facts["message"], _count("time", facts["time"], 2**62)
+    wanted = seal(state, joined(ledger.checks), log_rows, message, time)
+    return bool(facts["seal"] == wanted)
+
+
+def _log(
+    store: Any, array: Any, log_rows: int, config: MemoryConfig, first: int = 0
+) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """Rows of the log from the first one on, and the slots that they are of."""
+    log = np.empty(log_rows - first, log_dtype(config))
+    rows = log.view(np.uint8).reshape(len(log), log.itemsize)
+    if first:
+        rows[:] = np.asarray(array[first:log_rows])
+    else:
+        store.fill(array, rows)
+    logged = log["slots"][log["slots"] != NO_ROW]
+    if (logged < 0).any() or (logged >= config.capacity).any():
+        raise FormatError(f"log: got a slot outside [0, {config.capacity})")
+    return log, logged
 
 
 def _checked_arrays(
@@ -118,13 +258,21 @@ def _return_free_memory() -> None:
 
 def _replay(log: NDArray[np.void], stored: dict[str, NDArray[Any]]) -> None:
     """Lay the rows of the log over the arrays; of several rows of a slot the last counts."""
-    slots, from_end = np.unique(log["slots"][::-1], return_index=True)
-    last = (len(log) - 1 - from_end)[slots != NO_ROW]
+    last = _last_rows(log)
     for start in range(0, len(last), READ_ROWS):
         rows = last[start : start + READ_ROWS]
         for name, array in stored.items():
             if name != "reads":  # always in the base
                 array[log["slots"][rows]] = log[name][rows]
+
+
+def _last_rows(log: NDArray[np.void]) -> NDArray[np.int64]:
+    """Of each slot in the log the last row, slots ascending."""
+    slots = log["slots"]
+    order = np.argsort(slots, kind="stable")  # np.unique would load numpy.ma: that takes as long
+    slots = slots[order]
+    ends = np.append(slots[1:] != slots[:-1], True)[: len(log)]
+    return np.asarray(order[ends & (slots != NO_ROW)])
 
 
 def _count(name: str, number: object, most: float = np.inf) -> int:

@@ -8,6 +8,8 @@ Only this file, backend.py and chunks.py import zarr and icechunk.
 
 import os
 import shutil
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from typing import Any, NamedTuple
 import icechunk
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import GroupNotFoundError
 
@@ -37,7 +40,7 @@ from memstore.files import (
 )
 from memstore.paths import SHARDS_FILE, local_path
 from memstore.slots.state import State
-from memstore.storage import reader, schema
+from memstore.storage import reader, rowfile, schema
 from memstore.storage.backend import (
     MAIN,
     NOWHERE,
@@ -49,10 +52,12 @@ from memstore.storage.backend import (
     wait_at_exit,
     writing,
 )
+from memstore.storage.checksums import misfits
 from memstore.storage.chunks import ChunkStore, Draft, Layout, check_files
 from memstore.storage.durable import Durable
 from memstore.storage.history import Commit, Past, advising
 from memstore.storage.lock import WriterLock
+from memstore.storage.rowfile import Place
 
 LOCK_FILE = "writer.lock"
 SIDE = "commit"  # branch that lives during one commit
@@ -132,6 +137,7 @@ class Repository:
         at: str | None = None,
         durability: Durability = "full",
         lenient: bool = False,
+        place: Place | None = "ram",
     ) -> None:
         """Open the folder.
 
@@ -141,8 +147,9 @@ class Repository:
             at: snapshot id or tag; by default the last commit.
             durability: of what is written from now on.
             lenient: do without the last commit where it cannot be told; `snapshot` is "" then.
+            place: where rows are to lie that are loaded; None chooses.
         """
-        self.path = path
+        self.path, self._place = path, place
         if not path.exists():
             want = "the folder of a memory, as training, memstore import or Memory.create makes it"
             raise PathMissingError(f"{path}: nothing there, want {want}")
@@ -156,8 +163,10 @@ class Repository:
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
         self._lock: WriterLock | None = None
         self._durability: Durability = durability
-        self._durable = Durable(path)
+        self._durable = Durable(path, [rowfile.FOLDER])
         self._arriving: tuple[str, schema.Ledger] | None = None  # the last commit that was begun
+        self._row_file: Path | None = None  # that was mapped
+        self._changed: NDArray[np.bool_] | None = None  # (capacity,) since rows were mapped
         self._layouts: dict[str, Layout] = {}  # of arrays that a commit has looked at
         self._is_moving = False  # the main branch's end is new, and perhaps not synced
         self._is_lenient = lenient or at is not None
@@ -214,7 +223,7 @@ class Repository:
         while True:
             try:
                 with advising(self.path):
-                    state, self._ledger = self.read(self.snapshot)
+                    state, self._ledger = self._loaded()
                 return state
             except FormatError:
                 # A writer may have committed, and expired our snapshot, while we read it.
@@ -222,6 +231,61 @@ class Repository:
                 if tip == self.snapshot:
                     raise
                 self.tip = self.snapshot = tip
+
+    def _loaded(self) -> tuple[State, schema.Ledger]:
+        """As load, of the present snapshot: from a row file if there is one that will do."""
+        if self._place != "ram" and (mapped := self._mapped()):
+            return mapped
+        with rowfile.making(self.path, self._place) as maker:
+            state, ledger = self.read(self.snapshot, begin=maker.begin)
+            if not maker.draft:
+                return state, ledger
+            with suppress(OSError):  # a full disk
+                maker.finish(self.snapshot, ledger, self.tip)
+        return self._mapped() or self.read(self.snapshot)
+
+    def _renew(self, state: State, changed: NDArray[np.int64]) -> None:
+        """Map a new row file, of the last commit, once much of the mapped one was changed in RAM.
+
+        Args:
+            state: as committed.
+            changed: (n,) slots that the commit has changed.
+        """
+        if not state.index.is_mapped:
+            return
+        if self._changed is None:
+            self._changed = np.zeros(state.config.capacity, np.bool_)
+        self._changed[changed] = True
+        count = int(np.count_nonzero(self._changed))
+        if not rowfile.is_outgrown(state.config, state.index.rows, count):
+            return
+        self._changed = None  # first: where this fails, the next try is not at once
+        with rowfile.making(self.path, "disk") as maker, suppress(OSError):
+            copy = maker.copy(state)
+            if not misfits(copy, self._ledger.checks):
+                maker.finish(self.snapshot, self._ledger, self.tip)
+        file = rowfile.opened(self.path, state.config, self.snapshot)
+        if file and file.snapshot == self.snapshot:
+            state.move(file.arrays, file.rows)
+            self._row_file = file.path
+            checks, logged = file.arrays["checks"], file.arrays["logged"]
+            self._ledger = replace(self._ledger, checks=checks, logged=logged, changes={})
+
+    def _mapped(self) -> tuple[State, schema.Ledger] | None:
+        """As load, from a row file; None if there is none that will do."""
+        with suppress(FormatError), reading(self.path):
+            group = self._group(self.snapshot)
+            file = rowfile.opened(self.path, reader.config_of(group), self.snapshot)
+            if file:
+                self._row_file = file.path
+                return reader.read_over(group, lambda: _size(self.path), file, self.snapshot)
+        return None
+
+    def keep_lists(self, state: State) -> None:
+        """Save lists of keys that searches have made, if they are those of a row file."""
+        file = self._row_file if state.index.is_mapped and not state.dirty else None
+        if file and file.name == self.snapshot:
+            rowfile.save_lists(file, state.index)
 
     def reopened(self) -> "Repository | None":
         """The folder as it is now, to be read; None if its last commit is ours.
@@ -232,21 +296,25 @@ class Repository:
         self.past.check_there()
         if self._at is not None:
             raise SnapshotError(f"{self.path}: opened at {self._at}, which stays as it is")
-        fresh = Repository(self.path, durability=self._durability)
+        fresh = Repository(self.path, durability=self._durability, place=self._place)
         return None if fresh.tip == self.snapshot else fresh
 
-    def read(self, snapshot: str, check_rows: bool = True) -> tuple[State, schema.Ledger]:
+    def read(
+        self, snapshot: str, check_rows: bool = True, begin: reader.Begin = State.with_rows
+    ) -> tuple[State, schema.Ledger]:
         """Read a snapshot from disk, every chunk of it.
 
         Args:
             snapshot: its id.
             check_rows: compare each row with the check that was written with it; else that is the
                 caller's.
+            begin: gives the state to fill.
         """
 
         def attempt() -> tuple[State, schema.Ledger]:
             with reading(self.path):
-                return reader.read(self._group(snapshot), lambda: _size(self.path), check_rows)
+                group = self._group(snapshot)
+                return reader.read(group, lambda: _size(self.path), check_rows, begin)
 
         try:
             return attempt()
@@ -287,6 +355,7 @@ class Repository:
         finally:  # an interrupt, or a late failure: the commit may have arrived all the same
             if self._settle():
                 state.dirty.clear()
+        self._renew(state, dirty)
 
     @property
     def snapshot(self) -> str:
@@ -382,6 +451,7 @@ class Repository:
                 self._shorten(times[keep - 1])
             self.past.reopen()
             self.past.repo.garbage_collect(datetime.now(UTC))
+            rowfile.drop(self.path, [self.tip])
             freed = size - _size(self.path)
         return Expired(snapshots - self._snapshot_files(), freed)
 
@@ -421,5 +491,5 @@ class Repository:
 
 
 def _size(path: Path) -> int:
-    """Bytes of all files of a memory."""
-    return sum(disk_bytes(path).values())
+    """Bytes of all files of a memory, but for its row files, which only repeat them."""
+    return sum(size for name, size in disk_bytes(path).items() if name != rowfile.FOLDER)

@@ -11,6 +11,7 @@ from memstore.files import Progress
 from memstore.paths import local_path
 from memstore.search import cosine
 from memstore.slots.state import State, check_state
+from memstore.storage import rowfile
 from memstore.storage.checksums import misfits
 from memstore.voxels.grids import full_voxels
 
@@ -97,6 +98,7 @@ def verify(
         faults = [f"slot {slot}: {unlike}" for slot in misfits(stored, ledger.checks)]
         if commit and not _same_commit(commit, ledger):
             faults.append("the history's message or time is not what was written")
+        faults += _row_file_faults(repository.path, snapshot, stored, ledger)
         if state and snapshot == repository.snapshot:
             faults += _differences(state, stored)
         problems += [f"snapshot {snapshot}: {fault}" for fault in faults]
@@ -156,6 +158,27 @@ def _state_problems(state: State) -> Iterator[str]:
         want = used[exact.argmax()]
         if (hit, similarity) != (want, exact.max()):
             yield f"slot {slot}: a search for its key finds slot {hit}, want slot {want}"
+
+
+def _row_file_faults(folder: Path, snapshot: str, stored: State, ledger: "Ledger") -> Iterator[str]:
+    """What is wrong with the row file of a snapshot, if it has one."""
+    path = folder / rowfile.FOLDER / snapshot
+    if not path.exists():
+        return
+    try:
+        file = rowfile.checked(path, stored.config)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        yield f"{rowfile.FOLDER}/{snapshot}: {error}; it only repeats the rest and may be deleted"
+        return
+    mapped = State.over(stored.config, file.arrays, file.rows)
+    if fault := rowfile.load_lists(path, mapped.index, np.empty(0, np.int64)):
+        yield f"{rowfile.FOLDER}/{snapshot}{rowfile.LISTS}: {fault}; it may be deleted"
+    for slot in misfits(mapped, ledger.checks):
+        yield f"{rowfile.FOLDER}/{snapshot}: slot {slot}: got another row than was written"
+    follows = {"reads": ledger.reads, "full": stored.full, "logged": ledger.logged}
+    for name, want in follows.items():
+        if (file.arrays[name] != want).any():
+            yield f"{rowfile.FOLDER}/{snapshot}: {name}: got other numbers than were written"
 
 
 def _differences(state: State, stored: State) -> Iterator[str]:

@@ -1,0 +1,406 @@
+"""Row file: the rows of a memory in one file that is mapped instead of read (docs/format.md).
+
+A cache: the folder is the truth, and without the file, or with one that does not fit, a memory
+opens as ever. It holds what was compared with the rows' checks while it was written, and is
+compared with checksums of its own whenever it is opened.
+"""
+
+import errno
+import json
+import mmap
+import os
+import re
+import sys
+from collections.abc import Container, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from memstore.config import MemoryConfig, saved_config
+from memstore.errors import PathError
+from memstore.files import check_regular, open_regular, partial_of, sync, tidy, write_atomic
+from memstore.search.index import KeyIndex
+from memstore.search.ivf import IvfIndex
+from memstore.slots.state import COLUMN, EMPTY, State, column_types, row_types
+from memstore.storage.checksums import CHECK_BYTES, THREADS
+from memstore.storage.schema import Ledger
+
+Place = Literal["ram", "disk"]
+"""Where keys and values lie: read into RAM, or in a row file that is mapped."""
+
+FOLDER = "rows"  # in that of the memory
+LISTS = ".lists"  # ends the name of a file of lists, see search/ivf.py
+MAGIC = b"memstore rows 1\n"
+ALIGNMENT = 2**16  # bytes at which an array begins: a page of any system
+BLOCK = 2**24  # bytes that have one checksum
+COPIED = 4096  # rows copied at a time
+LARGEST_TRAILER = 2**26  # bytes
+PART = 2  # rows of 1 / PART of the RAM that is free, and more, are mapped unless told otherwise
+LEAST_PRIVATE = 2**28  # bytes of changed rows that a writer may hold in RAM, or
+PRIVATE = 8  # part of all rows
+_DIGEST = 16
+_END = _DIGEST + 8 + len(MAGIC)  # bytes: the trailer's checksum and its length, and MAGIC
+_LARGE = ("keys", "values")  # arrays whose rows that were never used take no place on disk
+_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+
+
+class Section(NamedTuple):
+    """Where in the file an array lies."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    start: int  # byte, as the next
+    stop: int
+
+
+def sections(config: MemoryConfig) -> dict[str, Section]:
+    """The arrays of a file, by name, in order; all of them are (capacity, ...)."""
+    n = config.capacity
+    types = row_types(config, n)
+    del types["slots"]
+    types["full"] = np.dtype(np.int32), (n,)
+    types["checks"] = np.dtype(np.uint8), (n, CHECK_BYTES)
+    types["logged"] = np.dtype(np.bool_), (n,)
+    types |= {f"{COLUMN}{name}": (dtype, (n,)) for name, dtype in column_types(config).items()}
+    placed, start = {}, 0
+    for name, (dtype, shape) in types.items():
+        stop = start + dtype.itemsize * int(np.prod(shape))
+        placed[name] = Section(dtype, shape, start, stop)
+        start = -(-stop // ALIGNMENT) * ALIGNMENT
+    return placed
+
+
+def row_bytes(config: MemoryConfig) -> int:
+    """Bytes of a row, in all arrays."""
+    return sum((s.stop - s.start) // config.capacity for s in sections(config).values())
+
+
+@dataclass
+class RowFile:
+    """A file that is whole, mapped: what is changed in its arrays stays this process's own.
+
+    Attributes:
+        path: of the file.
+        rows: slots that have a row.
+        log_rows: of the snapshot's log.
+        arrays: (capacity, ...) by name: those of a State, and `checks` and `logged` of a Ledger.
+    """
+
+    path: Path
+    rows: int
+    log_rows: int
+    arrays: dict[str, NDArray[Any]]
+
+    @property
+    def snapshot(self) -> str:
+        """Id of the snapshot whose rows these are."""
+        return self.path.name
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Row files of a memory's folder, whole or not, the latest first."""
+    with suppress(OSError):
+        files = [entry for entry in (folder / FOLDER).iterdir() if "." not in entry.name]
+        return sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return []
+
+
+def opened(folder: Path, config: MemoryConfig, snapshot: str) -> RowFile | None:
+    """The row file of a snapshot, or the latest of another one; None if there is none that fits."""
+    paths = files_of(folder)
+    named = [path for path in paths if path.name == snapshot]
+    for path in [*named, *(path for path in paths if path not in named)][:1]:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return checked(path, config)
+    return None
+
+
+def checked(path: Path, config: MemoryConfig) -> RowFile:
+    """Map a row file, once it is what was written.
+
+    Raises:
+        ValueError: it is damaged, or of another memory or system; KeyError, TypeError, OSError too.
+    """
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        check_regular(status, path)
+        placed = sections(config)
+        start = _start_of_trailer(placed)
+        facts = _trailer(file.fileno(), start, status.st_size)
+        if facts["memory"] != _memory(config) or facts["snapshot"] != path.name:
+            raise ValueError("got the rows of another memory or snapshot")
+        rows, log_rows = int(facts["rows"]), int(facts["log_rows"])
+        if not 0 <= rows <= config.capacity:
+            raise ValueError(f"got {rows:,} rows, want at most {config.capacity:,}")
+        mapping = mmap.mmap(
+            file.fileno(),
+            start,
+            flags=mmap.MAP_PRIVATE | _NORESERVE,
+            prot=mmap.PROT_READ | mmap.PROT_WRITE,
+        )
+        for name in _LARGE:
+            section = placed[name]
+            unused = section.start + _used_bytes(name, section, rows)
+            _check_unused(file.fileno(), section, unused)
+    if _digests(mapping, placed, rows) != facts["digests"]:
+        raise ValueError("got rows that do not fit their checksums")
+    return RowFile(path, rows, log_rows, _arrays(mapping, placed))
+
+
+class Draft:
+    """A row file that is being written, beside the place that it will take."""
+
+    def __init__(self, path: Path, config: MemoryConfig, rows: int) -> None:
+        """Make a file whose arrays are zeros.
+
+        Args:
+            path: of the file.
+            config: of the memory.
+            rows: slots that have a row.
+
+        Raises:
+            OSError: the disk has no room for it, or is not to be written.
+        """
+        self.rows, self._path, self._config = rows, path, config
+        self._placed = sections(config)
+        self._end = _start_of_trailer(self._placed)
+        with open(path, "wb+") as file:
+            os.ftruncate(file.fileno(), self._end)
+            for name, section in self._placed.items():  # now: a mapping could only crash
+                used = _used_bytes(name, section, rows)
+                if used and hasattr(os, "posix_fallocate"):  # macOS has it not
+                    os.posix_fallocate(file.fileno(), section.start, used)
+            self._mapping = mmap.mmap(file.fileno(), self._end)
+        self.arrays = _arrays(self._mapping, self._placed)
+        self.arrays["touched"][:] = EMPTY
+
+    def finish(self, snapshot: str, log_rows: int) -> None:
+        """Write the checksums of what the arrays hold, and have all of it on stable storage."""
+        facts = {
+            "snapshot": snapshot,
+            "rows": self.rows,
+            "log_rows": log_rows,
+            "memory": _memory(self._config),
+            "digests": _digests(self._mapping, self._placed, self.rows),
+        }
+        text = json.dumps(facts).encode()
+        self._mapping.flush()
+        with open(self._path, "rb+") as file:
+            file.seek(self._end)
+            file.write(text + xxhash.xxh3_128_digest(text))
+            file.write(len(text).to_bytes(8, "little") + MAGIC)
+        sync([self._path])
+
+
+class Maker:
+    """Makes a memory's row file from what is read of the memory."""
+
+    def __init__(self, folder: Path, beside: Path, place: Place | None) -> None:
+        """A draft is made at `beside`, if one is wanted: see `wants_file`."""
+        self._folder, self._beside, self._place = folder / FOLDER, beside, place
+        self.draft: Draft | None = None
+
+    def begin(self, config: MemoryConfig, rows: int) -> State:
+        """State of zeros, to be filled: in a file, or in RAM if no file is wanted or possible."""
+        self.draft = None
+        if wants_file(config, rows, self._place):
+            with suppress(OSError):
+                return self._begin(config, rows)
+        return State.with_rows(config, rows)
+
+    def copy(self, state: State) -> State:
+        """A copy of a state, but for the clock and the counts; OSError if a file cannot be made."""
+        copy = self._begin(state.config, state.index.rows)
+        sources, copies = state.arrays, copy.arrays | {"keys": copy.index.fill()}
+        for start in range(0, state.index.rows, COPIED):
+            part = slice(start, min(start + COPIED, state.index.rows))
+            for name, rows in copies.items():
+                rows[part] = sources[name][part]
+        return copy
+
+    def _begin(self, config: MemoryConfig, rows: int) -> State:
+        """State of zeros in a file."""
+        self._folder.mkdir(exist_ok=True)
+        tidy(self._folder)
+        self.draft = Draft(self._beside, config, rows)
+        return State.over(config, self.draft.arrays, rows)
+
+    def finish(self, snapshot: str, ledger: Ledger, kept: str) -> None:
+        """Put the draft, all of whose rows are filled, in its place; other files go, but one.
+
+        Args:
+            snapshot: whose rows these are.
+            ledger: of it.
+            kept: snapshot whose file stays besides.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        assert self.draft
+        self.draft.arrays["checks"][:] = ledger.checks
+        self.draft.arrays["logged"][:] = ledger.logged
+        self.draft.finish(snapshot, ledger.log_rows)
+        os.replace(self._beside, self._folder / snapshot)
+        sync([self._folder])
+        drop(self._folder.parent, (snapshot, kept))
+
+
+@contextmanager
+def making(folder: Path, place: Place | None) -> Iterator[Maker]:
+    """Give a maker of the row file of a memory's folder; what it leaves half made is removed."""
+    with partial_of(folder / FOLDER / FOLDER) as beside:
+        yield Maker(folder, beside, place)
+
+
+def drop(folder: Path, kept: Container[str] = ()) -> None:
+    """Remove a memory's row files but those of some snapshots; who has one mapped keeps it."""
+    with suppress(OSError):
+        for path in (folder / FOLDER).iterdir():
+            if not path.name.startswith(".") and path.stem not in kept:
+                path.unlink(missing_ok=True)
+
+
+def save_lists(path: Path, index: KeyIndex) -> None:
+    """Save an index's lists of keys, if it has new ones, beside the row file at a path."""
+    if not isinstance(index, IvfIndex) or not path.exists():
+        return
+    if (arrays := index.unsaved_lists()) is not None:
+        from safetensors import numpy
+
+        data = numpy.save(arrays)
+        with suppress(PathError):  # a full disk: a cache less
+            write_atomic(path.with_suffix(LISTS), data + xxhash.xxh3_128_digest(data))
+
+
+def load_lists(path: Path, index: KeyIndex, changed: NDArray[np.int64]) -> str | None:
+    """Have an index search the lists that were saved beside a row file, if there are any.
+
+    Args:
+        path: of the row file.
+        index: of its keys.
+        changed: (n,) slots that have other keys since.
+
+    Returns:
+        What is wrong with them; None if nothing is.
+    """
+    if not isinstance(index, IvfIndex):
+        return None
+    from safetensors import SafetensorError, numpy
+
+    try:
+        with open_regular(path.with_suffix(LISTS)) as file:
+            data = file.read()
+        if xxhash.xxh3_128_digest(memoryview(data)[:-_DIGEST]) != data[-_DIGEST:]:
+            raise ValueError("got lists that do not fit their checksum")
+        index.use_lists(numpy.load(data[:-_DIGEST]), changed)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        return str(error)
+    return None
+
+
+def is_outgrown(config: MemoryConfig, rows: int, changed: int) -> bool:
+    """Whether a file of so many rows is to be made anew, so many of which were changed in RAM."""
+    private = changed * (row_bytes(config) + 2 * mmap.PAGESIZE)  # a page belongs to one process
+    return private > max(LEAST_PRIVATE, rows * row_bytes(config) // PRIVATE)
+
+
+def wants_file(config: MemoryConfig, rows: int, place: Place | None) -> bool:
+    """Whether a memory's rows belong in a file: None chooses so if they would take much RAM."""
+    size = rows * row_bytes(config)
+    return place == "disk" or (place is None and size > available_ram() / PART)
+
+
+def available_ram() -> float:
+    """Bytes of RAM that are free or could be, of the machine or of the group of processes."""
+    free = [float("inf")]
+    with suppress(OSError):
+        line = re.search(r"MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text())
+        free += [int(line[1]) * 1024] if line else []
+    with suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        free.append(int((group / "memory.max").read_text()))
+    return min(free)
+
+
+def _start_of_trailer(placed: Mapping[str, Section]) -> int:
+    """Byte after the arrays."""
+    return max(section.stop for section in placed.values())
+
+
+def _used_bytes(name: str, section: Section, rows: int) -> int:
+    """Bytes of an array, from its start on, that are more than room for rows to come."""
+    size = section.stop - section.start
+    return size // section.shape[0] * rows if name in _LARGE else size
+
+
+def _arrays(mapping: mmap.mmap, placed: Mapping[str, Section]) -> dict[str, NDArray[Any]]:
+    """The arrays of a mapped file."""
+    return {
+        name: np.frombuffer(mapping, dtype, int(np.prod(shape)), start).reshape(shape)
+        for name, (dtype, shape, start, _) in placed.items()
+    }
+
+
+def _digests(mapping: mmap.mmap, placed: Mapping[str, Section], rows: int) -> dict[str, list[str]]:
+    """Checksums (hex) of the blocks of each array."""
+    view = memoryview(mapping)
+    blocks = [
+        (name, start, min(start + BLOCK, section.start + used))
+        for name, section in placed.items()
+        for used in [_used_bytes(name, section, rows)]
+        for start in range(section.start, section.start + used, BLOCK)
+    ]
+
+    def digest(block: tuple[str, int, int]) -> str:
+        _, start, stop = block
+        if hasattr(mmap, "MADV_WILLNEED"):  # the disk is asked for all of it at once
+            mapping.madvise(mmap.MADV_WILLNEED, start, stop - start)
+        return xxhash.xxh3_128_hexdigest(view[start:stop])
+
+    digests: dict[str, list[str]] = {name: [] for name in placed}
+    with ThreadPoolExecutor(max(1, min(THREADS, len(blocks)))) as pool:
+        for (name, *_), hexadecimal in zip(blocks, pool.map(digest, blocks), strict=True):
+            digests[name].append(hexadecimal)
+    return digests
+
+
+def _check_unused(descriptor: int, section: Section, start: int) -> None:
+    """Raise ValueError unless a section has zeros from a byte on; of most the file system knows."""
+    at = start
+    while at < section.stop:
+        try:
+            at = os.lseek(descriptor, at, os.SEEK_DATA)
+            hole = os.lseek(descriptor, at, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole
+                return
+            raise
+        part = os.pread(descriptor, max(0, min(BLOCK, hole - at, section.stop - at)), at)
+        if part.strip(b"\0"):
+            raise ValueError("got bytes where rows were never used")
+        at += len(part) or BLOCK
+
+
+def _trailer(descriptor: int, start: int, size: int) -> dict[str, Any]:
+    """What the end of a file says of it; ValueError if it is not what was written."""
+    if not start + _END <= size <= start + _END + LARGEST_TRAILER:
+        raise ValueError(f"got {size:,} bytes, want a trailer after {start:,}")
+    data = os.pread(descriptor, size - start, start)
+    text, digest, end = data[:-_END], data[-_END:][:_DIGEST], data[-_END + _DIGEST :]
+    if end != len(text).to_bytes(8, "little") + MAGIC or xxhash.xxh3_128_digest(text) != digest:
+        raise ValueError("got a damaged trailer")
+    facts: dict[str, Any] = json.loads(text)
+    return facts
+
+
+def _memory(config: MemoryConfig) -> list[Any]:
+    """What tells whether a file's arrays are this memory's, and this machine's."""
+    return json.loads(json.dumps([*saved_config(config), sys.byteorder]))  # type: ignore[no-any-return]
