@@ -1,13 +1,17 @@
 """Repository: a memory's folder, an Icechunk repository of Zarr arrays (docs/format.md).
 
+On an object store the same is kept by `memstore.storage.objects`, which changes how a commit, a tag
+and an expiry are made; `opened` and `create` tell them apart.
+
 A commit goes to a side branch; what is new in the folder is synced; then the side branch's file,
 synced too, is renamed to be the main one's. So a power cut leaves the commit or the one before.
 
-Only this file, backend.py and chunks.py import zarr and icechunk.
+Only this file, backend.py, chunks.py and that room import zarr and icechunk.
 """
 
 import os
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +23,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import GroupNotFoundError
 
 from memstore.errors import (
+    ArgumentError,
     FormatError,
     LockedError,
     NotAMemoryError,
@@ -36,7 +41,7 @@ from memstore.files import (
     tree,
     write_atomic,
 )
-from memstore.paths import SHARDS_FILE, local_path
+from memstore.paths import SHARDS_FILE, ObjectUrl, place_of
 from memstore.slots.state import State
 from memstore.storage import reader, schema
 from memstore.storage.backend import (
@@ -71,23 +76,68 @@ class Expired(NamedTuple):
     bytes: int  # freed on disk
 
 
-def create(path: Path, state: State, message: str, durability: Durability = "full") -> str:
+StorageOptions = Mapping[str, Any]
+"""How an object store is reached and who asks, see `memstore.storage.objects.stores`."""
+
+
+def create(
+    path: Path | ObjectUrl,
+    state: State,
+    message: str,
+    durability: Durability = "full",
+    storage_options: StorageOptions | None = None,
+) -> str:
     """Make a memory, built beside the path, then renamed, so never half of one; its snapshot."""
-    _check_whole(state)
+    check_whole(state)
+    if isinstance(path, ObjectUrl):
+        from memstore.storage.objects import repository as objects
+
+        return objects.create(path, state, message, storage_options)
+    _check_no_options(path, storage_options)
     with made_beside(path, durability) as beside, writing(path):
         beside.mkdir()  # where we may not, Icechunk would panic
         repo = icechunk.Repository.create(storage_of(beside))
         session = repo.writable_session(MAIN)
-        group = zarr.create_group(session.store)
-        for name, options in schema.arrays(state.config).items():
-            group.create_array(name, **options, compressors=_codecs(name))
-        draft = Draft(session.store, group)
-        schema.write(draft, state, state.used, schema.Ledger.empty(state.config), message)
+        write_first(session.store, state, message)
         snapshot = session.commit(message)
     return snapshot
 
 
-def _check_whole(state: State) -> None:
+def write_first(store: Any, state: State, message: str) -> None:
+    """Make the arrays of a memory in a store that holds nothing, and write a state to them."""
+    group = zarr.create_group(store)
+    for name, options in schema.arrays(state.config).items():
+        group.create_array(name, **options, compressors=_codecs(name))
+    draft = Draft(store, group)
+    schema.write(draft, state, state.used, schema.Ledger.empty(state.config), message)
+
+
+def opened(
+    place: Path | ObjectUrl,
+    writable: bool = False,
+    at: str | None = None,
+    durability: Durability = "full",
+    lenient: bool = False,
+    storage_options: StorageOptions | None = None,
+) -> "Repository":
+    """The repository of a memory, wherever it lies; see `Repository`."""
+    if isinstance(place, ObjectUrl):
+        from memstore.storage.objects.repository import ObjectRepository
+
+        return ObjectRepository(place, writable, at, lenient, storage_options)
+    _check_no_options(place, storage_options)
+    return Repository(place, writable, at, durability, lenient)
+
+
+def _check_no_options(path: Path, storage_options: StorageOptions | None) -> None:
+    """Raise ArgumentError where a folder is opened as an object store."""
+    if storage_options:
+        raise ArgumentError(
+            f"storage_options: got some for {path}, want a URL there, or no options"
+        )
+
+
+def check_whole(state: State) -> None:
     """Raise TornError if the state is not to be saved."""
     if state.torn:
         raise TornError("memory: a write was interrupted in its midst; open it again")
@@ -100,17 +150,20 @@ def _codecs(name: str) -> list[Any]:
     return [*(ZstdCodec(level=level) for level in levels), Crc32cCodec()]
 
 
-def history(path: str | Path, at: str | None = None) -> list[Commit]:
+def history(
+    path: str | Path, at: str | None = None, *, storage_options: StorageOptions | None = None
+) -> list[Commit]:
     """Commits of a memory's folder that can be opened by id, newest first, reading none of them.
 
     Args:
-        path: of the folder.
+        path: of the folder, or a URL.
         at: snapshot id or tag to begin with; by default the last commit.
+        storage_options: of a URL, as `Memory.open` takes them.
 
     Returns:
         Where one is damaged, all that can be found: from one of them one can go on.
     """
-    repository = Repository(local_path(path), at=at, lenient=True)
+    repository = opened(place_of(path), at=at, lenient=True, storage_options=storage_options)
     try:
         return repository.past.of(repository.snapshot or NOWHERE)
     except FormatError:
@@ -119,9 +172,9 @@ def history(path: str | Path, at: str | None = None) -> list[Commit]:
         raise
 
 
-def tags(path: str | Path) -> dict[str, str]:
-    """Snapshot id by tag, of a memory's folder, reading none of them."""
-    return Repository(local_path(path), lenient=True).past.tags()
+def tags(path: str | Path, *, storage_options: StorageOptions | None = None) -> dict[str, str]:
+    """Snapshot id by tag, of a memory's folder or URL, reading none of them."""
+    return opened(place_of(path), lenient=True, storage_options=storage_options).past.tags()
 
 
 class Repository:
@@ -144,7 +197,8 @@ class Repository:
             durability: of what is written from now on.
             lenient: do without the last commit where it cannot be told; `snapshot` is "" then.
         """
-        self.path = path
+        self.path: Path | ObjectUrl = path
+        self._folder = path  # the same, of which an object store has none
         if not path.exists():
             want = "the folder of a memory, as training, memstore import or Memory.create makes it"
             raise PathMissingError(f"{path}: nothing there, want {want}")
@@ -198,7 +252,7 @@ class Repository:
 
     def _make_main_anew(self) -> None:
         """Have the main branch, which is damaged, end at the snapshot that was asked for."""
-        main = self.path / "refs" / f"branch.{MAIN}"
+        main = self._folder / "refs" / f"branch.{MAIN}"
         with writing(self.path):
             main.mkdir(exist_ok=True)
             write_atomic(main / REF_FILE, ref(self.snapshot).encode())
@@ -233,8 +287,12 @@ class Repository:
         """
         if self._at is not None:
             raise SnapshotError(f"{self.path}: opened at {self._at}, which stays as it is")
-        fresh = Repository(self.path, durability=self._durability)
+        fresh = self._anew()
         return None if fresh.tip == self.snapshot else fresh
+
+    def _anew(self) -> "Repository":
+        """The same, open to be read."""
+        return Repository(self._folder, durability=self._durability)
 
     def read(self, snapshot: str, check_rows: bool = True) -> tuple[State, schema.Ledger]:
         """Read a snapshot from disk, every chunk of it.
@@ -247,7 +305,7 @@ class Repository:
 
         def attempt() -> tuple[State, schema.Ledger]:
             with reading(self.path):
-                return reader.read(self._group(snapshot), lambda: _size(self.path), check_rows)
+                return reader.read(self._group(snapshot), self.size, check_rows)
 
         try:
             return attempt()
@@ -257,14 +315,14 @@ class Repository:
 
     def commit(self, state: State, message: str) -> str:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
-        _check_whole(state)
+        check_whole(state)
         with writing(self.path):
             self._settle()
             if state.dirty:
                 self._commit(state, message)
             elif self.snapshot != self.tip:
                 self._begin_side()
-                self._move_main()
+                self._move_main(self.snapshot)
                 self.tip = self.snapshot
             elif self._is_moving:
                 self._end_move()
@@ -273,20 +331,23 @@ class Repository:
     def _commit(self, state: State, message: str) -> None:
         """As commit; the history changes in one step, also after a rewind."""
         if self._tip() != self.tip:
-            raise LockedError(f"{self.path}: somebody committed without the lock; open it again")
-        self._begin_side()
-        session = self.past.repo.writable_session(SIDE)
+            raise self._overtaken()
+        session = self._session()
         draft = Draft(session.store, layouts=self._layouts)
         dirty = np.array(sorted(state.dirty), np.int64)
         ledger = schema.write(draft, state, dirty, self._ledger, message)
         if not ledger.log_rows:
             self._layouts.pop("log", None)  # a log that begins anew is another
-        self._arriving = session.commit(message), ledger
+        self._arriving = self._saved(session, message), ledger
         try:
-            self._move_main()
+            self._move_main(self._arriving[0])
         finally:  # an interrupt, or a late failure: the commit may have arrived all the same
             if self._settle():
                 state.dirty.clear()
+
+    def _overtaken(self) -> LockedError:
+        """The error of a writer that comes second."""
+        return LockedError(f"{self.path}: somebody committed without the lock; open it again")
 
     @property
     def snapshot(self) -> str:
@@ -307,20 +368,30 @@ class Repository:
         self._ledger, self._snapshot, self.tip = ledger, snapshot, snapshot
         return True
 
+    def _session(self) -> icechunk.Session:
+        """A session at `self.snapshot`, to write to."""
+        self._begin_side()
+        return self.past.repo.writable_session(SIDE)
+
+    def _saved(self, session: icechunk.Session, message: str) -> str:
+        """Id of the snapshot of what was written, which the main branch does not yet lead to."""
+        return session.commit(message)
+
     def _begin_side(self) -> None:
         """Make the side branch, at `self.snapshot`; a writer that died may have left one."""
         self._drop_side()
-        folder = self.path / "refs" / f"branch.{SIDE}"
+        folder = self._folder / "refs" / f"branch.{SIDE}"
         folder.mkdir()
         (folder / REF_FILE).write_text(ref(self.snapshot))
 
     def _drop_side(self) -> None:
         """Forget the side branch."""
-        shutil.rmtree(self.path / "refs" / f"branch.{SIDE}", ignore_errors=True)
+        shutil.rmtree(self._folder / "refs" / f"branch.{SIDE}", ignore_errors=True)
 
-    def _move_main(self) -> None:
+    def _move_main(self, snapshot: str) -> None:
         """Have the main branch end where the side branch does: the step that makes a commit."""
-        side, main = (self.path / "refs" / f"branch.{name}" for name in (SIDE, MAIN))
+        del snapshot  # the side branch's file names it
+        side, main = (self._folder / "refs" / f"branch.{name}" for name in (SIDE, MAIN))
         self._sync(side / REF_FILE)
         self._is_moving = True
         os.replace(side / REF_FILE, main / REF_FILE)
@@ -329,7 +400,7 @@ class Repository:
     def _end_move(self) -> None:
         """Make sure that the main branch's new end outlives a power cut."""
         if self._durability == "full":
-            sync([self.path / "refs" / f"branch.{MAIN}"])
+            sync([self._folder / "refs" / f"branch.{MAIN}"])
         self._is_moving = False
         self._drop_side()
 
@@ -344,8 +415,8 @@ class Repository:
         with writing(self.path):
             self.past.check_new_tag(name)
             self._sync()
-            refs = self.path / "refs"
-            with partial_of(self.path / "tag") as folder:
+            refs = self._folder / "refs"
+            with partial_of(self._folder / "tag") as folder:
                 folder.mkdir()
                 (folder / REF_FILE).write_text(ref(self.snapshot))
                 if self._durability == "full":
@@ -370,7 +441,7 @@ class Repository:
         with writing(self.path):
             tags = self.past.tags()  # a damaged tag must not cost its snapshot
             self._drop_side()
-            snapshots, size = self._snapshot_files(), _size(self.path)
+            snapshots, size = self._snapshot_files(), self.size()
             times = [commit.time for commit in self.past.of(self.tip)]
             for snapshot in tags.values():
                 self.past.of(snapshot)  # whole, or Icechunk might walk it for ever
@@ -380,7 +451,7 @@ class Repository:
                 self._shorten(times[keep - 1])
             self.past.reopen()
             self.past.repo.garbage_collect(datetime.now(UTC))
-            freed = size - _size(self.path)
+            freed = size - self.size()
         return Expired(snapshots - self._snapshot_files(), freed)
 
     def _shorten(self, time: datetime) -> None:
@@ -389,21 +460,29 @@ class Repository:
         Icechunk writes the oldest snapshots that stay anew, in place. So it does so in a copy, from
         which they are synced and renamed: at any time each is the old one or the new one.
         """
-        with partial_of(self.path / "expire") as copy:
+        with partial_of(self._folder / "expire") as copy:
             for folder in ("snapshots", "refs"):
-                shutil.copytree(self.path / folder, copy / folder)
+                shutil.copytree(self._folder / folder, copy / folder)
             icechunk.Repository.open(storage_of(copy)).expire_snapshots(time)
             for file in sorted((copy / "snapshots").iterdir()):
-                original = self.path / "snapshots" / file.name
+                original = self._folder / "snapshots" / file.name
                 if file.read_bytes() != original.read_bytes():
                     if self._durability == "full":
                         sync([file])
                     os.replace(file, original)
-        self._sync(self.path / "snapshots")
+        self._sync(self._folder / "snapshots")
 
     def _snapshot_files(self) -> int:
         """Snapshots in the folder."""
-        return sum(1 for _ in (self.path / "snapshots").iterdir())
+        return sum(1 for _ in (self._folder / "snapshots").iterdir())
+
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(self.sizes().values())
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all files, by kind."""
+        return disk_bytes(self._folder)
 
     def _group(self, snapshot: str) -> zarr.Group:
         """The arrays and attributes at a snapshot, once they say that they are a memory."""
@@ -416,8 +495,3 @@ class Repository:
             what = "an Icechunk repository, but not of a memory"
             raise NotAMemoryError(f"{self.path}: {what}") from error
         return group
-
-
-def _size(path: Path) -> int:
-    """Bytes of all files of a memory."""
-    return sum(disk_bytes(path).values())
