@@ -165,12 +165,11 @@ def table(server, works=WORKS):
 
 def main():
     """Print the table, requests of a kind together."""
-    from tests.helpers.object_server import ObjectServer
+    from tests.helpers.object_server import ObjectServer, kind_of
 
     server, counts = ObjectServer(), Counter()
-    for work, (method, path), before, state in table(server, sys.argv[1:] or WORKS):
-        kind = path.split("/")[3] if path.count("/") > 2 else "list"
-        counts[work, f"{method} {kind}", "before" if before else "after", state] += 1
+    for work, request, before, state in table(server, sys.argv[1:] or WORKS):
+        counts[work, kind_of(*request), "before" if before else "after", state] += 1
     for (work, request, when, state), count in counts.items():
         print(f"{work:<8}{request:<20}{when:<8}{count:>3}  {state}")
 

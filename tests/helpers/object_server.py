@@ -1,10 +1,18 @@
 """An object store on loopback, `moto`'s, that can be slow, fail, refuse, and die in mid-request."""
 
+import re
+import socket
 import threading
 import time
 
 BUCKET, REGION, KEY, SECRET = "memories", "us-east-1", "AKIDTESTTESTTEST", "secret-of-the-test"
 _ERROR = '<?xml version="1.0"?><Error><Code>{0}</Code><Message>{0} it is</Message></Error>'
+
+
+def kind_of(method, path):
+    """A request in two words, as "PUT snapshots"; "GET list" and "POST list" are of the bucket."""
+    kind = re.search("/(refs|snapshots|manifests|transactions|chunks|repo|config.yaml)(/|$)", path)
+    return f"{method} {kind[1] if kind else 'list'}"
 
 
 class ObjectServer:
@@ -75,7 +83,7 @@ class ObjectServer:
             self.requests.append(what)
             number, on_request = len(self.requests) - 1, self.on_request
             if self._server is None:
-                raise ConnectionAbortedError
+                return self._hang_up(environ)
         fault = on_request(number, *what) if on_request else None
         if f"Credential={KEY}/" not in environ.get("HTTP_AUTHORIZATION", ""):
             fault = ("status", 403, "InvalidAccessKeyId")
@@ -85,11 +93,16 @@ class ObjectServer:
             start_response(f"{fault[1]} {fault[2]}", [("Content-Type", "application/xml")])
             return [_ERROR.format(fault[2]).encode()]
         elif fault and fault[1]:
-            raise ConnectionAbortedError
+            return self._hang_up(environ)
         answer = self._app(environ, start_response)
         if fault and not isinstance(fault, int | float):
-            raise ConnectionAbortedError
+            return self._hang_up(environ)
         return answer
+
+    def _hang_up(self, environ):
+        """End the connection without an answer."""
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        raise ConnectionAbortedError
 
     def _call(self, method, path, data=b""):
         """What moto answers to a request of our own, past the network."""
@@ -120,3 +133,18 @@ class ObjectServer:
             backend["global" if "global" in backend else "aws"] for backend in s3_backends.values()
         ]
         return sorted(name for name in backends.buckets[BUCKET].keys if name.startswith(prefix))
+
+
+def main():
+    """Serve until the standard input ends, each answer some seconds late; print the port."""
+    import sys
+
+    server, delay = ObjectServer(), float(sys.argv[1])
+    server.on_request = (lambda *_: delay) if delay else None
+    print(server.port, flush=True)
+    sys.stdin.read()
+    server.kill()
+
+
+if __name__ == "__main__":
+    main()

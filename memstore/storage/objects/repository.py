@@ -48,20 +48,27 @@ def create(
     storage, calls = storage_at(url, options or {}), Calls(url, options or {})
     with writing(url):
         _check_free(storage, calls)
-        new = calls.run(lambda: icechunk.Repository.create_async(storage))
-        session = Repo(new, calls).writable_session(MAIN)
-        write_first(session.store, state, message)
-        snapshot = session.flush(message)
-        repo = _open(storage, calls)
         try:
-            repo.reset_branch(MAIN, snapshot, from_snapshot_id=FIRST)
-        except (LockedError, StoreError) as error:  # the answer may be lost, or of a second try
-            if repo.lookup_branch(MAIN) != snapshot:
-                if isinstance(error, LockedError):
-                    text = f"{url}: somebody else has made a memory there meanwhile"
-                    raise PathExistsError(text) from None
-                raise
+            new = calls.run(lambda: icechunk.Repository.create_async(storage))
+            session = Repo(new, calls).writable_session(MAIN)
+            write_first(session.store, state, message)
+            snapshot = session.flush(message)
+            _finish(_open(storage, calls), snapshot)
+        except LockedError:
+            raise PathExistsError(
+                f"{url}: was made meanwhile, by somebody else or by a try of this call whose "
+                "answer was lost; want a prefix below which there is nothing"
+            ) from None
     return snapshot
+
+
+def _finish(repo: Repo, snapshot: str) -> None:
+    """Have the main branch of a new repository end at the memory's first snapshot."""
+    try:
+        repo.reset_branch(MAIN, snapshot, from_snapshot_id=FIRST)
+    except (LockedError, StoreError):  # the answer may be lost, or that of a second try
+        if repo.lookup_branch(MAIN) != snapshot:
+            raise
 
 
 def _open(storage: icechunk.Storage, calls: Calls) -> Repo:
