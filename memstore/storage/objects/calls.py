@@ -69,6 +69,11 @@ _KINDS: tuple[tuple[str, type[MemstoreError], str], ...] = (
         LockedError,
         OVERTAKEN,
     ),
+    (
+        r"region must be set",
+        StoreError,
+        "got no region, want one, as AWS_REGION or storage_options={{'region': NAME}}",
+    ),
     (r"tag already exists", ArgumentError, "got a tag's name that is taken, want another"),
     (
         r"AccessDenied|Forbidden|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken"

@@ -462,6 +462,18 @@ def test_options_that_are_none(made):
             Memory.open(url, storage_options=options | {"timeout": seconds})
 
 
+def test_an_environment_that_tells_nothing(store, url, monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))  # no file of a user's
+    with pytest.raises(StoreError, match="got no region, want one, as AWS_REGION"):
+        Memory.open(url)
+    options = {"endpoint_url": store.options["endpoint_url"], "timeout": 20}
+    with pytest.raises(StoreError, match=r"refuses who asks .*, want credentials"):
+        Memory.open(url, storage_options=options)
+
+
 def test_other_stores_are_taken_as_icechunk_takes_them(monkeypatch):
     """No request is made: nothing but this was tried of them."""
     for name in stores.AZURE_ACCOUNTS:
