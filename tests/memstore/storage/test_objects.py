@@ -299,10 +299,10 @@ FAILS = "cannot be reached, or fails|does not answer within"
 def faults():
     """Per fault: what the server does, options that differ, and words of the error."""
     return {
-        "500": (lambda *_: ("status", 500, "InternalError"), {"timeout": 2}, FAILS),
-        "503": (lambda *_: ("status", 503, "SlowDown"), {"timeout": 2}, FAILS),
+        "500": (lambda *_: ("status", 500, "InternalError"), {"timeout": 1}, FAILS),
+        "503": (lambda *_: ("status", 503, "SlowDown"), {"timeout": 1}, FAILS),
         "403": (lambda *_: ("status", 403, "AccessDenied"), {}, "refuses who asks .AccessDenied"),
-        "slow": (lambda *_: 3, {"timeout": 0.5}, r"does not answer within 0\.5 s"),
+        "slow": (lambda *_: 1.5, {"timeout": 0.5}, r"does not answer within 0\.5 s"),
         "lost": (lambda *_: ("lose", True), {"timeout": 1}, FAILS),
         "key": (None, {"access_key_id": "WRONGWRONG"}, "refuses who asks .InvalidAccessKeyId"),
         "port": (None, {"endpoint_url": "http://127.0.0.1:9", "timeout": 1}, FAILS),
@@ -313,7 +313,7 @@ def faults():
 def test_faults_when_it_is_opened_and_committed(store, made, fault):
     url, options = made
     on_request, other, words = faults()[fault]
-    memory = Memory.open(url, "r+", storage_options=options | {"timeout": 2})
+    memory = Memory.open(url, "r+", storage_options=options | {"timeout": 1})
     write(memory, 2)
     store.on_request = on_request
     wrong = options | other
