@@ -88,7 +88,7 @@ def create(
     storage_options: StorageOptions | None = None,
 ) -> str:
     """Make a memory, built beside the path, then renamed, so never half of one; its snapshot."""
-    check_whole(state)
+    _check_whole(state)
     if isinstance(path, ObjectUrl):
         from memstore.storage.objects import repository as objects
 
@@ -137,7 +137,7 @@ def _check_no_options(path: Path, storage_options: StorageOptions | None) -> Non
         )
 
 
-def check_whole(state: State) -> None:
+def _check_whole(state: State) -> None:
     """Raise TornError if the state is not to be saved."""
     if state.torn:
         raise TornError("memory: a write was interrupted in its midst; open it again")
@@ -315,7 +315,7 @@ class Repository:
 
     def commit(self, state: State, message: str) -> str:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
-        check_whole(state)
+        _check_whole(state)
         with writing(self.path):
             self._settle()
             if state.dirty:
