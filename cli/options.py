@@ -207,7 +207,7 @@ def print_json(result: Any) -> None:
     typer.echo(json.dumps(result))
 
 
-def print_made(path: Path, slots: int, as_json: bool) -> None:
+def print_made(path: str | Path, slots: int, as_json: bool) -> None:
     """Tell what was made, and of how many slots."""
     if as_json:
         print_json({"path": str(path), "slots": slots})

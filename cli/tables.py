@@ -240,11 +240,11 @@ EIGHTHS = " ▏▎▍▌▋▊▉█"
 LEAST = 20  # columns that a table's last column has, however narrow the terminal
 
 
-def print_stats(path: Path, facts: dict[str, Any]) -> None:
+def print_stats(path: str | Path, facts: dict[str, Any]) -> None:
     """What `memstore inspect` shows.
 
     Args:
-        path: folder of the memory.
+        path: folder or URL of the memory.
         facts: `Stats` as a dict, with "remarks" and maybe "duplicates".
     """
     typer.echo(f"{typer.style(printable(path), bold=True)} at snapshot {facts['snapshot']}")

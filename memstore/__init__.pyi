@@ -29,6 +29,7 @@ from .errors import ShapeError as ShapeError
 from .errors import ShardError as ShardError
 from .errors import SlotError as SlotError
 from .errors import SnapshotError as SnapshotError
+from .errors import StoreError as StoreError
 from .errors import TornError as TornError
 from .errors import TransientError as TransientError
 from .errors import UncommittedWarning as UncommittedWarning

@@ -52,6 +52,10 @@ class PathExistsError(PathError, FileExistsError):
     """There is something already where a memory should be made."""
 
 
+class StoreError(PathError, ConnectionError):
+    """An object store refuses, fails, or does not answer in time; nothing is lost."""
+
+
 class NotAMemoryError(PathError, ValueError):
     """What the path holds is no memory."""
 

@@ -27,7 +27,7 @@ from memstore.errors import (
     UncommittedWarning,
 )
 from memstore.files import Durability, Progress
-from memstore.paths import local_path
+from memstore.paths import ObjectUrl, lies_within, place_of
 from memstore.rwlock import ReadWriteLock
 from memstore.scalars import as_int
 from memstore.search.index import Hits
@@ -52,7 +52,7 @@ from memstore.voxels.grids import unpack
 
 if TYPE_CHECKING:
     from memstore.storage.history import Commit
-    from memstore.storage.repository import Expired, Repository
+    from memstore.storage.repository import Expired, Repository, StorageOptions
     from memstore.storage.rowfile import Place
 
 Mode = Literal["r", "r+", "closed"]
@@ -109,25 +109,32 @@ class Memory:
 
     @classmethod
     def create(
-        cls, path: str | Path, config: MemoryConfig, durability: Durability = "full"
+        cls,
+        path: str | Path,
+        config: MemoryConfig,
+        durability: Durability = "full",
+        *,
+        storage_options: "StorageOptions | None" = None,
     ) -> Self:
-        """Make a new, empty memory in a folder and open it to be written.
+        """Make a new, empty memory in a folder, or on an object store, and open it to be written.
 
         Args:
-            path: where nothing is yet; missing parent folders are made.
+            path: where nothing is yet; missing parent folders are made. Or a URL, as in `open`.
             durability: as in `open`.
+            storage_options: as in `open`.
 
         Raises:
             PathExistsError: there is something at the path.
-            PathError: a URL; the disk refuses.
+            PathError: the disk or the store refuses.
             LockedError: another writer was quicker to open it.
         """
         from memstore.storage import repository  # zarr takes .3 s that RAM users need not pay
 
         check_durability(durability)
-        folder = local_path(path)
-        snapshot = repository.create(folder, State.empty(config), "create", durability)
-        memory = cls.open(folder, "r+", durability=durability)
+        folder = place_of(path)
+        empty, options = State.empty(config), storage_options
+        snapshot = repository.create(folder, empty, "create", durability, options)
+        memory = cls.open(folder, "r+", durability=durability, storage_options=options)
         if memory.snapshot != snapshot:
             memory.close()
             raise LockedError(
@@ -143,11 +150,14 @@ class Memory:
         at: str | None = None,
         durability: Durability = "full",
         rows: "Place | None" = None,
+        *,
+        storage_options: "StorageOptions | None" = None,
     ) -> Self:
-        """Open the folder of a memory.
+        """Open the folder of a memory, or one on an object store.
 
         Args:
-            path: of the folder.
+            path: of the folder; or "s3://BUCKET/PREFIX", "gs://...", "az://CONTAINER/PREFIX". There
+                two may write at a time: the second commit raises LockedError and changes nothing.
             mode: "r" reads one snapshot, whatever a writer does later; "r+" also writes, one
                 writer at a time.
             at: snapshot id or tag (a tag wins over an id); by default the last commit. With "r+"
@@ -155,27 +165,33 @@ class Memory:
                 until then nothing changes on disk.
             durability: what a commit, a tag or an expiry outlives once it has returned: "full", a
                 power cut; "process", the end of the process alone, without waiting for the disk.
+                An object store answers when it has stored: there it does not apply.
             rows: where keys and values lie, answers are the same: "ram", they are read; "disk",
                 they are mapped, from a file of rows in the folder that is made first if none fits,
                 and where that cannot be, they are read. By default "disk" if a file fits already,
-                or if they would take half of the RAM that is free.
+                or if they would take half of the RAM that is free. A URL's are read.
+            storage_options: of a URL: keyword arguments of icechunk's `s3_storage`, `gcs_storage`
+                or `azure_storage` (endpoint_url, region, access_key_id, ...), and `timeout`, the
+                seconds that a call may take (60). What is left open, credentials too, comes from
+                the environment.
 
         Raises:
-            PathMissingError: there is nothing at the path.
-            PathError: a URL.
+            PathMissingError: there is nothing at the path, or no such bucket.
+            PathError: the store refuses, or does not answer in time.
             NotAMemoryError: there is something else.
             FormatError: the memory is damaged, of a newer format, or has links in its folder.
             SnapshotError: `at` is neither a snapshot nor a tag.
             LockedError: another writer has it open; names its process.
         """
-        from memstore.storage.repository import Repository
+        from memstore.storage.repository import opened
 
         if mode not in ("r", "r+"):
             raise ArgumentError(f"mode: got {mode!r}, want 'r' or 'r+'")
         check_durability(durability)
         if rows not in (None, "ram", "disk"):
             raise ArgumentError(f"rows: got {rows!r}, want 'ram', 'disk' or None")
-        repository = Repository(local_path(path), mode == "r+", at, durability, place=rows)
+        place, options = place_of(path), storage_options
+        repository = opened(place, mode == "r+", at, durability, rows=rows, storage_options=options)
         try:
             memory = cls.__new__(cls)
             memory._bind(repository.load(), repository, mode)
@@ -288,8 +304,8 @@ class Memory:
         return self._held.config
 
     @property
-    def path(self) -> Path | None:
-        """Folder; None in RAM."""
+    def path(self) -> Path | ObjectUrl | None:
+        """Folder, or URL of an object store (a str); None in RAM."""
         return self._repository.path if self._repository else None
 
     @property
@@ -667,14 +683,20 @@ class Memory:
             return self._disk().expire(keep)
 
     def copy_to(
-        self, path: str | Path, capacity: int | None = None, *, search: Search | None = None
+        self,
+        path: str | Path,
+        capacity: int | None = None,
+        *,
+        search: Search | None = None,
+        storage_options: "StorageOptions | None" = None,
     ) -> None:
         """Write the state as it is, uncommitted changes included, as a new memory's first commit.
 
         Args:
-            path: where nothing is yet; missing parent folders are made.
+            path: where nothing is yet; missing parent folders are made. Or a URL, as in `open`.
             capacity: slots of the new memory, no fewer than here; by default as many.
             search: how the new memory searches, see `MemoryConfig`; by default as here.
+            storage_options: of a URL, as in `open`.
 
         Raises:
             ConfigError: there is no such search.
@@ -683,14 +705,14 @@ class Memory:
         """
         from memstore.storage import repository
 
-        folder = local_path(path)
-        if self.path and self.path.resolve() in folder.resolve().parents:
+        folder = place_of(path)
+        if lies_within(folder, self.path):
             raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
         slots = arguments.as_larger(capacity, self.config)
         rules = replace(self.config, search=search or self.config.search)
         with self._lock.reading():
             state = self._state.enlarged(slots, rules)
-            repository.create(folder, state, "copy")
+            repository.create(folder, state, "copy", storage_options=storage_options)
 
     def verify(self, every: bool = False, progress: Progress | None = None) -> Verification:
         """Check that nothing is damaged; changes nothing.
@@ -709,7 +731,8 @@ class Memory:
     def stats(self) -> Stats:
         """How full the memory is, how old its slots are, what it costs."""
         with self._lock.reading():
-            return stats(self._state, self.snapshot, self.path)
+            sizes = self._repository.sizes() if self._repository else None
+            return stats(self._state, self.snapshot, sizes)
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: a copy would fall behind without a word."""

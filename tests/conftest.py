@@ -46,3 +46,23 @@ def no_curves() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mem3d.training.report.curves", lambda *_: None)
         yield
+
+
+@pytest.fixture(scope="session")
+def object_server() -> Iterator[Any]:
+    """An object store on loopback; the test skips, saying so, where moto is not installed."""
+    pytest.importorskip("moto.server", reason="no object store: pip install 'moto[server]'")
+    from tests.helpers.object_server import ObjectServer
+
+    server = ObjectServer()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def store(object_server: Any) -> Iterator[Any]:
+    """The same, whole and answering, whatever a test does to it."""
+    object_server.forget()
+    yield object_server
+    object_server.forget()
+    object_server.revive()

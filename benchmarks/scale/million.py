@@ -244,7 +244,7 @@ def folder_of(path: Path, slots: int, place: Any) -> list[Row]:
 READER = """
 import sys, time
 import numpy as np, memstore, memstore.storage.repository
-from benchmarks.million import Source, held, timed
+from benchmarks.scale.million import Source, held, timed
 path, place, exact = sys.argv[1], sys.argv[2], sys.argv[3] == "exact"
 source, before = Source(int(sys.argv[4])), held()
 query = source.keys(1)
@@ -261,7 +261,7 @@ memory.close()  # lists are saved
 WRITER = """
 import sys
 import numpy as np, memstore
-from benchmarks.million import COLUMNS_OF_NEW, Source, held, timed
+from benchmarks.scale.million import COLUMNS_OF_NEW, Source, held, timed
 path, place = sys.argv[1:3]
 source, before = Source(int(sys.argv[4])), held()
 memory = memstore.Memory.open(path, "r+", rows=place)

@@ -10,6 +10,7 @@ from mem3d_cli.app import printable
 from mem3d_cli.memstore.conditions import Conditions, parsed
 from mem3d_cli.options import AsJson, Quiet, png, print_json, progress_bar
 from mem3d_cli.paths import nothing_there
+from memstore.paths import SHARDS_FILE, ObjectUrl, place_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,31 +19,50 @@ if TYPE_CHECKING:
     from memstore import Memory
 
 
-def memory_folder(path: Path) -> Path:
-    """The path, unless it is a run's, which has its memory within."""
+def memory_place(place: str) -> str:
+    """The path or URL, unless it is a run's folder, which has its memory within."""
+    path = place_of(place)
+    if isinstance(path, ObjectUrl):
+        return path
     if (path / "run.json").is_file() and (path / "memory").is_dir():
         raise ValueError(f"{path}: got the folder of a run, want its memory: {path / 'memory'}")
     if not path.exists() and path.parent.is_dir():
         raise nothing_there(path, f"the folder of a memory, {MAKERS}")
-    return path
+    return place
 
 
-def is_in_shards(path: Path) -> bool:
+def new_memory_place(place: str) -> str:
+    """The path or URL, unless it names no place where a memory may be made."""
+    place_of(place)
+    return place
+
+
+def is_url(place: str) -> bool:
+    """Whether a memory lies on an object store."""
+    return isinstance(place_of(place), ObjectUrl)
+
+
+def is_in_shards(path: str) -> bool:
     """Whether a folder is that of a memory in shards, of which some commands show as much."""
-    from memstore.paths import SHARDS_FILE
-
-    return (path / SHARDS_FILE).is_file()
+    return not is_url(path) and (Path(path) / SHARDS_FILE).is_file()
 
 
 MAKERS = "as training, memstore import or Memory.create makes it"
-MemoryFolder = Annotated[Path, typer.Argument(help="Folder of a memory.", callback=memory_folder)]
+MemoryPlace = Annotated[
+    str,
+    typer.Argument(
+        path_type=str,  # pathlib would join the slashes of a URL
+        help="Folder of a memory, or its URL on an object store: s3://BUCKET/PREFIX, gs://, az://.",
+        callback=memory_place,
+    ),
+]
 At = Annotated[
     str | None, typer.Option(help="Id or tag of an earlier commit. Default: the latest.")
 ]
 
 
 def inspect(
-    path: MemoryFolder,
+    path: MemoryPlace,
     picture: Annotated[
         Path | None, typer.Option(help="Also draw its shapes as this PNG.", callback=png)
     ] = None,
@@ -80,7 +100,7 @@ def inspect(
 
 
 def _facts(
-    path: Path, at: str | None, picture: Path | None, count: int, duplicates: bool, quiet: bool
+    path: str, at: str | None, picture: Path | None, count: int, duplicates: bool, quiet: bool
 ) -> dict[str, Any]:
     """What there is to be said of a memory in one piece; draws the picture."""
     from memstore import Memory, contact_sheet, near_duplicates, remarks
@@ -99,7 +119,7 @@ def _facts(
     return facts
 
 
-def _facts_of_shards(path: Path, at: str | None, picture: Path | None) -> dict[str, Any]:
+def _facts_of_shards(path: str, at: str | None, picture: Path | None) -> dict[str, Any]:
     """What there is to be said of a memory in shards."""
     from memstore.sharded import ShardedMemory
 
@@ -113,7 +133,7 @@ def _facts_of_shards(path: Path, at: str | None, picture: Path | None) -> dict[s
 
 
 def query(
-    path: MemoryFolder,
+    path: MemoryPlace,
     features: Annotated[
         Path | None,
         typer.Option(help="File of the features to look up: .npy, one or one in each row."),
@@ -163,9 +183,10 @@ def query(
 
 
 def diff(
-    path: MemoryFolder,
+    path: MemoryPlace,
     before: Annotated[
-        str, typer.Argument(help="Id or tag of an earlier commit, or another memory's folder.")
+        str,
+        typer.Argument(help="Id or tag of an earlier commit, or another memory's folder or URL."),
     ],
     after: Annotated[
         str | None, typer.Argument(help="What to compare it with. Default: the latest commit.")
@@ -193,10 +214,12 @@ def diff(
         typer.echo(f"{name:<10}{counted:>8,}  {'' if counted is slots else slots_in_words(slots)}")
 
 
-def _snapshot(path: Path, named: str | None) -> "Memory":
+def _snapshot(path: str, named: str | None) -> "Memory":
     """The memory at a snapshot or tag; what is none, or has a separator, may name a folder."""
     from memstore import Memory, SnapshotError
 
+    if named is not None and is_url(named):
+        return Memory.open(named)
     if named is None or not Path(named).is_dir():
         return Memory.open(path, at=named)
     if Path(named).name != named:

@@ -1,17 +1,16 @@
 """`memstore history`, `tag`, `verify`, `expire` and `copy`: keeping a memory."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mem3d_cli.app import counted, printable
-from mem3d_cli.memstore.inspect import At, MemoryFolder, is_in_shards
+from mem3d_cli.memstore.inspect import At, MemoryPlace, is_in_shards, new_memory_place
 from mem3d_cli.options import AsJson, Quiet, Search, print_json, print_made, progress_bar
 
 
 def history(
-    path: MemoryFolder, at: At = None, as_json: AsJson = False, quiet: Quiet = False
+    path: MemoryPlace, at: At = None, as_json: AsJson = False, quiet: Quiet = False
 ) -> None:
     """List a memory's commits, newest first, with their tags.
 
@@ -49,7 +48,7 @@ def history(
 
 
 def tag(
-    path: MemoryFolder,
+    path: MemoryPlace,
     name: Annotated[str, typer.Argument(help="Name: letters, digits and . _ -")],
     at: At = None,
     delete: Annotated[bool, typer.Option("--delete", help="Take the name away again.")] = False,
@@ -77,7 +76,7 @@ def tag(
 
 
 def verify(
-    path: MemoryFolder,
+    path: MemoryPlace,
     every: Annotated[
         bool, typer.Option("--all", help="Check all commits, not just the one at --at.")
     ] = False,
@@ -116,7 +115,7 @@ def verify(
 
 
 def expire(
-    path: MemoryFolder,
+    path: MemoryPlace,
     keep: Annotated[int, typer.Option(help="Latest commits to keep.", min=1)] = 8,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -140,9 +139,16 @@ def expire(
 
 
 def copy(
-    path: MemoryFolder,
+    path: MemoryPlace,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder of the copy; nothing may be there yet.")
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            path_type=str,
+            help="Folder of the copy, or URL; nothing may be there yet.",
+            callback=new_memory_place,
+        ),
     ],
     capacity: Annotated[
         int | None, typer.Option(help="Slots of the copy. Default: as many.", min=1)

@@ -7,7 +7,7 @@ import typer
 
 from mem3d_cli.app import counted, printable
 from mem3d_cli.memstore.conditions import Conditions, parsed
-from mem3d_cli.memstore.inspect import At, MemoryFolder
+from mem3d_cli.memstore.inspect import At, MemoryPlace, new_memory_place
 from mem3d_cli.options import (
     AsJson,
     Quiet,
@@ -29,7 +29,7 @@ BATCH = 256  # pairs written at once
 
 
 def list_(
-    path: MemoryFolder,
+    path: MemoryPlace,
     where: Conditions = None,
     source: Annotated[
         str | None, typer.Option(help="Only slots whose value came from this source.")
@@ -61,7 +61,7 @@ def list_(
 
 
 def get(
-    path: MemoryFolder,
+    path: MemoryPlace,
     slot: Annotated[int, typer.Argument(help="Number of the slot.", min=0)],
     value: Annotated[
         Path | None, typer.Option(help="Write its value to this .binvox file.", callback=placed)
@@ -107,7 +107,14 @@ def get(
 
 
 def create(
-    path: Annotated[Path, typer.Argument(help="Folder of the memory to make.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            path_type=str,
+            help="Folder of the memory to make, or URL.",
+            callback=new_memory_place,
+        ),
+    ],
     capacity: Annotated[int, typer.Option(help="Most slots that it can hold.", min=1)],
     key_dim: Annotated[int, typer.Option(help="Length of a key.", min=1)],
     resolution: Annotated[int, typer.Option(help="Voxels per side of a value.", min=1)] = 32,
@@ -170,7 +177,7 @@ def create(
 
 
 def add(
-    path: MemoryFolder,
+    path: MemoryPlace,
     pairs: Annotated[
         Path, typer.Argument(help="Keys and values: a file as memstore import takes it.")
     ],
@@ -221,7 +228,7 @@ def add(
 
 
 def remove(
-    path: MemoryFolder,
+    path: MemoryPlace,
     slot: Annotated[list[int] | None, typer.Argument(help="Numbers of slots.")] = None,
     source: Annotated[
         str | None, typer.Option(help="Remove all slots whose value came from this source.")

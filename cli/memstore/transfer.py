@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from mem3d_cli.memstore.inspect import At, MemoryFolder
+from mem3d_cli.memstore.inspect import At, MemoryPlace, is_url, new_memory_place
 from mem3d_cli.options import AsJson, Quiet, print_made, progress_bar
 from memstore.files import ExportFormat, ImportFormat
 from memstore.voxels.grids import ValueSimilarity
@@ -14,7 +14,7 @@ WhenFull = Literal["error", "evict"]
 
 
 def export(
-    path: MemoryFolder,
+    path: MemoryPlace,
     out: Annotated[Path, typer.Option("--out", "-o", help="File or folder to make.")],
     format: Annotated[
         ExportFormat | None,
@@ -54,7 +54,16 @@ def import_(
     source: Annotated[
         Path, typer.Argument(help="An export, a file of arrays, or a folder of binvox files.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the memory to make.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            path_type=str,
+            help="Folder of the memory to make, or URL.",
+            callback=new_memory_place,
+        ),
+    ],
     format: Annotated[
         ImportFormat | None,
         typer.Option(
@@ -112,7 +121,8 @@ def import_(
     from memstore import import_memory
     from memstore.files import check_free
 
-    check_free(out)  # before a long import
+    if not is_url(out):
+        check_free(Path(out))  # before a long import
     with progress_bar(quiet, "importing") as show:
         memory = import_memory(
             source,

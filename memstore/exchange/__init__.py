@@ -30,7 +30,7 @@ from memstore.files import (
     made_beside,
 )
 from memstore.memory import Memory
-from memstore.paths import local_path
+from memstore.paths import lies_within, local_path
 from memstore.slots import arguments
 from memstore.slots.state import State
 
@@ -87,7 +87,7 @@ def export(
     path = local_path(path)
     write = _WRITERS[_format(path, format, EXPORT_FORMATS)]
     check_free(path)  # before rows are copied
-    if memory.path and memory.path.resolve() in path.resolve().parents:
+    if lies_within(path, memory.path):
         raise ArgumentError(f"path: got {path}, want a place outside of {memory.path}")
     with memory.frozen() as state:
         rows = state.used

@@ -1,13 +1,11 @@
 """Stats: how full a memory is, how old and how often read its slots are, what it costs."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.files import disk_bytes
 from memstore.search.watch import Recall
 from memstore.slots.state import State, plain_column
 
@@ -80,17 +78,19 @@ class Stats:
     key_bytes: int  # RAM held by keys
     value_bytes: int  # RAM of the values of slots that have been used
     bookkeeping_bytes: int  # RAM of ages, sources, reads, columns, and what is derived for speed
-    disk_bytes: dict[str, int] | None  # by sub-folder, "." for the rest; None in RAM
+    disk_bytes: (
+        dict[str, int] | None
+    )  # by sub-folder, "." for the rest; None in RAM, of an object store "chunks" alone
     snapshot: str | None
 
 
-def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats:
+def stats(state: State, snapshot: str | None, sizes: dict[str, int] | None = None) -> Stats:
     """Gather the facts.
 
     Args:
         state: of the memory.
         snapshot: that it is based on.
-        path: of its folder.
+        sizes: bytes of its folder, by sub-folder.
     """
     config, used = state.config, state.used
     ages, reads = state.clock - state.touched[used], state.reads[used]
@@ -138,7 +138,7 @@ def stats(state: State, snapshot: str | None, path: Path | None = None) -> Stats
         key_bytes=state.index.keys.nbytes,
         value_bytes=state.values[: state.index.rows].nbytes,
         bookkeeping_bytes=sum(array.nbytes for array in bookkeeping) + state.derived_bytes,
-        disk_bytes=None if path is None else disk_bytes(path),
+        disk_bytes=sizes,
         snapshot=snapshot,
     )
 

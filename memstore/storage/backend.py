@@ -84,7 +84,7 @@ class Opener:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: str | Path) -> Iterator[None]:
     """Report whatever a damaged or hostile folder makes Zarr and Icechunk raise as our errors."""
     check_process(path)
     with translated(path, *_FOREIGN):
@@ -92,7 +92,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: str | Path) -> Iterator[None]:
     """Report what keeps us from writing as our errors; nothing is lost by then."""
     check_process(path)
     try:
@@ -107,7 +107,7 @@ def writing(path: Path) -> Iterator[None]:
         raise PathError(f"{path}: cannot write: {first_line(error)}") from error
 
 
-def check_process(path: Path) -> None:
+def check_process(path: str | Path) -> None:
     """Raise ForkError where Icechunk would wait for ever, for threads that only the parent has."""
     _users.add(os.getpid())
     if len(_users) > 1:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import icechunk
 
 
+ID = r"[0-9A-Z]{20}"  # of a snapshot
 _TAG = r"[A-Za-z0-9._-]{1,100}"  # names of tags
 _REF = r'\{"snapshot": ?"([0-9A-Z]{20})"\}'  # of a branch; Icechunk takes a millisecond to read it
 _DELETED = "ref.json.deleted"  # what marks a tag that is gone
@@ -34,8 +35,13 @@ class Commit(NamedTuple):
     time: datetime  # UTC
 
 
+def is_tag_name(name: object) -> bool:
+    """Whether a tag may be called so, were it not taken."""
+    return isinstance(name, str) and re.fullmatch(_TAG, name) is not None
+
+
 @contextmanager
-def advising(path: Path) -> Iterator[None]:
+def advising(path: str | Path) -> Iterator[None]:
     """Have the error of a damaged memory say what to do."""
     try:
         yield
@@ -50,8 +56,8 @@ def advising(path: Path) -> Iterator[None]:
 class Past:
     """What an Icechunk repository says of its commits, without reading what they hold."""
 
-    def __init__(self, path: Path, open_repo: Callable[[], "icechunk.Repository"]) -> None:
-        self._path, self._open = path, open_repo
+    def __init__(self, path: str | Path, open_repo: Callable[[], "icechunk.Repository"]) -> None:
+        self._path, self._folder, self._open = path, Path(path), open_repo
         self.repo = open_repo()
 
     def check_there(self) -> None:
@@ -71,7 +77,7 @@ class Past:
     def last(self) -> str:
         """Id of the last commit."""
         with suppress(OSError, ValueError):  # else Icechunk says what is wrong
-            text = (self._path / "refs" / f"branch.{MAIN}" / REF_FILE).read_text()
+            text = (self._folder / "refs" / f"branch.{MAIN}" / REF_FILE).read_text()
             if branch := re.fullmatch(_REF, text):
                 return branch[1]
         with advising(self._path), reading(self._path):
@@ -91,7 +97,7 @@ class Past:
                 if self.repo.lookup_snapshot(at).parent_id is not None:  # else: no arrays yet
                     return at
         except FormatError as error:
-            if re.fullmatch(r"[0-9A-Z]{20}", at) and (self._path / "snapshots" / at).exists():
+            if re.fullmatch(ID, at) and self._is_there(at, error):
                 text = f"{self._path}: snapshots/{at}: got a damaged file"
                 raise FormatError(text) from error
         raise self._unknown(at)
@@ -110,11 +116,18 @@ class Past:
             "tags(), list them"
         )
 
+    def _is_there(self, snapshot: str, error: FormatError) -> bool:
+        """Whether there is a file of a snapshot, which could not be read as the error says."""
+        return (self._folder / "snapshots" / snapshot).exists()
+
     def _is_tag(self, name: str) -> bool:
         """Whether there is a tag of a name, whatever else lies among the tags."""
-        folder = self._path / "refs" / f"tag.{name}"
-        is_name = isinstance(name, str) and re.fullmatch(_TAG, name) is not None
-        return is_name and (folder / "ref.json").exists() and not (folder / _DELETED).exists()
+        folder = self._folder / "refs" / f"tag.{name}"
+        return (
+            is_tag_name(name)
+            and (folder / "ref.json").exists()
+            and not (folder / _DELETED).exists()
+        )
 
     def check(self, snapshot: str) -> None:
         """Raise FormatError unless the file of a snapshot is its own; no more is read of it."""
@@ -169,7 +182,7 @@ class Past:
     def readable(self) -> list[Commit]:
         """All commits that can be opened by id, newest first; damage hides no more than its own."""
         commits: list[Commit] = []
-        for file in (self._path / "snapshots").iterdir():
+        for file in (self._folder / "snapshots").iterdir():
             with suppress(FormatError), reading(self._path):
                 entry = self.repo.lookup_snapshot(file.name)
                 if entry.id == file.name and entry.parent_id is not None:
@@ -178,12 +191,16 @@ class Past:
 
     def check_new_tag(self, name: str) -> None:
         """Raise ArgumentError unless a tag may be called so."""
-        if not isinstance(name, str) or not re.fullmatch(_TAG, name):
+        if not is_tag_name(name):
             raise ArgumentError(f"name: got {name!r}, want 1 to 100 of A-Z a-z 0-9 . _ -")
-        if re.fullmatch(r"[0-9A-Z]{20}", name) or not name.strip("."):  # `at` takes either
+        if re.fullmatch(ID, name) or not name.strip("."):  # `at` takes either
             raise ArgumentError(f"name: got {name!r}, want one that no snapshot's id is like")
-        if (self._path / "refs" / f"tag.{name}").exists():  # also of a deleted tag
+        if self._was_tag(name):
             raise ArgumentError(f"name: got {name!r}, which already exists or did; choose another")
+
+    def _was_tag(self, name: str) -> bool:
+        """Whether there is a tag of a name, or was."""
+        return (self._folder / "refs" / f"tag.{name}").exists()
 
     def check_tag(self, name: str) -> None:
         """Raise SnapshotError if there is no such tag."""
@@ -198,7 +215,7 @@ class Past:
         with reading(self._path):
             tags = {name: self.repo.lookup_tag(name) for name in sorted(self.repo.list_tags())}
             # Icechunk takes a tag whose file is damaged, or gone, for a deleted one.
-            for folder in (self._path / "refs").glob("tag.*"):
+            for folder in (self._folder / "refs").glob("tag.*"):
                 is_deleted = (folder / _DELETED).exists()
                 if not is_deleted and folder.name.removeprefix("tag.") not in tags:
                     raise FormatError(f"{folder.name}: got a damaged tag, or none where one was")

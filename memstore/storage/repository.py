@@ -1,13 +1,17 @@
 """Repository: a memory's folder, an Icechunk repository of Zarr arrays (docs/format.md).
 
+On an object store the same is kept by `memstore.storage.objects`, which changes how a commit, a tag
+and an expiry are made; `opened` and `create` tell them apart.
+
 A commit goes to a side branch; what is new in the folder is synced; then the side branch's file,
 synced too, is renamed to be the main one's. So a power cut leaves the commit or the one before.
 
-Only this file, backend.py and chunks.py import zarr and icechunk.
+Only this file, backend.py, chunks.py and that room import zarr and icechunk.
 """
 
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +26,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import GroupNotFoundError
 
 from memstore.errors import (
+    ArgumentError,
     FormatError,
     LockedError,
     NotAMemoryError,
@@ -38,7 +43,7 @@ from memstore.files import (
     tree,
     write_atomic,
 )
-from memstore.paths import SHARDS_FILE, local_path
+from memstore.paths import SHARDS_FILE, ObjectUrl, place_of
 from memstore.slots.state import State
 from memstore.storage import reader, rowfile, schema
 from memstore.storage.backend import (
@@ -75,20 +80,66 @@ class Expired(NamedTuple):
     bytes: int  # freed on disk
 
 
-def create(path: Path, state: State, message: str, durability: Durability = "full") -> str:
+StorageOptions = Mapping[str, Any]
+"""How an object store is reached and who asks, see `memstore.storage.objects.stores`."""
+
+
+def create(
+    path: Path | ObjectUrl,
+    state: State,
+    message: str,
+    durability: Durability = "full",
+    storage_options: StorageOptions | None = None,
+) -> str:
     """Make a memory, built beside the path, then renamed, so never half of one; its snapshot."""
     _check_whole(state)
+    if isinstance(path, ObjectUrl):
+        from memstore.storage.objects import repository as objects
+
+        return objects.create(path, state, message, storage_options)
+    _check_no_options(path, storage_options)
     with made_beside(path, durability) as beside, writing(path):
         beside.mkdir()  # where we may not, Icechunk would panic
         repo = icechunk.Repository.create(storage_of(beside))
         session = repo.writable_session(MAIN)
-        group = zarr.create_group(session.store)
-        for name, options in schema.arrays(state.config).items():
-            group.create_array(name, **options, compressors=_codecs(name))
-        draft = Draft(session.store, group)
-        schema.write(draft, state, state.used, schema.Ledger.empty(state.config), message)
+        write_first(session.store, state, message)
         snapshot = session.commit(message)
     return snapshot
+
+
+def write_first(store: Any, state: State, message: str) -> None:
+    """Make the arrays of a memory in a store that holds nothing, and write a state to them."""
+    group = zarr.create_group(store)
+    for name, options in schema.arrays(state.config).items():
+        group.create_array(name, **options, compressors=_codecs(name))
+    draft = Draft(store, group)
+    schema.write(draft, state, state.used, schema.Ledger.empty(state.config), message)
+
+
+def opened(
+    place: Path | ObjectUrl,
+    writable: bool = False,
+    at: str | None = None,
+    durability: Durability = "full",
+    lenient: bool = False,
+    rows: Place | None = "ram",
+    storage_options: StorageOptions | None = None,
+) -> "Repository":
+    """The repository of a memory, wherever it lies; see `Repository`."""
+    if isinstance(place, ObjectUrl):
+        from memstore.storage.objects.repository import ObjectRepository
+
+        return ObjectRepository(place, writable, at, lenient, storage_options)
+    _check_no_options(place, storage_options)
+    return Repository(place, writable, at, durability, lenient, rows)
+
+
+def _check_no_options(path: Path, storage_options: StorageOptions | None) -> None:
+    """Raise ArgumentError where a folder is opened as an object store."""
+    if storage_options:
+        raise ArgumentError(
+            f"storage_options: got some for {path}, want a URL there, or no options"
+        )
 
 
 def _check_whole(state: State) -> None:
@@ -103,17 +154,20 @@ def _codecs(name: str) -> list[Any]:
     return [*(ZstdCodec(level=level) for level in levels), Crc32cCodec()]
 
 
-def history(path: str | Path, at: str | None = None) -> list[Commit]:
+def history(
+    path: str | Path, at: str | None = None, *, storage_options: StorageOptions | None = None
+) -> list[Commit]:
     """Commits of a memory's folder that can be opened by id, newest first, reading none of them.
 
     Args:
-        path: of the folder.
+        path: of the folder, or a URL.
         at: snapshot id or tag to begin with; by default the last commit.
+        storage_options: of a URL, as `Memory.open` takes them.
 
     Returns:
         Where one is damaged, all that can be found: from one of them one can go on.
     """
-    repository = Repository(local_path(path), at=at, lenient=True)
+    repository = opened(place_of(path), at=at, lenient=True, storage_options=storage_options)
     try:
         return repository.past.of(repository.snapshot or NOWHERE)
     except FormatError:
@@ -122,9 +176,9 @@ def history(path: str | Path, at: str | None = None) -> list[Commit]:
         raise
 
 
-def tags(path: str | Path) -> dict[str, str]:
-    """Snapshot id by tag, of a memory's folder, reading none of them."""
-    return Repository(local_path(path), lenient=True).past.tags()
+def tags(path: str | Path, *, storage_options: StorageOptions | None = None) -> dict[str, str]:
+    """Snapshot id by tag, of a memory's folder or URL, reading none of them."""
+    return opened(place_of(path), lenient=True, storage_options=storage_options).past.tags()
 
 
 class Repository:
@@ -149,7 +203,9 @@ class Repository:
             lenient: do without the last commit where it cannot be told; `snapshot` is "" then.
             place: where rows are to lie that are loaded; None chooses.
         """
-        self.path, self._place = path, place
+        self.path: Path | ObjectUrl = path
+        self._folder = path  # the same, of which an object store has none
+        self._place = place
         if not path.exists():
             want = "the folder of a memory, as training, memstore import or Memory.create makes it"
             raise PathMissingError(f"{path}: nothing there, want {want}")
@@ -205,7 +261,7 @@ class Repository:
 
     def _make_main_anew(self) -> None:
         """Have the main branch, which is damaged, end at the snapshot that was asked for."""
-        main = self.path / "refs" / f"branch.{MAIN}"
+        main = self._folder / "refs" / f"branch.{MAIN}"
         with writing(self.path):
             main.mkdir(exist_ok=True)
             write_atomic(main / REF_FILE, ref(self.snapshot).encode())
@@ -234,9 +290,11 @@ class Repository:
 
     def _loaded(self) -> tuple[State, schema.Ledger]:
         """As load, of the present snapshot: from a row file if there is one that will do."""
-        if self._place != "ram" and (mapped := self._mapped()):
+        if self._place == "ram":
+            return self.read(self.snapshot)
+        if mapped := self._mapped():
             return mapped
-        with rowfile.making(self.path, self._place) as maker:
+        with rowfile.making(self._folder, self._place) as maker:
             state, ledger = self.read(self.snapshot, begin=maker.begin)
             if not maker.draft:
                 return state, ledger
@@ -260,11 +318,11 @@ class Repository:
         if not rowfile.is_outgrown(state.config, state.index.rows, count):
             return
         self._changed = None  # first: where this fails, the next try is not at once
-        with rowfile.making(self.path, "disk") as maker, suppress(OSError):
+        with rowfile.making(self._folder, "disk") as maker, suppress(OSError):
             copy = maker.copy(state)
             if not misfits(copy, self._ledger.checks):
                 maker.finish(self.snapshot, self._ledger, self.tip)
-        file = rowfile.opened(self.path, state.config, self.snapshot)
+        file = rowfile.opened(self._folder, state.config, self.snapshot)
         if file and file.snapshot == self.snapshot:
             state.move(file.arrays, file.rows)
             self._row_file = file.path
@@ -275,10 +333,10 @@ class Repository:
         """As load, from a row file; None if there is none that will do."""
         with suppress(FormatError), reading(self.path):
             group = self._group(self.snapshot)
-            file = rowfile.opened(self.path, reader.config_of(group), self.snapshot)
+            file = rowfile.opened(self._folder, reader.config_of(group), self.snapshot)
             if file:
                 self._row_file = file.path
-                return reader.read_over(group, lambda: _size(self.path), file, self.snapshot)
+                return reader.read_over(group, self.size, file, self.snapshot)
         return None
 
     def keep_lists(self, state: State) -> None:
@@ -296,8 +354,12 @@ class Repository:
         self.past.check_there()
         if self._at is not None:
             raise SnapshotError(f"{self.path}: opened at {self._at}, which stays as it is")
-        fresh = Repository(self.path, durability=self._durability, place=self._place)
+        fresh = self._anew()
         return None if fresh.tip == self.snapshot else fresh
+
+    def _anew(self) -> "Repository":
+        """The same, open to be read."""
+        return Repository(self._folder, durability=self._durability, place=self._place)
 
     def read(
         self, snapshot: str, check_rows: bool = True, begin: reader.Begin = State.with_rows
@@ -313,8 +375,7 @@ class Repository:
 
         def attempt() -> tuple[State, schema.Ledger]:
             with reading(self.path):
-                group = self._group(snapshot)
-                return reader.read(group, lambda: _size(self.path), check_rows, begin)
+                return reader.read(self._group(snapshot), self.size, check_rows, begin)
 
         try:
             return attempt()
@@ -332,7 +393,7 @@ class Repository:
                 self._commit(state, message)
             elif self.snapshot != self.tip:
                 self._begin_side()
-                self._move_main()
+                self._move_main(self.snapshot)
                 self.tip = self.snapshot
             elif self._is_moving:
                 self._end_move()
@@ -341,21 +402,24 @@ class Repository:
     def _commit(self, state: State, message: str) -> None:
         """As commit; the history changes in one step, also after a rewind."""
         if self._tip() != self.tip:
-            raise LockedError(f"{self.path}: somebody committed without the lock; open it again")
-        self._begin_side()
-        session = self.past.repo.writable_session(SIDE)
+            raise self._overtaken()
+        session = self._session()
         draft = Draft(session.store, layouts=self._layouts)
         dirty = np.array(sorted(state.dirty), np.int64)
         ledger = schema.write(draft, state, dirty, self._ledger, message)
         if not ledger.log_rows:
             self._layouts.pop("log", None)  # a log that begins anew is another
-        self._arriving = session.commit(message), ledger
+        self._arriving = self._saved(session, message), ledger
         try:
-            self._move_main()
+            self._move_main(self._arriving[0])
         finally:  # an interrupt, or a late failure: the commit may have arrived all the same
             if self._settle():
                 state.dirty.clear()
         self._renew(state, dirty)
+
+    def _overtaken(self) -> LockedError:
+        """The error of a writer that comes second."""
+        return LockedError(f"{self.path}: somebody committed without the lock; open it again")
 
     @property
     def snapshot(self) -> str:
@@ -376,20 +440,30 @@ class Repository:
         self._ledger, self._snapshot, self.tip = ledger, snapshot, snapshot
         return True
 
+    def _session(self) -> icechunk.Session:
+        """A session at `self.snapshot`, to write to."""
+        self._begin_side()
+        return self.past.repo.writable_session(SIDE)
+
+    def _saved(self, session: icechunk.Session, message: str) -> str:
+        """Id of the snapshot of what was written, which the main branch does not yet lead to."""
+        return session.commit(message)
+
     def _begin_side(self) -> None:
         """Make the side branch, at `self.snapshot`; a writer that died may have left one."""
         self._drop_side()
-        folder = self.path / "refs" / f"branch.{SIDE}"
+        folder = self._folder / "refs" / f"branch.{SIDE}"
         folder.mkdir()
         (folder / REF_FILE).write_text(ref(self.snapshot))
 
     def _drop_side(self) -> None:
         """Forget the side branch."""
-        shutil.rmtree(self.path / "refs" / f"branch.{SIDE}", ignore_errors=True)
+        shutil.rmtree(self._folder / "refs" / f"branch.{SIDE}", ignore_errors=True)
 
-    def _move_main(self) -> None:
+    def _move_main(self, snapshot: str) -> None:
         """Have the main branch end where the side branch does: the step that makes a commit."""
-        side, main = (self.path / "refs" / f"branch.{name}" for name in (SIDE, MAIN))
+        del snapshot  # the side branch's file names it
+        side, main = (self._folder / "refs" / f"branch.{name}" for name in (SIDE, MAIN))
         self._sync(side / REF_FILE)
         self._is_moving = True
         os.replace(side / REF_FILE, main / REF_FILE)
@@ -398,7 +472,7 @@ class Repository:
     def _end_move(self) -> None:
         """Make sure that the main branch's new end outlives a power cut."""
         if self._durability == "full":
-            sync([self.path / "refs" / f"branch.{MAIN}"])
+            sync([self._folder / "refs" / f"branch.{MAIN}"])
         self._is_moving = False
         self._drop_side()
 
@@ -414,8 +488,8 @@ class Repository:
         with writing(self.path):
             self.past.check_new_tag(name)
             self._sync()
-            refs = self.path / "refs"
-            with partial_of(self.path / "tag") as folder:
+            refs = self._folder / "refs"
+            with partial_of(self._folder / "tag") as folder:
                 folder.mkdir()
                 (folder / REF_FILE).write_text(ref(self.snapshot))
                 if self._durability == "full":
@@ -441,7 +515,7 @@ class Repository:
         with writing(self.path):
             tags = self.past.tags()  # a damaged tag must not cost its snapshot
             self._drop_side()
-            snapshots, size = self._snapshot_files(), _size(self.path)
+            snapshots, size = self._snapshot_files(), self.size()
             times = [commit.time for commit in self.past.of(self.tip)]
             for snapshot in tags.values():
                 self.past.of(snapshot)  # whole, or Icechunk might walk it for ever
@@ -451,8 +525,8 @@ class Repository:
                 self._shorten(times[keep - 1])
             self.past.reopen()
             self.past.repo.garbage_collect(datetime.now(UTC))
-            rowfile.drop(self.path, [self.tip])
-            freed = size - _size(self.path)
+            rowfile.drop(self._folder, [self.tip])
+            freed = size - self.size()
         return Expired(snapshots - self._snapshot_files(), freed)
 
     def _shorten(self, time: datetime) -> None:
@@ -461,21 +535,29 @@ class Repository:
         Icechunk writes the oldest snapshots that stay anew, in place. So it does so in a copy, from
         which they are synced and renamed: at any time each is the old one or the new one.
         """
-        with partial_of(self.path / "expire") as copy:
+        with partial_of(self._folder / "expire") as copy:
             for folder in ("snapshots", "refs"):
-                shutil.copytree(self.path / folder, copy / folder)
+                shutil.copytree(self._folder / folder, copy / folder)
             icechunk.Repository.open(storage_of(copy)).expire_snapshots(time)
             for file in sorted((copy / "snapshots").iterdir()):
-                original = self.path / "snapshots" / file.name
+                original = self._folder / "snapshots" / file.name
                 if file.read_bytes() != original.read_bytes():
                     if self._durability == "full":
                         sync([file])
                     os.replace(file, original)
-        self._sync(self.path / "snapshots")
+        self._sync(self._folder / "snapshots")
 
     def _snapshot_files(self) -> int:
         """Snapshots in the folder."""
-        return sum(1 for _ in (self.path / "snapshots").iterdir())
+        return sum(1 for _ in (self._folder / "snapshots").iterdir())
+
+    def size(self) -> int:
+        """Bytes of all files, but for row files, which only repeat them."""
+        return sum(size for name, size in self.sizes().items() if name != rowfile.FOLDER)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of all files, by kind."""
+        return disk_bytes(self._folder)
 
     def _group(self, snapshot: str) -> zarr.Group:
         """The arrays and attributes at a snapshot, once they say that they are a memory."""
@@ -488,8 +570,3 @@ class Repository:
             what = "an Icechunk repository, but not of a memory"
             raise NotAMemoryError(f"{self.path}: {what}") from error
         return group
-
-
-def _size(path: Path) -> int:
-    """Bytes of all files of a memory, but for its row files, which only repeat them."""
-    return sum(size for name, size in disk_bytes(path).items() if name != rowfile.FOLDER)

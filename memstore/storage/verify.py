@@ -1,14 +1,14 @@
 """verify: is a memory whole, in RAM and on disk?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from memstore.errors import ForkError, FormatError, MemstoreError
+from memstore.errors import ForkError, FormatError, MemstoreError, StoreError
 from memstore.files import Progress
-from memstore.paths import local_path
+from memstore.paths import place_of
 from memstore.search import cosine
 from memstore.slots.state import State, check_state
 from memstore.storage import rowfile
@@ -45,22 +45,27 @@ def verify_folder(
     every: bool = True,
     progress: Progress | None = None,
     at: str | None = None,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Verification:
     """Check the folder of a memory that need not open: damage is reported, not raised.
 
     Args:
-        path: of the folder.
+        path: of the folder, or a URL.
         every: all snapshots of the history and all tagged ones; else one alone.
         progress: called with snapshots read, and how many in all.
         at: which one, a snapshot id or tag; by default the last commit.
+        storage_options: of a URL, as `Memory.open` takes them.
 
     Raises:
         PathMissingError: there is nothing at the path.
         NotAMemoryError: there is something else.
+        StoreError: the object store does not tell.
     """
-    from memstore.storage.repository import Repository
+    from memstore.storage.repository import opened
 
-    return verify(None, Repository(local_path(path), at=at, lenient=True), every, progress)
+    repository = opened(place_of(path), at=at, lenient=True, storage_options=storage_options)
+    return verify(None, repository, every, progress)
 
 
 def verify(
@@ -87,7 +92,7 @@ def verify(
         assert repository
         try:
             stored, ledger = repository.read(snapshot, check_rows=False)
-        except ForkError:
+        except (ForkError, StoreError):
             raise
         except MemstoreError as error:
             if not repository.past.has_lost(snapshot):
@@ -98,7 +103,8 @@ def verify(
         faults = [f"slot {slot}: {unlike}" for slot in misfits(stored, ledger.checks)]
         if commit and not _same_commit(commit, ledger):
             faults.append("the history's message or time is not what was written")
-        faults += _row_file_faults(repository.path, snapshot, stored, ledger)
+        if isinstance(repository.path, Path):
+            faults += _row_file_faults(repository.path, snapshot, stored, ledger)
         if state and snapshot == repository.snapshot:
             faults += _differences(state, stored)
         problems += [f"snapshot {snapshot}: {fault}" for fault in faults]
@@ -121,7 +127,7 @@ def _snapshots(
         if every:
             for tip in (repository.tip, *repository.past.tags().values()):
                 snapshots |= {commit.id: commit for commit in repository.past.of(tip)}
-    except ForkError:
+    except (ForkError, StoreError):
         raise
     except MemstoreError as error:
         if not repository.past.has_lost(repository.snapshot):

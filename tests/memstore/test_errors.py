@@ -25,6 +25,7 @@ BUILTINS = {
     "ShardError": RuntimeError,
     "SlotError": IndexError,
     "SnapshotError": LookupError,
+    "StoreError": ConnectionError,
     "TornError": RuntimeError,
     "TransientError": RuntimeError,
 }

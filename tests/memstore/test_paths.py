@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 
 import memstore
-from memstore import PAPER, DtypeError, LockedError, Memory, PathError, PathExistsError
-from memstore.paths import local_path
+from memstore import (
+    PAPER,
+    ArgumentError,
+    DtypeError,
+    LockedError,
+    Memory,
+    PathError,
+    PathExistsError,
+)
+from memstore.paths import lies_within, local_path, place_of
+from memstore.sharded import ShardedMemory
 from memstore.storage import repository
 
 CONFIG = replace(PAPER, capacity=4, key_dim=3, resolution=2)
@@ -31,7 +40,12 @@ CALLS = {
     "verify_folder": memstore.verify_folder,
     "read_features": memstore.read_features,
 }
-URLS = ("s3://bucket/mem", "file:///tmp/mem", "https://host/mem", "s3:/bucket/mem", "gs://bucket")
+URLS = ("file:///tmp/mem", "https://host/mem", "s3:/bucket/mem", "S3://bucket/mem", "gcs://bucket")
+NO_MEMORIES = (
+    "export",
+    "import_memory",
+    "read_features",
+)  # what takes a path on this machine alone
 
 
 @pytest.mark.parametrize("of", [str, Path])
@@ -44,6 +58,72 @@ def test_urls_are_refused_by_name(call, url, of, tmp_path, monkeypatch):
     with pytest.raises(PathError, match=rf"got a URL \({scheme}:\), want a path on this machine"):
         call(of(url))
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("call", NO_MEMORIES)
+def test_only_memories_have_urls(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PathError, match="memories in one piece alone may have a URL: s3://"):
+        CALLS[call]("s3://bucket/mem")
+    with pytest.raises(PathError, match="memories in one piece alone may have a URL: s3://"):
+        ShardedMemory.create("s3://bucket/mem", CONFIG, 2, workers="local")
+    with pytest.raises(PathError, match="memories in one piece alone may have a URL: s3://"):
+        ShardedMemory.open("s3://bucket/mem", workers="local")
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("of", [str, Path])
+def test_one_slash_is_told(of):
+    with pytest.raises(PathError, match="with two slashes and as text, as pathlib joins them"):
+        Memory.open(of("s3:/bucket/mem"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://key:hidden@bucket/m",
+        "s3://bucket/m?token=hidden",
+        "az://c/m#hidden",
+        "gs:/a:hidden@b/m",
+    ],
+)
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_credentials_in_a_url_are_refused_and_not_shown(call, url):
+    with pytest.raises(PathError) as caught:
+        call(url)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://", "s3:///m", "s3://b//m", "s3://b/../m", "s3://b/./m", "s3://b/a\\b", "s3://b/a\nb"],
+)
+def test_odd_urls(url):
+    with pytest.raises(PathError, match="got a URL with odd parts, want s3://BUCKET/PREFIX"):
+        Memory.open(url)
+
+
+def test_parts_of_a_url():
+    place = place_of("gs://my-bucket/a/b c/")
+    assert (place.scheme, place.bucket, place.prefix) == ("gs", "my-bucket", "a/b c")
+    assert place_of(place) == place == "gs://my-bucket/a/b c" and place_of("s3://b").prefix == ""
+    assert place_of("a/b") == Path("a/b")
+
+
+def test_what_lies_within_what(tmp_path):
+    inner, outer = place_of("s3://b/m/x"), place_of("s3://b/m")
+    assert lies_within(inner, outer) and not lies_within(outer, outer)
+    assert not lies_within(place_of("s3://b/mx"), outer) and not lies_within(inner, None)
+    assert not lies_within(tmp_path, outer) and not lies_within(inner, tmp_path)
+    assert lies_within(tmp_path / "a" / "b", tmp_path)
+
+
+def test_a_folder_takes_no_storage_options(tmp_path):
+    Memory.create(tmp_path / "m", CONFIG).close()
+    with pytest.raises(ArgumentError, match="storage_options: got some for "):
+        Memory.open(tmp_path / "m", storage_options={"region": "x"})
+    with pytest.raises(ArgumentError, match="storage_options: got some for "):
+        Memory(CONFIG).copy_to(tmp_path / "c", storage_options={"region": "x"})
 
 
 def test_a_file_url_says_which_path_is_meant():

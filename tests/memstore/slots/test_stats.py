@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memstore import PAPER, Memory
 from memstore.files import disk_bytes
-from memstore.slots.stats import Histogram, SlotFacts, even_histogram, growing_histogram, stats
+from memstore.slots.stats import Histogram, SlotFacts, even_histogram, growing_histogram
 
 CONFIG = replace(PAPER, capacity=4, key_dim=3, resolution=2, delta=1)
 EYE = np.eye(3)
@@ -97,7 +97,7 @@ def test_bytes_on_disk(tmp_path):
     with Memory.create(tmp_path / "m", config) as memory:
         memory.write(np.random.default_rng(0).random((90, 64)), GRIDS)
         memory.commit("three")
-        found = stats(memory._state, memory.snapshot, memory.path).disk_bytes
+        found = memory.stats().disk_bytes
     assert {"chunks", "snapshots"} <= set(found)
     assert sum(found.values()) == sum(
         file.stat().st_size for file in (tmp_path / "m").rglob("*") if file.is_file()

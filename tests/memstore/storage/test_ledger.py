@@ -75,7 +75,7 @@ def refuse(memory):
     """Have a commit fail in its last step; what it would have changed is not on disk."""
     memory.write(np.eye(3)[:1], np.ones((1, 2, 2, 2), bool))
 
-    def fail():
+    def fail(_):
         raise OSError("no room")
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,6 +1,6 @@
 """Photos of a folder through workers of Ray's: what a photo costs, and what the workers do.
 
-`python -m benchmarks.photos --photos 16 --workers 1 2 --rounds 2`; one thread each, the bundled
+`python -m benchmarks.scale.photos --photos 16 --workers 1 2 --rounds 2`; one thread each, bundled
 model and its example photos, in turns with the same without Ray; least of the rounds.
 """
 
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
-    session = RaySession("benchmarks.photos")
+    session = RaySession("benchmarks.scale.photos")
     with TemporaryDirectory() as name:
         folder = Path(name)
         files = PhotoFiles()
