@@ -19,7 +19,7 @@ SHORTLIST = 64  # slots that are looked at
 COSINE = 0.5  # weight of a key's cosine beside the fit
 ELECTORS = 32  # the best, which are compared with each other
 AGREEMENT = 0.5  # weight of the IoU that one is to expect
-TEMPERATURE = 0.1  # of scores, when they tell how likely each is the truth
+TEMPERATURE = 0.05  # of scores, when they tell how likely each is the truth
 
 
 def fits(grids: Tensor, guess: Tensor) -> Tensor:

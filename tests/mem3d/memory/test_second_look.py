@@ -81,12 +81,12 @@ def test_the_best_come_first_and_padding_last(case):
 def test_one_like_the_others_comes_before_one_that_fits_a_little_better():
     guess = torch.zeros(1, N, N, N)
     guess[:, :, :, :2] = 0.5
-    grids = torch.zeros(1, 4, R, R, R, dtype=torch.bool)
-    grids[:, :3, :, :, :3] = True  # three alike
-    grids[:, 3, :, 1:, :4] = True  # fits better by itself
-    cosines = torch.zeros(1, 4)
-    assert fits(grids, guess).argmax() == 3
-    assert best_fits(grids, cosines, torch.tensor([4]), guess, 4)[0].tolist() == [0, 1, 2, 3]
+    grids = torch.zeros(1, 6, R, R, R, dtype=torch.bool)
+    grids[:, :5, :, :, :3] = True  # five alike
+    grids[:, 5, :, 1:, :4] = True  # fits better by itself
+    assert fits(grids, guess).argmax() == 5
+    places = best_fits(grids, torch.zeros(1, 6), torch.tensor([6]), guess, 6)
+    assert places[0].tolist() == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("kind", [torch.bool, torch.float32])
