@@ -10,6 +10,7 @@ from typing import IO, Any, Self
 
 from mem3d.integrity import new_hash
 from memstore.files import open_regular
+from memstore.json_text import parse_json
 
 _FORMAT = 1
 
@@ -59,7 +60,7 @@ class Journal:
         start, size = self._places[key]
         with open_regular(self.path) as file:
             file.seek(start)
-            return json.loads(file.read(size))[1]
+            return parse_json(file.read(size))[1]
 
     def add(self, key: str, value: Any) -> None:
         """Note that something is finished.
@@ -108,7 +109,7 @@ class Journal:
         with open_regular(self.path) as file:
             head = file.readline()
             try:
-                fields = json.loads(head or b"{}")
+                fields = parse_json(head or b"{}")
                 is_journal = not head or fields["mem3d_journal"] == _FORMAT
             except (ValueError, TypeError, LookupError):
                 is_journal = False
@@ -129,7 +130,7 @@ class Journal:
         """Take note of a line, unless it was cut off."""
         check, _, text = line.rstrip(b"\n").partition(b" ")
         if text and check == _check(text):
-            self._places[json.loads(text)[0]] = (place + len(check) + 1, len(text))
+            self._places[parse_json(text)[0]] = (place + len(check) + 1, len(text))
 
 
 def _check(text: bytes) -> bytes:

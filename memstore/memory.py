@@ -213,8 +213,8 @@ class Memory:
             was_open, self._mode = self._mode != "closed", "closed"  # first: nothing is to change
             if self._repository is not None:
                 try:
-                    if was_open:
-                        self._repository.keep_lists(self._state)
+                    if was_open and not self._held.torn:
+                        self._repository.keep_lists(self._held)
                 finally:
                     self._repository.close()
         if is_warned:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from memstore.config import MemoryConfig, saved_config
 from memstore.errors import PathError
 from memstore.files import check_regular, open_regular, partial_of, sync, tidy, write_atomic
+from memstore.json_text import parse_json
 from memstore.search.index import KeyIndex
 from memstore.search.ivf import IvfIndex
 from memstore.slots.state import COLUMN, EMPTY, State, column_types, row_types
@@ -397,10 +398,11 @@ def _trailer(descriptor: int, start: int, size: int) -> dict[str, Any]:
     text, digest, end = data[:-_END], data[-_END:][:_DIGEST], data[-_END + _DIGEST :]
     if end != len(text).to_bytes(8, "little") + MAGIC or xxhash.xxh3_128_digest(text) != digest:
         raise ValueError("got a damaged trailer")
-    facts: dict[str, Any] = json.loads(text)
+    facts: dict[str, Any] = parse_json(text)
     return facts
 
 
 def _memory(config: MemoryConfig) -> list[Any]:
     """What tells whether a file's arrays are this memory's, and this machine's."""
-    return json.loads(json.dumps([*saved_config(config), sys.byteorder]))  # type: ignore[no-any-return]
+    facts: list[Any] = parse_json(json.dumps([*saved_config(config), sys.byteorder]))
+    return facts
