@@ -324,14 +324,16 @@ def test_faults_when_it_is_opened_and_committed(store, made, fault):
         lambda: Memory(CONFIG).copy_to(f"{url}-copy", storage_options=wrong),
         lambda: memstore.verify_folder(url, storage_options=wrong),
     ]
-    for call in calls:
+    for call in calls[:1] if fault == "500" else calls:  # of which each is tried for seconds
         with pytest.raises(StoreError, match=words) as caught:
             call()
         shown = "".join(traceback.format_exception(caught.value))
         assert SECRET not in shown and KEY not in shown and ".rs:" not in shown
         assert str(caught.value).startswith("s3://")
     if on_request:
-        for call in (lambda: memory.commit("two"), lambda: memory.tag("x"), memory.expire):
+        changes = [lambda: memory.commit("two"), lambda: memory.tag("x")]
+        # An expiry may take thirty times as long as another call, and takes that long here.
+        for call in changes if fault == "500" else [*changes, memory.expire]:
             with pytest.raises(StoreError):
                 call()
         with pytest.raises(StoreError):
