@@ -28,6 +28,7 @@ PRINT_SIZE = 100.0  # millimeters of the longest side, where none is asked for
 SMALLEST, LARGEST = 10.0, 2000.0  # millimeters of the longest side
 LEGS = 0.1  # of the height: to lose more at the bottom is told in capitals
 LOOSE = 0.02  # of the volume; a body smaller than that is dropped, others are joined
+TILT = 5.0  # degrees by which what stands may lean and not fall over
 FEET = 2  # voxels: feet that end so close above the lowest reach the bed; most layers to cut off
 _UNITS = {"mm": 1.0, "cm": 10.0, "in": 25.4}
 _DEEP, _NEAR = 0.75, 0.475  # occupancy that a voxel of the body has at least, others at most
@@ -50,7 +51,7 @@ class Printable:
         bridges: shortest lines of voxels that join bodies which were not dropped.
         filling: added voxels over the body's: bridges, lengthened feet, closed hollows, and where
             voxels touched by an edge or corner only.
-        is_standing: its center of mass is above its base.
+        is_standing: its center of mass is above its base, tilted by TILT degrees too.
     """
 
     mesh: Mesh
@@ -84,7 +85,7 @@ class Printable:
         if self.filling:
             parts.append(f"{_percent(self.filling)} filled in")
         if not self.is_standing:
-            parts.append("does not stand by itself")
+            parts.append(f"DOES NOT STAND by itself: falls over within {TILT:g} degrees")
         if self.height_lost >= LEGS:
             lost = _percent(self.height_lost)
             parts.append(f"WITHOUT ITS LEGS OR FOOT: nothing of the lowest {lost} is printed")
@@ -335,12 +336,13 @@ def _thinnest(threshold: float) -> float:
 
 
 def _is_standing(body: NDArray[np.bool_]) -> bool:
-    """Whether the center of mass lies above the hull of the base."""
+    """Whether it stands, tilted by TILT too: whether its center of mass stays above its base."""
     low = int(body.any((0, 2)).argmax())
     cells = np.argwhere(body[:, low])
     sides = ConvexHull(np.concatenate([cells + corner for corner in product((0, 1), repeat=2)]))
-    center = np.argwhere(body).mean(0)[[0, 2]] + 0.5
-    return bool((sides.equations[:, :2] @ center + sides.equations[:, 2] <= 1e-9).all())
+    x, y, z = np.argwhere(body).mean(0) + 0.5
+    inside = -(sides.equations[:, :2] @ [x, z] + sides.equations[:, 2]).max()
+    return bool(inside >= (y - low) * np.tan(np.radians(TILT)))
 
 
 _NAMESPACE = "http://schemas.microsoft.com/3dmanufacturing"

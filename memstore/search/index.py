@@ -4,7 +4,7 @@ A FAISS id is always a slot.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -58,6 +58,18 @@ def no_hits(batch: int, k: int) -> Hits:
     slots, cosines = np.empty((batch, k), np.int64), np.empty((batch, k), np.float32)
     slots[...], cosines[...] = NO_SLOT, -np.inf
     return Hits(slots, cosines, np.ones(batch, np.bool_))
+
+
+class _FaissRows:
+    """The rows of a FAISS index as an array, which keeps the index alive.
+
+    A reader whose thread is interrupted may go on filling rows that nobody else holds any more.
+    """
+
+    def __init__(self, index: Any, rows: int, key_dim: int) -> None:
+        self._index = index
+        flat = faiss.rev_swig_ptr(index.get_xb(), rows * key_dim)
+        self.__array_interface__ = flat.reshape(rows, key_dim).__array_interface__
 
 
 class KeyIndex:
@@ -123,9 +135,7 @@ class KeyIndex:
             return self._mapped[: self.rows]
         if not (rows := self.rows):
             return np.empty((0, self._key_dim), np.float32)
-        flat: NDArray[np.float32]
-        flat = faiss.rev_swig_ptr(self._faiss.get_xb(), rows * self._key_dim)
-        return flat.reshape(rows, self._key_dim)
+        return np.asarray(_FaissRows(self._faiss, rows, self._key_dim))
 
     def grow(self, rows: int) -> None:
         """Make sure that slots [0, rows) have a row; new ones are zeros."""

@@ -224,7 +224,18 @@ def test_a_spike_below_is_cut_off_where_it_would_topple():
     body = body_of(grid)
     check_printable(body)
     assert (body.layers_cut, body.is_standing) == (0, False)
-    assert str(body).endswith("does not stand by itself")
+    assert str(body).endswith("DOES NOT STAND by itself: falls over within 5 degrees")
+
+
+def test_two_feet_at_corners_do_not_make_it_stand():
+    """By hand: balanced on the line between them to a voxel's width, over nine voxels up."""
+    grid = box((0, 8, 0), (9, 12, 9), 12)
+    for corner in (0, 8):
+        grid[corner, :8, corner] = True
+    assert not body_of(grid, surface="blocky").is_standing
+    grid[0, :8, 8] = True
+    grid[8, :8, 0] = True
+    assert body_of(grid, surface="blocky").is_standing
 
 
 def test_hollows_are_filled():
