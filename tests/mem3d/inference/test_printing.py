@@ -228,13 +228,13 @@ def test_a_spike_below_is_cut_off_where_it_would_topple():
 
 
 def test_two_feet_at_corners_do_not_make_it_stand():
-    """By hand: balanced on the line between them to a voxel's width, over nine voxels up."""
-    grid = box((0, 8, 0), (9, 12, 9), 12)
+    """By hand: balanced on the line between them to a voxel's width, over ten voxels up."""
+    grid = box((0, 12, 0), (9, 15, 9), 16)
     for corner in (0, 8):
-        grid[corner, :8, corner] = True
+        grid[corner, :12, corner] = True
     assert not body_of(grid, surface="blocky").is_standing
-    grid[0, :8, 8] = True
-    grid[8, :8, 0] = True
+    grid[0, :12, 8] = True
+    grid[8, :12, 0] = True
     assert body_of(grid, surface="blocky").is_standing
 
 
