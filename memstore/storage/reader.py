@@ -1,9 +1,9 @@
 """Reading a memory from its Zarr arrays and attributes (docs/format.md), believing nothing."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ from memstore.config import MemoryConfig, config_from_saved
 from memstore.errors import FormatError, NotAMemoryError
 from memstore.slots.state import EMPTY, State, check_rows, check_state, column_types
 from memstore.storage import rowfile
-from memstore.storage.checksums import checks, joined, misfits, seal
-from memstore.storage.chunks import check_proportion
+from memstore.storage.checksums import CHECK_BYTES, Counted, checks, joined, misfits, seal
+from memstore.storage.chunks import Strip, check_proportion
 from memstore.storage.rowfile import RowFile
 from memstore.storage.schema import (
     FORMATS,
@@ -30,7 +30,7 @@ from memstore.voxels.grids import full_voxels, packed_shape
 if TYPE_CHECKING:
     import zarr
 
-READ_ROWS = 4096  # rows read at once; bounds the chunks on their way
+PIECE_BYTES = 2**24  # of rows that are read at once
 FEW = 32  # part of a row file's rows that may be out of date
 
 
@@ -50,51 +50,79 @@ Begin = Callable[[MemoryConfig, int], State]  # a state of zeros that has so man
 def read(
     group: "zarr.Group",
     disk_bytes: Callable[[], int],
-    check_rows: bool = True,
     begin: Begin = State.with_rows,
 ) -> tuple[State, Ledger]:
     """Read a memory, believing nothing.
 
+    Each row is compared with its check: a chunk that the store no longer finds reads as zeros,
+    without a word.
+
     Args:
         group: at the snapshot to read, of a `ChunkStore`.
         disk_bytes: gives the folder's size; a memory may ask for RAM in proportion only.
-        check_rows: compare each row with its check: a chunk that the store no longer finds reads
-            as zeros, without a word.
         begin: gives the state to fill.
 
     Raises:
         FormatError: something does not add up; zarr raises much else if a folder is damaged.
     """
     facts: Any = group.attrs
-    config = config_from_saved(facts["memstore_format"], facts["config"])
-    store: Any = group.store
-    on_disk = _checked_arrays(group, config, disk_bytes)
-    log_rows = _count("log_rows", facts["log_rows"], on_disk["log"].shape[0])
-    touched, ledger = np.full(config.capacity, EMPTY), Ledger.empty(config)
-    store.fill(on_disk["touched"], touched)
-    rows = 1 + int(np.flatnonzero(touched != EMPTY).max(initial=-1))
-    _check_size(config, rows + log_rows, disk_bytes)
-    log, logged = _log(store, on_disk["log"], log_rows, config)
-    rows = max(rows, 1 + int(logged.max(initial=-1)))
-    _check_size(config, rows, disk_bytes)
-    state = begin(config, rows)
-    state.touched[:] = touched
+    outline = outlined(group, disk_bytes)
+    config, store, log, rows = outline.config, outline.store, outline.log, outline.rows
+    state, ledger = begin(config, rows), Ledger.empty(config)
+    state.touched[:] = outline.touched
     stored = parts(state) | {"checks": ledger.checks, "reads": state.reads}
     stored["keys"] = state.index.fill()
     for name, part in stored.items():  # in place: nothing lies in RAM twice
-        store.fill(on_disk[name], part[:rows])
+        store.fill(outline.on_disk[name], part[:rows])
     _replay(log, stored)
-    _set_counts(state, facts)
+    set_counts(state, facts)
     check_state(state)
-    ledger = _sealed(state, ledger, facts, log_rows)
-    if check_rows and (wrong := misfits(state, ledger.checks)):
+    ledger = sealed(state, ledger, facts, outline.log_rows)
+    if wrong := misfits(state, ledger.checks):
         raise FormatError(f"slots {wrong[:8]}: got rows other than those written; see verify")
     state.clear(np.flatnonzero(~state.used_rows))
     state.count_voxels()
     _return_free_memory()
-    ledger.logged[logged] = True
+    ledger.logged[log.slots] = True
     ledger.reads[:] = state.reads
     return state, ledger
+
+
+class Outline(NamedTuple):
+    """What is to be known of a snapshot before its rows are read.
+
+    Attributes:
+        config: of the memory.
+        store: a ChunkStore.
+        on_disk: its arrays, by name.
+        log_rows: rows of its log.
+        log: these.
+        touched: (capacity,) of the base.
+        rows: slots that have a row, in the base or in the log.
+    """
+
+    config: MemoryConfig
+    store: Any
+    on_disk: dict[str, Any]
+    log_rows: int
+    log: "Log"
+    touched: NDArray[np.int64]
+    rows: int
+
+
+def outlined(group: "zarr.Group", disk_bytes: Callable[[], int]) -> Outline:
+    """Look at a group as `read` does; FormatError if something does not add up."""
+    store, config = cast(Any, group.store), config_of(group)
+    on_disk = _checked_arrays(group, config, disk_bytes)
+    log_rows = _count("log_rows", cast(Any, group.attrs)["log_rows"], on_disk["log"].shape[0])
+    touched = np.full(config.capacity, EMPTY)
+    store.fill(on_disk["touched"], touched)
+    rows = 1 + int(np.flatnonzero(touched != EMPTY).max(initial=-1))
+    _check_size(config, rows + log_rows, disk_bytes)
+    log = Log(store, on_disk["log"], log_rows, config)
+    rows = max(rows, 1 + int(log.slots.max(initial=-1)))
+    _check_size(config, rows, disk_bytes)
+    return Outline(config, store, on_disk, log_rows, log, touched, rows)
 
 
 def config_of(group: "zarr.Group") -> MemoryConfig:
@@ -121,7 +149,7 @@ def read_over(
     """
     facts, config = cast(Any, group.attrs), config_of(group)
     state = State.over(config, file.arrays, file.rows)
-    _set_counts(state, facts)
+    set_counts(state, facts)
     if file.snapshot == snapshot:
         checks, logged = file.arrays["checks"], file.arrays["logged"]
         ledger = Ledger(checks, state.reads.copy(), logged, joined(checks[:0]))
@@ -132,7 +160,7 @@ def read_over(
         if stale is None:
             return None
         changed = stale
-    ledger = _sealed(state, ledger, facts, log_rows)
+    ledger = sealed(state, ledger, facts, log_rows)
     rowfile.load_lists(file.path, state.index, changed)
     return state, ledger
 
@@ -163,13 +191,11 @@ def _follow(
     state.reads[:] = ledger.reads
     # If the log has only grown since, its former rows are in the file; else the seal tells.
     for first in (file.log_rows, 0) if 0 < file.log_rows <= log_rows else (0,):
-        log, logged = _log(store, on_disk["log"], log_rows, config, first)
+        log = Log(store, on_disk["log"], log_rows, config, first)
         store.fill(on_disk["checks"], ledger.checks)
         ledger.logged[:] = file.arrays["logged"] if first else False
         ledger.checks[ledger.logged] = file.arrays["checks"][ledger.logged]
-        last = _last_rows(log)
-        ledger.checks[log["slots"][last]] = log["checks"][last]
-        ledger.logged[logged] = True
+        ledger.checks[log.slots], ledger.logged[log.slots] = log.checks, True
         if _is_sealed(state, ledger, group.attrs, log_rows):
             break
     stale = np.flatnonzero((ledger.checks != file.arrays["checks"]).any(axis=1))
@@ -177,10 +203,12 @@ def _follow(
         return None
     state.index.grow(int(stale.max(initial=-1)) + 1)
     stored = parts(state) | {"keys": state.index.fill()}
-    last = last[np.isin(log["slots"][last], stale)]
-    in_base = np.setdiff1d(stale, log["slots"][last])
+    in_base = np.setdiff1d(stale, log.slots)
+    for records in log.pieces() if len(in_base) < len(stale) else ():
+        some = records[np.isin(records["slots"], stale)]
+        for name, rows in stored.items():
+            rows[some["slots"]] = some[name]
     for name, rows in stored.items():
-        rows[log["slots"][last]] = log[name][last]
         array = on_disk[name]
         for chunk in np.unique(in_base // array.chunks[0]).tolist():
             start = chunk * array.chunks[0]
@@ -196,13 +224,13 @@ def _follow(
     return stale
 
 
-def _set_counts(state: State, facts: Any) -> None:
+def set_counts(state: Counted, facts: Any) -> None:
     """Set the clock and the counts."""
     state.clock = _count("clock", facts["clock"])
     state.counts = {name: _count(name, facts["counts"][name]) for name in state.counts}
 
 
-def _sealed(state: State, ledger: Ledger, facts: Any, log_rows: int) -> Ledger:
+def sealed(state: Counted, ledger: Ledger, facts: Any, log_rows: int) -> Ledger:
     """The ledger, completed; FormatError unless the seal fits its checks and the state."""
     if not _is_sealed(state, ledger, facts, log_rows):
         raise FormatError("seal: got parts that do not belong together; the folder is damaged")
@@ -210,27 +238,58 @@ def _sealed(state: State, ledger: Ledger, facts: Any, log_rows: int) -> Ledger:
     return replace(ledger, joint=joint, log_rows=log_rows, message=message, time=time)
 
 
-def _is_sealed(state: State, ledger: Ledger, facts: Any, log_rows: int) -> bool:
+def _is_sealed(state: Counted, ledger: Ledger, facts: Any, log_rows: int) -> bool:
     """Whether the seal fits the ledger's checks and the state's reads, clock and counts."""
     message, time = facts["message"], _count("time", facts["time"], 2**62)
     wanted = seal(state, joined(ledger.checks), log_rows, message, time)
     return bool(facts["seal"] == wanted)
 
 
-def _log(
-    store: Any, array: Any, log_rows: int, config: MemoryConfig, first: int = 0
-) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-    """Rows of the log from the first one on, and the slots that they are of."""
-    log = np.empty(log_rows - first, log_dtype(config))
-    rows = log.view(np.uint8).reshape(len(log), log.itemsize)
-    if first:
-        rows[:] = np.asarray(array[first:log_rows])
-    else:
-        store.fill(array, rows)
-    logged = log["slots"][log["slots"] != NO_ROW]
-    if (logged < 0).any() or (logged >= config.capacity).any():
-        raise FormatError(f"log: got a slot outside [0, {config.capacity})")
-    return log, logged
+class Log:
+    """The log of a snapshot, from a row on, read a piece at a time: it may be large.
+
+    Attributes:
+        slots: (n,) that it holds, ascending.
+        checks: (n, 16) of the last row of each.
+    """
+
+    def __init__(
+        self, store: Any, array: Any, log_rows: int, config: MemoryConfig, first: int = 0
+    ) -> None:
+        """Read it once, for its slots; FormatError if there are no such slots."""
+        self._dtype, self._first, self._stop = log_dtype(config), first, log_rows
+        self._store, self._array = store, array
+        self._at_once = max(1, PIECE_BYTES // self._dtype.itemsize)
+        self._whole: NDArray[np.void] | None = None  # a short one, which is read once
+        slots = np.full(log_rows - first, NO_ROW)
+        row_checks = np.zeros((len(slots), CHECK_BYTES), np.uint8)
+        for start, records in self._read():
+            part = slice(start, start + len(records))
+            slots[part], row_checks[part] = records["slots"], records["checks"]
+        if (slots[slots != NO_ROW] < 0).any() or (slots >= config.capacity).any():
+            raise FormatError(f"log: got a slot outside [0, {config.capacity})")
+        last = _last_rows(slots)
+        self.slots, self.checks = slots[last], row_checks[last]
+        self._is_last = np.zeros(len(slots), np.bool_)
+        self._is_last[last] = True
+
+    def pieces(self) -> Iterator[NDArray[np.void]]:
+        """The last row of each slot, in the log's order, some at a time."""
+        for start, records in self._read():
+            yield records[self._is_last[start : start + len(records)]]
+
+    def _read(self) -> Iterator[tuple[int, NDArray[np.void]]]:
+        """All rows, some at a time, after how many came before."""
+        if self._whole is not None:
+            yield 0, self._whole
+            return
+        strip = Strip(self._store, self._array, self._stop, self._at_once)
+        for start in range(self._first, self._stop, self._at_once):
+            rows = strip.take(start, min(start + self._at_once, self._stop))
+            records = rows.view(self._dtype).reshape(len(rows))
+            if len(rows) == self._stop - self._first:
+                self._whole = records
+            yield start - self._first, records
 
 
 def _checked_arrays(
@@ -256,22 +315,19 @@ def _return_free_memory() -> None:
         trim(0)
 
 
-def _replay(log: NDArray[np.void], stored: dict[str, NDArray[Any]]) -> None:
+def _replay(log: Log, stored: dict[str, NDArray[Any]]) -> None:
     """Lay the rows of the log over the arrays; of several rows of a slot the last counts."""
-    last = _last_rows(log)
-    for start in range(0, len(last), READ_ROWS):
-        rows = last[start : start + READ_ROWS]
+    for records in log.pieces():
         for name, array in stored.items():
             if name != "reads":  # always in the base
-                array[log["slots"][rows]] = log[name][rows]
+                array[records["slots"]] = records[name]
 
 
-def _last_rows(log: NDArray[np.void]) -> NDArray[np.int64]:
+def _last_rows(slots: NDArray[np.int64]) -> NDArray[np.int64]:
     """Of each slot in the log the last row, slots ascending."""
-    slots = log["slots"]
     order = np.argsort(slots, kind="stable")  # np.unique would load numpy.ma: that takes as long
     slots = slots[order]
-    ends = np.append(slots[1:] != slots[:-1], True)[: len(log)]
+    ends = np.append(slots[1:] != slots[:-1], True)[: len(slots)]
     return np.asarray(order[ends & (slots != NO_ROW)])
 
 
