@@ -62,7 +62,7 @@ from memstore.storage.chunks import ChunkStore, Draft, Layout, check_files
 from memstore.storage.durable import Durable
 from memstore.storage.history import Commit, Past, advising
 from memstore.storage.lock import WriterLock
-from memstore.storage.pieces import Pieces
+from memstore.storage.reader import Pieces
 from memstore.storage.rowfile import Place
 
 LOCK_FILE = "writer.lock"

@@ -18,7 +18,7 @@ from memstore.voxels.grids import full_voxels
 
 if TYPE_CHECKING:
     from memstore.storage.history import Commit
-    from memstore.storage.pieces import Pieces
+    from memstore.storage.reader import Pieces
     from memstore.storage.repository import Repository
     from memstore.storage.schema import Ledger
 
