@@ -723,7 +723,7 @@ class Memory:
 
         Args:
             every: also all other snapshots of the history and all tagged ones.
-            progress: called with snapshots read, and how many in all.
+            progress: called with hundredths of snapshots read, and how many in all.
         """
         with self._lock.reading():
             return verify(self._state, self._repository, every, progress)

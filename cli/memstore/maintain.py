@@ -100,7 +100,7 @@ def verify(
         with ShardedMemory.open(path, at=at, workers="local") as shards:
             report = shards.verify(every)
     else:
-        with progress_bar(quiet, "reading snapshots") as show:
+        with progress_bar(quiet, "hundredths of snapshots") as show:
             report = verify_folder(path, every=every, progress=show, at=at)
     if as_json:
         print_json(report._asdict())

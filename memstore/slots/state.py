@@ -51,6 +51,18 @@ class Rows(NamedTuple):
     reads: NDArray[np.int64]
     columns: Mapping[str, NDArray[Any]] = NO_COLUMNS
 
+    def part(self, part: slice | NDArray[np.bool_]) -> "Rows":
+        """Some of them."""
+        return Rows(
+            self.slots[part],
+            self.keys[part],
+            self.values[part],
+            self.touched[part],
+            self.sources[part],
+            self.reads[part],
+            {name: column[part] for name, column in self.columns.items()},
+        )
+
 
 class Pairs(NamedTuple):
     """Pairs that are to be written, of a whole batch or those of it that go to some slots.

@@ -9,11 +9,12 @@ import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memstore.config import saved_config
+from memstore.config import MemoryConfig, saved_config
 from memstore.slots.state import COUNTS, EMPTY, Rows, State, as_bytes
 
 CHECK_BYTES = 16
@@ -46,21 +47,25 @@ def checks(rows: Rows) -> NDArray[np.uint8]:
     return digests
 
 
+def unfit(rows: Rows, row_checks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(n,) rows, or their absence, that do not fit their checks (n, 16)."""
+
+    def unfit_in(start: int) -> NDArray[np.bool_]:
+        part = slice(start, start + CHECK_ROWS)
+        unequal: NDArray[np.bool_] = (checks(rows.part(part)) != row_checks[part]).any(axis=1)
+        return unequal
+
+    starts = range(0, len(rows.slots) or 1, CHECK_ROWS)
+    with ThreadPoolExecutor(max(1, min(THREADS, len(starts)))) as pool:
+        return np.concatenate(list(pool.map(unfit_in, starts)))
+
+
 def misfits(state: State, row_checks: NDArray[np.uint8]) -> list[int]:
     """Slots whose rows, or their absence, do not fit their checks (capacity, 16)."""
     rows = state.index.rows
-
-    def wrong_in(start: int) -> list[int]:
-        part = slice(start, min(start + CHECK_ROWS, rows))
-        unequal = (checks(state.rows(part)) != row_checks[part]).any(axis=1)
-        slots: list[int] = (start + np.flatnonzero(unequal)).tolist()
-        return slots
-
-    starts = range(0, rows, CHECK_ROWS)
-    with ThreadPoolExecutor(max(1, min(THREADS, len(starts)))) as pool:
-        wrong = [slot for slots in pool.map(wrong_in, starts) for slot in slots]
+    wrong = np.flatnonzero(unfit(state.rows(slice(0, rows)), row_checks[:rows]))
     beyond = rows + np.flatnonzero(row_checks[rows:].any(axis=1))
-    return [*wrong, *beyond.tolist()]
+    return [*wrong.tolist(), *beyond.tolist()]
 
 
 def joined(row_checks: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -69,7 +74,16 @@ def joined(row_checks: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return joint
 
 
-def seal(state: State, joint: NDArray[np.uint8], log_rows: int, message: str, time: int) -> str:
+class Counted(Protocol):
+    """What the seal has of a memory: a State, or what was read of one."""
+
+    config: MemoryConfig
+    clock: int
+    counts: dict[str, int]
+    reads: NDArray[np.int64]
+
+
+def seal(state: Counted, joint: NDArray[np.uint8], log_rows: int, message: str, time: int) -> str:
     """Seal (32 hex digits) of a memory: BLAKE2b over all that the chunks' checksums leave open.
 
     Args:

@@ -130,16 +130,21 @@ class ChunkStore(WrapperStore["Store"]):
             self._checks[key.partition("/")[0]](buffer)  # a KeyError: nobody has accepted it
         return buffer
 
-    def fill(self, array: Any, rows: NDArray[Any]) -> None:
-        """Read the first rows (n, ...) of an array that was accepted into those given.
+    def fill(self, array: Any, rows: NDArray[Any], first: int = 0) -> None:
+        """Read rows (n, ...) of an array that was accepted into those given.
 
         Zarr takes twice as long, and as long for a chunk of few bytes as for a large one.
+
+        Args:
+            array: of the store.
+            rows: to be set.
+            first: number of the first one, at which a chunk begins.
         """
         chunk, (endian, native) = array.chunks, (array.serializer.endian, sys.byteorder)
         if chunk[1:] != array.shape[1:] or getattr(endian, "value", native) != native:
             for start in range(0, len(rows), READ_ROWS):
                 part = rows[start : start + READ_ROWS]
-                block = slice(start, start + len(part))
+                block = slice(first + start, first + start + len(part))
                 array.get_basic_selection(block, out=NDBuffer.from_numpy_array(part))
             return
         size = math.prod(chunk) * array.dtype.itemsize
@@ -149,7 +154,9 @@ class ChunkStore(WrapperStore["Store"]):
 
         async def read(start: int) -> None:
             part = rows[start : start + chunk[0]]
-            key = array.metadata.encode_chunk_key((start // chunk[0], *(0 for _ in chunk[1:])))
+            key = array.metadata.encode_chunk_key(
+                ((first + start) // chunk[0], *(0 for _ in chunk[1:]))
+            )
             packed = await self.get(f"{array.basename}/{key}", prototype)
             if packed is None:
                 part[...] = array.fill_value
@@ -162,6 +169,45 @@ class ChunkStore(WrapperStore["Store"]):
                 await asyncio.gather(*map(read, starts[first : first + at_once]))
 
         sync(read_all())
+
+
+class Strip:
+    """Rows of an array, taken from the first to the last, a few at a time: no chunk is read twice.
+
+    It holds some rows, of whole chunks: at least one chunk, be that as large as it may.
+    """
+
+    def __init__(self, store: ChunkStore, array: Any, rows: int, at_once: int) -> None:
+        """Begin.
+
+        Args:
+            store: that has accepted the array.
+            array: to be read.
+            rows: of the array, those behind them left out.
+            at_once: rows to be held; more, if a chunk has more.
+        """
+        self._store, self._array, self._rows = store, array, rows
+        self._at_once = max(1, at_once // array.chunks[0]) * array.chunks[0]
+        self._start, self._held = 0, self._empty(0)
+
+    def take(self, start: int, stop: int) -> NDArray[Any]:
+        """A copy of rows [start, stop)."""
+        rows, at = self._empty(stop - start), start
+        while at < stop:
+            if not self._start <= at < self._start + len(self._held):
+                self._held = self._empty(0)  # first: no two of them at a time
+                self._start = at - at % self._array.chunks[0]
+                held = self._empty(min(self._at_once, self._rows - self._start))
+                self._store.fill(self._array, held, self._start)
+                self._held = held
+            part = self._held[at - self._start :][: stop - at]
+            rows[at - start :][: len(part)] = part
+            at += len(part)
+        return rows
+
+    def _empty(self, rows: int) -> NDArray[Any]:
+        """Room for rows."""
+        return np.empty((rows, *self._array.shape[1:]), self._array.dtype)
 
 
 def _unpacked(

@@ -62,6 +62,7 @@ from memstore.storage.chunks import ChunkStore, Draft, Layout, check_files
 from memstore.storage.durable import Durable
 from memstore.storage.history import Commit, Past, advising
 from memstore.storage.lock import WriterLock
+from memstore.storage.reader import Pieces
 from memstore.storage.rowfile import Place
 
 LOCK_FILE = "writer.lock"
@@ -362,26 +363,36 @@ class Repository:
         return Repository(self._folder, durability=self._durability, place=self._place)
 
     def read(
-        self, snapshot: str, check_rows: bool = True, begin: reader.Begin = State.with_rows
+        self, snapshot: str, begin: reader.Begin = State.with_rows
     ) -> tuple[State, schema.Ledger]:
         """Read a snapshot from disk, every chunk of it.
 
         Args:
             snapshot: its id.
-            check_rows: compare each row with the check that was written with it; else that is the
-                caller's.
             begin: gives the state to fill.
         """
 
         def attempt() -> tuple[State, schema.Ledger]:
             with reading(self.path):
-                return reader.read(self._group(snapshot), self.size, check_rows, begin)
+                return reader.read(self._group(snapshot), self.size, begin)
 
         try:
             return attempt()
         except FormatError:  # or so it seems, as a writer has let snapshots expire meanwhile
             self.past.reopen()
             return attempt()
+
+    def pieces(self, snapshot: str, again: bool = False) -> Pieces:
+        """A snapshot on disk, to be read some rows at a time, every chunk of it.
+
+        Args:
+            snapshot: its id.
+            again: something was wrong: look at the folder anew, and for the first thing.
+        """
+        if again:
+            self.past.reopen()
+        with reading(self.path):
+            return Pieces(self.path, self._group(snapshot), self.size, in_turn=again)
 
     def commit(self, state: State, message: str) -> str:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""

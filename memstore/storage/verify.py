@@ -1,26 +1,29 @@
 """verify: is a memory whole, in RAM and on disk?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memstore.errors import ForkError, FormatError, MemstoreError, StoreError
 from memstore.files import Progress
 from memstore.paths import place_of
 from memstore.search import cosine
-from memstore.slots.state import State, check_state
+from memstore.slots.state import EMPTY, Rows, State, check_state
 from memstore.storage import rowfile
-from memstore.storage.checksums import misfits
+from memstore.storage.checksums import misfits, unfit
 from memstore.voxels.grids import full_voxels
 
 if TYPE_CHECKING:
     from memstore.storage.history import Commit
+    from memstore.storage.reader import Pieces
     from memstore.storage.repository import Repository
     from memstore.storage.schema import Ledger
 
-ROWS = 1024  # slots checked at once
+ROWS = 1024  # slots checked at once, and whose differences are told together
+HUNDRED = 100  # parts of a snapshot in which progress is told
 SLACK = 600  # seconds that the store's and our own time of a commit may lie apart
 ROW_NAMES = ("keys", "values", "touched", "sources")  # of what is in a row, reads left out
 SEARCHES = 8  # slots whose own keys are searched for
@@ -53,7 +56,7 @@ def verify_folder(
     Args:
         path: of the folder, or a URL.
         every: all snapshots of the history and all tagged ones; else one alone.
-        progress: called with snapshots read, and how many in all.
+        progress: called with hundredths of snapshots read, and how many in all.
         at: which one, a snapshot id or tag; by default the last commit.
         storage_options: of a URL, as `Memory.open` takes them.
 
@@ -87,30 +90,89 @@ def verify(
         slots += len(state.used)
     snapshots = _snapshots(repository, every, problems) if repository else {}
     for number, (snapshot, commit) in enumerate(snapshots.items()):
-        if progress:
-            progress(number, len(snapshots))
+
+        def tell(part: float, number: int = number) -> None:
+            if progress:
+                progress(HUNDRED * number + int(HUNDRED * part), HUNDRED * len(snapshots))
+
         assert repository
+        ours = state if snapshot == repository.snapshot else None
         try:
-            stored, ledger = repository.read(snapshot, check_rows=False)
+            look = _looked_at(repository, snapshot, ours, tell)
         except (ForkError, StoreError):
             raise
         except MemstoreError as error:
             if not repository.past.has_lost(snapshot):
                 problems.append(f"snapshot {snapshot}: {error}")
             continue
-        read, slots = read + 1, slots + len(stored.used)
+        read, slots = read + 1, slots + int(np.count_nonzero(look.pieces.touched != EMPTY))
         unlike = "its key, value, source, columns or clock value is not what was written"
-        faults = [f"slot {slot}: {unlike}" for slot in misfits(stored, ledger.checks)]
-        if commit and not _same_commit(commit, ledger):
+        faults = [f"slot {slot}: {unlike}" for slot in sorted(look.unfit)]
+        if commit and not _same_commit(commit, look.pieces.ledger):
             faults.append("the history's message or time is not what was written")
         if isinstance(repository.path, Path):
-            faults += _row_file_faults(repository.path, snapshot, stored, ledger)
-        if state and snapshot == repository.snapshot:
-            faults += _differences(state, stored)
+            faults += _row_file_faults(repository.path, snapshot, look)
+        if ours:
+            faults += _differences(ours, look)
         problems += [f"snapshot {snapshot}: {fault}" for fault in faults]
     if progress:
-        progress(len(snapshots), len(snapshots))
+        progress(HUNDRED * len(snapshots), HUNDRED * len(snapshots))
     return Verification(read, slots, tuple(problems))
+
+
+class _Look:
+    """What is found in a snapshot that is read in pieces."""
+
+    def __init__(self, pieces: "Pieces", state: State | None) -> None:
+        """Nothing yet.
+
+        Args:
+            pieces: of the snapshot.
+            state: to be compared with it.
+        """
+        self.pieces, self._state = pieces, state
+        self.unfit: list[int] = []  # slots whose rows do not fit their checks
+        self.unequal: list[tuple[int, int, int, str]] = []  # see `_unequal`
+        self.full = np.zeros(pieces.config.capacity, np.int32)  # voxels
+        self._dirty = np.zeros(pieces.config.capacity, np.bool_)
+        self._dirty[list(state.dirty) if state else []] = True
+
+    def take(self, rows: Rows) -> None:
+        """Look at some of its rows."""
+        wrong = unfit(rows, self.pieces.ledger.checks[rows.slots])
+        self.unfit += rows.slots[wrong].tolist()
+        self.full[rows.slots] = full_voxels(rows.values)
+        if self._state:
+            self.unequal += _unequal(self._state, rows, self._dirty)
+
+
+def _looked_at(
+    repository: "Repository", snapshot: str, state: State | None, tell: Callable[[float], None]
+) -> _Look:
+    """What is found in a snapshot; what is wrong with it as a whole is raised.
+
+    Args:
+        repository: that has it.
+        snapshot: its id.
+        state: to be compared with it.
+        tell: called with what part of it was looked at.
+    """
+
+    def attempt(again: bool) -> _Look:
+        look = _Look(repository.pieces(snapshot, again), state)
+        count = 0
+        tell(0)
+        for rows in look.pieces:
+            look.take(rows)
+            count += len(rows.slots)
+            if count < look.pieces.rows:
+                tell(count / look.pieces.rows)
+        return look
+
+    try:
+        return attempt(again=False)
+    except FormatError:  # or so it seems, as a writer has let snapshots expire meanwhile
+        return attempt(again=True)
 
 
 def _snapshots(
@@ -166,44 +228,63 @@ def _state_problems(state: State) -> Iterator[str]:
             yield f"slot {slot}: a search for its key finds slot {hit}, want slot {want}"
 
 
-def _row_file_faults(folder: Path, snapshot: str, stored: State, ledger: "Ledger") -> Iterator[str]:
+def _row_file_faults(folder: Path, snapshot: str, look: _Look) -> Iterator[str]:
     """What is wrong with the row file of a snapshot, if it has one."""
-    path = folder / rowfile.FOLDER / snapshot
+    path, config, ledger = (
+        folder / rowfile.FOLDER / snapshot,
+        look.pieces.config,
+        look.pieces.ledger,
+    )
     if not path.exists():
         return
     try:
-        file = rowfile.checked(path, stored.config)
+        file = rowfile.checked(path, config)
     except (OSError, ValueError, KeyError, TypeError) as error:
         yield f"{rowfile.FOLDER}/{snapshot}: {error}; it only repeats the rest and may be deleted"
         return
-    mapped = State.over(stored.config, file.arrays, file.rows)
+    mapped = State.over(config, file.arrays, file.rows)
     if fault := rowfile.load_lists(path, mapped.index, np.empty(0, np.int64)):
         yield f"{rowfile.FOLDER}/{snapshot}{rowfile.LISTS}: {fault}; it may be deleted"
     for slot in misfits(mapped, ledger.checks):
         yield f"{rowfile.FOLDER}/{snapshot}: slot {slot}: got another row than was written"
-    follows = {"reads": ledger.reads, "full": stored.full, "logged": ledger.logged}
+    follows = {"reads": ledger.reads, "full": look.full, "logged": ledger.logged}
     for name, want in follows.items():
         if (file.arrays[name] != want).any():
             yield f"{rowfile.FOLDER}/{snapshot}: {name}: got other numbers than were written"
 
 
-def _differences(state: State, stored: State) -> Iterator[str]:
+def _differences(state: State, look: _Look) -> Iterator[str]:
     """What nobody has changed since the snapshot and differs from it all the same."""
+    stored = look.pieces
     if not state.dirty and (state.clock, state.counts) != (stored.clock, stored.counts):
         yield "the clock or the counts in RAM differ from those on disk"
-    rows = min(state.index.rows, stored.index.rows)
+    rows = min(state.index.rows, stored.rows)
     for beyond in np.flatnonzero(state.touched[rows:] != stored.touched[rows:]) + rows:
         if int(beyond) not in state.dirty:
             yield f"slot {beyond}: used in RAM or on disk only"
-    for start in range(0, rows, ROWS):
-        slots = np.arange(start, min(start + ROWS, rows))
-        slots = slots[[slot not in state.dirty for slot in slots.tolist()]]
-        if not len(slots):
-            continue
-        ram, disk = state.rows(slots), stored.rows(slots)
-        named = {name: (getattr(ram, name), getattr(disk, name)) for name in ROW_NAMES}
-        named |= {name: (column, disk.columns[name]) for name, column in ram.columns.items()}
-        for name, (ours, theirs) in named.items():
-            unequal = ours != theirs
-            for slot in slots[unequal.reshape(len(slots), -1).any(axis=1)]:
-                yield f"slot {slot}: {name} in RAM differ from those on disk"
+    for _, _, slot, name in sorted(look.unequal):
+        yield f"slot {slot}: {name} in RAM differ from those on disk"
+
+
+def _unequal(
+    state: State, disk: Rows, dirty: NDArray[np.bool_]
+) -> Iterator[tuple[int, int, int, str]]:
+    """What differs of rows in RAM and on disk, in an order to be told in: part, name, slot.
+
+    Args:
+        state: in RAM.
+        disk: some rows.
+        dirty: (capacity,) slots that may differ.
+    """
+    both = ~dirty[disk.slots] & (disk.slots < state.index.rows)
+    if not both.all():
+        disk = disk.part(both)
+    if not len(disk.slots):
+        return
+    ram = state.rows(disk.slots)
+    named = {name: (getattr(ram, name), getattr(disk, name)) for name in ROW_NAMES}
+    named |= {name: (column, disk.columns[name]) for name, column in ram.columns.items()}
+    for number, (name, (ours, theirs)) in enumerate(named.items()):
+        unequal = (ours != theirs).reshape(len(disk.slots), -1).any(axis=1)
+        for slot in disk.slots[unequal].tolist():
+            yield slot // ROWS, number, slot, name

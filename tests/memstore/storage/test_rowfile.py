@@ -573,13 +573,13 @@ def test_of_a_log_that_has_grown_the_new_rows_are_read(path, monkeypatch, is_fol
             change(slice(2, 6), 6)
     for seed in (7, 8):
         change(slice(4, 7), seed)
-    firsts, read = [], reader._log
+    firsts, read = [], reader.Log
 
     def log(*args):
         firsts.append(args[4] if len(args) > 4 else 0)
         return read(*args)
 
-    monkeypatch.setattr(reader, "_log", log)
+    monkeypatch.setattr(reader, "Log", log)
     with Memory.open(path) as memory:
         assert memory.rows == "disk" and firsts == ([32, 0] if is_folded else [32])
     assert row_file(path) == file
