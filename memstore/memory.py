@@ -711,6 +711,8 @@ class Memory:
         slots = arguments.as_larger(capacity, self.config)
         rules = replace(self.config, search=search or self.config.search)
         with self._lock.reading():
+            if self._repository is not None:
+                self._repository.check_mapped(self._state)
             state = self._state.enlarged(slots, rules)
             repository.create(folder, state, "copy", storage_options=storage_options)
 

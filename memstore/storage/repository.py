@@ -27,6 +27,7 @@ from zarr.errors import GroupNotFoundError
 
 from memstore.errors import (
     ArgumentError,
+    DtypeError,
     FormatError,
     LockedError,
     NotAMemoryError,
@@ -94,6 +95,7 @@ def create(
 ) -> str:
     """Make a memory, built beside the path, then renamed, so never half of one; its snapshot."""
     _check_whole(state)
+    _check_type(storage_options)
     if isinstance(path, ObjectUrl):
         from memstore.storage.objects import repository as objects
 
@@ -127,12 +129,20 @@ def opened(
     storage_options: StorageOptions | None = None,
 ) -> "Repository":
     """The repository of a memory, wherever it lies; see `Repository`."""
+    _check_type(storage_options)
     if isinstance(place, ObjectUrl):
         from memstore.storage.objects.repository import ObjectRepository
 
         return ObjectRepository(place, writable, at, lenient, storage_options)
     _check_no_options(place, storage_options)
     return Repository(place, writable, at, durability, lenient, rows)
+
+
+def _check_type(storage_options: object) -> None:
+    """Raise DtypeError unless options are a mapping; no value is shown."""
+    if not isinstance(storage_options, Mapping | None):
+        got = type(storage_options).__name__
+        raise DtypeError(f"storage_options: got a {got}, want a dict of options, or None")
 
 
 def _check_no_options(path: Path, storage_options: StorageOptions | None) -> None:
@@ -419,6 +429,7 @@ class Repository:
         dirty = np.array(sorted(state.dirty), np.int64)
         ledger = schema.write(draft, state, dirty, self._ledger, message)
         if not ledger.log_rows:
+            self.check_mapped(state)  # all rows are written anew
             self._layouts.pop("log", None)  # a log that begins anew is another
         self._arriving = self._saved(session, message), ledger
         try:
@@ -427,6 +438,20 @@ class Repository:
             if self._settle():
                 state.dirty.clear()
         self._renew(state, dirty)
+
+    def check_mapped(self, state: State) -> None:
+        """Raise FormatError if rows that are mapped, and not changed, are not those written.
+
+        Somebody may have written to the row file since it was opened.
+        """
+        if not state.index.is_mapped:
+            return
+        if wrong := sorted(set(misfits(state, self._ledger.checks)) - state.dirty):
+            raise FormatError(
+                f"{self.path}: slots {wrong[:8]}: got other rows than were written: the row file "
+                "was changed while it was mapped; nothing was saved; delete the folder "
+                f"{rowfile.FOLDER} in it, and open it again"
+            )
 
     def _overtaken(self) -> LockedError:
         """The error of a writer that comes second."""

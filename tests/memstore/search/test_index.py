@@ -1,5 +1,6 @@
 """Exact search, whatever float32 thinks."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -92,3 +93,15 @@ def test_only_cosines_above():
     hits = index.search(np.float32([[1, 0]]), 3, np.ones(3, bool), above=0.0)
     assert hits.slots.tolist() == [[0, -1, -1]]
     assert hits.cosines.tolist() == [[1, -np.inf, -np.inf]]
+
+
+def test_rows_keep_what_they_lie_in_alive():
+    """A reader that goes on filling them must not write where others' bytes lie by then."""
+    index = KeyIndex(64)
+    index.put(np.arange(9), np.eye(9, 64, dtype=np.float32))
+    rows, held = index.fill(), weakref.ref(index._faiss)
+    part = rows[2:5]
+    del index, rows
+    assert held() is not None and part.sum() == 3
+    del part
+    assert held() is None

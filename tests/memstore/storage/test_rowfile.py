@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import memstore
-from memstore import PAPER, ArgumentError, Memory
+from memstore import PAPER, ArgumentError, FormatError, Memory
 from memstore.search import ivf
 from memstore.storage import durable, reader, rowfile
 
@@ -284,6 +284,26 @@ def test_readers_keep_what_they_have_mapped(path):
         assert_equal(looker, memory)
         shutil.rmtree(path / "rows")
         assert_equal(looker, memory)
+
+
+def test_a_file_that_changes_while_it_is_mapped_is_not_passed_on(path, tmp_path):
+    with Memory.open(path, "r+", rows="disk") as memory:
+        slots, before = memory.slots, memory.keys([memory.slots[0]])
+        (file,) = (file for file in (path / "rows").iterdir() if not file.suffix)
+        with file.open("r+b") as rows:
+            rows.seek(int(slots[0]) * CONFIG.key_dim * 4)
+            rows.write(memory.keys([slots[1]]).tobytes())
+        with pytest.raises(FormatError, match=rf"slots \[{slots[0]}\]: got other rows"):
+            memory.copy_to(tmp_path / "copy")
+        memory.update(slots[1:], sources=["new"] * (len(slots) - 1))
+        with pytest.raises(FormatError, match=rf"slots \[{slots[0]}\]: got other rows"):
+            memory.commit("a fold")
+        memory.close(discard=True)
+    assert not (tmp_path / "copy").exists()
+    shutil.rmtree(path / "rows")
+    with Memory.open(path, rows="disk") as memory:
+        assert np.array_equal(memory.keys([slots[0]]), before)
+        assert memory.history()[0].message == "second" and not memory.verify().problems
 
 
 @pytest.mark.parametrize(
