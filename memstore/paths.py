@@ -47,14 +47,8 @@ def place_of(path: str | os.PathLike[str]) -> "Path | ObjectUrl":
         DtypeError: as `local_path`.
         PathError: as `local_path`; the URL is not SCHEME://BUCKET/PREFIX.
     """
-    if (
-        not isinstance(path, str)
-        or path.partition("://")[0].lower() not in STORES
-        or "://" not in path
-    ):
+    if not isinstance(path, str) or path.partition("://")[0] not in STORES or "://" not in path:
         return local_path(path)
-    if not path.partition("://")[0].islower():
-        raise PathError("path: got a URL whose scheme has capitals, want s3://, gs:// or az://")
     if set("@?#") & set(path):  # not shown: it may be a password
         raise PathError(
             "path: got a URL with '@', '?' or '#', want SCHEME://BUCKET/PREFIX; credentials come "

@@ -19,7 +19,6 @@ from memstore import (
     LockedError,
     Memory,
     NotAMemoryError,
-    PathError,
     PathExistsError,
     PathMissingError,
     SnapshotError,
@@ -456,10 +455,8 @@ def test_a_missing_chunk_is_damage_and_not_the_stores_fault(store, made):
 @pytest.mark.parametrize("options", [[1], "secret", 3])
 def test_options_that_are_no_dict(made, options):
     for call in (Memory.open, memstore.history, memstore.verify_folder):
-        with pytest.raises(DtypeError, match="storage_options: got a (list|str|int), want a dict"):
+        with pytest.raises(DtypeError, match="storage_options: got a"):
             call(made[0], storage_options=options)
-    with pytest.raises(PathError, match="scheme has capitals"):
-        Memory.open(made[0].replace("s3://", "S3://"), storage_options=made[1])
 
 
 def test_options_that_are_none(made):
