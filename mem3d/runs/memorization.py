@@ -146,7 +146,8 @@ def _shapes(data: ShapeDataset, views: Sequence[View]) -> tuple[Grids, list[str]
 
 def _write(memory: Memory, features: Features, grids: Grids, names: Sequence[str]) -> list[str]:
     """Kinds of the writes; shorter than the features where some are all zeros."""
-    pairs = torch.from_numpy(features), torch.from_numpy(grids)
+    own = np.require(features, requirements="W")  # what workers send is read-only
+    pairs = torch.from_numpy(own), torch.from_numpy(grids)
     kinds: list[str] = HostMemory(memory).write(*pairs, names).kinds.tolist()
     return kinds
 
