@@ -3,6 +3,7 @@
 Each class is also the builtin that a caller who has never heard of memstore would catch.
 """
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -179,5 +180,8 @@ def is_panic(error: BaseException) -> bool:
 
 def first_line(error: BaseException) -> str:
     """What went wrong, without Icechunk's inner trace; its lines begin with a cross."""
-    lines = [line.strip().removeprefix("x ").strip() for line in str(error).splitlines()]
+    text = str(error)
+    if type(error) is shutil.Error and isinstance(first := error.args[0][0], tuple):
+        text = f"{first[0]}: {first[2]}"  # of many files the first: it, its copy, what happened
+    lines = [line.strip().removeprefix("x ").strip() for line in text.splitlines()]
     return next((line for line in lines if line), type(error).__name__)

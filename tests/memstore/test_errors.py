@@ -1,9 +1,11 @@
 """One tree of errors, each of them also a builtin."""
 
+import shutil
+
 import pytest
 
 import memstore
-from memstore.errors import check_shape
+from memstore.errors import check_shape, first_line
 
 BUILTINS = {
     "ArgumentError": ValueError,
@@ -49,3 +51,13 @@ def test_check_shape():
     for got in ((3, 5), (4,), (1, 3, 4)):
         with pytest.raises(memstore.ShapeError, match=r"keys: got shape .*, want \(any, 4\)"):
             check_shape("keys", got, (None, 4))
+
+
+def test_a_copy_of_many_files_that_fails_names_one(tmp_path):
+    (tmp_path / "from").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "from" / name).symlink_to(tmp_path / "nothing")
+    with pytest.raises(shutil.Error) as caught:
+        shutil.copytree(tmp_path / "from", tmp_path / "to")
+    told = first_line(caught.value)
+    assert told.startswith(f"{tmp_path}/from/") and "No such file" in told and "[" not in told[:1]
