@@ -118,9 +118,9 @@ def _queries(
 ) -> list[Tile]:
     """Tiles of the queries: a picture or a slot's value and name; else blank, with a number."""
     of_slots = None if slots is None else np.atleast_1d(np.asarray(slots))
-    for name, given in (("slots", of_slots), ("pictures", pictures)):
-        if given is not None and len(given) != count:
-            raise ShapeError(f"{name}: got {len(given)} for {count} features, want as many")
+    for name, entries in (("slots", of_slots), ("pictures", pictures)):
+        if entries is not None and len(entries) != count:
+            raise ShapeError(f"{name}: got {len(entries)} for {count} features, want as many")
     captions = [f"query {number}" for number in range(count)]
     images: list[NDArray[Any]] = [_BLANK] * count
     if of_slots is not None:

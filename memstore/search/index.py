@@ -373,10 +373,10 @@ class KeyIndex:
         self._scans += batch
         if self.rows * self._key_dim < LEAST and (batch == 1 or self._is_narrow):
             return None
-        if (made := self._rounded) is None:
+        if (rounded := self._rounded) is None:
             is_outdated = True
         else:
-            is_outdated = made.changes > min(self.rows, GROWTH * made.made_of)
+            is_outdated = rounded.changes > min(self.rows, GROWTH * rounded.made_of)
         if is_outdated and self._scans >= SCANS and self._key_dim <= WIDEST:
             self._scans = 0  # first: other threads need not do the same
             self._rounded = RoundedKeys(self.keys)

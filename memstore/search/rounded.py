@@ -118,7 +118,7 @@ class RoundedKeys:
         if self._integers:
             return
         room = len(self._terms)
-        made = _Integers(
+        integers = _Integers(
             np.zeros((room, keys.shape[1]), np.int8),
             np.zeros(room, np.float32),
             np.zeros((room, 3), np.float32),
@@ -127,8 +127,8 @@ class RoundedKeys:
         for start in range(0, len(keys), step):
             rows = slice(start, min(start + step, len(keys)))
             along = self._terms[rows, : len(self._directions)]
-            made.put(rows, self._rounded(keys[rows], along))
-        self._integers = made  # at the end: another thread may be searching
+            integers.put(rows, self._rounded(keys[rows], along))
+        self._integers = integers  # at the end: another thread may be searching
 
     def coordinates(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, D) coordinates of unit vectors, or zeros, (n, C)."""

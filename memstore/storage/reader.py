@@ -262,8 +262,8 @@ def sealed(state: Counted, ledger: Ledger, facts: Any, log_rows: int) -> Ledger:
 def _is_sealed(state: Counted, ledger: Ledger, facts: Any, log_rows: int) -> bool:
     """Whether the seal fits the ledger's checks and the state's reads, clock and counts."""
     message, time = facts["message"], _count("time", facts["time"], 2**62)
-    wanted = seal(state, joined(ledger.checks), log_rows, message, time)
-    return bool(facts["seal"] == wanted)
+    fitting = seal(state, joined(ledger.checks), log_rows, message, time)
+    return bool(facts["seal"] == fitting)
 
 
 class Log:

@@ -141,8 +141,8 @@ def opened(
 def _check_type(storage_options: object) -> None:
     """Raise DtypeError unless options are a mapping; no value is shown."""
     if not isinstance(storage_options, Mapping | None):
-        got = type(storage_options).__name__
-        raise DtypeError(f"storage_options: got a {got}, want a dict of options, or None")
+        kind = type(storage_options).__name__
+        raise DtypeError(f"storage_options: got a {kind}, want a dict of options, or None")
 
 
 def _check_no_options(path: Path, storage_options: StorageOptions | None) -> None:

@@ -234,25 +234,25 @@ def test_threads_find_what_one_finds():
 
 
 def rounded_keys(keys):
-    made = RoundedKeys(keys)
-    made.make_integers(keys)
-    return made
+    bounder = RoundedKeys(keys)
+    bounder.make_integers(keys)
+    return bounder
 
 
-def bounds_of(made, queries, is_coarse):
-    along = made.coordinates(queries)
-    return made.coarse_bounds(along) if is_coarse else made.bounds(queries, along)
+def bounds_of(bounder, queries, is_coarse):
+    along = bounder.coordinates(queries)
+    return bounder.coarse_bounds(along) if is_coarse else bounder.bounds(queries, along)
 
 
-def assert_bounds_hold(made, keys, queries):
+def assert_bounds_hold(bounder, keys, queries):
     """Returns how far the bounds are above the cosines: coarse ones, and those by integers."""
     exact = np.stack([cosines(query, keys) for query in queries])
     above = []
     for is_coarse in (True, False):
-        together = bounds_of(made, queries, is_coarse)
+        together = bounds_of(bounder, queries, is_coarse)
         assert (together >= exact).all()
         for b in range(len(queries)):
-            assert (bounds_of(made, queries[b : b + 1], is_coarse)[0] >= exact[b]).all()
+            assert (bounds_of(bounder, queries[b : b + 1], is_coarse)[0] >= exact[b]).all()
         above.append(float((together - exact).mean()))
     return above
 
@@ -263,15 +263,15 @@ def test_no_cosine_is_above_its_bound(kind, dim):
     """Stored keys, the directions themselves, and what has no part in them, as queries."""
     rng = np.random.default_rng(0)
     keys = KINDS[kind](rng, 60, dim)
-    made = rounded_keys(keys)
+    bounder = rounded_keys(keys)
     used = keys[keys.any(axis=1)]
     queries = np.concatenate([used[:10], -used[:2], unit(rng.standard_normal((5, dim)))])
-    assert_bounds_hold(made, keys, queries)
-    directions = made._directions.astype(np.float64)
-    assert_bounds_hold(made, keys, unit(directions))
+    assert_bounds_hold(bounder, keys, queries)
+    directions = bounder._directions.astype(np.float64)
+    assert_bounds_hold(bounder, keys, unit(directions))
     across = queries - queries @ directions.T @ directions
     if (wide := np.linalg.norm(across, axis=1) > 1e-3).any():
-        assert_bounds_hold(made, keys, unit(across[wide]))
+        assert_bounds_hold(bounder, keys, unit(across[wide]))
 
 
 @pytest.mark.parametrize("scale", [0.996, 1.004])
@@ -287,42 +287,42 @@ def test_directions_need_not_be_orthonormal(kind, scale, monkeypatch):
         "_directions",
         lambda keys: np.float32(scale) * choose(keys) + np.float32(1e-4) * choose(keys)[::-1],
     )
-    made = rounded_keys(keys)
-    skewed = assert_bounds_hold(made, keys, np.concatenate([keys[:9], -keys[:3]]))
+    bounder = rounded_keys(keys)
+    skewed = assert_bounds_hold(bounder, keys, np.concatenate([keys[:9], -keys[:3]]))
     assert skewed[1] > straight[1]
-    along = unit(made._directions)
-    made.put(np.arange(len(along)), along)
-    assert_bounds_hold(made, np.concatenate([along, keys[len(along) :]]), along)
+    along = unit(bounder._directions)
+    bounder.put(np.arange(len(along)), along)
+    assert_bounds_hold(bounder, np.concatenate([along, keys[len(along) :]]), along)
 
 
 def test_queries_that_lie_almost_along_the_directions():
     """What is across them is lost in 1 - |a|^2, and is all that a key has."""
     keys = unit(np.ones((60, 200)))
     keys[30:] = unit(np.random.default_rng(0).standard_normal((30, 200)))
-    made = rounded_keys(keys)
-    along = made._directions[0].astype(np.float64)
+    bounder = rounded_keys(keys)
+    along = bounder._directions[0].astype(np.float64)
     across = keys[30].astype(np.float64)
-    across -= across @ made._directions.T @ made._directions
+    across -= across @ bounder._directions.T @ bounder._directions
     keys[0] = unit(across[None])[0]
-    made.put(np.array([0]), keys[:1])
+    bounder.put(np.array([0]), keys[:1])
     parts = 10.0 ** np.arange(-7, -1, 0.1)
-    assert_bounds_hold(made, keys, unit(along + parts[:, None] * keys[0]))
+    assert_bounds_hold(bounder, keys, unit(along + parts[:, None] * keys[0]))
 
 
 def test_bounds_follow_changes_and_growth():
     rng = np.random.default_rng(0)
     keys, later = clusters(rng, 60, 40, 0.1), unit(rng.standard_normal((75, 40)))
     later[10:60] = keys[10:]
-    made, changed = rounded_keys(keys), np.array([*range(10), *range(60, 75)])
-    made.forget(changed)
+    bounder, changed = rounded_keys(keys), np.array([*range(10), *range(60, 75)])
+    bounder.forget(changed)
     queries = np.concatenate([keys[:5], later[:5], later[60:]])
-    assert_bounds_hold(made, later, queries)  # as after an interrupt: the new ones are unknown
-    made.put(changed, later[changed])
-    assert_bounds_hold(made, later, queries)
-    before = [bounds_of(made, keys, is_coarse) for is_coarse in (True, False)]
-    made.put(np.arange(75), later)  # by the same directions, all anew
+    assert_bounds_hold(bounder, later, queries)  # as after an interrupt: the new ones are unknown
+    bounder.put(changed, later[changed])
+    assert_bounds_hold(bounder, later, queries)
+    before = [bounds_of(bounder, keys, is_coarse) for is_coarse in (True, False)]
+    bounder.put(np.arange(75), later)  # by the same directions, all anew
     for is_coarse, bounds in zip((True, False), before, strict=True):
-        np.testing.assert_allclose(bounds, bounds_of(made, keys, is_coarse), atol=1e-6)
+        np.testing.assert_allclose(bounds, bounds_of(bounder, keys, is_coarse), atol=1e-6)
 
 
 def test_bounds_are_close(monkeypatch):
@@ -349,11 +349,11 @@ def test_as_many_directions_as_pay():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rounded, "_paying", PAYING)
         patch.setattr(rounded, "PER_DIRECTION", 16)
-        made = RoundedKeys(clustered)
-        assert made.is_telling and len(made._directions) == 128
-        assert np.count_nonzero(bounds_of(made, clustered[:8], True) > 0.75) < 8 * 50
-        made = RoundedKeys(noise)
-        assert not made.is_telling and len(made._directions) == rounded.FEWEST
+        bounder = RoundedKeys(clustered)
+        assert bounder.is_telling and len(bounder._directions) == 128
+        assert np.count_nonzero(bounds_of(bounder, clustered[:8], True) > 0.75) < 8 * 50
+        bounder = RoundedKeys(noise)
+        assert not bounder.is_telling and len(bounder._directions) == rounded.FEWEST
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.booleans())
@@ -383,28 +383,32 @@ def test_integers_are_made_for_what_coordinates_do_not_tell(monkeypatch):
     every, rng = np.ones(index.rows, bool), np.random.default_rng(0)
     for query in keys[:200]:
         index.search(query[None], 3, every)
-    made = index._rounded
-    assert made.is_telling and made._integers is None
-    small = made.nbytes
+    bounder = index._rounded
+    assert bounder.is_telling and bounder._integers is None
+    small = bounder.nbytes
     strange = unit(rng.standard_normal((200, keys.shape[1])))
     for query in strange:
         index.search(query[None], 3, every)
-    assert made._integers and made.nbytes > small + keys.size
+    assert bounder._integers and bounder.nbytes > small + keys.size
     changed = rng.choice(len(keys), 40, replace=False)
     index.put(changed, strange[:40])
     exact = np.stack([cosines(query, index.keys) for query in strange])
-    along = made.coordinates(strange)
-    assert (made.bounds(strange, along) >= exact).all()
+    along = bounder.coordinates(strange)
+    assert (bounder.bounds(strange, along) >= exact).all()
 
 
 def test_directions_are_chosen_anew_as_a_memory_grows():
     index, keys = clustered_index(400, 64)
-    grown, made = KeyIndex(64), []
+    grown, sizes = KeyIndex(64), []
     for start in range(0, 400, 20):
         grown.put(np.arange(start, start + 20), keys[start : start + 20])
         grown.search(keys[:1], 1, np.ones(start + 20, bool))
-        made.append(grown._rounded.made_of)
-    assert sorted(set(made)) == [20, 80, 260]  # once twice as many have changed; then as there are
+        sizes.append(grown._rounded.made_of)
+    assert sorted(set(sizes)) == [
+        20,
+        80,
+        260,
+    ]  # once twice as many have changed; then as there are
     for _ in range(6):
         grown.put(np.arange(100), keys[:100])
         hits = grown.search(keys[:5], 3, np.ones(400, bool))

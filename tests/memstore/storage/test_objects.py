@@ -58,7 +58,7 @@ def assert_opens_as(url, options, seeds, message):
 
 
 @pytest.fixture
-def made(store, url):
+def place(store, url):
     """URL and options of a memory with a commit of the rows of seed 1."""
     with Memory.create(url, CONFIG, storage_options=store.options) as memory:
         write(memory, 1)
@@ -75,9 +75,9 @@ def test_random_operations_are_those_of_a_folder(store, url, rules, monkeypatch)
     assert set(counts) == set(object_oracle.WEIGHTS)
 
 
-def test_it_leaves_no_file_here(made, tmp_path, monkeypatch):
+def test_it_leaves_no_file_here(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    url, options = made
+    url, options = place
     with Memory.open(url, "r+", storage_options=options) as memory:
         write(memory, 2)
         memory.commit("two")
@@ -89,14 +89,14 @@ def test_it_leaves_no_file_here(made, tmp_path, monkeypatch):
     assert [entry.message for entry in history] == ["two", "one", "create"]
 
 
-def test_the_environment_leads_to_it(store, made, monkeypatch):
+def test_the_environment_leads_to_it(store, place, monkeypatch):
     for name, value in store.environment.items():
         monkeypatch.setenv(name, value)
-    assert len(Memory.open(made[0])) == 3
+    assert len(Memory.open(place[0])) == 3
 
 
-def test_a_reader_sees_later_commits_when_it_asks(made):
-    url, options = made
+def test_a_reader_sees_later_commits_when_it_asks(place):
+    url, options = place
     reader = Memory.open(url, storage_options=options)
     with Memory.open(url, "r+", storage_options=options) as memory:
         write(memory, 2)
@@ -108,8 +108,8 @@ def test_a_reader_sees_later_commits_when_it_asks(made):
 # Two writers.
 
 
-def test_the_second_of_two_writers_is_refused_and_loses_nothing(made, tmp_path):
-    url, options = made
+def test_the_second_of_two_writers_is_refused_and_loses_nothing(place, tmp_path):
+    url, options = place
     first, second = (Memory.open(url, "r+", storage_options=options) for _ in range(2))
     write(first, 2)
     write(second, 3)
@@ -128,9 +128,9 @@ def test_the_second_of_two_writers_is_refused_and_loses_nothing(made, tmp_path):
 
 
 @pytest.mark.parametrize("at", [None, "first"])
-def test_two_writers_at_the_very_moment(store, made, at):
+def test_two_writers_at_the_very_moment(store, place, at):
     """The other commits between our look at the main branch and our putting it."""
-    url, options = made
+    url, options = place
     first, second = (Memory.open(url, "r+", storage_options=options) for _ in range(2))
     write(second, 2)
     second.commit("two")
@@ -154,18 +154,18 @@ def test_two_writers_at_the_very_moment(store, made, at):
 
 
 def test_of_two_that_create_one_does(store, url):
-    made = []
+    memories = []
 
     def race(_, method, path):
-        if method == "PUT" and not made:
-            made.append(None)
-            made[0] = Memory.create(url, CONFIG, storage_options=store.options)
+        if method == "PUT" and not memories:
+            memories.append(None)
+            memories[0] = Memory.create(url, CONFIG, storage_options=store.options)
 
     store.on_request = race
     with pytest.raises((PathExistsError, LockedError)):
         Memory.create(url, CONFIG, storage_options=store.options)
-    write(made[0], 1)
-    made[0].commit("one")
+    write(memories[0], 1)
+    memories[0].commit("one")
     assert_opens_as(url, store.options, [1], "one")
 
 
@@ -176,9 +176,9 @@ def is_main(method, path):
     return method == "PUT" and path.endswith("branch.main/ref.json")
 
 
-def test_a_commit_whose_answer_is_lost_has_arrived(store, made):
+def test_a_commit_whose_answer_is_lost_has_arrived(store, place):
     """The store's client asks again, and is told that somebody was quicker: it was itself."""
-    url, options = made
+    url, options = place
     memory = Memory.open(url, "r+", storage_options=options)
     write(memory, 2)
     lost = []
@@ -199,8 +199,8 @@ def test_a_commit_whose_answer_is_lost_has_arrived(store, made):
 
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("stage", ["PUT manifests", "PUT snapshots", "PUT refs"])
-def test_a_server_that_dies_during_a_commit(store, made, stage, before):
-    url, options = made
+def test_a_server_that_dies_during_a_commit(store, place, stage, before):
+    url, options = place
     memory = Memory.open(url, "r+", storage_options=options | {"timeout": 1})
     write(memory, 2)
     dead = []
@@ -311,8 +311,8 @@ def faults():
 
 
 @pytest.mark.parametrize("fault", faults())
-def test_faults_when_it_is_opened_and_committed(store, made, fault):
-    url, options = made
+def test_faults_when_it_is_opened_and_committed(store, place, fault):
+    url, options = place
     on_request, other, words = faults()[fault]
     memory = Memory.open(url, "r+", storage_options=options | {"timeout": 1})
     write(memory, 2)
@@ -344,8 +344,8 @@ def test_faults_when_it_is_opened_and_committed(store, made, fault):
     assert_opens_as(url, options, [1, 2], "two")
 
 
-def test_a_500_that_passes_is_not_noticed(store, made):
-    url, options = made
+def test_a_500_that_passes_is_not_noticed(store, place):
+    url, options = place
     store.on_request = lambda n, *_: ("status", 500, "InternalError") if n % 5 == 0 else None
     with Memory.open(url, "r+", storage_options=options) as memory:
         write(memory, 2)
@@ -354,8 +354,8 @@ def test_a_500_that_passes_is_not_noticed(store, made):
     assert_opens_as(url, options, [1, 2], "two")
 
 
-def test_slow_answers_are_waited_for(store, made):
-    url, options = made
+def test_slow_answers_are_waited_for(store, place):
+    url, options = place
     store.on_request = lambda *_: 0.1
     with Memory.open(url, "r+", storage_options=options) as memory:
         write(memory, 2)
@@ -400,8 +400,8 @@ def test_an_icechunk_repository_of_something_else(store, url):
         Memory.open(url, storage_options=store.options)
 
 
-def test_nothing_is_made_over_a_memory(store, made):
-    url, options = made
+def test_nothing_is_made_over_a_memory(store, place):
+    url, options = place
     names = {name: store.get(name) for name in store.names(ObjectUrl(url).prefix)}
     for call in (
         lambda: Memory.create(url, CONFIG, storage_options=options),
@@ -414,9 +414,9 @@ def test_nothing_is_made_over_a_memory(store, made):
         Memory.open(url, storage_options=options).copy_to(f"{url}/in", storage_options=options)
 
 
-def test_every_object_that_is_missing_or_damaged_is_told(store, made):
+def test_every_object_that_is_missing_or_damaged_is_told(store, place):
     """Or it is one that nothing reads; and once it is back, all is as it was."""
-    url, options = made
+    url, options = place
     names, silent = store.names(ObjectUrl(url).prefix), []
     assert len(names) > 8
     for name in names:
@@ -438,8 +438,8 @@ def test_every_object_that_is_missing_or_damaged_is_told(store, made):
     assert_opens_as(url, options, [1], "one")
 
 
-def test_a_missing_chunk_is_damage_and_not_the_stores_fault(store, made):
-    url, options = made
+def test_a_missing_chunk_is_damage_and_not_the_stores_fault(store, place):
+    url, options = place
     with Memory.open(url, "r+", storage_options=options) as memory:
         chunks = [name for name in store.names(ObjectUrl(url).prefix) if "/chunks/" in name]
         for name in chunks:
@@ -453,14 +453,14 @@ def test_a_missing_chunk_is_damage_and_not_the_stores_fault(store, made):
 
 
 @pytest.mark.parametrize("options", [[1], "secret", 3])
-def test_options_that_are_no_dict(made, options):
+def test_options_that_are_no_dict(place, options):
     for call in (Memory.open, memstore.history, memstore.verify_folder):
         with pytest.raises(DtypeError, match="storage_options: got a"):
-            call(made[0], storage_options=options)
+            call(place[0], storage_options=options)
 
 
-def test_options_that_are_none(made):
-    url, options = made
+def test_options_that_are_none(place):
+    url, options = place
     with pytest.raises(ArgumentError, match="storage_options: got secret, want some of access_ke"):
         Memory.open(url, storage_options=options | {"secret": SECRET})
     with pytest.raises(ArgumentError) as caught:
@@ -495,8 +495,8 @@ def test_other_stores_are_taken_as_icechunk_takes_them(monkeypatch):
     stores.storage_at(ObjectUrl("az://box/memory"), {})
 
 
-def test_an_expiry_spares_what_may_be_of_a_commit_under_way(store, made, monkeypatch):
-    url, options = made
+def test_an_expiry_spares_what_may_be_of_a_commit_under_way(store, place, monkeypatch):
+    url, options = place
     prefix = ObjectUrl(url).prefix
     first, second = (Memory.open(url, "r+", storage_options=options) for _ in range(2))
     write(first, 2)
@@ -521,8 +521,8 @@ def test_an_expiry_spares_what_may_be_of_a_commit_under_way(store, made, monkeyp
     assert_opens_as(url, options, [1, 2], "two")
 
 
-def test_branches_of_dead_writers_go_with_an_expiry(store, made, monkeypatch):
-    url, options = made
+def test_branches_of_dead_writers_go_with_an_expiry(store, place, monkeypatch):
+    url, options = place
     memory = Memory.open(url, "r+", storage_options=options)
     memory._repository._repo.create_branch("commit-1-abcdef", memory.snapshot)
     memory._repository._repo.create_branch(f"commit-{int(time.time()):x}-ab", memory.snapshot)
@@ -532,8 +532,8 @@ def test_branches_of_dead_writers_go_with_an_expiry(store, made, monkeypatch):
     assert sorted(branches)[-1] == "somebody's" and len(branches) == 3
 
 
-def test_a_forked_child_is_refused(made):
-    url, options = made
+def test_a_forked_child_is_refused(place):
+    url, options = place
     memory = Memory.open(url, storage_options=options)
     child = os.fork()
     if not child:
