@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from mem3d.data.curation.near_duplicates import far_from
 from mem3d.data.dataset import ConcatDataset, ShapeDataset, Subset
 from mem3d.data.images.corruptions import behind_occluders
 from mem3d.data.meshes.dataset import RenderConfig, render_meshes
@@ -46,6 +47,7 @@ CAPACITY = 20_000  # slots, of which the shapes take less than half
 PICTURES = 6  # of each shape
 PER_CATEGORY = 350  # shapes of found meshes, variants among them
 GENERATED_VARIANTS = 2  # of each mesh that a generator made
+FAR = 0.8  # IoU that no shape to learn from has with one to test or validate on
 MADE_UP = 60  # procedural shapes of each category
 FREE_TIER = "A"  # of models.json: may be passed on
 COPYLEFT = "Free Art"  # wants whatever is made of it under itself
@@ -131,8 +133,11 @@ def link_meshes(credits: list[Credit], folder: Path) -> None:
             place.symlink_to(credit.file.resolve())
 
 
-def make_shapes(work: Path) -> ConcatDataset:
-    """Draw, deform and make up; what is there already is left."""
+def make_shapes(work: Path, data: Path) -> ShapeDataset:
+    """Draw, deform and make up; what is there already is left.
+
+    What has come out near a shape to be tested or validated on, or its mirror image, is left out.
+    """
     processes = os.cpu_count() or 1
     kinds = {
         "found": RenderConfig(views=PICTURES, per_category=PER_CATEGORY),
@@ -142,7 +147,10 @@ def make_shapes(work: Path) -> ConcatDataset:
         render_meshes(work / "meshes" / kind, work / "shapes" / kind, config, processes)
     synthesize(work / "procedural", MADE_UP, views=PICTURES, processes=processes)
     folders = [work / "shapes" / kind for kind in kinds] + [work / "procedural"]
-    return ConcatDataset([open_dataset(folder) for folder in folders])
+    shapes: ShapeDataset = ConcatDataset([open_dataset(folder) for folder in folders])
+    for split in ("test", "val"):
+        shapes = far_from(shapes, open_dataset(data / "r2n2_like", split), FAR)
+    return shapes
 
 
 def compact(memory: Memory, shapes: ShapeDataset) -> Memory:
@@ -224,7 +232,7 @@ def main() -> None:
     data, work = arguments.data, arguments.work
     credits = permitted(data)
     link_meshes(credits, work / "meshes")
-    shapes, validation = make_shapes(work), open_dataset(data / "r2n2_like", "val")
+    shapes, validation = make_shapes(work, data), open_dataset(data / "r2n2_like", "val")
     run = work / "run"
     train(shapes, validation, run, SMALL, stem=arguments.stem, keep_maps=True, on_epoch=print)
     model, training_memory, state = checkpoint.load(run)

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mem3d.data.curation.report import NotedProgress
-from mem3d.data.dataset import ShapeDataset
+from mem3d.data.dataset import ShapeDataset, Subset
 from mem3d.data.open import open_dataset
 from mem3d.data.readers.pix3d import Pix3D
 from mem3d.data.splits import SplitName, check_new, write_split
 from memstore.files import Progress
-from memstore.voxels.grids import pack
+from memstore.voxels.grids import pack, value_similarity
 
 NEAR = 0.85  # two shapes with a higher IoU are one group
 SHARES = (0.7, 0.1, 0.2)  # train, val, test: those of Pix2Vox's split
@@ -48,6 +48,33 @@ def mirror_images(data: ShapeDataset) -> NDArray[np.uint8]:
     """All grids of a data set with left and right swapped, packed as by `packed_grids`."""
     rows = [pack(data.grid(i)[:, :, ::-1].ravel()) for i in range(len(data))]
     return np.stack(rows) if rows else np.empty((0, 0), np.uint8)
+
+
+def far_from(data: ShapeDataset, others: ShapeDataset, above: float = NEAR) -> Subset:
+    """The shapes of a data set that are near no shape of another, nor its mirror image.
+
+    Args:
+        data: shapes to choose from.
+        others: shapes to stay away from, of the same resolution.
+        above: in [0, 1]; two shapes are near if their IoU is higher.
+
+    Raises:
+        ValueError: a grid cannot be read, or has another resolution than the rest.
+    """
+    if not len(data) or not len(others):
+        return Subset(data, range(len(data)))
+    resolution = len(data.grid(0))
+    grids = packed_grids(data)
+    rivals = np.concatenate([packed_grids(others), mirror_images(others)])
+    if rivals.shape[1] != grids.shape[1]:
+        raise ValueError(
+            f"{others.root}: got {len(others.grid(0))} voxels a side, want {resolution}"
+        )
+    nearest = np.zeros(len(grids))
+    for rival in rivals:
+        iou = value_similarity(grids, rival, resolution, "iou")
+        np.maximum(nearest, iou, out=nearest)
+    return Subset(data, np.flatnonzero(nearest <= above).tolist())
 
 
 def near_duplicate_groups(
