@@ -234,7 +234,16 @@ def main() -> None:
     link_meshes(credits, work / "meshes")
     shapes, validation = make_shapes(work, data), open_dataset(data / "r2n2_like", "val")
     run = work / "run"
-    train(shapes, validation, run, SMALL, stem=arguments.stem, keep_maps=True, on_epoch=print)
+    train(
+        shapes,
+        validation,
+        run,
+        SMALL,
+        stem=arguments.stem,
+        keep_maps=True,
+        head_cache=work / "heads",
+        on_epoch=print,
+    )
     model, training_memory, state = checkpoint.load(run)
     with training_memory:
         memory = compact(training_memory, shapes)

@@ -64,13 +64,14 @@ def pretrain(
         cache: the stem's maps of all pictures.
         on_step: called with steps done and in all.
         folder: where runs on the same pictures, with the same settings, look for what was learned,
-            and leave it; what is damaged there is learned again.
+            and leave it; made if missing, and what is damaged there is learned again.
 
     Returns:
         loss of each step, over this process's parts; empty if there is none, or the folder had it.
     """
     file = None
     if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)  # before all the work
         file = folder / f"{head.name}-{_fingerprint(head, job, cache)}.safetensors"
         if _load(file, head.parts):
             return []

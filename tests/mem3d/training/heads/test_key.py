@@ -157,8 +157,8 @@ def test_the_key_learns_and_nothing_else_changes(data, cache, tmp_path):
 def test_what_one_run_learned_another_finds(data, cache, tmp_path):
     job = job_of(data, tmp_path)
     first, second = fresh(), fresh()
-    assert pretrain_key(first, job, cache, folder=tmp_path) is not None
-    assert pretrain_key(second, job, cache, folder=tmp_path) is None
+    assert pretrain_key(first, job, cache, folder=tmp_path / "new") is not None
+    assert pretrain_key(second, job, cache, folder=tmp_path / "new") is None
     assert torch.equal(first.key.key.weight, second.key.key.weight)
 
 
