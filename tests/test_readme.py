@@ -66,7 +66,7 @@ def test_every_python_block_runs(demo, code):
 
 def test_the_guides_code_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    code, _ = blocks("python", GUIDE)
+    [code] = blocks("python", GUIDE)
     exec(compile(code, "memstore.md", "exec"), {})
     *reports, expired, problems, slots = capsys.readouterr().out.splitlines()
     assert reports == ["WriteReport(4 pairs: 4 inserted)"] * 5
@@ -77,8 +77,8 @@ def test_the_guides_code_runs(tmp_path, monkeypatch, capsys):
 
 def test_the_guides_program_prints_what_it_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    _, code = blocks("python", GUIDE)
-    exec(compile(code, "memstore.md", "exec"), {})
+    code = (ROOT / "docs" / "grasps.py").read_text()
+    exec(compile(code, "grasps.py", "exec"), {})
     told = GUIDE.split("It prints:\n\n```\n")[1].removesuffix("```\n")
     assert capsys.readouterr().out == told
     assert 90 < len(code.splitlines()) < 110
