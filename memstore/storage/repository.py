@@ -31,6 +31,7 @@ from memstore.errors import (
     FormatError,
     LockedError,
     NotAMemoryError,
+    PathError,
     PathMissingError,
     SnapshotError,
 )
@@ -68,6 +69,8 @@ from memstore.storage.rowfile import Place
 
 LOCK_FILE = "writer.lock"
 SIDE = "commit"  # branch that lives during one commit
+COPIED = ("snapshots", "refs")  # folders that an expiry changes in a copy
+BLOCK = 4096  # bytes that a file takes at least, in most file systems
 
 wait_at_exit()
 
@@ -249,7 +252,7 @@ class Repository:
                 self._group(self.snapshot)  # before a foreign folder gets a lock file
             try:
                 self._lock = WriterLock(path / LOCK_FILE)
-                tidy(path)
+                self._tidy()
                 if not self.tip:
                     self._make_main_anew()
                 self.tip = self._tip()
@@ -269,6 +272,10 @@ class Repository:
             if not self._is_lenient:
                 raise
             return ""
+
+    def _tidy(self) -> None:
+        """Remove what writers have left half made: with the lock, nobody else is at it."""
+        tidy(self._folder, of_all=True)
 
     def _make_main_anew(self) -> None:
         """Have the main branch, which is damaged, end at the snapshot that was asked for."""
@@ -366,6 +373,7 @@ class Repository:
         if self._at is not None:
             raise SnapshotError(f"{self.path}: opened at {self._at}, which stays as it is")
         fresh = self._anew()
+        self.past.check_same(fresh.past)
         return None if fresh.tip == self.snapshot else fresh
 
     def _anew(self) -> "Repository":
@@ -422,8 +430,7 @@ class Repository:
 
     def _commit(self, state: State, message: str) -> None:
         """As commit; the history changes in one step, also after a rewind."""
-        if self._tip() != self.tip:
-            raise self._overtaken()
+        self._check_latest()
         session = self._session()
         draft = Draft(session.store, layouts=self._layouts)
         dirty = np.array(sorted(state.dirty), np.int64)
@@ -452,6 +459,11 @@ class Repository:
                 "was changed while it was mapped; nothing was saved; delete the folder "
                 f"{rowfile.FOLDER} in it, and open it again"
             )
+
+    def _check_latest(self) -> None:
+        """Raise LockedError if somebody has committed since our last commit."""
+        if self._tip() != self.tip:
+            raise self._overtaken()
 
     def _overtaken(self) -> LockedError:
         """The error of a writer that comes second."""
@@ -522,6 +534,7 @@ class Repository:
         """Name `self.snapshot`: the tag's folder is built beside, then renamed."""
         self.past.check_there()
         with writing(self.path):
+            self._check_latest()
             self.past.check_new_tag(name)
             self._sync()
             refs = self._folder / "refs"
@@ -537,6 +550,7 @@ class Repository:
         """Take a tag away."""
         self.past.check_tag(name)
         with writing(self.path):
+            self._check_latest()
             self.past.repo.delete_tag(name)
             self._sync()
 
@@ -549,6 +563,8 @@ class Repository:
                 "commit first, or open it without `at`"
             )
         with writing(self.path):
+            self._check_latest()
+            self._tidy()
             tags = self.past.tags()  # a damaged tag must not cost its snapshot
             self._drop_side()
             snapshots, size = self._snapshot_files(), self.size()
@@ -571,8 +587,9 @@ class Repository:
         Icechunk writes the oldest snapshots that stay anew, in place. So it does so in a copy, from
         which they are synced and renamed: at any time each is the old one or the new one.
         """
+        self._check_room()
         with partial_of(self._folder / "expire") as copy:
-            for folder in ("snapshots", "refs"):
+            for folder in COPIED:
                 shutil.copytree(self._folder / folder, copy / folder)
             icechunk.Repository.open(storage_of(copy)).expire_snapshots(time)
             for file in sorted((copy / "snapshots").iterdir()):
@@ -583,6 +600,17 @@ class Repository:
                     os.replace(file, original)
         self._sync(self._folder / "snapshots")
 
+    def _check_room(self) -> None:
+        """Raise PathError unless the disk has room for the copy that an expiry makes."""
+        files = [file for name in COPIED for file in tree(self._folder / name)]
+        needs = sum(-(-os.lstat(file).st_size // BLOCK) * BLOCK for file in files)
+        free = shutil.disk_usage(self._folder).free
+        if needs > free:
+            raise PathError(
+                f"{self.path}: to expire needs {needs:,} bytes on disk, for a copy of its "
+                f"snapshots, and {free:,} are free; nothing was changed"
+            )
+
     def _snapshot_files(self) -> int:
         """Snapshots in the folder."""
         return sum(1 for _ in (self._folder / "snapshots").iterdir())
@@ -592,8 +620,8 @@ class Repository:
         return sum(size for name, size in self.sizes().items() if name != rowfile.FOLDER)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of all files, by kind."""
-        return disk_bytes(self._folder)
+        """Bytes of all files, by kind; none of another memory in its place."""
+        return disk_bytes(self._folder) if self.past.is_there() else {}
 
     def _group(self, snapshot: str) -> zarr.Group:
         """The arrays and attributes at a snapshot, once they say that they are a memory."""

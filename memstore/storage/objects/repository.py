@@ -27,13 +27,12 @@ from memstore.errors import (
 )
 from memstore.paths import ObjectUrl
 from memstore.slots.state import State
-from memstore.storage.backend import MAIN, check_process, reading, writing
+from memstore.storage.backend import FIRST, MAIN, check_process, reading, writing
 from memstore.storage.history import Commit, Past, advising, is_tag_name
 from memstore.storage.objects.calls import OVERTAKEN, Calls, MissingObjectError, Repo, Session
 from memstore.storage.objects.stores import settings, storage_at
 from memstore.storage.repository import Expired, Repository, write_first
 
-FIRST = "1CECHNKREP0F1RSTCMT0"  # id of the snapshot that Icechunk begins with, which holds nothing
 SIDE = "commit-"  # begins the names of branches that live during a commit from an earlier snapshot
 GRACE = timedelta(hours=1)  # objects that are younger may be of a commit under way
 
