@@ -58,8 +58,8 @@ class Past:
 
     def __init__(self, path: str | Path, open_repo: Callable[[], "icechunk.Repository"]) -> None:
         self._path, self._folder, self._open = path, Path(path), open_repo
-        self._own = self._identity()
         self.repo = open_repo()
+        self._own = self._identity()
 
     def check_there(self) -> None:
         """Raise PathMissingError if what was opened is no longer there, be it another memory."""
@@ -167,6 +167,10 @@ class Past:
     def of(self, snapshot: str) -> list[Commit]:
         """Commits that led to a snapshot, newest first."""
         self.check_there()
+        return self._of(snapshot)
+
+    def _of(self, snapshot: str) -> list[Commit]:
+        """As of, of a memory that is there."""
         try:
             return self._ancestry(snapshot)
         except FormatError:

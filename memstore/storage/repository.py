@@ -104,6 +104,7 @@ def create(
 
         return objects.create(path, state, message, storage_options)
     _check_no_options(path, storage_options)
+    _check_outside(path)
     with made_beside(path, durability) as beside, writing(path):
         beside.mkdir()  # where we may not, Icechunk would panic
         repo = icechunk.Repository.create(storage_of(beside))
@@ -154,6 +155,18 @@ def _check_no_options(path: Path, storage_options: StorageOptions | None) -> Non
         raise ArgumentError(
             f"storage_options: got some for {path}, want a URL there, or no options"
         )
+
+
+def _check_outside(path: Path) -> None:
+    """Raise ArgumentError for a place in the folder of a memory."""
+    for parent in path.resolve().parents:
+        if _is_like_memory(parent):
+            raise ArgumentError(f"path: got {path}, want a place outside of the memory {parent}")
+
+
+def _is_like_memory(path: Path) -> bool:
+    """Whether a folder has the folders of a memory; False where that cannot be told."""
+    return all(os.path.isdir(path / name) for name in ("refs", "snapshots"))
 
 
 def _check_whole(state: State) -> None:
@@ -223,7 +236,7 @@ class Repository:
         if not path.exists():
             want = "the folder of a memory, as training, memstore import or Memory.create makes it"
             raise PathMissingError(f"{path}: nothing there, want {want}")
-        if not ((path / "refs").is_dir() and (path / "snapshots").is_dir()):
+        if not _is_like_memory(path):
             if (path / SHARDS_FILE).is_file():
                 raise NotAMemoryError(
                     f"{path}: got a memory in shards, want one in one piece; memstore copy "
@@ -369,7 +382,7 @@ class Repository:
         Raises:
             SnapshotError: a snapshot was asked for, and no later one is to be followed.
         """
-        self.past.check_there()
+        self._check_there()
         if self._at is not None:
             raise SnapshotError(f"{self.path}: opened at {self._at}, which stays as it is")
         fresh = self._anew()
@@ -416,7 +429,7 @@ class Repository:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
         _check_whole(state)
         with writing(self.path):
-            self.past.check_there()
+            self._check_there()
             self._settle()
             if state.dirty:
                 self._commit(state, message)
@@ -459,6 +472,10 @@ class Repository:
                 "was changed while it was mapped; nothing was saved; delete the folder "
                 f"{rowfile.FOLDER} in it, and open it again"
             )
+
+    def _check_there(self) -> None:
+        """Raise PathMissingError if what was opened is not there any more."""
+        self.past.check_there()
 
     def _check_latest(self) -> None:
         """Raise LockedError if somebody has committed since our last commit."""

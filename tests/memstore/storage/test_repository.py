@@ -516,3 +516,13 @@ def test_a_disk_that_fills_up_in_an_expiry_leaves_the_memory_as_it_was(path, mon
         assert folder_files(path) == before
         monkeypatch.undo()
         assert memory.expire(1).snapshots == 2 and memory.verify(every=True).problems == ()
+
+
+def test_no_memory_is_made_in_the_folder_of_another(path):
+    before = folder_files(path)
+    for place in (path / "deeper", path / "rows" / "x", path / ".." / path.name / "y"):
+        with pytest.raises(memstore.ArgumentError, match=f"outside of the memory {path}$"):
+            Memory.create(place, TINY)
+        with pytest.raises(memstore.ArgumentError, match="outside of"):
+            Memory(TINY).copy_to(place)
+    assert folder_files(path) == before
