@@ -93,6 +93,7 @@ def export(
         rows = state.used
         if slots is not None:
             rows = arguments.as_distinct_slots(slots, state.touched)
+        state.check_stored(rows)
         with made_beside(path) as beside:
             write(beside, selected_rows(state, rows), progress or _silent)
 

@@ -105,6 +105,7 @@ class ShardedMemory:
         """Make a memory in shards of one in one piece, as it is now, without its history."""
         folder, number = local_path(path), _as_shards(shards, memory.config)
         with memory.frozen() as state:
+            state.check_stored(state.used)
             snapshot = make_dealt(folder, state, number)
         return cls._made(folder, snapshot, {"workers": workers, "address": address})
 

@@ -59,7 +59,7 @@ from memstore.storage.backend import (
     wait_at_exit,
     writing,
 )
-from memstore.storage.checksums import misfits
+from memstore.storage.checksums import misfits, unfit
 from memstore.storage.chunks import ChunkStore, Draft, Layout, check_files
 from memstore.storage.durable import Durable
 from memstore.storage.history import Commit, Past, advising
@@ -70,6 +70,7 @@ from memstore.storage.rowfile import Place
 LOCK_FILE = "writer.lock"
 SIDE = "commit"  # branch that lives during one commit
 COPIED = ("snapshots", "refs")  # folders that an expiry changes in a copy
+MANY = 2048  # rows checked at once
 BLOCK = 4096  # bytes that a file takes at least, in most file systems
 
 wait_at_exit()
@@ -249,13 +250,14 @@ class Repository:
         self._durable = Durable(path, [rowfile.FOLDER])
         self._arriving: tuple[str, schema.Ledger] | None = None  # the last commit that was begun
         self._row_file: Path | None = None  # that was mapped
+        self._watch: rowfile.Watch | None = None  # over it
         self._changed: NDArray[np.bool_] | None = None  # (capacity,) since rows were mapped
         self._layouts: dict[str, Layout] = {}  # of arrays that a commit has looked at
         self._is_moving = False  # the main branch's end is new, and perhaps not synced
         self._is_lenient = lenient or at is not None
         self._opener = Opener(path, self._is_lenient)
         with advising(path), reading(path):
-            check_files(path)
+            check_files(path, besides=rowfile.FOLDER)
             self.past = Past(path, self._opener)
         self._at = None if at is None else self.past.named(at)
         self.tip = self._tip()
@@ -311,6 +313,8 @@ class Repository:
             try:
                 with advising(self.path):
                     state, self._ledger = self._loaded()
+                if state.index.is_mapped:
+                    state.guard = self.guard
                 return state
             except FormatError:
                 # A writer may have committed, and expired our snapshot, while we read it.
@@ -356,7 +360,7 @@ class Repository:
         file = rowfile.opened(self._folder, state.config, self.snapshot)
         if file and file.snapshot == self.snapshot:
             state.move(file.arrays, file.rows)
-            self._row_file = file.path
+            self._row_file, self._watch = file.path, file.watch
             checks, logged = file.arrays["checks"], file.arrays["logged"]
             self._ledger = replace(self._ledger, checks=checks, logged=logged, changes={})
 
@@ -366,7 +370,7 @@ class Repository:
             group = self._group(self.snapshot)
             file = rowfile.opened(self._folder, reader.config_of(group), self.snapshot)
             if file:
-                self._row_file = file.path
+                self._row_file, self._watch = file.path, file.watch
                 return reader.read_over(group, self.size, file, self.snapshot)
         return None
 
@@ -374,7 +378,9 @@ class Repository:
         """Save lists of keys that searches have made, if they are those of a row file."""
         file = self._row_file if state.index.is_mapped and not state.dirty else None
         if file and file.name == self.snapshot:
-            rowfile.save_lists(file, state.index)
+            with suppress(FormatError):
+                self.guard(state)
+                rowfile.save_lists(file, state.index)
 
     def reopened(self) -> "Repository | None":
         """The folder as it is now, to be read; None if its last commit is ours.
@@ -449,7 +455,7 @@ class Repository:
         dirty = np.array(sorted(state.dirty), np.int64)
         ledger = schema.write(draft, state, dirty, self._ledger, message)
         if not ledger.log_rows:
-            self.check_mapped(state)  # all rows are written anew
+            state.check_stored(state.used)  # all rows are written anew
             self._layouts.pop("log", None)  # a log that begins anew is another
         self._arriving = self._saved(session, message), ledger
         try:
@@ -459,18 +465,32 @@ class Repository:
                 state.dirty.clear()
         self._renew(state, dirty)
 
-    def check_mapped(self, state: State) -> None:
-        """Raise FormatError if rows that are mapped, and not changed, are not those written.
-
-        Somebody may have written to the row file since it was opened.
-        """
-        if not state.index.is_mapped:
-            return
-        if wrong := sorted(set(misfits(state, self._ledger.checks)) - state.dirty):
+    def guard(self, state: State, slots: NDArray[np.int64] | None = None) -> None:
+        """As `Guard` has it, over the row file that is mapped."""
+        assert self._watch
+        is_whole, time = self._watch.look()
+        if not is_whole:
             raise FormatError(
-                f"{self.path}: slots {wrong[:8]}: got other rows than were written: the row file "
-                "was changed while it was mapped; nothing was saved; delete the folder "
-                f"{rowfile.FOLDER} in it, and open it again"
+                f"{self.path}: {rowfile.FOLDER}: somebody has cut off the row file that is mapped; "
+                f"nothing was saved; delete the folder {rowfile.FOLDER}, and open the memory again"
+            )
+        if self._watch.is_new(time):
+            self._check_rows(state, np.arange(state.index.rows))
+            self._watch.accept(time)
+        elif slots is not None:
+            self._check_rows(state, slots)
+
+    def _check_rows(self, state: State, slots: NDArray[np.int64]) -> None:
+        """Raise FormatError if rows of slots (n,) that were not changed are not those written."""
+        unchanged = slots[~np.isin(slots, list(state.dirty))]
+        starts = range(0, len(unchanged), MANY)
+        parts = [unchanged[start : start + MANY] for start in starts]
+        wrong = [part[unfit(state.rows(part), self._ledger.checks[part])] for part in parts]
+        if any(map(len, wrong)):
+            raise FormatError(
+                f"{self.path}: slots {np.concatenate(wrong)[:8].tolist()}: got other rows than "
+                "were written: the row file was changed while it was mapped; nothing was saved; "
+                f"delete the folder {rowfile.FOLDER} in it, and open it again"
             )
 
     def _check_there(self) -> None:

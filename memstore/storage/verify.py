@@ -235,7 +235,7 @@ def _row_file_faults(folder: Path, snapshot: str, look: _Look) -> Iterator[str]:
         look.pieces.config,
         look.pieces.ledger,
     )
-    if not path.exists():
+    if path.parent.is_symlink() or not path.exists():
         return
     try:
         file = rowfile.checked(path, config)
