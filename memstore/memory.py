@@ -125,6 +125,7 @@ class Memory:
 
         Raises:
             PathExistsError: there is something at the path.
+            ArgumentError: it lies within another memory.
             PathError: the disk or the store refuses.
             LockedError: another writer was quicker to open it.
         """
