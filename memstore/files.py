@@ -115,6 +115,14 @@ def made_beside(path: Path, durability: Durability = "full") -> Iterator[Path]:
         raise PathError(f"{path}: cannot be written: {error}") from error
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is something at a path; PathError where that cannot be told."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise PathError(f"{path}: cannot be opened: {error.strerror}") from error
+
+
 def check_free(path: Path) -> None:
     """Raise PathExistsError if there is something, be it a broken link."""
     path = local_path(path)

@@ -710,7 +710,7 @@ class Memory:
         if lies_within(folder, self.path):
             raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
         slots = arguments.as_larger(capacity, self.config)
-        rules = replace(self.config, search=search or self.config.search)
+        rules = replace(self.config, capacity=slots, search=search or self.config.search)
         with self._lock.reading():
             self._state.check_stored(self._state.used)
             state = self._state.enlarged(slots, rules)

@@ -57,13 +57,13 @@ class Past:
     """What an Icechunk repository says of its commits, without reading what they hold."""
 
     def __init__(self, path: str | Path, open_repo: Callable[[], "icechunk.Repository"]) -> None:
-        self._path, self._folder, self._open = path, Path(path), open_repo
+        self._path, self._folder, self._open = path, Path(path).absolute(), open_repo
         self.repo = open_repo()
         self._own = self._identity()
 
     def check_there(self) -> None:
         """Raise PathMissingError if what was opened is no longer there, be it another memory."""
-        if isinstance(self._path, Path) and not (self._path / "refs").is_dir():
+        if isinstance(self._path, Path) and not (self._folder / "refs").is_dir():
             raise self._missing("nothing there any more: the folder was moved or deleted")
         self._check_own(self._identity())
 
@@ -133,7 +133,7 @@ class Past:
     def _unknown(self, at: str) -> SnapshotError:
         """Error that no snapshot or tag is called so; it names the one that may be meant."""
         like = at.upper()
-        folder = Path(self._path, "snapshots")
+        folder = self._folder / "snapshots"
         ids = [file.name for file in folder.iterdir()] if folder.is_dir() else []
         near = [snapshot for snapshot in ids if snapshot.startswith(like)]
         hint = ""

@@ -38,6 +38,7 @@ from memstore.errors import (
 from memstore.files import (
     Durability,
     disk_bytes,
+    is_there,
     made_beside,
     partial_of,
     sync,
@@ -232,13 +233,14 @@ class Repository:
             place: where rows are to lie that are loaded; None chooses.
         """
         self.path: Path | ObjectUrl = path
-        self._folder = path  # the same, of which an object store has none
+        # The same, wherever this process goes to; an object store has none.
+        self._folder = folder = path.absolute()
         self._place = place
-        if not path.exists():
+        if not is_there(path):
             want = "the folder of a memory, as training, memstore import or Memory.create makes it"
             raise PathMissingError(f"{path}: nothing there, want {want}")
         if not _is_like_memory(path):
-            if (path / SHARDS_FILE).is_file():
+            if is_there(path / SHARDS_FILE):
                 raise NotAMemoryError(
                     f"{path}: got a memory in shards, want one in one piece; memstore copy "
                     f"{path} --out FOLDER makes one, memstore.sharded.ShardedMemory.open opens it "
@@ -247,7 +249,7 @@ class Repository:
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
         self._lock: WriterLock | None = None
         self._durability: Durability = durability
-        self._durable = Durable(path, [rowfile.FOLDER])
+        self._durable = Durable(folder, [rowfile.FOLDER])
         self._arriving: tuple[str, schema.Ledger] | None = None  # the last commit that was begun
         self._row_file: Path | None = None  # that was mapped
         self._watch: rowfile.Watch | None = None  # over it
@@ -255,7 +257,7 @@ class Repository:
         self._layouts: dict[str, Layout] = {}  # of arrays that a commit has looked at
         self._is_moving = False  # the main branch's end is new, and perhaps not synced
         self._is_lenient = lenient or at is not None
-        self._opener = Opener(path, self._is_lenient)
+        self._opener = Opener(folder, self._is_lenient)
         with advising(path), reading(path):
             check_files(path, besides=rowfile.FOLDER)
             self.past = Past(path, self._opener)
@@ -374,6 +376,11 @@ class Repository:
                 return reader.read_over(group, self.size, file, self.snapshot)
         return None
 
+    def row_file(self, snapshot: str) -> Path | None:
+        """Where the row file of a snapshot is, if it has one; None where it can have none."""
+        folder = self._folder / rowfile.FOLDER if isinstance(self.path, Path) else None
+        return folder / snapshot if folder and not folder.is_symlink() else None
+
     def keep_lists(self, state: State) -> None:
         """Save lists of keys that searches have made, if they are those of a row file."""
         file = self._row_file if state.index.is_mapped and not state.dirty else None
@@ -397,7 +404,9 @@ class Repository:
 
     def _anew(self) -> "Repository":
         """The same, open to be read."""
-        return Repository(self._folder, durability=self._durability, place=self._place)
+        fresh = Repository(self._folder, durability=self._durability, place=self._place)
+        fresh.path = self.path
+        return fresh
 
     def read(
         self, snapshot: str, begin: reader.Begin = State.with_rows

@@ -526,3 +526,45 @@ def test_no_memory_is_made_in_the_folder_of_another(path):
         with pytest.raises(memstore.ArgumentError, match="outside of"):
             Memory(TINY).copy_to(place)
     assert folder_files(path) == before
+
+
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_a_process_that_goes_elsewhere_takes_no_memory_along(path, tmp_path, monkeypatch, mode):
+    """Opened by a name from here, from elsewhere it is the same memory, not one of that name."""
+    (tmp_path / "other").mkdir()
+    Memory.create(tmp_path / "other" / "memory", TINY).close()
+    monkeypatch.chdir(tmp_path)
+    with Memory.open("memory", mode) as memory:
+        monkeypatch.chdir(tmp_path / "other")
+        assert memory.verify(every=True).snapshots == len(memory.history()) == 4
+        if mode == "r+":
+            memory.update([0], sources=["changed"])
+            memory.commit("elsewhere")
+            memory.tag("second")
+            memory.expire(1)
+        else:
+            with Memory.open(path, "r+") as writer:
+                writer.update([0], sources=["changed"])
+                writer.commit("later")
+            assert memory.refresh() and str(memory.path) == "memory"
+    assert Memory.open(path).sources[0] == "changed" and not len(Memory.open("memory"))
+
+
+def test_paths_that_cannot_be_looked_at(path, monkeypatch):
+    with pytest.raises(memstore.PathError, match="File name too long"):
+        Memory.open("x" * 5000)
+    with pytest.raises(memstore.PathError, match="File name too long"):
+        memstore.import_memory("x" * 5000 + ".npz")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:  # as root may read everything
+        patch.setattr(repository, "check_files", refuse)
+        with pytest.raises(memstore.PathError, match=r"cannot be read: .*Permission denied$"):
+            Memory.open(path)
+
+
+def test_a_copy_is_no_larger_than_a_memory_may_be(path):
+    with Memory.open(path) as memory, pytest.raises(memstore.ConfigError, match="capacity"):
+        memory.copy_to(path.with_name("huge"), 2**55)
