@@ -271,7 +271,7 @@ class State:
             columns: (B,) each, all that the memory has.
             tell: called with kinds of writes before they are applied.
         """
-        plans = []
+        plans: list[Plan] = []
         step = BATCH
         used = np.count_nonzero(self.used_rows)
         if self.config.when_full == "error" and len(queries) > len(self.touched) - used:
