@@ -47,8 +47,8 @@ def create(
     """
     storage, calls = storage_at(url, options or {}), Calls(url, options or {})
     with writing(url):
-        _check_outside(url, options or {})
         _check_free(storage, calls)
+        _check_outside(url, options or {})
         try:
             new = calls.run(lambda: icechunk.Repository.create_async(storage))
             session = Repo(new, calls).writable_session(MAIN)

@@ -48,7 +48,8 @@ def storage_at(url: ObjectUrl, options: Mapping[str, Any]) -> icechunk.Storage:
         asked["from_env"] = True
     asked = {**_defaults(url, asked), **asked}
     try:
-        return make(**{bucket: url.bucket, prefix: url.prefix or None}, **asked)
+        none = "" if url.scheme == "az" else None
+        return make(**{bucket: url.bucket, prefix: url.prefix or none}, **asked)
     except (TypeError, ValueError, icechunk.IcechunkError):  # its words would show the value
         raise ArgumentError(
             f"storage_options: got a value that icechunk.{make.__name__} refuses, want the types "

@@ -609,3 +609,9 @@ def test_an_endpoint_with_a_password_is_not_shown(url):
     with pytest.raises(ArgumentError, match="want http://HOST") as caught:
         Memory.open(url, storage_options={"endpoint_url": "ftp://me:hidden@host"})
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", stores._STORES)
+def test_a_whole_bucket_may_be_asked_for(scheme):
+    options = {"account": "a"} if scheme == "az" else {}
+    stores.storage_at(ObjectUrl(f"{scheme}://bucket"), options)
