@@ -254,7 +254,8 @@ def print_stats(path: str | Path, facts: dict[str, Any]) -> None:
     if used:
         for name, title in (("ages", "age, in pairs written"), ("reads", "times read")):
             typer.echo(_histogram(title, facts[name]["edges"], facts[name]["counts"]))
-        typer.echo(_slots("most read", facts["most_read"]))
+        if facts["most_read"]:
+            typer.echo(_slots("most read", facts["most_read"]))
         typer.echo(_slots("least read", facts["least_read"]))
     if "duplicates" in facts:
         typer.echo(_duplicates(facts["duplicates"]))

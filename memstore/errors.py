@@ -152,7 +152,7 @@ _LONGEST_LINE = 300  # characters of a message that may quote a file
 def translated(path: str | Path, *foreign: type[Exception]) -> Iterator[None]:
     """Report whatever a damaged or hostile file makes Python and a library raise as FormatError.
 
-    A PathError, that of a pipe in a file's place say, stays what it is.
+    A PathError, that of a pipe in a file's place say, stays one, and what may not be read is one.
 
     Args:
         path: named in the message.
@@ -165,6 +165,8 @@ def translated(path: str | Path, *foreign: type[Exception]) -> Iterator[None]:
     except BaseException as error:
         if not (isinstance(error, _DAMAGE + foreign) or is_panic(error)):
             raise
+        if isinstance(error, PermissionError) and not isinstance(error, MemstoreError):
+            raise PathError(f"{path}: cannot be read: {first_line(error)}") from error
         line = first_line(error).removeprefix(f"{path}: ")
         if not isinstance(error, MemstoreError):
             line = f"cannot be read: {line}"

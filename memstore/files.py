@@ -115,6 +115,14 @@ def made_beside(path: Path, durability: Durability = "full") -> Iterator[Path]:
         raise PathError(f"{path}: cannot be written: {error}") from error
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is something at a path; PathError where that cannot be told."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise PathError(f"{path}: cannot be opened: {error.strerror}") from error
+
+
 def check_free(path: Path) -> None:
     """Raise PathExistsError if there is something, be it a broken link."""
     path = local_path(path)
@@ -181,12 +189,19 @@ def partial_of(path: Path) -> Iterator[Path]:
         _remove(beside)
 
 
-def tidy(folder: Path) -> None:
-    """Remove what processes of this machine that are gone, killed say, have left half made."""
+def tidy(folder: Path, of_all: bool = False) -> None:
+    """Remove what processes of this machine that are gone, killed say, have left half made.
+
+    Args:
+        folder: where it lies.
+        of_all: also what others have, as nobody else can be at work there.
+    """
     with suppress(OSError):  # no folder, or not to be listed: what follows says so
         for path in list(folder.iterdir()):
             name = _PARTIAL.fullmatch(path.name)
-            if name and name["host"] == _host() and not _is_running(int(name["process"])):
+            if name and (
+                of_all or (name["host"] == _host() and not _is_running(int(name["process"])))
+            ):
                 _remove(path)
 
 

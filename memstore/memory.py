@@ -125,6 +125,7 @@ class Memory:
 
         Raises:
             PathExistsError: there is something at the path.
+            ArgumentError: it lies within another memory.
             PathError: the disk or the store refuses.
             LockedError: another writer was quicker to open it.
         """
@@ -709,10 +710,9 @@ class Memory:
         if lies_within(folder, self.path):
             raise ArgumentError(f"path: got {path}, want a place outside of {self.path}")
         slots = arguments.as_larger(capacity, self.config)
-        rules = replace(self.config, search=search or self.config.search)
+        rules = replace(self.config, capacity=slots, search=search or self.config.search)
         with self._lock.reading():
-            if self._repository is not None:
-                self._repository.check_mapped(self._state)
+            self._state.check_stored(self._state.used)
             state = self._state.enlarged(slots, rules)
             repository.create(folder, state, "copy", storage_options=storage_options)
 
@@ -728,7 +728,14 @@ class Memory:
             progress: called with hundredths of snapshots read, and how many in all.
         """
         with self._lock.reading():
-            return verify(self._state, self._repository, every, progress)
+            state: State | None = self._held
+            problems: tuple[str, ...] = ()
+            try:
+                self._held.check_whole()
+            except FormatError as error:
+                state, problems = None, (f"in RAM: {error}",)
+            report = verify(state, self._repository, every, progress)
+            return report._replace(problems=problems + report.problems)
 
     def stats(self) -> Stats:
         """How full the memory is, how old its slots are, what it costs."""

@@ -27,6 +27,7 @@ from memstore.files import (
     Progress,
     check_free,
     disk_bytes,
+    is_there,
     made_beside,
 )
 from memstore.memory import Memory
@@ -93,6 +94,7 @@ def export(
         rows = state.used
         if slots is not None:
             rows = arguments.as_distinct_slots(slots, state.touched)
+        state.check_stored(rows)
         with made_beside(path) as beside:
             write(beside, selected_rows(state, rows), progress or _silent)
 
@@ -137,7 +139,7 @@ def import_memory(
         ArgumentError: an export is given a capacity, rules or the policy: it brings its own.
     """
     path, show = local_path(path), progress or _silent
-    if not path.exists():
+    if not is_there(path):
         raise PathMissingError(f"{path}: nothing there, want a file or folder to import")
     format = _format(path, format, IMPORT_FORMATS)
     _check_kind(path, format)

@@ -147,6 +147,11 @@ class KeyIndex:
                 self._faiss.add(np.zeros((missing, self._key_dim), np.float32))
             self.rows = rows
 
+    def keep(self, slots: NDArray[np.int64]) -> None:
+        """Have keys of slots (n,) that are mapped lie in this process's RAM, as they are."""
+        rows = self._faiss_rows()
+        rows[slots] = rows[slots]
+
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
         self.grow(int(slots.max(initial=-1)) + 1)

@@ -181,6 +181,7 @@ class Driver:
 
     def refresh(self) -> bool:
         """Have all shards open the last commit; whether it is another one."""
+        self.manifests.check_has(self.snapshot)
         last = self.manifests.last()
         if last == self.snapshot and not self._broken:
             return False
@@ -260,6 +261,7 @@ class Driver:
         """Save what has changed: every shard's snapshot, then the manifest; its id."""
         self.check_whole()
         self._settle()
+        self.manifests.check_has(self.snapshot)
         last = self.manifests.last()
         if last != self._tip:
             raise LockedError(

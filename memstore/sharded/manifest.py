@@ -88,6 +88,14 @@ class Manifests:
             what = "one in one piece: Memory.open opens it" if is_memory else "something else"
             raise NotAMemoryError(f"{path}: got {what}, want the folder of a memory in shards")
 
+    def check_has(self, commit: str) -> None:
+        """Raise PathMissingError unless the folder has a commit that it had when it was opened."""
+        if not (self.path / "commits" / f"{commit}.json").exists():
+            raise PathMissingError(
+                f"{self.path}: got nothing there any more, or another memory, want that which was "
+                f"opened, back in its place: commit {commit} is not there"
+            )
+
     def last(self) -> str:
         """Id of the last commit."""
         file = self.path / SHARDS_FILE

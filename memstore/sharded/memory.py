@@ -105,6 +105,7 @@ class ShardedMemory:
         """Make a memory in shards of one in one piece, as it is now, without its history."""
         folder, number = local_path(path), _as_shards(shards, memory.config)
         with memory.frozen() as state:
+            state.check_stored(state.used)
             snapshot = make_dealt(folder, state, number)
         return cls._made(folder, snapshot, {"workers": workers, "address": address})
 
@@ -552,25 +553,31 @@ class ShardedMemory:
         with self._lock.writing():
             return self._driver.refresh()
 
+    @property
+    def _manifests(self) -> Manifests:
+        """The folder; PathMissingError if what was opened is there no more."""
+        self._driver.manifests.check_has(self.snapshot)
+        return self._driver.manifests
+
     def history(self) -> list[Commit]:
         """Commits that led to `snapshot`, newest first."""
-        return self._driver.manifests.history(self.snapshot)
+        return self._manifests.history(self.snapshot)
 
     def tag(self, name: str) -> None:
         """Name the present commit (not uncommitted changes) for good."""
         self._check_writable()
         with self._lock.writing():
-            self._driver.manifests.tag(name, self.snapshot)
+            self._manifests.tag(name, self.snapshot)
 
     def untag(self, name: str) -> None:
         """Take a tag away; the name cannot be used again."""
         self._check_writable()
         with self._lock.writing():
-            self._driver.manifests.untag(name)
+            self._manifests.untag(name)
 
     def tags(self) -> dict[str, str]:
         """Id of a commit by tag."""
-        return self._driver.manifests.tags()
+        return self._manifests.tags()
 
     def copy_to(self, path: str | Path, capacity: int | None = None) -> None:
         """Write the state as it is, uncommitted changes included, as a memory in one piece.

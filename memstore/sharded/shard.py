@@ -124,8 +124,10 @@ class Shard:
 
     def rows(self, slots: NDArray[np.int64]) -> Rows:
         """All that used slots (n,) here hold."""
+        rows = self._opening.place.rows(slots)
         with self._held.frozen() as state:
-            return state.rows(self._opening.place.rows(slots))._replace(slots=slots)
+            state.check_stored(rows)
+            return state.rows(rows)._replace(slots=slots)
 
     def find(self, source: str | None, where: Where | None) -> NDArray[np.int64]:
         """(n,) used slots here, ascending, of a source, if one is named, that meet conditions."""
@@ -168,6 +170,7 @@ class Shard:
         if self._has_reads:
             with memory.changing() as state:
                 if not state.dirty:
+                    state.keep(state.used[:1])
                     state.dirty.update(state.used[:1].tolist())  # a row as it is
         snapshot = memory.commit(message)
         self._has_reads = False

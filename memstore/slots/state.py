@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,19 @@ class Pairs(NamedTuple):
     counts: Mapping[str, int]
 
 
+class Guard(Protocol):
+    """Knows what rows that lie in a file are to be."""
+
+    def __call__(self, state: "State", slots: NDArray[np.int64] | None = None) -> None:
+        """Raise FormatError if somebody has changed the file.
+
+        Args:
+            state: whose rows these are.
+            slots: (n,) used ones whose rows are compared with what was written; by default it is
+                asked whether the file seems untouched.
+        """
+
+
 @dataclass(eq=False)
 class State:
     """Everything a memory holds, one row per slot; rows cost RAM from their first use on."""
@@ -105,6 +118,7 @@ class State:
     dirty: set[int] = field(default_factory=set)  # slots changed since the last commit
     _counting: ReadWriteLock = field(default_factory=ReadWriteLock)  # readers count one at a time
     torn: bool = False  # a change was interrupted in its midst
+    guard: Guard | None = None  # of rows that lie in a file
     _used: NDArray[np.bool_] | None = None  # (capacity,) once asked for; from `touched`
     matches: dict[Hashable, NDArray[np.bool_]] = field(default_factory=dict)
     """By conditions on columns (rows,) the used slots that meet them; until the next change."""
@@ -257,7 +271,7 @@ class State:
             columns: (B,) each, all that the memory has.
             tell: called with kinds of writes before they are applied.
         """
-        plans = []
+        plans: list[Plan] = []
         step = BATCH
         used = np.count_nonzero(self.used_rows)
         if self.config.when_full == "error" and len(queries) > len(self.touched) - used:
@@ -274,7 +288,11 @@ class State:
             if tell:
                 tell(plan.kinds)
             some = {name: column[part] for name, column in columns.items()}
-            self._apply(plan, grids[part], sources[part], some)
+            try:
+                self._apply(plan, grids[part], sources[part], some)
+            except FormatError:  # of the guard; pairs before these are written
+                self.torn = len(plans) > 0
+                raise
             plans.append(plan)
         slots, kinds, similarities, _ = map(np.concatenate, zip(*plans, strict=True))
         return WriteReport(slots, kinds, similarities)
@@ -295,12 +313,33 @@ class State:
             self.full[part] = full_voxels(self.values[part])
 
     def check_whole(self) -> None:
-        """Raise TornError if a change was interrupted in its midst: rows may be of two minds."""
+        """Raise TornError if a change was interrupted in its midst: rows may be of two minds.
+
+        FormatError if rows lie in a file, and somebody has changed it.
+        """
         if self.torn:
             raise TornError(
                 "memory: a write was interrupted in its midst, and half of it may be in RAM; close "
                 "it and open it again: the last commit is whole"
             )
+        if self.guard:
+            self.guard(self)
+
+    def check_stored(self, slots: NDArray[np.int64]) -> None:
+        """Raise FormatError if rows of used slots (n,) that lie in a file are not those written."""
+        if self.guard:
+            self.guard(self, slots)
+
+    def keep(self, slots: NDArray[np.int64]) -> None:
+        """Check rows of used slots (n,) of which a change leaves a part: they are sealed anew.
+
+        First they become this process's own: from then on the file has no say in them.
+        """
+        if self.guard:
+            self.index.keep(slots)
+            for array in (self.values, self.sources, *self.columns.values()):
+                array[slots] = array[slots]
+            self.guard(self, slots)
 
     def _begin(self) -> None:
         """Be torn until the change is complete; raise TornError if an earlier one never was."""
@@ -341,8 +380,10 @@ class State:
 
         Source and columns go with the value: a merge keeps all three.
         """
-        self._begin()
         plan = pairs.plan
+        merged = np.unique(plan.slots[plan.kinds == "merge"])
+        self.keep(merged[self.touched[merged] != EMPTY])
+        self._begin()
         slots, last = _last(plan.slots)
         self.index.put(slots, plan.keys[last])
         self.touched[slots] = pairs.ticks[last]
@@ -366,6 +407,7 @@ class State:
         columns: Mapping[str, NDArray[Any]],
     ) -> None:
         """Set what is given of distinct used slots (n,), values packed, and nothing else."""
+        self.keep(slots)
         self._begin()
         if values is not None:
             self.values[slots] = values
@@ -396,6 +438,7 @@ class State:
 
     def replace_keys(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors, of distinct used slots (n,), and nothing else."""
+        self.keep(slots)
         self._begin()
         self.index.put(slots, keys)
         self.dirty.update(slots.tolist())

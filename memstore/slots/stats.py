@@ -67,7 +67,7 @@ class Stats:
     reads_max: int | None
     reads: Histogram  # bins that grow: 0, 1, 2 to 3, 4 to 7, ...
     never_read: int  # used slots
-    most_read: tuple[SlotFacts, ...]  # among equals the lowest slot first, as in the next
+    most_read: tuple[SlotFacts, ...]  # that were read; of equals the lowest slot first, as below
     least_read: tuple[SlotFacts, ...]
     mean_occupancy: float | None  # full voxels / voxels, over all used slots
     occupancy_min: float | None  # of one slot, as the next two
@@ -96,7 +96,7 @@ def stats(state: State, snapshot: str | None, sizes: dict[str, int] | None = Non
     ages, reads = state.clock - state.touched[used], state.reads[used]
     occupancy = state.full[used] / config.resolution**3
     by_reads = np.argsort(reads, kind="stable")
-    by_most = np.argsort(-reads, kind="stable")
+    by_most = np.argsort(-reads, kind="stable")[: np.count_nonzero(reads)]
     bookkeeping = (state.touched, state.sources, state.reads, *state.columns.values())
     return Stats(
         capacity=config.capacity,

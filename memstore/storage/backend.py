@@ -30,6 +30,7 @@ _FOREIGN = (icechunk.IcechunkError, BaseZarrError)
 MAIN = "main"  # the branch that the last commit is on
 REF_FILE = "ref.json"  # of a branch or a tag
 NOWHERE = "0" * 20  # id of no snapshot
+FIRST = "1CECHNKREP0F1RSTCMT0"  # id of the snapshot that Icechunk begins with, which holds nothing
 MOMENT = 0.05  # seconds that the store's threads have to end; they need microseconds once scheduled
 
 

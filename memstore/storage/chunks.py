@@ -62,16 +62,22 @@ def check_proportion(size: int, disk_bytes: Callable[[], int]) -> None:
         raise FormatError(f"got {disk_bytes():,} bytes on disk that ask for {size:,} in RAM")
 
 
-def check_files(folder: Path) -> None:
+def check_files(folder: Path, besides: str = "") -> None:
     """Raise FormatError unless all in a folder is a file or a folder, and unpacks in proportion.
 
     A link may lead anywhere, to be read as ours or written over, and a pipe never ends.
+
+    Args:
+        folder: of a memory.
+        besides: name of a link in it that nobody follows.
     """
     is_packed = folder.name in _PACKED
     with suppress(FileNotFoundError), os.scandir(folder) as entries:  # a writer lets it expire
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 check_files(folder / entry.name)
+            elif entry.name == besides and entry.is_symlink():
+                continue
             elif not entry.is_file(follow_symlinks=False):
                 kind = "a link" if entry.is_symlink() else "neither a file nor a folder"
                 raise FormatError(f"{entry.path}: got {kind}, want a memory's own files")

@@ -14,7 +14,7 @@ from memstore.errors import (
     PathMissingError,
     SnapshotError,
 )
-from memstore.storage.backend import MAIN, REF_FILE, reading
+from memstore.storage.backend import FIRST, MAIN, REF_FILE, reading
 
 if TYPE_CHECKING:
     import icechunk
@@ -57,17 +57,45 @@ class Past:
     """What an Icechunk repository says of its commits, without reading what they hold."""
 
     def __init__(self, path: str | Path, open_repo: Callable[[], "icechunk.Repository"]) -> None:
-        self._path, self._folder, self._open = path, Path(path), open_repo
+        self._path, self._folder, self._open = path, Path(path).absolute(), open_repo
         self.repo = open_repo()
+        self._own = self._identity()
 
     def check_there(self) -> None:
-        """Raise PathMissingError if the folder is no longer where it was opened."""
-        if isinstance(self._path, Path) and not (self._path / "refs").is_dir():
-            raise PathMissingError(
-                f"{self._path}: got nothing there any more: the folder was moved or deleted after "
-                "it was opened, want it back in its place; what is in RAM can still be read, and "
-                "copy_to(PATH) saves it elsewhere, with what was not committed"
-            )
+        """Raise PathMissingError if what was opened is no longer there, be it another memory."""
+        if isinstance(self._path, Path) and not (self._folder / "refs").is_dir():
+            raise self._missing("nothing there any more: the folder was moved or deleted")
+        self._check_own(self._identity())
+
+    def check_same(self, other: "Past") -> None:
+        """Raise PathMissingError if that of another opening is another memory's."""
+        self._check_own(other._own)
+
+    def is_there(self) -> bool:
+        """Whether what was opened is still there."""
+        return (self._folder / "refs").is_dir() and self._identity() == self._own
+
+    def _check_own(self, identity: object) -> None:
+        """Raise PathMissingError unless what is there has the identity of what was opened."""
+        if identity != self._own:
+            raise self._missing("another memory there: it was replaced")
+
+    def _missing(self, what: str) -> PathMissingError:
+        """Error that what was opened is not there."""
+        return PathMissingError(
+            f"{self._path}: got {what} after it was opened, want it back in its place; what is in "
+            "RAM can still be read, and copy_to(PATH) saves it elsewhere, with what was not "
+            "committed"
+        )
+
+    def _identity(self) -> object:
+        """What no two memories share: the file of Icechunk's first snapshot, which never changes.
+
+        It holds when it was made; a copy of the folder is the same memory.
+        """
+        with suppress(OSError):
+            return (self._folder / "snapshots" / FIRST).read_bytes()
+        return b""
 
     def reopen(self) -> None:
         """Forget what was read: a writer may have let snapshots expire, which changes others."""
@@ -105,7 +133,7 @@ class Past:
     def _unknown(self, at: str) -> SnapshotError:
         """Error that no snapshot or tag is called so; it names the one that may be meant."""
         like = at.upper()
-        folder = Path(self._path, "snapshots")
+        folder = self._folder / "snapshots"
         ids = [file.name for file in folder.iterdir()] if folder.is_dir() else []
         near = [snapshot for snapshot in ids if snapshot.startswith(like)]
         hint = ""
@@ -139,6 +167,10 @@ class Past:
     def of(self, snapshot: str) -> list[Commit]:
         """Commits that led to a snapshot, newest first."""
         self.check_there()
+        return self._of(snapshot)
+
+    def _of(self, snapshot: str) -> list[Commit]:
+        """As of, of a memory that is there."""
         try:
             return self._ancestry(snapshot)
         except FormatError:
@@ -172,6 +204,7 @@ class Past:
 
     def has_lost(self, snapshot: str) -> bool:
         """Whether a snapshot has left a history that is whole: a writer has let it expire."""
+        self.check_there()
         try:
             with reading(self._path):
                 tips = [self.last(), *self.tags().values()]

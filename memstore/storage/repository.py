@@ -31,12 +31,14 @@ from memstore.errors import (
     FormatError,
     LockedError,
     NotAMemoryError,
+    PathError,
     PathMissingError,
     SnapshotError,
 )
 from memstore.files import (
     Durability,
     disk_bytes,
+    is_there,
     made_beside,
     partial_of,
     sync,
@@ -58,7 +60,7 @@ from memstore.storage.backend import (
     wait_at_exit,
     writing,
 )
-from memstore.storage.checksums import misfits
+from memstore.storage.checksums import misfits, unfit
 from memstore.storage.chunks import ChunkStore, Draft, Layout, check_files
 from memstore.storage.durable import Durable
 from memstore.storage.history import Commit, Past, advising
@@ -68,6 +70,9 @@ from memstore.storage.rowfile import Place
 
 LOCK_FILE = "writer.lock"
 SIDE = "commit"  # branch that lives during one commit
+COPIED = ("snapshots", "refs")  # folders that an expiry changes in a copy
+MANY = 2048  # rows checked at once
+BLOCK = 4096  # bytes that a file takes at least, in most file systems
 
 wait_at_exit()
 
@@ -101,6 +106,7 @@ def create(
 
         return objects.create(path, state, message, storage_options)
     _check_no_options(path, storage_options)
+    _check_outside(path)
     with made_beside(path, durability) as beside, writing(path):
         beside.mkdir()  # where we may not, Icechunk would panic
         repo = icechunk.Repository.create(storage_of(beside))
@@ -151,6 +157,18 @@ def _check_no_options(path: Path, storage_options: StorageOptions | None) -> Non
         raise ArgumentError(
             f"storage_options: got some for {path}, want a URL there, or no options"
         )
+
+
+def _check_outside(path: Path) -> None:
+    """Raise ArgumentError for a place in the folder of a memory."""
+    for parent in path.resolve().parents:
+        if _is_like_memory(parent):
+            raise ArgumentError(f"path: got {path}, want a place outside of the memory {parent}")
+
+
+def _is_like_memory(path: Path) -> bool:
+    """Whether a folder has the folders of a memory; False where that cannot be told."""
+    return all(os.path.isdir(path / name) for name in ("refs", "snapshots"))
 
 
 def _check_whole(state: State) -> None:
@@ -215,13 +233,14 @@ class Repository:
             place: where rows are to lie that are loaded; None chooses.
         """
         self.path: Path | ObjectUrl = path
-        self._folder = path  # the same, of which an object store has none
+        # The same, wherever this process goes to; an object store has none.
+        self._folder = folder = path.absolute()
         self._place = place
-        if not path.exists():
+        if not is_there(path):
             want = "the folder of a memory, as training, memstore import or Memory.create makes it"
             raise PathMissingError(f"{path}: nothing there, want {want}")
-        if not ((path / "refs").is_dir() and (path / "snapshots").is_dir()):
-            if (path / SHARDS_FILE).is_file():
+        if not _is_like_memory(path):
+            if is_there(path / SHARDS_FILE):
                 raise NotAMemoryError(
                     f"{path}: got a memory in shards, want one in one piece; memstore copy "
                     f"{path} --out FOLDER makes one, memstore.sharded.ShardedMemory.open opens it "
@@ -230,16 +249,17 @@ class Repository:
             raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
         self._lock: WriterLock | None = None
         self._durability: Durability = durability
-        self._durable = Durable(path, [rowfile.FOLDER])
+        self._durable = Durable(folder, [rowfile.FOLDER])
         self._arriving: tuple[str, schema.Ledger] | None = None  # the last commit that was begun
         self._row_file: Path | None = None  # that was mapped
+        self._watch: rowfile.Watch | None = None  # over it
         self._changed: NDArray[np.bool_] | None = None  # (capacity,) since rows were mapped
         self._layouts: dict[str, Layout] = {}  # of arrays that a commit has looked at
         self._is_moving = False  # the main branch's end is new, and perhaps not synced
         self._is_lenient = lenient or at is not None
-        self._opener = Opener(path, self._is_lenient)
+        self._opener = Opener(folder, self._is_lenient)
         with advising(path), reading(path):
-            check_files(path)
+            check_files(path, besides=rowfile.FOLDER)
             self.past = Past(path, self._opener)
         self._at = None if at is None else self.past.named(at)
         self.tip = self._tip()
@@ -249,7 +269,7 @@ class Repository:
                 self._group(self.snapshot)  # before a foreign folder gets a lock file
             try:
                 self._lock = WriterLock(path / LOCK_FILE)
-                tidy(path)
+                self._tidy()
                 if not self.tip:
                     self._make_main_anew()
                 self.tip = self._tip()
@@ -269,6 +289,10 @@ class Repository:
             if not self._is_lenient:
                 raise
             return ""
+
+    def _tidy(self) -> None:
+        """Remove what writers have left half made: with the lock, nobody else is at it."""
+        tidy(self._folder, of_all=True)
 
     def _make_main_anew(self) -> None:
         """Have the main branch, which is damaged, end at the snapshot that was asked for."""
@@ -291,6 +315,8 @@ class Repository:
             try:
                 with advising(self.path):
                     state, self._ledger = self._loaded()
+                if state.index.is_mapped:
+                    state.guard = self.guard
                 return state
             except FormatError:
                 # A writer may have committed, and expired our snapshot, while we read it.
@@ -336,7 +362,7 @@ class Repository:
         file = rowfile.opened(self._folder, state.config, self.snapshot)
         if file and file.snapshot == self.snapshot:
             state.move(file.arrays, file.rows)
-            self._row_file = file.path
+            self._row_file, self._watch = file.path, file.watch
             checks, logged = file.arrays["checks"], file.arrays["logged"]
             self._ledger = replace(self._ledger, checks=checks, logged=logged, changes={})
 
@@ -346,15 +372,22 @@ class Repository:
             group = self._group(self.snapshot)
             file = rowfile.opened(self._folder, reader.config_of(group), self.snapshot)
             if file:
-                self._row_file = file.path
+                self._row_file, self._watch = file.path, file.watch
                 return reader.read_over(group, self.size, file, self.snapshot)
         return None
+
+    def row_file(self, snapshot: str) -> Path | None:
+        """Where the row file of a snapshot is, if it has one; None where it can have none."""
+        folder = self._folder / rowfile.FOLDER if isinstance(self.path, Path) else None
+        return folder / snapshot if folder and not folder.is_symlink() else None
 
     def keep_lists(self, state: State) -> None:
         """Save lists of keys that searches have made, if they are those of a row file."""
         file = self._row_file if state.index.is_mapped and not state.dirty else None
         if file and file.name == self.snapshot:
-            rowfile.save_lists(file, state.index)
+            with suppress(FormatError):
+                self.guard(state)
+                rowfile.save_lists(file, state.index)
 
     def reopened(self) -> "Repository | None":
         """The folder as it is now, to be read; None if its last commit is ours.
@@ -362,15 +395,18 @@ class Repository:
         Raises:
             SnapshotError: a snapshot was asked for, and no later one is to be followed.
         """
-        self.past.check_there()
+        self._check_there()
         if self._at is not None:
             raise SnapshotError(f"{self.path}: opened at {self._at}, which stays as it is")
         fresh = self._anew()
+        self.past.check_same(fresh.past)
         return None if fresh.tip == self.snapshot else fresh
 
     def _anew(self) -> "Repository":
         """The same, open to be read."""
-        return Repository(self._folder, durability=self._durability, place=self._place)
+        fresh = Repository(self._folder, durability=self._durability, place=self._place)
+        fresh.path = self.path
+        return fresh
 
     def read(
         self, snapshot: str, begin: reader.Begin = State.with_rows
@@ -408,7 +444,7 @@ class Repository:
         """Write the rows of dirty slots as one snapshot after `self.snapshot`."""
         _check_whole(state)
         with writing(self.path):
-            self.past.check_there()
+            self._check_there()
             self._settle()
             if state.dirty:
                 self._commit(state, message)
@@ -422,14 +458,13 @@ class Repository:
 
     def _commit(self, state: State, message: str) -> None:
         """As commit; the history changes in one step, also after a rewind."""
-        if self._tip() != self.tip:
-            raise self._overtaken()
+        self._check_latest()
         session = self._session()
         draft = Draft(session.store, layouts=self._layouts)
         dirty = np.array(sorted(state.dirty), np.int64)
         ledger = schema.write(draft, state, dirty, self._ledger, message)
         if not ledger.log_rows:
-            self.check_mapped(state)  # all rows are written anew
+            state.check_stored(state.used)  # all rows are written anew
             self._layouts.pop("log", None)  # a log that begins anew is another
         self._arriving = self._saved(session, message), ledger
         try:
@@ -439,19 +474,42 @@ class Repository:
                 state.dirty.clear()
         self._renew(state, dirty)
 
-    def check_mapped(self, state: State) -> None:
-        """Raise FormatError if rows that are mapped, and not changed, are not those written.
-
-        Somebody may have written to the row file since it was opened.
-        """
-        if not state.index.is_mapped:
-            return
-        if wrong := sorted(set(misfits(state, self._ledger.checks)) - state.dirty):
+    def guard(self, state: State, slots: NDArray[np.int64] | None = None) -> None:
+        """As `Guard` has it, over the row file that is mapped."""
+        assert self._watch
+        is_whole, time = self._watch.look()
+        if not is_whole:
             raise FormatError(
-                f"{self.path}: slots {wrong[:8]}: got other rows than were written: the row file "
-                "was changed while it was mapped; nothing was saved; delete the folder "
-                f"{rowfile.FOLDER} in it, and open it again"
+                f"{self.path}: {rowfile.FOLDER}: somebody has cut off the row file that is mapped; "
+                f"nothing was saved; delete the folder {rowfile.FOLDER}, and open the memory again"
             )
+        if self._watch.is_new(time):
+            self._check_rows(state, np.arange(state.index.rows))
+            self._watch.accept(time)
+        elif slots is not None:
+            self._check_rows(state, slots)
+
+    def _check_rows(self, state: State, slots: NDArray[np.int64]) -> None:
+        """Raise FormatError if rows of slots (n,) that were not changed are not those written."""
+        unchanged = slots[~np.isin(slots, list(state.dirty))]
+        starts = range(0, len(unchanged), MANY)
+        parts = [unchanged[start : start + MANY] for start in starts]
+        wrong = [part[unfit(state.rows(part), self._ledger.checks[part])] for part in parts]
+        if any(map(len, wrong)):
+            raise FormatError(
+                f"{self.path}: slots {np.concatenate(wrong)[:8].tolist()}: got other rows than "
+                "were written: the row file was changed while it was mapped; nothing was saved; "
+                f"delete the folder {rowfile.FOLDER} in it, and open it again"
+            )
+
+    def _check_there(self) -> None:
+        """Raise PathMissingError if what was opened is not there any more."""
+        self.past.check_there()
+
+    def _check_latest(self) -> None:
+        """Raise LockedError if somebody has committed since our last commit."""
+        if self._tip() != self.tip:
+            raise self._overtaken()
 
     def _overtaken(self) -> LockedError:
         """The error of a writer that comes second."""
@@ -522,6 +580,7 @@ class Repository:
         """Name `self.snapshot`: the tag's folder is built beside, then renamed."""
         self.past.check_there()
         with writing(self.path):
+            self._check_latest()
             self.past.check_new_tag(name)
             self._sync()
             refs = self._folder / "refs"
@@ -537,6 +596,7 @@ class Repository:
         """Take a tag away."""
         self.past.check_tag(name)
         with writing(self.path):
+            self._check_latest()
             self.past.repo.delete_tag(name)
             self._sync()
 
@@ -549,6 +609,8 @@ class Repository:
                 "commit first, or open it without `at`"
             )
         with writing(self.path):
+            self._check_latest()
+            self._tidy()
             tags = self.past.tags()  # a damaged tag must not cost its snapshot
             self._drop_side()
             snapshots, size = self._snapshot_files(), self.size()
@@ -571,8 +633,9 @@ class Repository:
         Icechunk writes the oldest snapshots that stay anew, in place. So it does so in a copy, from
         which they are synced and renamed: at any time each is the old one or the new one.
         """
+        self._check_room()
         with partial_of(self._folder / "expire") as copy:
-            for folder in ("snapshots", "refs"):
+            for folder in COPIED:
                 shutil.copytree(self._folder / folder, copy / folder)
             icechunk.Repository.open(storage_of(copy)).expire_snapshots(time)
             for file in sorted((copy / "snapshots").iterdir()):
@@ -583,6 +646,17 @@ class Repository:
                     os.replace(file, original)
         self._sync(self._folder / "snapshots")
 
+    def _check_room(self) -> None:
+        """Raise PathError unless the disk has room for the copy that an expiry makes."""
+        files = [file for name in COPIED for file in tree(self._folder / name)]
+        needs = sum(-(-os.lstat(file).st_size // BLOCK) * BLOCK for file in files)
+        free = shutil.disk_usage(self._folder).free
+        if needs > free:
+            raise PathError(
+                f"{self.path}: to expire needs {needs:,} bytes on disk, for a copy of its "
+                f"snapshots, and {free:,} are free; nothing was changed"
+            )
+
     def _snapshot_files(self) -> int:
         """Snapshots in the folder."""
         return sum(1 for _ in (self._folder / "snapshots").iterdir())
@@ -592,8 +666,8 @@ class Repository:
         return sum(size for name, size in self.sizes().items() if name != rowfile.FOLDER)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of all files, by kind."""
-        return disk_bytes(self._folder)
+        """Bytes of all files, by kind; none of another memory in its place."""
+        return disk_bytes(self._folder) if self.past.is_there() else {}
 
     def _group(self, snapshot: str) -> zarr.Group:
         """The arrays and attributes at a snapshot, once they say that they are a memory."""

@@ -11,6 +11,7 @@ import mmap
 import os
 import re
 import sys
+import weakref
 from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -48,6 +49,7 @@ PRIVATE = 8  # part of all rows
 _DIGEST = 16
 _END = _DIGEST + 8 + len(MAGIC)  # bytes: the trailer's checksum and its length, and MAGIC
 _LARGE = ("keys", "values")  # arrays whose rows that were never used take no place on disk
+_IN_RAM = ("touched", "reads", "full", "checks", "logged")  # no check of a row covers them all
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 
 
@@ -91,12 +93,15 @@ class RowFile:
         rows: slots that have a row.
         log_rows: of the snapshot's log.
         arrays: (capacity, ...) by name: those of a State, and `checks` and `logged` of a Ledger.
+            Numbers that no check of a row covers lie in RAM.
+        watch: over the file.
     """
 
     path: Path
     rows: int
     log_rows: int
     arrays: dict[str, NDArray[Any]]
+    watch: "Watch"
 
     @property
     def snapshot(self) -> str:
@@ -104,12 +109,48 @@ class RowFile:
         return self.path.name
 
 
+class Watch:
+    """Tells whether somebody has written to a file since it was mapped, or cut it off."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        """Begin.
+
+        Args:
+            descriptor: of the file.
+            size: bytes of it that are mapped.
+        """
+        self._descriptor, self._size = os.dup(descriptor), size
+        weakref.finalize(self, os.close, self._descriptor)
+        self._time = os.fstat(descriptor).st_mtime_ns
+
+    def look(self) -> tuple[bool, int]:
+        """Whether all that is mapped is there, and when the file was last written to."""
+        status = os.fstat(self._descriptor)
+        return status.st_size >= self._size, status.st_mtime_ns
+
+    def is_new(self, time: int) -> bool:
+        """Whether nothing that was written then was found to be harmless yet."""
+        return time != self._time
+
+    def accept(self, time: int) -> None:
+        """What was written then has changed no row."""
+        self._time = time
+
+
 def files_of(folder: Path) -> list[Path]:
     """Row files of a memory's folder, whole or not, the latest first."""
     with suppress(OSError):
-        files = [entry for entry in (folder / FOLDER).iterdir() if "." not in entry.name]
+        files = [entry for entry in _own(folder).iterdir() if "." not in entry.name]
         return sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     return []
+
+
+def _own(folder: Path) -> Path:
+    """The folder of row files; OSError if it is a link, which might lead to somebody else's."""
+    path = folder / FOLDER
+    if path.is_symlink():
+        raise PathError(f"{path}: got a link, want a folder")
+    return path
 
 
 def opened(folder: Path, config: MemoryConfig, snapshot: str) -> RowFile | None:
@@ -133,6 +174,7 @@ def checked(path: Path, config: MemoryConfig) -> RowFile:
         check_regular(status, path)
         placed = sections(config)
         start = _start_of_trailer(placed)
+        watch = Watch(file.fileno(), start)
         facts = _trailer(file.fileno(), start, status.st_size)
         if facts["memory"] != _memory(config) or facts["snapshot"] != path.name:
             raise ValueError("got the rows of another memory or snapshot")
@@ -149,9 +191,11 @@ def checked(path: Path, config: MemoryConfig) -> RowFile:
             section = placed[name]
             unused = section.start + _used_bytes(name, section, rows)
             _check_unused(file.fileno(), section, unused)
+    arrays = _arrays(mapping, placed)
+    arrays |= {name: arrays[name].copy() for name in _IN_RAM}
     if _digests(mapping, placed, rows) != facts["digests"]:
         raise ValueError("got rows that do not fit their checksums")
-    return RowFile(path, rows, log_rows, _arrays(mapping, placed))
+    return RowFile(path, rows, log_rows, arrays, watch)
 
 
 class Draft:
@@ -204,7 +248,8 @@ class Maker:
 
     def __init__(self, folder: Path, beside: Path, place: Place | None) -> None:
         """A draft is made at `beside`, if one is wanted: see `wants_file`."""
-        self._folder, self._beside, self._place = folder / FOLDER, beside, place
+        self._memory, self._folder = folder, folder / FOLDER
+        self._beside, self._place = beside, place
         self.draft: Draft | None = None
 
     def begin(self, config: MemoryConfig, rows: int) -> State:
@@ -227,7 +272,7 @@ class Maker:
 
     def _begin(self, config: MemoryConfig, rows: int) -> State:
         """State of zeros in a file."""
-        self._folder.mkdir(exist_ok=True)
+        _own(self._memory).mkdir(exist_ok=True)
         tidy(self._folder)
         self.draft = Draft(self._beside, config, rows)
         return State.over(config, self.draft.arrays, rows)
@@ -262,7 +307,7 @@ def making(folder: Path, place: Place | None) -> Iterator[Maker]:
 def drop(folder: Path, kept: Container[str] = ()) -> None:
     """Remove a memory's row files but those of some snapshots; who has one mapped keeps it."""
     with suppress(OSError):
-        for path in (folder / FOLDER).iterdir():
+        for path in _own(folder).iterdir():
             if not path.name.startswith(".") and path.stem not in kept:
                 path.unlink(missing_ok=True)
 

@@ -110,8 +110,8 @@ def verify(
         faults = [f"slot {slot}: {unlike}" for slot in sorted(look.unfit)]
         if commit and not _same_commit(commit, look.pieces.ledger):
             faults.append("the history's message or time is not what was written")
-        if isinstance(repository.path, Path):
-            faults += _row_file_faults(repository.path, snapshot, look)
+        if (file := repository.row_file(snapshot)) and file.exists():
+            faults += _row_file_faults(file, snapshot, look)
         if ours:
             faults += _differences(ours, look)
         problems += [f"snapshot {snapshot}: {fault}" for fault in faults]
@@ -228,15 +228,9 @@ def _state_problems(state: State) -> Iterator[str]:
             yield f"slot {slot}: a search for its key finds slot {hit}, want slot {want}"
 
 
-def _row_file_faults(folder: Path, snapshot: str, look: _Look) -> Iterator[str]:
-    """What is wrong with the row file of a snapshot, if it has one."""
-    path, config, ledger = (
-        folder / rowfile.FOLDER / snapshot,
-        look.pieces.config,
-        look.pieces.ledger,
-    )
-    if not path.exists():
-        return
+def _row_file_faults(path: Path, snapshot: str, look: _Look) -> Iterator[str]:
+    """What is wrong with the row file of a snapshot."""
+    config, ledger = look.pieces.config, look.pieces.ledger
     try:
         file = rowfile.checked(path, config)
     except (OSError, ValueError, KeyError, TypeError) as error:

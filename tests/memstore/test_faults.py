@@ -93,7 +93,7 @@ with memstore.Memory.open(path) as memory:
     assert memory.verify(every=True).problems == ()
 for call in (
     lambda: memstore.Memory.open(path, "r+"),
-    lambda: memstore.Memory.create(path + "/deeper", memory.config),
+    lambda: memstore.Memory.create(path + "-deeper", memory.config),
     lambda: memory.copy_to(os.path.dirname(path) + "/copy"),
 ):
     try:

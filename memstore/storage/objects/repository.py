@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 import icechunk
@@ -27,13 +28,12 @@ from memstore.errors import (
 )
 from memstore.paths import ObjectUrl
 from memstore.slots.state import State
-from memstore.storage.backend import MAIN, check_process, reading, writing
+from memstore.storage.backend import FIRST, MAIN, check_process, reading, writing
 from memstore.storage.history import Commit, Past, advising, is_tag_name
 from memstore.storage.objects.calls import OVERTAKEN, Calls, MissingObjectError, Repo, Session
 from memstore.storage.objects.stores import settings, storage_at
 from memstore.storage.repository import Expired, Repository, write_first
 
-FIRST = "1CECHNKREP0F1RSTCMT0"  # id of the snapshot that Icechunk begins with, which holds nothing
 SIDE = "commit-"  # begins the names of branches that live during a commit from an earlier snapshot
 GRACE = timedelta(hours=1)  # objects that are younger may be of a commit under way
 
@@ -48,6 +48,7 @@ def create(
     storage, calls = storage_at(url, options or {}), Calls(url, options or {})
     with writing(url):
         _check_free(storage, calls)
+        _check_outside(url, options or {})
         try:
             new = calls.run(lambda: icechunk.Repository.create_async(storage))
             session = Repo(new, calls).writable_session(MAIN)
@@ -93,6 +94,17 @@ def _check_free(storage: icechunk.Storage, calls: Calls) -> None:
     )
 
 
+def _check_outside(url: ObjectUrl, options: Mapping[str, Any]) -> None:
+    """Raise ArgumentError below the prefix of a memory; above one, Icechunk finds its objects."""
+    parts = url.prefix.split("/")
+    for count in range(len(parts)):
+        parent = ObjectUrl("/".join([f"{url.scheme}://{url.bucket}", *parts[:count]]))
+        with suppress(StoreError, PathMissingError):  # who may not ask there is not told
+            storage, calls = storage_at(parent, options), Calls(parent, options)
+            if calls.run(partial(icechunk.Repository.exists_async, storage)):
+                raise ArgumentError(f"path: got {url}, want a place outside of the memory {parent}")
+
+
 def _half_made(url: ObjectUrl) -> str:
     """What to do about a memory whose making was broken off."""
     return (
@@ -104,6 +116,25 @@ def _half_made(url: ObjectUrl) -> str:
 
 class ObjectPast(Past):
     """Commits and tags, asked of Icechunk alone."""
+
+    def check_there(self) -> None:
+        """Raise PathMissingError if what was opened is no longer there, be it another memory."""
+        self.repo = self._open()
+        self._check_own(self._identity())
+
+    def reopen(self) -> None:
+        """As Past's."""
+        self.check_there()
+
+    def _identity(self) -> object:
+        """What no two memories share: when the first snapshot was made."""
+        with suppress(FormatError), reading(self._path):
+            return self.repo.lookup_snapshot(FIRST).written_at
+        return None
+
+    def of(self, snapshot: str) -> list[Commit]:
+        """Commits that led to a snapshot, newest first; what is new in the store is not needed."""
+        return self._of(snapshot)
 
     def last(self) -> str:
         """Id of the last commit."""
@@ -144,6 +175,7 @@ class ObjectPast(Past):
 
     def tags(self) -> dict[str, str]:
         """Snapshot id by tag."""
+        self.check_there()
         with reading(self._path):
             return {name: self.repo.lookup_tag(name) for name in sorted(self.repo.list_tags())}
 
@@ -205,6 +237,9 @@ class ObjectRepository(Repository):
         """What `past.repo` really is."""
         return cast("Repo", self.past.repo)
 
+    def _check_there(self) -> None:
+        """Do nothing: a commit notices that the last one is not ours, a refresh looks itself."""
+
     def _settle(self) -> bool:
         """As Repository's; what cannot be asked is asked at the next commit."""
         try:
@@ -220,6 +255,7 @@ class ObjectRepository(Repository):
 
     def _overtaken(self) -> LockedError:
         """The error of a writer that comes second; its last commit may be below the other's."""
+        self.past.check_there()
         sent = self._arriving[0] if self._arriving else self.tip
         with suppress(MemstoreError):
             if sent != self.tip and sent in {entry.id for entry in self.past.of(self._tip())}:
@@ -272,6 +308,7 @@ class ObjectRepository(Repository):
     def tag(self, name: str) -> None:
         """Name `self.snapshot`."""
         with writing(self.path):
+            self._check_latest()
             self.past.check_new_tag(name)
             try:
                 self._repo.create_tag(name, self.snapshot)
@@ -284,6 +321,7 @@ class ObjectRepository(Repository):
     def untag(self, name: str) -> None:
         """Take a tag away."""
         with writing(self.path):
+            self._check_latest()
             self.past.check_tag(name)
             self._repo.delete_tag(name)
 
@@ -294,7 +332,8 @@ class ObjectRepository(Repository):
         writer's commit, which no branch leads to yet.
         """
         with writing(self.path):
-            if self.snapshot != self._tip():
+            self._check_latest()
+            if self.snapshot != self.tip:
                 raise SnapshotError(
                     f"{self.path}: open at {self.snapshot}, which is not the last commit; "
                     "commit first, or open it again, without `at`"

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -47,7 +48,8 @@ def storage_at(url: ObjectUrl, options: Mapping[str, Any]) -> icechunk.Storage:
         asked["from_env"] = True
     asked = {**_defaults(url, asked), **asked}
     try:
-        return make(**{bucket: url.bucket, prefix: url.prefix or None}, **asked)
+        none = "" if url.scheme == "az" else None
+        return make(**{bucket: url.bucket, prefix: url.prefix or none}, **asked)
     except (TypeError, ValueError, icechunk.IcechunkError):  # its words would show the value
         raise ArgumentError(
             f"storage_options: got a value that icechunk.{make.__name__} refuses, want the types "
@@ -77,12 +79,23 @@ def _defaults(url: ObjectUrl, options: Mapping[str, Any]) -> dict[str, Any]:
     region = _first(REGIONS)
     if not endpoint:
         return {"region": region} if region else {}
+    _check_endpoint(endpoint)
     return {
         "endpoint_url": endpoint,
         "region": region or "us-east-1",
         "allow_http": str(endpoint).lower().startswith("http://"),
         "force_path_style": True,  # such a store has seldom a host name for each bucket
     }
+
+
+def _check_endpoint(endpoint: object) -> None:
+    """Raise ArgumentError unless it is a URL; it would seem to be a store that is down."""
+    if not isinstance(endpoint, str) or not re.match(r"(?i)https?://[^\s/]+(/\S*)?$", endpoint):
+        shown = repr(endpoint) if "@" not in str(endpoint) else "one"  # it may be a password
+        raise ArgumentError(
+            f"storage_options: endpoint_url: got {shown}, want http://HOST or https://HOST, maybe "
+            "with :PORT"
+        )
 
 
 def _first(names: tuple[str, ...]) -> str | None:

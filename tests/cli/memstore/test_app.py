@@ -52,8 +52,9 @@ def run(*arguments, status=0):
 
 def test_inspect(path):
     told = run("inspect", path)
-    for words in ("2 of 4 used", "3 channels, 2³ voxels", "2 inserts", "most read", "near dup"):
+    for words in ("2 of 4 used", "3 channels, 2³ voxels", "2 inserts", "least read", "near dup"):
         assert words in told
+    assert "most read" not in told  # nothing was
 
 
 def test_inspect_shows_columns(tmp_path):
@@ -69,7 +70,7 @@ def test_inspect_shows_columns(tmp_path):
     assert re.search(r"column ok +2 distinct: True 2, False 1\n", text)
     assert re.search(r"rules +recalls above cosine 0.85, merges nothing, if full evicts", text)
     facts = json.loads(run("inspect", tmp_path / "memory", "--json"))
-    assert facts["most_read"][0]["columns"] == {"kind": "é", "mass": 1, "ok": True}
+    assert facts["least_read"][0]["columns"] == {"kind": "é", "mass": 1, "ok": True}
 
 
 def test_inspect_says_what_is_wrong(tmp_path):

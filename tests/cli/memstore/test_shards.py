@@ -35,7 +35,7 @@ def test_inspect(path):
     assert "2 of 4 used" in run("inspect", path).stdout
     facts = json.loads(run("inspect", path, "--at", "one", "--json").stdout)
     assert (facts["used"], facts["shards"]) == (1, 2)
-    assert facts["most_read"][0]["source"] == "chairs/0"
+    assert facts["least_read"][0]["source"] == "chairs/0"
     refused = run("inspect", path, "--picture", path.parent / "p.png").exception
     assert "memory in shards, of which no picture is drawn" in str(refused)
 

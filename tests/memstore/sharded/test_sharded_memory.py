@@ -345,3 +345,31 @@ def test_paper_sizes_in_shards_are_planned_without_a_memory():
     plan = costs(replace(PAPER, key_dim=512), 4, 32)
     assert plan.read_sent == 4 * 32 * 2048 + 32 * 8 * 16  # by hand
     assert plan.driver_bytes == 32000
+
+
+@pytest.mark.parametrize("mode", ["r", "r+"])
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_another_memory_in_the_folders_place_is_told(tmp_path, mode, is_gone):
+    for name, seed in (("ours", 3), ("other", 4)):
+        whole = busy_memory(seed, 14, CONFIG)
+        ShardedMemory.deal(whole, tmp_path / name, 3, workers="local").close()
+    memory = ShardedMemory.open(tmp_path / "ours", mode, workers="local")
+    (tmp_path / "ours").rename(tmp_path / "away")
+    if not is_gone:
+        (tmp_path / "other").rename(tmp_path / "ours")
+    calls = [memory.history, memory.tags]
+    if mode == "r":
+        calls += [memory.refresh]
+    else:
+        calls += [lambda: memory.tag("x"), lambda: memory.untag("x"), lambda: memory.commit("x")]
+        memory.remove(memory.slots[:1])
+        calls += [lambda: memory.commit("x")]
+    for call in calls:
+        with pytest.raises(PathMissingError, match="got nothing there any more, or another memory"):
+            call()
+    with pytest.raises(ShardError, match=r"it was replaced|moved or deleted"):
+        memory.verify()
+    memory.close(discard=True)
+    if not is_gone:
+        with ShardedMemory.open(tmp_path / "ours", workers="local") as other:
+            assert other.verify(every=True).problems == () and other.tags() == {}

@@ -215,5 +215,5 @@ def test_an_interrupt_while_opening_lets_the_next_one_in(path, monkeypatch):
     assert kept.__traceback__
 
 
-def interrupt(*_):
+def interrupt(*_, **__):
     raise KeyboardInterrupt

@@ -543,3 +543,75 @@ def test_a_forked_child_is_refused(place):
             os._exit(7)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_an_overtaken_writer_neither_tags_nor_expires(place):
+    url, options = place
+    first, second = (Memory.open(url, "r+", storage_options=options) for _ in range(2))
+    write(first, 2)
+    first.commit("first's")
+    calls = [lambda: second.tag("new"), lambda: second.untag("first"), lambda: second.expire(1)]
+    for call in calls:
+        with pytest.raises(LockedError, match="another writer has committed meanwhile"):
+            call()
+    assert first.tags().keys() == {"first"} and len(first.history()) == 3
+    first.tag("new")
+
+
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_another_memory_below_the_prefix_is_told(store, place, mode):
+    url, options = place
+    memory = Memory.open(url, mode, storage_options=options)
+    for name in store.names(url.removeprefix(f"s3://{BUCKET}/") + "/"):
+        store.delete(name)
+    with Memory.create(url, CONFIG, storage_options=options) as other:
+        write(other, 2)
+    calls = [memory.tags, memory.verify, lambda: memory.verify(every=True)]
+    if mode == "r":
+        calls += [memory.refresh]
+    else:
+        write(memory, 3)
+        calls += [lambda: memory.commit("x"), memory.expire, lambda: memory.tag("new")]
+        calls += [lambda: memory.untag("first")]
+    for call in calls:
+        with pytest.raises(PathMissingError, match="another memory there"):
+            call()
+    assert_opens_as(url, options, [2], "end of a with block")
+    memory.close(discard=True)
+
+
+def test_no_memory_is_made_below_or_above_another(store, place):
+    url, options = place
+    for parts in ("/deeper", "/a/b", "/refs"):
+        with pytest.raises((ArgumentError, PathExistsError)):
+            Memory.create(url + parts, CONFIG, storage_options=options)
+    with pytest.raises(ArgumentError, match=f"outside of the memory {url}$"):
+        Memory(CONFIG).copy_to(f"{url}/x/y", storage_options=options)
+    with pytest.raises(PathExistsError, match="want a prefix below which there is nothing"):
+        Memory.create(url.rpartition("/")[0], CONFIG, storage_options=options)
+    Memory.create(url + "x", CONFIG, storage_options=options).close()
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["notaurl", "localhost:9000", "ftp://host", "http://", "https:///path", "http://a b", 3],
+)
+def test_an_endpoint_that_is_no_url_is_told(url, monkeypatch, endpoint):
+    with pytest.raises(ArgumentError, match=r"endpoint_url: got .*want http://HOST or https://"):
+        Memory.open(url, storage_options={"endpoint_url": endpoint})
+    if isinstance(endpoint, str):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        with pytest.raises(ArgumentError, match="endpoint_url: got"):
+            Memory.create(url, CONFIG)
+
+
+def test_an_endpoint_with_a_password_is_not_shown(url):
+    with pytest.raises(ArgumentError, match="want http://HOST") as caught:
+        Memory.open(url, storage_options={"endpoint_url": "ftp://me:hidden@host"})
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", stores._STORES)
+def test_a_whole_bucket_may_be_asked_for(scheme):
+    options = {"account": "a"} if scheme == "az" else {}
+    stores.storage_at(ObjectUrl(f"{scheme}://bucket"), options)

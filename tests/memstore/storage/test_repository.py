@@ -424,3 +424,147 @@ def test_paths_from_here(tmp_path, monkeypatch):
         memory.expire(1)
         memory.copy_to("copy")
     assert len(Memory.open("copy")) == len(Memory.open("memory", at="first")) == 3
+
+
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_another_memory_in_the_folders_place_is_told(path, tmp_path, mode):
+    with Memory.create(tmp_path / "other", TINY) as other:
+        other.write(AXES[:1], GRIDS[:1])
+    memory = Memory.open(path, mode)
+    if mode == "r+":
+        memory.update([0], sources=["changed"])
+    path.rename(tmp_path / "away")
+    (tmp_path / "other").rename(path)
+    files = sorted(path.rglob("*"))
+    calls = [memory.history, memory.tags, memory.verify, lambda: memory.verify(every=True)]
+    calls += [memory.refresh] if mode == "r" else [lambda: memory.commit("x"), memory.expire]
+    if mode == "r+":
+        calls += [lambda: memory.tag("new"), lambda: memory.untag("first")]
+    for call in calls:
+        with pytest.raises(memstore.PathMissingError, match="another memory there"):
+            call()
+    assert sorted(path.rglob("*")) == files
+    assert memory.stats().used == 3 and memory.stats().disk_bytes == {}
+    path.rename(tmp_path / "other")
+    shutil.copytree(tmp_path / "away", path)  # a copy of the folder is the same memory
+    assert memory.verify().problems == () and memory.tags().keys() == {"first"}
+    if mode == "r+":
+        memory.expire(1)  # the file that tells outlives it
+        memory.commit("back in its place")
+    memory.close()
+
+
+def test_a_writer_that_was_overtaken_neither_tags_nor_expires(path):
+    with Memory.open(path, "r+") as memory:
+        (path / "writer.lock").unlink()
+        with Memory.open(path, "r+") as intruder:
+            intruder.remove([0])
+            intruder.commit("intruder")
+        for call in (lambda: memory.tag("new"), lambda: memory.untag("first"), memory.expire):
+            with pytest.raises(memstore.LockedError, match="without the lock"):
+                call()
+    with Memory.open(path) as memory:
+        assert memory.tags().keys() == {"first"} and len(memory.history()) == 5
+
+
+def test_what_an_expiry_of_another_machine_left_half_made_goes(path):
+    leftovers = [path / f".{name}.abcdef-1-01234567.partial" for name in ("expire", "tag")]
+    for leftover in leftovers:
+        shutil.copytree(path / "snapshots", leftover / "snapshots")
+    Memory.open(path).close()
+    assert all(leftover.exists() for leftover in leftovers)
+    with Memory.open(path, "r+") as memory:
+        assert not any(leftover.exists() for leftover in leftovers)
+        leftovers[0].mkdir()
+        memory.expire(1)
+        assert not leftovers[0].exists()
+
+
+def folder_files(path):
+    """What each file of a memory holds, the lock's aside."""
+    files = [file for file in path.rglob("*") if file.is_file() and file.name != "writer.lock"]
+    return {file.relative_to(path): file.read_bytes() for file in files}
+
+
+def test_an_expiry_without_room_for_its_copy_is_refused_before_it_begins(path, monkeypatch):
+    before = folder_files(path)
+    with Memory.open(path, "r+") as memory:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 10))
+        with pytest.raises(memstore.PathError, match=r"needs [\d,]+ bytes.*, and 10 are free"):
+            memory.expire(1)
+        assert folder_files(path) == before
+        monkeypatch.undo()
+        assert memory.expire(1).snapshots == 2
+
+
+@pytest.mark.parametrize("file", range(1, 7))
+def test_a_disk_that_fills_up_in_an_expiry_leaves_the_memory_as_it_was(path, monkeypatch, file):
+    before, copy, numbers = folder_files(path), shutil.copy2, iter(range(1, 100))
+
+    def copy2(*args, **options):
+        if next(numbers) == file:
+            raise OSError(28, "No space left on device")
+        return copy(*args, **options)
+
+    with Memory.open(path, "r+") as memory:
+        copytree = shutil.copytree
+        monkeypatch.setattr(
+            shutil, "copytree", lambda old, new, *_: copytree(old, new, False, None, copy2)
+        )
+        with pytest.raises(memstore.PathError, match="No space left"):
+            memory.expire(1)
+        assert folder_files(path) == before
+        monkeypatch.undo()
+        assert memory.expire(1).snapshots == 2 and memory.verify(every=True).problems == ()
+
+
+def test_no_memory_is_made_in_the_folder_of_another(path):
+    before = folder_files(path)
+    for place in (path / "deeper", path / "rows" / "x", path / ".." / path.name / "y"):
+        with pytest.raises(memstore.ArgumentError, match=f"outside of the memory {path}$"):
+            Memory.create(place, TINY)
+        with pytest.raises(memstore.ArgumentError, match="outside of"):
+            Memory(TINY).copy_to(place)
+    assert folder_files(path) == before
+
+
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_a_process_that_goes_elsewhere_takes_no_memory_along(path, tmp_path, monkeypatch, mode):
+    """Opened by a name from here, from elsewhere it is the same memory, not one of that name."""
+    (tmp_path / "other").mkdir()
+    Memory.create(tmp_path / "other" / "memory", TINY).close()
+    monkeypatch.chdir(tmp_path)
+    with Memory.open("memory", mode) as memory:
+        monkeypatch.chdir(tmp_path / "other")
+        assert memory.verify(every=True).snapshots == len(memory.history()) == 4
+        if mode == "r+":
+            memory.update([0], sources=["changed"])
+            memory.commit("elsewhere")
+            memory.tag("second")
+            memory.expire(1)
+        else:
+            with Memory.open(path, "r+") as writer:
+                writer.update([0], sources=["changed"])
+                writer.commit("later")
+            assert memory.refresh() and str(memory.path) == "memory"
+    assert Memory.open(path).sources[0] == "changed" and not len(Memory.open("memory"))
+
+
+def test_paths_that_cannot_be_looked_at(path, monkeypatch):
+    with pytest.raises(memstore.PathError, match="File name too long"):
+        Memory.open("x" * 5000)
+    with pytest.raises(memstore.PathError, match="File name too long"):
+        memstore.import_memory("x" * 5000 + ".npz")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:  # as root may read everything
+        patch.setattr(repository, "check_files", refuse)
+        with pytest.raises(memstore.PathError, match=r"cannot be read: .*Permission denied$"):
+            Memory.open(path)
+
+
+def test_a_copy_is_no_larger_than_a_memory_may_be(path):
+    with Memory.open(path) as memory, pytest.raises(memstore.ConfigError, match="capacity"):
+        memory.copy_to(path.with_name("huge"), 2**55)

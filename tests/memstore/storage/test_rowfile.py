@@ -286,24 +286,128 @@ def test_readers_keep_what_they_have_mapped(path):
         assert_equal(looker, memory)
 
 
-def test_a_file_that_changes_while_it_is_mapped_is_not_passed_on(path, tmp_path):
+def overwrite(memory, name, slot, is_noticed):
+    """Flip a bit in a row of a row file; not noticed, it is as if the disk had lost it."""
+    [file] = (file for file in (memory.path / "rows").iterdir() if not file.suffix)
+    section = rowfile.sections(CONFIG)[name]
+    size = (section.stop - section.start) // CONFIG.capacity
+    with file.open("r+b") as rows:
+        rows.seek(section.start + (int(slot) + 1) * size - 1)
+        [byte] = rows.read(1)
+        rows.seek(-1, os.SEEK_CUR)
+        rows.write(bytes([byte ^ 128]))
+    ns = memory._repository._watch._time + is_noticed
+    os.utime(file, ns=(ns, ns))
+
+
+CHANGES = {
+    "merge": lambda memory, slot: memory.write(
+        memory.keys([slot]),
+        memory.values([slot]),
+        [""],
+        {name: array for name, array in memory.columns([slot]).items()},
+        warn=False,
+    ),
+    "update": lambda memory, slot: memory.update([slot], sources=["new"]),
+    "keys": lambda memory, slot: memory.replace_keys([slot], np.ones((1, CONFIG.key_dim))),
+    "export": lambda memory, slot: memstore.export(
+        memory, memory.path.parent / "x.npz", slots=[slot]
+    ),
+    "export all": lambda memory, _: memstore.export(memory, memory.path.parent / "x.npz"),
+    "copy": lambda memory, _: memory.copy_to(memory.path.parent / "copy"),
+}
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+@pytest.mark.parametrize("change", CHANGES)
+def test_rows_that_are_passed_on_are_those_written(path, change, is_noticed):
+    """Of what is overwritten behind the file system's back, too."""
     with Memory.open(path, "r+", rows="disk") as memory:
-        slots, before = memory.slots, memory.keys([memory.slots[0]])
-        (file,) = (file for file in (path / "rows").iterdir() if not file.suffix)
-        with file.open("r+b") as rows:
-            rows.seek(int(slots[0]) * CONFIG.key_dim * 4)
-            rows.write(memory.keys([slots[1]]).tobytes())
-        with pytest.raises(FormatError, match=rf"slots \[{slots[0]}\]: got other rows"):
-            memory.copy_to(tmp_path / "copy")
-        memory.update(slots[1:], sources=["new"] * (len(slots) - 1))
-        with pytest.raises(FormatError, match=rf"slots \[{slots[0]}\]: got other rows"):
-            memory.commit("a fold")
+        slot = int(memory.slots[0])
+        before = memory.values([slot])
+        overwrite(memory, "keys" if change == "update" else "values", slot, is_noticed)
+        with pytest.raises(FormatError, match=rf"slots \[{slot}\]: got other rows"):
+            CHANGES[change](memory, slot)
+        assert not (path.parent / "x.npz").exists() and not (path.parent / "copy").exists()
+        assert memory.verify().problems
         memory.close(discard=True)
-    assert not (tmp_path / "copy").exists()
     shutil.rmtree(path / "rows")
     with Memory.open(path, rows="disk") as memory:
-        assert np.array_equal(memory.keys([slots[0]]), before)
+        assert np.array_equal(memory.values([slot]), before)
         assert memory.history()[0].message == "second" and not memory.verify().problems
+
+
+def test_rows_that_were_changed_are_this_processs_own(path):
+    """What is written over the file later has no say in them."""
+    with Memory.open(path, "r+", rows="disk") as memory:
+        slots = memory.slots
+        memory.update(slots, sources=["new"] * len(slots))
+        keys, values, columns = memory.keys(slots), memory.values(slots), memory.columns(slots)
+        with row_file(path).open("r+b") as file:
+            file.write(b"\x55" * rowfile.sections(CONFIG)["logged"].stop)
+        memory.commit("as it was")
+        assert not memory.verify().problems
+    shutil.rmtree(path / "rows")
+    with Memory.open(path) as memory:
+        assert memory.sources == ["new"] * len(slots)
+        np.testing.assert_array_equal(memory.keys(slots), keys)
+        np.testing.assert_array_equal(memory.values(slots), values)
+        assert all((memory.columns(slots)[name] == columns[name]).all() for name in columns)
+
+
+def test_every_call_refuses_what_was_overwritten(path):
+    with Memory.open(path, rows="disk") as memory:
+        slot = int(memory.slots[0])
+        ns = memory._repository._watch._time + 1
+        os.utime(row_file(path), ns=(ns, ns))
+        assert len(memory.read(Pairs(0).draw(2)[0], 3).slots) == 2  # no row has changed
+        overwrite(memory, "keys", slot, is_noticed=2)
+        for call in (
+            lambda: memory.read(Pairs(0).draw(2)[0], 3),
+            lambda: memory.keys([slot]),
+            lambda: memory[slot],
+            lambda: memory.stats(),
+            lambda: memstore.near_duplicates(memory),
+        ):
+            with pytest.raises(FormatError, match=rf"slots \[{slot}\]: got other rows"):
+                call()
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**16, -1])
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_every_call_refuses_a_file_that_was_cut_off(path, mode, size):
+    """A page that is not there any more would end the process."""
+    memory = Memory.open(path, mode, rows="disk")
+    end = rowfile.sections(CONFIG)["logged"].stop
+    slots = memory.slots
+    os.truncate(row_file(path), size % end)
+    calls = [lambda: memory.read(Pairs(0).draw(2)[0], 3), lambda: memory.values(slots)]
+    calls += [lambda: memory.copy_to(path.parent / "copy"), lambda: memory.find("s1")]
+    calls += [lambda: memstore.export(memory, path.parent / "x.npz"), lambda: next(iter(memory))]
+    if mode == "r+":
+        calls += [lambda: memory.update(slots[:1], sources=["new"])]
+        calls += [lambda: memory.write(*Pairs(0).draw(2)), lambda: memory.remove(slots[:1])]
+    for call in calls:
+        with pytest.raises(FormatError, match="somebody has cut off the row file"):
+            call()
+    assert "cut off" in memory.verify().problems[0]
+    memory.close()
+    assert_right(path)
+
+
+def test_a_batch_of_which_a_part_was_written_is_torn(path, monkeypatch):
+    monkeypatch.setattr("memstore.slots.state.BATCH", 1)
+    with Memory.open(path, "r+", rows="disk") as memory:
+        slot = int(memory.slots[0])
+        batch = [Pairs(8).draw(1)[0], memory.keys([slot])]
+        grids = [~memory.values([slot]), memory.values([slot])]
+        columns = {name: np.repeat(array, 2) for name, array in memory.columns([slot]).items()}
+        overwrite(memory, "sources", slot, is_noticed=False)
+        with pytest.raises(FormatError, match="got other rows"):
+            memory.write(np.concatenate(batch), np.concatenate(grids), None, columns, warn=False)
+        with pytest.raises(memstore.TornError):
+            memory.commit("half of it")
+        memory.close(discard=True)
 
 
 @pytest.mark.parametrize(
@@ -456,6 +560,24 @@ def test_a_link_is_refused(path, tmp_path):
     file.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(memstore.FormatError, match="got a link"):
         Memory.open(path)
+
+
+@pytest.mark.parametrize("is_broken", [True, False])
+def test_a_link_at_the_files_folder_is_no_cache(path, tmp_path, is_broken):
+    """Nobody follows it, be it to read, to write or to remove what is there."""
+    made(path)
+    elsewhere = (path / "rows").rename(tmp_path / "elsewhere")
+    (path / "rows").symlink_to(tmp_path / "nothing" if is_broken else elsewhere)
+    names = sorted(file.name for file in elsewhere.iterdir())
+    assert_right(path, place="ram")
+    with Memory.open(path, "r+", rows="disk") as memory:
+        assert memory.rows == "ram"
+        memory.update(memory.slots[:1], sources=["new"])
+        memory.commit("third")
+        memory.expire(1)
+    assert memstore.verify_folder(path).problems == ()
+    assert sorted(file.name for file in elsewhere.iterdir()) == names
+    assert (path / "rows").is_symlink() and not (tmp_path / "nothing").exists()
 
 
 def near(pairs, n):
