@@ -200,7 +200,7 @@ def study(  # long: half of it are the options
             passed_over = run_study(
                 plan,
                 todo,
-                on_step=lambda count, note: show(count, len(todo), note),
+                on_step=lambda count, note: show(count, len(todo), f"({note})"),
                 on_result=lambda: write_table(plan, names=names),
             )
         table = write_table(plan, passed_over, names)
