@@ -33,7 +33,9 @@ KnownPolicy = Literal["refuse", "drop", "keep"]  # of shapes that a memory or a 
 
 
 def placed(path: Path | None) -> Path | None:
-    """The path, unless its folder is missing: to be said before the work, not after it."""
+    """The path, unless no file can be there: to be said before the work, not after it."""
+    if path is not None and path.is_dir():
+        raise ValueError(f"{path}: cannot be written: a folder is there, want a file")
     if path is not None and not path.parent.is_dir():
         raise ValueError(f"{path}: cannot be written: there is no folder {path.parent}")
     return path

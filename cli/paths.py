@@ -131,12 +131,29 @@ def check_data_named(run: Path | None, data: Path | None) -> None:
 
 
 def check_new_run(path: Path) -> None:
-    """Raise ValueError where a new run would lie among data."""
+    """Raise ValueError where a new run would lie among data, or be a file."""
+    _check_no_file(path)
     if _is_data(path):
         raise ValueError(
             f"{path}: got a data folder, want a new folder for the run, and the data as an option: "
             f"mem3d-cli train RUN --data {path}"
         )
+
+
+def check_study(path: Path) -> None:
+    """Raise ValueError where a study would lie in a run or among data, or be a file."""
+    _check_no_file(path)
+    want = "want a new folder for the study, or that of one to go on with"
+    if _is_run(path):
+        raise ValueError(f"{path}: got a run's folder, {want}")
+    if _is_data(path):
+        raise ValueError(f"{path}: got a data folder, {want}")
+
+
+def _check_no_file(path: Path) -> None:
+    """Raise ValueError where a folder is to be made and a file is."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: got a file, want a folder")
 
 
 def check_file(path: Path | None) -> None:

@@ -222,6 +222,8 @@ def _as_pix3d(
     while isinstance(whole, Subset):  # of a subset, where several runs leave shapes out
         rows, whole = [whole.positions[i] for i in rows], whole.data
     if not isinstance(whole, Pix3D):
+        if background:
+            raise ValueError(f"--background: got it with {whole.root}, want it for Pix3D only")
         return test, None
     photos = whole.unmasked() if background else whole
     return Subset(photos, rows), lambda i: whole.pooled(rows[i])

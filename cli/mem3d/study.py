@@ -27,7 +27,7 @@ from mem3d_cli.options import (
     warn_of_short_floats,
     with_backgrounds,
 )
-from mem3d_cli.paths import check_data, check_file, check_inputs
+from mem3d_cli.paths import check_data, check_file, check_inputs, check_study
 
 if TYPE_CHECKING:
     from mem3d.data.dataset import ShapeDataset
@@ -158,6 +158,7 @@ def study(  # long: half of it are the options
     base = preset_with(preset, is_random, [*changes, *(change or [])])
     if unseen is None and unseen_split is not None:
         raise ValueError("--unseen-split: got it without --unseen, want it only with that")
+    check_study(folder)
     check_inputs(data, extra, split, backgrounds, stem)
     check_data(unseen)
     check_file(unseen_split)
@@ -200,7 +201,7 @@ def study(  # long: half of it are the options
             passed_over = run_study(
                 plan,
                 todo,
-                on_step=lambda count, note: show(count, len(todo), note),
+                on_step=lambda count, note: show(count, len(todo), f"({note})"),
                 on_result=lambda: write_table(plan, names=names),
             )
         table = write_table(plan, passed_over, names)

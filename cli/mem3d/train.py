@@ -30,7 +30,7 @@ from mem3d_cli.options import (
     with_backgrounds,
 )
 from mem3d_cli.paths import check_inputs, check_new_run, trained_folders
-from mem3d_cli.progress import Epochs
+from mem3d_cli.progress import epoch_line, step_note
 from mem3d_cli.tables import training_summary
 
 
@@ -176,7 +176,7 @@ def train(  # long: half of it are the options
         if replicas.is_first:
             warn_of_random_stem(preset, is_random)
             warn_of_short_floats(config, own_device)
-        epoch_notes = Epochs(config.train.epochs)
+        epochs = config.train.epochs
         with progress_bar(quiet, "training") as show:
             row = train_network(
                 learning,
@@ -193,9 +193,11 @@ def train(  # long: half of it are the options
                 on_prepare=lambda step, total: show(step, total, "pictures through the stem"),
                 on_pretrain=show,
                 on_step=lambda step, total, row: show(
-                    step, total, epoch_notes.note(step, total, row)
+                    step, total, step_note(step, total, epochs, row)
                 ),
-                on_epoch=epoch_notes.add,
+                on_epoch=None
+                if quiet
+                else lambda row: typer.echo(epoch_line(row, epochs), err=True),
             )
     if replicas.is_first:
         if STOPPED in row and not as_json:

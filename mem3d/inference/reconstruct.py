@@ -262,12 +262,23 @@ class Reconstruction:
         save_png(files[-1], self._picture(mesh, photo, stem.name), MAKER)
         return files
 
-    def _captioned(self) -> list[tuple[NDArray[np.bool_], str]]:
-        """Recalled shapes, and what is written below them."""
-        return [
-            (prior.grid, figures.caption_of(rank, prior.cosine, prior.source))
-            for rank, prior in enumerate(self.priors, start=1)
-        ]
+    def _captioned(self, *, distinct: bool = False) -> list[tuple[NDArray[np.bool_], str]]:
+        """Recalled shapes, and what is written below them.
+
+        Args:
+            distinct: leave out further pictures of a shape: with its name, or an equal grid.
+        """
+        names: set[str] = set()
+        grids: set[bytes] = set()
+        captioned = []
+        for rank, prior in enumerate(self.priors, start=1):
+            grid = prior.grid.tobytes()
+            if distinct and (prior.source in names or grid in grids):
+                continue
+            grids.add(grid)
+            names.update({prior.source} - {""})  # which is no name
+            captioned.append((prior.grid, figures.caption_of(rank, prior.cosine, prior.source)))
+        return captioned
 
 
 def loose_pieces(grid: NDArray[np.bool_]) -> tuple[int, float]:
@@ -369,7 +380,7 @@ def comparison(
     count: int = 12,
     ensemble: Sequence[EnsembleMember] = (),
 ) -> NDArray[np.uint8]:
-    """Contact sheet of shapes: view 00, truth, reconstruction, recalled shapes.
+    """Contact sheet of shapes: view 00, truth, reconstruction, two different recalled shapes.
 
     Args:
         model: in evaluation mode.
@@ -389,6 +400,6 @@ def comparison(
         truth = data.grid(i)
         pair = torch.from_numpy(result.occupancy[None]), torch.from_numpy(truth[None])
         score = iou(*pair, threshold=result.threshold).item()
-        tile, priors = Tile(photo, data.category(i)), result._captioned()
+        tile, priors = Tile(photo, data.category(i)), result._captioned(distinct=True)
         rows.append(figures.comparison_row(tile, truth, result.grid, score, priors))
     return sheet(rows, heads=figures.COMPARED, legend=figures.AGREEMENT)

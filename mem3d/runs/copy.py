@@ -75,13 +75,14 @@ def copy_run(
             record = change(copy)
             snapshot = copy.commit(str(record["kind"]))
             copy.expire(keep=1)  # the first run keeps what was before
-            preset = replace(state.preset, memory=copy.config)
+            preset, slots = replace(state.preset, memory=copy.config), len(copy)
         copied = replace(state, snapshot=snapshot, preset=preset, validation_iou=math.nan)
         checkpoint.save(beside / BEST, copied, model)
         description["preset"] = preset.to_dict()
         description["changes"] = [*changes_of(run, description), {**record, **origin}]
         write_atomic(beside / "run.json", json.dumps(description, indent=2).encode())
-        write_atomic(beside / PAGE, _page(Path(run), run, description["changes"]).encode())
+        text = _page(Path(run), run, description["changes"], slots, copied)
+        write_atomic(beside / PAGE, text.encode())
     return copied
 
 
@@ -115,16 +116,19 @@ def keep_change(
     except (LookupError, TypeError) as error:
         raise unreadable_changes(out, error) from error
     write_atomic(Path(out) / "run.json", json.dumps(description, indent=2).encode())
-    write_atomic(Path(out) / PAGE, _page(Path(out), out, changes).encode())
+    text = _page(Path(out), out, changes, len(memory), state)
+    write_atomic(Path(out) / PAGE, text.encode())
     saved = replace(state, snapshot=memory.commit(MEMORIZED))
     checkpoint.save(Path(out) / BEST, saved, model)
     memory.expire(keep=1)  # no checkpoint names what was before
     return saved
 
 
-def _page(first: Path, run: str | Path, changes: list[Record]) -> str:
+def _page(
+    first: Path, run: str | Path, changes: list[Record], slots: int, state: checkpoint.State
+) -> str:
     """README.md's text, from the page of the first run."""
     try:
-        return copy_page(first, changes)
+        return copy_page(first, changes, slots, state.preset.memory.capacity)
     except (KeyError, TypeError, ValueError) as error:
         raise unreadable_changes(run, error) from error

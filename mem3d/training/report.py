@@ -81,6 +81,8 @@ _PANELS = (
     ),
 )
 _DASHED = {"val_iou_mean": "#444444"}  # no curves: what learns nothing while the network learns
+_WIDEST = 28  # characters in a legend of two columns
+_LONE = "osD^v<>p"  # hollow markers of points without a curve, which may lie on each other
 _LETTERS: Any = {
     "font.size": 12,
     "axes.titlesize": 15,
@@ -220,27 +222,44 @@ def curves(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     with rc_context(_LETTERS):
         figure = Figure(figsize=(10, 9), layout=ConstrainedLayoutEngine(h_pad=0.15, w_pad=0.1))
         for axes, (title, unit, names) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
-            axes.set(title=title, xlabel="epoch", ylabel=unit)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.set(title=title, xlabel="epoch", ylabel=unit, xlim=_epochs(rows))
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
             axes.grid(alpha=0.3)
             for field, name in names.items():
                 _line(axes, rows, field, name)
-            if axes.lines:  # below the panel, where no curve is
-                place: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": 2}
-                axes.legend(**place, frameon=False, columnspacing=1, handlelength=1.5)
+            if not axes.lines:
+                axes.text(0.5, 0.5, "nothing measured", transform=axes.transAxes, ha="center")
+            else:  # below the panel, where no curve is
+                place: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}
+                widest = max(len(line.get_label()) for line in axes.lines)
+                ncols = 1 if widest > _WIDEST else 2
+                axes.legend(**place, ncols=ncols, frameon=False, columnspacing=1, handlelength=1.5)
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=110)
     write_atomic(path, data.getvalue())
 
 
+def _epochs(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Ends of the axis of epochs, a little before the first and after the last."""
+    epochs = [row.get("epoch", i) for i, row in enumerate(rows, 1)] or [1]
+    margin = max(0.5, 0.04 * (max(epochs) - min(epochs)))
+    return min(epochs) - margin, max(epochs) + margin
+
+
 def _line(axes: Any, rows: Sequence[Mapping[str, Any]], field: str, name: str) -> None:
-    """Draw a field's curve, if the rows have one."""
+    """Draw a field's curve, if the rows have one; of a lone point the legend has the value."""
     values = [(row.get("epoch", i), row.get(field)) for i, row in enumerate(rows, 1)]
     points = [(x, y) for x, y in values if y is not None and np.isfinite(y)]
+    how: dict[str, Any] = {"marker": "." * (len(points) < 30)}
+    if field in _DASHED:
+        how |= {"color": _DASHED[field], "linestyle": "--"}
+    if len(points) == 1:
+        value = points[0][1]
+        name += f": {value:,}" if isinstance(value, int) else f": {value:.3g}"
+        marker = _LONE[len(axes.lines)]
+        how |= {"marker": marker, "markersize": 10, "markerfacecolor": "none", "linestyle": "none"}
     if points:
-        marker = "." * (len(points) < 30)
-        how = {"color": _DASHED[field], "linestyle": "--"} if field in _DASHED else {}
-        axes.plot(*zip(*points, strict=True), label=name, marker=marker, **how)
+        axes.plot(*zip(*points, strict=True), label=name, **how)
 
 
 def write(job: TrainingJob, state: TrainingState, log: list[Row]) -> None:

@@ -115,6 +115,13 @@ MISTAKES = [
     ("memorize runs/first --photo a.png --grid a --out more", 1, "a.png: got nothing there"),
     ("evaluate runs/first --data data", 1, "want the data: data/set"),
     ("study out --data data", 1, "want the data: data/set"),
+    # A folder is to be made, or a file written, where something else is.
+    ("train chair.png --data data/set", 1, "chair.png: got a file, want a folder"),
+    ("study chair.png --data data/set", 1, "chair.png: got a file, want a folder"),
+    ("study runs/first --data data/set", 1, "runs/first: got a run's folder, want a new folder"),
+    ("study data/set --data data/set", 1, "data/set: got a data folder, want a new folder"),
+    ("evaluate runs/first --picture photos", 1, "photos: cannot be written: a folder is there"),
+    ("data check data/set -o photos", 1, "photos: cannot be written: a folder is there"),
     # Options and settings that there are not.
     ("train new --lr 0.1", 2, "No such option: --lr; any setting: --set .*--learning-rate"),
     ("train new --dataset data/set", 2, "No such option: --dataset.*--data"),

@@ -195,6 +195,8 @@ def test_pix3d_is_told_by_both_protocols_apart(run, pix3d, tmp_path):
     assert "Pix3D's own protocol, not to be compared" in shown
     assert "searched on this very set" in shown
     assert (tmp_path / "p.png").is_file()
+    refused = call("evaluate", run, "--background")
+    assert "--background: got it with" in str(refused.exception)
 
 
 def test_what_is_left_of_pix3d_by_several_runs_keeps_its_own_truth(pix3d):

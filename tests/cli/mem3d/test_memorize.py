@@ -64,6 +64,9 @@ def test_the_bundled_model_s_memory_is_copied_and_added_to(data, tmp_path):
     page = (tmp_path / "more" / "README.md").read_text()
     assert page.startswith("# A trained Mem3D") and "---\n" not in page
     assert "Since then:" in page and "pip install" not in page
+    slots, capacity = made["slots_after"], made["capacity"]
+    assert f"The memory has {slots:,} of {capacity:,} slots in use now." in page
+    assert page.count(" memory ") == 1 and "with a memory of" not in page
     again = told(
         *("memorize", tmp_path / "more", "--data", data, "--known-shapes", "keep"),
         *("--out", tmp_path / "again"),

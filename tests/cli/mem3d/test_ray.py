@@ -5,6 +5,7 @@ import pytest
 from tests.helpers.ray_process import PATIENCE, run_with_ray
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(PATIENCE + 30)
 def test_commands_make_the_same_in_workers(tmp_path):
     """Whole folders bit for bit, resumption, failures: see tests/helpers/ray_commands.py."""

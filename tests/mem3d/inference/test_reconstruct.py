@@ -10,7 +10,8 @@ from mem3d.data.images.framing import frame_object
 from mem3d.data.images.preprocess import test_pixels as to_pixels
 from mem3d.data.readers.r2n2 import R2N2
 from mem3d.inference import figures
-from mem3d.inference.reconstruct import comparison, reconstruct
+from mem3d.inference import reconstruct as module
+from mem3d.inference.reconstruct import Prior, comparison, reconstruct
 from mem3d.network.heads.pose import BINS
 from mem3d.network.model import Mem3D
 from mem3d.network.presets import TINY
@@ -95,6 +96,22 @@ def test_recalled_shapes_are_captioned_by_their_category(trained, monkeypatch):
     )
     replace(result, priors=(prior,)).picture()
     assert [tile.caption for tile in drawn] == ["1: watercraft, cos 0.50\n1f6e0fc9e…1a993"]
+
+
+def test_a_comparison_shows_a_shape_once(trained, made_up_data, monkeypatch):
+    """Also where the memory has several pictures of it: under one name, or with equal grids."""
+    pairs = [(1, "chair/a"), (1, "chair/b"), (2, "chair/a"), (3, ""), (4, ""), (5, "table/c")]
+    captions = [figures.caption_of(rank, 0.5, source) for rank, (_, source) in enumerate(pairs, 1)]
+    priors = tuple(Prior(blob(seed), 0.5, source, i) for i, (seed, source) in enumerate(pairs))
+    answer = replace(reconstruct(*trained, [photo(0)])[0], priors=priors)
+    monkeypatch.setattr(module, "reconstruct", lambda *_, **more: [answer])
+    monkeypatch.setattr(module, "sheet", lambda rows, **more: rows)
+    [row] = comparison(*trained, R2N2.open(made_up_data, "test"), 1)
+    assert [tile.caption for tile in row[3:]] == [captions[0], captions[3]]
+    monkeypatch.setattr(figures, "_FIRST", 9)
+    [row] = comparison(*trained, R2N2.open(made_up_data, "test"), 1)
+    assert [tile.caption for tile in row[3:]] == [captions[i] for i in (0, 3, 4, 5)]
+    assert len(answer._captioned()) == len(pairs)  # a photo's has them all
 
 
 def test_an_empty_shape_has_a_picture(trained):
