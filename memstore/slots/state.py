@@ -537,7 +537,7 @@ def as_bytes(column: NDArray[Any]) -> NDArray[Any]:
 def texts_of(encoded: NDArray[np.bytes_]) -> NDArray[np.object_]:
     """UTF-8 of any shape as an array of str."""
     texts = np.empty(encoded.size, object)
-    texts[:] = [text.decode() for text in encoded.ravel().tolist()]
+    texts[:] = list(map(bytes.decode, encoded.ravel().tolist()))
     return texts.reshape(encoded.shape)
 
 
