@@ -28,7 +28,9 @@ FATES = {
     "insert": "inserted",
     "evict": "inserted in place of the oldest slots, which are gone",
 }  # of pairs, by kind of write, in words
-HITS = 4  # slots looked up per pair: were all of them changed by earlier pairs, look again
+HITS = 4  # slots looked up per pair that may need more than the nearest, or where asking again
+# takes a message
+AHEAD = 16  # pairs looked up again at once, as those that come next may have to be as well
 ZERO_SUM = 2e-3  # norm of two unit vectors' sum that float32 cosines cannot tell from zero
 
 
@@ -59,11 +61,11 @@ class Neighbors(Protocol):
 
     @property
     def slots(self) -> NDArray[np.int64]:
-        """(B, HITS) used slots nearest to each pair, best first; NO_SLOT past the last."""
+        """(B, n) used slots nearest to each pair, best first; NO_SLOT past the last."""
 
     @property
     def cosines(self) -> NDArray[np.float32]:
-        """(B, HITS) of these; -inf past the last."""
+        """(B, n) of these; -inf past the last."""
 
     @property
     def similarities(self) -> Sequence[float]:
@@ -101,13 +103,13 @@ class Before:
         config: MemoryConfig,
         used: NDArray[np.bool_] | None = None,
         order: OldestFirst | None = None,
+        hits: int = HITS,
     ) -> None:
         self._queries, self._index, self._values = queries, index, values
         self._touched, self._order = touched, order or OldestFirst()
         self._used = touched[: index.rows] >= 0 if used is None else used
-        self._others: NDArray[np.bool_] | None = None  # until it is asked for
-        hits = index.search(queries, HITS, self._used)
-        self.slots, self.cosines = hits.slots, hits.cosines
+        self._next: dict[int, list[tuple[int, float]]] = {}  # by pair, best first, if asked again
+        self.slots, self.cosines, _ = index.search(queries, hits, self._used)
         first = self.slots[:, 0]  # where there is none, its row counts for nothing
         self.similarities: list[float] = paired_similarities(
             values[first], grids, config.resolution, config.value_similarity
@@ -131,12 +133,17 @@ class Before:
 
     def nearest_besides(self, b: int, slots: Sequence[int]) -> tuple[int, float]:
         """As Neighbors."""
-        if self._others is None:
-            self._others = self._used.copy()
-        for slot in slots:  # all that were passed over before are among them
-            self._others[slot : slot + 1] = False  # nothing beyond its end
-        hits = self._index.search(self._queries[b : b + 1], 1, self._others)
-        return hits.slots.item(), hits.cosines.item()
+        passed_over = set(slots)  # all that were so before are among them
+        for slot, cosine in self._next.get(b, ()):
+            if slot not in passed_over:
+                return slot, cosine
+        others = self._used.copy()
+        others[[slot for slot in slots if slot < len(others)]] = False
+        hits = self._index.search(self._queries[b : b + AHEAD], HITS, others)
+        rows = zip(hits.slots.tolist(), hits.cosines.tolist(), strict=True)
+        for pair, row in enumerate(rows, b):
+            self._next[pair] = list(zip(*row, strict=True))
+        return self._next[b][0]
 
 
 class ProductPlan(NamedTuple):
@@ -203,7 +210,7 @@ def plan_writes(
         used: (index.rows,) which rows are used; by default as `touched` tells.
         order: of the same `touched`; by default looked for.
     """
-    before = Before(queries, grids, index, values, touched, config, used, order)
+    before = Before(queries, grids, index, values, touched, config, used, order, hits=1)
     return plan_pairs(queries, grids, before, config)
 
 
@@ -232,20 +239,24 @@ def plan_pairs(
     are no neighbors and are filled first; one tick of age per pair; not to evict.
     """
     ahead = _Ahead(queries, grids, neighbors, config)
-    slots, kinds = np.empty(len(queries), np.int64), np.empty(len(queries), "<U6")
-    similarities = np.full(len(queries), np.nan)
+    slots: list[int] = []
+    kinds: list[str] = []
+    similarities: list[float] = []
     for b, query in enumerate(queries):
         slot = ahead.nearest(b)
-        if slot != NO_SLOT:
-            similarities[b] = ahead.similarity(b, slot)
-        if is_known(similarities[b], config):
-            kinds[b] = "merge"
+        similarity = ahead.similarity(b, slot) if slot != NO_SLOT else np.nan
+        if is_known(similarity, config):
+            kind = "merge"
             ahead.put_key(b, slot, merge(query, ahead.key(slot)))
         else:
-            slot, kinds[b] = ahead.next_slot()
+            slot, kind = ahead.next_slot()
             ahead.put(b, slot)
-        slots[b] = slot
-    return Plan(slots, kinds, similarities, ahead.new)
+        slots.append(slot)
+        kinds.append(kind)
+        similarities.append(similarity)
+    return Plan(
+        np.array(slots, np.int64), np.array(kinds, "<U6"), np.array(similarities, float), ahead.new
+    )
 
 
 def plan_writes_from_products(
@@ -379,9 +390,9 @@ class _Ahead:
         self._slot_of = np.full(len(queries), NO_SLOT)  # of `_key_from`; NO_SLOT if set again
         self._error = error_bound(queries.shape[1])
         self.new = queries.copy()  # key that each pair sets
-        # Of queries by `new`, as far as it is set; and of each the highest.
+        # Of queries by `new`; and of each no less than the highest by what earlier pairs have set.
         self._scores = queries @ queries.T
-        self._highest = np.full(len(queries), -np.inf, np.float32)
+        self._highest = np.tril(self._scores, -1).max(axis=1, initial=0)
 
     def nearest(self, b: int) -> int:
         """Used slot with the key most similar to query b, the lowest among equals; or NO_SLOT."""
@@ -436,6 +447,8 @@ class _Ahead:
         """Set the key (C,) of a slot, as pair b does."""
         self.new[b] = key
         self._scores[b + 1 :, b] = self._queries[b + 1 :] @ key
+        later = self._highest[b + 1 :]
+        np.maximum(later, self._scores[b + 1 :, b], out=later)
         self._change(b, slot)
 
     def _change(self, b: int, slot: int) -> None:
@@ -443,8 +456,6 @@ class _Ahead:
         if (before := self._key_from.pop(slot, None)) is not None:
             self._slot_of[before] = NO_SLOT
         self._key_from[slot], self._slot_of[b] = b, slot  # last in order: the newest
-        later = self._highest[b + 1 :]
-        np.maximum(later, self._scores[b + 1 :, b], out=later)
 
     def _nearest_unchanged(self, b: int) -> tuple[int, float]:
         """As `nearest`, and the cosine, but among the slots that no pair has changed."""

@@ -257,7 +257,7 @@ class State:
             columns: (B,) each, all that the memory has.
             tell: called with kinds of writes before they are applied.
         """
-        plans = []
+        reports = []
         step = BATCH
         used = np.count_nonzero(self.used_rows)
         if self.config.when_full == "error" and len(queries) > len(self.touched) - used:
@@ -275,9 +275,8 @@ class State:
                 tell(plan.kinds)
             some = {name: column[part] for name, column in columns.items()}
             self._apply(plan, grids[part], sources[part], some)
-            plans.append(plan)
-        slots, kinds, similarities, _ = map(np.concatenate, zip(*plans, strict=True))
-        return WriteReport(slots, kinds, similarities)
+            reports.append(WriteReport(*plan[:3]))
+        return WriteReport(*map(np.concatenate, zip(*reports, strict=True)))
 
     def before(self, queries: NDArray[np.float32], grids: NDArray[np.uint8]) -> Before:
         """Neighbors here of pairs (B,) that are to be written, as a plan asks for them."""
@@ -331,8 +330,8 @@ class State:
     ) -> None:
         """Write all the pairs (B,) of a plan, values packed."""
         clock, counts = self.clock + len(plan.slots), dict(self.counts)
-        for kind, count in zip(*np.unique(plan.kinds, return_counts=True), strict=True):
-            counts[str(kind)] += int(count)
+        for kind in plan.kinds.tolist():
+            counts[kind] += 1
         ticks = np.arange(self.clock + 1, clock + 1)
         self.apply(Pairs(plan, ticks, grids, sources, columns, clock, counts))
 
