@@ -76,7 +76,7 @@ class ReadWriteLock:
     def begin_to_write(self, hold: "_Writing", wait: bool) -> None:
         """Go in, or raise BusyError."""
         others = [*self._present_writers(), *self._present_readers()]
-        if any(other.thread == hold.thread for other in others) or (others and not wait):
+        if others and (not wait or any(other.thread == hold.thread for other in others)):
             raise BusyError(_BUSY)
         self._writers.append(hold)
         if others or self._writers[0] is not hold or self._present_readers():

@@ -7,6 +7,7 @@ computing, generously enough that no slot can be missed.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -115,6 +116,7 @@ def rounding(terms: int) -> float:
     return 1.01 * terms * 2**-24 / (1 - terms * 2**-24)
 
 
+@cache
 def error_bound(channels: int) -> float:
     """Largest difference of score and cosine, if no more channels than that are summed in float32.
 

@@ -428,9 +428,9 @@ def _close(
     """Let no slot be found that is closed (rows,), nor those that each query passes over."""
     if closed is not None:
         np.copyto(scores, -np.inf, where=closed)
-    for row, slots in zip(scores, without, strict=True):
+    for b, slots in enumerate(without):
         if slots is not None:
-            row[slots] = -np.inf
+            scores[b, slots] = -np.inf
 
 
 def _kth_highest(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:

@@ -210,7 +210,8 @@ def plan_writes(
         used: (index.rows,) which rows are used; by default as `touched` tells.
         order: of the same `touched`; by default looked for.
     """
-    before = Before(queries, grids, index, values, touched, config, used, order, hits=1)
+    hits = 1 if config.search == "exact" else HITS  # of few, an approximate search finds less
+    before = Before(queries, grids, index, values, touched, config, used, order, hits)
     return plan_pairs(queries, grids, before, config)
 
 
