@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
 from memstore.errors import EvictionWarning, FullError, MergeWarning
-from memstore.search.cosine import cosines, error_bound, merge, shortlist
+from memstore.search.cosine import cosines, error_bound, merge
 from memstore.search.index import NO_SLOT, KeyIndex
 from memstore.slots.oldest import OldestFirst
 from memstore.voxels.grids import paired_similarities
@@ -388,21 +388,21 @@ class _Ahead:
         self._oldest: list[int] | None = None  # until one is evicted
         self._key_from: dict[int, int] = {}  # pair that last set a slot's key
         self._value_from: dict[int, int] = {}  # pair that last set a slot's value
-        self._slot_of = np.full(len(queries), NO_SLOT)  # of `_key_from`; NO_SLOT if set again
+        self._slot_of = np.full(len(queries), NO_SLOT)  # that each pair went to
         self._error = error_bound(queries.shape[1])
         self.new = queries.copy()  # key that each pair sets
-        # Of queries by `new`; and of each no less than the highest by what earlier pairs have set.
+        # Of queries by what earlier pairs have set in `new`; -inf where that was set again.
         self._scores = queries @ queries.T
-        self._highest = np.tril(self._scores, -1).max(axis=1, initial=0)
 
     def nearest(self, b: int) -> int:
         """Used slot with the key most similar to query b, the lowest among equals; or NO_SLOT."""
         slot, cosine = self._nearest_unchanged(b)
-        if self._highest[b] < cosine - 2 * self._error:
+        scores = self._scores[b, :b]
+        highest = float(np.maximum.reduce(scores, initial=-np.inf))
+        if highest < cosine - 2 * self._error:
             return slot
-        pairs = np.flatnonzero(self._slot_of != NO_SLOT)
-        scored = self._scores[b, pairs]
-        pairs = pairs[shortlist(scored, 1, self._error, cosine - 2 * self._error)]
+        near = scores >= max(highest, cosine - self._error) - 2 * self._error
+        pairs = near.nonzero()[0]
         for candidate, score in zip(
             self._slot_of[pairs].tolist(), cosines(self._queries[b], self.new[pairs]), strict=True
         ):
@@ -448,14 +448,12 @@ class _Ahead:
         """Set the key (C,) of a slot, as pair b does."""
         self.new[b] = key
         self._scores[b + 1 :, b] = self._queries[b + 1 :] @ key
-        later = self._highest[b + 1 :]
-        np.maximum(later, self._scores[b + 1 :, b], out=later)
         self._change(b, slot)
 
     def _change(self, b: int, slot: int) -> None:
         """Take note that pair b sets the key of a slot."""
         if (before := self._key_from.pop(slot, None)) is not None:
-            self._slot_of[before] = NO_SLOT
+            self._scores[:, before] = -np.inf
         self._key_from[slot], self._slot_of[b] = b, slot  # last in order: the newest
 
     def _nearest_unchanged(self, b: int) -> tuple[int, float]:
