@@ -175,9 +175,12 @@ def similarity(kind: str) -> Row:
 
 
 def write(kind: str, target: float | None = 2.0) -> Row:
-    """32 new pairs into a full memory, against one search for as many nearest keys."""
+    """32 new pairs into a full memory, against one search for the nearest keys of 32 others.
+
+    Those that were just written would find themselves, which coarse bounds tell at once.
+    """
     memory, make, rounds = full(kind), KINDS[kind][0], 16
-    pairs = [(make(32, seed), keys.grids(32, seed)) for seed in range(9000, 9000 + rounds)]
+    pairs = [(make(32, seed), keys.grids(32, seed)) for seed in range(9000, 9001 + rounds)]
     reports = []
 
     def check() -> None:
@@ -190,7 +193,7 @@ def write(kind: str, target: float | None = 2.0) -> Row:
     return Row(
         f"write, batch 32, {kind}",
         lambda turn: reports.append(memory.write(*pairs[turn])),
-        {"own search, k=1": lambda turn: memory.search(pairs[turn][0], 1)},
+        {"own search, k=1": lambda turn: memory.search(pairs[turn + 1][0], 1)},
         check,
         target,
         rounds,

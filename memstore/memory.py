@@ -441,18 +441,20 @@ class Memory:
             ArgumentError: `where` names no column, or bounds that there are not.
             DtypeError: a condition is of another type than its column.
         """
-        queries = arguments.as_queries(features, self.config.key_dim)
-        k = arguments.as_count("k", k, most=max(MOST, self.config.capacity))
-        beta = self.config.beta if beta is None else arguments.as_cosine("beta", beta)
-        exact = arguments.as_exact(exact, self.config)
+        config = self._held.config
+        queries = arguments.as_queries(features, config.key_dim)
+        k = arguments.as_count("k", k, most=max(MOST, config.capacity))
+        beta = config.beta if beta is None else arguments.as_cosine("beta", beta)
+        exact = arguments.as_exact(exact, config)
         excluded = None if exclude is None else arguments.as_excluded(exclude, len(queries))
-        conditions = as_where(where, self.config)
+        conditions = as_where(where, config)
         if out not in ("numpy", "torch"):
             raise ArgumentError(f"out: got {out!r}, want 'numpy' or 'torch'")
         with self._lock.reading():
-            among = None if slots is None else arguments.as_slots(slots, self._state.touched)
-            allowed = allowed_slots(self._state, excluded, among, conditions)
-            priors = read(self._state, queries, k, beta, allowed, exact)
+            state = self._state
+            among = None if slots is None else arguments.as_slots(slots, state.touched)
+            allowed = allowed_slots(state, excluded, among, conditions)
+            priors = read(state, queries, k, beta, allowed, exact)
         return priors if out == "numpy" else as_tensors(priors)
 
     def contrast(self, features: ArrayLike, grids: ArrayLike) -> Contrast:

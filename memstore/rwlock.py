@@ -76,7 +76,7 @@ class ReadWriteLock:
     def begin_to_write(self, hold: "_Writing", wait: bool) -> None:
         """Go in, or raise BusyError."""
         others = [*self._present_writers(), *self._present_readers()]
-        if any(other.thread == hold.thread for other in others) or (others and not wait):
+        if others and (not wait or any(other.thread == hold.thread for other in others)):
             raise BusyError(_BUSY)
         self._writers.append(hold)
         if others or self._writers[0] is not hold or self._present_readers():
@@ -101,7 +101,9 @@ class ReadWriteLock:
 
     def _present_writers(self) -> list["_Writing"]:
         """Who writes or waits to, in order."""
-        for hold in self._writers.copy() if self._writers else ():
+        if not self._writers:
+            return []
+        for hold in self._writers.copy():
             if not hold.is_running():
                 with suppress(ValueError):  # another thread has swept it out
                     self._writers.remove(hold)
@@ -109,6 +111,8 @@ class ReadWriteLock:
 
     def _present_readers(self) -> list["_Reading"]:
         """Who reads, or is about to."""
+        if not self._readers:
+            return []
         noted = [hold for holds in self._readers.copy().values() for hold in holds.copy()]
         return [hold for hold in noted if hold.is_running()]
 

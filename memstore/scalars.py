@@ -18,6 +18,8 @@ def as_int(name: str, number: Any) -> int:
     Raises:
         DtypeError: it is something else; a float is, be it whole.
     """
+    if type(number) is int:  # mostly
+        return number
     if not isinstance(number, bool):
         with suppress(TypeError):
             return operator.index(number)

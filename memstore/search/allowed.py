@@ -28,7 +28,9 @@ class Allowed:
         if isinstance(allowed, Allowed):
             return allowed
         if allowed.ndim == 1:
-            return cls(len(allowed), allowed.__getitem__)
+            masked = cls(len(allowed), allowed.__getitem__)
+            masked._mask = allowed
+            return masked
         others = ~allowed
         any_query: NDArray[np.bool_] = np.logical_or.reduce(allowed)
         return cls(allowed.shape[1], any_query.__getitem__, [mask.__getitem__ for mask in others])

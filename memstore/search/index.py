@@ -18,7 +18,7 @@ from memstore.search.watch import Recall
 NO_SLOT = -1
 BATCH = 256  # queries at a time, and
 CELLS = 2**24  # bounds at a time, of all queries and slots: 64 MB
-NUMBERS = 2**18  # in keys ranked at a time: they stay in cache
+NUMBERS = 2**16  # in keys ranked at a time: they, and copies in float64, stay in cache
 LOWEST = -9.0  # below any cosine and its bounds
 
 # The numbers from here on weigh costs; no answer depends on them.
@@ -36,7 +36,8 @@ OPEN = 8  # part of the rows that is ranked at once if no others may be found
 MANY = 64  # slots that are always cheaper to rank
 ALONE = 2**15  # numbers in the keys to be ranked for a query, beyond which that is done by itself
 GROWTH = 2  # times as many keys changed as it was made of: directions are chosen anew
-GROUP = 16  # slots of which only the highest bound counts in a guess
+GROUP = 16  # slots of which only the highest counts in a guess, where there are
+WIDE = 8  # times as many groups as are asked for
 
 
 class Hits(NamedTuple):
@@ -179,17 +180,37 @@ class KeyIndex:
             above: slots whose cosine is not above it are not found.
             exact: all answers are to be proven; here they are in any case.
         """
-        hits, allowed = no_hits(len(queries), k), Allowed.of(allowed)
+        allowed = Allowed.of(allowed)
+        if len(queries) == 1 and 0 < self.rows * self._key_dim < LEAST:
+            return self._search_few_numbers(queries[0], k, allowed, above)
+        hits = no_hits(len(queries), k)
         step = max(1, min(BATCH, CELLS // max(self.rows, 1)))
         # Keys are finite: a flag of "invalid" is one that BLAS has raised beyond arrays' ends.
         with np.errstate(invalid="ignore"):
-            if self.rows and 0 < len(queries) <= step:
-                self._search(queries, k, allowed, above, hits)
-            for start in range(0, len(queries) if self.rows and len(queries) > step else 0, step):
+            for start in range(0, len(queries) if self.rows else 0, step):
                 part = slice(start, start + step)
                 some = Hits(hits.slots[part], hits.cosines[part], hits.exact[part])
                 self._search(queries[part], k, allowed.part(part), above, some)
         drop_lower(hits, above)
+        return hits
+
+    def _search_few_numbers(
+        self, query: NDArray[np.float32], k: int, allowed: Allowed, above: float
+    ) -> Hits:
+        """As `search`, of one query (C,) in a memory so small that calls are what it costs."""
+        mask = allowed.mask
+        scores = cosine.scores_of(query, self.keys)
+        if np.count_nonzero(mask) < self.rows:
+            scores[~mask] = -np.inf
+        if (passed_over := allowed.without(0)) is not None:
+            scores[passed_over] = -np.inf
+        error = cosine.error_bound(self._key_dim)
+        least = max(_kth_highest(scores, k).item() - 2 * error, max(above, LOWEST) - error)
+        slots, cosines = cosine.best(query, self.keys, (scores >= least).nonzero()[0], k, above)
+        if len(slots) == k and cosines[-1].item() > above:
+            return Hits(slots[None], cosines[None], np.array([True]))
+        hits, count = no_hits(1, k), np.count_nonzero(cosines > above)
+        hits.slots[0, :count], hits.cosines[0, :count] = slots[:count], cosines[:count]
         return hits
 
     def _search(
@@ -215,10 +236,12 @@ class KeyIndex:
         if len(rest):
             batch = queries if len(rest) == len(queries) else queries[rest]
             scores = cosine.scores(batch, self.keys)
-            _close(scores, closed, [without[b] for b in rest.tolist()])
+            _close(scores.T, closed, [without[b] for b in rest.tolist()])
             error = cosine.error_bound(self._key_dim)
             least = np.maximum(_kth_highest(scores, k) - 2 * error, max(above, LOWEST) - error)
-            self._rank_near(rest, queries, scores >= least[:, None], k, above, hits)
+            slot, query = np.divmod(np.flatnonzero(scores >= least), len(rest))
+            order = query.argsort(kind="stable")
+            self._rank_near(rest, queries, query[order], slot[order], k, above, hits)
 
     def _search_rounded(
         self,
@@ -301,10 +324,9 @@ class KeyIndex:
         lows = [self._least(queries[b], bounds[i], top[i]) for i, b in enumerate(which)]
         near = bounds >= np.array(lows, np.float32).clip(most)[:, None]
         counts = np.count_nonzero(near, axis=1)
-        if (is_few := counts <= few).all():
-            self._rank_near(which, queries, near, k, above, hits)
-        else:
-            self._rank_near(which[is_few], queries, near[is_few], k, above, hits)
+        is_few = counts <= few
+        query, slot = np.divmod(np.flatnonzero(near[is_few]), self.rows)
+        self._rank_near(which[is_few], queries, query, slot, k, above, hits)
         return which[~is_few], int(counts.sum())
 
     def _least(
@@ -320,38 +342,34 @@ class KeyIndex:
         self,
         which: NDArray[np.int64],
         queries: NDArray[np.float32],
-        near: NDArray[np.bool_],
+        query: NDArray[np.int64],
+        slot: NDArray[np.int64],
         k: int,
         above: float,
         hits: Hits,
     ) -> None:
-        """Set hits of some queries (n,) to the best of the slots marked in near (n, rows)."""
-        if len(which) == 1:
-            self._rank(which.item(), queries[which[0]], near[0].nonzero()[0], k, above, hits)
-            return
-        many = np.count_nonzero(near, axis=1) > ALONE // self._key_dim
-        for i in many.nonzero()[0].tolist():
-            b = int(which[i])
-            self._rank(b, queries[b], near[i].nonzero()[0], k, above, hits)
-        if not many.all():
-            few = ~many
-            which, near = (which[few], near[few]) if many.any() else (which, near)
-            self._rank_few(which, queries, near, k, above, hits)
+        """Set hits of some queries (n,) to the best of few slots each.
 
-    def _rank_few(
-        self,
-        which: NDArray[np.int64],
-        queries: NDArray[np.float32],
-        near: NDArray[np.bool_],
-        k: int,
-        above: float,
-        hits: Hits,
-    ) -> None:
-        """Set hits of some queries (n,) to the best of few slots each, marked in near (n, rows)."""
-        query, slot = np.divmod(np.flatnonzero(near), near.shape[1])
+        Args:
+            which: (n,) queries, ascending.
+            queries: (B, C) unit vectors.
+            query: (m,) positions in `which`, ascending, one for each slot of each query.
+            slot: (m,) these slots, ascending for each query.
+            k: >= 1.
+            above: a slot whose cosine is not above it may be left out.
+            hits: of the queries (B,).
+        """
         counts = np.bincount(query, minlength=len(which))
+        if (many := counts > ALONE // self._key_dim).any():
+            ends = counts.cumsum().tolist()
+            for i in many.nonzero()[0].tolist():
+                b, slots = int(which[i]), slot[ends[i] - counts[i] : ends[i]]
+                self._rank(b, queries[b], slots, k, above, hits)
+            which, counts, slot = which[~many], counts[~many], slot[~many[query]]
+        if not len(which):
+            return
         slots = np.full((len(which), max(int(counts.max()), k)), NO_SLOT)
-        slots[query, np.arange(len(query)) - (np.cumsum(counts) - counts)[query]] = slot
+        slots[np.arange(slots.shape[1]) < counts[:, None]] = slot
         step = max(1, NUMBERS // (slots.shape[1] * self._key_dim))
         for start in range(0, len(which), step):
             part = slice(start, start + step)
@@ -415,18 +433,20 @@ def _close(
     """Let no slot be found that is closed (rows,), nor those that each query passes over."""
     if closed is not None:
         np.copyto(scores, -np.inf, where=closed)
-    for row, slots in zip(scores, without, strict=True):
+    for b, slots in enumerate(without):
         if slots is not None:
-            row[slots] = -np.inf
+            scores[b, slots] = -np.inf
 
 
-def _kth_highest(bounds: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """(B,) about the k-th highest of bounds (B, rows), no more than that."""
-    width = bounds.shape[1] // GROUP
-    if width >= GROUP * k:
-        bounds = bounds[:, : width * GROUP].reshape(len(bounds), GROUP, width).max(axis=1)
-    k = min(k, bounds.shape[1])
-    kth: NDArray[np.float32] = np.partition(bounds, -k, axis=1)[:, -k]
+def _kth_highest(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """(...) about the k-th highest of scores (rows, ...), no more than that."""
+    group = min(GROUP, len(scores) // (WIDE * k))  # slots of which only the highest counts
+    if group > 1:
+        width = len(scores) // group
+        groups = scores[: width * group].reshape(group, width, *scores.shape[1:])
+        scores = np.maximum.reduce(groups, axis=0)
+    k = min(k, len(scores))
+    kth: NDArray[np.float32] = np.partition(scores, -k, axis=0)[-k]
     return kth
 
 

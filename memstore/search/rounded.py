@@ -244,7 +244,7 @@ def _paying(keys: NDArray[np.float32], directions: NDArray[np.float32]) -> tuple
     rows, channels = keys.shape
     size = min(TRIED, rows)
     sample = keys[np.random.default_rng(1).choice(rows, size, replace=False)]
-    cosines = scores(sample[:ASKING], sample)
+    cosines = scores(sample[:ASKING], sample).T
     nearest = -min(size, 8 * size // rows + 1)  # of so few as the eighth of all, besides itself
     least = np.partition(cosines, nearest, axis=1)[:, nearest][:, None]
     along = sample @ directions.T

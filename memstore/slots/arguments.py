@@ -72,7 +72,8 @@ def as_queries(features: ArrayLike, key_dim: int, name: str = "features") -> NDA
     array: NDArray[Any] = _as_array(name, features)
     if array.dtype.kind != "f":
         raise DtypeError(f"{name}: got dtype {array.dtype}, want a float dtype")
-    check_shape(name, array.shape, (None, key_dim))
+    if array.shape[1:] != (key_dim,):  # quicker than its loop
+        check_shape(name, array.shape, (None, key_dim))
     if array.dtype.itemsize <= 4:  # in float64 their squares cannot overflow
         rows = array.astype(np.float64)
         units = plain_unit(rows)
@@ -118,9 +119,11 @@ def as_kind(kind: ValueSimilarity | None, default: ValueSimilarity) -> ValueSimi
 
 def as_exact(exact: object, config: MemoryConfig) -> bool:
     """Whether answers are to be proven; by default as the config has it."""
-    if exact is not None and not isinstance(exact, bool | np.bool_):
+    if exact is None:
+        return config.search == "exact"
+    if not isinstance(exact, bool | np.bool_):
         raise DtypeError(f"exact: got {type(exact).__name__}, want bool or None")
-    return config.search == "exact" if exact is None else bool(exact)
+    return bool(exact)
 
 
 def as_sources(name: str, sources: Sequence[str] | None, batch: int) -> NDArray[np.bytes_]:
@@ -253,6 +256,8 @@ def as_writes(writes: Mapping[str, int]) -> dict[str, int]:
 
 def _as_array(name: str, values: Any) -> NDArray[Any]:
     """np.asarray, also of tensors that are elsewhere; ragged lists are reported as ShapeError."""
+    if type(values) is np.ndarray:  # mostly
+        return values
     try:
         if hasattr(values, "detach"):  # torch's: may want gradients, or be on another device
             values = _on_host(values)

@@ -138,17 +138,18 @@ def read(
     """
     above = float(np.float32(beta))
     slots, cosines, proven = state.index.search(queries, k, allowed, above, exact)
-    is_prior = slots != NO_SLOT
-    counts = is_prior.sum(axis=1)
     # Past the last prior: the last slot's, blanked next.
-    packed, encoded = state.values[slots], state.sources[slots]
-    if counts.sum() < slots.size:
+    packed, encoded = state.values.take(slots, axis=0), state.sources[slots]
+    if NO_SLOT in slots[:, -1].tolist():
+        is_prior = slots != NO_SLOT
+        counts = is_prior.sum(axis=1)
         packed[~is_prior], encoded[~is_prior] = 0, b""
         state.count_reads(slots[is_prior])
     else:
+        counts = np.full(len(slots), k)
         state.count_reads(slots)
     values = unpack(packed, state.config.resolution)
-    columns = {name: _recalled(column, slots, is_prior) for name, column in state.columns.items()}
+    columns = {name: _recalled(column, slots) for name, column in state.columns.items()}
     return Priors(slots, cosines, values, counts, texts_of(encoded), columns, proven)
 
 
@@ -166,6 +167,8 @@ def allowed_slots(
         slots: (n,) used ones, alone among which is searched.
         conditions: on columns, see filters.py.
     """
+    if excluded is None and slots is None and not conditions:
+        return Allowed.of(state.used_rows)
     rows, among = state.index.rows, None
     if slots is not None:
         among = np.zeros(rows, np.bool_)
@@ -187,12 +190,10 @@ def _of_source(state: State, source: bytes) -> Callable[[Slots], NDArray[np.bool
     return lambda slots: state.comes_from(source, slots)
 
 
-def _recalled(
-    column: NDArray[Any], slots: NDArray[np.int64], is_prior: NDArray[np.bool_]
-) -> NDArray[Any]:
+def _recalled(column: NDArray[Any], slots: NDArray[np.int64]) -> NDArray[Any]:
     """(B, k) entries of a column at slots, blank past the last prior."""
     blank = np.nan if column.dtype.kind == "f" else column.dtype.type()
-    return plain_column(np.where(is_prior, column[slots], blank))
+    return plain_column(np.where(slots != NO_SLOT, column[slots], blank))
 
 
 def as_delta(config: MemoryConfig) -> float:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
 from memstore.errors import EvictionWarning, FullError, MergeWarning
-from memstore.search.cosine import cosines, error_bound, merge, shortlist
+from memstore.search.cosine import cosines, error_bound, merge
 from memstore.search.index import NO_SLOT, KeyIndex
 from memstore.slots.oldest import OldestFirst
 from memstore.voxels.grids import paired_similarities
@@ -28,7 +28,9 @@ FATES = {
     "insert": "inserted",
     "evict": "inserted in place of the oldest slots, which are gone",
 }  # of pairs, by kind of write, in words
-HITS = 4  # slots looked up per pair: were all of them changed by earlier pairs, look again
+HITS = 4  # slots looked up per pair that may need more than the nearest, or where asking again
+# takes a message
+AHEAD = 16  # pairs looked up again at once, as those that come next may have to be as well
 ZERO_SUM = 2e-3  # norm of two unit vectors' sum that float32 cosines cannot tell from zero
 
 
@@ -59,11 +61,11 @@ class Neighbors(Protocol):
 
     @property
     def slots(self) -> NDArray[np.int64]:
-        """(B, HITS) used slots nearest to each pair, best first; NO_SLOT past the last."""
+        """(B, n) used slots nearest to each pair, best first; NO_SLOT past the last."""
 
     @property
     def cosines(self) -> NDArray[np.float32]:
-        """(B, HITS) of these; -inf past the last."""
+        """(B, n) of these; -inf past the last."""
 
     @property
     def similarities(self) -> Sequence[float]:
@@ -101,13 +103,13 @@ class Before:
         config: MemoryConfig,
         used: NDArray[np.bool_] | None = None,
         order: OldestFirst | None = None,
+        hits: int = HITS,
     ) -> None:
         self._queries, self._index, self._values = queries, index, values
         self._touched, self._order = touched, order or OldestFirst()
         self._used = touched[: index.rows] >= 0 if used is None else used
-        self._others: NDArray[np.bool_] | None = None  # until it is asked for
-        hits = index.search(queries, HITS, self._used)
-        self.slots, self.cosines = hits.slots, hits.cosines
+        self._next: dict[int, list[tuple[int, float]]] = {}  # by pair, best first, if asked again
+        self.slots, self.cosines, _ = index.search(queries, hits, self._used)
         first = self.slots[:, 0]  # where there is none, its row counts for nothing
         self.similarities: list[float] = paired_similarities(
             values[first], grids, config.resolution, config.value_similarity
@@ -131,12 +133,17 @@ class Before:
 
     def nearest_besides(self, b: int, slots: Sequence[int]) -> tuple[int, float]:
         """As Neighbors."""
-        if self._others is None:
-            self._others = self._used.copy()
-        for slot in slots:  # all that were passed over before are among them
-            self._others[slot : slot + 1] = False  # nothing beyond its end
-        hits = self._index.search(self._queries[b : b + 1], 1, self._others)
-        return hits.slots.item(), hits.cosines.item()
+        passed_over = set(slots)  # all that were so before are among them
+        for slot, cosine in self._next.get(b, ()):
+            if slot not in passed_over:
+                return slot, cosine
+        others = self._used.copy()
+        others[[slot for slot in slots if slot < len(others)]] = False
+        hits = self._index.search(self._queries[b : b + AHEAD], HITS, others)
+        rows = zip(hits.slots.tolist(), hits.cosines.tolist(), strict=True)
+        for pair, row in enumerate(rows, b):
+            self._next[pair] = list(zip(*row, strict=True))
+        return self._next[b][0]
 
 
 class ProductPlan(NamedTuple):
@@ -203,7 +210,8 @@ def plan_writes(
         used: (index.rows,) which rows are used; by default as `touched` tells.
         order: of the same `touched`; by default looked for.
     """
-    before = Before(queries, grids, index, values, touched, config, used, order)
+    hits = 1 if config.search == "exact" else HITS  # of few, an approximate search finds less
+    before = Before(queries, grids, index, values, touched, config, used, order, hits)
     return plan_pairs(queries, grids, before, config)
 
 
@@ -232,20 +240,24 @@ def plan_pairs(
     are no neighbors and are filled first; one tick of age per pair; not to evict.
     """
     ahead = _Ahead(queries, grids, neighbors, config)
-    slots, kinds = np.empty(len(queries), np.int64), np.empty(len(queries), "<U6")
-    similarities = np.full(len(queries), np.nan)
+    slots: list[int] = []
+    kinds: list[str] = []
+    similarities: list[float] = []
     for b, query in enumerate(queries):
         slot = ahead.nearest(b)
-        if slot != NO_SLOT:
-            similarities[b] = ahead.similarity(b, slot)
-        if is_known(similarities[b], config):
-            kinds[b] = "merge"
+        similarity = ahead.similarity(b, slot) if slot != NO_SLOT else np.nan
+        if is_known(similarity, config):
+            kind = "merge"
             ahead.put_key(b, slot, merge(query, ahead.key(slot)))
         else:
-            slot, kinds[b] = ahead.next_slot()
+            slot, kind = ahead.next_slot()
             ahead.put(b, slot)
-        slots[b] = slot
-    return Plan(slots, kinds, similarities, ahead.new)
+        slots.append(slot)
+        kinds.append(kind)
+        similarities.append(similarity)
+    return Plan(
+        np.array(slots, np.int64), np.array(kinds, "<U6"), np.array(similarities, float), ahead.new
+    )
 
 
 def plan_writes_from_products(
@@ -376,21 +388,21 @@ class _Ahead:
         self._oldest: list[int] | None = None  # until one is evicted
         self._key_from: dict[int, int] = {}  # pair that last set a slot's key
         self._value_from: dict[int, int] = {}  # pair that last set a slot's value
-        self._slot_of = np.full(len(queries), NO_SLOT)  # of `_key_from`; NO_SLOT if set again
+        self._slot_of = np.full(len(queries), NO_SLOT)  # that each pair went to
         self._error = error_bound(queries.shape[1])
         self.new = queries.copy()  # key that each pair sets
-        # Of queries by `new`, as far as it is set; and of each the highest.
+        # Of queries by what earlier pairs have set in `new`; -inf where that was set again.
         self._scores = queries @ queries.T
-        self._highest = np.full(len(queries), -np.inf, np.float32)
 
     def nearest(self, b: int) -> int:
         """Used slot with the key most similar to query b, the lowest among equals; or NO_SLOT."""
         slot, cosine = self._nearest_unchanged(b)
-        if self._highest[b] < cosine - 2 * self._error:
+        scores = self._scores[b, :b]
+        highest = float(np.maximum.reduce(scores, initial=-np.inf))
+        if highest < cosine - 2 * self._error:
             return slot
-        pairs = np.flatnonzero(self._slot_of != NO_SLOT)
-        scored = self._scores[b, pairs]
-        pairs = pairs[shortlist(scored, 1, self._error, cosine - 2 * self._error)]
+        near = scores >= max(highest, cosine - self._error) - 2 * self._error
+        pairs = near.nonzero()[0]
         for candidate, score in zip(
             self._slot_of[pairs].tolist(), cosines(self._queries[b], self.new[pairs]), strict=True
         ):
@@ -441,10 +453,8 @@ class _Ahead:
     def _change(self, b: int, slot: int) -> None:
         """Take note that pair b sets the key of a slot."""
         if (before := self._key_from.pop(slot, None)) is not None:
-            self._slot_of[before] = NO_SLOT
+            self._scores[:, before] = -np.inf
         self._key_from[slot], self._slot_of[b] = b, slot  # last in order: the newest
-        later = self._highest[b + 1 :]
-        np.maximum(later, self._scores[b + 1 :, b], out=later)
 
     def _nearest_unchanged(self, b: int) -> tuple[int, float]:
         """As `nearest`, and the cosine, but among the slots that no pair has changed."""

@@ -271,7 +271,7 @@ class State:
             columns: (B,) each, all that the memory has.
             tell: called with kinds of writes before they are applied.
         """
-        plans: list[Plan] = []
+        reports: list[WriteReport] = []
         step = BATCH
         used = np.count_nonzero(self.used_rows)
         if self.config.when_full == "error" and len(queries) > len(self.touched) - used:
@@ -291,11 +291,10 @@ class State:
             try:
                 self._apply(plan, grids[part], sources[part], some)
             except FormatError:  # of the guard; pairs before these are written
-                self.torn = len(plans) > 0
+                self.torn = len(reports) > 0
                 raise
-            plans.append(plan)
-        slots, kinds, similarities, _ = map(np.concatenate, zip(*plans, strict=True))
-        return WriteReport(slots, kinds, similarities)
+            reports.append(WriteReport(*plan[:3]))
+        return WriteReport(*map(np.concatenate, zip(*reports, strict=True)))
 
     def before(self, queries: NDArray[np.float32], grids: NDArray[np.uint8]) -> Before:
         """Neighbors here of pairs (B,) that are to be written, as a plan asks for them."""
@@ -370,8 +369,8 @@ class State:
     ) -> None:
         """Write all the pairs (B,) of a plan, values packed."""
         clock, counts = self.clock + len(plan.slots), dict(self.counts)
-        for kind, count in zip(*np.unique(plan.kinds, return_counts=True), strict=True):
-            counts[str(kind)] += int(count)
+        for kind in plan.kinds.tolist():
+            counts[kind] += 1
         ticks = np.arange(self.clock + 1, clock + 1)
         self.apply(Pairs(plan, ticks, grids, sources, columns, clock, counts))
 
@@ -580,7 +579,7 @@ def as_bytes(column: NDArray[Any]) -> NDArray[Any]:
 def texts_of(encoded: NDArray[np.bytes_]) -> NDArray[np.object_]:
     """UTF-8 of any shape as an array of str."""
     texts = np.empty(encoded.size, object)
-    texts[:] = [text.decode() for text in encoded.ravel().tolist()]
+    texts[:] = list(map(bytes.decode, encoded.ravel().tolist()))
     return texts.reshape(encoded.shape)
 
 

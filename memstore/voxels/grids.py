@@ -119,10 +119,15 @@ def paired_similarities(
     word: type[np.unsignedinteger[Any]] = np.uint64 if size % 8 == 0 else np.uint8
     pair: list[NDArray[Any]] = [array.reshape(-1, size).view(word) for array in (values, grids)]
     rows, others = pair
-    apart, *full = (
-        np.bitwise_count(words).sum(1, dtype=np.int64) for words in (rows ^ others, rows, others)
-    )
-    return _similarity(full[0] + full[1], apart, resolution, kind)
+    apart = _counted(rows ^ others)
+    both = None if kind == "mse" else _counted(rows) + _counted(others)
+    return _similarity(both, apart, resolution, kind)
+
+
+def _counted(words: NDArray[Any]) -> NDArray[np.int64]:
+    """(n,) bits that are set in each row of unsigned integers (n, words)."""
+    counts: NDArray[np.int64] = np.add.reduce(np.bitwise_count(words), axis=1, dtype=np.int64)
+    return counts
 
 
 def value_similarities(

@@ -77,7 +77,7 @@ def test_scores_err_by_less_than_their_bound(dim, batch):
         keys = unit(1 + spread * rng.standard_normal((20, dim)))
         queries = unit(1 + spread * rng.standard_normal((batch, dim)))
         exact = np.stack([cosines(query, keys) for query in queries])
-        assert np.abs(scores(queries, keys) - exact).max() < error_bound(dim)
+        assert np.abs(scores(queries, keys).T - exact).max() < error_bound(dim)
 
 
 def test_shortlist_by_hand():

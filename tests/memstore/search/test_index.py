@@ -1,5 +1,6 @@
 """Exact search, whatever float32 thinks."""
 
+import itertools
 import weakref
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from memstore import PAPER, Memory
 from memstore.search.cosine import unit
 from memstore.search.index import KeyIndex
 from tests.helpers.naive_memory import NaiveMemory, assert_found
+from tests.helpers.naive_memory import cosine as naive_cosine
 
 
 @pytest.mark.parametrize("spread", [1, 1e-3, 1e-5, 1e-7, 0])
@@ -105,3 +107,34 @@ def test_rows_keep_what_they_lie_in_alive():
     assert held() is not None and part.sum() == 3
     del part
     assert held() is None
+
+
+@pytest.mark.parametrize("kind", ["random", "alike", "equal"])
+@pytest.mark.parametrize("rows", [1, 9, 300])
+def test_few_numbers_beside_the_definition(kind, rows):
+    """Alone and in a batch, with slots that may not be found, ties, and fewer hits than wanted."""
+    rng = np.random.default_rng(rows)
+    spread = {"random": 1, "alike": 1e-6, "equal": 0}[kind]
+    common = rng.standard_normal(24) * (kind != "random")
+    keys = unit(common + spread * rng.standard_normal((rows, 24)))
+    queries = unit(common + rng.standard_normal((5, 24)))
+    index = KeyIndex(24)
+    index.put(np.arange(rows), keys)
+    cosines = np.array([[naive_cosine(query, key) for key in keys] for query in queries])
+    for k, share, above in itertools.product((1, 8, rows + 1), (1, 0.9, 0.05), (-2, 0.3)):
+        masks = rng.random((5, rows)) < share
+        for allowed in (masks, masks[0]):
+            batch = index.search(queries, k, allowed, above)
+            for b, query in enumerate(queries):
+                mask = np.broadcast_to(allowed, masks.shape)[b]
+                alone = index.search(query[None], k, mask, above)
+                near = np.flatnonzero(mask & (cosines[b] > above))
+                best = near[np.argsort(-cosines[b, near], kind="stable")][:k]
+                for slots, values in (
+                    (batch.slots[b], batch.cosines[b]),
+                    (alone.slots[0], alone.cosines[0]),
+                ):
+                    assert slots.tolist() == [*best, *[-1] * (k - len(best))]
+                    expected = [*cosines[b, best], *[-np.inf] * (k - len(best))]
+                    assert values.tolist() == expected
+                assert alone.exact.all() and batch.exact.all()
