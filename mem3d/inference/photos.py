@@ -53,7 +53,8 @@ class PhotoJob:
         formats: of `output.FORMATS`; see `Reconstruction.save_all`, as the next three.
         surface: of meshes.
         confidence: color them.
-        print_size: of bodies to print.
+        print_size: of bodies to print, or None.
+        print_height: of bodies to print, or None.
         inputs: also write what the network is shown.
     """
 
@@ -73,6 +74,7 @@ class PhotoJob:
     surface: Surface = "smooth"
     confidence: bool = True
     print_size: float | None = None
+    print_height: float | None = None
     inputs: bool = False
 
 
@@ -216,6 +218,7 @@ class PhotoWorker:
                 surface=job.surface,
                 confidence=job.confidence,
                 print_size=job.print_size,
+                print_height=job.print_height,
             )
         if job.inputs:
             paths.append(input_of(paths[-1]))
@@ -223,12 +226,13 @@ class PhotoWorker:
         return paths
 
     def _row(self, photo: Photo, files: Sequence[Path], result: Reconstruction) -> dict[str, Any]:
-        """What is told of a photo; a body to print is made once more, for what was done to it."""
+        """What is told of a photo."""
         job = self.job
-        is_printed = job.print_size is not None or any(file.suffix == ".3mf" for file in files)
+        is_sized = (job.print_size, job.print_height) != (None, None)
+        is_printed = is_sized or any(file.suffix == ".3mf" for file in files)
         body = None
         if is_printed and result.grid.any():
-            body = result.printable(job.print_size, surface=job.surface)
+            body = result.printable(job.print_size, height=job.print_height, surface=job.surface)
         return {
             "photo": str(photo.path),
             "background": result.background,
@@ -422,7 +426,7 @@ def _save_file(out: Path, photo: Photo, rgba: Rgba, result: Reconstruction, job:
     if out.suffix.lower() == ".png":
         save_png(out, result.picture(rgba, name=photo.name, **how), MAKER)
     else:
-        result.save(out, **how, print_size=job.print_size)
+        result.save(out, **how, print_size=job.print_size, print_height=job.print_height)
 
 
 def _recalled(prior: Prior) -> dict[str, Any]:
