@@ -227,22 +227,24 @@ def _reconstruct(
 ) -> None:
     """Do all photos, whose rows are added as they are done.
 
-    Several batches are noted in a journal, and those that are in it are not done again.
+    Several are noted in a journal, and those that are in it are not done again.
     """
     from mem3d.inference import photos
 
     batches = photos.batches_of(files, batch)
-    stored: list[list[photos.Outcome] | None] = [None] * len(batches)
     with _interruptible(job.out, rows), ExitStack() as opened:
         crew = _crew(job, hiring)
         opened.callback(crew.close)
         journal = None
-        if len(batches) > 1:
+        if len(files.photos) > 1:
             journal = opened.enter_context(photos.unfinished(job, crew.identity))
-            stored = photos.finished(journal, batches, job)
-            _tell_of_resumption(job.out, sum(len(outcomes or ()) for outcomes in stored))
+        rests = photos.rests_of(batches, journal, job)
+        outcomes = [outcome for rest in rests for outcome in rest.outcomes]
+        _tell_of_resumption(
+            job.out, sum(isinstance(outcome, photos.PhotoResult) for outcome in outcomes)
+        )
         show = opened.enter_context(progress_bar(quiet, "photos"))
-        for outcome in photos.outcomes_of(batches, stored, crew, journal, job):
+        for outcome in photos.outcomes_of(rests, crew, journal, job):
             if isinstance(outcome, photos.UnreadablePhoto):
                 unreadable.append(outcome)
                 if outcome.error is None:
