@@ -360,8 +360,9 @@ def rests_of(batches: Sequence[Batch], journal: Journal | None, job: PhotoJob) -
         outcomes: list[Outcome | None] = []
         for key in _keys(batch):
             entry = None if journal is None else journal.get(key)
-            is_whole = entry is not None and _is_there(entry, masks)
-            outcomes.append(_restored(entry) if is_whole else None)
+            if entry is not None and not _is_there(entry, masks):
+                entry = None
+            outcomes.append(None if entry is None else _restored(entry))
         rests.append(Rest(batch, tuple(outcomes)))
     return rests
 
