@@ -16,7 +16,14 @@ from tempfile import TemporaryDirectory
 from mem3d.actors import Crew, Hiring
 from mem3d.bundled import bundled_model, example_files
 from mem3d.data.images.io import PhotoFiles
-from mem3d.inference.photos import PhotoJob, PhotoWorker, RemotePhotos, batches_of, outcomes_of
+from mem3d.inference.photos import (
+    PhotoJob,
+    PhotoWorker,
+    RemotePhotos,
+    batches_of,
+    outcomes_of,
+    rests_of,
+)
 from memstore.ray_session import RaySession
 
 
@@ -45,7 +52,7 @@ def measured(folder: Path, files: PhotoFiles, workers: int, batch: int) -> tuple
     begin = time.perf_counter()
     with crew_of(job, workers) as crew:
         batches, ready, cpu = batches_of(files, batch), time.perf_counter(), cpu_of(crew)
-        outcomes = list(outcomes_of(batches, [None] * len(batches), crew, None, job))
+        outcomes = list(outcomes_of(rests_of(batches, None, job), crew, None, job))
         wall, cpu = time.perf_counter() - ready, cpu_of(crew) - cpu
     assert len(outcomes) == len(files.photos) == len(list(job.out.glob("*.glb")))
     shutil.rmtree(job.out)

@@ -75,7 +75,8 @@ def reconstruct(  # long: half of it are the options
             metavar="<format>",
             callback=_check_formats,
             help=f"One of {', '.join(FORMATS)}; may be repeated. Default: as --out ends, else glb; "
-            "with --print-size stl and 3mf.",
+            "with --print-size or --print-height stl and 3mf. Without these an stl is at most 1 mm "
+            "long in a slicer.",
         ),
     ] = None,
     mask: Annotated[
@@ -105,6 +106,10 @@ def reconstruct(  # long: half of it are the options
             help="For a 3-D printer: longest side of one closed body with a flat base, such as "
             "100mm or 4in. Default for 3mf: 100mm.",
         ),
+    ] = None,
+    print_height: Annotated[
+        str | None,
+        typer.Option(metavar="<size>", help="The same by its height, in place of --print-size."),
     ] = None,
     threshold: Annotated[
         float, typer.Option(help="Voxels are full above this; a lower one fills more.")
@@ -169,7 +174,7 @@ def reconstruct(  # long: half of it are the options
         raise ValueError(f"threshold: got {threshold}, want between 0 and 1")
     is_file = _is_file(out, files.photos, formats)
     formats = formats or ([out.suffix.lower()[1:]] if is_file else None)
-    size, formats = _to_print(print_size, formats)
+    size, height, formats = _to_print(print_size, print_height, formats)
     _check_apart(files.photos, out, inputs, is_file)
     from mem3d.inference.photos import PhotoJob  # takes seconds
 
@@ -190,6 +195,7 @@ def reconstruct(  # long: half of it are the options
         surface=surface,
         confidence=not no_confidence,
         print_size=size,
+        print_height=height,
         inputs=inputs,
     )
     rows: list[dict[str, Any]] = []
@@ -197,6 +203,8 @@ def reconstruct(  # long: half of it are the options
     _reconstruct(job, files, batch, hiring, quiet, rows, unreadable)
     _warn_of_backgrounds(rows)
     _warn_of_doubts(rows)
+    if (size, height) == (None, None):
+        _tell_of_millimeters(rows)
     if as_json:
         skipped = [{"photo": str(item.path), "reason": item.reason} for item in unreadable]
         print_json({"photos": rows, "skipped": skipped})
@@ -219,22 +227,24 @@ def _reconstruct(
 ) -> None:
     """Do all photos, whose rows are added as they are done.
 
-    Several batches are noted in a journal, and those that are in it are not done again.
+    Several are noted in a journal, and those that are in it are not done again.
     """
     from mem3d.inference import photos
 
     batches = photos.batches_of(files, batch)
-    stored: list[list[photos.Outcome] | None] = [None] * len(batches)
     with _interruptible(job.out, rows), ExitStack() as opened:
         crew = _crew(job, hiring)
         opened.callback(crew.close)
         journal = None
-        if len(batches) > 1:
+        if len(files.photos) > 1:
             journal = opened.enter_context(photos.unfinished(job, crew.identity))
-            stored = photos.finished(journal, batches, job)
-            _tell_of_resumption(job.out, sum(len(outcomes or ()) for outcomes in stored))
+        rests = photos.rests_of(batches, journal, job)
+        outcomes = [outcome for rest in rests for outcome in rest.outcomes]
+        _tell_of_resumption(
+            job.out, sum(isinstance(outcome, photos.PhotoResult) for outcome in outcomes)
+        )
         show = opened.enter_context(progress_bar(quiet, "photos"))
-        for outcome in photos.outcomes_of(batches, stored, crew, journal, job):
+        for outcome in photos.outcomes_of(rests, crew, journal, job):
             if isinstance(outcome, photos.UnreadablePhoto):
                 unreadable.append(outcome)
                 if outcome.error is None:
@@ -325,18 +335,26 @@ def _is_file(out: Path, photos: list[Path], formats: list[str] | None) -> bool:
     return True
 
 
-def _to_print(text: str | None, formats: list[str] | None) -> tuple[float | None, list[str]]:
-    """Millimeters of a body to print, None if there is none; and the formats to write."""
-    if text is None:
-        return None, formats or ["glb"]
+def _to_print(
+    size: str | None, height: str | None, formats: list[str] | None
+) -> tuple[float | None, float | None, list[str]]:
+    """Millimeters of a body to print, longest side or height, if any; and the formats to write."""
+    if size is not None and height is not None:
+        raise ValueError("print-size: got --print-height too, want one of them")
+    if size is None and height is None:
+        return None, None, formats or ["glb"]
     from mem3d.inference.output import PRINT_TYPES
     from mem3d.inference.printing import millimeters
 
     formats = formats or list(PRINT_TYPES)
     if not set(formats) & set(PRINT_TYPES):
         want = " or ".join(PRINT_TYPES)
-        raise ValueError(f"print-size: got {', '.join(formats)} to write, want {want} as well")
-    return millimeters(text), formats
+        name = "print-size" if height is None else "print-height"
+        raise ValueError(f"{name}: got {', '.join(formats)} to write, want {want} as well")
+    if height is not None:
+        return None, millimeters(height, "print height"), formats
+    assert size is not None
+    return millimeters(size), None, formats
 
 
 def _check_apart(photos: list[Path], out: Path, inputs: bool, is_file: bool) -> None:
@@ -384,6 +402,15 @@ def _warn_of_backgrounds(rows: list[dict[str, Any]]) -> None:
         if photos:
             which = printable(photos[0]) if len(photos) == 1 else f"{len(photos)} photos"
             typer.echo(f"{which}: no mask; {notice}", err=True)
+
+
+def _tell_of_millimeters(rows: list[dict[str, Any]]) -> None:
+    """On stderr, that .stl files without a size are tiny, as slicers take their numbers."""
+    files = [file for row in rows for file in row["files"] if file.endswith(".stl")]
+    if files:
+        which = printable(files[0]) if len(files) == 1 else f"{len(files)} .stl files"
+        notice = "at most 1 mm long in a slicer; --print-size 100mm makes a body to print"
+        typer.echo(f"{which}: {notice}", err=True)
 
 
 def _warn_of_doubts(rows: list[dict[str, Any]]) -> None:

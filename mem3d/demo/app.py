@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from mem3d.demo.guard import Guard
-from mem3d.demo.handlers import FILES, VIEW, WELCOME, DemoPage, Visit
+from mem3d.demo.handlers import FILES, SIDES, VIEW, WELCOME, DemoPage, Visit
 from mem3d.demo.memory_view import ORDERS
 from mem3d.demo.reconstruct_view import CANVAS, HIGHEST, LOWEST, MAX_BYTES, PAINT, SHEER
 from mem3d.inference.output import PRINT_TYPES
@@ -133,14 +133,16 @@ def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
         "trigger_mode": "always_last", "api_visibility": "private", "concurrency_id": "network",
         "show_progress_on": [outputs[0], gallery], "preprocess": False,
     }  # fmt: skip
+    # The old shape goes before the network runs: it never stands beside new numbers.
+    first: Any = {"trigger_mode": "always_last", "api_visibility": "private", "queue": False}
     for event in (photo.change, again.click):
-        event(
+        event(_cleared, None, outputs, show_progress="hidden", **first).then(
             lambda upload, *rest: page.photo(upload and upload["path"], *rest),
             [photo, *controls, visit], answers, **options,
         )  # fmt: skip
     use, find, empty = buttons
     for button, is_box in ((use, False), (find, True)):
-        button.click(
+        button.click(_cleared, None, outputs, show_progress="hidden", **first).then(
             partial(_corrected, page, is_box), [editor, *controls, visit], answers, **options
         )
     empty.click(
@@ -152,6 +154,11 @@ def _reconstruct_tab(page: DemoPage, visit: gr.State) -> gr.Slider:
             trigger_mode="always_last", api_visibility="private", show_progress="hidden",
         )  # fmt: skip
     return controls[0]
+
+
+def _cleared() -> list[Any]:
+    """No shape, in the order of `DemoPage.shape`."""
+    return [None, "", None, *(gr.DownloadButton(interactive=False) for _ in FILES)]
 
 
 def _corrected(page: DemoPage, is_box: bool, editor: Any, *rest: Any) -> Any:
@@ -219,7 +226,7 @@ def _thumbnail(path: Path) -> str:
 
 
 def _shape_column() -> tuple[list[Any], list[Any]]:
-    """Threshold, surface, print size; and what `DemoPage.shape` answers, in its order."""
+    """Threshold, surface, print size and its side; what `DemoPage.shape` answers, in its order."""
     viewer = _viewer("Shape: drag to turn it, scroll to come closer", 440, "shape")
     with gr.Row():
         threshold = gr.Slider(
@@ -228,10 +235,15 @@ def _shape_column() -> tuple[list[Any], list[Any]]:
         )  # fmt: skip
         surface = gr.Radio(["smooth", "blocky"], value="smooth", label="Surface", scale=1)
         size = gr.Number(
-            PRINT_SIZE, label="Print size, mm", info=f"Longest side, {SMALLEST:g} to {LARGEST:g}",
+            PRINT_SIZE, label="Print size, mm", info=f"{SMALLEST:g} to {LARGEST:g}",
             scale=1, min_width=130, elem_id="size",
         )  # fmt: skip
+        side = gr.Radio(list(SIDES), value=SIDES[0], label="of its", scale=1, elem_id="side")
     note = gr.Markdown(elem_id="note")
+    printed = gr.Image(
+        label="What will be printed", interactive=False, elem_id="printed", buttons=[],
+        height="auto",
+    )  # fmt: skip
     with gr.Row():
         buttons = [
             gr.DownloadButton(
@@ -240,7 +252,7 @@ def _shape_column() -> tuple[list[Any], list[Any]]:
             )
             for kind in FILES
         ]  # fmt: skip
-    return [threshold, surface, size], [viewer, note, *buttons]
+    return [threshold, surface, size, side], [viewer, note, printed, *buttons]
 
 
 def _remember_row(page: DemoPage, visit: gr.State, threshold: gr.Slider) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import gradio as gr
 
@@ -39,14 +39,18 @@ from mem3d.demo.reconstruct_view import (
     write_files,
 )
 from mem3d.demo.sessions import VisitorMemories
+from mem3d.inference.figures import body_tiles
 from mem3d.inference.output import Surface
 from mem3d.network.model import Mem3D
 from memstore import Memory, MemstoreError
+from memstore.voxels.contact_sheet import sheet
 
 FORESEEN = (ValueError, OSError, MemstoreError)
 WELCOME = "Drop a photo of one object, or click an example below."
 Turned = tuple[float, float, float] | None  # two angles in degrees, distance
 Millimeters = float | None  # None where the field is empty
+Side = Literal["longest side", "height"]
+SIDES: tuple[Side, ...] = get_args(Side)
 VIEW = (35.0, 65.0, 1.9)
 UPLOADS = "gradio"  # folder within the page's, where gradio puts them
 EXAMPLES = "examples"  # another
@@ -109,7 +113,13 @@ class DemoPage:
         return type(self).__name__  # gradio shows it to every visitor
 
     def photo(
-        self, path: str | None, threshold: float, surface: Surface, size: Millimeters, visit: Visit
+        self,
+        path: str | None,
+        threshold: float,
+        surface: Surface,
+        size: Millimeters,
+        side: Side,
+        visit: Visit,
     ) -> Any:
         """Run the network on a new photo: see `_answer`."""
         visit.photo, status = None, WELCOME
@@ -118,7 +128,7 @@ class DemoPage:
                 visit.photo, status = self._timed(lambda: self._reconstruct(path, visit))
             except FORESEEN as error:
                 status = f"⚠️ **That did not work.** {error}"
-        return self._answer(status, threshold, surface, size, visit)
+        return self._answer(status, threshold, surface, size, side, visit)
 
     def corrected(
         self,
@@ -127,6 +137,7 @@ class DemoPage:
         threshold: float,
         surface: Surface,
         size: Millimeters,
+        side: Side,
         visit: Visit,
     ) -> Any:
         """Run the network on the photo with a painted mask, or a box: see `_answer`.
@@ -137,6 +148,7 @@ class DemoPage:
             threshold: of the slider.
             surface: smooth or blocky.
             size: of the printed body.
+            side: of it that is so long.
             visit: whose photo.
         """
         status = "⚠️ There is no photo yet."
@@ -152,7 +164,7 @@ class DemoPage:
                 )  # fmt: skip
             except FORESEEN as error:  # the shape of before stays
                 status = f"⚠️ **The mask was not used.** {error}"
-        return self._answer(status, threshold, surface, size, visit)
+        return self._answer(status, threshold, surface, size, side, visit)
 
     def emptied(self, visit: Visit) -> Any:
         """The photo in the editor, with nothing painted."""
@@ -167,11 +179,17 @@ class DemoPage:
         return photo, account(photo)
 
     def _answer(
-        self, status: str, threshold: float, surface: Surface, size: Millimeters, visit: Visit
+        self,
+        status: str,
+        threshold: float,
+        surface: Surface,
+        size: Millimeters,
+        side: Side,
+        visit: Visit,
     ) -> Any:
         """Visit, status, network input, gallery, name, editor, and the shape."""
         photo = visit.photo
-        shape = self.shape(threshold, surface, size, visit, VIEW)
+        shape = self.shape(threshold, surface, size, side, visit, VIEW)
         if photo is None:
             return [visit, status, None, [], "", None, *shape]
         network_input, tiles = photo.result.network_input, recalled_tiles(photo)
@@ -182,20 +200,22 @@ class DemoPage:
         threshold: float,
         surface: Surface,
         size: Millimeters,
+        side: Side,
         visit: Visit,
         turned: Turned = None,
     ) -> Any:
-        """Mesh the kept occupancy anew, no network: viewer, note, and the files to download.
+        """Mesh the kept occupancy anew, no network: viewer, note, the print's picture, the files.
 
         Args:
             threshold: of the slider.
             surface: smooth or blocky.
-            size: of the printed body's longest side.
+            size: of the printed body.
+            side: of it that is so long.
             visit: whose photo.
             turned: camera of the viewer, where the visitor has turned the shape.
         """
         files: dict[str, Path] = {}
-        note = ""
+        note, printed = "", None
         photo = visit.photo
         if photo is not None:
             grid = photo.grid(threshold)
@@ -203,8 +223,9 @@ class DemoPage:
             body = None
             if grid.any():
                 try:
-                    body = to_print(photo, threshold, size, surface)
+                    body = to_print(photo, threshold, size, surface, is_height=side == "height")
                     note += f"\n\nTo print: {body}."
+                    printed = sheet([body_tiles(body)])
                 except ValueError as error:
                     note += f"\n\n⚠️ Nothing to print: {error}"
             files = write_files(photo, threshold, visit.folder(self.folder), surface, body)
@@ -216,18 +237,19 @@ class DemoPage:
         buttons = [
             gr.DownloadButton(value=_text(files.get(f)), interactive=f in files) for f in FILES
         ]
-        return [viewer, note, *buttons]
+        return [viewer, note, printed, *buttons]
 
     def turned_shape(
         self,
         threshold: float,
         surface: Surface,
         size: Millimeters,
+        side: Side,
         visit: Visit,
         viewer: gr.Model3D,
     ) -> Any:
         """As `shape`, seen from where the visitor has turned it to."""
-        return self.shape(threshold, surface, size, visit, _camera(viewer))
+        return self.shape(threshold, surface, size, side, visit, _camera(viewer))
 
     def memorize(self, name: str, upload: str | None, threshold: float, visit: Visit) -> Any:
         """Write the photo with the shape, or with an uploaded one, to the memory: visit, status."""

@@ -259,9 +259,16 @@ def write_files(
 
 
 def to_print(
-    photo: PhotoResult, threshold: float, size: float | None, surface: Surface
+    photo: PhotoResult,
+    threshold: float,
+    size: float | None,
+    surface: Surface,
+    *,
+    is_height: bool = False,
 ) -> Printable:
-    """The shape as one body to print, so many millimeters long; see `Reconstruction.printable`.
+    """The shape as one body to print, so many millimeters long or high.
+
+    See `Reconstruction.printable`.
 
     Raises:
         ValueError: no voxel is above the threshold, or no size or one out of range.
@@ -269,7 +276,9 @@ def to_print(
     if not isinstance(size, int | float):  # whoever writes requests by hand can send anything
         text = "none" if size is None else repr(size)[:20]
         raise ValueError(f"print size: got {text}, want millimeters")
-    return replace(photo.result, threshold=threshold).printable(size, surface=surface)
+    length, height = (None, size) if is_height else (size, None)
+    result = replace(photo.result, threshold=threshold)
+    return result.printable(length, height=height, surface=surface)
 
 
 def recalled_tiles(photo: PhotoResult) -> Tiles:
@@ -286,11 +295,12 @@ def draw_grid(grid: NDArray[np.bool_]) -> Rgb:
 
 
 def account(photo: PhotoResult) -> str:
-    """A sentence each on what was done to the photo and what was recalled."""
+    """What was done to the photo and what was recalled, as Markdown; a line for each doubt."""
     reasons = ", ".join(photo.result.doubts)
-    doubts = f" That is doubtful: {reasons}." if reasons else ""
-    remarks = "".join(f" {text[0].upper()}{text[1:]}." for text in photo.result.remarks)
-    return f"{_BACKGROUNDS[photo.background]}{doubts} {_recall(photo)}{remarks}"
+    doubts = [f"⚠️ **Doubtful cut-out: {reasons}.** Correct the mask below."] if reasons else []
+    remarks = [f"⚠️ **{text[0].upper()}{text[1:]}.**" for text in photo.result.remarks]
+    lines = [*doubts, *remarks, f"{_BACKGROUNDS[photo.background]} {_recall(photo)}"]
+    return "\n\n".join(lines)
 
 
 _BACKGROUNDS: dict[Done, str] = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import degrees, exp
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from mem3d.data.taxonomy import titled
 from mem3d.inference.output import MIDDLE, SURE, UNSURE
 from memstore.voxels.contact_sheet import Legend, Rgb, Tile, sheet
 from memstore.voxels.mesh import Mesh, blocky
+
+if TYPE_CHECKING:
+    from mem3d.inference.printing import Printable
 
 VIEWS = (35.0, 215.0)  # degrees: each shows two sides and the top
 COMPARED = ("picture", "true shape", "network", "recalled first", "recalled next")
@@ -42,6 +46,7 @@ def picture(
     note: str,
     viewpoint: Viewpoint | None = None,
     threshold: float | None = None,
+    body: "Printable | None" = None,
 ) -> Rgb:
     """Contact sheet: photo, network input, the shape from that camera and two corners; the priors.
 
@@ -53,6 +58,7 @@ def picture(
         note: lines on top.
         viewpoint: of the photo, as far as it is known; None leaves that view out.
         threshold: from which occupancy on the mesh is colored; None if it is not.
+        body: to print, in a row of its own; None if nothing is printed.
 
     Returns:
         (height, width, 3).
@@ -72,7 +78,22 @@ def picture(
     first = [*photos, *sides]
     listed = _tiles(priors, grid, zoom)
     rows = [listed[start : start + len(first)] for start in range(0, len(listed), len(first))]
-    return sheet([first, *rows], note, legend=legend)
+    printed = [] if body is None else [body_tiles(body)]
+    return sheet([first, *printed, *rows], note, legend=legend)
+
+
+def body_tiles(body: "Printable") -> list[Tile]:
+    """What is to be printed, from two corners, the front and a side; captions tell its measures."""
+    deep, wide, high = (f"{side:.0f} mm" for side in body.size)
+    captions = (
+        *(f"to print\n{side}" for side in _SIDES),
+        f"front: {wide} wide\n{high} high",
+        f"side: {deep} deep\n{high} high",
+    )
+    azimuths = (*VIEWS, 0.0, 90.0)
+    zoom = zoom_of([body.body], azimuths)
+    pictures = mesh_pictures(body.drawn, body.body, azimuths, zoom=zoom)
+    return [Tile(*tile) for tile in zip(pictures, captions, strict=True)]
 
 
 def as_photographed(mesh: Mesh, grid: NDArray[np.bool_], viewpoint: Viewpoint) -> Rgb:

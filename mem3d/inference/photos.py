@@ -1,7 +1,8 @@
 """Photos in files to shapes in files, a batch at a time: here, or in workers (`mem3d.actors`).
 
-A batch always holds the same photos, in whatever process and after whatever interruption it is
-done: what a network answers for a photo depends, in its last bits, on those beside it.
+A batch is always of one size, in whatever process and after whatever interruption it is done: what
+a network answers for a photo depends, in its last bits, on how many are beside it. So those of a
+batch that are there already are not made again, but another photo takes their place.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,7 +54,8 @@ class PhotoJob:
         formats: of `output.FORMATS`; see `Reconstruction.save_all`, as the next three.
         surface: of meshes.
         confidence: color them.
-        print_size: of bodies to print.
+        print_size: of bodies to print, or None.
+        print_height: of bodies to print, or None.
         inputs: also write what the network is shown.
     """
 
@@ -73,6 +75,7 @@ class PhotoJob:
     surface: Surface = "smooth"
     confidence: bool = True
     print_size: float | None = None
+    print_height: float | None = None
     inputs: bool = False
 
 
@@ -126,6 +129,18 @@ Batch = tuple[Photo, ...]
 Outcome = PhotoResult | UnreadablePhoto
 
 
+class Rest(NamedTuple):
+    """What is still to be done of a batch.
+
+    Attributes:
+        batch: its photos.
+        outcomes: of those that were done before an interruption; None of the others.
+    """
+
+    batch: Batch
+    outcomes: tuple[Outcome | None, ...]
+
+
 def batches_of(files: PhotoFiles, size: int) -> list[Batch]:
     """Photos in their order, so many at once."""
     names = zip(files.photos, distinct_names(files.photos), strict=True)
@@ -158,15 +173,18 @@ class PhotoWorker:
             ]
         )
 
-    def outcomes(self, batch: Batch, folder: Path) -> Iterator[Outcome]:
-        """Do a batch, and write what becomes of it into a folder.
+    def outcomes(self, rest: Rest, folder: Path) -> Iterator[Outcome]:
+        """Do the rest of a batch, and write what becomes of it into a folder.
 
         Those that cannot be read come first. One that was named itself comes last instead; what
         follows it in the batch is left out.
         """
-        frames: list[tuple[Photo, str, Rgba, Framed]] = []
+        frames: list[tuple[Photo, str, Rgba, Framed] | None] = []  # None: it is there already
         last: UnreadablePhoto | None = None
-        for photo in batch:
+        for photo, outcome in zip(*rest, strict=True):
+            if outcome is not None:
+                frames += [None] * isinstance(outcome, PhotoResult)
+                continue
             check = self._masks.check_beside(
                 photo.path
             )  # before it is read: what changes then is noticed
@@ -179,15 +197,28 @@ class PhotoWorker:
                     last = unreadable._replace(error=error)
                     break
                 yield unreadable
-        results = self._reconstructor.reconstruct_framed(
-            [framed for *_, framed in frames], threshold=self.job.threshold, flip=self.job.flip
-        )
-        for (photo, check, rgba, _), result in zip(frames, results, strict=True):
+        for (photo, check, rgba, _), result in self._results(frames):
             folder.mkdir(parents=True, exist_ok=True)  # not before there is something to write
             row = self._row(photo, self._save(folder, photo, rgba, result), result)
             yield PhotoResult(photo.path, check, row, float(result.occupancy.max()))
         if last is not None:
             yield last
+
+    def _results(
+        self, frames: Sequence[tuple[Photo, str, Rgba, Framed] | None]
+    ) -> Iterator[tuple[tuple[Photo, str, Rgba, Framed], Reconstruction]]:
+        """What the network makes of those that are not there; the first stands for the others."""
+        fresh = [frame for frame in frames if frame is not None]
+        if not fresh:
+            return
+        results = self._reconstructor.reconstruct_framed(
+            [(frame or fresh[0])[-1] for frame in frames],
+            threshold=self.job.threshold,
+            flip=self.job.flip,
+        )
+        for frame, result in zip(frames, results, strict=True):
+            if frame is not None:
+                yield frame, result
 
     def _framed(self, path: Path, rgba: Rgba) -> Framed:
         """What the network is to see; an error names the file, and the mask's if at fault."""
@@ -216,6 +247,7 @@ class PhotoWorker:
                 surface=job.surface,
                 confidence=job.confidence,
                 print_size=job.print_size,
+                print_height=job.print_height,
             )
         if job.inputs:
             paths.append(input_of(paths[-1]))
@@ -223,12 +255,13 @@ class PhotoWorker:
         return paths
 
     def _row(self, photo: Photo, files: Sequence[Path], result: Reconstruction) -> dict[str, Any]:
-        """What is told of a photo; a body to print is made once more, for what was done to it."""
+        """What is told of a photo."""
         job = self.job
-        is_printed = job.print_size is not None or any(file.suffix == ".3mf" for file in files)
+        is_sized = (job.print_size, job.print_height) != (None, None)
+        is_printed = is_sized or any(file.suffix == ".3mf" for file in files)
         body = None
         if is_printed and result.grid.any():
-            body = result.printable(job.print_size, surface=job.surface)
+            body = result.printable(job.print_size, height=job.print_height, surface=job.surface)
         return {
             "photo": str(photo.path),
             "background": result.background,
@@ -277,11 +310,11 @@ class RemotePhotos:
         self._worker = PhotoWorker(job)
         self.identity = self._worker.identity
 
-    def __call__(self, batch: Batch) -> list[tuple[Outcome, dict[str, bytes]]]:
-        """Do a batch: each outcome, and its files by their names."""
+    def __call__(self, rest: Rest) -> list[tuple[Outcome, dict[str, bytes]]]:
+        """Do the rest of a batch: each outcome, and its files by their names."""
         answers = []
         with TemporaryDirectory() as scratch:
-            for outcome in self._worker.outcomes(batch, Path(scratch)):
+            for outcome in self._worker.outcomes(rest, Path(scratch)):
                 files = {}
                 if isinstance(outcome, PhotoResult):
                     names = [Path(file).name for file in outcome.row["files"]]
@@ -311,25 +344,33 @@ def unfinished(job: PhotoJob, identity: str) -> Journal:
     return Journal(folder_of(job) / UNFINISHED, check)
 
 
-def finished(
-    journal: Journal, batches: Sequence[Batch], job: PhotoJob
-) -> list[list[Outcome] | None]:
-    """What became of batches that were done before an interruption; None of the others.
+def rests_of(batches: Sequence[Batch], journal: Journal | None, job: PhotoJob) -> list[Rest]:
+    """What is still to be done.
 
-    A batch counts if its photos are as they were, and all its files are there, whole.
+    A photo is done if it is as it was, and all its files are there, whole.
+
+    Args:
+        batches: of all photos.
+        journal: of what was done before an interruption; None without.
+        job: what is to be made.
     """
     masks = _Masks(job.mask)
-    stored: list[list[Outcome] | None] = []
+    rests = []
     for batch in batches:
-        entries = journal.get(_key(batch))
-        is_whole = entries is not None and all(_is_there(entry, masks) for entry in entries)
-        stored.append([_restored(entry) for entry in entries] if is_whole else None)
-    return stored
+        outcomes: list[Outcome | None] = []
+        for key in _keys(batch):
+            entry = None if journal is None else journal.get(key)
+            if entry is not None and not _is_there(entry, masks):
+                entry = None
+            outcomes.append(None if entry is None else _restored(entry))
+        rests.append(Rest(batch, tuple(outcomes)))
+    return rests
 
 
-def _key(batch: Batch) -> str:
-    """A batch's name in a journal."""
-    return check_of_facts([[str(photo.path), photo.name] for photo in batch])
+def _keys(batch: Batch) -> list[str]:
+    """Names of a batch's photos in a journal: another batch may make others of them."""
+    check = check_of_facts([[str(photo.path), photo.name] for photo in batch])
+    return [f"{check} {place}" for place in range(len(batch))]
 
 
 def _saved(outcome: Outcome) -> dict[str, Any]:
@@ -360,51 +401,77 @@ def _restored(fields: dict[str, Any]) -> Outcome:
 
 
 def outcomes_of(
-    batches: Sequence[Batch],
-    stored: Sequence[list[Outcome] | None],
+    rests: Sequence[Rest],
     crew: PhotoWorker | Crew,
     journal: Journal | None,
     job: PhotoJob,
 ) -> Iterator[Outcome]:
-    """What became of photos, in their order; files are there once their outcome is.
+    """What became of photos; files are there once their outcome is.
+
+    Those that can be read come in their order, and so do those that cannot, maybe before them.
 
     Args:
-        batches: of all photos.
-        stored: what became of those that are done already.
-        crew: who does the others.
+        rests: of all batches.
+        crew: who does them.
         journal: notes what is done; None without.
         job: what is to be made.
 
     Raises:
         mem3d.actors.WorkerError: a worker failed; files of what came before are there.
     """
-    todo = [batch for batch, outcomes in zip(batches, stored, strict=True) if outcomes is None]
-    fresh = iter(_fresh(todo, crew, job))
-    for batch, outcomes in zip(batches, stored, strict=True):
-        if outcomes is not None:
-            yield from outcomes
+    fresh = iter(_fresh([rest for rest in rests if None in rest.outcomes], crew, job))
+    for rest in rests:
+        stored = dict(enumerate(rest.outcomes))
+        if None not in rest.outcomes:
+            yield from filter(None, rest.outcomes)
             continue
-        several = []
+        places = {photo.path: place for place, photo in enumerate(rest.batch)}
+        keys = _keys(rest.batch)
         for outcome in next(fresh):
-            several.append(outcome)
-            yield outcome
-            if isinstance(outcome, UnreadablePhoto) and outcome.error is not None:
+            place = places[outcome.path]
+            if journal is not None and not _ends_the_job(outcome):
+                journal.add(keys[place], _saved(outcome))
+            if _ends_the_job(outcome):
+                yield from _taken(stored, place)
+                yield outcome
                 return
-        if journal is not None:
-            journal.add(_key(batch), [_saved(outcome) for outcome in several])
+            yield from _taken(stored, place, type(outcome))
+            yield outcome
+        yield from _taken(stored, len(keys))
+
+
+def _ends_the_job(outcome: Outcome) -> bool:
+    """Whether it is a photo that was named itself, and cannot be read."""
+    return isinstance(outcome, UnreadablePhoto) and outcome.error is not None
+
+
+def _taken(
+    outcomes: dict[int, Outcome | None], end: int, kind: type[Outcome] | None = None
+) -> Iterator[Outcome]:
+    """Take outcomes out that stand before a place, in their order; of one kind, or all."""
+    for place in sorted(place for place in outcomes if place < end):
+        outcome = outcomes[place]
+        if outcome is not None and kind in (None, type(outcome)):
+            del outcomes[place]
+            yield outcome
 
 
 def _fresh(
-    batches: Sequence[Batch], crew: PhotoWorker | Crew, job: PhotoJob
+    rests: Sequence[Rest], crew: PhotoWorker | Crew, job: PhotoJob
 ) -> Iterator[Iterator[Outcome]]:
-    """Outcomes of each batch, which are written as they are asked for."""
+    """Outcomes of the rest of each batch, which are written as they are asked for."""
     folder = folder_of(job)
     if isinstance(crew, PhotoWorker):
-        for batch in batches:
-            yield crew.outcomes(batch, folder)
+        for rest in rests:
+            yield crew.outcomes(rest, folder)
         return
-    for answers in crew.map(batches, lambda batch: f"photos {batch[0].path} to {batch[-1].path}"):
+    for answers in crew.map(rests, _named):
         yield _written(answers, folder)
+
+
+def _named(rest: Rest) -> str:
+    """A batch, for errors."""
+    return f"photos {rest.batch[0].path} to {rest.batch[-1].path}"
 
 
 def _written(answers: list[tuple[Outcome, dict[str, bytes]]], folder: Path) -> Iterator[Outcome]:
@@ -422,7 +489,7 @@ def _save_file(out: Path, photo: Photo, rgba: Rgba, result: Reconstruction, job:
     if out.suffix.lower() == ".png":
         save_png(out, result.picture(rgba, name=photo.name, **how), MAKER)
     else:
-        result.save(out, **how, print_size=job.print_size)
+        result.save(out, **how, print_size=job.print_size, print_height=job.print_height)
 
 
 def _recalled(prior: Prior) -> dict[str, Any]:

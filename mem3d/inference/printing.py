@@ -25,7 +25,7 @@ from memstore.files import write_atomic
 from memstore.voxels.mesh import Mesh, blocky, smooth, write_mesh
 
 PRINT_SIZE = 100.0  # millimeters of the longest side, where none is asked for
-SMALLEST, LARGEST = 10.0, 2000.0  # millimeters of the longest side
+SMALLEST, LARGEST = 10.0, 2000.0  # millimeters that can be asked for
 LEGS = 0.1  # of the height: to lose more at the bottom is told in capitals
 LOOSE = 0.02  # of the volume; a body smaller than that is dropped, others are joined
 TILT = 5.0  # degrees by which what stands may lean and not fall over
@@ -40,6 +40,8 @@ class Printable:
 
     Attributes:
         mesh: in millimeters, z up, from 0 on along each axis; closed, every edge between two faces.
+        drawn: the same mesh as pictures take it, where the shape is: y up, in sides of the grid.
+        body: (R, R, R) voxels of it, y up.
         size: of its box in millimeters, x (the shape's depth, front +x), y, z (its height).
         voxel: millimeters.
         thinnest: millimeters that a wall or bar of one voxel is thick, at least.
@@ -55,6 +57,8 @@ class Printable:
     """
 
     mesh: Mesh
+    drawn: Mesh
+    body: NDArray[np.bool_]
     size: tuple[float, float, float]
     voxel: float
     thinnest: float
@@ -68,7 +72,7 @@ class Printable:
 
     def __str__(self) -> str:
         """A line on what it measures and what was done."""
-        parts = [" x ".join(f"{side:.0f}" for side in self.size) + " mm"]
+        parts = [" x ".join(f"{side:.0f}" for side in self.size) + " mm (deep x wide x high)"]
         parts += [f"no wall or bar under {self.thinnest:.1f} mm"]
         if self.loose_bits:
             bits = "bit" if self.loose_bits == 1 else "bits"
@@ -92,9 +96,9 @@ class Printable:
         return "; ".join(parts)
 
     def facts(self) -> dict[str, Any]:
-        """All but the mesh, by name."""
+        """All but the meshes and voxels, by name."""
         rows = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: value for name, value in rows if name != "mesh"}
+        return {name: value for name, value in rows if name not in ("mesh", "drawn", "body")}
 
     def save(self, path: str | Path) -> None:
         """Write it as .stl (binary) or .3mf, whole or not at all.
@@ -115,8 +119,10 @@ class Printable:
 def printable(
     occupancy: NDArray[np.float32],
     threshold: float,
-    size: float = PRINT_SIZE,
+    size: float | None = None,
     surface: Surface = "smooth",
+    *,
+    height: float | None = None,
 ) -> Printable:
     """Make a body to print of a shape.
 
@@ -129,14 +135,15 @@ def printable(
     Args:
         occupancy: (R, R, R) in [0, 1], y up.
         threshold: in (0, 1), full where occupancy > threshold.
-        size: of the longest side, in millimeters, SMALLEST to LARGEST.
+        size: of the longest side, in millimeters, SMALLEST to LARGEST; None is PRINT_SIZE.
         surface: "smooth" or "blocky".
+        height: in millimeters likewise, in the place of the size.
 
     Raises:
-        ValueError: no voxel is above the threshold, or an argument is out of range.
+        ValueError: no voxel is above the threshold, an argument is out of range, or both a size and
+            a height are asked for.
     """
-    if not SMALLEST <= size <= LARGEST:
-        raise ValueError(f"print size: got {size:g} mm, want {SMALLEST:g} to {LARGEST:g}")
+    millimeters = _asked(size, height)
     grid = full_voxels(occupancy, threshold, surface)
     pieces = _pieces(grid, occupancy)
     piece = next(pieces)
@@ -146,13 +153,15 @@ def printable(
     mesh = blocky(body) if surface == "blocky" else _skin(body, occupancy, threshold)
     corners = mesh.vertices.astype(np.float64)[:, [0, 2, 1]] * [1, -1, 1]  # z up, right-handed
     corners -= corners.min(0)
-    scale = size / corners.max()
-    mesh = Mesh((corners * scale).astype(np.float32), mesh.faces)
+    scale = millimeters / (corners.max() if height is None else corners[:, 2].max())
+    drawn, mesh = mesh, Mesh((corners * scale).astype(np.float32), mesh.faces)
     assert is_closed(mesh), "every edge lies between two faces"
     x, y, z = (corners.max(0) * scale).tolist()
     voxel = scale / len(body)
     return Printable(
         mesh=mesh,
+        drawn=drawn,
+        body=body,
         size=(x, y, z),
         voxel=voxel,
         thinnest=voxel * (1 if surface == "blocky" else _thinnest(threshold)),
@@ -166,6 +175,17 @@ def printable(
     )
 
 
+def _asked(size: float | None, height: float | None) -> float:
+    """Millimeters of the longest side or of the height, whichever is asked for; checked."""
+    if size is not None and height is not None:
+        raise ValueError(f"print size: got {size:g} mm and a height of {height:g} mm, want one")
+    name, asked = ("size", size) if height is None else ("height", height)
+    asked = PRINT_SIZE if asked is None else asked
+    if not SMALLEST <= asked <= LARGEST:
+        raise ValueError(f"print {name}: got {asked:g} mm, want {SMALLEST:g} to {LARGEST:g}")
+    return asked
+
+
 def _height_lost(grid: NDArray[np.bool_], body: NDArray[np.bool_]) -> float:
     """Share of a grid's height that lies below a body of it."""
     heights = np.flatnonzero(grid.any((0, 2)))
@@ -177,8 +197,12 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else "under 0.1%"
 
 
-def millimeters(text: str) -> float:
+def millimeters(text: str, name: str = "print size") -> float:
     """What 100mm, 10cm or 4in are in millimeters.
+
+    Args:
+        text: a number with its unit.
+        name: of what is asked for, for errors.
 
     Raises:
         ValueError: no unit, another one, or a size out of range.
@@ -189,11 +213,11 @@ def millimeters(text: str) -> float:
         is_bare = re.fullmatch(r"\s*\d+(\.\d*)?\s*", text, re.ASCII)
         example = f"{text.strip()}mm, {text.strip()}cm or {text.strip()}in" if is_bare else "100mm"
         raise ValueError(
-            f"print size: got {text!r}, want a number with its unit, such as {example}, {bounds}"
+            f"{name}: got {text!r}, want a number with its unit, such as {example}, {bounds}"
         )
     size = float(match[1]) * _UNITS[match[2]]
     if not SMALLEST <= size <= LARGEST:
-        raise ValueError(f"print size: got {text!r}, want {bounds}")
+        raise ValueError(f"{name}: got {text!r}, want {bounds}")
     return size
 
 

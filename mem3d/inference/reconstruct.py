@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from mem3d.data.images.preprocess import Rgba, test_pixels
 from mem3d.data.images.viewpoint import Viewpoint
 from mem3d.inference import figures
 from mem3d.inference.chance import Chance, chance_of
-from mem3d.inference.output import FORMATS, MAKER, PRINT_TYPES, Surface, mesh_of, npz_bytes
+from mem3d.inference.output import FORMATS, MAKER, Surface, mesh_of, npz_bytes
 from mem3d.memory.projection_cache import ProjectionCache
 from mem3d.metrics import FIXED_THRESHOLD, iou
 from mem3d.network.heads.pose import decode
@@ -115,20 +116,37 @@ class Reconstruction:
         """
         return mesh_of(self.occupancy, self.threshold, surface, confidence=confidence)
 
-    def printable(self, size: float | None = None, *, surface: Surface = "smooth") -> "Printable":
+    def printable(
+        self,
+        size: float | None = None,
+        *,
+        height: float | None = None,
+        surface: Surface = "smooth",
+    ) -> "Printable":
         """The shape as one body to print: z up, a flat base, and what was done to it for that.
 
         Args:
             size: of the longest side in millimeters, 10 to 2,000; None is 100.
+            height: in millimeters likewise, in the place of the size.
             surface: see `mesh`.
 
         Raises:
-            ValueError: no voxel is above the threshold, or an argument is out of range.
+            ValueError: no voxel is above the threshold, an argument is out of range, or both a size
+                and a height are asked for.
         """
         from mem3d.inference import printing  # imported late: few want it, and it is slow
 
-        size = printing.PRINT_SIZE if size is None else size
-        return printing.printable(self.occupancy, self.threshold, size, surface)
+        key = size, height, surface
+        if key not in self._bodies:
+            self._bodies[key] = printing.printable(
+                self.occupancy, self.threshold, size, surface, height=height
+            )
+        return self._bodies[key]
+
+    @cached_property
+    def _bodies(self) -> "dict[tuple[float | None, float | None, Surface], Printable]":
+        """Bodies to print that were asked for already, by the arguments."""
+        return {}
 
     def picture(
         self,
@@ -137,6 +155,7 @@ class Reconstruction:
         name: str = "photo",
         surface: Surface = "smooth",
         confidence: bool = True,
+        body: "Printable | None" = None,
     ) -> NDArray[np.uint8]:
         """Contact sheet: photo, what the network saw, the shape as photographed; the priors.
 
@@ -147,14 +166,17 @@ class Reconstruction:
             name: caption of the photo.
             surface: see `mesh`.
             confidence: likewise.
+            body: to print, shown with its measures; see `printable`.
 
         Returns:
             (height, width, 3) uint8.
         """
         mesh = self.mesh(surface, confidence=confidence) if self.grid.any() else None
-        return self._picture(mesh, photo, name)
+        return self._picture(mesh, photo, name, body)
 
-    def _picture(self, mesh: Mesh | None, photo: Rgba | None, name: str) -> NDArray[np.uint8]:
+    def _picture(
+        self, mesh: Mesh | None, photo: Rgba | None, name: str, body: "Printable | None" = None
+    ) -> NDArray[np.uint8]:
         """As `picture`, of a mesh that is there already; None where the shape is empty."""
         photos = [] if photo is None else [Tile(photo, name)]
         photos.append(Tile(self.network_input, "network input"))
@@ -163,10 +185,10 @@ class Reconstruction:
         colored = mesh is not None and mesh.vertex_colors is not None
         if self.doubts:
             note = f"doubtful cut-out: {', '.join(self.doubts)}; {note}"
-        note = "\n".join([note, *self.remarks])
+        note = "\n".join([note, *self.remarks, *([f"to print: {body}"] if body else ())])
         threshold = self.threshold if colored else None
         return figures.picture(
-            photos, grid, mesh, self._captioned(), note, self.viewpoint, threshold
+            photos, grid, mesh, self._captioned(), note, self.viewpoint, threshold, body
         )
 
     def npz(self, **more: NDArray[Any]) -> bytes:
@@ -192,6 +214,7 @@ class Reconstruction:
         surface: Surface = "smooth",
         confidence: bool = True,
         print_size: float | None = None,
+        print_height: float | None = None,
     ) -> None:
         """Write the shape in the format that the ending names, whole or not at all.
 
@@ -202,14 +225,15 @@ class Reconstruction:
             surface: see `mesh`; for meshes and pictures.
             confidence: likewise.
             print_size: makes a body to print of an .stl too; see `printable`.
+            print_height: likewise.
 
         Raises:
             ValueError: another ending, no shape for a mesh, or a print size with an ending that is
                 not to be printed.
         """
         kind = Path(path).suffix.lower().removeprefix(".")
-        if kind == "3mf" or print_size is not None:
-            self.printable(print_size, surface=surface).save(path)
+        if kind == "3mf" or (print_size, print_height) != (None, None):
+            self.printable(print_size, height=print_height, surface=surface).save(path)
         elif kind in FILE_TYPES:
             write_mesh(path, self.mesh(surface, confidence=confidence))
         elif kind == "binvox":
@@ -231,6 +255,7 @@ class Reconstruction:
         surface: Surface = "smooth",
         confidence: bool = True,
         print_size: float | None = None,
+        print_height: float | None = None,
     ) -> list[Path]:
         """Write the shape in several formats, and a picture beside them.
 
@@ -241,6 +266,7 @@ class Reconstruction:
             surface: see `mesh`.
             confidence: likewise.
             print_size: see `save`; of those formats that are printed, the others are as ever.
+            print_height: likewise.
 
         Returns:
             the files: STEM.FORMAT for each format (no mesh if the shape is empty) and STEM.png.
@@ -252,14 +278,20 @@ class Reconstruction:
         ]
         files = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
         mesh = self.mesh(surface, confidence=confidence) if self.grid.any() else None
+        is_sized = (print_size, print_height) != (None, None)
+        printed = [kind for kind in kinds if kind == "3mf" or (is_sized and kind == "stl")]
+        body = None
+        if printed:
+            body = self.printable(print_size, height=print_height, surface=surface)
         for kind, file in zip(kinds, files, strict=True):
-            size = print_size if kind in PRINT_TYPES else None
-            if mesh is not None and kind in FILE_TYPES and size is None:
+            if body is not None and kind in printed:
+                body.save(file)
+            elif mesh is not None and kind in FILE_TYPES:
                 write_mesh(file, mesh)
             else:
-                self.save(file, surface=surface, confidence=confidence, print_size=size)
+                self.save(file)
         files.append(stem.with_name(f"{stem.name}.png"))
-        save_png(files[-1], self._picture(mesh, photo, stem.name), MAKER)
+        save_png(files[-1], self._picture(mesh, photo, stem.name, body), MAKER)
         return files
 
     def _captioned(self, *, distinct: bool = False) -> list[tuple[NDArray[np.bool_], str]]:

@@ -216,10 +216,15 @@ def test_a_mask_is_corrected_with_the_brush(visitor, server, tmp_path):
     page.mouse.down()
     page.mouse.move(middle[0] + 150, middle[1], steps=10)
     page.mouse.up()
+    page.wait_for_selector("#shape canvas")
+    page.evaluate("window.old = document.querySelector('#shape canvas')")
     page.locator("#use-mask").click()
     seen = "before => document.querySelector('#seen img')?.getAttribute('src') !== before"
     page.wait_for_function(seen, arg=before)
     says(page, "#status", "A mask told the object")
+    assert not page.evaluate("window.old.isConnected")  # no old shape beside the new numbers
+    canvas(page, tmp_path / "new.png")
+    assert page.locator("#printed img").count() == 1
     assert server[1].read_text().count("masked: ") == 2  # runs of the network
     assert zipfile.is_zipfile(downloaded(page, "3mf", tmp_path / "a.3mf"))
 

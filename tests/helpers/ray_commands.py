@@ -75,7 +75,8 @@ def a_killed_worker_is_named(run, folder):
     job = photos_module.PhotoJob(run=run, out=folder / "lost", threads=1)
     crew = Crew(partial(photos_module.RemotePhotos, job), Hiring(1), 1)
     batch = (photos_module.Photo(folder / "photos" / "0.png", "0", False),)
-    answers = crew.map([batch] * 40, lambda batch: "photos 0 to 0")
+    rest = photos_module.Rest(batch, (None,))
+    answers = crew.map([rest] * 40, lambda batch: "photos 0 to 0")
     next(answers)
     crew._ray.kill(crew._hands[0])
     try:

@@ -160,7 +160,11 @@ def shrunk(rgba: Rgba, box: Box | None = None) -> tuple[Rgba, Box | None]:
     if longest <= LONGEST:
         return rgba, box
     height, width = (max(1, round(side * LONGEST / longest)) for side in rgba.shape[:2])
-    small = np.asarray(Image.fromarray(rgba).resize((width, height), Image.Resampling.BOX))
+    image = Image.fromarray(rgba)
+    if rgba[..., 3].min() == 255:  # PIL need not weigh colors by alpha, which is slow
+        pixels = np.ascontiguousarray(rgba)
+        image = Image.frombuffer("RGBX", image.size, pixels, "raw", "RGBX", 0, 1)
+    small = np.asarray(image.resize((width, height), Image.Resampling.BOX))
     if box is None:
         return small, None
     x, y = width / rgba.shape[1], height / rgba.shape[0]

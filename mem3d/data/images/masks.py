@@ -21,6 +21,7 @@ FAINT = 15  # alpha of what is not seen
 
 BORDER, PIECES = "touches the border", "several pieces"
 UNSURE = "unsure outline"  # of a guess
+LACKING = "may lack parts"  # likewise
 ALL, NOTHING = "nearly all of the picture", "nearly nothing of the picture"
 
 

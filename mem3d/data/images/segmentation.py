@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mem3d.data.images.masks import BORDER, LEAST, MOST, PIECES, SPECK, UNSURE, Mask
+from mem3d.data.images.masks import BORDER, LACKING, LEAST, MOST, PIECES, SPECK, UNSURE, Mask
 from mem3d.data.images.preprocess import Box
 
 Mixture = list[tuple[float, NDArray[np.float64], NDArray[np.float64]]]  # share, mean, covariance
 
 FADED = 0.1, 0.9  # likelihoods between which the network does not know
 MOST_FADED = 0.5  # of such pixels over those of the object
+FAINT = 0.25  # likelihood from which something may belong to the object as well
+BESIDE = 2  # pixels from the object on, of those that the network sees
+MOST_FAINT = 0.005  # share of faint pixels there
 ROOM = 0.1  # around a box, of its longer side, that the network sees
 SIDE = 192  # pixels of the longer side, as the object is looked for by its colors
 RIM = 0.04  # of each side, taken for background
@@ -52,13 +55,14 @@ def cut_out(rgb: NDArray[np.uint8], box: Box | None = None) -> Cutout | None:
             background.
 
     Returns:
-        What the network is sure of; else what stands out by its colors, if nothing speaks against
-        that; else what the network takes for likely, doubted. None if nothing stands out.
+        What the network is sure of, doubted where it may lack parts; else what stands out by its
+        colors, if nothing speaks against that; else what the network takes for likely, doubted.
+        None if nothing stands out.
     """
     if min(rgb.shape[:2]) < 8:
         return None
     likely = _cut_by_network(rgb, box)
-    if likely is not None and not likely.doubts:
+    if likely is not None and UNSURE not in likely.doubts:
         return likely
     colored = _cut_by_color(rgb, box)
     if likely is None or (colored is not None and not colored.doubts):
@@ -85,7 +89,20 @@ def _cut_by_network(rgb: NDArray[np.uint8], box: Box | None) -> Cutout | None:
         return None
     faded = (likelihood > FADED[0]) & (likelihood < FADED[1])
     is_unsure = faded.sum() > MOST_FADED * (likelihood > 0.5).sum()
-    return Cutout(mask, (UNSURE,) if is_unsure else ())
+    scale = likelihood.shape[0] / part.shape[0], likelihood.shape[1] / part.shape[1]
+    rows = slice(round((top - y) * scale[0]), round((bottom - y) * scale[0]))
+    columns = slice(round((left - x) * scale[1]), round((right - x) * scale[1]))
+    reasons = {UNSURE: is_unsure, LACKING: _lacks_parts(likelihood[rows, columns])}
+    return Cutout(mask, tuple(reason for reason, holds in reasons.items() if holds))
+
+
+def _lacks_parts(likelihood: NDArray[np.float32]) -> bool:
+    """Whether something apart from the object (h, w) is faintly taken for it."""
+    from scipy import ndimage
+
+    near = ndimage.binary_dilation(likelihood > 0.5, np.ones((3, 3)), iterations=BESIDE)
+    apart = likelihood[~near]
+    return bool(apart.size and (apart > FAINT).mean() > MOST_FAINT)
 
 
 def _cut_by_color(rgb: NDArray[np.uint8], box: Box | None) -> Cutout | None:

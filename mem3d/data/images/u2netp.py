@@ -108,7 +108,7 @@ def _block(maps: Tensor, depth: int, layers: Iterator[Layer]) -> Tensor:
     result = next(layers)(downs[-1], 2).relu_()
     while downs:
         result = next(layers)(_joined(result, downs.pop())).relu_()
-    return result + inner
+    return result.add_(inner)
 
 
 def _flat_block(maps: Tensor, layers: Iterator[Layer]) -> Tensor:
@@ -120,7 +120,7 @@ def _flat_block(maps: Tensor, layers: Iterator[Layer]) -> Tensor:
     result = next(layers)(downs[-1], 8).relu_()
     for dilation in (4, 2, 1):
         result = next(layers)(_joined(result, downs.pop()), dilation).relu_()
-    return result + inner
+    return result.add_(inner)
 
 
 def _halved(maps: Tensor) -> Tensor:

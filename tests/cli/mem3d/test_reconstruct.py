@@ -338,6 +338,32 @@ def test_a_body_to_print_is_written_and_what_was_done_to_it_is_told(run, tmp_pat
     assert [path[-4:] for path in row["files"]] == [".png"]
     [row], _ = rows_of(run, tmp_path, photo)
     assert row["to_print"] is None
+    [row], _ = rows_of(run, tmp_path, photo, "--print-height", "7cm", "--threshold", "0.05")
+    assert row["to_print"]["size"][2] == pytest.approx(70)
+    assert trimesh.load(row["files"][0]).extents == pytest.approx(row["to_print"]["size"])
+
+
+def test_a_picture_shows_what_is_printed(run, tmp_path):
+    """A row more than without a size, and the printed body's words on top."""
+    photo = save(tmp_path / "a.png", picture(1))
+    heights = []
+    for options in (["--format", "stl"], ["--print-size", "9cm"]):
+        [row], _ = rows_of(run, tmp_path, photo, *options, "--threshold", "0.05")
+        with Image.open(row["files"][-1]) as drawn:
+            heights.append(drawn.height)
+    assert heights[1] > heights[0] + 137
+
+
+def test_an_stl_without_a_size_is_said_to_be_tiny(run, tmp_path):
+    photos = [save(tmp_path / "in" / f"{name}.png", picture(1)) for name in "ab"]
+    for words, says in (
+        ((photos[0], "--format", "stl"), "a.stl: at most 1 mm long in a slicer; --print-size"),
+        ((*photos, "--format", "stl"), "2 .stl files: at most 1 mm long in a slicer"),
+        ((photos[0], "--format", "stl", "--print-size", "9cm"), None),
+        ((photos[0], "--format", "obj"), None),
+    ):
+        _, stderr = rows_of(run, tmp_path, *words, "--threshold", "0.05")
+        assert (says or "in a slicer") in stderr if says else "in a slicer" not in stderr
 
 
 @pytest.mark.parametrize(
@@ -347,6 +373,9 @@ def test_a_body_to_print_is_written_and_what_was_done_to_it_is_told(run, tmp_pat
         (["--print-size", "3m"], "want a number with its unit, such as 100mm, from 10mm to 2000mm"),
         (["--print-size", "3mm"], "want from 10mm to 2000mm"),
         (["--print-size", "9cm", "--format", "glb"], "got glb to write, want stl or 3mf as well"),
+        (["--print-height", "9"], "print height: got '9', want a number with its unit"),
+        (["--print-height", "9cm", "--format", "glb"], "print-height: got glb to write"),
+        (["--print-height", "9cm", "--print-size", "9cm"], "got --print-height too, want one"),
         (["--print-size", "9cm", "--out", "a.ply"], "got ply to write, want stl or 3mf as well"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -10,6 +10,7 @@ from mem3d.data.images.viewpoint import Viewpoint, viewpoint
 from mem3d.data.rendering.figures import grid_picture
 from mem3d.data.rendering.renderer import SIZE, render
 from mem3d.inference import figures
+from mem3d.inference.printing import printable
 from memstore.voxels.contact_sheet import Tile
 from memstore.voxels.mesh import blocky
 from tests.helpers.r2n2_folder import box
@@ -86,6 +87,23 @@ def test_the_view_of_the_photo_and_the_legend_are_there_if_they_are_known(sheets
     assert [tile.caption for tile in unknown[0]] == ["photo", "front right", "back left"]
     assert none is None
     assert [tile.caption for tile in empty[0]] == ["photo", "no shape"]
+
+
+def test_what_will_be_printed_has_a_row_of_its_own(sheets):
+    occupancy = np.where(GRID, np.float32(0.9), np.float32(0.1))
+    body, prior = printable(occupancy, 0.3, height=48), (GRID, "a prior")
+    figures.picture([Tile(GRID[0], "photo")], GRID, blocky(GRID), [prior], "", body=body)
+    [([_, row, priors], _)] = sheets
+    deep, wide, _ = body.size
+    assert [tile.caption for tile in row] == [
+        "to print\nfront right",
+        "to print\nback left",
+        f"front: {wide:.0f} mm wide\n48 mm high",
+        f"side: {deep:.0f} mm deep\n48 mm high",
+    ]
+    assert [tile.caption for tile in priors] == ["a prior"]
+    front, side = ((tile.image < 250).any(2).any(0).sum() for tile in row[2:])
+    assert side > front  # columns with ink: it is longer than it is wide
 
 
 def test_voxels_that_are_missed_or_too_much_have_their_own_colors():

@@ -106,7 +106,38 @@ def test_a_box_by_hand():
     assert_allclose(body.size, (100, 25, 50))
     assert body.mesh.volume() == pytest.approx(100 * 25 * 50, rel=1e-6)
     assert (body.voxel, body.thinnest) == (12.5, 12.5)
-    assert str(body) == "100 x 25 x 50 mm; no wall or bar under 12.5 mm"
+    assert str(body) == "100 x 25 x 50 mm (deep x wide x high); no wall or bar under 12.5 mm"
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_a_height_is_the_height(surface):
+    """The box of 8 x 4 x 2 voxels again: 80 mm high makes it 160 mm long."""
+    occupancy = np.where(box((0, 3, 1), (8, 7, 3), 8), np.float32(0.9), np.float32(0.1))
+    body = printable(occupancy, 0.3, surface=surface, height=80)
+    assert body.size[2] == pytest.approx(80, rel=1e-6)
+    check_printable(body, max(body.size))
+    assert body.voxel == pytest.approx(80 / 4, rel=0.2)  # smooth ones end within a voxel
+    for size, height, says in (
+        (None, 5, "print height: got 5 mm, want 10 to 2000"),
+        (50, 80, "print size: got 50 mm and a height of 80 mm, want one"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            printable(occupancy, 0.3, size, height=height)
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_what_is_drawn_is_what_is_printed(surface):
+    """The drawn mesh lies where its voxels are, and is the printed one but for scale and place."""
+    rng = np.random.default_rng(3)
+    occupancy = np.where(blob(5), np.float32(0.8), rng.random((32,) * 3, np.float32) * 0.2)
+    body = printable(occupancy, 0.3, 90, surface)
+    cells = np.argwhere(body.body) / 32 - 0.5
+    drawn = body.drawn.vertices
+    assert_allclose(drawn.min(0), cells.min(0), atol=0.5 / 32 + 1e-6)
+    assert_allclose(drawn.max(0), cells.max(0) + 1 / 32, atol=0.5 / 32 + 1e-6)
+    turned = drawn[:, [0, 2, 1]] * [1, -1, 1]
+    assert_allclose((turned - turned.min(0)) * 32 * body.voxel, body.mesh.vertices, atol=1e-3)
+    assert not {"drawn", "mesh", "body"} & set(body.facts())
 
 
 def test_up_is_up_and_the_front_stays():

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from mem3d.data.images.framing import OBJECT_SHARE, frame_object, frame_photo
+from mem3d.data.images.framing import LONGEST, OBJECT_SHARE, frame_object, frame_photo, shrunk
 from mem3d.data.images.preprocess import CROP
 from tests.helpers.r2n2_folder import picture
 
@@ -19,6 +20,19 @@ def share_wide(framed):
     rows = np.flatnonzero((framed.rgba[..., 3] > 127).any(1))
     longest = max(np.ptp(columns), np.ptp(rows)) + 1
     return longest / (framed.rgba.shape[0] * CROP)
+
+
+@pytest.mark.parametrize("shape", [(1500, 1100), (LONGEST + 1, 3)])
+@pytest.mark.parametrize("alpha", [(255, 256), (0, 256)], ids=["opaque", "transparent"])
+def test_a_large_photo_is_shrunk_as_pil_does(shape, alpha):
+    """An opaque one on a way of its own, whatever its strides."""
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (*shape, 4), np.uint8)
+    photo[..., 3] = rng.integers(*alpha, shape, np.uint16)
+    size = max(1, round(shape[1] * LONGEST / shape[0])), LONGEST
+    for pixels in (photo, np.asfortranarray(photo), photo[::-1]):
+        want = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+        np.testing.assert_array_equal(shrunk(pixels)[0], want)
 
 
 def test_a_photos_own_mask_is_used():

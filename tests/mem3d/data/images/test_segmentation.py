@@ -5,7 +5,7 @@ import pytest
 
 from mem3d.data.images import u2netp
 from mem3d.data.images.io import read_image
-from mem3d.data.images.masks import BORDER, UNSURE
+from mem3d.data.images.masks import BORDER, LACKING, UNSURE
 from mem3d.data.images.segmentation import _cut_by_color, cut_out
 from tests.helpers.r2n2_folder import picture
 
@@ -119,6 +119,38 @@ def test_where_colors_are_doubtful_too_the_doubt_is_told(disc, monkeypatch):
     cutout = cut_out(photo)
     np.testing.assert_array_equal(cutout.mask, guess > 0.5)
     assert cutout.doubts == (UNSURE,)
+
+
+@pytest.mark.parametrize(
+    ("value", "left", "box", "is_doubted"),
+    [
+        (0.3, 60, None, True),
+        (0.2, 60, None, False),  # the network rules it out
+        (0.3, 50, None, False),  # it is the object's rim
+        (0.3, 60, (5, 10, 52, 110), False),  # it lies outside the box
+        (0.3, 60, (5, 10, 80, 110), True),
+    ],
+)
+def test_what_is_faintly_taken_for_the_object_is_told(
+    value, left, box, is_doubted, disc, monkeypatch
+):
+    """And the mask is as it would be without."""
+    guess = np.zeros((120, 120))
+    guess[20:100, 10:50] = 1
+    guess[20:100, left : left + 2] = value
+    monkeypatch.setattr(u2netp, "saliency", likely(guess))
+    if box is not None:  # the network sees a tenth more than the box
+        room = round(0.1 * 100)
+        y, x = max(0, box[1] - room), max(0, box[0] - room)
+        monkeypatch.setattr(u2netp, "saliency", lambda rgb: likely(guess[y:, x:])(rgb))
+    cutout = cut_out(disc[0], box)
+    np.testing.assert_array_equal(cutout.mask, guess > 0.5)
+    assert cutout.doubts == ((LACKING,) if is_doubted else ())
+
+
+def test_a_loudspeaker_of_which_only_the_front_is_cut_out_is_doubted(real_data):
+    photo = read_image(real_data / "photos_imagenet" / "n03691459_loudspeaker.JPEG")
+    assert cut_out(photo[..., :3]).doubts == (LACKING,)
 
 
 def test_of_a_box_the_network_sees_little_more(disc, monkeypatch):
