@@ -11,7 +11,7 @@ Only this file, backend.py, chunks.py and that room import zarr and icechunk.
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -58,7 +58,7 @@ from memstore.storage.backend import (
     wait_at_exit,
     writing,
 )
-from memstore.storage.checksums import misfits
+from memstore.storage.checksums import misfits, unfit
 from memstore.storage.chunks import ChunkStore, Draft, Layout, check_files
 from memstore.storage.durable import Durable
 from memstore.storage.history import Commit, Past, advising
@@ -337,8 +337,8 @@ class Repository:
         if file and file.snapshot == self.snapshot:
             state.move(file.arrays, file.rows)
             self._row_file = file.path
-            checks, logged = file.arrays["checks"], file.arrays["logged"]
-            self._ledger = replace(self._ledger, checks=checks, logged=logged, changes={})
+            checks, marks = file.arrays["checks"], file.arrays["logged"]
+            self._ledger = replace(self._ledger, checks=checks, marks=marks, changes={})
 
     def _mapped(self) -> tuple[State, schema.Ledger] | None:
         """As load, from a row file; None if there is none that will do."""
@@ -428,8 +428,8 @@ class Repository:
         draft = Draft(session.store, layouts=self._layouts)
         dirty = np.array(sorted(state.dirty), np.int64)
         ledger = schema.write(draft, state, dirty, self._ledger, message)
-        if not ledger.log_rows:
-            self.check_mapped(state)  # all rows are written anew
+        self.check_mapped(state, sorted(draft.copied) if ledger.log.rows else None)
+        if not ledger.log.rows:
             self._layouts.pop("log", None)  # a log that begins anew is another
         self._arriving = self._saved(session, message), ledger
         try:
@@ -439,14 +439,23 @@ class Repository:
                 state.dirty.clear()
         self._renew(state, dirty)
 
-    def check_mapped(self, state: State) -> None:
+    def check_mapped(self, state: State, ranges: Sequence[tuple[int, int]] | None = None) -> None:
         """Raise FormatError if rows that are mapped, and not changed, are not those written.
 
         Somebody may have written to the row file since it was opened.
+
+        Args:
+            state: of the memory.
+            ranges: of rows to look at; by default all.
         """
         if not state.index.is_mapped:
             return
-        if wrong := sorted(set(misfits(state, self._ledger.checks)) - state.dirty):
+        wrong = misfits(state, self._ledger.checks) if ranges is None else []
+        for start, stop in ranges or ():
+            some = slice(start, min(stop, state.index.rows))
+            bad = unfit(state.rows(some), self._ledger.checks[some])
+            wrong += (start + np.flatnonzero(bad)).tolist()
+        if wrong := sorted({*wrong} - state.dirty):
             raise FormatError(
                 f"{self.path}: slots {wrong[:8]}: got other rows than were written: the row file "
                 "was changed while it was mapped; nothing was saved; delete the folder "
