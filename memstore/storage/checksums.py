@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig, saved_config
 from memstore.slots.state import COUNTS, EMPTY, Rows, State, as_bytes
+from memstore.storage.fold import Window
 
 CHECK_BYTES = 16
 NO_DELTA = -1.0  # in the seal, for null
@@ -83,13 +84,13 @@ class Counted(Protocol):
     reads: NDArray[np.int64]
 
 
-def seal(state: Counted, joint: NDArray[np.uint8], log_rows: int, message: str, time: int) -> str:
+def seal(state: Counted, joint: NDArray[np.uint8], log: Window, message: str, time: int) -> str:
     """Seal (32 hex digits) of a memory: BLAKE2b over all that the chunks' checksums leave open.
 
     Args:
         state: of the memory.
         joint: (16,) XOR of the checks of all slots.
-        log_rows: rows in the log.
+        log: rows of it that count.
         message: of the commit.
         time: of the commit, microseconds since 1970 (UTC).
     """
@@ -105,7 +106,9 @@ def seal(state: Counted, joint: NDArray[np.uint8], log_rows: int, message: str, 
             digest.update(config.search.encode().ljust(8, b"\0"))
         for name, kind in config.columns.items():
             digest.update(f"{name}:{kind}".encode() + b"\0")
-    digest.update(struct.pack("<6q", state.clock, *counts, log_rows))
+    digest.update(struct.pack("<6q", state.clock, *counts, log.rows))
+    if log.has_moved:
+        digest.update(struct.pack("<3q", log.first, log.folding, log.folded))
     digest.update(joint.tobytes())
     digest.update(state.reads.astype("<i8", copy=False).tobytes())
     digest.update(struct.pack("<q", time) + message.encode())

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 GENEROUS = 2**28  # bytes of RAM that any memory may ask for
 LENIENCE = 64  # bytes that each of its bytes on disk may ask for besides
 
+PENDING = 2**26  # bytes of chunks, about, that a commit holds before it writes them
 READ_ROWS = 4096  # rows, and
 READ_BYTES = 2**23  # bytes of chunks that are on their way at once: more would not be in cache
 
@@ -146,8 +147,8 @@ class ChunkStore(WrapperStore["Store"]):
             rows: to be set.
             first: number of the first one, at which a chunk begins.
         """
-        chunk, (endian, native) = array.chunks, (array.serializer.endian, sys.byteorder)
-        if chunk[1:] != array.shape[1:] or getattr(endian, "value", native) != native:
+        chunk = array.chunks
+        if chunk[1:] != array.shape[1:] or not _is_native(array):
             for start in range(0, len(rows), READ_ROWS):
                 part = rows[start : start + READ_ROWS]
                 block = slice(first + start, first + start + len(part))
@@ -216,6 +217,12 @@ class Strip:
         return np.empty((rows, *self._array.shape[1:]), self._array.dtype)
 
 
+def _is_native(array: Any) -> bool:
+    """Whether numbers of an array lie on disk in this machine's byte order."""
+    endian, native = array.serializer.endian, sys.byteorder
+    return bool(getattr(endian, "value", native) == native)
+
+
 def _unpacked(
     data: NDArray[np.uint8], compressors: tuple[Codec, ...], name: str, size: int
 ) -> NDArray[np.uint8]:
@@ -240,11 +247,13 @@ class Layout:
         rows: of the array, in use or not.
         chunk: shape of a chunk.
         compressors: its codecs, of `_CODECS`.
+        is_plain: chunks hold whole rows, in this machine's byte order.
     """
 
     rows: int
     chunk: tuple[int, ...]
     compressors: tuple[Any, ...]
+    is_plain: bool = True
 
     def pack(self, rows: NDArray[Any]) -> bytes:
         """The file of a chunk of rows (n, ...); what they lack of a chunk is zeros."""
@@ -281,7 +290,10 @@ class Draft:
         """
         self._store, self._group = store, group
         self._layouts = {} if layouts is None else layouts
-        self._files: dict[str, bytes] = {}
+        self._files: dict[str, bytes] = {}  # that were put and are not written yet
+        self._names: set[str] = set()  # of all that were put
+        self._dropped: set[str] = set()
+        self.copied: set[tuple[int, int]] = set()  # ranges of the base's rows that a fold has put
 
     @property
     def group(self) -> zarr.Group:
@@ -294,7 +306,9 @@ class Draft:
         """Of an array, when it was first asked for."""
         if name not in self._layouts:
             array: Any = self.group[name]
-            self._layouts[name] = Layout(array.shape[0], array.chunks, tuple(array.compressors))
+            chunk, compressors = array.chunks, tuple(array.compressors)
+            is_plain = chunk[1:] == array.shape[1:] and _is_native(array)
+            self._layouts[name] = Layout(array.shape[0], chunk, compressors, is_plain)
         return self._layouts[name]
 
     def put(self, name: str, rows: NDArray[Any], start: int) -> None:
@@ -308,16 +322,29 @@ class Draft:
         layout = self.layout(name)
         step, rest = layout.chunk[0], "/0" * (rows.ndim - 1)
         for row in range(0, len(rows), step):
-            chunk = layout.pack(rows[row : row + step])
-            self._files[f"{name}/c/{(start + row) // step}{rest}"] = chunk
+            chunk = f"{name}/c/{(start + row) // step}{rest}"
+            self._files[chunk] = layout.pack(rows[row : row + step])
+            self._names.add(chunk)
+            if len(self._files) * len(self._files[chunk]) > PENDING:
+                self._write()
+
+    def drop(self, name: str, row: int) -> None:
+        """Have the chunk that begins at a row of an array of two axes deleted, unless it is put."""
+        self._dropped.add(f"{name}/c/{row // self.layout(name).chunk[0]}/0")
 
     def finish(self, attributes: dict[str, Any]) -> None:
-        """Write what was put, and all attributes of the root."""
+        """Write what was put, delete what was dropped, and write all attributes of the root."""
         facts = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        files = self._files | {_METADATA: json.dumps(facts).encode()}
+        self._files[_METADATA] = json.dumps(facts).encode()
+        self._write(self._dropped - self._names)
+
+    def _write(self, dropped: Collection[str] = ()) -> None:
+        """Write what waits, and delete chunks."""
+        files, self._files = self._files, {}
         buffer = default_buffer_prototype().buffer
 
         async def write() -> None:
+            await asyncio.gather(*map(self._store.delete, dropped))
             await asyncio.gather(
                 *(self._store.set(name, buffer.from_bytes(data)) for name, data in files.items())
             )

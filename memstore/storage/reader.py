@@ -32,10 +32,13 @@ from memstore.storage import rowfile
 from memstore.storage.backend import reading
 from memstore.storage.checksums import CHECK_BYTES, Counted, checks, joined, misfits, seal
 from memstore.storage.chunks import Strip, check_proportion
+from memstore.storage.fold import ABSENT, Window
 from memstore.storage.rowfile import RowFile
 from memstore.storage.schema import (
     FORMATS,
     LOG_CHUNK,
+    MOVED,
+    MOVES,
     NO_ROW,
     Ledger,
     arrays,
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
 PIECE_BYTES = 2**24  # of rows that are read at once
 OF_ROWS = ("keys", "values", "touched", "source")  # arrays of the base, columns left out
 KINDS = ("touched", "reads", "keys", "values", "sources")  # of faults, as `check_rows` looks
+LAST_ROW = 2**62  # number of a row of a log that nobody lives to see
 FEW = 32  # part of a row file's rows that may be out of date
 
 
@@ -61,8 +65,10 @@ def check_format(group: "zarr.Group") -> None:
     if version is None:
         raise NotAMemoryError("memstore_format: got no such attribute")
     if type(version) is not int or version not in FORMATS:
-        want = " or ".join(map(str, FORMATS))
-        raise FormatError(f"got format {version!r}, want {want}; a newer memstore may read it")
+        want = ", ".join(map(str, FORMATS))
+        raise FormatError(
+            f"got format {version!r}, want one of {want}; a newer memstore may read it"
+        )
 
 
 Begin = Callable[[MemoryConfig, int], State]  # a state of zeros that has so many rows
@@ -98,13 +104,13 @@ def read(
     _replay(log, stored)
     set_counts(state, facts)
     check_state(state)
-    ledger = sealed(state, ledger, facts, outline.log_rows)
+    ledger = sealed(state, ledger, facts, log.window)
     if wrong := misfits(state, ledger.checks):
         raise FormatError(f"slots {wrong[:8]}: got rows other than those written; see verify")
     state.clear(np.flatnonzero(~state.used_rows))
     state.count_voxels()
     _return_free_memory()
-    ledger.logged[log.slots] = True
+    ledger.marks[log.slots] = log.marks
     ledger.reads[:] = state.reads
     return state, ledger
 
@@ -116,8 +122,7 @@ class Outline(NamedTuple):
         config: of the memory.
         store: a ChunkStore.
         on_disk: its arrays, by name.
-        log_rows: rows of its log.
-        log: these.
+        log: its log.
         touched: (capacity,) of the base.
         rows: slots that have a row, in the base or in the log.
     """
@@ -125,7 +130,6 @@ class Outline(NamedTuple):
     config: MemoryConfig
     store: Any
     on_disk: dict[str, Any]
-    log_rows: int
     log: "Log"
     touched: NDArray[np.int64]
     rows: int
@@ -135,21 +139,43 @@ def outlined(group: "zarr.Group", disk_bytes: Callable[[], int]) -> Outline:
     """Look at a group as `read` does; FormatError if something does not add up."""
     store, config = cast(Any, group.store), config_of(group)
     on_disk = _checked_arrays(group, config, disk_bytes)
-    log_rows = _count("log_rows", cast(Any, group.attrs)["log_rows"], on_disk["log"].shape[0])
+    window = window_of(group.attrs, config, on_disk["log"].shape[0])
     touched = np.full(config.capacity, EMPTY)
     store.fill(on_disk["touched"], touched)
     rows = 1 + int(np.flatnonzero(touched != EMPTY).max(initial=-1))
-    _check_size(config, rows + log_rows, disk_bytes)
-    log = Log(store, on_disk["log"], log_rows, config)
+    _check_size(config, rows + window.rows, disk_bytes)
+    log = Log(store, on_disk["log"], window, config)
     rows = max(rows, 1 + int(log.slots.max(initial=-1)))
     _check_size(config, rows, disk_bytes)
-    return Outline(config, store, on_disk, log_rows, log, touched, rows)
+    return Outline(config, store, on_disk, log, touched, rows)
 
 
 def config_of(group: "zarr.Group") -> MemoryConfig:
     """Size and rules of a memory."""
     facts: Any = group.attrs
-    return config_from_saved(facts["memstore_format"], facts["config"])
+    version, fields = facts["memstore_format"], facts["config"]
+    if version == MOVED:
+        version = 2 if "when_full" in fields else 1
+    return config_from_saved(version, fields)
+
+
+def window_of(facts: Any, config: MemoryConfig, length: int) -> Window:
+    """The rows that count of a log whose array has a length; FormatError if there are not so many.
+
+    Args:
+        facts: attributes of the group.
+        config: of the memory.
+        length: rows of the array.
+    """
+    rows = _count("log_rows", facts["log_rows"], length)
+    if facts["memstore_format"] != MOVED:
+        return Window(rows=rows)
+    most = {"log_first": LAST_ROW, "fold_rows": rows, "fold_next": config.capacity}
+    parts = {MOVES[name]: _count(name, facts[name], most[name]) for name in MOVES}
+    window = Window(rows=rows, **parts)
+    if not window.has_moved:
+        raise FormatError("got a log that has not moved in format 3, want format 1's or 2's")
+    return window
 
 
 def read_over(
@@ -172,24 +198,26 @@ def read_over(
     state = State.over(config, file.arrays, file.rows)
     set_counts(state, facts)
     if file.snapshot == snapshot:
-        checks, logged = file.arrays["checks"], file.arrays["logged"]
-        ledger = Ledger(checks, state.reads.copy(), logged, joined(checks[:0]))
-        changed, log_rows = np.empty(0, np.int64), file.log_rows
+        checks, marks = file.arrays["checks"], file.arrays["logged"]
+        ledger = Ledger(checks, state.reads.copy(), marks, joined(checks[:0]))
+        changed, window = np.empty(0, np.int64), file.log
     else:
-        ledger, log_rows = Ledger.empty(config), _count("log_rows", facts["log_rows"])
-        stale = _follow(group, disk_bytes, log_rows, state, file, ledger)
+        ledger, on_disk = Ledger.empty(config), _checked_arrays(group, config, disk_bytes)
+        window = window_of(facts, config, on_disk["log"].shape[0])
+        _check_size(config, window.rows, disk_bytes)
+        stale = _follow(group, on_disk, window, state, file, ledger)
         if stale is None:
             return None
         changed = stale
-    ledger = sealed(state, ledger, facts, log_rows)
+    ledger = sealed(state, ledger, facts, window)
     rowfile.load_lists(file.path, state.index, changed)
     return state, ledger
 
 
 def _follow(
     group: "zarr.Group",
-    disk_bytes: Callable[[], int],
-    log_rows: int,
+    on_disk: dict[str, Any],
+    window: Window,
     state: State,
     file: RowFile,
     ledger: Ledger,
@@ -198,26 +226,25 @@ def _follow(
 
     Args:
         group: at the snapshot to read.
-        disk_bytes: gives the folder's size.
-        log_rows: rows in its log.
+        on_disk: its arrays, by name.
+        window: of its log.
         state: of another snapshot, but for the clock and the counts.
         file: the state's.
-        ledger: an empty one; set to this snapshot's checks, reads and logged.
+        ledger: an empty one; set to this snapshot's checks, reads and marks.
     """
     config, store = state.config, cast(Any, group.store)
-    on_disk = _checked_arrays(group, config, disk_bytes)
-    _count("log_rows", log_rows, on_disk["log"].shape[0])
-    _check_size(config, log_rows, disk_bytes)
     store.fill(on_disk["reads"], ledger.reads)
     state.reads[:] = ledger.reads
     # If the log has only grown since, its former rows are in the file; else the seal tells.
-    for first in (file.log_rows, 0) if 0 < file.log_rows <= log_rows else (0,):
-        log = Log(store, on_disk["log"], log_rows, config, first)
+    carried = window.carried(file.log, file.arrays["logged"])
+    for marks in (None,) if carried is None else (carried, None):
+        start = window.first if marks is None else file.log.end
+        log = Log(store, on_disk["log"], window, config, start)
         store.fill(on_disk["checks"], ledger.checks)
-        ledger.logged[:] = file.arrays["logged"] if first else False
+        ledger.marks[:] = ABSENT if marks is None else marks
         ledger.checks[ledger.logged] = file.arrays["checks"][ledger.logged]
-        ledger.checks[log.slots], ledger.logged[log.slots] = log.checks, True
-        if _is_sealed(state, ledger, group.attrs, log_rows):
+        ledger.checks[log.slots], ledger.marks[log.slots] = log.checks, log.marks
+        if _is_sealed(state, ledger, group.attrs, window):
             break
     stale = np.flatnonzero((ledger.checks != file.arrays["checks"]).any(axis=1))
     if len(stale) > max(LOG_CHUNK, state.index.rows // FEW):
@@ -251,18 +278,18 @@ def set_counts(state: Counted, facts: Any) -> None:
     state.counts = {name: _count(name, facts["counts"][name]) for name in state.counts}
 
 
-def sealed(state: Counted, ledger: Ledger, facts: Any, log_rows: int) -> Ledger:
+def sealed(state: Counted, ledger: Ledger, facts: Any, log: Window) -> Ledger:
     """The ledger, completed; FormatError unless the seal fits its checks and the state."""
-    if not _is_sealed(state, ledger, facts, log_rows):
+    if not _is_sealed(state, ledger, facts, log):
         raise FormatError("seal: got parts that do not belong together; the folder is damaged")
     joint, message, time = joined(ledger.checks), facts["message"], facts["time"]
-    return replace(ledger, joint=joint, log_rows=log_rows, message=message, time=time)
+    return replace(ledger, joint=joint, log=log, message=message, time=time)
 
 
-def _is_sealed(state: Counted, ledger: Ledger, facts: Any, log_rows: int) -> bool:
+def _is_sealed(state: Counted, ledger: Ledger, facts: Any, log: Window) -> bool:
     """Whether the seal fits the ledger's checks and the state's reads, clock and counts."""
     message, time = facts["message"], _count("time", facts["time"], 2**62)
-    fitting = seal(state, joined(ledger.checks), log_rows, message, time)
+    fitting = seal(state, joined(ledger.checks), log, message, time)
     return bool(facts["seal"] == fitting)
 
 
@@ -270,19 +297,30 @@ class Log:
     """The log of a snapshot, from a row on, read a piece at a time: it may be large.
 
     Attributes:
+        window: the rows that count.
         slots: (n,) that it holds, ascending.
         checks: (n, 16) of the last row of each.
+        marks: (n,) of them, see fold.py.
     """
 
     def __init__(
-        self, store: Any, array: Any, log_rows: int, config: MemoryConfig, first: int = 0
+        self, store: Any, array: Any, window: Window, config: MemoryConfig, first: int | None = None
     ) -> None:
-        """Read it once, for its slots; FormatError if there are no such slots."""
-        self._dtype, self._first, self._stop = log_dtype(config), first, log_rows
+        """Read it once, for its slots; FormatError if there are no such slots.
+
+        Args:
+            store: that has accepted the array.
+            array: of the log.
+            window: the rows that count.
+            config: of the memory.
+            first: number of the first row to read; by default all that count.
+        """
+        self.window, self._dtype = window, log_dtype(config)
+        self._first = window.first if first is None else first
         self._store, self._array = store, array
         self._at_once = max(1, PIECE_BYTES // self._dtype.itemsize)
         self._whole: NDArray[np.void] | None = None  # a short one, which is read once
-        slots = np.full(log_rows - first, NO_ROW)
+        slots = np.full(window.end - self._first, NO_ROW)
         row_checks = np.zeros((len(slots), CHECK_BYTES), np.uint8)
         for start, records in self._read():
             part = slice(start, start + len(records))
@@ -291,6 +329,7 @@ class Log:
             raise FormatError(f"log: got a slot outside [0, {config.capacity})")
         last = _last_rows(slots)
         self.slots, self.checks = slots[last], row_checks[last]
+        self.marks = window.mark(self._first + last)
         self._is_last = np.zeros(len(slots), np.bool_)
         self._is_last[last] = True
 
@@ -304,13 +343,16 @@ class Log:
         if self._whole is not None:
             yield 0, self._whole
             return
-        strip = Strip(self._store, self._array, self._stop, self._at_once)
-        for start in range(self._first, self._stop, self._at_once):
-            rows = strip.take(start, min(start + self._at_once, self._stop))
+        length, stop = self._array.shape[0], self.window.end
+        strip, start = Strip(self._store, self._array, length, self._at_once), self._first
+        while start < stop:
+            at = start % length
+            rows = strip.take(at, min(at + self._at_once, at + stop - start, length))
             records = rows.view(self._dtype).reshape(len(rows))
-            if len(rows) == self._stop - self._first:
+            if len(rows) == stop - self._first:
                 self._whole = records
             yield start - self._first, records
+            start += len(rows)
 
 
 def _checked_arrays(
@@ -431,7 +473,7 @@ class Pieces:
                 strip.take(start, stop)
         outline.store.fill(outline.on_disk["checks"], ledger.checks[: self.rows])
         outline.store.fill(outline.on_disk["reads"], self.reads[: self.rows])
-        ledger.checks[log.slots], ledger.logged[log.slots] = log.checks, True
+        ledger.checks[log.slots], ledger.marks[log.slots] = log.checks, log.marks
         set_counts(self, self._facts)
         faults = []
         for rows in chain(self._base(), self._logged()):
@@ -445,7 +487,7 @@ class Pieces:
                 yield _cleared(rows)
         if faults:
             raise min(faults, key=lambda fault: fault[:3])[3]
-        self.ledger = sealed(self, ledger, self._facts, outline.log_rows)
+        self.ledger = sealed(self, ledger, self._facts, log.window)
         ledger.reads[:] = np.where(self.touched == EMPTY, 0, self.reads)
 
     def _strip(self, name: str) -> Strip:
@@ -462,7 +504,7 @@ class Pieces:
         strips = {name: self._strip(name) for name in self._names}
         for start, stop in self._parts():
             parts = {name: strip.take(start, stop) for name, strip in strips.items()}
-            own = ~self.ledger.logged[start:stop]
+            own = self.ledger.marks[start:stop] == ABSENT
             if not own.all():
                 parts = {name: part[own] for name, part in parts.items()}
             yield self._rows(start + np.flatnonzero(own), parts)

@@ -176,6 +176,16 @@ def _check_whole(state: State) -> None:
     state.check_whole()
 
 
+def _put_anew(used: NDArray[np.int64], draft: Draft, ledger: schema.Ledger) -> NDArray[np.int64]:
+    """Which of the used slots (n,) a commit copies from their rows: all of them, or a fold's."""
+    if not ledger.log.rows:
+        return used
+    is_copied = np.zeros(len(ledger.checks), np.bool_)
+    for start, stop in draft.copied:
+        is_copied[start:stop] = True
+    return used[is_copied[used]]
+
+
 def _codecs(name: str) -> list[Any]:
     """How the chunks of an array are written: each ends with a checksum."""
     # Random mantissas do not compress; those of the log are beside values, which do.
@@ -363,8 +373,8 @@ class Repository:
         if file and file.snapshot == self.snapshot:
             state.move(file.arrays, file.rows)
             self._row_file, self._watch = file.path, file.watch
-            checks, logged = file.arrays["checks"], file.arrays["logged"]
-            self._ledger = replace(self._ledger, checks=checks, logged=logged, changes={})
+            checks, marks = file.arrays["checks"], file.arrays["logged"]
+            self._ledger = replace(self._ledger, checks=checks, marks=marks, changes={})
 
     def _mapped(self) -> tuple[State, schema.Ledger] | None:
         """As load, from a row file; None if there is none that will do."""
@@ -463,8 +473,8 @@ class Repository:
         draft = Draft(session.store, layouts=self._layouts)
         dirty = np.array(sorted(state.dirty), np.int64)
         ledger = schema.write(draft, state, dirty, self._ledger, message)
-        if not ledger.log_rows:
-            state.check_stored(state.used)  # all rows are written anew
+        state.check_stored(_put_anew(state.used, draft, ledger))
+        if not ledger.log.rows:
             self._layouts.pop("log", None)  # a log that begins anew is another
         self._arriving = self._saved(session, message), ledger
         try:

@@ -31,7 +31,8 @@ from memstore.search.index import KeyIndex
 from memstore.search.ivf import IvfIndex
 from memstore.slots.state import COLUMN, EMPTY, State, column_types, row_types
 from memstore.storage.checksums import CHECK_BYTES, THREADS
-from memstore.storage.schema import Ledger
+from memstore.storage.fold import Window
+from memstore.storage.schema import MOVED, Ledger
 
 Place = Literal["ram", "disk"]
 """Where keys and values lie: read into RAM, or in a row file that is mapped."""
@@ -69,7 +70,7 @@ def sections(config: MemoryConfig) -> dict[str, Section]:
     del types["slots"]
     types["full"] = np.dtype(np.int32), (n,)
     types["checks"] = np.dtype(np.uint8), (n, CHECK_BYTES)
-    types["logged"] = np.dtype(np.bool_), (n,)
+    types["logged"] = np.dtype(np.uint8), (n,)
     types |= {f"{COLUMN}{name}": (dtype, (n,)) for name, dtype in column_types(config).items()}
     placed, start = {}, 0
     for name, (dtype, shape) in types.items():
@@ -91,15 +92,15 @@ class RowFile:
     Attributes:
         path: of the file.
         rows: slots that have a row.
-        log_rows: of the snapshot's log.
-        arrays: (capacity, ...) by name: those of a State, and `checks` and `logged` of a Ledger.
-            Numbers that no check of a row covers lie in RAM.
+        log: of the snapshot.
+        arrays: (capacity, ...) by name: those of a State, and of a Ledger `checks`, and `marks`
+            under the name of `logged`. Numbers that no check of a row covers lie in RAM.
         watch: over the file.
     """
 
     path: Path
     rows: int
-    log_rows: int
+    log: Window
     arrays: dict[str, NDArray[Any]]
     watch: "Watch"
 
@@ -176,9 +177,10 @@ def checked(path: Path, config: MemoryConfig) -> RowFile:
         start = _start_of_trailer(placed)
         watch = Watch(file.fileno(), start)
         facts = _trailer(file.fileno(), start, status.st_size)
-        if facts["memory"] != _memory(config) or facts["snapshot"] != path.name:
+        log = _window(facts)
+        if facts["memory"] != _memory(config, log) or facts["snapshot"] != path.name:
             raise ValueError("got the rows of another memory or snapshot")
-        rows, log_rows = int(facts["rows"]), int(facts["log_rows"])
+        rows = int(facts["rows"])
         if not 0 <= rows <= config.capacity:
             raise ValueError(f"got {rows:,} rows, want at most {config.capacity:,}")
         mapping = mmap.mmap(
@@ -195,7 +197,7 @@ def checked(path: Path, config: MemoryConfig) -> RowFile:
     arrays |= {name: arrays[name].copy() for name in _IN_RAM}
     if _digests(mapping, placed, rows) != facts["digests"]:
         raise ValueError("got rows that do not fit their checksums")
-    return RowFile(path, rows, log_rows, arrays, watch)
+    return RowFile(path, rows, log, arrays, watch)
 
 
 class Draft:
@@ -225,13 +227,14 @@ class Draft:
         self.arrays = _arrays(self._mapping, self._placed)
         self.arrays["touched"][:] = EMPTY
 
-    def finish(self, snapshot: str, log_rows: int) -> None:
+    def finish(self, snapshot: str, log: Window) -> None:
         """Write the checksums of what the arrays hold, and have all of it on stable storage."""
         facts = {
             "snapshot": snapshot,
             "rows": self.rows,
-            "log_rows": log_rows,
-            "memory": _memory(self._config),
+            "log_rows": log.rows,
+            **({"log": [log.first, log.folding, log.folded]} if log.has_moved else {}),
+            "memory": _memory(self._config, log),
             "digests": _digests(self._mapping, self._placed, self.rows),
         }
         text = json.dumps(facts).encode()
@@ -290,8 +293,8 @@ class Maker:
         """
         assert self.draft
         self.draft.arrays["checks"][:] = ledger.checks
-        self.draft.arrays["logged"][:] = ledger.logged
-        self.draft.finish(snapshot, ledger.log_rows)
+        self.draft.arrays["logged"][:] = ledger.marks
+        self.draft.finish(snapshot, ledger.log)
         os.replace(self._beside, self._folder / snapshot)
         sync([self._folder])
         drop(self._folder.parent, (snapshot, kept))
@@ -447,7 +450,15 @@ def _trailer(descriptor: int, start: int, size: int) -> dict[str, Any]:
     return facts
 
 
-def _memory(config: MemoryConfig) -> list[Any]:
-    """What tells whether a file's arrays are this memory's, and this machine's."""
-    facts: list[Any] = parse_json(json.dumps([*saved_config(config), sys.byteorder]))
+def _window(facts: Mapping[str, Any]) -> Window:
+    """Of the snapshot's log."""
+    first, folding, folded = map(int, facts.get("log", (0, 0, 0)))
+    return Window(first, int(facts["log_rows"]), folding, folded)
+
+
+def _memory(config: MemoryConfig, log: Window) -> list[Any]:
+    """What tells whether a file's arrays are this memory's, and read as we read them."""
+    version, fields = saved_config(config)
+    version = MOVED if log.has_moved else version
+    facts: list[Any] = parse_json(json.dumps([version, fields, sys.byteorder]))
     return facts

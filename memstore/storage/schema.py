@@ -2,7 +2,7 @@
 
 Rows live in the *base*: large chunks, quick to open. A commit that changes a few of them appends
 these to the *log* instead, so that it writes what changed and no more; when the log has grown to a
-part of the memory, a commit writes them all to the base and empties it.
+part of the memory, commits write them to the base, at once or a few chunks each (fold.py).
 """
 
 import math
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from memstore.config import MemoryConfig, saved_config
 from memstore.slots.state import COLUMN, EMPTY, SOURCE_BYTES, State, as_bytes, column_types
 from memstore.storage.checksums import CHECK_BYTES, CHECK_ROWS, checks, joined, seal
+from memstore.storage.fold import ABSENT, NEW, NOTHING, OLD, Step, Window, plan
 from memstore.voxels.grids import packed_shape
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 
     from memstore.storage.chunks import Draft
 
-FORMATS = (1, 2)  # that we read; a memory is written in the lowest that can say its rules
+FORMATS = (1, 2, 3)  # that we read; a memory is written in the lowest that can say what it is
+MOVED = 3  # format of a memory whose log has moved, see fold.py
 CHUNK_BYTES = 2**20  # keys of one base chunk
 LARGEST_CHUNK = 2**24  # bytes of values of one base chunk, if it has more than one row
 LARGEST_LOG_CHUNK = 2**27  # bytes; where it would have more, there is no log
 SMALL_CHUNK = 4096  # rows of one chunk of an array of small rows
 NO_ROW = -1
+MOVES = {"log_first": "first", "fold_rows": "folding", "fold_next": "folded"}  # of a Window
 LOG_CHUNK = 32  # rows of one chunk of the log
 LOG_LEAST = 1024  # rows that the log may always have; above, a quarter of the used slots
 
@@ -53,9 +56,10 @@ class Ledger:
     Attributes:
         checks: (capacity, 16) uint8 check of each slot's row.
         reads: (capacity,) int64 as saved.
-        logged: (capacity,) bool, slots that the log holds: their base rows are out of date.
+        marks: (capacity,) uint8 of slots that the log holds, see fold.py: their base rows may be
+            out of date.
         joint: (16,) uint8 XOR of all checks.
-        log_rows: rows of the log, whole chunks.
+        log: rows of it that count, whole chunks.
         message: of the commit.
         time: of the commit, microseconds since 1970 (UTC).
         changes: of the arrays, by name, until `settle`: a commit under way shares the arrays with
@@ -64,9 +68,9 @@ class Ledger:
 
     checks: NDArray[np.uint8]
     reads: NDArray[np.int64]
-    logged: NDArray[np.bool_]
+    marks: NDArray[np.uint8]
     joint: NDArray[np.uint8]
-    log_rows: int = 0
+    log: Window = NOTHING
     message: str = ""
     time: int = 0
     changes: Mapping[str, Changed] = field(default_factory=dict)
@@ -75,7 +79,13 @@ class Ledger:
     def empty(cls, config: MemoryConfig) -> "Ledger":
         """Ledger of a memory that nothing was written to."""
         n, check = config.capacity, np.zeros(CHECK_BYTES, np.uint8)
-        return cls(np.tile(check, (n, 1)), np.zeros(n, np.int64), np.zeros(n, bool), check)
+        return cls(np.tile(check, (n, 1)), np.zeros(n, np.int64), np.zeros(n, np.uint8), check)
+
+    @property
+    def logged(self) -> NDArray[np.bool_]:
+        """(capacity,) bool, slots that the log holds."""
+        is_logged: NDArray[np.bool_] = self.marks != ABSENT
+        return is_logged
 
     def settle(self) -> None:
         """Lay the changes over the arrays: the commit has arrived. More than once is fine."""
@@ -137,16 +147,17 @@ def log_dtype(config: MemoryConfig) -> np.dtype[np.void]:
 
 def attributes(state: State, ledger: Ledger) -> dict[str, Any]:
     """Attributes of the root group."""
-    version, config = saved_config(state.config)
+    (version, config), log = saved_config(state.config), ledger.log
     return {
-        "memstore_format": version,
+        "memstore_format": MOVED if log.has_moved else version,
         "config": config,
         "clock": state.clock,
         "counts": dict(state.counts),
-        "log_rows": ledger.log_rows,
+        "log_rows": log.rows,
+        **({name: getattr(log, field) for name, field in MOVES.items()} if log.has_moved else {}),
         "message": ledger.message,
         "time": ledger.time,
-        "seal": seal(state, ledger.joint, ledger.log_rows, ledger.message, ledger.time),
+        "seal": seal(state, ledger.joint, log, ledger.message, ledger.time),
     }
 
 
@@ -168,43 +179,98 @@ def write(
     new = np.concatenate(
         [checks(state.rows(block)) for block in np.array_split(dirty, len(dirty) // CHECK_ROWS + 1)]
     )
-    log_rows = ledger.log_rows + _up(len(dirty), LOG_CHUNK)
-    logged, has_logged = ledger.logged, Changed(dirty, np.ones(len(dirty), bool))
-    if _is_for_base(draft, state, len(dirty), log_rows):
-        stale = np.flatnonzero(_with(ledger.logged, has_logged))
-        row_checks = _with(ledger.checks, Changed(dirty, new))
-        _write_rows(draft.group, {**parts(state), "checks": row_checks}, stale)
-        if ledger.log_rows:
-            codecs = {"compressors": draft.layout("log").compressors}
-            options = arrays(state.config)["log"] | codecs
-            draft.group.create_array("log", **options, overwrite=True)
-        log_rows, logged, has_logged = 0, np.zeros_like(logged), Changed(dirty[:0], logged[:0])
+    step = _plan(draft, state, ledger, len(dirty))
+    if step is None:
+        marks, log = np.zeros_like(ledger.marks), NOTHING
+        has_marks = Changed(dirty[:0], marks[:0])
+        _write_all(draft, state, ledger, Changed(dirty, new))
     else:
-        draft.put("log", _records(state, dirty, new), ledger.log_rows)
+        has_ended = step.log.first > ledger.log.first
+        log, marks = step.log, _ended(ledger.marks) if has_ended else ledger.marks
+        has_marks = Changed(dirty, np.full(len(dirty), NEW if log.folding else OLD, np.uint8))
+        _fold(draft, state, ledger, step)
+        _put_log(draft, _records(state, dirty, new), ledger.log.end)
     read = np.flatnonzero(state.reads != ledger.reads)
     for start, stop in _runs(read, draft.layout("reads").chunk[0] if len(read) else 1):
         draft.put("reads", state.reads[start:stop], start)
     changes = {
         "checks": Changed(dirty, new),
         "reads": Changed(read, state.reads[read]),
-        "logged": has_logged,
+        "marks": has_marks,
     }
     joint = ledger.joint ^ joined(ledger.checks[dirty]) ^ joined(new)
     time = int(datetime.now(UTC).timestamp() * 1e6)
-    now = Ledger(ledger.checks, ledger.reads, logged, joint, log_rows, message, time, changes)
+    now = Ledger(ledger.checks, ledger.reads, marks, joint, log, message, time, changes)
     draft.finish(attributes(state, now))
     return now
 
 
-def _is_for_base(draft: "Draft", state: State, changed: int, log_rows: int) -> bool:
-    """Whether a commit of changed slots, after which the log would be so long, does without it."""
+def _plan(draft: "Draft", state: State, ledger: Ledger, changed: int) -> Step | None:
+    """What a commit of changed slots does beside logging them; None if all rows go to the base."""
     used = int(np.count_nonzero(state.touched != EMPTY))
+    if _is_for_base(draft, state, ledger, changed, used):
+        return None
+    most = min(max(LOG_LEAST, used // 4), draft.layout("log").rows)
+    layouts = [draft.layout(name) for name in (*parts(state), "checks")]
+    chunk = layouts[0].chunk[0]
+    is_plain = all(layout.is_plain for layout in layouts)  # others may have made them
+    if ledger.log.folding and not is_plain:
+        return None
+    chunk_bytes = chunk * log_dtype(state.config).itemsize if is_plain else 0
+    step = plan(ledger.log, ledger.marks, _up(changed, LOG_CHUNK), most, chunk, chunk_bytes)
+    return step if step.log.rows <= most else None
+
+
+def _is_for_base(draft: "Draft", state: State, ledger: Ledger, changed: int, used: int) -> bool:
+    """Whether a commit of changed slots, of so many that are used, does without the log."""
     row_bytes = log_dtype(state.config).itemsize
     if 2 * changed >= used or LOG_CHUNK * row_bytes > LARGEST_LOG_CHUNK:
         return True
-    log = draft.layout("log")
-    is_ours = log.chunk == (LOG_CHUNK, row_bytes)  # others may have made it, in other chunks
-    return not is_ours or log_rows > min(max(LOG_LEAST, used // 4), log.rows)
+    log = draft.layout("log")  # others may have made it, in other chunks
+    is_ours = log.chunk == (LOG_CHUNK, row_bytes) and log.rows % LOG_CHUNK == 0
+    return not is_ours or ledger.log.end % LOG_CHUNK > 0
+
+
+def _write_all(draft: "Draft", state: State, ledger: Ledger, new: Changed) -> None:
+    """Write all rows that the log holds, and changed ones (their checks), to the base; empty it."""
+    stale = ledger.logged
+    stale[new.slots] = True
+    row_checks = _with(ledger.checks, new)
+    _write_rows(draft.group, {**parts(state), "checks": row_checks}, np.flatnonzero(stale))
+    if ledger.log.rows:
+        codecs = {"compressors": draft.layout("log").compressors}
+        options = arrays(state.config)["log"] | codecs
+        draft.group.create_array("log", **options, overwrite=True)
+
+
+def _fold(draft: "Draft", state: State, ledger: Ledger, step: Step) -> None:
+    """Write rows of the base, and let go of rows of the log.
+
+    Checks of rows that this commit changes stay as they are: the log holds these rows.
+    """
+    stored = {**parts(state), "checks": ledger.checks} if step.stop else {}
+    for name, rows in stored.items():
+        ranges = step.ranges(ledger.marks, draft.layout(name).chunk[0])
+        for start, stop in ranges:
+            draft.put(name, rows[start : min(stop, len(rows))], start)
+        draft.copied.update(ranges)
+    length = draft.layout("log").rows
+    for number in range(ledger.log.first, step.log.first, LOG_CHUNK):
+        draft.drop("log", number % length)
+
+
+def _ended(marks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Marks once the fold has ended."""
+    return np.where(marks == NEW, OLD, ABSENT).astype(np.uint8)
+
+
+def _put_log(draft: "Draft", records: NDArray[np.uint8], number: int) -> None:
+    """Have rows written to the log, the first of which has a number."""
+    length = draft.layout("log").rows
+    start = number % length
+    room = length - start
+    draft.put("log", records[:room], start)
+    draft.put("log", records[room:], 0)
 
 
 def _with(array: NDArray[Any], changed: Changed) -> NDArray[Any]:

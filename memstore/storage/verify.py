@@ -241,7 +241,7 @@ def _row_file_faults(path: Path, snapshot: str, look: _Look) -> Iterator[str]:
         yield f"{rowfile.FOLDER}/{snapshot}{rowfile.LISTS}: {fault}; it may be deleted"
     for slot in misfits(mapped, ledger.checks):
         yield f"{rowfile.FOLDER}/{snapshot}: slot {slot}: got another row than was written"
-    follows = {"reads": ledger.reads, "full": look.full, "logged": ledger.logged}
+    follows = {"reads": ledger.reads, "full": look.full, "logged": ledger.marks}
     for name, want in follows.items():
         if (file.arrays[name] != want).any():
             yield f"{rowfile.FOLDER}/{snapshot}: {name}: got other numbers than were written"

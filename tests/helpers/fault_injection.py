@@ -18,11 +18,21 @@ from pathlib import Path
 import numpy as np
 
 from memstore import PAPER, Memory, MemstoreError
-from memstore.storage import schema
+from memstore.storage import fold, schema
 
-LOG_LEAST = 64  # rows, instead of 1,024: the log fills and empties every few commits
+SMALLER = {  # than usual: the log fills every few commits, and is folded a few chunks a commit
+    schema: {"LOG_LEAST": 128, "CHUNK_BYTES": 2 * 4 * 16, "SMALL_CHUNK": 4},
+    fold: {"AT_ONCE": 0},
+}
 COLUMNS = {"kind": str, "mass": float, "ok": bool, "view": int}
 SMALL = replace(PAPER, capacity=12, key_dim=16, resolution=8, beta=0.5, delta=0.95, columns=COLUMNS)
+
+
+def make_smaller(set_number=setattr):
+    """Set the numbers of SMALLER."""
+    for module, numbers in SMALLER.items():
+        for name, number in numbers.items():
+            set_number(module, name, number)
 
 
 def pairs(rng, n):
@@ -123,7 +133,7 @@ def step_of_writer(memory, step):
 
 def writer(folder):
     """Write, commit, tag and expire for ever; tell each commit that is done."""
-    schema.LOG_LEAST = LOG_LEAST
+    make_smaller()
     with Memory.open(folder, "r+") as memory:
         step = int(memory.history()[0].message)
         print("ready", flush=True)
@@ -188,7 +198,7 @@ def main():
     args = parser.parse_args()
     if args.writer:
         writer(args.writer)
-    schema.LOG_LEAST = LOG_LEAST
+    make_smaller()
     if args.flips:
         for (part, outcome), count in sorted(flips(args.flips, args.seed).items()):
             print(f"flip in {part:<14}{outcome:<10}{count:>6}")

@@ -13,7 +13,6 @@ import pytest
 
 import memstore
 from memstore import PAPER, Memory
-from memstore.storage import schema
 from tests.helpers import fault_injection
 
 CONFIG = replace(PAPER, capacity=64, key_dim=256, resolution=8, delta=1)
@@ -21,7 +20,7 @@ CONFIG = replace(PAPER, capacity=64, key_dim=256, resolution=8, delta=1)
 
 @pytest.fixture(autouse=True)
 def short_log(monkeypatch):
-    monkeypatch.setattr(schema, "LOG_LEAST", fault_injection.LOG_LEAST)
+    fault_injection.make_smaller(monkeypatch.setattr)
 
 
 def test_a_flipped_bit_is_reported_or_harmless():

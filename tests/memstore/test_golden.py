@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import memstore
 from memstore import Memory, MemoryConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "memory-v1"
@@ -75,3 +76,30 @@ def test_format_2_opens():
         np.testing.assert_array_equal(memory.values([0, 1, 3]), expected)
         assert [entry.message for entry in memory.history()] == ["removed", "four", "create"]
         assert memory.verify(every=True).problems == ()
+
+
+@pytest.mark.parametrize(("ago", "turns"), [(0, 6), (1, 6), (2, 5)])
+def test_format_3_opens(tmp_path, ago, turns):
+    """24 slots along the axes; each turn renamed the next three; at last slot 23 was removed.
+
+    The log has let go of rows, begins again at its array's start, and a fold is under way.
+    """
+    path = shutil.copytree(GOLDEN.parent / "memory-v3", tmp_path / "memory")
+    slots = list(range(24 if ago else 23))
+    names = [
+        f"tour {slot // 3}" if 3 <= slot < 3 * turns + 3 else f"modèle {slot}" for slot in slots
+    ]
+    with Memory.open(path) as memory:
+        assert [entry.message for entry in memory.history()] == ["removed", "turn 6", "turn 5"]
+        at = memory.history()[ago].id
+        assert memory.verify(every=True).problems == ()
+    for place in ("ram", "disk"):
+        with Memory.open(path, "r+", at=at, rows=place) as memory:
+            assert (memory.slots.tolist(), memory.sources) == (slots, names)
+            np.testing.assert_array_equal(memory.keys(slots), np.eye(64)[slots])
+            expected = [first_voxels(slot + 1) for slot in slots]
+            np.testing.assert_array_equal(memory.values(slots), expected)
+            names[0] = f"new {place}"
+            memory.update([0], sources=names[:1])
+            at = memory.commit("goes on")
+    assert memstore.verify_folder(path).problems == ()

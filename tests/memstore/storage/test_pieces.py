@@ -42,7 +42,7 @@ def path(tmp_path, monkeypatch):
             memory.remove(rng.choice(memory.slots, 3, replace=False))
             memory.read(rng.standard_normal((4, CONFIG.key_dim)), k=3, beta=-1)
             memory.commit(f"{count}")
-        assert memory._repository._ledger.log_rows == 64
+        assert memory._repository._ledger.log.rows == 64
     return tmp_path / "memory"
 
 
@@ -208,7 +208,7 @@ def large(tmp_path_factory):
             zeros = np.zeros(len(slots), np.int64)
             memory._state.put(Rows(slots, keys, values, zeros, zeros.astype("S128"), zeros))
             memory.commit("so many")
-        assert memory._repository._ledger.log_rows == 2**12
+        assert memory._repository._ledger.log.rows == 2**12
     return path
 
 

@@ -708,7 +708,7 @@ def test_of_a_log_that_has_grown_the_new_rows_are_read(path, monkeypatch, is_fol
 
     change(slice(0, 3), 5)
     file = made(path)
-    assert rowfile.checked(file, CONFIG).log_rows == 32
+    assert rowfile.checked(file, CONFIG).log.rows == 32
     if is_folded:
         with monkeypatch.context() as patch:
             patch.setattr("memstore.storage.schema._is_for_base", lambda *_: True)

@@ -59,7 +59,19 @@ def element(name, index, value):
 
 
 LIES = {
-    "newer format": attribute(memstore_format=3),
+    "newer format": attribute(memstore_format=4),
+    "format 3 that does not say where its log is": attribute(memstore_format=3),
+    "format 3 of a log that has not moved": attribute(
+        memstore_format=3, log_first=0, fold_rows=0, fold_next=0
+    ),
+    "a log that has moved before 0": attribute(
+        memstore_format=3, log_first=-32, fold_rows=0, fold_next=0
+    ),
+    "a log that has moved": attribute(memstore_format=3, log_first=32, fold_rows=0, fold_next=0),
+    "a fold of more than the log": attribute(
+        memstore_format=3, log_first=32, fold_rows=999, fold_next=0
+    ),
+    "a fold past the end": attribute(memstore_format=3, log_first=32, fold_rows=1, fold_next=9),
     "format 2 of format 1's rules": attribute(memstore_format=2),
     "format true": attribute(memstore_format=True),
     "no delta in format 1": config(delta=None),

@@ -12,6 +12,7 @@ import zarr
 import memstore
 from memstore import PAPER, Memory
 from memstore.storage import checksums
+from memstore.storage.fold import NOTHING, Window
 from memstore.storage.repository import Repository
 from memstore.voxels.grids import pack
 
@@ -163,10 +164,20 @@ def test_joined_checks_are_their_xor(rows):
     assert checksums.joined(row_checks).tolist() == expected
 
 
-def test_a_seal_by_hand():
+@pytest.mark.parametrize(
+    ("log", "numbers"),
+    [(NOTHING, [0]), (Window(0, 9, 5), [9, 0, 5, 0]), (Window(7, 9), [9, 7, 0, 0])],
+)
+def test_a_seal_by_hand(log, numbers):
     """As docs/format.md tells it: an empty memory of the paper's thresholds."""
     memory = Memory(TINY)
-    text = struct.pack("<3q2d", 6, 3, 2, 0.85, 1.0) + b"mse\0\0\0\0\0" + bytes(6 * 8)
-    text += bytes(16) + bytes(6 * 8) + struct.pack("<q", 1234567) + "é".encode()
+    text = struct.pack("<3q2d", 6, 3, 2, 0.85, 1.0) + b"mse\0\0\0\0\0" + bytes(5 * 8)
+    text += (
+        struct.pack(f"<{len(numbers)}q", *numbers)
+        + bytes(16)
+        + bytes(6 * 8)
+        + struct.pack("<q", 1234567)
+        + "é".encode()
+    )
     expected = hashlib.blake2b(text, digest_size=16).hexdigest()
-    assert checksums.seal(memory._state, np.zeros(16, np.uint8), 0, "é", 1234567) == expected
+    assert checksums.seal(memory._state, np.zeros(16, np.uint8), log, "é", 1234567) == expected
