@@ -148,7 +148,7 @@ def test_a_folder_that_cannot_be_read_is_not_passed_over(foreign, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(FormatError, match="Permission denied"):
+    with pytest.raises(PathError, match="Permission denied"):
         import_memory(foreign)
 
 
