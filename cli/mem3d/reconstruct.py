@@ -75,8 +75,7 @@ def reconstruct(  # long: half of it are the options
             metavar="<format>",
             callback=_check_formats,
             help=f"One of {', '.join(FORMATS)}; may be repeated. Default: as --out ends, else glb; "
-            "with --print-size or --print-height stl and 3mf. Without these an stl is at most 1 mm "
-            "long in a slicer.",
+            "to print, stl and 3mf.",
         ),
     ] = None,
     mask: Annotated[
@@ -104,12 +103,16 @@ def reconstruct(  # long: half of it are the options
         typer.Option(
             metavar="<size>",
             help="For a 3-D printer: longest side of one closed body with a flat base, such as "
-            "100mm or 4in. Default for 3mf: 100mm.",
+            "100mm or 4in. Default for 3mf: 100mm; an stl without it is 1 mm long in a slicer.",
         ),
     ] = None,
     print_height: Annotated[
         str | None,
-        typer.Option(metavar="<size>", help="The same by its height, in place of --print-size."),
+        typer.Option(
+            metavar="<size>",
+            help="As --print-size, but of the height.",
+            rich_help_panel=MORE,
+        ),
     ] = None,
     threshold: Annotated[
         float, typer.Option(help="Voxels are full above this; a lower one fills more.")

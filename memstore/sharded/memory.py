@@ -40,7 +40,7 @@ from memstore.slots.policy import WriteReport, warn_of_losses
 from memstore.slots.state import EMPTY, Rows, plain_column, texts_of
 from memstore.slots.stats import Stats
 from memstore.storage.history import Commit
-from memstore.storage.lock import WriterLock
+from memstore.storage.local.lock import WriterLock
 from memstore.storage.verify import Verification
 from memstore.voxels.grids import unpack
 

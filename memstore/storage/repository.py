@@ -62,9 +62,9 @@ from memstore.storage.backend import (
 )
 from memstore.storage.checksums import misfits, unfit
 from memstore.storage.chunks import ChunkStore, Draft, Layout, check_files
-from memstore.storage.durable import Durable
 from memstore.storage.history import Commit, Past, advising
-from memstore.storage.lock import WriterLock
+from memstore.storage.local.durable import Durable
+from memstore.storage.local.lock import WriterLock
 from memstore.storage.reader import Pieces
 from memstore.storage.rowfile import Place
 

@@ -365,7 +365,7 @@ CALLS = {
 
 OWN = {
     in_ram: ("/memory.py", "/rwlock.py", "/slots/state.py", "/search/index.py"),
-    on_disk: ("/memory.py", "/storage/lock.py"),
+    on_disk: ("/memory.py", "/storage/local/lock.py"),
 }
 SAMPLE = {in_ram: 20, on_disk: 4}  # lines of other files that are tried per call
 

@@ -12,7 +12,8 @@ import zarr
 import memstore
 from memstore import PAPER, Memory
 from memstore.files import tree
-from memstore.storage import durable, repository
+from memstore.storage import repository
+from memstore.storage.local import durable
 
 CONFIG = replace(PAPER, capacity=40, key_dim=8)
 

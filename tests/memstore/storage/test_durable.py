@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from memstore.files import tree
-from memstore.storage import durable
-from memstore.storage.durable import Durable
+from memstore.storage.local import durable
+from memstore.storage.local.durable import Durable
 
 
 @pytest.fixture

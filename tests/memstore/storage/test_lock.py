@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from memstore import PAPER, LockedError, Memory
-from memstore.storage.lock import WriterLock
+from memstore.storage.local.lock import WriterLock
 
 TINY = replace(PAPER, capacity=4, key_dim=3, resolution=2)
 HOLD = """

@@ -15,7 +15,8 @@ import pytest
 import memstore
 from memstore import PAPER, ArgumentError, FormatError, Memory
 from memstore.search import ivf
-from memstore.storage import durable, reader, rowfile
+from memstore.storage import reader, rowfile
+from memstore.storage.local import durable
 
 COLUMNS = {"kind": int, "name": str, "weight": float, "is_good": bool}
 CONFIG = replace(
