@@ -22,7 +22,7 @@ from tests.helpers.untrained_run import save_photo
 pytestmark = pytest.mark.skipif(
     find_spec("gradio") is None, reason="not installed: gradio (the extra 'demo')"
 )
-PHOTO_ANSWERS = 13  # what the page shows anew for a photo: visit, status, ..., five files
+PHOTO_ANSWERS = 14  # what the page shows anew for a photo: visit, status, ..., five files
 BOUNDARY = "boundary"
 
 
@@ -78,14 +78,20 @@ def config(served):
 
 def reconstruct(served, path):
     """What the page answers to a photo, as its own script asks it."""
-    [call] = [
+    call = next(  # those of a corrected mask come later
         call["id"]
         for call in config(served)["dependencies"]
-        if len(call["outputs"]) == PHOTO_ANSWERS and call["targets"][0][1] == "change"
-        and len(call["inputs"]) == 5
-    ]  # fmt: skip
+        if len(call["outputs"]) == PHOTO_ANSWERS and len(call["inputs"]) == 6
+    )
     session = uuid.uuid4().hex
-    data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, 0.05, "smooth", 100, None]
+    data = [
+        {"path": path, "meta": {"_type": "gradio.FileData"}},
+        0.05,
+        "smooth",
+        100,
+        "height",
+        None,
+    ]
     join = {"data": data, "fn_index": call, "session_hash": session, "trigger_id": 1}
     kind = {"Content-Type": "application/json"}
     assert ask(served, "/gradio_api/queue/join", json.dumps(join), **kind)[0] == 200
