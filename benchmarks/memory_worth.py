@@ -267,9 +267,9 @@ def name_of(split: str, hidden: float) -> str:
     return f"{split}, {hidden:.0%} hidden" if hidden else split
 
 
-def prepare(data: Path, work: Path, stem: str, maps: Path) -> Bench:
+def prepare(work: Path, stem: str, maps: Path) -> Bench:
     """The bundled model's run, its shapes and its pictures' stem maps."""
-    shapes = make_shapes(work, data)
+    shapes = make_shapes(work)
     model, memory, _ = checkpoint.load(work / "run")
     views = TrainingViews(
         shapes,
@@ -314,7 +314,7 @@ def main() -> None:
     }
     if not all(path.exists() for path in paths.values()):
         maps = arguments.maps or arguments.work / "run" / "stem_maps.npy"
-        bench = prepare(arguments.data, arguments.work, arguments.stem, maps)
+        bench = prepare(arguments.work, arguments.stem, maps)
         parts = {part: pictured(bench.model, arguments.data, *part) for part in SPLITS}
         for (arm, seed), path in paths.items():
             if not path.exists():

@@ -47,7 +47,6 @@ CAPACITY = 20_000  # slots, of which the shapes take less than half
 PICTURES = 6  # of each shape
 PER_CATEGORY = 350  # shapes of found meshes, variants among them
 GENERATED_VARIANTS = 2  # of each mesh that a generator made
-FAR = 0.8  # IoU that no shape to learn from has with one to test or validate on
 MADE_UP = 60  # procedural shapes of each category
 FREE_TIER = "A"  # of models.json: may be passed on
 COPYLEFT = "Free Art"  # wants whatever is made of it under itself
@@ -133,11 +132,8 @@ def link_meshes(credits: list[Credit], folder: Path) -> None:
             place.symlink_to(credit.file.resolve())
 
 
-def make_shapes(work: Path, data: Path) -> ShapeDataset:
-    """Draw, deform and make up; what is there already is left.
-
-    What has come out near a shape to be tested or validated on, or its mirror image, is left out.
-    """
+def make_shapes(work: Path) -> ConcatDataset:
+    """Draw, deform and make up; what is there already is left."""
     processes = os.cpu_count() or 1
     kinds = {
         "found": RenderConfig(views=PICTURES, per_category=PER_CATEGORY),
@@ -147,9 +143,14 @@ def make_shapes(work: Path, data: Path) -> ShapeDataset:
         render_meshes(work / "meshes" / kind, work / "shapes" / kind, config, processes)
     synthesize(work / "procedural", MADE_UP, views=PICTURES, processes=processes)
     folders = [work / "shapes" / kind for kind in kinds] + [work / "procedural"]
-    shapes: ShapeDataset = ConcatDataset([open_dataset(folder) for folder in folders])
-    for split in ("test", "val"):
-        shapes = far_from(shapes, open_dataset(data / "r2n2_like", split), FAR)
+    return ConcatDataset([open_dataset(folder) for folder in folders])
+
+
+def far_shapes(shapes: ShapeDataset, data: Path, above: float) -> ShapeDataset:
+    """Those whose IoU with no shape to test or validate on, or its mirror image, is above one."""
+    if above < 1:
+        for split in ("test", "val"):
+            shapes = far_from(shapes, open_dataset(data / "r2n2_like", split), above)
     return shapes
 
 
@@ -227,12 +228,21 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder for what is made on the way")
     parser.add_argument("--stem", required=True, help="torchvision's ResNet-50 as safetensors")
     parser.add_argument("--out", type=Path, required=True, help="folder to publish to")
+    parser.add_argument(
+        "--far",
+        type=float,
+        default=1.0,
+        metavar="IOU",
+        help="leave out shapes nearer than that to one to test or validate on, mirrored or not "
+        "(default: 1, none, as for the bundled model)",
+    )
     arguments = parser.parse_args()
     keep_freed_memory()
     data, work = arguments.data, arguments.work
     credits = permitted(data)
     link_meshes(credits, work / "meshes")
-    shapes, validation = make_shapes(work, data), open_dataset(data / "r2n2_like", "val")
+    shapes = far_shapes(make_shapes(work), data, arguments.far)
+    validation = open_dataset(data / "r2n2_like", "val")
     run = work / "run"
     train(
         shapes,

@@ -38,7 +38,7 @@ def test_what_was_added_is_recalled_first_and_helps(told):
     before, after = (line for line in lines if line.startswith("recalled first: "))
     assert "my lamp" not in before and "my lamp" in after
     assert float(after.split()[-1]) > float(before.split()[-1])
-    assert "[6848]" in lines
+    assert "[6925]" in lines
 
 
 def test_the_memory_alone_tells_what_it_did(told):
