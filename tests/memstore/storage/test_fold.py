@@ -10,7 +10,7 @@ import zarr
 from numpy.testing import assert_array_equal
 
 import memstore
-from memstore import PAPER, FormatError, Memory
+from memstore import PAPER, FormatError, Memory, MemoryConfig
 from memstore.storage import fold, rowfile, schema
 from memstore.storage.fold import ABSENT, NEW, OLD, Step, Window, plan
 from memstore.storage.repository import Repository
@@ -346,3 +346,31 @@ def rechunk(group, kind):
     else:
         options |= {"chunks": (4, 3), "serializer": zarr.codecs.BytesCodec(endian="big")}
     group.create_array("keys", **options, compressors=[], overwrite=True)[:] = keys
+
+
+def test_marks_carried_from_another_log_are_no_fault(tmp_path, monkeypatch):
+    """It began anew and is as long as the row file's: slot 9 is taken to be in it still."""
+    monkeypatch.setattr(rowfile, "LEAST_PRIVATE", 2**17)
+    rng, path = np.random.default_rng(0), tmp_path / "memory"
+    config = MemoryConfig(capacity=64, key_dim=8, resolution=8)
+
+    def change(memory, slots):
+        memory.replace_keys(slots, rng.standard_normal((len(slots), 8)))
+        memory.commit("changed")
+
+    with Memory.create(path, config, durability="process") as memory:
+        memory.write(rng.standard_normal((40, 8)), rng.random((40, 8, 8, 8)) < 0.5)
+        memory.commit("base")
+        change(memory, [9])
+        Memory.open(path, rows="disk").close()
+        for slots in (range(20, 40), [1], [1]):
+            change(memory, list(slots))
+    with Memory.open(path, "r+", rows="disk", durability="process") as memory:
+        assert memory._repository._ledger.marks[9]
+        for _ in range(3):
+            change(memory, [1, 2, 3, *range(14, 20)])
+            change(memory, [4, 5, 6, 7, 10, 11, 12, 13])
+            assert memory.verify(every=True).problems == ()
+        keys = memory.keys(range(40))
+    with Memory.open(path, rows="ram") as memory:
+        assert_array_equal(memory.keys(range(40)), keys)
