@@ -45,7 +45,7 @@ from memstore.slots.lookup import (
     similarities,
 )
 from memstore.slots.policy import WriteReport, warn_of_losses
-from memstore.slots.state import Rows, State, plain_column
+from memstore.slots.state import EMPTY, Rows, State, plain_column
 from memstore.slots.stats import Stats, stats
 from memstore.storage.verify import Verification, verify
 from memstore.voxels.grids import unpack
@@ -254,6 +254,14 @@ class Memory:
         """
         self._check_writable()
         return self._lock.writing(subject=self._held)
+
+    def __repr__(self) -> str:
+        config, place = self._held.config, "in RAM" if self.path is None else f"at {self.path}"
+        used = np.count_nonzero(self._held.touched != EMPTY)  # no lock: a debugger may ask
+        return (
+            f"<Memory {place}, {self._mode}: {used:,} of {config.capacity:,} slots, "
+            f"keys of {config.key_dim}, values of {config.resolution}^3>"
+        )
 
     def __len__(self) -> int:
         """Number of used slots."""

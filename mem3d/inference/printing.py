@@ -92,7 +92,7 @@ class Printable:
             parts.append(f"DOES NOT STAND by itself: falls over within {TILT:g} degrees")
         if self.height_lost >= LEGS:
             lost = _percent(self.height_lost)
-            parts.append(f"WITHOUT ITS LEGS OR FOOT: nothing of the lowest {lost} is printed")
+            parts.append(f"NOTHING OF THE LOWEST {lost} IS PRINTED, legs, foot or keel")
         return "; ".join(parts)
 
     def facts(self) -> dict[str, Any]:

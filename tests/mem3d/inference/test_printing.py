@@ -207,7 +207,7 @@ def test_lost_legs_are_told_in_capitals():
     grid[3, 2, 3] = grid[12, 2, 3] = grid[3, 2, 12] = grid[12, 2, 12] = True
     body = body_of(grid)
     assert (body.loose_bits, body.height_lost) == (4, 0.6)
-    assert "WITHOUT ITS LEGS OR FOOT: nothing of the lowest 60.0% is printed" in str(body)
+    assert "NOTHING OF THE LOWEST 60.0% IS PRINTED, legs, foot or keel" in str(body)
     grid[3, 3:8, 3] = grid[12, 3:8, 3] = grid[3, 3:8, 12] = grid[12, 3:8, 12] = True
     assert body_of(grid).height_lost == 0 and "LEGS" not in str(body_of(grid))
 
