@@ -61,14 +61,14 @@ class Window(NamedTuple):
         if not before.rows or not self.first <= before.end <= self.end:
             return None
         if self.first == before.first and not before.folding:
-            kept = marks > ABSENT
+            carries = marks > ABSENT
         elif before.folding and self.first == before.first + before.folding:
-            kept = marks == NEW
+            carries = marks == NEW
         else:
             return None
         if self.folding and self.first + self.folding < before.end:
             return None
-        return np.where(kept, OLD, ABSENT).astype(np.uint8)
+        return np.where(carries, OLD, ABSENT).astype(np.uint8)
 
 
 NOTHING = Window()  # of an empty log

@@ -171,6 +171,21 @@ def _is_like_memory(path: Path) -> bool:
     return all(os.path.isdir(path / name) for name in ("refs", "snapshots"))
 
 
+def _check_like_memory(path: Path) -> None:
+    """Raise NotAMemoryError, or PathMissingError, where a memory in one piece cannot be."""
+    if not is_there(path):
+        want = "the folder of a memory, as training, memstore import or Memory.create makes it"
+        raise PathMissingError(f"{path}: nothing there, want {want}")
+    if _is_like_memory(path):
+        return
+    if is_there(path / SHARDS_FILE):
+        raise NotAMemoryError(
+            f"{path}: got a memory in shards, want one in one piece; memstore copy {path} --out "
+            "FOLDER makes one, memstore.sharded.ShardedMemory.open opens it as it is"
+        )
+    raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
+
+
 def _check_whole(state: State) -> None:
     """Raise TornError if the state is not to be saved."""
     state.check_whole()
@@ -246,17 +261,7 @@ class Repository:
         # The same, wherever this process goes to; an object store has none.
         self._folder = folder = path.absolute()
         self._place = place
-        if not is_there(path):
-            want = "the folder of a memory, as training, memstore import or Memory.create makes it"
-            raise PathMissingError(f"{path}: nothing there, want {want}")
-        if not _is_like_memory(path):
-            if is_there(path / SHARDS_FILE):
-                raise NotAMemoryError(
-                    f"{path}: got a memory in shards, want one in one piece; memstore copy "
-                    f"{path} --out FOLDER makes one, memstore.sharded.ShardedMemory.open opens it "
-                    "as it is"
-                )
-            raise NotAMemoryError(f"{path}: got something else, want the folder of a memory")
+        _check_like_memory(path)
         self._lock: WriterLock | None = None
         self._durability: Durability = durability
         self._durable = Durable(folder, [rowfile.FOLDER])

@@ -59,5 +59,5 @@ def test_a_copy_of_many_files_that_fails_names_one(tmp_path):
         (tmp_path / "from" / name).symlink_to(tmp_path / "nothing")
     with pytest.raises(shutil.Error) as caught:
         shutil.copytree(tmp_path / "from", tmp_path / "to")
-    told = first_line(caught.value)
-    assert told.startswith(f"{tmp_path}/from/") and "No such file" in told and "[" not in told[:1]
+    line = first_line(caught.value)
+    assert line.startswith(f"{tmp_path}/from/") and "No such file" in line and "[" not in line[:1]

@@ -378,11 +378,11 @@ def test_importing_is_light():
 def test_a_memory_prints_where_it_is_and_how_full(tmp_path):
     config = replace(PAPER, capacity=2000, key_dim=3, resolution=2)
     grids = np.eye(8, dtype=bool).reshape(8, 2, 2, 2)[:3]
-    told = "3 of 2,000 slots, keys of 3, values of 2^3>"
+    use = "3 of 2,000 slots, keys of 3, values of 2^3>"
     memory = Memory(config)
     memory.write(np.eye(3), grids, warn=False)
-    assert repr(memory) == f"<Memory in RAM, r+: {told}"
+    assert repr(memory) == f"<Memory in RAM, r+: {use}"
     memory.copy_to(tmp_path / "copy")
     with Memory.open(tmp_path / "copy") as reader:
-        assert repr(reader) == f"<Memory at {tmp_path / 'copy'}, r: {told}"
+        assert repr(reader) == f"<Memory at {tmp_path / 'copy'}, r: {use}"
     assert "closed" in repr(reader)

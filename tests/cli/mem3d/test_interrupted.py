@@ -157,22 +157,22 @@ def test_each_photo_is_kept(calls, batch, run, photos, tmp_path, monkeypatch):
     whole = reconstruct(run, photos, tmp_path / "whole", *options)
     with monkeypatch.context() as patch:
         interrupt(patch, photos_module.Reconstruction, "save_all", calls)
-        done = reconstruct(run, photos, tmp_path / "out", *options)
-    assert done.exit_code == 130
-    assert f"interrupted; {calls} photo" in done.stderr and "goes on from there" in done.stderr
+        result = reconstruct(run, photos, tmp_path / "out", *options)
+    assert result.exit_code == 130
+    assert f"interrupted; {calls} photo" in result.stderr and "goes on from there" in result.stderr
     names = saves(monkeypatch)
-    done = reconstruct(run, photos, tmp_path / "out", *options)
-    assert done.exit_code == 0, done.output
+    result = reconstruct(run, photos, tmp_path / "out", *options)
+    assert result.exit_code == 0, result.output
     assert names == ["0", "1", "2", "3", "5", "6"][calls:]
-    assert json.loads(done.stdout) == json.loads(whole.stdout.replace("/whole/", "/out/"))
+    assert json.loads(result.stdout) == json.loads(whole.stdout.replace("/whole/", "/out/"))
     assert files_in(tmp_path / "out") == files_in(tmp_path / "whole")
 
 
 def test_a_photo_alone_leaves_no_journal(run, photos, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         interrupt(patch, photos_module.Reconstruction, "save_all", 0)
-        done = call("reconstruct", run, photos / "0.png", "--out", tmp_path / "out")
-    assert done.stderr.endswith("interrupted; 0 photos done\n")
+        result = call("reconstruct", run, photos / "0.png", "--out", tmp_path / "out")
+    assert result.stderr.endswith("interrupted; 0 photos done\n")
     assert not (tmp_path / "out" / "unfinished.jsonl").exists()
 
 

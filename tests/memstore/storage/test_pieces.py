@@ -142,8 +142,8 @@ def test_slots_are_told_in_order_wherever_their_rows_lie(path):
     group["log"][:64], group["values"][:] = log, values
     session.commit("8")
     problems = verify_folder(path, every=False).problems
-    told = [int(problem.split("slot ")[1].split(":")[0]) for problem in problems]
-    assert told == slots == sorted(slots)
+    numbers = [int(problem.split("slot ")[1].split(":")[0]) for problem in problems]
+    assert numbers == slots == sorted(slots)
 
 
 def test_reads_of_an_empty_slot_are_none(path):

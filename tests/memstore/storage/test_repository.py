@@ -142,6 +142,16 @@ def test_an_id_in_small_letters_or_cut_short_is_not_damage(path, mode):
         Memory.open(path, mode, at=3)
 
 
+def asking_of_the_folder(memory):
+    """Calls that look into the folder, of a memory with a tag "first"."""
+    yield from (memory.history, memory.tags, memory.verify, lambda: memory.verify(every=True))
+    if memory.mode == "r":
+        yield memory.refresh
+    else:
+        yield from (lambda: memory.commit("x"), memory.expire)
+        yield from (lambda: memory.tag("new"), lambda: memory.untag("first"))
+
+
 @pytest.mark.parametrize("is_moved", [True, False])
 @pytest.mark.parametrize("mode", ["r", "r+"])
 def test_a_folder_that_is_gone_is_told(path, mode, is_moved):
@@ -152,11 +162,7 @@ def test_a_folder_that_is_gone_is_told(path, mode, is_moved):
         path.rename(path.with_name("elsewhere"))
     else:
         shutil.rmtree(path)
-    calls = [memory.history, memory.tags, memory.verify]
-    calls += [memory.refresh] if mode == "r" else [lambda: memory.commit("x"), memory.expire]
-    if mode == "r+":
-        calls += [lambda: memory.tag("new"), lambda: memory.untag("first")]
-    for call in calls:
+    for call in asking_of_the_folder(memory):
         with pytest.raises(memstore.PathMissingError, match="moved or deleted after it was opened"):
             call()
     assert len(memory.read(AXES).slots) == memory.stats().used == 3
@@ -436,11 +442,7 @@ def test_another_memory_in_the_folders_place_is_told(path, tmp_path, mode):
     path.rename(tmp_path / "away")
     (tmp_path / "other").rename(path)
     files = sorted(path.rglob("*"))
-    calls = [memory.history, memory.tags, memory.verify, lambda: memory.verify(every=True)]
-    calls += [memory.refresh] if mode == "r" else [lambda: memory.commit("x"), memory.expire]
-    if mode == "r+":
-        calls += [lambda: memory.tag("new"), lambda: memory.untag("first")]
-    for call in calls:
+    for call in asking_of_the_folder(memory):
         with pytest.raises(memstore.PathMissingError, match="another memory there"):
             call()
     assert sorted(path.rglob("*")) == files

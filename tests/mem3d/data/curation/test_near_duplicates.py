@@ -151,6 +151,6 @@ def test_what_is_far_has_a_low_iou_with_each_other_shape_and_its_mirror(tmp_path
 
     highest = [nearest(data.grid(i)) for i in range(len(data))]
     for above in (0.0, 0.3, 0.6, 1.0):
-        wanted = [i for i, iou in enumerate(highest) if iou <= above]
-        assert list(far_from(data, others, above).positions) == wanted
-        assert above != 0.6 or 0 < len(wanted) < len(data)
+        far = [i for i, iou in enumerate(highest) if iou <= above]
+        assert list(far_from(data, others, above).positions) == far
+        assert above != 0.6 or 0 < len(far) < len(data)

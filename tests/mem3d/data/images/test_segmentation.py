@@ -122,7 +122,7 @@ def test_where_colors_are_doubtful_too_the_doubt_is_told(disc, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("value", "left", "box", "is_doubted"),
+    ("value", "column", "box", "is_doubted"),
     [
         (0.3, 60, None, True),
         (0.2, 60, None, False),  # the network rules it out
@@ -132,12 +132,12 @@ def test_where_colors_are_doubtful_too_the_doubt_is_told(disc, monkeypatch):
     ],
 )
 def test_what_is_faintly_taken_for_the_object_is_told(
-    value, left, box, is_doubted, disc, monkeypatch
+    value, column, box, is_doubted, disc, monkeypatch
 ):
     """And the mask is as it would be without."""
     guess = np.zeros((120, 120))
     guess[20:100, 10:50] = 1
-    guess[20:100, left : left + 2] = value
+    guess[20:100, column : column + 2] = value
     monkeypatch.setattr(u2netp, "saliency", likely(guess))
     if box is not None:  # the network sees a tenth more than the box
         room = round(0.1 * 100)
