@@ -1,11 +1,12 @@
 """What a memory is worth: the same network, taught the same way, with and without one.
 
-    python -m benchmarks.memory_worth DATA WORK --stem STEM [--seeds 3] [--only memory] [--long]
+    python -m benchmarks.memory_worth DATA WORK --stem STEM [--far .8] [--seeds 3] [--only memory]
+        [--long]
 
-DATA and WORK are those of `benchmarks.pretrained`, which must have been run: its shapes and its key
-are used, and its memory, of which a training picture never recalls its own shape's family. Camera
-and extents are learned first, once for all. Networks are narrow and learn for one epoch; with
-`--long` they are as wide as the bundled one, and learn as long. Each run's scores lie in
+DATA, WORK and --far are those of `benchmarks.pretrained`, which must have been run: its shapes and
+its key are used, and its memory, of which a training picture never recalls its own shape's family.
+Camera and extents are learned first, once for all. Networks are narrow and learn for one epoch;
+with `--long` they are as wide as the bundled one, and learn as long. Each run's scores lie in
 WORK/worth, and are not made again; the table is of all that are there. Several processes may be
 given parts (`--only`). IoU at t = .3 over categories, means of 8 views of each shape.
 """
@@ -22,7 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.pretrained import HIDDEN, VIEWS, make_shapes
+from benchmarks.pretrained import HIDDEN, VIEWS, far_shapes, make_shapes
+from mem3d.data.dataset import ShapeDataset
 from mem3d.data.images.corruptions import behind_occluders
 from mem3d.data.images.preprocess import test_pixels
 from mem3d.data.loader import BatchSampler, TrainingViews
@@ -267,9 +269,8 @@ def name_of(split: str, hidden: float) -> str:
     return f"{split}, {hidden:.0%} hidden" if hidden else split
 
 
-def prepare(work: Path, stem: str, maps: Path) -> Bench:
+def prepare(shapes: ShapeDataset, work: Path, stem: str, maps: Path) -> Bench:
     """The bundled model's run, its shapes and its pictures' stem maps."""
-    shapes = make_shapes(work)
     model, memory, _ = checkpoint.load(work / "run")
     views = TrainingViews(
         shapes,
@@ -299,6 +300,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="as of benchmarks.pretrained")
     parser.add_argument("work", type=Path, help="its folder")
     parser.add_argument("--stem", required=True, help="torchvision's ResNet-50 as safetensors")
+    parser.add_argument("--far", type=float, default=1.0, help="as of benchmarks.pretrained")
     parser.add_argument("--maps", type=Path, help="stem maps (default: WORK/run/stem_maps.npy)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default=",".join(ARMS), help=", ".join(ARMS))
@@ -314,7 +316,8 @@ def main() -> None:
     }
     if not all(path.exists() for path in paths.values()):
         maps = arguments.maps or arguments.work / "run" / "stem_maps.npy"
-        bench = prepare(arguments.work, arguments.stem, maps)
+        shapes = far_shapes(make_shapes(arguments.work), arguments.data, arguments.far)
+        bench = prepare(shapes, arguments.work, arguments.stem, maps)
         parts = {part: pictured(bench.model, arguments.data, *part) for part in SPLITS}
         for (arm, seed), path in paths.items():
             if not path.exists():
