@@ -1,8 +1,14 @@
 """Manifests: what a memory in shards is at each commit, in JSON (docs/scale.md).
 
-`shards.json` names the last commit, `commits/ID.json` the snapshots of all shards at one, and
-`tags/NAME.json` a commit; `tags/NAME.json.deleted` was one. An ID is a checksum of its file. A
-commit is there once `shards.json` names it: everything else is written, and synced, before.
+`shards.json` names the last commit: `{"memstore_shards": 1, "last": ID}`. It is there once that
+file names it: everything else is written, and synced, before.
+
+`commits/ID.json` is a manifest: parent's ID (or null), message, time (microseconds since 1970,
+UTC), config and its `memstore_format`, clock, counts, the shards' snapshots in order. ID is the
+file's BLAKE2b checksum (10 bytes, capital hexadecimal digits).
+
+`tags/NAME.json` names a commit, `tags/NAME.json.deleted` one that was taken away. `shard-0000` and
+so on are folders as in docs/format.md, shard s of S of ceil((capacity - s) / S) slots.
 """
 
 import json
