@@ -3,6 +3,14 @@
 A cache: the folder is the truth, and without the file, or with one that does not fit, a memory
 opens as ever. It holds what was compared with the rows' checks while it was written, and is
 compared with checksums of its own whenever it is opened.
+
+Arrays of capacity rows, each from a multiple of 64 KiB on, in the machine's byte order: keys,
+values, touched, sources, reads, full (full voxels, int32), checks, logged (1 for a slot that the
+log holds, 2 if since the fold under way began), columns by name. Keys and values past the last used
+slot are a hole. Then JSON (snapshot, rows, log_rows, in format 3 `log`: log_first, fold_rows,
+fold_next; format and config, XXH3-128 of each 16 MiB of each array), XXH3-128 of the JSON, its
+length (8 bytes), MAGIC. It is written beside, with its room reserved, synced, renamed. Numbers that
+no row's check covers are copied to RAM. Lists of keys are safetensors, then XXH3-128.
 """
 
 import errno
