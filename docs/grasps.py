@@ -1,4 +1,17 @@
-"""Grasps that a robot has tried, recalled by the looks of what lies before it."""
+"""Grasps that a robot has tried, recalled by the looks of what lies before it.
+
+day 0: WriteReport(6 pairs: 6 inserted)
+day 1: WriteReport(6 pairs: 6 inserted)
+day 2: WriteReport(6 pairs: 6 inserted)
+a mug: (2, 'mug-8-parallel', 40.0)
+by suction: (9, 'box-8-suction', 40.0)
+boxes by suction: [ 7  9 11]
+a later commit: True ok: False
+now: (8, 'box-8-parallel', 40.0)
+larger: WriteReport(7 pairs: 7 inserted) 25 of 100
+remarks: near-duplicates
+in the laboratory it worked: True
+"""
 
 import numpy as np
 
@@ -80,7 +93,7 @@ with Memory.open("grasps.memory", "r+") as memory:
     [slot] = memory.find("mug-8-parallel")
     tries = memory[slot].columns["tries"] + 1
     memory.update([slot], columns={"ok": [False], "tries": [tries]})
-print("a later commit:", robot.refresh(), robot[slot].columns)
+print("a later commit:", robot.refresh(), "ok:", robot[slot].columns["ok"])
 print("now:", advise(robot, mug, "parallel", widest_mm=45))
 
 # More shapes than there is room for are refused as a whole: nothing is evicted unless told to.
@@ -95,7 +108,7 @@ except FullError:
 
 # What a colleague wants, and whether the memory is as it should be.
 export(robot, "working.npz", slots=robot.find(where={"ok": True}))
-print("remarks:", remarks(robot, near_duplicates(robot)))
+print("remarks:", *(text.split(":")[0] for text in remarks(robot, near_duplicates(robot))))
 with Memory.open("grasps.memory", at="laboratory") as before:
     print("in the laboratory it worked:", before[slot].columns["ok"])
 robot.close()
