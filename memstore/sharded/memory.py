@@ -55,7 +55,8 @@ class ShardedMemory:
 
     A shard that fails is a ShardError that names it: there are no partial answers. One whose worker
     is lost is started again from the last commit. Were there changes that no commit had saved, they
-    are gone, the error says so, and every call raises TornError until `rollback()`.
+    are gone, the error says so, and every call raises TornError until `rollback()`. Gone are also
+    its counts of reads since that commit; other shards may have counted a read that failed.
 
     Example:
         with ShardedMemory.create("big", config, shards=4) as memory:
