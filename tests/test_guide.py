@@ -7,7 +7,7 @@ from pathlib import Path
 from mem3d.bundled import example_files
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("quickstart.md", "guide/data.md", "guide/demo.md", "guide/meshes.md")
+PAGES = ("quickstart.md", "guide/data.md", "guide/meshes.md")
 
 
 def test_the_guides_python_runs(made_up_data, tmp_path, monkeypatch):
