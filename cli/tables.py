@@ -91,13 +91,18 @@ def evaluation_tables(summary: dict[str, Any]) -> list["Table"]:
     columns = {}
     for method, results in summary["methods"].items():
         for column, result in results.items():
-            best = "*" if column.startswith("best") else ""
-            if best and _same_numbers(result, results["fixed"]):
+            is_best = column.startswith("best")
+            if is_best and _same_numbers(result, results["fixed"]):
                 continue
-            what = f"t={result['threshold']}{best}" if "threshold" in result else "F@1%"
-            columns["\n".join([*method.split(), what])] = result
+            heading = [*method.split(), "F-score", "@1%"]
+            if "threshold" in result:
+                heading[-2:] = "best cut" if is_best else "cut at", str(result["threshold"])
+            columns["\n".join(heading)] = result
     averages = {"over samples": "weighted", "over categories": "macro"}
-    caption = f"{summary['protocol']}; * best threshold on the validation set"
+    caption = (
+        f"{summary['protocol']}.\nA voxel is full where the occupancy is over the cut; the best "
+        "cut is a method's on validation shapes."
+    )
     pages = [list(columns)[at : at + COLUMNS] for at in range(0, len(columns), COLUMNS)]
     tables = []
     for page in pages:
@@ -118,7 +123,7 @@ def pix3d_table(summary: dict[str, Any]) -> "Table":
         summary: as of `evaluation_tables`, with "pix3d".
     """
     columns = {
-        "\n".join([*method.split(), f"t={result['threshold']}"]): result
+        "\n".join([*method.split(), "best cut", str(result["threshold"])]): result
         for method, result in summary["pix3d"]["methods"].items()
     }
     title = f"The same by Pix3D's own protocol, not to be compared{_leak_notes(summary)}"

@@ -4,8 +4,13 @@ import pytest
 from rich.cells import cell_len
 
 from mem3d_cli import tables
-from mem3d_cli.options import printable
-from mem3d_cli.tables import print_history, print_neighbors, reconstruction_lines
+from mem3d_cli.options import print_table, printable
+from mem3d_cli.tables import (
+    evaluation_tables,
+    print_history,
+    print_neighbors,
+    reconstruction_lines,
+)
 
 LONG = "chairs/" + "x" * 200
 ID = "PGM1Z29MXNVK4G4C3S20"
@@ -83,3 +88,28 @@ def test_a_photos_lines_name_the_kinds_recalled_and_what_speaks_against_the_answ
         "  nothing alike",
         "  a.glb",
     ]
+
+
+def test_an_evaluations_heads_are_words(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    scores = {"categories": {"chair": 0.5}, "weighted": 0.5, "macro": 0.5}
+    better = {"categories": {"chair": 0.6}, "weighted": 0.6, "macro": 0.6}
+    results = {
+        "fixed": {**scores, "threshold": 0.3},
+        "best": {**better, "threshold": 0.2},
+        "f_score": scores,
+    }
+    summary = {
+        "methods": {"network": results, "nearest recalled": {**results, "best": results["fixed"]}},
+        **{"categories": {"chair": 2}, "samples": 2, "subset": "test", "step": 1, "hit_rate": 1},
+        **{"mean_priors": 8, "known": {"name": 0, "grid": 0, "training": 0}, "protocol": "IoU"},
+    }
+    [table] = evaluation_tables(summary)
+    assert [column.header for column in table.columns] == [
+        *("category", "n", "network\ncut at\n0.3", "network\nbest cut\n0.2"),
+        *("network\nF-score\n@1%", "nearest\nrecalled\ncut at\n0.3"),
+        "nearest\nrecalled\nF-score\n@1%",
+    ]
+    print_table(table)
+    told = capsys.readouterr().out
+    assert "over the cut" in " ".join(told.split()) and max(map(len, told.splitlines())) <= 80
