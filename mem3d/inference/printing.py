@@ -29,6 +29,7 @@ SMALLEST, LARGEST = 10.0, 2000.0  # millimeters that can be asked for
 LEGS = 0.1  # of the height: to lose more at the bottom is told in capitals
 LOOSE = 0.02  # of the volume; a body smaller than that is dropped, others are joined
 TILT = 5.0  # degrees by which what stands may lean and not fall over
+BED = 256.0  # millimeters of a side that common printers have room for
 FEET = 2  # voxels: feet that end so close above the lowest reach the bed; most layers to cut off
 _UNITS = {"mm": 1.0, "cm": 10.0, "in": 25.4}
 _DEEP, _NEAR = 0.75, 0.475  # occupancy that a voxel of the body has at least, others at most
@@ -54,6 +55,7 @@ class Printable:
         filling: added voxels over the body's: bridges, lengthened feet, closed hollows, and where
             voxels touched by an edge or corner only.
         is_standing: its center of mass is above its base, tilted by TILT degrees too.
+        by_height: its height was asked for, not its longest side.
     """
 
     mesh: Mesh
@@ -69,11 +71,14 @@ class Printable:
     bridges: int
     filling: float
     is_standing: bool
+    by_height: bool = False
 
     def __str__(self) -> str:
         """A line on what it measures and what was done."""
         parts = [" x ".join(f"{side:.0f}" for side in self.size) + " mm (deep x wide x high)"]
         parts += [f"no wall or bar under {self.thinnest:.1f} mm"]
+        if hint := self._long_side():
+            parts.append(hint)
         if self.loose_bits:
             bits = "bit" if self.loose_bits == 1 else "bits"
             parts.append(
@@ -94,6 +99,15 @@ class Printable:
             lost = _percent(self.height_lost)
             parts.append(f"NOTHING OF THE LOWEST {lost} IS PRINTED, legs, foot or keel")
         return "; ".join(parts)
+
+    def _long_side(self) -> str:
+        """What a height that was asked for makes of another side, and what to do; "" if little."""
+        longest, height = max(self.size), self.size[2]
+        bed = f", over the {BED:g} mm of common printers" if longest > BED else ""
+        if not self.by_height or (longest <= 2 * height and not (bed and longest > height)):
+            return ""
+        text = f"LONGEST SIDE {longest:.0f} mm, {longest / height:.1f} times the height{bed}"
+        return f"{text}: ask for the size of the longest side instead (--print-size)"
 
     def facts(self) -> dict[str, Any]:
         """All but the meshes and voxels, by name."""
@@ -172,6 +186,7 @@ def printable(
         bridges=piece.bridges,
         filling=float((body & ~grid).sum() / body.sum()),
         is_standing=piece.is_standing,
+        by_height=height is not None,
     )
 
 

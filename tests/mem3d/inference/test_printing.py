@@ -109,6 +109,24 @@ def test_a_box_by_hand():
     assert str(body) == "100 x 25 x 50 mm (deep x wide x high); no wall or bar under 12.5 mm"
 
 
+@pytest.mark.parametrize(
+    ("high", "asked", "hint"),
+    [
+        (2, 60, "LONGEST SIDE 240 mm, 4.0 times the height: ask for the size of the longest side "),
+        (2, 70, "LONGEST SIDE 280 mm, 4.0 times the height, over the 256 mm of common printers: "),
+        (4, 140, "LONGEST SIDE 280 mm, 2.0 times the height, over the 256 mm of common printers:"),
+        (4, 120, ""),  # twice as long, and fits
+        (8, 300, ""),  # the height itself is the longest: asked for
+    ],
+)
+def test_a_height_that_makes_another_side_long_is_told(high, asked, hint):
+    """Boxes 8 voxels long, by hand."""
+    grid = box((0, 0, 1), (8, high, 5), 8)
+    told = str(printable(grid.astype(np.float32), 0.3, surface="blocky", height=asked))
+    assert hint in told and ("LONGEST" in told) == bool(hint)
+    assert "LONGEST" not in str(body_of(grid, 300, "blocky"))
+
+
 @pytest.mark.parametrize("surface", SURFACES)
 def test_a_height_is_the_height(surface):
     """The box of 8 x 4 x 2 voxels again: 80 mm high makes it 160 mm long."""
