@@ -206,7 +206,9 @@ def licenses(credits: list[Credit]) -> str:
         "# Licenses\n\nThe weights are under Apache-2.0, but those of the stem (`encoder.stem.*`), "
         "which are torchvision's ResNet-50 (IMAGENET1K_V1), BSD-3-Clause. The memory holds voxel "
         "grids of the shapes below, of variants of them (deformed by this project's code), and of "
-        "shapes that this project's code made up (Apache-2.0).\n\n"
+        "shapes that this project's code made up (Apache-2.0). Not every mesh has a slot of its "
+        "own: one like another (IoU .9) merges into it, and one that training kept as its mirror "
+        "image is left out. Of these there are variants alone.\n\n"
         f"{mesh_table}\n{NOTICES.read_text()}\n## Each mesh\n\n{names}\n"
     )
 
@@ -215,7 +217,8 @@ def model_card(card: Card, shapes: int, measured: str) -> Card:
     """What the card of the run says, without its picture: validation shapes are of all licenses."""
     learned = (
         f"Learned from {shapes:,} shapes that may be passed on: found and generated meshes, "
-        "deformed variants of them, and procedural ones. `LICENSES.md` names each."
+        "deformed variants of them, and procedural ones. `LICENSES.md` names each mesh, and says "
+        "why not every one has a slot."
     )
     validation = f"{card.validation}\n\n## Test\n\n{measured}"
     return replace(card, training=learned, validation=validation, picture=None)
