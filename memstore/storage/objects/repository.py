@@ -32,7 +32,7 @@ from memstore.storage.backend import FIRST, MAIN, check_process, reading, writin
 from memstore.storage.history import Commit, Past, advising, is_tag_name
 from memstore.storage.objects.calls import OVERTAKEN, Calls, MissingObjectError, Repo, Session
 from memstore.storage.objects.stores import settings, storage_at
-from memstore.storage.repository import Expired, Repository, write_first
+from memstore.storage.repository import Expired, Repository, already_made, write_first
 
 SIDE = "commit-"  # begins the names of branches that live during a commit from an earlier snapshot
 GRACE = timedelta(hours=1)  # objects that are younger may be of a commit under way
@@ -89,9 +89,7 @@ def _check_free(storage: icechunk.Storage, calls: Calls) -> None:
         return
     if tip == FIRST:
         raise PathExistsError(_half_made(calls.url))
-    raise PathExistsError(
-        f"{calls.url}: exists already, want a prefix below which there is nothing"
-    )
+    raise PathExistsError(already_made(calls.url))
 
 
 def _check_outside(url: ObjectUrl, options: Mapping[str, Any]) -> None:
