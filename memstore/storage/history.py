@@ -246,9 +246,13 @@ class Past:
     def check_tag(self, name: str) -> None:
         """Raise SnapshotError if there is no such tag."""
         if name not in self.tags():
-            raise SnapshotError(
-                f"{self._path}: no tag {name!r}; memstore history, or tags(), lists them"
-            )
+            raise self._no_tag(name)
+
+    def _no_tag(self, name: str) -> SnapshotError:
+        """Error that no tag is called so."""
+        return SnapshotError(
+            f"{self._path}: no tag {name!r}; memstore history, or tags(), lists them"
+        )
 
     def tags(self) -> dict[str, str]:
         """Snapshot id by tag.

@@ -147,12 +147,24 @@ class ObjectPast(Past):
         return not isinstance(error.__cause__, MissingObjectError)
 
     def _is_tag(self, name: str) -> bool:
-        """Whether there is a tag of a name."""
-        return is_tag_name(name) and name in self.tags()
+        """Whether there is a tag of a name; the others are not asked for, as each is a request."""
+        try:
+            with reading(self._path):
+                return is_tag_name(name) and bool(self.repo.lookup_tag(name))
+        except FormatError as error:
+            if isinstance(error.__cause__, MissingObjectError):
+                return False
+            raise
 
     def _was_tag(self, name: str) -> bool:
         """Whether there is a tag of a name; the store says so of one that was."""
-        return name in self.tags()
+        self.check_there()
+        return self._is_tag(name)
+
+    def check_tag(self, name: str) -> None:
+        """Raise SnapshotError if there is no such tag."""
+        if not self._was_tag(name):
+            raise self._no_tag(name)
 
     def readable(self) -> list[Commit]:
         """Commits that can be reached from the last one and from tags, as far as they are whole."""

@@ -566,6 +566,27 @@ def test_an_overtaken_writer_neither_tags_nor_expires(place):
     first.tag("new")
 
 
+def test_a_tag_asks_for_itself_alone(store, place):
+    """Not for all others, each of which is four requests more."""
+    url, options = place
+    memory, counts = Memory.open(url, "r+", storage_options=options), []
+    for call in (memory.tag, memory.untag):
+        for name in ("second", "third"):
+            store.forget()
+            call(name)
+            counts.append(len(store.requests))
+    assert counts[0] == counts[1] <= 10 and counts[2] == counts[3] <= 11
+    with pytest.raises(ArgumentError, match="'second', which already exists or did"):
+        memory.tag("second")
+    for call in (
+        lambda: memory.untag("third"),
+        lambda: Memory.open(url, at="third", storage_options=options),
+    ):
+        with pytest.raises(SnapshotError, match="no .*tag 'third'"):
+            call()
+    assert memory.tags().keys() == {"first"}
+
+
 @pytest.mark.parametrize("mode", ["r", "r+"])
 def test_another_memory_below_the_prefix_is_told(store, place, mode):
     url, options = place
