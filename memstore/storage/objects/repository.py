@@ -30,7 +30,14 @@ from memstore.paths import ObjectUrl
 from memstore.slots.state import State
 from memstore.storage.backend import FIRST, MAIN, check_process, reading, writing
 from memstore.storage.history import Commit, Past, advising, is_tag_name
-from memstore.storage.objects.calls import OVERTAKEN, Calls, MissingObjectError, Repo, Session
+from memstore.storage.objects.calls import (
+    OVERTAKEN,
+    Calls,
+    MissingBucketError,
+    MissingObjectError,
+    Repo,
+    Session,
+)
 from memstore.storage.objects.stores import settings, storage_at
 from memstore.storage.repository import Expired, Repository, already_made, write_first
 
@@ -83,9 +90,9 @@ def _check_free(storage: icechunk.Storage, calls: Calls) -> None:
     """Raise PathExistsError if there is a memory, be it half made."""
     try:
         tip = _open(storage, calls).lookup_branch(MAIN)
-    except PathMissingError as error:
-        if "bucket" in str(error):
-            raise
+    except MissingBucketError:
+        raise
+    except PathMissingError:
         return
     if tip == FIRST:
         raise PathExistsError(_half_made(calls.url))
