@@ -126,7 +126,7 @@ class MergeWarning(UserWarning):
 
 
 class UncommittedWarning(UserWarning):
-    """A memory was closed with changes that no commit has saved."""
+    """A memory was closed, or dropped, with changes that no commit has saved."""
 
 
 class EvictionWarning(UserWarning):

@@ -4,8 +4,10 @@ No other file touches the state of a memory but inside `with memory.frozen() as 
 it but inside `with memory.changing() as state`.
 """
 
+import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +91,9 @@ class Memory:
         """Be the memory of a state, and of the folder that it was read from."""
         self._held, self._repository, self._mode = state, repository, mode
         self._lock = ReadWriteLock()
+        self._farewell = (
+            farewell(self, self.path, lambda: bool(state.dirty)) if mode == "r+" else None
+        )
 
     @property
     def _state(self) -> State:
@@ -212,6 +217,7 @@ class Memory:
         with self._lock.writing():
             is_warned = self._has_changes() and not discard
             was_open, self._mode = self._mode != "closed", "closed"  # first: nothing is to change
+            self.mute()
             if self._repository is not None:
                 try:
                     if was_open and not self._held.torn:
@@ -224,6 +230,11 @@ class Memory:
                 "keeps them, close(discard=True) says that they may go"
             )
             warnings.warn(text, UncommittedWarning, stacklevel=2)
+
+    def mute(self) -> None:
+        """Say nothing of changes that are lost with the memory: for whoever says so itself."""
+        if self._farewell:
+            self._farewell.detach()
 
     def _has_changes(self) -> bool:
         """Whether there is something that a commit would save."""
@@ -406,6 +417,8 @@ class Memory:
         """Find the k used slots with the most similar keys; k >= 1 may exceed len(memory).
 
         k is at most the capacity or 4,096, whichever is more. The other arguments are `read`'s.
+        Places past the last hit have slot -1 and cosine -inf: of an array, [-1] would be the last
+        slot's row; `hits.slots[hits.slots >= 0]` are those there are.
         """
         exact = arguments.as_exact(exact, self.config)
         queries = arguments.as_queries(features, self.config.key_dim)
@@ -430,6 +443,9 @@ class Memory:
         out: Literal["numpy", "torch"] = "numpy",
     ) -> Priors:
         """Recall the values whose keys have a cosine above beta, k at most per query.
+
+        Where there are fewer, `counts` tells how many; the places past them are blank: slot -1,
+        cosine -inf, an empty value, source "", and columns "", 0, nan or False.
 
         Args:
             features: (B, C) queries; one that is all zeros or not finite is an error.
@@ -768,6 +784,32 @@ class Memory:
         if self._repository is None:
             raise TransientError("memory: lives in RAM only; Memory.create makes one on disk")
         return self._repository
+
+
+def farewell(
+    memory: object, path: Path | ObjectUrl | None, has_changes: Callable[[], bool]
+) -> "weakref.finalize[[], object] | None":
+    """Have a writer that is dropped, or still open when Python ends, warn of changes that are lost.
+
+    Args:
+        memory: that is not kept alive.
+        path: of its folder, or URL; None in RAM, where nothing is lost that could be kept.
+        has_changes: whether a commit would save something; must not hold the memory.
+
+    Returns:
+        What `close` detaches.
+    """
+    process = os.getpid()
+
+    def warn_of_loss() -> None:
+        if os.getpid() == process and has_changes():  # a forked child has lost nothing
+            text = (
+                f"{path}: never closed, and changes that were not committed are gone: commit(), or "
+                "a with block, keeps them"
+            )
+            warnings.warn(text, UncommittedWarning, stacklevel=2)
+
+    return None if path is None else weakref.finalize(memory, warn_of_loss)
 
 
 def check_durability(durability: object) -> None:

@@ -85,10 +85,11 @@ def test_the_guides_program_prints_what_its_head_says(tmp_path, monkeypatch, cap
 
 
 def test_the_memory_s_lines_run(tmp_path, monkeypatch):
-    """On the memory that the code before them makes."""
+    """On the memory that the code before them makes, and finds when it is run again."""
     monkeypatch.chdir(tmp_path)
     [code] = [code for code in blocks("python") if "shapes.memory" in code]
-    exec(compile(code, "README.md", "exec"), {})
+    for _ in ("first", "again"):
+        exec(compile(code, "README.md", "exec"), {})
     [line] = [block for block in blocks("sh") if block.startswith(".venv/bin/memstore ")]
     result = CliRunner().invoke(memstore_app, line.split()[1:])
     assert result.exit_code == 0, result.output

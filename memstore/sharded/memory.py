@@ -21,7 +21,7 @@ from memstore.errors import (
     UncommittedWarning,
 )
 from memstore.files import Durability
-from memstore.memory import MOST, Memory, Mode, check_durability
+from memstore.memory import MOST, Memory, Mode, check_durability, farewell
 from memstore.paths import local_path
 from memstore.rwlock import ReadWriteLock
 from memstore.search.index import BATCH, NO_SLOT, Hits
@@ -69,6 +69,8 @@ class ShardedMemory:
         """For `create` and `open`; `at` is the commit that was asked for."""
         self._driver, self._mode, self._writer, self._at = driver, mode, lock, at
         self._lock = ReadWriteLock()
+        is_writer = mode == "r+"
+        self._farewell = farewell(self, self.path, lambda: driver.is_dirty) if is_writer else None
 
     @classmethod
     def create(
@@ -176,6 +178,8 @@ class ShardedMemory:
                 return
             is_warned = self._has_changes() and not discard
             self._mode = "closed"
+            if self._farewell:
+                self._farewell.detach()
             try:
                 self._driver.close()
             finally:

@@ -46,6 +46,7 @@ class Shard:
         """Hold a snapshot, dropping what was held; `touched` (rows,) of all rows."""
         self.close()
         memory = _opened(opening)
+        memory.mute()  # the whole tells of what is lost
         if memory.config != opening.config:
             memory.close()
             raise FormatError(

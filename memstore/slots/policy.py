@@ -30,6 +30,8 @@ FATES = {
 }  # of pairs, by kind of write, in words
 HITS = 4  # slots looked up per pair that may need more than the nearest, or where asking again
 # takes a message
+MANY = 32  # pairs beyond which some likely need more, if pairs may change what is there
+BLOCK = 256  # pairs compared with all before them at once
 AHEAD = 16  # pairs looked up again at once, as those that come next may have to be as well
 ZERO_SUM = 2e-3  # norm of two unit vectors' sum that float32 cosines cannot tell from zero
 
@@ -210,7 +212,9 @@ def plan_writes(
         used: (index.rows,) which rows are used; by default as `touched` tells.
         order: of the same `touched`; by default looked for.
     """
-    hits = 1 if config.search == "exact" else HITS  # of few, an approximate search finds less
+    may_change = config.delta is not None or config.when_full == "evict"
+    is_one_enough = config.search == "exact" and (len(queries) <= MANY or not may_change)
+    hits = 1 if is_one_enough else HITS  # of few, an approximate search finds less
     before = Before(queries, grids, index, values, touched, config, used, order, hits)
     return plan_pairs(queries, grids, before, config)
 
@@ -384,20 +388,32 @@ class _Ahead:
         self._queries, self._grids, self._neighbors = queries, grids, neighbors
         self._config = config
         self._hits = [neighbors.slots.tolist(), neighbors.cosines.tolist()]
-        self._empty = list(neighbors.empty)
+        self._empty = iter(neighbors.empty)
         self._oldest: list[int] | None = None  # until one is evicted
         self._key_from: dict[int, int] = {}  # pair that last set a slot's key
         self._value_from: dict[int, int] = {}  # pair that last set a slot's value
         self._slot_of = np.full(len(queries), NO_SLOT)  # that each pair went to
         self._error = error_bound(queries.shape[1])
         self.new = queries.copy()  # key that each pair sets
-        # Of queries by what earlier pairs have set in `new`; -inf where that was set again.
-        self._scores = queries @ queries.T
+        self._is_past = np.zeros(len(queries), np.bool_)  # whose key was set again by a later one
+        # Of a block's queries by what earlier pairs have set in `new`; -inf where that is past.
+        self._block, self._scores = slice(0), np.empty((0, 0), np.float32)
+
+    def _begin_block(self, start: int) -> None:
+        """Compare the next queries with what earlier pairs have set, and with each other."""
+        self._block = slice(start, min(start + BLOCK, len(self._queries)))
+        self._scores = np.dot(self._queries[self._block], self.new[: self._block.stop].T)
+        self._scores[:, self._is_past[: self._block.stop]] = -np.inf
 
     def nearest(self, b: int) -> int:
-        """Used slot with the key most similar to query b, the lowest among equals; or NO_SLOT."""
+        """Used slot with the key most similar to query b, the lowest among equals; or NO_SLOT.
+
+        Pairs are asked for in their order.
+        """
+        if b == self._block.stop:
+            self._begin_block(b)
         slot, cosine = self._nearest_unchanged(b)
-        scores = self._scores[b, :b]
+        scores = self._scores[b - self._block.start, :b]
         highest = float(np.maximum.reduce(scores, initial=-np.inf))
         if highest < cosine - 2 * self._error:
             return slot
@@ -428,8 +444,8 @@ class _Ahead:
 
     def next_slot(self) -> tuple[int, str]:
         """Where a new pair goes, and the kind of write."""
-        if self._empty:
-            return self._empty.pop(0), "insert"
+        if (slot := next(self._empty, None)) is not None:
+            return slot, "insert"
         check_eviction(self._config)
         if self._oldest is None:
             self._oldest = list(self._neighbors.oldest)
@@ -447,13 +463,15 @@ class _Ahead:
     def put_key(self, b: int, slot: int, key: NDArray[np.float32]) -> None:
         """Set the key (C,) of a slot, as pair b does."""
         self.new[b] = key
-        self._scores[b + 1 :, b] = self._queries[b + 1 :] @ key
+        later = slice(b + 1, self._block.stop)
+        self._scores[b + 1 - self._block.start :, b] = self._queries[later] @ key
         self._change(b, slot)
 
     def _change(self, b: int, slot: int) -> None:
         """Take note that pair b sets the key of a slot."""
         if (before := self._key_from.pop(slot, None)) is not None:
             self._scores[:, before] = -np.inf
+            self._is_past[before] = True
         self._key_from[slot], self._slot_of[b] = b, slot  # last in order: the newest
 
     def _nearest_unchanged(self, b: int) -> tuple[int, float]:

@@ -24,6 +24,9 @@ ID = r"[0-9A-Z]{20}"  # of a snapshot
 _TAG = r"[A-Za-z0-9._-]{1,100}"  # names of tags
 _REF = r'\{"snapshot": ?"([0-9A-Z]{20})"\}'  # of a branch; Icechunk takes a millisecond to read it
 _DELETED = "ref.json.deleted"  # what marks a tag that is gone
+_FILE_MANAGERS = (
+    r"\.DS_Store|\._.*|\.directory|\.localized|Thumbs\.db|desktop\.ini"  # files of theirs
+)
 _ALIKE = 4  # characters of an id's beginning that tell which is meant
 
 
@@ -38,6 +41,11 @@ class Commit(NamedTuple):
 def is_tag_name(name: object) -> bool:
     """Whether a tag may be called so, were it not taken."""
     return isinstance(name, str) and re.fullmatch(_TAG, name) is not None
+
+
+def is_stray(name: str) -> bool:
+    """Whether a file of a name is one that a file manager leaves wherever it looks."""
+    return re.fullmatch(_FILE_MANAGERS, name) is not None
 
 
 @contextmanager
@@ -238,18 +246,36 @@ class Past:
     def check_tag(self, name: str) -> None:
         """Raise SnapshotError if there is no such tag."""
         if name not in self.tags():
-            raise SnapshotError(
-                f"{self._path}: no tag {name!r}; memstore history, or tags(), lists them"
-            )
+            raise self._no_tag(name)
+
+    def _no_tag(self, name: str) -> SnapshotError:
+        """Error that no tag is called so."""
+        return SnapshotError(
+            f"{self._path}: no tag {name!r}; memstore history, or tags(), lists them"
+        )
 
     def tags(self) -> dict[str, str]:
-        """Snapshot id by tag."""
+        """Snapshot id by tag.
+
+        Icechunk would take a tag whose file is damaged, or gone, for a deleted one.
+        """
         self.check_there()
+        tags: dict[str, str] = {}
         with reading(self._path):
-            tags = {name: self.repo.lookup_tag(name) for name in sorted(self.repo.list_tags())}
-            # Icechunk takes a tag whose file is damaged, or gone, for a deleted one.
-            for folder in (self._folder / "refs").glob("tag.*"):
-                is_deleted = (folder / _DELETED).exists()
-                if not is_deleted and folder.name.removeprefix("tag.") not in tags:
-                    raise FormatError(f"{folder.name}: got a damaged tag, or none where one was")
+            for entry in sorted((self._folder / "refs").iterdir()):
+                kind, _, name = entry.name.partition(".")
+                if is_stray(entry.name) or kind == "branch" or (entry / _DELETED).exists():
+                    continue
+                if kind != "tag":
+                    text = f"refs/{entry.name}: got neither a branch nor a tag, want nothing else"
+                    raise FormatError(f"{self._path}: {text}")
+                tags[name] = self._of_tag(name)
         return tags
+
+    def _of_tag(self, name: str) -> str:
+        """Snapshot id of a tag that is to be there."""
+        try:
+            with reading(self._path):
+                return self.repo.lookup_tag(name)
+        except FormatError as error:
+            raise FormatError(f"tag.{name}: got a damaged tag, or none where one was") from error

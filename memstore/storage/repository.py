@@ -32,6 +32,7 @@ from memstore.errors import (
     LockedError,
     NotAMemoryError,
     PathError,
+    PathExistsError,
     PathMissingError,
     SnapshotError,
 )
@@ -62,7 +63,7 @@ from memstore.storage.backend import (
 )
 from memstore.storage.checksums import misfits, unfit
 from memstore.storage.chunks import ChunkStore, Draft, Layout, check_files
-from memstore.storage.history import Commit, Past, advising
+from memstore.storage.history import Commit, Past, advising, is_stray
 from memstore.storage.local.durable import Durable
 from memstore.storage.local.lock import WriterLock
 from memstore.storage.reader import Pieces
@@ -107,6 +108,8 @@ def create(
         return objects.create(path, state, message, storage_options)
     _check_no_options(path, storage_options)
     _check_outside(path)
+    if _is_like_memory(path):
+        raise PathExistsError(already_made(path))
     with made_beside(path, durability) as beside, writing(path):
         beside.mkdir()  # where we may not, Icechunk would panic
         repo = icechunk.Repository.create(storage_of(beside))
@@ -157,6 +160,14 @@ def _check_no_options(path: Path, storage_options: StorageOptions | None) -> Non
         raise ArgumentError(
             f"storage_options: got some for {path}, want a URL there, or no options"
         )
+
+
+def already_made(path: Path | ObjectUrl) -> str:
+    """What to do where a memory is to be made and one is already."""
+    return (
+        f"{path}: exists already, and is a memory: Memory.open(path, 'r+') goes on with it; want a "
+        "path where nothing is for a new one"
+    )
 
 
 def _check_outside(path: Path) -> None:
@@ -626,6 +637,7 @@ class Repository:
         with writing(self.path):
             self._check_latest()
             self._tidy()
+            self._drop_strays()
             tags = self.past.tags()  # a damaged tag must not cost its snapshot
             self._drop_side()
             snapshots, size = self._snapshot_files(), self.size()
@@ -641,6 +653,12 @@ class Repository:
             rowfile.drop(self._folder, [self.tip])
             freed = size - self.size()
         return Expired(snapshots - self._snapshot_files(), freed)
+
+    def _drop_strays(self) -> None:
+        """Delete what file managers have left among the branches, over which Icechunk stumbles."""
+        for entry in (self._folder / "refs").iterdir():
+            if is_stray(entry.name) and not entry.is_dir():
+                entry.unlink()
 
     def _shorten(self, time: datetime) -> None:
         """End the history, and those of tags, before what is older than a time.

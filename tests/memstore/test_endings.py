@@ -1,6 +1,10 @@
 """How a memory ends: a with block commits or discards, a close that loses something warns."""
 
+import gc
+import subprocess
+import sys
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -82,3 +86,49 @@ def test_a_close_that_loses_nothing_does_not(path):
     with warnings.catch_warnings(record=True) as caught:
         Memory.open(path).close()
     assert not caught
+
+
+def test_a_writer_that_is_dropped_warns_and_is_not_kept_alive(path):
+    memory = Memory.open(path, "r+")
+    memory.write(*PAIR)
+    alive = weakref.ref(memory)
+    with pytest.warns(UncommittedWarning, match="never closed, and changes") as caught:
+        del memory
+        gc.collect()
+    assert alive() is None and len(caught) == 1 and str(path) in str(caught[0].message)
+
+
+@pytest.mark.parametrize("end", ["commit", "close", "with", "reader", "RAM"])
+def test_one_that_loses_nothing_says_nothing(path, end):
+    memory = Memory(CONFIG) if end == "RAM" else Memory.open(path, "r" if end == "reader" else "r+")
+    if end != "reader":
+        memory.write(*PAIR)
+    if end == "commit":
+        memory.commit("a pair")
+    elif end == "close":
+        memory.close(discard=True)
+    elif end == "with":
+        memory.__exit__(None, None, None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del memory
+        gc.collect()
+    assert caught == []
+
+
+PROGRAM = """
+import os, sys
+import numpy as np
+from memstore import Memory
+memory = Memory.open(sys.argv[1], "r+")
+memory.write(np.eye(3)[:1], np.ones((1, 2, 2, 2), bool))
+if not os.fork():  # a child loses nothing of its own
+    sys.exit()
+os.wait()
+"""
+
+
+def test_the_end_of_python_warns_once(path):
+    end = subprocess.run([sys.executable, "-c", PROGRAM, path], capture_output=True, text=True)
+    assert end.returncode == 0
+    assert end.stderr.count("UncommittedWarning") == 1 and "never closed" in end.stderr

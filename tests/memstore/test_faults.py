@@ -80,6 +80,33 @@ def test_the_limit_of_the_test_above_is_real():
     assert resource.RLIM_INFINITY in resource.getrlimit(resource.RLIMIT_FSIZE)
 
 
+COPY = """
+import os, sys
+import memstore
+from memstore.storage import schema
+write = schema.write
+def write_and_die(*args):
+    write(*args)
+    os._exit(9)
+if sys.argv[3:]:
+    schema.write = write_and_die
+memstore.Memory.open(sys.argv[1]).copy_to(sys.argv[2])
+"""
+
+
+def test_a_copy_that_was_broken_off_leaves_no_memory_and_is_made_anew(tmp_path):
+    path, copy = tmp_path / "memory", tmp_path / "copy"
+    with Memory.create(path, CONFIG) as memory:
+        memory.write(np.ones((1, 256)), np.ones((1, 8, 8, 8), bool))
+    assert run(COPY, path, copy, "die").returncode == 9
+    [partial] = [entry for entry in tmp_path.iterdir() if entry != path]
+    assert partial.name.startswith(".copy.")
+    with pytest.raises(memstore.NotAMemoryError):
+        Memory.open(partial)
+    assert run(COPY, path, copy).returncode == 0
+    assert len(Memory.open(copy)) == 1 and not partial.exists()
+
+
 READ_ONLY = """
 import os, sys
 import numpy as np

@@ -46,6 +46,10 @@ class MissingObjectError(FormatError):
     """An object that the memory names is not there."""
 
 
+class MissingBucketError(PathMissingError):
+    """There is no such bucket, so that nothing can be made there."""
+
+
 # What Icechunk's text says in some line, what that is, and what to do; the first that fits counts.
 _KINDS: tuple[tuple[str, type[MemstoreError], str], ...] = (
     (
@@ -56,7 +60,7 @@ _KINDS: tuple[tuple[str, type[MemstoreError], str], ...] = (
     ),
     (
         r"NoSuchBucket|bucket does not exist|ContainerNotFound",
-        PathMissingError,
+        MissingBucketError,
         "got no such bucket, want one that exists: memstore makes none",
     ),
     (

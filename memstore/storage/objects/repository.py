@@ -30,9 +30,16 @@ from memstore.paths import ObjectUrl
 from memstore.slots.state import State
 from memstore.storage.backend import FIRST, MAIN, check_process, reading, writing
 from memstore.storage.history import Commit, Past, advising, is_tag_name
-from memstore.storage.objects.calls import OVERTAKEN, Calls, MissingObjectError, Repo, Session
+from memstore.storage.objects.calls import (
+    OVERTAKEN,
+    Calls,
+    MissingBucketError,
+    MissingObjectError,
+    Repo,
+    Session,
+)
 from memstore.storage.objects.stores import settings, storage_at
-from memstore.storage.repository import Expired, Repository, write_first
+from memstore.storage.repository import Expired, Repository, already_made, write_first
 
 SIDE = "commit-"  # begins the names of branches that live during a commit from an earlier snapshot
 GRACE = timedelta(hours=1)  # objects that are younger may be of a commit under way
@@ -83,15 +90,13 @@ def _check_free(storage: icechunk.Storage, calls: Calls) -> None:
     """Raise PathExistsError if there is a memory, be it half made."""
     try:
         tip = _open(storage, calls).lookup_branch(MAIN)
-    except PathMissingError as error:
-        if "bucket" in str(error):
-            raise
+    except MissingBucketError:
+        raise
+    except PathMissingError:
         return
     if tip == FIRST:
         raise PathExistsError(_half_made(calls.url))
-    raise PathExistsError(
-        f"{calls.url}: exists already, want a prefix below which there is nothing"
-    )
+    raise PathExistsError(already_made(calls.url))
 
 
 def _check_outside(url: ObjectUrl, options: Mapping[str, Any]) -> None:
@@ -149,12 +154,24 @@ class ObjectPast(Past):
         return not isinstance(error.__cause__, MissingObjectError)
 
     def _is_tag(self, name: str) -> bool:
-        """Whether there is a tag of a name."""
-        return is_tag_name(name) and name in self.tags()
+        """Whether there is a tag of a name; the others are not asked for, as each is a request."""
+        try:
+            with reading(self._path):
+                return is_tag_name(name) and bool(self.repo.lookup_tag(name))
+        except FormatError as error:
+            if isinstance(error.__cause__, MissingObjectError):
+                return False
+            raise
 
     def _was_tag(self, name: str) -> bool:
         """Whether there is a tag of a name; the store says so of one that was."""
-        return name in self.tags()
+        self.check_there()
+        return self._is_tag(name)
+
+    def check_tag(self, name: str) -> None:
+        """Raise SnapshotError if there is no such tag."""
+        if not self._was_tag(name):
+            raise self._no_tag(name)
 
     def readable(self) -> list[Commit]:
         """Commits that can be reached from the last one and from tags, as far as they are whole."""

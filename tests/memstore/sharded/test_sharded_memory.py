@@ -1,5 +1,6 @@
 """ShardedMemory in this process: what the oracle leaves out."""
 
+import gc
 import pickle
 import sys
 from dataclasses import replace
@@ -236,6 +237,15 @@ def test_close_warns_and_nothing_goes_on_after_it(pair):
             call()
     with pytest.raises(ReadOnlyError):
         parts.commit("late")
+
+
+def test_one_that_is_dropped_warns_once(pair, tmp_path):
+    memory = ShardedMemory.deal(pair[0], tmp_path / "others", 3, workers="local")
+    memory.remove(memory.slots[:3])
+    with pytest.warns(UncommittedWarning, match="never closed") as caught:
+        del memory
+        gc.collect()
+    assert len(caught) == 1
 
 
 def test_neither_takes_the_others_folder_for_an_empty_one(pair, tmp_path):

@@ -36,6 +36,23 @@ def test_above_beta_most_similar_first():
     assert not priors.values[0, 3].any()
 
 
+def test_places_past_the_last_prior_are_blank():
+    """In a full memory, whose last row is what an index of -1 would give."""
+    kinds = {"kind": str, "mass": float, "ok": bool, "view": int}
+    memory = Memory(replace(CONFIG, columns=kinds))
+    last = {"kind": ["b"] * 5, "mass": [1.5] * 5, "ok": [True] * 5, "view": [7] * 5}
+    memory.write(np.eye(2)[[0, 1, 1, 1, 1]], ~GRIDS, [f"model-{i}" for i in range(5)], last)
+    priors = memory.read(X, 3, beta=0.5)
+    assert (priors.slots.tolist(), priors.counts.tolist()) == ([[0, -1, -1]], [1])
+    assert priors.cosines.tolist() == [[1, -np.inf, -np.inf]]
+    assert priors.sources.tolist() == [["model-0", "", ""]]
+    assert priors.values[0, 0].any() and not priors.values[0, 1:].any()
+    columns = {name: column.tolist() for name, column in priors.columns.items()}
+    assert np.isnan(columns.pop("mass")[0][1:]).all()
+    assert columns == {"kind": [["b", "", ""]], "ok": [[True, False, False]], "view": [[7, 0, 0]]}
+    assert memory.reads.tolist() == [1, 0, 0, 0, 0]
+
+
 def test_beta_is_a_strict_bound():
     """The y axis has cosine 0 to the x axis, and 0 > 0 is false."""
     memory = five()

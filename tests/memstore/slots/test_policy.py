@@ -156,6 +156,42 @@ def test_both_plans_are_the_oracle_s(seed, similarity, capacity, batches):
             touched[slot] = oracle.clock - oracle.slots[slot]["age"]
 
 
+@pytest.mark.parametrize("when_full", ["error", "evict"])
+@pytest.mark.parametrize("kind", ["mse", "iou"])
+def test_a_long_batch_is_as_pairs_one_by_one(kind, when_full, monkeypatch):
+    """Duplicates, ties, near-equal keys; in the midst of a block and across its end, to the bit.
+
+    With "error" a batch of more pairs than empty slots is planned as a whole.
+    """
+    monkeypatch.setattr(policy, "BLOCK", 48)
+    rng = np.random.default_rng(4)
+    crowd = np.repeat(rng.standard_normal((60, 6)), 3, axis=0)
+    crowd[::3] += rng.standard_normal((60, 6))
+    crowd[1::3] += 1e-4 * rng.standard_normal((60, 6))
+    among, shapes = rng.integers(len(crowd), size=400), rng.random((60, 2, 2, 2)) < 0.5
+    features, grids = crowd[among], shapes[among // 3]
+    features[::11] *= -1
+    grids[::3] = shapes[rng.integers(60, size=134)]
+    names = [f"pair {i}" for i in range(400)]
+    rules = {"value_similarity": kind, "when_full": when_full}
+    capacity = 60 if when_full == "evict" else 390
+    config = MemoryConfig(capacity=capacity, key_dim=6, resolution=2, delta=0.9, **rules)
+    whole, single = Memory(config), Memory(config)
+    report = whole.write(features, grids, names)
+    pairs = zip(features[:, None], grids[:, None], names, strict=True)
+    reports = [single.write(feature, grid, [name]) for feature, grid, name in pairs]
+    assert min(report.counts[kind] for kind in ("merge", "insert")) > 50
+    assert (report.counts["evict"] > 50) == (when_full == "evict")
+    for ours, others in zip(report, zip(*reports, strict=True), strict=True):
+        assert_array_equal(ours, np.concatenate(others))
+    slots = single.slots
+    assert_array_equal(whole.slots, slots)
+    assert whole.keys(slots).tobytes() == single.keys(slots).tobytes()
+    assert_array_equal(whole.values(slots), single.values(slots))
+    assert_array_equal(whole.ages, single.ages)
+    assert whole.sources == single.sources
+
+
 LOSSLESS = MemoryConfig(capacity=3, key_dim=3, resolution=2)
 
 

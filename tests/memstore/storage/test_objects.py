@@ -479,6 +479,12 @@ def test_options_that_are_none(place):
             Memory.open(url, storage_options=options | {"timeout": seconds})
 
 
+def test_a_prefix_may_be_called_as_a_bucket(store, url):
+    """What is missing there is the memory, which is to be made, and no bucket."""
+    with Memory.create(f"{url}/my-bucket", CONFIG, storage_options=store.options) as memory:
+        assert len(memory) == 0
+
+
 def test_an_environment_that_tells_nothing(store, url, monkeypatch, tmp_path):
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -492,11 +498,15 @@ def test_an_environment_that_tells_nothing(store, url, monkeypatch, tmp_path):
 
 
 def test_other_stores_are_taken_as_icechunk_takes_them(monkeypatch):
-    """No request is made: nothing but this was tried of them."""
+    """As it shows them; test_other_stores.py makes requests."""
     for name in stores.AZURE_ACCOUNTS:
         monkeypatch.delenv(name, raising=False)
-    stores.storage_at(ObjectUrl("gs://bucket/memory"), {"anonymous": True})
-    stores.storage_at(ObjectUrl("az://box/memory"), {"account": "me", "access_key": "a2V5"})
+    for url, prefix in (("bucket/a/b", "a/b"), ("bucket", "")):
+        shown = repr(stores.storage_at(ObjectUrl(f"gs://{url}"), {"anonymous": True}))
+        assert f"GcsObjectStoreBackend(bucket=bucket, prefix={prefix})" in shown
+        options = {"account": "me", "access_key": "a2V5"}
+        shown = repr(stores.storage_at(ObjectUrl(f"az://{url}"), options))
+        assert f"AzureObjectStoreBackend(account=me, container=bucket, prefix={prefix})" in shown
     with pytest.raises(ArgumentError, match="got no account for az://box/memory, want one, or AZ"):
         stores.storage_at(ObjectUrl("az://box/memory"), {})
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "me")
@@ -564,6 +574,27 @@ def test_an_overtaken_writer_neither_tags_nor_expires(place):
             call()
     assert first.tags().keys() == {"first"} and len(first.history()) == 3
     first.tag("new")
+
+
+def test_a_tag_asks_for_itself_alone(store, place):
+    """Not for all others, each of which is four requests more."""
+    url, options = place
+    memory, counts = Memory.open(url, "r+", storage_options=options), []
+    for call in (memory.tag, memory.untag):
+        for name in ("second", "third"):
+            store.forget()
+            call(name)
+            counts.append(len(store.requests))
+    assert counts[0] == counts[1] <= 10 and counts[2] == counts[3] <= 11
+    with pytest.raises(ArgumentError, match="'second', which already exists or did"):
+        memory.tag("second")
+    for call in (
+        lambda: memory.untag("third"),
+        lambda: Memory.open(url, at="third", storage_options=options),
+    ):
+        with pytest.raises(SnapshotError, match=r"no .*tag 'third'"):
+            call()
+    assert memory.tags().keys() == {"first"}
 
 
 @pytest.mark.parametrize("mode", ["r", "r+"])

@@ -297,6 +297,26 @@ def test_a_damaged_tag_does_not_cost_its_snapshot(path):
         assert memory.verify(every=True).problems
 
 
+@pytest.mark.parametrize("name", [".DS_Store", "._branch.main", "Thumbs.db"])
+def test_what_a_file_manager_leaves_is_passed_over(path, name):
+    stray = path / "refs" / name
+    stray.write_bytes(b"\0\0\0\1Bud1")
+    assert list(Memory.open(path).tags()) == ["first"] == list(memstore.tags(path))
+    assert Memory.open(path).verify(every=True).problems == ()
+    with Memory.open(path, "r+") as memory:
+        memory.tag("second")
+        memory.untag("second")
+        assert stray.exists()
+        memory.expire(1)
+    assert list(memstore.tags(path)) == ["first"]
+
+
+def test_what_is_no_branch_or_tag_is_refused(path):
+    (path / "refs" / "tug.first").mkdir()
+    with pytest.raises(memstore.FormatError, match=r"refs/tug\.first"):
+        Memory.open(path).tags()
+
+
 def test_growth_is_bounded(tmp_path, monkeypatch):
     """Ten times the commits, the same size: what expired is gone from the disk."""
     monkeypatch.setattr(schema, "LOG_LEAST", 64)
@@ -342,6 +362,15 @@ def test_a_damaged_last_commit_leaves_the_earlier_ones(path):
         memory.write(AXES[2:], GRIDS[2:])
         memory.commit("on from there")
     assert len(Memory.open(path)) == 3
+
+
+def test_where_a_memory_is_already_it_is_said_how_to_go_on(path, tmp_path):
+    for call in (lambda: Memory.create(path, TINY), lambda: Memory(TINY).copy_to(path)):
+        with pytest.raises(memstore.PathExistsError, match=r"is a memory: Memory\.open.*'r\+'"):
+            call()
+    (tmp_path / "else").write_text("mine")
+    with pytest.raises(memstore.PathExistsError, match=r"want a path where nothing is$"):
+        Memory.create(tmp_path / "else", TINY)
 
 
 def test_two_creators(tmp_path, monkeypatch):
