@@ -210,7 +210,9 @@ def plan_writes(
         used: (index.rows,) which rows are used; by default as `touched` tells.
         order: of the same `touched`; by default looked for.
     """
-    hits = 1 if config.search == "exact" else HITS  # of few, an approximate search finds less
+    # Of few hits, an approximate search finds less; of few rows, pairs change those of later ones.
+    is_enough = config.search == "exact" and len(queries) ** 2 <= index.rows
+    hits = 1 if is_enough else HITS
     before = Before(queries, grids, index, values, touched, config, used, order, hits)
     return plan_pairs(queries, grids, before, config)
 
@@ -392,16 +394,18 @@ class _Ahead:
         self._error = error_bound(queries.shape[1])
         self.new = queries.copy()  # key that each pair sets
         # Of queries by what earlier pairs have set in `new`; -inf where that was set again.
-        self._scores = queries @ queries.T
+        earlier = np.tri(len(queries), k=-1, dtype=np.bool_)
+        self._scores = np.where(earlier, queries @ queries.T, np.float32(-np.inf))
+        # The highest of each query's; once one was set again, they are looked for.
+        self._highest: list[float] = self._scores.max(axis=1, initial=-np.inf).tolist()
 
     def nearest(self, b: int) -> int:
         """Used slot with the key most similar to query b, the lowest among equals; or NO_SLOT."""
         slot, cosine = self._nearest_unchanged(b)
-        scores = self._scores[b, :b]
-        highest = float(np.maximum.reduce(scores, initial=-np.inf))
+        highest = self._highest[b] if self._highest else self._scores[b].max().item()
         if highest < cosine - 2 * self._error:
             return slot
-        near = scores >= max(highest, cosine - self._error) - 2 * self._error
+        near = self._scores[b, :b] >= max(highest, cosine - self._error) - 2 * self._error
         pairs = near.nonzero()[0]
         for candidate, score in zip(
             self._slot_of[pairs].tolist(), cosines(self._queries[b], self.new[pairs]), strict=True
@@ -447,20 +451,21 @@ class _Ahead:
     def put_key(self, b: int, slot: int, key: NDArray[np.float32]) -> None:
         """Set the key (C,) of a slot, as pair b does."""
         self.new[b] = key
-        self._scores[b + 1 :, b] = self._queries[b + 1 :] @ key
+        self._scores[b + 1 :, b], self._highest = self._queries[b + 1 :] @ key, []
         self._change(b, slot)
 
     def _change(self, b: int, slot: int) -> None:
         """Take note that pair b sets the key of a slot."""
         if (before := self._key_from.pop(slot, None)) is not None:
-            self._scores[:, before] = -np.inf
+            self._scores[:, before], self._highest = -np.inf, []
         self._key_from[slot], self._slot_of[b] = b, slot  # last in order: the newest
 
     def _nearest_unchanged(self, b: int) -> tuple[int, float]:
         """As `nearest`, and the cosine, but among the slots that no pair has changed."""
-        for slot, cosine in zip(self._hits[0][b], self._hits[1][b], strict=True):
+        slots, cosines = self._hits[0][b], self._hits[1][b]
+        for i, slot in enumerate(slots):
             if slot not in self._key_from:
-                return slot, cosine
+                return slot, cosines[i]
         return self._neighbors.nearest_besides(b, [*self._key_from])
 
 
