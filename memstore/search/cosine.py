@@ -8,6 +8,7 @@ computing, generously enough that no slot can be missed.
 
 from collections.abc import Callable
 from functools import cache
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -42,20 +43,22 @@ def unit(features: NDArray[np.floating]) -> NDArray[np.float32]:
 def plain_unit(rows: NDArray[np.float64]) -> NDArray[np.float32] | None:
     """As `unit` for rows (B, C) of ordinary norms; None if any is extreme, zero or not finite."""
     squares = _squares(rows)
-    # Mostly of few rows: quicker than calls of numpy. Not so for nan.
-    plain = all(_PLAIN[0] < square < _PLAIN[1] for square in squares[:, 0].tolist())
-    return _divided(rows, squares) if plain else None
+    for square in squares.tolist():  # mostly few: quicker than calls of numpy
+        if not _PLAIN[0] < square < _PLAIN[1]:  # so is nan
+            return None
+    return _divided(rows, squares)
 
 
 def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(B, 1) squared norms."""
-    squares: NDArray[np.float64] = np.add.reduce(np.square(rows), axis=1, keepdims=True)
+    """(B,) squared norms."""
+    squares: NDArray[np.float64] = np.add.reduce(np.square(rows), axis=1)
     return squares
 
 
 def _divided(rows: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.float32]:
     """Rows over their norms."""
-    return (rows / np.sqrt(squares)).astype(np.float32)
+    norms = sqrt(squares.item()) if len(squares) == 1 else np.sqrt(squares)[:, None]
+    return (rows / norms).astype(np.float32)
 
 
 def merge(query: NDArray[np.float32], key: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -224,15 +227,10 @@ def best(
     Returns:
         Slots and cosines, at most k, best first, equal cosines by lowest slot.
     """
-    error = error_bound(len(query))
-    if len(slots) > FEW:
-        slots = slots[shortlist(_in_steps(scores_of, query, keys, slots), k, error, above)]
-    if k + SPARE < len(slots) <= FEW:
-        rows = keys.take(slots, axis=0)
-        close = shortlist(scores_of(query, rows), k, error, above)
-        slots, exact = slots[close], cosines(query, rows[close])
-    else:
-        exact = _in_steps(cosines, query, keys, slots)
+    if len(slots) > k + SPARE:
+        scores = _in_steps(scores_of, query, keys, slots)
+        slots = slots[shortlist(scores, k, error_bound(len(query)), above)]
+    exact = _in_steps(cosines, query, keys, slots)
     order = (-exact).argsort(kind="stable")[:k]
     return slots[order], exact[order]
 

@@ -444,9 +444,12 @@ def _kth_highest(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     if group > 1:
         width = len(scores) // group
         groups = scores[: width * group].reshape(group, width, *scores.shape[1:])
-        scores = np.maximum.reduce(groups, axis=0)
-    k = min(k, len(scores))
-    kth: NDArray[np.float32] = np.partition(scores, -k, axis=0)[-k]
+        highest: NDArray[np.float32] = np.maximum.reduce(groups, axis=0)
+    else:
+        highest = scores.copy()
+    place = max(len(highest) - k, 0)
+    highest.partition(place, axis=0)
+    kth: NDArray[np.float32] = highest[place]
     return kth
 
 

@@ -146,7 +146,7 @@ def read(
         packed[~is_prior], encoded[~is_prior] = 0, b""
         state.count_reads(slots[is_prior])
     else:
-        counts = np.full(len(slots), k)
+        counts = np.array([k] * len(slots), np.int64)
         state.count_reads(slots)
     values = unpack(packed, state.config.resolution)
     columns = {name: _recalled(column, slots) for name, column in state.columns.items()}

@@ -30,7 +30,6 @@ FATES = {
 }  # of pairs, by kind of write, in words
 HITS = 4  # slots looked up per pair that may need more than the nearest, or where asking again
 # takes a message
-MANY = 32  # pairs beyond which some likely need more, if pairs may change what is there
 BLOCK = 256  # pairs compared with all before them at once
 AHEAD = 16  # pairs looked up again at once, as those that come next may have to be as well
 ZERO_SUM = 2e-3  # norm of two unit vectors' sum that float32 cosines cannot tell from zero
@@ -213,8 +212,9 @@ def plan_writes(
         order: of the same `touched`; by default looked for.
     """
     may_change = config.delta is not None or config.when_full == "evict"
-    is_one_enough = config.search == "exact" and (len(queries) <= MANY or not may_change)
-    hits = 1 if is_one_enough else HITS  # of few, an approximate search finds less
+    # Of few hits, an approximate search finds less; of few rows, pairs change those of later ones.
+    is_one_enough = not may_change or len(queries) ** 2 <= index.rows
+    hits = 1 if config.search == "exact" and is_one_enough else HITS
     before = Before(queries, grids, index, values, touched, config, used, order, hits)
     return plan_pairs(queries, grids, before, config)
 
@@ -398,12 +398,15 @@ class _Ahead:
         self._is_past = np.zeros(len(queries), np.bool_)  # whose key was set again by a later one
         # Of a block's queries by what earlier pairs have set in `new`; -inf where that is past.
         self._block, self._scores = slice(0), np.empty((0, 0), np.float32)
+        self._highest: list[float] = []  # of each query's; once one was set again, looked for
 
     def _begin_block(self, start: int) -> None:
         """Compare the next queries with what earlier pairs have set, and with each other."""
         self._block = slice(start, min(start + BLOCK, len(self._queries)))
         self._scores = np.dot(self._queries[self._block], self.new[: self._block.stop].T)
         self._scores[:, self._is_past[: self._block.stop]] = -np.inf
+        self._scores[:, start:][np.tri(len(self._scores), dtype=np.bool_).T] = -np.inf
+        self._highest = self._scores.max(axis=1, initial=-np.inf).tolist()
 
     def nearest(self, b: int) -> int:
         """Used slot with the key most similar to query b, the lowest among equals; or NO_SLOT.
@@ -413,11 +416,11 @@ class _Ahead:
         if b == self._block.stop:
             self._begin_block(b)
         slot, cosine = self._nearest_unchanged(b)
-        scores = self._scores[b - self._block.start, :b]
-        highest = float(np.maximum.reduce(scores, initial=-np.inf))
+        row = b - self._block.start
+        highest = self._highest[row] if self._highest else self._scores[row].max().item()
         if highest < cosine - 2 * self._error:
             return slot
-        near = scores >= max(highest, cosine - self._error) - 2 * self._error
+        near = self._scores[row, :b] >= max(highest, cosine - self._error) - 2 * self._error
         pairs = near.nonzero()[0]
         for candidate, score in zip(
             self._slot_of[pairs].tolist(), cosines(self._queries[b], self.new[pairs]), strict=True
@@ -465,20 +468,22 @@ class _Ahead:
         self.new[b] = key
         later = slice(b + 1, self._block.stop)
         self._scores[b + 1 - self._block.start :, b] = self._queries[later] @ key
+        self._highest = []
         self._change(b, slot)
 
     def _change(self, b: int, slot: int) -> None:
         """Take note that pair b sets the key of a slot."""
         if (before := self._key_from.pop(slot, None)) is not None:
-            self._scores[:, before] = -np.inf
+            self._scores[:, before], self._highest = -np.inf, []
             self._is_past[before] = True
         self._key_from[slot], self._slot_of[b] = b, slot  # last in order: the newest
 
     def _nearest_unchanged(self, b: int) -> tuple[int, float]:
         """As `nearest`, and the cosine, but among the slots that no pair has changed."""
-        for slot, cosine in zip(self._hits[0][b], self._hits[1][b], strict=True):
+        slots, cosines = self._hits[0][b], self._hits[1][b]
+        for i, slot in enumerate(slots):
             if slot not in self._key_from:
-                return slot, cosine
+                return slot, cosines[i]
         return self._neighbors.nearest_besides(b, [*self._key_from])
 
 

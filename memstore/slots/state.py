@@ -380,18 +380,21 @@ class State:
         Source and columns go with the value: a merge keeps all three.
         """
         plan = pairs.plan
-        merged = np.unique(plan.slots[plan.kinds == "merge"])
+        is_merge = plan.kinds == "merge"
+        merged = np.unique(plan.slots[is_merge])
         self.keep(merged[self.touched[merged] != EMPTY])
         self._begin()
         slots, last = _last(plan.slots)
         self.index.put(slots, plan.keys[last])
         self.touched[slots] = pairs.ticks[last]
         self._follow(slots)
-        new = np.flatnonzero(plan.kinds != "merge")
-        slots, last = _last(plan.slots[new])
-        self.values[slots], self.sources[slots] = pairs.grids[new[last]], pairs.sources[new[last]]
+        if len(merged):
+            new = np.flatnonzero(~is_merge)
+            slots, last = _last(plan.slots[new])
+            last = new[last]
+        self.values[slots], self.sources[slots] = pairs.grids[last], pairs.sources[last]
         for name, column in self.columns.items():
-            column[slots] = pairs.columns[name][new[last]]
+            column[slots] = pairs.columns[name][last]
         self._count(slots)
         self.reads[slots] = 0
         self.clock, self.counts = pairs.clock, dict(pairs.counts)

@@ -30,6 +30,16 @@ def test_unit_of_any_norm(scale):
     np.testing.assert_allclose(unit(rows * scale), [[1 / 3, 2 / 3, 2 / 3]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("dim", [1, 7, 128, 257, 4096])
+def test_unit_by_definition_alone_and_in_a_batch(dim):
+    rows = np.random.default_rng(dim).standard_normal((40, dim)) + 0.1
+    together = unit(rows)
+    for row, got in zip(rows, together, strict=True):
+        expected = (row / np.sqrt(np.square(row).sum())).astype(np.float32)
+        assert_array_equal(got, expected)
+        assert_array_equal(unit(row[None])[0], expected)
+
+
 def test_unit_of_the_smallest_number():
     assert_array_equal(unit(np.array([[5e-324, 0.0]])), [[1, 0]])
 

@@ -9,7 +9,7 @@ import pytest
 
 from memstore import PAPER, Memory
 from memstore.search.cosine import unit
-from memstore.search.index import KeyIndex
+from memstore.search.index import KeyIndex, _kth_highest
 from tests.helpers.naive_memory import NaiveMemory, assert_found
 from tests.helpers.naive_memory import cosine as naive_cosine
 
@@ -107,6 +107,18 @@ def test_rows_keep_what_they_lie_in_alive():
     assert held() is not None and part.sum() == 3
     del part
     assert held() is None
+
+
+@pytest.mark.parametrize("rows", [1, 5, 200, 3000])
+def test_about_the_kth_highest_is_no_more_than_that(rows):
+    """And scores, which are looked at again, stay as they are."""
+    scores = np.random.default_rng(rows).standard_normal((rows, 3), np.float32)
+    before = scores.copy()
+    for k in (1, 8, rows):
+        kth = np.sort(scores, axis=0)[-min(k, rows)]
+        assert (_kth_highest(scores, k) <= kth).all()
+        assert _kth_highest(scores[:, 0], k) <= kth[0]
+    np.testing.assert_array_equal(scores, before)
 
 
 @pytest.mark.parametrize("kind", ["random", "alike", "equal"])

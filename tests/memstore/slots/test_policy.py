@@ -192,6 +192,27 @@ def test_a_long_batch_is_as_pairs_one_by_one(kind, when_full, monkeypatch):
     assert whole.sources == single.sources
 
 
+@pytest.mark.parametrize("size", [5, 6, 24])  # from 6 on more than the nearest slot is looked up
+@pytest.mark.parametrize("delta", [1, 0.6])  # hardly any merge, and many
+def test_batches_are_the_oracle_s_pairs(size, delta):
+    """Full memories: pairs evict what is nearest to later ones, or are nearest themselves."""
+    rng = np.random.default_rng(size)
+    config = replace(PAPER, capacity=30, key_dim=16, resolution=2, delta=delta)
+    memory, oracle = Memory(config), NaiveMemory(config)
+    centers, shapes = rng.standard_normal((12, 16)), rng.random((200, 2, 2, 2)) < 0.5
+    for _ in range(96 // size):
+        features = centers[rng.integers(12, size=size)] + 0.5 * rng.standard_normal((size, 16))
+        units, grids = np.stack([unit(f) for f in features]), shapes[rng.integers(200, size=size)]
+        report = memory.write(features, grids)
+        expected = [oracle.write(*pair) for pair in zip(units, grids, strict=True)]
+        assert report.slots.tolist() == [slot for slot, _, _ in expected]
+        assert report.kinds.tolist() == [kind for _, kind, _ in expected]
+        assert_array_equal(report.value_similarities, [similarity for _, _, similarity in expected])
+    for slot in memory.slots.tolist():
+        assert_array_equal(memory[slot].key, oracle.slots[slot]["key"])
+        assert_array_equal(memory[slot].value, oracle.slots[slot]["value"])
+
+
 LOSSLESS = MemoryConfig(capacity=3, key_dim=3, resolution=2)
 
 
