@@ -1,13 +1,16 @@
 """How the memstore command ends: one line on stderr, never a traceback."""
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mem3d_cli.memstore.app import main
 from memstore import PAPER, Memory
 
 MAIN = "import sys; from mem3d_cli.memstore.app import main; main()"
@@ -35,11 +38,33 @@ def path(tmp_path_factory):
     return path
 
 
-def run(*arguments, cwd=None, before="", **environment):
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """Run the command in this process, in an empty folder; its end as that of a process."""
+    monkeypatch.chdir(tmp_path)
+
+    def called(*arguments):
+        words = ["memstore", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", words)
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+        status = 0
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                main()
+            except SystemExit as error:
+                status = error.code
+            out.flush(), err.flush()
+        return subprocess.CompletedProcess(
+            words, status, out.buffer.getvalue(), err.buffer.getvalue()
+        )
+
+    return called
+
+
+def run(*arguments, before="", **environment):
     """Run the command as a process of its own."""
     return subprocess.run(
         [sys.executable, "-c", before + MAIN, *map(str, arguments)],
-        cwd=cwd,
         env={**os.environ, **environment},
         capture_output=True,
         timeout=60,
@@ -55,15 +80,15 @@ def assert_one_line(ended, *words):
 
 @pytest.mark.parametrize("picture", ["missing/a.png", ".", "", "file/a.png"])
 @pytest.mark.parametrize("command", [("inspect",), ("query", "--slot", 0)], ids=lambda c: c[0])
-def test_a_picture_that_cannot_be_written(command, picture, path, tmp_path):
+def test_a_picture_that_cannot_be_written(command, picture, path, tmp_path, call):
     (tmp_path / "file").touch()
-    ended = run(command[0], path, *command[1:], "--picture", picture, cwd=tmp_path)
+    ended = call(command[0], path, *command[1:], "--picture", picture)
     assert_one_line(ended, "cannot be written", "got no file there")
 
 
 @pytest.mark.parametrize("command", [("inspect",), ("query", "--slot", 0)], ids=lambda c: c[0])
-def test_a_picture_of_another_kind(command, path, tmp_path):
-    ended = run(command[0], path, *command[1:], "--picture", tmp_path / "a.jpg")
+def test_a_picture_of_another_kind(command, path, tmp_path, call):
+    ended = call(command[0], path, *command[1:], "--picture", tmp_path / "a.jpg")
     assert (ended.returncode, ended.stdout) == (2, b"")
     assert b"--picture" in ended.stderr
     assert list(tmp_path.iterdir()) == []
@@ -77,21 +102,21 @@ def test_a_full_disk(path, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_export_below_a_file(path, tmp_path):
+def test_an_export_below_a_file(path, tmp_path, call):
     (tmp_path / "o.npz").touch()
-    assert_one_line(run("export", path, "-o", tmp_path / "o.npz" / "x.npz"), "cannot be written")
+    assert_one_line(call("export", path, "-o", tmp_path / "o.npz" / "x.npz"), "cannot be written")
 
 
 @pytest.mark.parametrize("make", ["mkdir", "symlink_to"])
-def test_a_folder_of_things_that_are_no_files(make, tmp_path):
+def test_a_folder_of_things_that_are_no_files(make, tmp_path, call):
     (tmp_path / "in").mkdir()
     getattr(tmp_path / "in" / "a.binvox", make)(*["nowhere"] * (make == "symlink_to"))
-    assert_one_line(run("import", tmp_path / "in", "-o", tmp_path / "out"), "a.binvox")
+    assert_one_line(call("import", tmp_path / "in", "-o", tmp_path / "out"), "a.binvox")
 
 
 @pytest.mark.parametrize("k", [10**11, 10**20])
-def test_more_neighbors_than_slots(k, path, tmp_path):
-    ended = run("query", path, "--slot", 0, "-k", k, "--picture", tmp_path / "a.png")
+def test_more_neighbors_than_slots(k, path, tmp_path, call):
+    ended = call("query", path, "--slot", 0, "-k", k, "--picture", tmp_path / "a.png")
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert len(ended.stdout.splitlines()) == 2 + 2 + 1  # head and rule, slots, picture
 
@@ -104,8 +129,8 @@ def test_more_neighbors_than_slots(k, path, tmp_path):
         ("export", "-o", "x.npz", "--slot", 10**30),
     ],
 )
-def test_arguments_out_of_range(arguments, path, tmp_path):
-    ended = run(arguments[0], path, *arguments[1:], cwd=tmp_path)
+def test_arguments_out_of_range(arguments, path, call):
+    ended = call(arguments[0], path, *arguments[1:])
     assert_one_line(ended)
     assert b"\x1b" not in ended.stderr
 
@@ -123,9 +148,9 @@ def test_ctrl_c(path):
     assert ended.stderr == b"memstore: stopped\n"
 
 
-def test_usage_errors_keep_their_status(path):
+def test_usage_errors_keep_their_status(path, call):
     for arguments in ((), ("query", path), ("nonsense",), ("query", path, "-k", "many")):
-        ended = run(*arguments)
+        ended = call(*arguments)
         assert ended.returncode == 2
         assert b"Usage" in ended.stdout + ended.stderr
 

@@ -50,7 +50,8 @@ class ObjectServer:
         self._server = make_server("127.0.0.1", self.port, self._answer, threaded=True)
         self._server.daemon_threads = True
         self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        often = {"poll_interval": 0.02}  # seconds that `kill` waits, else half a second
+        threading.Thread(target=self._server.serve_forever, kwargs=often, daemon=True).start()
 
     def kill(self):
         """Answer nobody any more: the port is closed, and requests under way are lost."""

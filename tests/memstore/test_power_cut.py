@@ -17,7 +17,7 @@ import memstore
 from memstore import PAPER, Memory
 from tests.helpers import power_cut
 
-CUTS = int(os.environ.get("MEM3D_CUTS", 60))
+CUTS = int(os.environ.get("MEM3D_CUTS", 30))
 CONFIG = replace(PAPER, capacity=24, key_dim=8, resolution=4)
 STEPS = ("c0", "c1", "tag", "c2", "c3", "expire", "c4", "untag", "c5", "copy")
 

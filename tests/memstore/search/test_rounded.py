@@ -74,7 +74,7 @@ class ShortMachine(test_memory.MemoryMachine):
     """Any sequence of calls, commits and reopenings, with rounded keys throughout."""
 
 
-ShortMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
+ShortMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=15, deadline=None)
 TestShortMachine = ShortMachine.TestCase
 
 
@@ -95,6 +95,7 @@ def features(rng, kind, count):
     return centers[rng.integers(6, size=count)] + noise
 
 
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32 - 1),
     st.lists(

@@ -9,5 +9,5 @@ from tests.helpers.sharded_oracle import RULES, WEIGHTS, operations
 @pytest.mark.parametrize(("seed", "rules"), [*enumerate(RULES)])
 def test_any_sequence_of_operations_is_that_of_one_memory(seed, rules):
     """`python -m tests.helpers.sharded_oracle 10000` does 10,000."""
-    counts = operations(120, seed, **rules)
+    counts = operations(60, seed, **rules)
     assert counts.keys() >= WEIGHTS.keys()

@@ -182,7 +182,7 @@ def assert_as_on_disk(memory):
 def test_random_operations(tmp_path, monkeypatch, seed):
     trio = Trio(tmp_path, seed, monkeypatch)
     weights = np.array([*WEIGHTS.values()]) / sum(WEIGHTS.values())
-    for step in trio.rng.choice([*WEIGHTS], 80, p=weights):
+    for step in trio.rng.choice([*WEIGHTS], 45, p=weights):
         getattr(trio, step)()
     trio.commit()
     trio.back()
