@@ -1,19 +1,30 @@
 """How the memstore command ends: one line on stderr, never a traceback."""
 
-import io
+import json
 import os
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from mem3d_cli.memstore.app import main
 from memstore import PAPER, Memory
+from tests.helpers.console import run_main
 
 MAIN = "import sys; from mem3d_cli.memstore.app import main; main()"
+ONE_BY_ONE = """
+import json, sys
+from mem3d_cli.memstore.app import main
+for sys.argv in json.loads(sys.argv[1]):
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code
+    print(end="\\f")
+"""
 STOPPED = """
 import os, signal, time
 from memstore.memory import Memory
@@ -42,29 +53,13 @@ def path(tmp_path_factory):
 def call(tmp_path, monkeypatch):
     """Run the command in this process, in an empty folder; its end as that of a process."""
     monkeypatch.chdir(tmp_path)
-
-    def called(*arguments):
-        words = ["memstore", *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", words)
-        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
-        status = 0
-        with redirect_stdout(out), redirect_stderr(err):
-            try:
-                main()
-            except SystemExit as error:
-                status = error.code
-            out.flush(), err.flush()
-        return subprocess.CompletedProcess(
-            words, status, out.buffer.getvalue(), err.buffer.getvalue()
-        )
-
-    return called
+    return partial(run_main, main)
 
 
-def run(*arguments, before="", **environment):
+def run(*arguments, before="", code=MAIN, **environment):
     """Run the command as a process of its own."""
     return subprocess.run(
-        [sys.executable, "-c", before + MAIN, *map(str, arguments)],
+        [sys.executable, "-c", before + code, *map(str, arguments)],
         env={**os.environ, **environment},
         capture_output=True,
         timeout=60,
@@ -135,11 +130,15 @@ def test_arguments_out_of_range(arguments, path, call):
     assert b"\x1b" not in ended.stderr
 
 
-@pytest.mark.parametrize("error", ["MemoryError()", "OSError(5, 'broken')", "ValueError('a\\nb')"])
-def test_the_last_resort(error, path):
-    before = "from memstore.memory import Memory\ndef fail(*_, **__): raise " + error
-    before += "\nMemory.stats = fail\n"
-    assert_one_line(run("inspect", path, before=before), "MemoryError", "broken", "a\\nb")
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(5, "broken"), ValueError("a\nb")], ids=repr
+)
+def test_the_last_resort(error, path, call, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Memory, "stats", fail)
+    assert_one_line(call("inspect", path), "MemoryError", "broken", "a\\nb")
 
 
 def test_ctrl_c(path):
@@ -157,10 +156,13 @@ def test_usage_errors_keep_their_status(path, call):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_any_encoding_will_do(encoding, path):
-    for command in (("inspect", path), ("query", path, "--slot", 0), ("history", path)):
-        ended = run(*command, PYTHONIOENCODING=encoding)
-        assert (ended.returncode, ended.stderr) == (0, b"")
-        assert b"\x1b" not in ended.stdout
-        # Click takes ASCII for a setting nobody meant, and writes UTF-8.
-        told = ended.stdout.decode("latin-1" if encoding == "latin-1" else "utf-8")
-        assert command[0] != "query" or (r"\u6905" if encoding == "latin-1" else "椅") in told
+    """Three commands one after the other, in a process whose pipes have that encoding."""
+    commands = (["inspect"], ["query", "--slot", "0"], ["history"])
+    lines = [["memstore", words[0], str(path), *words[1:]] for words in commands]
+    ended = run(json.dumps(lines), code=ONE_BY_ONE, PYTHONIOENCODING=encoding)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert b"\x1b" not in ended.stdout
+    # Click takes ASCII for a setting nobody meant, and writes UTF-8.
+    told = ended.stdout.decode("latin-1" if encoding == "latin-1" else "utf-8").split("\f")
+    assert len(told) == 3 + 1 and all(told[:3])
+    assert (r"\u6905" if encoding == "latin-1" else "椅") in told[1]

@@ -1,8 +1,6 @@
 """The commands, as a user calls them."""
 
 import json
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +11,8 @@ from typer.testing import CliRunner
 from mem3d.data.open import open_dataset
 from mem3d.data.zarr_pack.writer import pack
 from mem3d.network import checkpoint
-from mem3d_cli.mem3d.app import app
+from mem3d_cli.mem3d.app import app, main
+from tests.helpers.console import run_main
 from tests.helpers.r2n2_folder import make_r2n2, picture
 
 
@@ -22,10 +21,10 @@ def call(*arguments):
 
 
 def call_main(*arguments):
-    """The installed entry point, in its own process."""
-    code = "import sys; from mem3d_cli.mem3d.app import main; main()"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    """The installed entry point, which ends as a process does."""
+    ended = run_main(main, *arguments)
+    ended.stdout, ended.stderr = ended.stdout.decode(), ended.stderr.decode()
+    return ended
 
 
 @pytest.fixture(scope="module")
