@@ -63,7 +63,9 @@ class Renewal:
         for slots in (late, np.arange(self._next, stop)):
             for start in range(0, len(slots), ROWS):
                 self._put(state, checks, slots[start : start + ROWS])
-        self._next = stop
+        if self._next < stop:
+            self._next = stop
+            self._draft.flush()
         if stop < rows:
             return False
         missing = [block for block in self._draft.blocks if block not in self._known]
@@ -109,7 +111,7 @@ class Renewal:
         return np.flatnonzero(differ[:, 0] | differ[:, 1])
 
     def _put(self, state: State, checks: NDArray[np.uint8], slots: NDArray[np.int64]) -> None:
-        """Copy rows of slots (n,), ascending, n >= 1, and look at the copies."""
+        """Copy rows of slots (n,), ascending, and look at the copies."""
         for block in self._draft.blocks_of(slots) if self._known else ():
             self._known.pop(block, None)
         for name, rows in state.arrays.items():
@@ -117,8 +119,6 @@ class Renewal:
         if unfit(self._copy.rows(slots), checks[slots]).any():
             raise ValueError("got rows that do not fit their checks")
         self._draft.arrays["checks"][slots] = checks[slots]  # last: now they are there
-        if slots[-1] - slots[0] == len(slots) - 1:
-            self._draft.flush(int(slots[0]), int(slots[-1]) + 1)
 
     def _hash(self, blocks: list[Block]) -> None:
         """Have the checksums of blocks as they are now."""

@@ -268,12 +268,9 @@ class Draft:
         """Checksums (hex) of blocks."""
         return _digests(self._mapping, blocks)
 
-    def flush(self, start: int, stop: int) -> None:
-        """Have the disk write rows of slots [start, stop)."""
-        for section in self._placed.values():
-            width = (section.stop - section.start) // section.shape[0]
-            first = (section.start + start * width) // ALIGNMENT * ALIGNMENT
-            self._mapping.flush(first, section.start + stop * width - first)
+    def flush(self) -> None:
+        """Have the disk write what is filled, so that the end need not wait for all of it."""
+        sync([self._path])
 
     def finish(self, snapshot: str, log: Window, digests: list[str] | None = None) -> None:
         """Write the checksums of what the arrays hold, and have all of it on stable storage.
