@@ -222,15 +222,15 @@ def on_disk(memory: Memory, source: Source) -> list[Row]:
     return rows
 
 
-def folder_of(path: Path, slots: int, place: Any) -> list[Row]:
+def folder_of(path: Path, slots: int, place: Any, resolution: int = LARGER) -> list[Row]:
     """Make a full memory in a folder, a few commits long, by a writer whose rows lie in a place."""
     source, most, start = Source(slots), 0.0, process_time()
-    config = replace(CONFIG, capacity=slots, resolution=LARGER)
+    config = replace(CONFIG, capacity=slots, resolution=resolution)
     Memory.create(path, config).close()
     with Memory.open(path, "r+", rows=place) as memory:
         for at in range(0, slots, STEP):
             some = np.arange(at, min(at + STEP, slots))
-            memory.replace_rows(rows_of(source, some, LARGER), {"insert": len(some)})
+            memory.replace_rows(rows_of(source, some, resolution), {"insert": len(some)})
             most = max(most, held())
             if at // STEP % COMMITTED == COMMITTED - 1:
                 memory.commit(f"{at:,}")

@@ -5,7 +5,7 @@ names candidates; each is ranked by its cosine, as `KeyIndex` does. So whatever 
 what may be amiss is that a slot was not found, and how often that happens is watched (watch.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from threading import Lock
 from typing import Any
 
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from memstore.search import cosine
 from memstore.search.allowed import Allowed
-from memstore.search.index import NO_SLOT, Hits, KeyIndex, drop_lower
+from memstore.search.balls import Balls
+from memstore.search.index import NO_SLOT, Hits, KeyIndex, drop_lower, no_hits
 from memstore.search.watch import Recall, Watch
 
 LEAST_ROWS = 32768  # fewer are scanned as quickly
@@ -32,6 +33,10 @@ MOST_EFFORT = 60  # steps that any saved lists may ask for
 QUERY_BITS = 8  # of a query's channels, when compared with one bit
 LARGEST_K = 64  # more are scanned for
 PER_HIT = 4  # candidates that pass a filter, per slot that is asked for
+SOME = 8  # part of the rows that is looked at in balls for a query alone, instead of a scan, and
+SOME_OF_BATCH = 64  # for one of several
+UNTOLD = 4  # part of a batch of which balls may leave more, or it counts as a miss
+MOST_MISSES = 6  # in a row: each doubles the batches that are scanned for before the next try
 OUTDATED = 0.5  # changes, in lists, per key that they were made of: then they are made anew
 
 
@@ -77,6 +82,13 @@ class Lists:
             **{"centers": centers, "sizes": sizes, "slots": slots},
             **{"codes": codes, "numbers": numbers},
         }
+
+    @property
+    def parts(self) -> Iterator[NDArray[np.int64]]:
+        """Slots (n,) of each list."""
+        for i in range(self.count):
+            if size := self._faiss.invlists.list_size(i):
+                yield faiss.rev_swig_ptr(self._faiss.invlists.get_ids(i), size).copy()
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], rows: int, channels: int) -> "Lists":
@@ -205,8 +217,12 @@ class IvfIndex(KeyIndex):
         super().__init__(key_dim)
         self._lists: Lists | None = None
         self._next_lists: Lists | None = None
+        self._balls: Balls | None = None  # of the lists; for proven answers
         self._recent = Recent(key_dim)
         self._waiting = 0  # queries while there are no lists
+        self._proven = 0  # queries while there are no balls
+        self._misses = 0  # batches in a row of which balls left too much
+        self._pause = 0  # batches for which they are not tried
         self._effort = 0
         self._watch = Watch()
         self._busy = Lock()  # one thread counts and makes lists; the others need not wait
@@ -215,7 +231,8 @@ class IvfIndex(KeyIndex):
     def derived_bytes(self) -> int:
         """Bytes of RAM of what follows from the keys."""
         lists = sum(each.nbytes for each in (self._lists, self._next_lists) if each)
-        return super().derived_bytes + lists + self._recent.nbytes
+        balls = self._balls.nbytes if self._balls else 0
+        return super().derived_bytes + lists + balls + self._recent.nbytes
 
     @property
     def recall(self) -> Recall | None:
@@ -228,7 +245,7 @@ class IvfIndex(KeyIndex):
 
     def fill(self) -> NDArray[np.float32]:
         """(rows, C) as `keys`, to write many rows at once; do so before the next search."""
-        self._lists = self._next_lists = None
+        self._lists = self._next_lists = self._balls = None
         self._recent, self._waiting = Recent(self._key_dim), 0
         return super().fill()
 
@@ -256,13 +273,15 @@ class IvfIndex(KeyIndex):
         lists, effort = Lists.of(arrays, self.rows, self._key_dim), int(arrays["effort"])
         if not 0 <= effort <= MOST_EFFORT:
             raise ValueError(f"got an effort of {effort}")
-        self._lists, self._effort = lists, effort
+        self._lists, self._effort, self._balls = lists, effort, None
         lists.follow(changed, self.keys[changed])
         if len(changed):
             self._recent.put(changed, self.keys[changed], self.rows)
 
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Set the keys (n, C), unit vectors or zeros, of distinct slots (n,)."""
+        if self._balls:
+            self._balls.forget(slots)  # first: after an interrupt no key is to be passed over
         super().put(slots, keys)
         if self._lists or self._next_lists:
             self._recent.put(slots, keys, self.rows)
@@ -286,16 +305,16 @@ class IvfIndex(KeyIndex):
         """
         allowed = Allowed.of(allowed)
         if exact or self.rows < LEAST_ROWS or not len(queries):
-            return super().search(queries, k, allowed, above)
+            return self._search_all(queries, k, allowed, above)
         watched = self._prepare(len(queries))
         lists = self._lists
         if lists is None or k > LARGEST_K or self._is_too_hard(lists):
-            return super().search(queries, k, allowed, above)
+            return self._search_all(queries, k, allowed, above)
         hits = self._search_lists(lists, queries, k, allowed, above)
         nearest = hits.cosines[:, 0]  # -inf: nothing above what was asked for
         strange = (nearest < self._watch.familiar) & (nearest > -np.inf)
         if (due := (watched | strange) & ~hits.exact).any():
-            truth = super().search(queries[due], k, allowed.part(np.flatnonzero(due)), above)
+            truth = self._search_all(queries[due], k, allowed.part(np.flatnonzero(due)), above)
             if (noted := watched[due]).any():
                 with self._busy:
                     both = hits.slots[due][noted], truth.slots[noted], truth.cosines[noted]
@@ -304,6 +323,48 @@ class IvfIndex(KeyIndex):
                         self._watch.reset()
             _set(hits, due, truth)
         return hits
+
+    def _search_all(
+        self, queries: NDArray[np.float32], k: int, allowed: Allowed, above: float
+    ) -> Hits:
+        """As `KeyIndex.search`: by what balls leave; of queries of which that is much, a scan."""
+        balls = self._ready_balls(len(queries))
+        if balls is None:
+            return super().search(queries, k, allowed, above)
+        hits, rest = no_hits(len(queries), k), []
+        few = self.rows // (SOME if len(queries) == 1 else SOME_OF_BATCH)
+        answers = balls.search(queries, self.keys, k, allowed, above, few)
+        for b, answer in enumerate(answers):
+            if answer is None:
+                rest.append(b)
+            else:
+                count = len(answer[0])
+                hits.slots[b, :count], hits.cosines[b, :count] = answer
+        is_miss = len(rest) * UNTOLD > len(queries)
+        self._misses = min(self._misses + 1, MOST_MISSES) if is_miss else 0
+        self._pause = 2**self._misses - 1
+        if rest:
+            which = np.array(rest)
+            _set(hits, which, super().search(queries[which], k, allowed.part(which), above))
+        drop_lower(hits, above)
+        return hits
+
+    def _ready_balls(self, batch: int) -> Balls | None:
+        """The balls, made or refilled if need be, unless this batch is to be scanned for."""
+        if not (lists := self._lists) or not batch or not self._busy.acquire(blocking=False):
+            return self._balls
+        try:
+            if self._pause:
+                self._pause -= 1
+                return None
+            self._proven += batch
+            if self._balls is None and self._proven >= SCANS and not self._is_too_hard(lists):
+                self._proven, self._balls = 0, Balls(self.keys, lists.parts)
+            elif self._balls and self._balls.wants_more:
+                self._balls = self._balls.refilled(self.keys)
+            return self._balls
+        finally:
+            self._busy.release()
 
     def _search_lists(
         self,
@@ -329,7 +390,7 @@ class IvfIndex(KeyIndex):
         hits = _merged(best, self._recent.search(queries, k, allowed, least), k)
         few = few[(slots[few] >= 0).sum(axis=1) < PER_HIT * k]
         if len(few):
-            exact = super().search(queries[few], k, allowed.part(few), above)
+            exact = self._search_all(queries[few], k, allowed.part(few), above)
             _set(hits, few, exact)
         drop_lower(hits, above)
         return hits
@@ -361,7 +422,7 @@ class IvfIndex(KeyIndex):
         """Put more keys in lists that are being made; use them once all are in."""
         lists.extend(self.keys, min(lists.rows + STEP, self.rows))
         if lists.rows == self.rows:
-            self._lists, self._next_lists, self._effort = lists, None, 0
+            self._lists, self._next_lists, self._balls, self._effort = lists, None, None, 0
             self._watch.reset()
 
 

@@ -61,12 +61,13 @@ from memstore.storage.backend import (
     wait_at_exit,
     writing,
 )
-from memstore.storage.checksums import misfits, unfit
+from memstore.storage.checksums import unfit
 from memstore.storage.chunks import ChunkStore, Draft, Layout, check_files
 from memstore.storage.history import Commit, Past, advising, is_stray
 from memstore.storage.local.durable import Durable
 from memstore.storage.local.lock import WriterLock
 from memstore.storage.reader import Pieces
+from memstore.storage.renewal import Renewal
 from memstore.storage.rowfile import Place
 
 LOCK_FILE = "writer.lock"
@@ -280,6 +281,7 @@ class Repository:
         self._row_file: Path | None = None  # that was mapped
         self._watch: rowfile.Watch | None = None  # over it
         self._changed: NDArray[np.bool_] | None = None  # (capacity,) since rows were mapped
+        self._renewal: Renewal | None = None  # of the row file
         self._layouts: dict[str, Layout] = {}  # of arrays that a commit has looked at
         self._is_moving = False  # the main branch's end is new, and perhaps not synced
         self._is_lenient = lenient or at is not None
@@ -332,6 +334,7 @@ class Repository:
 
     def close(self) -> None:
         """Let the next writer in."""
+        self._end_renewal()
         if self._lock:
             self._lock.close()
 
@@ -366,7 +369,9 @@ class Repository:
         return self._mapped() or self.read(self.snapshot)
 
     def _renew(self, state: State, changed: NDArray[np.int64]) -> None:
-        """Map a new row file, of the last commit, once much of the mapped one was changed in RAM.
+        """Make a new row file once much of the mapped one was changed in RAM, and map it.
+
+        Each commit makes a piece of it.
 
         Args:
             state: as committed.
@@ -378,19 +383,30 @@ class Repository:
             self._changed = np.zeros(state.config.capacity, np.bool_)
         self._changed[changed] = True
         count = int(np.count_nonzero(self._changed))
-        if not rowfile.is_outgrown(state.config, state.index.rows, count):
-            return
-        self._changed = None  # first: where this fails, the next try is not at once
-        with rowfile.making(self._folder, "disk") as maker, suppress(OSError):
-            copy = maker.copy(state)
-            if not misfits(copy, self._ledger.checks):
-                maker.finish(self.snapshot, self._ledger, self.tip)
-        file = rowfile.opened(self._folder, state.config, self.snapshot)
-        if file and file.snapshot == self.snapshot:
-            state.move(file.arrays, file.rows)
-            self._row_file, self._watch = file.path, file.watch
-            checks, marks = file.arrays["checks"], file.arrays["logged"]
-            self._ledger = replace(self._ledger, checks=checks, marks=marks, changes={})
+        try:
+            if self._renewal is None:
+                if not rowfile.is_outgrown(state.config, state.index.rows, count):
+                    return
+                self._renewal = Renewal(self._folder, state)
+            if self._renewal.go_on(state, self._ledger.checks, changed):
+                self._take(state, self._renewal)
+        except (OSError, ValueError):  # a full disk, say: a cache less
+            self._end_renewal()
+
+    def _take(self, state: State, renewal: Renewal) -> None:
+        """Have a state lie in the row file that a renewal has made."""
+        file = renewal.finish(state, self._ledger, self.snapshot, self.tip)
+        state.move(file.arrays, file.rows)
+        self._row_file, self._watch = file.path, file.watch
+        checks, marks = file.arrays["checks"], file.arrays["logged"]
+        self._ledger = replace(self._ledger, checks=checks, marks=marks, changes={})
+        self._end_renewal()
+
+    def _end_renewal(self) -> None:
+        """Begin anew to count what is changed, so that where it has failed the next waits."""
+        if self._renewal:
+            self._renewal.close()
+        self._renewal = self._changed = None
 
     def _mapped(self) -> tuple[State, schema.Ledger] | None:
         """As load, from a row file; None if there is none that will do."""

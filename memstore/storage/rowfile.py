@@ -50,7 +50,6 @@ LISTS = ".lists"  # ends the name of a file of lists, see search/ivf.py
 MAGIC = b"memstore rows 1\n"
 ALIGNMENT = 2**16  # bytes at which an array begins: a page of any system
 BLOCK = 2**24  # bytes that have one checksum
-COPIED = 4096  # rows copied at a time
 LARGEST_TRAILER = 2**26  # bytes
 PART = 2  # rows of 1 / PART of the RAM that is free, and more, are mapped unless told otherwise
 LEAST_PRIVATE = 2**28  # bytes of changed rows that a writer may hold in RAM, or
@@ -58,7 +57,7 @@ PRIVATE = 8  # part of all rows
 _DIGEST = 16
 _END = _DIGEST + 8 + len(MAGIC)  # bytes: the trailer's checksum and its length, and MAGIC
 _LARGE = ("keys", "values")  # arrays whose rows that were never used take no place on disk
-_IN_RAM = ("touched", "reads", "full", "checks", "logged")  # no check of a row covers them all
+IN_RAM = ("touched", "reads", "full", "checks", "logged")  # no check of a row covers them all
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 
 
@@ -68,6 +67,14 @@ class Section(NamedTuple):
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     start: int  # byte, as the next
+    stop: int
+
+
+class Block(NamedTuple):
+    """Part of an array that has one checksum."""
+
+    name: str  # of the array
+    start: int  # byte of the file, as the next
     stop: int
 
 
@@ -172,8 +179,13 @@ def opened(folder: Path, config: MemoryConfig, snapshot: str) -> RowFile | None:
     return None
 
 
-def checked(path: Path, config: MemoryConfig) -> RowFile:
+def checked(path: Path, config: MemoryConfig, digests: list[str] | None = None) -> RowFile:
     """Map a row file, once it is what was written.
+
+    Args:
+        path: of the file.
+        config: of the memory.
+        digests: of its blocks, where this process has just written it.
 
     Raises:
         ValueError: it is damaged, or of another memory or system; KeyError, TypeError, OSError too.
@@ -202,8 +214,9 @@ def checked(path: Path, config: MemoryConfig) -> RowFile:
             unused = section.start + _used_bytes(name, section, rows)
             _check_unused(file.fileno(), section, unused)
     arrays = _arrays(mapping, placed)
-    arrays |= {name: arrays[name].copy() for name in _IN_RAM}
-    if _digests(mapping, placed, rows) != facts["digests"]:
+    arrays |= {name: arrays[name].copy() for name in IN_RAM}
+    blocks = _blocks(placed, rows)
+    if _by_name(blocks, digests or _digests(mapping, blocks), placed) != facts["digests"]:
         raise ValueError("got rows that do not fit their checksums")
     return RowFile(path, rows, log, arrays, watch)
 
@@ -222,28 +235,67 @@ class Draft:
         Raises:
             OSError: the disk has no room for it, or is not to be written.
         """
-        self.rows, self._path, self._config = rows, path, config
+        self.rows, self._path, self._config = 0, path, config
         self._placed = sections(config)
         self._end = _start_of_trailer(self._placed)
         with open(path, "wb+") as file:
             os.ftruncate(file.fileno(), self._end)
-            for name, section in self._placed.items():  # now: a mapping could only crash
-                used = _used_bytes(name, section, rows)
-                if used and hasattr(os, "posix_fallocate"):  # macOS has it not
-                    os.posix_fallocate(file.fileno(), section.start, used)
+        self.reserve(rows)
+        with open(path, "rb+") as file:
             self._mapping = mmap.mmap(file.fileno(), self._end)
         self.arrays = _arrays(self._mapping, self._placed)
         self.arrays["touched"][:] = EMPTY
 
-    def finish(self, snapshot: str, log: Window) -> None:
-        """Write the checksums of what the arrays hold, and have all of it on stable storage."""
+    def reserve(self, rows: int) -> None:
+        """Have room for slots [0, rows); OSError if the disk has none, where a mapping crashes."""
+        if self.rows and rows <= self.rows:
+            return
+        with open(self._path, "rb+") as file:
+            for name, section in self._placed.items():
+                used = _used_bytes(name, section, rows)
+                if used and hasattr(os, "posix_fallocate"):  # macOS has it not
+                    os.posix_fallocate(file.fileno(), section.start, used)
+        self.rows = rows
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Of all arrays, in order."""
+        return _blocks(self._placed, self.rows)
+
+    def blocks_of(self, slots: NDArray[np.int64]) -> list[Block]:
+        """Those in which rows of slots (n,) lie."""
+        touched: set[tuple[str, int]] = set()
+        for name, section in self._placed.items():
+            width = (section.stop - section.start) // section.shape[0]
+            for byte in (slots * width, slots * width + width - 1):
+                starts = section.start + np.unique(byte // BLOCK) * BLOCK
+                touched.update((name, start) for start in starts.tolist())
+        return [block for block in self.blocks if (block.name, block.start) in touched]
+
+    def digests(self, blocks: list[Block]) -> list[str]:
+        """Checksums (hex) of blocks."""
+        return _digests(self._mapping, blocks)
+
+    def flush(self) -> None:
+        """Have the disk write what is filled, so that the end need not wait for all of it."""
+        sync([self._path])
+
+    def finish(self, snapshot: str, log: Window, digests: list[str] | None = None) -> None:
+        """Write the checksums of what the arrays hold, and have all of it on stable storage.
+
+        Args:
+            snapshot: whose rows these are.
+            log: of it.
+            digests: of all blocks, if they are known.
+        """
+        blocks = self.blocks
         facts = {
             "snapshot": snapshot,
             "rows": self.rows,
             "log_rows": log.rows,
             **({"log": [log.first, log.folding, log.folded]} if log.has_moved else {}),
             "memory": _memory(self._config, log),
-            "digests": _digests(self._mapping, self._placed, self.rows),
+            "digests": _by_name(blocks, digests or self.digests(blocks), self._placed),
         }
         text = json.dumps(facts).encode()
         self._mapping.flush()
@@ -271,16 +323,6 @@ class Maker:
                 return self._begin(config, rows)
         return State.with_rows(config, rows)
 
-    def copy(self, state: State) -> State:
-        """A copy of a state, but for the clock and the counts; OSError if a file cannot be made."""
-        copy = self._begin(state.config, state.index.rows)
-        sources, copies = state.arrays, copy.arrays | {"keys": copy.index.fill()}
-        for start in range(0, state.index.rows, COPIED):
-            part = slice(start, min(start + COPIED, state.index.rows))
-            for name, rows in copies.items():
-                rows[part] = sources[name][part]
-        return copy
-
     def _begin(self, config: MemoryConfig, rows: int) -> State:
         """State of zeros in a file."""
         _own(self._memory).mkdir(exist_ok=True)
@@ -288,24 +330,35 @@ class Maker:
         self.draft = Draft(self._beside, config, rows)
         return State.over(config, self.draft.arrays, rows)
 
-    def finish(self, snapshot: str, ledger: Ledger, kept: str) -> None:
+    def fill(self, ledger: Ledger) -> None:
+        """Put what is known of the rows beside them."""
+        assert self.draft
+        self.draft.arrays["checks"][:] = ledger.checks
+        self.draft.arrays["logged"][:] = ledger.marks
+
+    def finish(
+        self, snapshot: str, ledger: Ledger, kept: str, digests: list[str] | None = None
+    ) -> Path:
         """Put the draft, all of whose rows are filled, in its place; other files go, but one.
 
         Args:
             snapshot: whose rows these are.
             ledger: of it.
             kept: snapshot whose file stays besides.
+            digests: of the draft's blocks, if they are known; it is filled with the ledger then.
 
         Raises:
             OSError: the disk refuses.
         """
         assert self.draft
-        self.draft.arrays["checks"][:] = ledger.checks
-        self.draft.arrays["logged"][:] = ledger.marks
-        self.draft.finish(snapshot, ledger.log)
-        os.replace(self._beside, self._folder / snapshot)
+        if digests is None:
+            self.fill(ledger)
+        self.draft.finish(snapshot, ledger.log, digests)
+        path = self._folder / snapshot
+        os.replace(self._beside, path)
         sync([self._folder])
         drop(self._folder.parent, (snapshot, kept))
+        return path
 
 
 @contextmanager
@@ -406,27 +459,38 @@ def _arrays(mapping: mmap.mmap, placed: Mapping[str, Section]) -> dict[str, NDAr
     }
 
 
-def _digests(mapping: mmap.mmap, placed: Mapping[str, Section], rows: int) -> dict[str, list[str]]:
-    """Checksums (hex) of the blocks of each array."""
-    view = memoryview(mapping)
-    blocks = [
-        (name, start, min(start + BLOCK, section.start + used))
+def _blocks(placed: Mapping[str, Section], rows: int) -> list[Block]:
+    """The blocks of all arrays, in order."""
+    return [
+        Block(name, start, min(start + BLOCK, section.start + used))
         for name, section in placed.items()
         for used in [_used_bytes(name, section, rows)]
         for start in range(section.start, section.start + used, BLOCK)
     ]
 
-    def digest(block: tuple[str, int, int]) -> str:
+
+def _digests(mapping: mmap.mmap, blocks: list[Block]) -> list[str]:
+    """Checksums (hex) of blocks."""
+    view = memoryview(mapping)
+
+    def digest(block: Block) -> str:
         _, start, stop = block
         if hasattr(mmap, "MADV_WILLNEED"):  # the disk is asked for all of it at once
             mapping.madvise(mmap.MADV_WILLNEED, start, stop - start)
         return xxhash.xxh3_128_hexdigest(view[start:stop])
 
-    digests: dict[str, list[str]] = {name: [] for name in placed}
     with ThreadPoolExecutor(max(1, min(THREADS, len(blocks)))) as pool:
-        for (name, *_), hexadecimal in zip(blocks, pool.map(digest, blocks), strict=True):
-            digests[name].append(hexadecimal)
-    return digests
+        return list(pool.map(digest, blocks))
+
+
+def _by_name(
+    blocks: list[Block], digests: list[str], placed: Mapping[str, Section]
+) -> dict[str, list[str]]:
+    """Checksums of all blocks by the arrays' names."""
+    by_name: dict[str, list[str]] = {name: [] for name in placed}
+    for block, hexadecimal in zip(blocks, digests, strict=True):
+        by_name[block.name].append(hexadecimal)
+    return by_name
 
 
 def _check_unused(descriptor: int, section: Section, start: int) -> None:

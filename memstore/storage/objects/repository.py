@@ -221,6 +221,7 @@ class ObjectRepository(Repository):
         self.path, self._options = url, dict(options or {})
         self._calls = Calls(url, self._options)
         self._place, self._row_file, self._changed = "ram", None, None
+        self._renewal = None
         self._lock, self._arriving, self._layouts = None, None, {}
         self._is_moving, self._is_lenient, self._side = False, lenient, ""
         storage = storage_at(url, self._options)

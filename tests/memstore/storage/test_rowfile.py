@@ -15,8 +15,9 @@ import pytest
 import memstore
 from memstore import PAPER, ArgumentError, FormatError, Memory
 from memstore.search import ivf
-from memstore.storage import reader, rowfile
+from memstore.storage import reader, renewal, rowfile
 from memstore.storage.local import durable
+from memstore.storage.renewal import Renewal
 
 COLUMNS = {"kind": int, "name": str, "weight": float, "is_good": bool}
 CONFIG = replace(
@@ -117,6 +118,10 @@ def assert_right(path, place="disk"):
 def test_random_operations(tmp_path, monkeypatch, seed, search):
     """Writers whose rows are mapped, and read; files are made anew often."""
     monkeypatch.setattr(rowfile, "LEAST_PRIVATE", 10 * 2**13)
+    if seed % 2:  # in many pieces
+        for name, number in {"ROWS": 24, "PER_CHANGE": 0, "BLOCKS": 9, "TURNS": 1}.items():
+            monkeypatch.setattr(renewal, name, number)
+        monkeypatch.setattr(rowfile, "BLOCK", 4096)
     monkeypatch.setattr("memstore.storage.reader.LOG_CHUNK", 8)  # rows that may have changed
     config, pairs = replace(CONFIG, search=search, when_full="evict"), Pairs(seed)
     paths = [tmp_path / "disk", tmp_path / "ram"]
@@ -148,12 +153,12 @@ def test_random_operations(tmp_path, monkeypatch, seed, search):
         elif kind == "commit":
             for memory in memories:
                 memory.commit(f"step {step}")
-            renewed.update(file.name for file in (paths[0] / "rows").iterdir())
+            renewed.update(file.name for file in rowfile.files_of(paths[0]))
         else:
             for memory in memories:
                 memory.close(discard=True)
             memories = [Memory.open(p, "r+", rows=p.name) for p in paths]
-            renewed.update(file.name for file in (paths[0] / "rows").iterdir())
+            renewed.update(file.name for file in rowfile.files_of(paths[0]))
             assert [memory.rows for memory in memories] == ["disk", "ram"]
     assert_equal(*memories)
     assert len(renewed) > 1
@@ -162,6 +167,47 @@ def test_random_operations(tmp_path, monkeypatch, seed, search):
         assert memory.verify(every=True).problems == ()
         memory.close()
     assert_right(paths[0])
+
+
+@pytest.mark.parametrize("fault", [None, KeyboardInterrupt, OSError])
+def test_a_file_made_anew_in_pieces(path, monkeypatch, fault):
+    """Rows change, and are added, before and after they were copied; a step may be broken off."""
+    monkeypatch.setattr(rowfile, "LEAST_PRIVATE", 0)
+    monkeypatch.setattr(rowfile, "BLOCK", 4096)
+    for name, number in {"ROWS": 3, "PER_CHANGE": 0, "BLOCKS": 2, "TURNS": 3}.items():
+        monkeypatch.setattr(renewal, name, number)
+    first, pairs, steps, put = made(path), Pairs(4), [], Renewal._put
+
+    def count(*args):
+        steps.append(len(args[-1]))
+        if fault and len(steps) == 4:
+            raise fault
+        put(*args)
+
+    monkeypatch.setattr(Renewal, "_put", count)
+    with Memory.open(path, "r+", rows="disk") as memory:
+        mapped = memory._repository._watch
+        for turn in range(40):
+            memory.update(some := memory.slots[turn % 5 :: 20], sources=[f"new {turn}"] * len(some))
+            memory.write(*pairs.draw(1), warn=False)
+            memory.read(pairs.draw(2)[0], 2)
+            try:
+                memory.commit(f"{turn}")
+            except KeyboardInterrupt:
+                memory.commit("again")
+            if memory._repository._watch is not mapped:
+                break
+            assert len(list((path / "rows").iterdir())) == 2 or fault is OSError
+        assert 6 <= turn < 39 and max(steps) <= 3
+        file = row_file(path)
+        assert file != first and file.name == memory.snapshot
+        with Memory.open(path, rows="ram") as plain:
+            assert_equal(memory, plain)
+        memory.update(memory.slots[:1], sources=["later"])
+        memory.commit("later")
+    rowfile.checked(file, CONFIG)
+    assert_right(path)
+    assert memstore.verify_folder(path).problems == ()
 
 
 def test_nothing_is_read_from_chunks(path):
@@ -547,10 +593,11 @@ def test_verify_compares_the_file_with_the_rows(path):
     with Memory.open(path, rows="ram") as memory, memory.frozen() as state:
         slot = int(state.used[3])
         ledger = memory._repository._ledger
-        with rowfile.making(path, "disk") as maker:
-            maker.copy(state)
-            maker.draft.arrays["values"][slot, 0, 0, 0] ^= 128
-            maker.finish(memory.snapshot, ledger, memory.snapshot)
+        file = Renewal(path, state)
+        assert file.go_on(state, ledger.checks, state.used)
+        file._draft.arrays["values"][slot, 0, 0, 0] ^= 128
+        file.finish(state, ledger, memory.snapshot, memory.snapshot)
+        file.close()
     [problem] = memstore.verify_folder(path).problems
     assert re.search(rf"rows/\w+: slot {slot}: got another row", problem)
 
