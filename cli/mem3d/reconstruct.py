@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mem3d_cli.app import MORE, counted, printable
+from mem3d_cli.imports import import_uncollected
 from mem3d_cli.options import (
     AsJson,
     Checkpoint,
@@ -179,7 +180,8 @@ def reconstruct(  # long: half of it are the options
     formats = formats or ([out.suffix.lower()[1:]] if is_file else None)
     size, height, formats = _to_print(print_size, print_height, formats)
     _check_apart(files.photos, out, inputs, is_file)
-    from mem3d.inference.photos import PhotoJob  # takes seconds
+    import_uncollected("mem3d.inference.photos")  # torch too, which takes seconds
+    from mem3d.inference.photos import PhotoJob
 
     job = PhotoJob(
         run=run,
