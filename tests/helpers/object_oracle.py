@@ -220,8 +220,8 @@ def operations(count, seed, url, options, **rules):
         twins = Twins(Path(root), url, options, seed, **rules)
         for number in range(count):
             name = str(twins.rng.choice([*WEIGHTS], p=[*WEIGHTS.values()]))
-            if number >= count - len(WEIGHTS):  # each at least once
-                name = [*WEIGHTS][number - count]
+            if len(WEIGHTS) <= number < 2 * len(WEIGHTS):  # each at least once
+                name = [*WEIGHTS][number - len(WEIGHTS)]
             getattr(twins, name)()
             twins.check()
             counts[name] += 1

@@ -71,7 +71,7 @@ def place(store, url):
 @pytest.mark.parametrize("rules", [{}, {"delta": None, "when_full": "error"}])
 def test_random_operations_are_those_of_a_folder(store, url, rules, monkeypatch):
     monkeypatch.setattr(repository, "GRACE", timedelta(0))
-    counts = object_oracle.operations(22, 7, url, store.options, **rules)
+    counts = object_oracle.operations(31, 7, url, store.options, **rules)
     assert set(counts) == set(object_oracle.WEIGHTS)
 
 
