@@ -21,8 +21,7 @@ import zarr
 
 from benchmarks.keys import DIM
 from memstore import PAPER, Memory, files
-from memstore.storage import repository
-from memstore.storage.local import durable
+from memstore.storage.local import durable, repository
 from memstore.voxels.grids import pack
 
 SLOTS, BATCH = 4_000, 32

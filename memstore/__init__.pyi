@@ -48,7 +48,7 @@ from .slots.policy import plan_writes_from_products as plan_writes_from_products
 from .slots.state import Rows as Rows
 from .slots.stats import Stats as Stats
 from .storage.history import Commit as Commit
-from .storage.repository import Expired as Expired
+from .storage.history import Expired as Expired
 from .storage.repository import history as history
 from .storage.repository import tags as tags
 from .storage.verify import Verification as Verification

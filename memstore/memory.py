@@ -53,8 +53,9 @@ from memstore.storage.verify import Verification, verify
 from memstore.voxels.grids import unpack
 
 if TYPE_CHECKING:
-    from memstore.storage.history import Commit
-    from memstore.storage.repository import Expired, Repository, StorageOptions
+    from memstore.storage.history import Commit, Expired
+    from memstore.storage.local.repository import Repository
+    from memstore.storage.repository import StorageOptions
     from memstore.storage.rowfile import Place
 
 Mode = Literal["r", "r+", "closed"]

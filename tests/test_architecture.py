@@ -133,7 +133,7 @@ def test_few_files_know_the_libraries_beneath():
             importers["stores"].add(place)
     assert importers["faiss"] == {"search/index.py", "search/ivf.py"}
     assert importers["numkong"] == {"search/rounded.py", "voxels/grids.py"}
-    stores = {"backend.py", "chunks.py", "repository.py"}
+    stores = {"backend.py", "chunks.py", "local/repository.py"}
     stores |= {f"objects/{name}" for name in ("calls.py", "repository.py", "stores.py")}
     assert importers["stores"] == {f"storage/{name}" for name in stores}
 

@@ -30,6 +30,13 @@ _FILE_MANAGERS = (
 _ALIKE = 4  # characters of an id's beginning that tell which is meant
 
 
+class Expired(NamedTuple):
+    """What `Memory.expire` did away with."""
+
+    snapshots: int  # how many are gone
+    bytes: int  # freed on disk
+
+
 class Commit(NamedTuple):
     """One entry of a memory's history."""
 

@@ -18,8 +18,8 @@ from memstore.voxels.grids import full_voxels
 
 if TYPE_CHECKING:
     from memstore.storage.history import Commit
+    from memstore.storage.local.repository import Repository
     from memstore.storage.reader import Pieces
-    from memstore.storage.repository import Repository
     from memstore.storage.schema import Ledger
 
 ROWS = 1024  # slots checked at once, and whose differences are told together

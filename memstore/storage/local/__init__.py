@@ -1,1 +1,1 @@
-"""What only a memory in a folder needs: syncs, and the lock of its writer."""
+"""A memory in a folder: its repository, syncs, and the lock of its writer."""

@@ -29,7 +29,8 @@ from memstore.errors import (
 from memstore.paths import ObjectUrl
 from memstore.slots.state import State
 from memstore.storage.backend import FIRST, MAIN, check_process, reading, writing
-from memstore.storage.history import Commit, Past, advising, is_tag_name
+from memstore.storage.history import Commit, Expired, Past, advising, is_tag_name
+from memstore.storage.local.repository import Repository, already_made, write_first
 from memstore.storage.objects.calls import (
     OVERTAKEN,
     Calls,
@@ -39,7 +40,6 @@ from memstore.storage.objects.calls import (
     Session,
 )
 from memstore.storage.objects.stores import settings, storage_at
-from memstore.storage.repository import Expired, Repository, already_made, write_first
 
 SIDE = "commit-"  # begins the names of branches that live during a commit from an earlier snapshot
 GRACE = timedelta(hours=1)  # objects that are younger may be of a commit under way

@@ -12,8 +12,7 @@ import zarr
 import memstore
 from memstore import PAPER, Memory
 from memstore.files import tree
-from memstore.storage import repository
-from memstore.storage.local import durable
+from memstore.storage.local import durable, repository
 
 CONFIG = replace(PAPER, capacity=40, key_dim=8)
 

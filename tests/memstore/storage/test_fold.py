@@ -13,7 +13,7 @@ import memstore
 from memstore import PAPER, FormatError, Memory, MemoryConfig
 from memstore.storage import fold, rowfile, schema
 from memstore.storage.fold import ABSENT, NEW, OLD, Step, Window, plan
-from memstore.storage.repository import Repository
+from memstore.storage.local.repository import Repository
 from tests.helpers.fault_injection import content
 from tests.memstore.storage.test_schema import change
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from memstore import PAPER, Memory, PathError
 from memstore.storage import schema
-from memstore.storage.repository import Repository
+from memstore.storage.local.repository import Repository
 
 CONFIG = replace(PAPER, capacity=12, key_dim=3, resolution=2, delta=1)
 STEPS = ("write", "remove", "read", "commit", "refused", "rewind")

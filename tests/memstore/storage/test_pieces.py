@@ -16,7 +16,7 @@ from memstore.slots import state as states
 from memstore.slots.state import Rows
 from memstore.storage import reader, schema, verify
 from memstore.storage.chunks import ChunkStore, Strip
-from memstore.storage.repository import Repository
+from memstore.storage.local.repository import Repository
 from tests.helpers import verify_whole
 from tests.helpers.peak_ram import at_most, held
 from tests.helpers.random_memories import COLUMNS, SMALL, assert_same

@@ -13,8 +13,9 @@ import memstore
 from memstore import PAPER, Memory
 from memstore.search.cosine import unit
 from memstore.slots.state import Rows
-from memstore.storage import repository, schema
-from memstore.storage.repository import SIDE
+from memstore.storage import schema
+from memstore.storage.local import repository
+from memstore.storage.local.repository import SIDE
 from memstore.voxels.grids import pack
 
 TINY = replace(PAPER, capacity=4, key_dim=3, resolution=2, delta=1)

@@ -13,7 +13,7 @@ import memstore
 from memstore import PAPER, Memory
 from memstore.storage import checksums
 from memstore.storage.fold import NOTHING, Window
-from memstore.storage.repository import Repository
+from memstore.storage.local.repository import Repository
 from memstore.voxels.grids import pack
 
 TINY = replace(PAPER, capacity=6, key_dim=3, resolution=2, delta=1)
