@@ -24,15 +24,15 @@ def short_log(monkeypatch):
 
 
 def test_a_flipped_bit_is_reported_or_harmless():
-    found = fault_injection.flips(40, seed=1)
-    assert sum(found.values()) == 40
+    found = fault_injection.flips(80, seed=1)
+    assert sum(found.values()) == 80
     assert not [part for part, outcome in found if outcome == "silent"]
 
 
 def test_a_killed_writer_loses_nothing_that_was_told():
-    found = fault_injection.kills(4, seed=1)
-    assert found["last told"] + found["in flight"] == 4
-    assert found["commits"] > 4
+    found = fault_injection.kills(6, seed=1)
+    assert found["last told"] + found["in flight"] == 6
+    assert found["commits"] > 6
 
 
 def run(code, *arguments, **options):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memstore import FormatError
@@ -18,7 +18,6 @@ LEAVES = st.none() | st.booleans() | st.integers() | st.text('[]{}",:\\aü😀')
 TREES = st.recursive(LEAVES, lambda t: st.lists(t) | st.dictionaries(st.text(), t), max_leaves=20)
 
 
-@settings(max_examples=40)
 @given(TREES, st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
 def test_what_json_reads_is_read(tree, encoding):
     text = json.dumps(tree, ensure_ascii=False)

@@ -191,7 +191,7 @@ class MemoryMachine(RuleBasedStateMachine):
             assert ids == self.ancestry[self.memory.snapshot]
 
 
-MemoryMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
+MemoryMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
 TestMemoryMachine = MemoryMachine.TestCase
 
 

@@ -74,7 +74,7 @@ class ShortMachine(test_memory.MemoryMachine):
     """Any sequence of calls, commits and reopenings, with rounded keys throughout."""
 
 
-ShortMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=15, deadline=None)
+ShortMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
 TestShortMachine = ShortMachine.TestCase
 
 

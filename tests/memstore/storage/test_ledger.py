@@ -45,7 +45,7 @@ def change(memory, step, rng):
         memory.read(rng.standard_normal((2, 3)), 2, beta=-1)
 
 
-@settings(max_examples=15)
+@settings(max_examples=25)
 @given(st.lists(st.sampled_from(STEPS), max_size=25), st.integers(0, 2**32 - 1))
 def test_a_ledger_is_what_is_on_disk(tmp_path_factory, steps, seed):
     rng = np.random.default_rng(seed)
