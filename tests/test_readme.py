@@ -15,6 +15,7 @@ from mem3d.network.presets import TINY
 from mem3d.training.trainer import train
 from mem3d_cli.mem3d.app import app as mem3d_app
 from mem3d_cli.memstore.app import app as memstore_app
+from memstore import PathExistsError
 from tests.helpers.r2n2_folder import picture
 
 ROOT = Path(__file__).parents[1]
@@ -85,10 +86,11 @@ def test_the_guides_program_prints_what_its_head_says(tmp_path, monkeypatch, cap
 
 
 def test_the_memory_s_lines_run(tmp_path, monkeypatch):
-    """On the memory that the code before them makes, and finds when it is run again."""
+    """On the memory that the code before them makes; run again, it says how to go on."""
     monkeypatch.chdir(tmp_path)
     [code] = [code for code in blocks("python") if "shapes.memory" in code]
-    for _ in ("first", "again"):
+    exec(compile(code, "README.md", "exec"), {})
+    with pytest.raises(PathExistsError, match="goes on with it"):
         exec(compile(code, "README.md", "exec"), {})
     [line] = [block for block in blocks("sh") if block.startswith(".venv/bin/memstore ")]
     result = CliRunner().invoke(memstore_app, line.split()[1:])
