@@ -294,7 +294,7 @@ def _overview(facts: dict[str, Any]) -> str:
     lines.append(("mapped" if facts["rows"] == "disk" else "RAM", _sizes(ram)))
     if facts["disk_bytes"] is not None:
         lines.append(("disk", _sizes(facts["disk_bytes"])))
-    return "\n".join(f"{name:<15}{printable(text)}" for name, text in lines)
+    return "\n".join(f"{name:<14} {printable(text)}" for name, text in lines)
 
 
 def _column(facts: dict[str, Any]) -> str:

@@ -94,7 +94,10 @@ class Printable:
         if self.filling:
             parts.append(f"{_percent(self.filling)} filled in")
         if not self.is_standing:
-            parts.append(f"DOES NOT STAND by itself: falls over within {TILT:g} degrees")
+            parts.append(
+                f"DOES NOT STAND by itself: falls over within {TILT:g} degrees (print it lying, or "
+                "on supports)"
+            )
         if self.height_lost >= LEGS:
             lost = _percent(self.height_lost)
             parts.append(f"NOTHING OF THE LOWEST {lost} IS PRINTED, legs, foot or keel")

@@ -273,7 +273,9 @@ def test_a_spike_below_is_cut_off_where_it_would_topple():
     body = body_of(grid)
     check_printable(body)
     assert (body.layers_cut, body.is_standing) == (0, False)
-    assert str(body).endswith("DOES NOT STAND by itself: falls over within 5 degrees")
+    assert str(body).endswith(
+        "DOES NOT STAND by itself: falls over within 5 degrees (print it lying, or on supports)"
+    )
 
 
 def test_two_feet_at_corners_do_not_make_it_stand():
