@@ -238,17 +238,17 @@ def _centers(keys: NDArray[np.float32]) -> NDArray[np.float32]:
     nearer to it than to any of them: these have a mean of their own.
     """
     centers = [_mean(keys)]
-    nearest = keys @ centers[0]
+    nearest = cosine.scores_of(centers[0], keys)
     is_tried, lonely = np.zeros(len(keys), np.bool_), 0
     while len(centers) < SPLITS and lonely < LONELY and not is_tried.all():
         far = int(np.where(is_tried, np.inf, nearest).argmin())
         is_tried[far] = True
-        around = keys @ keys[far] > nearest
+        around = cosine.scores_of(keys[far], keys) > nearest
         if np.count_nonzero(around) < FEWEST:
             lonely += 1
             continue
         centers.append(_mean(keys[around]))
-        nearest = np.maximum(nearest, keys @ centers[-1])
+        nearest = np.maximum(nearest, cosine.scores_of(centers[-1], keys))
         lonely = 0
     return np.array(centers)
 

@@ -73,7 +73,9 @@ def merge(query: NDArray[np.float32], key: NDArray[np.float32]) -> NDArray[np.fl
 def cosines(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cosines (n,) in [-1, 1] of a unit vector (C,) and others (n, C): see `paired_cosines`."""
     wide, column = keys.astype(np.float64), query.astype(np.float64)
-    return _rounded(np.dot(wide, column), len(column), lambda where: wide[where] * column)
+    with np.errstate(invalid="ignore"):  # see `scores`
+        sums = np.dot(wide, column)
+    return _rounded(sums, len(column), lambda where: wide[where] * column)
 
 
 def paired_cosines(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -132,18 +134,20 @@ def error_bound(channels: int) -> float:
 def scores(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fast cosines of unit vectors: (B, C) and (n, C) to (n, B), each within error_bound(C).
 
-    Keys first: OpenBLAS is a third faster that way, and nothing is turned. `np.dot`, as `@` minds
-    a flag of "invalid" that BLAS may raise beyond the arrays' ends.
+    Keys first: OpenBLAS is a third faster that way, and nothing is turned. Vectors are finite: a
+    flag of "invalid" is one that BLAS has raised beyond the arrays' ends.
     """
     if len(queries) == 1:
         return scores_of(queries[0], keys)[:, None]
-    products: NDArray[np.float32] = np.dot(keys, queries.T)
+    with np.errstate(invalid="ignore"):
+        products: NDArray[np.float32] = np.dot(keys, queries.T)
     return products
 
 
 def scores_of(query: NDArray[np.float32], keys: NDArray[np.float32]) -> NDArray[np.float32]:
     """As `scores`, of one query: (C,) and (n, C) to (n,)."""
-    products: NDArray[np.float32] = np.dot(keys, query)
+    with np.errstate(invalid="ignore"):
+        products: NDArray[np.float32] = np.dot(keys, query)
     return products
 
 

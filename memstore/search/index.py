@@ -335,7 +335,7 @@ class KeyIndex:
         """A number that no cosine of the k best is below, from k slots (k,) with high bounds."""
         if (bounds[slots] == -np.inf).any():  # not to be found
             return -np.inf
-        scores = self.keys[slots] @ query
+        scores = cosine.scores_of(query, self.keys[slots])
         return float(scores.min()) - cosine.error_bound(self._key_dim)
 
     def _rank_near(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
 from memstore.errors import EvictionWarning, FullError, MergeWarning
-from memstore.search.cosine import cosines, error_bound, merge
+from memstore.search.cosine import cosines, error_bound, merge, scores, scores_of
 from memstore.search.index import NO_SLOT, KeyIndex
 from memstore.slots.oldest import OldestFirst
 from memstore.voxels.grids import paired_similarities
@@ -403,7 +403,7 @@ class _Ahead:
     def _begin_block(self, start: int) -> None:
         """Compare the next queries with what earlier pairs have set, and with each other."""
         self._block = slice(start, min(start + BLOCK, len(self._queries)))
-        self._scores = np.dot(self._queries[self._block], self.new[: self._block.stop].T)
+        self._scores = scores(self.new[: self._block.stop], self._queries[self._block])
         self._scores[:, self._is_past[: self._block.stop]] = -np.inf
         self._scores[:, start:][np.tri(len(self._scores), dtype=np.bool_).T] = -np.inf
         self._highest = self._scores.max(axis=1, initial=-np.inf).tolist()
@@ -467,7 +467,7 @@ class _Ahead:
         """Set the key (C,) of a slot, as pair b does."""
         self.new[b] = key
         later = slice(b + 1, self._block.stop)
-        self._scores[b + 1 - self._block.start :, b] = self._queries[later] @ key
+        self._scores[b + 1 - self._block.start :, b] = scores_of(key, self._queries[later])
         self._highest = []
         self._change(b, slot)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from memstore import Memory, MemoryConfig
 from memstore.search.cosine import (
     best,
     cosines,
@@ -117,3 +118,22 @@ def test_merge_by_hand():
     x, y = np.float32([1, 0]), np.float32([0, 1])
     assert_array_equal(merge(x, y), np.float32([np.sqrt(0.5), np.sqrt(0.5)]))
     assert_array_equal(merge(x, -x), x)
+
+
+def test_a_flag_that_blas_raises_beyond_arrays_ends_warns_of_nothing(monkeypatch):
+    """As it does now and then, whatever the numbers: here each time. (Warnings are errors.)"""
+    dot = np.dot
+
+    def raising(left, right):
+        assert np.isnan(np.float32(np.inf) - np.float32(np.inf))  # the flag "invalid"
+        return dot(left, right)
+
+    vectors = unit(np.random.default_rng(0).standard_normal((20, 5)))
+    memory = Memory(MemoryConfig(capacity=20, key_dim=5, resolution=2, delta=0.9))
+    monkeypatch.setattr(np, "dot", raising)
+    for start in (0, 1, 2, 10):  # one by one, and ten at once
+        some = slice(start, max(start + 1, 2 * start))
+        memory.write(vectors[some], np.ones((len(vectors[some]), 2, 2, 2)) > 0)
+    memory.search(vectors, k=3)
+    memory.search(vectors[:1], k=3)
+    cosines(vectors[0], vectors)
