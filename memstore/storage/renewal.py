@@ -114,11 +114,13 @@ class Renewal:
         """Copy rows of slots (n,), ascending, and look at the copies."""
         for block in self._draft.blocks_of(slots) if self._known else ():
             self._known.pop(block, None)
+        copied = self._draft.arrays["checks"]
+        copied[slots] = ~checks[slots]  # first: rows copied in part fit nothing
         for name, rows in state.arrays.items():
             self._draft.arrays[name][slots] = rows[slots]
         if unfit(self._copy.rows(slots), checks[slots]).any():
             raise ValueError("got rows that do not fit their checks")
-        self._draft.arrays["checks"][slots] = checks[slots]  # last: now they are there
+        copied[slots] = checks[slots]  # last: now they are there
 
     def _hash(self, blocks: list[Block]) -> None:
         """Have the checksums of blocks as they are now."""

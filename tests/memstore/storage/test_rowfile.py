@@ -210,6 +210,31 @@ def test_a_file_made_anew_in_pieces(path, monkeypatch, fault):
     assert memstore.verify_folder(path).problems == ()
 
 
+def test_a_row_copied_in_part_is_copied_again_though_it_is_as_before(path, monkeypatch):
+    """Changed, its copy broken off, and changed back: by its check it never changed."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with Memory.open(path, "r+", rows="ram") as memory:
+        with memory.frozen() as state:
+            slot = memory.slots[:1]
+        values = memory.values(slot)
+        file = Renewal(path, state)
+        assert file.go_on(state, memory._repository._ledger.checks, state.used)
+        memory.update(slot, values=~values)
+        memory.commit("changed")
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(renewal, "unfit", interrupt)
+            file.go_on(state, memory._repository._ledger.checks, slot)
+        memory.update(slot, values=values)
+        memory.commit("as before")
+        assert file.go_on(state, memory._repository._ledger.checks, slot)
+        copies, rows = file._draft.arrays["values"], state.arrays["values"]
+        np.testing.assert_array_equal(copies[state.used], rows[state.used])
+        file.close()
+
+
 def test_nothing_is_read_from_chunks(path):
     made(path)
     with Memory.open(path, rows="ram") as memory, memory.frozen() as state:
