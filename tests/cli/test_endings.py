@@ -163,6 +163,6 @@ def test_any_encoding_will_do(encoding, path):
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert b"\x1b" not in ended.stdout
     # Click takes ASCII for a setting nobody meant, and writes UTF-8.
-    told = ended.stdout.decode("latin-1" if encoding == "latin-1" else "utf-8").split("\f")
-    assert len(told) == 3 + 1 and all(told[:3])
-    assert (r"\u6905" if encoding == "latin-1" else "椅") in told[1]
+    pages = ended.stdout.decode("latin-1" if encoding == "latin-1" else "utf-8").split("\f")
+    assert len(pages) == 3 + 1 and all(pages[:3])
+    assert (r"\u6905" if encoding == "latin-1" else "椅") in pages[1]

@@ -111,5 +111,5 @@ def test_an_evaluations_heads_are_words(monkeypatch, capsys):
         "nearest\nrecalled\nF-score\n@1%",
     ]
     print_table(table)
-    told = capsys.readouterr().out
-    assert "over the cut" in " ".join(told.split()) and max(map(len, told.splitlines())) <= 80
+    printed = capsys.readouterr().out
+    assert "over the cut" in " ".join(printed.split()) and max(map(len, printed.splitlines())) <= 80

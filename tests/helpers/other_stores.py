@@ -42,10 +42,10 @@ class OtherServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def put(self, name, data, wanted):
-        """The new generation; None unless the present one, 0 if there is none, is as wanted."""
+    def put(self, name, data, expected):
+        """The new generation; None unless the present one, 0 if there is none, is as expected."""
         with self.mutex:
-            if wanted is not None and wanted != self.objects.get(name, (0,))[0]:
+            if expected is not None and expected != self.objects.get(name, (0,))[0]:
                 return None
             self._generation += 1
             self.objects[name] = self._generation, data
@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "/" not in name.rstrip("/"):
             return self._answer(200, self.store.page(name, asked.get("prefix", [""])[0]))
         if self.command == "PUT":
-            tag = self.store.put(name, data, self._wanted())
+            tag = self.store.put(name, data, self._expected())
             return self._answer(412) if tag is None else self._answer(201, tag=tag)
         if name not in self.store.objects:
             return self._answer(404)
@@ -89,12 +89,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_PUT = do_HEAD = do_DELETE = do_GET
 
-    def _wanted(self):
+    def _expected(self):
         """Generation that an object is to have before it is replaced; None for any."""
         if self.headers.get("if-none-match") == "*":
             return 0
-        wanted = self.headers.get("x-goog-if-generation-match") or self.headers.get("if-match")
-        return None if wanted is None else int(wanted.strip('"'))
+        condition = self.headers.get("x-goog-if-generation-match") or self.headers.get("if-match")
+        return None if condition is None else int(condition.strip('"'))
 
     def _answer(self, status, data=b"", tag=0):
         part = self.headers.get("range")

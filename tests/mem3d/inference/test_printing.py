@@ -122,8 +122,8 @@ def test_a_box_by_hand():
 def test_a_height_that_makes_another_side_long_is_told(high, asked, hint):
     """Boxes 8 voxels long, by hand."""
     grid = box((0, 0, 1), (8, high, 5), 8)
-    told = str(printable(grid.astype(np.float32), 0.3, surface="blocky", height=asked))
-    assert hint in told and ("LONGEST" in told) == bool(hint)
+    words = str(printable(grid.astype(np.float32), 0.3, surface="blocky", height=asked))
+    assert hint in words and ("LONGEST" in words) == bool(hint)
     assert "LONGEST" not in str(body_of(grid, 300, "blocky"))
 
 

@@ -103,8 +103,8 @@ def test_few_keys_and_lists_of_one(rows):
     plain.put(np.arange(rows), keys)
     everything = np.ones(rows, np.bool_)
     for lists in ([], [np.array([0])], [np.array([0, rows - 1]), np.arange(rows)]):
-        made = Balls(keys, lists)
-        for each in (made, made.refilled(keys)):
+        balls = Balls(keys, lists)
+        for each in (balls, balls.refilled(keys)):
             queries = unit(rng.standard_normal((6, 5)))
             for k in (1, 3):
                 truth = plain.search(queries, k, everything)
@@ -152,9 +152,9 @@ def test_what_lies_in_clusters_is_passed_over(monkeypatch):
     changed = keys_of("clusters", rng, 40, 24)  # other clusters
     for each in (index, plain):
         each.put(np.arange(40), changed)
-    made = index._balls
+    before = index._balls
     assert_same(index, plain, np.concatenate([changed, keys[:3]]), 8, everything)
-    assert index._balls is not made  # they were put in balls
+    assert index._balls is not before  # they were put in balls
     assert index.derived_bytes > index._balls.nbytes > ROWS * 16
 
 

@@ -70,8 +70,8 @@ class Model:
     def best(self, query, k, kind):
         """(cosine, slot) of the k best, by a scan of the dict."""
         slots = [s for s in sorted(self.rows) if kind is None or self.rows[s][2] == kind]
-        found = cosines(unit(query[None])[0], np.stack([self.rows[slot][0] for slot in slots]))
-        return sorted(zip((-found).tolist(), slots, strict=True))[:k]
+        scores = cosines(unit(query[None])[0], np.stack([self.rows[slot][0] for slot in slots]))
+        return sorted(zip((-scores).tolist(), slots, strict=True))[:k]
 
     def check(self, memory):
         """Rows, and answers by lists and by a scan."""
