@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from memstore.kernels import compiled
+
 FEW = 32  # keys copied at a time, so that a long shortlist stays in cache
 SPARE = 4  # keys more than asked for that are ranked without a shortlist
 _ONE = np.float32(1)
@@ -47,6 +49,11 @@ def plain_unit(rows: NDArray[np.float64]) -> NDArray[np.float32] | None:
         if not _PLAIN[0] < square < _PLAIN[1]:  # so is nan
             return None
     return _divided(rows, squares)
+
+
+def quick_unit(rows: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """As `plain_unit` for rows (B, C) in float32; None as well if that is not quicker."""
+    return compiled.units(np.ascontiguousarray(rows), *_PLAIN)
 
 
 def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from memstore.kernels import compiled
 from memstore.search import cosine
 from memstore.search.allowed import Allowed
 from memstore.search.rounded import WIDEST, RoundedKeys
@@ -27,9 +28,9 @@ LEAST = 2**20  # numbers in all keys: one query is scanned for as quickly
 NARROW = 1024  # channels: a batch is scanned for as quickly, unless keys have
 LARGE = 2**25  # numbers in all, and more channels than
 NARROWEST = 256
-FEW = 8  # part of the rows that is cheaper to rank than to scan, or bound, for one query
-FEWER = 32  # the same for each query of a batch, instead of a scan, and
-FEWEST = 64  # instead of a bound by integers
+FEW = 4  # part of the rows that is cheaper to rank than to scan, or bound, for one query
+FEWER = 8  # the same for each query of a batch, instead of a scan, and
+FEWEST = 32  # instead of a bound by integers
 RESTS = 15  # batches that are scanned for after one in which integers left more than FEWER
 UNTOLD = 4  # part of a batch beyond which coarse bounds cost more than they spare
 OPEN = 8  # part of the rows that is ranked at once if no others may be found
@@ -198,13 +199,16 @@ class KeyIndex:
         self, query: NDArray[np.float32], k: int, allowed: Allowed, above: float
     ) -> Hits:
         """As `search`, of one query (C,) in a memory so small that calls are what it costs."""
-        mask = allowed.mask
+        mask, error = allowed.mask, cosine.error_bound(self._key_dim)
+        if (passed_over := allowed.without(0)) is None:
+            found = compiled.search_one(query, self.keys, mask, k, error, above)
+            if found is not None:
+                return Hits(*found, np.array([True]))
         scores = cosine.scores_of(query, self.keys)
         if np.count_nonzero(mask) < self.rows:
             scores[~mask] = -np.inf
-        if (passed_over := allowed.without(0)) is not None:
+        if passed_over is not None:
             scores[passed_over] = -np.inf
-        error = cosine.error_bound(self._key_dim)
         least = max(_kth_highest(scores, k).item() - 2 * error, max(above, LOWEST) - error)
         slots, cosines = cosine.best(query, self.keys, (scores >= least).nonzero()[0], k, above)
         if len(slots) == k and cosines[-1].item() > above:
@@ -234,14 +238,31 @@ class KeyIndex:
         if (rounded := self._present(len(queries))) is not None:
             rest = self._search_rounded(rounded, queries, k, closed, without, above, hits)
         if len(rest):
-            batch = queries if len(rest) == len(queries) else queries[rest]
-            scores = cosine.scores(batch, self.keys)
+            scores = cosine.scores(_some(queries, rest), self.keys)
             _close(scores.T, closed, [without[b] for b in rest.tolist()])
-            error = cosine.error_bound(self._key_dim)
-            least = np.maximum(_kth_highest(scores, k) - 2 * error, max(above, LOWEST) - error)
-            slot, query = np.divmod(np.flatnonzero(scores >= least), len(rest))
-            order = query.argsort(kind="stable")
-            self._rank_near(rest, queries, query[order], slot[order], k, above, hits)
+            self._rank_by_scores(rest, queries, scores, k, above, hits)
+
+    def _rank_by_scores(
+        self,
+        which: NDArray[np.int64],
+        queries: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        k: int,
+        above: float,
+        hits: Hits,
+    ) -> None:
+        """Set hits of some queries (n,) of (B, C), from scores (rows, n); -inf is not found."""
+        error = cosine.error_bound(self._key_dim)
+        ranked = compiled.rank_scores(_some(queries, which), self.keys, scores, k, error, above)
+        if ranked is not None:
+            left = _take_over(ranked, which, self.rows, hits)
+            if not len(left):
+                return
+            which, scores = which[left], scores[:, left]
+        least = np.maximum(_kth_highest(scores, k) - 2 * error, max(above, LOWEST) - error)
+        slot, query = np.divmod(np.flatnonzero(scores >= least), len(which))
+        order = query.argsort(kind="stable")
+        self._rank_near(which, queries, query[order], slot[order], k, above, hits)
 
     def _search_rounded(
         self,
@@ -311,6 +332,29 @@ class KeyIndex:
         """
         if k > few:
             return which, k * len(which)
+        ranked = compiled.rank_bounds(_some(queries, which), self.keys, bounds, few, k, above)
+        if ranked is None:
+            return self._rank_in_numpy(which, queries, bounds, few, k, above, hits)
+        left = _take_over(ranked, which, few, hits)
+        near = int(ranked.outcomes.clip(0).sum())
+        if (doubtful := left[ranked.outcomes[left] == compiled.IN_DOUBT]).size:
+            some = which[doubtful]
+            others, more = self._rank_in_numpy(some, queries, bounds[doubtful], few, k, above, hits)
+            left, near = np.setdiff1d(left, doubtful), near + more
+            return np.union1d(which[left], others), near
+        return which[left], near
+
+    def _rank_in_numpy(
+        self,
+        which: NDArray[np.int64],
+        queries: NDArray[np.float32],
+        bounds: NDArray[np.float32],
+        few: int,
+        k: int,
+        above: float,
+        hits: Hits,
+    ) -> tuple[NDArray[np.int64], int]:
+        """As `_rank_by_bounds`, k <= few."""
         top, most = _with_highest(bounds, k), max(above, LOWEST)
         if len(which) == 1 or k * self._key_dim >= ALONE:  # each by itself, while its keys are near
             counts = np.zeros(len(which), np.int64)
@@ -417,6 +461,24 @@ class KeyIndex:
             self._rests -= 1
             return True
         return self._is_narrow
+
+
+def _some(queries: NDArray[np.float32], which: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Some of the queries; mostly all, which are not copied."""
+    return queries if len(which) == len(queries) else queries[which]
+
+
+def _take_over(
+    ranked: compiled.Ranked, which: NDArray[np.int64], few: int, hits: Hits
+) -> NDArray[np.int64]:
+    """Set hits of queries which (n,) to what was ranked; the places in `which` of the others."""
+    is_answered = (ranked.outcomes >= 0) & (ranked.outcomes <= few)
+    if is_answered.all() and len(which) == len(hits.slots):
+        hits.slots[...], hits.cosines[...] = ranked.slots, ranked.cosines
+        return which[:0]
+    some = which[is_answered]
+    hits.slots[some], hits.cosines[some] = ranked.slots[is_answered], ranked.cosines[is_answered]
+    return np.flatnonzero(~is_answered)
 
 
 def drop_lower(hits: Hits, above: float) -> None:

@@ -16,6 +16,7 @@ import numkong
 import numpy as np
 from numpy.typing import NDArray
 
+from memstore.kernels import compiled
 from memstore.search.cosine import rounding, scores
 
 WIDEST = 2**17  # channels of which a product of integers, 127^2 each, fits 32 bits
@@ -26,7 +27,7 @@ SAMPLE = 4  # keys looked at per direction, to choose them
 ROUNDS = 3  # of subspace iteration: more make it no better
 TRIED = 1024  # keys, and
 ASKING = 32  # of them, that show how many directions pay
-RANKED = 2  # times as long as a key's product takes its ranking, and
+RANKED = 0.7  # times as long as a key's product takes its ranking, and
 MANY = 16  # part of the rows from which on keys are not ranked but bounded by integers
 UNTOLD = 32  # queries that coordinates did not answer, and
 SHARE = 16  # part of all queries: from there on integers are made
@@ -132,6 +133,10 @@ class RoundedKeys:
 
     def coordinates(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, D) coordinates of unit vectors, or zeros, (n, C)."""
+        if len(vectors) == 1:
+            along = compiled.products(self._directions, vectors[0], are_wide=True)
+            if along is not None:
+                return along[None]
         wide = np.zeros((len(self._directions), len(vectors)))  # OpenBLAS is quicker that way
         for start in range(0, vectors.shape[1], BLOCK):
             channels = slice(start, start + BLOCK)
@@ -143,7 +148,10 @@ class RoundedKeys:
         across = self._across(along)
         terms = np.column_stack([along, np.ones_like(across), across])
         rows = self._terms[: self._rows]
-        return np.asarray(rows @ terms[0])[None] if len(terms) == 1 else terms @ rows.T
+        if len(terms) > 1:
+            return np.asarray(terms @ rows.T)
+        bounds = compiled.products(rows, terms[0])
+        return np.asarray(rows @ terms[0] if bounds is None else bounds)[None]
 
     def bounds(
         self, queries: NDArray[np.float32], along: NDArray[np.float32]

@@ -18,7 +18,7 @@ from memstore.errors import (
     check_shape,
 )
 from memstore.scalars import as_float, as_int
-from memstore.search.cosine import plain_unit, unit
+from memstore.search.cosine import plain_unit, quick_unit, unit
 from memstore.slots.filters import NO_SOURCE, encoded
 from memstore.slots.state import (
     EMPTY,
@@ -74,6 +74,8 @@ def as_queries(features: ArrayLike, key_dim: int, name: str = "features") -> NDA
         raise DtypeError(f"{name}: got dtype {array.dtype}, want a float dtype")
     if array.shape[1:] != (key_dim,):  # quicker than its loop
         check_shape(name, array.shape, (None, key_dim))
+    if array.dtype == np.float32 and (units := quick_unit(array)) is not None:
+        return units
     if array.dtype.itemsize <= 4:  # in float64 their squares cannot overflow
         rows = array.astype(np.float64)
         units = plain_unit(rows)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig, ValueSimilarity
 from memstore.errors import ArgumentError, ExtraMissingError
+from memstore.kernels import compiled
 from memstore.search.allowed import Allowed, Slots
 from memstore.search.index import NO_SLOT
 from memstore.slots.filters import NO_SOURCE, Test, matching
@@ -139,16 +140,20 @@ def read(
     above = float(np.float32(beta))
     slots, cosines, proven = state.index.search(queries, k, allowed, above, exact)
     # Past the last prior: the last slot's, blanked next.
-    packed, encoded = state.values.take(slots, axis=0), state.sources[slots]
+    encoded, resolution = state.sources[slots], state.config.resolution
     if NO_SLOT in slots[:, -1].tolist():
         is_prior = slots != NO_SLOT
         counts = is_prior.sum(axis=1)
-        packed[~is_prior], encoded[~is_prior] = 0, b""
+        encoded[~is_prior] = b""
         state.count_reads(slots[is_prior])
     else:
         counts = np.array([k] * len(slots), np.int64)
         state.count_reads(slots)
-    values = unpack(packed, state.config.resolution)
+    values = compiled.unpack_rows(state.values, slots, resolution)
+    if values is None:
+        packed = state.values.take(slots, axis=0)
+        packed[slots == NO_SLOT] = 0
+        values = unpack(packed, resolution)
     columns = {name: _recalled(column, slots) for name, column in state.columns.items()}
     return Priors(slots, cosines, values, counts, texts_of(encoded), columns, proven)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from memstore.config import MemoryConfig
 from memstore.errors import FormatError, SlotError, TornError
+from memstore.kernels import compiled
 from memstore.rwlock import ReadWriteLock
 from memstore.search.allowed import Slots
 from memstore.search.index import BATCH, KeyIndex
@@ -251,6 +252,8 @@ class State:
 
     def count_reads(self, slots: NDArray[np.int64]) -> None:
         """Count that the values of slots (n,) were recalled; a slot may be named often."""
+        if compiled.count_slots(self.reads, slots):
+            return
         with self._counting.writing():
             np.add.at(self.reads, slots, 1)
 
@@ -581,8 +584,7 @@ def as_bytes(column: NDArray[Any]) -> NDArray[Any]:
 
 def texts_of(encoded: NDArray[np.bytes_]) -> NDArray[np.object_]:
     """UTF-8 of any shape as an array of str."""
-    texts = np.empty(encoded.size, object)
-    texts[:] = list(map(bytes.decode, encoded.ravel().tolist()))
+    texts = np.array([*map(bytes.decode, encoded.ravel().tolist())], object)
     return texts.reshape(encoded.shape)
 
 

@@ -38,7 +38,7 @@ KINDS = {
     "axes": lambda rng, rows, dim: np.eye(dim, dtype=np.float32)[rng.integers(dim, size=rows)],
     "positive": lambda rng, rows, dim: unit(rng.standard_normal((rows, dim)).clip(0) + 0.1),
     "some zero": lambda rng, rows, dim: (
-        clusters(rng, rows, dim, 0.5) * rng.integers(2, size=(rows, 1))
+        clusters(rng, rows, dim, 0.5) * rng.integers(2, size=(rows, 1)).astype(np.float32)
     ),
     "denormal": lambda rng, rows, dim: unit(
         np.where(rng.random((rows, dim)) < 0.9, 1e-41, rng.standard_normal((rows, dim)))

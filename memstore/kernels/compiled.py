@@ -1,0 +1,164 @@
+"""The compiled loops, as far as there are any: without them numpy gives the same answers.
+
+A function here returns None, or an outcome IN_DOUBT, where numpy is to answer: where nothing was
+compiled (no C compiler at installation, or MEMSTORE_COMPILED=0), where an array does not lie in one
+piece, and where the last bit of a cosine hangs on the order of its sum.
+"""
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_loops: Any = None
+if os.environ.get("MEMSTORE_COMPILED") != "0":
+    try:
+        from memstore.kernels import _kernels as _loops
+    except ImportError:  # built without
+        pass
+
+IN_DOUBT = -1  # outcome of a query that numpy is to answer
+
+
+class Ranked(NamedTuple):
+    """The best slots of B queries, best first; among equal cosines the lowest slot first.
+
+    Attributes:
+        slots: (B, k), -1 past the last; any number where the outcome is none.
+        cosines: (B, k), -inf past the last.
+        outcomes: (B,) slots that had to be ranked; an answer only if they are few and not IN_DOUBT.
+    """
+
+    slots: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+    outcomes: NDArray[np.int64]
+
+
+def is_there() -> bool:
+    """Whether there are compiled loops."""
+    return _loops is not None
+
+
+def units(
+    vectors: NDArray[np.float32], low: float, high: float
+) -> NDArray[np.float32] | None:
+    """(B, C) vectors over their norms, all squares of which are above `low` and below `high`."""
+    if _loops is None or not vectors.flags.c_contiguous or not vectors.size:
+        return None
+    quotients = np.empty_like(vectors)
+    return quotients if _loops.units(vectors, *vectors.shape, low, high, quotients) else None
+
+
+def count_slots(counts: NDArray[np.int64], slots: NDArray[np.int64]) -> bool:
+    """Add one to the count of each slot as often as it is named; whether that was done.
+
+    No other thread of Python's runs meanwhile.
+    """
+    if _loops is None or not (counts.flags.c_contiguous and slots.flags.c_contiguous):
+        return False
+    _loops.count_slots(counts, slots)
+    return True
+
+
+def products(
+    matrix: NDArray[np.float32], vector: NDArray[np.float32], are_wide: bool = False
+) -> NDArray[np.float32] | None:
+    """(n,) products of (n, C) and (C,), n and C >= 1, in float32 or, rounded once, in float64."""
+    if _loops is None or not matrix.flags.c_contiguous or not matrix.size:
+        return None
+    sums = np.empty(len(matrix), np.float32)
+    _loops.products(matrix, vector, *matrix.shape, are_wide, sums)
+    return sums
+
+
+def search_one(
+    query: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    k: int,
+    error: float,
+    above: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+    """The k best slots (1, k) and cosines (1, k) of one query, by a scan of all keys.
+
+    Args:
+        query: (C,) unit vector.
+        keys: (rows, C) unit vectors.
+        mask: (rows,) which may be found; None for all.
+        k: >= 1.
+        error: of float32 scores, see cosine.error_bound.
+        above: slots whose cosine is not above it are not found.
+    """
+    if _loops is None or not keys.flags.c_contiguous or not keys.size:
+        return None
+    slots, cosines = np.empty((1, k), np.int64), np.empty((1, k), np.float32)
+    rows, channels = keys.shape
+    is_told = _loops.search_few(
+        query, keys, mask, rows, channels, k, error, above, slots, cosines
+    )
+    return (slots, cosines) if is_told else None
+
+
+def rank_scores(
+    queries: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    k: int,
+    error: float,
+    above: float,
+) -> Ranked | None:
+    """The k best slots of each query (B, C), from scores (rows, B), each at most `error` off.
+
+    Args as of `search_one`; a score of -inf is of a slot that must not be found.
+    """
+    return _rank(queries, keys, scores, True, len(keys), k, error, above)
+
+
+def rank_bounds(
+    queries: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    bounds: NDArray[np.float32],
+    few: int,
+    k: int,
+    above: float,
+) -> Ranked | None:
+    """As `rank_scores`, from bounds (B, rows) that no cosine is above, unless more than `few`
+    slots would have to be ranked."""
+    return _rank(queries, keys, bounds, False, few, k, 0.0, above)
+
+
+def _rank(
+    queries: NDArray[np.float32],
+    keys: NDArray[np.float32],
+    numbers: NDArray[np.float32],
+    are_scores: bool,
+    few: int,
+    k: int,
+    error: float,
+    above: float,
+) -> Ranked | None:
+    """As the two above."""
+    if _loops is None or not numbers.size or not all(a.flags.c_contiguous for a in (queries, keys, numbers)):
+        return None
+    batch = len(queries)
+    ranked = Ranked(
+        np.empty((batch, k), np.int64), np.empty((batch, k), np.float32), np.empty(batch, np.int64)
+    )
+    rows, channels = keys.shape
+    _loops.rank_bounds(
+        *(queries, keys, numbers, are_scores, batch, rows, channels, k, few, error, above), *ranked
+    )
+    return ranked
+
+
+def unpack_rows(
+    packed: NDArray[np.uint8], slots: NDArray[np.int64], resolution: int
+) -> NDArray[np.bool_] | None:
+    """Grids (..., R, R, R) of slots (...), of packed ones (rows, R, R, R / 8); empty where < 0."""
+    whole = packed.flags.c_contiguous and slots.flags.c_contiguous
+    if _loops is None or not whole or resolution % 8:
+        return None
+    bits = np.empty((*slots.shape, resolution, resolution, resolution), np.bool_)
+    _loops.unpack_rows(packed, slots, resolution**3 // 8, bits)
+    return bits
