@@ -1,5 +1,7 @@
-from numpy.typing import NDArray
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 def products(
     matrix: NDArray[np.float32],
@@ -48,6 +50,7 @@ def rank_bounds(
     slots: NDArray[np.int64],
     cosines: NDArray[np.float32],
     outcomes: NDArray[np.int64],
+    rounded: tuple[Any, Any, Any, Any, Any, float],
     /,
 ) -> None: ...
 def unpack_rows(

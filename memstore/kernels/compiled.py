@@ -35,6 +35,36 @@ class Ranked(NamedTuple):
     outcomes: NDArray[np.int64]
 
 
+class Rounded(NamedTuple):
+    """The integers that bounds came from, and what queries lost when they were rounded.
+
+    The bounds allow for lost * span of a key, the norms of two vectors, the product of which is
+    mostly far less.
+
+    Attributes:
+        integers: (rows, C) of keys.
+        scales: (rows,) of these.
+        norms: (rows, 3), of which the last is the span, the norm of integers times scale.
+        remainders: (B, C) of queries.
+        lost: (B,) no less than their norms.
+        loose: by how much a remainder's product with a span of 1 may be off.
+    """
+
+    integers: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    norms: NDArray[np.float32]
+    remainders: NDArray[np.float32]
+    lost: NDArray[np.float32]
+    loose: float
+
+    def part(self, queries: NDArray[np.int64]) -> "Rounded":
+        """That of some queries."""
+        return self._replace(remainders=self.remainders[queries], lost=self.lost[queries])
+
+
+_NOTHING = (None, None, None, None, None, 0.0)
+
+
 def is_there() -> bool:
     """Whether there are compiled loops."""
     return _loops is not None
@@ -122,10 +152,11 @@ def rank_bounds(
     few: int,
     k: int,
     above: float,
+    rounded: Rounded | None = None,
 ) -> Ranked | None:
     """As `rank_scores`, from bounds (B, rows) that no cosine is above, unless more than `few`
-    slots would have to be ranked."""
-    return _rank(queries, keys, bounds, False, few, k, 0.0, above)
+    slots would have to be ranked; with what bounds came from fewer are."""
+    return _rank(queries, keys, bounds, False, few, k, 0.0, above, rounded)
 
 
 def _rank(
@@ -137,6 +168,7 @@ def _rank(
     k: int,
     error: float,
     above: float,
+    rounded: Rounded | None = None,
 ) -> Ranked | None:
     """As the two above."""
     if _loops is None or not numbers.size or not all(a.flags.c_contiguous for a in (queries, keys, numbers)):
@@ -147,7 +179,9 @@ def _rank(
     )
     rows, channels = keys.shape
     _loops.rank_bounds(
-        *(queries, keys, numbers, are_scores, batch, rows, channels, k, few, error, above), *ranked
+        *(queries, keys, numbers, are_scores, batch, rows, channels, k, few, error, above),
+        *ranked,
+        rounded or _NOTHING,
     )
     return ranked
 

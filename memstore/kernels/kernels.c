@@ -122,37 +122,65 @@ static int pass(Sieve *sieve, Entry entry)
 #define NAMED(name) JOINED_OF(name, WIDTH)
 #define JOINED_OF(name, width) JOINED(name, width)
 
+static inline f16 integers_any(const int8_t *from)
+{
+    f16 numbers;
+    for (int i = 0; i < 16; i++)
+        numbers[i] = from[i];
+    return numbers;
+}
+
 #define WIDTH any
 #define TARGET
+#define INTEGERS integers_any
 #include "loops.h"
 #undef WIDTH
 #undef TARGET
+#undef INTEGERS
 
 typedef struct {
     void (*score_all)(const float *, const float *, Py_ssize_t, Py_ssize_t, float *);
     double (*wide_product)(const double *, const float *, Py_ssize_t, const float *);
-    Py_ssize_t (*reaching)(const float *, Py_ssize_t, float, Py_ssize_t, int64_t *);
+    Py_ssize_t (*reaching)(const float *, Py_ssize_t, float, Py_ssize_t, Entry *);
     int (*sift_one)(const float *, Py_ssize_t, Sieve *);
     int (*sift_turned)(const float *, Py_ssize_t, Py_ssize_t, Sieve *, float *);
+    float (*product_with_integers)(const float *, const int8_t *, Py_ssize_t, const int8_t *);
     int (*unit)(const float *, Py_ssize_t, double, double, float *);
     void (*unpack_bits)(const uint8_t *, Py_ssize_t, uint8_t *);
 } Loops;
 
 static Loops loops = {score_all_any, wide_product_any, reaching_any, sift_one_any,
-                 sift_turned_any, unit_any,
-                 unpack_bits_any};
+                 sift_turned_any, product_with_integers_any,
+                 unit_any, unpack_bits_any};
 
 #if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
 #define WIDTH avx2
 #define TARGET __attribute__((target("avx2,fma,bmi2")))
+#define INTEGERS integers_avx2
+
+/* 16 integers as float32: compilers take them one by one if left alone. */
+TARGET static inline __attribute__((always_inline)) f16 integers_avx2(const int8_t *from)
+{
+    __m256i low = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)from));
+    __m256i high = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(from + 8)));
+    f8 lower = (f8)_mm256_cvtepi32_ps(low), upper = (f8)_mm256_cvtepi32_ps(high);
+    return __builtin_shufflevector(lower, upper, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+                                   15);
+}
+
 #include "loops.h"
 #undef WIDTH
 #undef TARGET
+#undef INTEGERS
 #define WIDTH avx512
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma,bmi2")))
+#define INTEGERS(from) \
+    (f16) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(from))))
 #include "loops.h"
 #undef WIDTH
 #undef TARGET
+#undef INTEGERS
 
 /* Take the widest that this processor has. */
 static void choose_loops(void)
@@ -161,12 +189,12 @@ static void choose_loops(void)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
         loops = (Loops){score_all_avx512, wide_product_avx512, reaching_avx512, sift_one_avx512,
-                 sift_turned_avx512, unit_avx512,
-                 unpack_bits_avx512};
+                 sift_turned_avx512, product_with_integers_avx512,
+                 unit_avx512, unpack_bits_avx512};
     else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         loops = (Loops){score_all_avx2, wide_product_avx2, reaching_avx2, sift_one_avx2,
-                 sift_turned_avx2, unit_avx2,
-                 unpack_bits_avx2};
+                 sift_turned_avx2, product_with_integers_avx2,
+                 unit_avx2, unpack_bits_avx2};
 }
 #else
 static void choose_loops(void) {}
@@ -183,6 +211,15 @@ static int best_first(const void *a, const void *b)
     return is_worse(*(const Entry *)a, *(const Entry *)b) ? 1 : -1;
 }
 
+/* The integers that bounds came from, and what queries lost when they were rounded: see rounded.py.
+   The bounds allow for lost * span; the product of the two vectors is mostly far less. */
+typedef struct {
+    const int8_t *integers;            /* (rows, channels) of keys */
+    const float *scales, *norms;       /* (rows); (rows, 3), the last of which is the span */
+    const float *remainders, *lost;    /* (batch, channels); (batch) no less than their norms */
+    double loose;                      /* by which a remainder's product may be off, to the span */
+} Rounded;
+
 /* What a search is asked for. */
 typedef struct {
     const float *keys;
@@ -190,6 +227,7 @@ typedef struct {
     double slack; /* that no cosine is more above its bound */
     float above;  /* cosines that are not above it are not found */
     Py_ssize_t few;
+    const Rounded *rounded; /* NULL if bounds came from nothing else */
 } Task;
 
 /* Offer the cosine of a slot; whether it is left to numpy, as its last bit counts and is in doubt. */
@@ -233,37 +271,72 @@ static int64_t rank_kept(const Task *task, const double *query, Sieve *sieve, He
     return sieve->count;
 }
 
-/* Rank the slots whose bounds reach the k-th best cosine, in the order of the highest bounds, which
-   are given, then of slots, unless they are more than few: how many, or IN_DOUBT. */
-static int64_t rank_bounded(const Task *task, const double *query, const float *bounds,
-                            Heap *highest, Heap *best, int64_t *near)
+/* A closer bound of a slot's cosine; `next` is the slot that is asked for after it. */
+static float closer_bound(const Task *task, Py_ssize_t b, Entry entry, int64_t next)
 {
-    qsort(highest->entries, (size_t)highest->count, sizeof(Entry), best_first);
-    for (Py_ssize_t i = 0; i < highest->count; i++) {
-        if (best->count == best->room && highest->entries[i].number < best->entries[0].number)
-            return i; /* so are all others' */
-        if (rank_one(task, query, highest->entries[i].slot,
-                     highest->entries[i + 1 < highest->count ? i + 1 : i].slot, best) == IN_DOUBT)
+    const Rounded *of = task->rounded;
+    Py_ssize_t channels = task->channels;
+    double span = of->norms[3 * entry.slot + 2];
+    float product = loops.product_with_integers(of->remainders + b * channels,
+                                                of->integers + entry.slot * channels, channels,
+                                                of->integers + next * channels);
+    double bound = entry.number + (of->loose - of->lost[b]) * span + of->scales[entry.slot] * product;
+    return nextafterf((float)bound, INFINITY);
+}
+
+/* Rank slots by their bounds, the highest first, as far as they may be among the best. */
+static int rank_entries(const Task *task, Py_ssize_t b, const double *query, Entry *entries,
+                        Py_ssize_t count, Heap *best)
+{
+    Py_ssize_t kept = 0;
+    if (task->rounded && best->count == best->room)
+        for (Py_ssize_t i = 0; i < count; i++) {
+            Entry entry = entries[i];
+            entry.number = closer_bound(task, b, entry, entries[i + 1 < count ? i + 1 : i].slot);
+            if (entry.number >= best->entries[0].number)
+                entries[kept++] = entry;
+        }
+    else
+        kept = count;
+    qsort(entries, (size_t)kept, sizeof(Entry), best_first);
+    for (Py_ssize_t i = 0; i < kept; i++) {
+        if (best->count == best->room && entries[i].number < best->entries[0].number)
+            break;
+        if (rank_one(task, query, entries[i].slot, entries[i + 1 < kept ? i + 1 : i].slot, best) ==
+            IN_DOUBT)
             return IN_DOUBT;
     }
-    if (highest->count < highest->room)
-        return highest->count; /* these were all */
+    return DONE;
+}
+
+/* Rank the slots whose bounds reach the k-th best cosine: first those with the highest bounds, which
+   are given, then the others, unless they are more than few: how many, or IN_DOUBT. */
+static int64_t rank_bounded(const Task *task, Py_ssize_t b, const double *query, const float *bounds,
+                            Heap *highest, Heap *best, Entry *near)
+{
+    Entry *entries = highest->entries;
+    Py_ssize_t all = highest->count, first = all < best->room ? all : best->room;
+    qsort(entries, (size_t)all, sizeof(Entry), best_first);
+    float lowest = all ? entries[all - 1].number : 0;
+    memcpy(near, entries, (size_t)all * sizeof(Entry)); /* as bounds may become closer */
+    if (rank_entries(task, b, query, near, first, best) == IN_DOUBT ||
+        rank_entries(task, b, query, near + first, all - first, best) == IN_DOUBT)
+        return IN_DOUBT;
     float least = best->count == best->room ? best->entries[0].number : task->above;
-    qsort(highest->entries, (size_t)highest->count, sizeof(Entry), by_slot);
-    Py_ssize_t count = loops.reaching(bounds, task->rows, least, task->few, near), next = 0;
+    if (all < highest->room || lowest < least)
+        return all; /* no others come near */
+    Py_ssize_t count = loops.reaching(bounds, task->rows, least, task->few, near);
     if (count > task->few)
         return count;
+    qsort(entries, (size_t)all, sizeof(Entry), by_slot);
+    Py_ssize_t next = 0, others = 0;
     for (Py_ssize_t i = 0; i < count; i++) {
-        while (next < highest->count && highest->entries[next].slot < near[i])
+        while (next < all && entries[next].slot < near[i].slot)
             next++;
-        if (next < highest->count && highest->entries[next].slot == near[i])
-            continue;
-        if (best->count == best->room && bounds[near[i]] < best->entries[0].number)
-            continue;
-        if (rank_one(task, query, near[i], near[i + 1 < count ? i + 1 : i], best) == IN_DOUBT)
-            return IN_DOUBT;
+        if (next == all || entries[next].slot != near[i].slot)
+            near[others++] = near[i];
     }
-    return count;
+    return rank_entries(task, b, query, near, others, best) == IN_DOUBT ? IN_DOUBT : count;
 }
 
 /* Set the hits of `batch` queries; 0 if there is no room.
@@ -278,7 +351,7 @@ static int rank_batch(const Task *task, const float *queries, Py_ssize_t batch,
     Sieve *sieves = calloc((size_t)batch, sizeof(Sieve));
     Entry *entries = malloc((size_t)(batch + 1) * (size_t)most * sizeof(Entry));
     float *least = malloc((size_t)batch * sizeof(float));
-    int64_t *near = malloc((size_t)few * sizeof(int64_t));
+    Entry *near = malloc((size_t)(few > most ? few : most) * sizeof(Entry));
     double *query = malloc((size_t)task->channels * sizeof(double));
     int is_done = sieves && entries && least && near && query;
     for (Py_ssize_t b = 0; b < batch && is_done; b++) {
@@ -302,7 +375,7 @@ static int rank_batch(const Task *task, const float *queries, Py_ssize_t batch,
         for (Py_ssize_t i = 0; i < task->channels; i++)
             query[i] = queries[b * task->channels + i];
         outcomes[b] = are_scores ? rank_kept(task, query, sieves + b, &best)
-                                 : rank_bounded(task, query, numbers + b * rows,
+                                 : rank_bounded(task, b, query, numbers + b * rows,
                                                 &sieves[b].highest, &best, near);
         if (outcomes[b] >= 0 && outcomes[b] <= few)
             put_best(&best, k, slots + b * k, cosines + b * k);
@@ -394,7 +467,7 @@ static PyObject *search_few(PyObject *self, PyObject *args)
         PyErr_NoMemory();
         goto end;
     }
-    Task task = {keys, rows, channels, k, slack, (float)above, rows};
+    Task task = {keys, rows, channels, k, slack, (float)above, rows, NULL};
     int64_t done = IN_DOUBT;
     PyThreadState *thread = rows * channels >= LONG ? PyEval_SaveThread() : NULL;
     loops.score_all(query, keys, rows, channels, scores);
@@ -415,31 +488,38 @@ end:
 
 static PyObject *rank_bounds(PyObject *self, PyObject *args)
 {
-    PyObject *objects[6];
+    PyObject *objects[11];
     Py_ssize_t rows, channels, batch, k, few;
     int are_scores;
-    double slack, above;
+    double slack, above, loose;
     (void)self;
-    if (!PyArg_ParseTuple(args, "OOOpnnnnnddOOO", objects, objects + 1, objects + 2, &are_scores,
-                          &batch, &rows, &channels, &k, &few, &slack, &above, objects + 3,
-                          objects + 4, objects + 5))
+    if (!PyArg_ParseTuple(args, "OOOpnnnnnddOOO(OOOOOd)", objects, objects + 1, objects + 2,
+                          &are_scores, &batch, &rows, &channels, &k, &few, &slack, &above,
+                          objects + 3, objects + 4, objects + 5, objects + 6, objects + 7,
+                          objects + 8, objects + 9, objects + 10, &loose))
         return NULL;
     if (!are_sizes(rows, channels, batch, k))
         return NULL;
-    const char *kinds[6] = {"f", "f", "f", "iw", "fw", "iw"};
-    Py_ssize_t sizes[6] = {4 * batch * channels, 4 * rows * channels, 4 * batch * rows,
-                           8 * batch * k,        4 * batch * k,       8 * batch};
-    Py_buffer views[6];
-    int held = 0;
+    const char *kinds[11] = {"f", "f", "f", "iw", "fw", "iw", "8", "f", "f", "f", "f"};
+    Py_ssize_t sizes[11] = {4 * batch * channels, 4 * rows * channels, 4 * batch * rows,
+                            8 * batch * k,        4 * batch * k,       8 * batch,
+                            rows * channels,      4 * rows,            12 * rows,
+                            4 * batch * channels, 4 * batch};
+    Py_buffer views[11];
+    int held = 0, count = objects[6] == Py_None ? 6 : 11;
     PyObject *outcome = NULL;
-    for (; held < 6; held++)
+    for (; held < count; held++)
         if (!buffer_of(objects[held], views + held, kinds[held], sizes[held]))
             goto end;
-    Task task = {views[1].buf, rows, channels, k, slack, (float)above, few < rows ? (few > 0 ? few : 1) : rows};
+    Rounded rounded = {0};
+    if (count > 6)
+        rounded = (Rounded){views[6].buf, views[7].buf, views[8].buf, views[9].buf, views[10].buf,
+                            loose};
+    Task task = {views[1].buf, rows, channels, k, slack, (float)above,
+                 few < rows ? (few > 0 ? few : 1) : rows, count > 6 ? &rounded : NULL};
     PyThreadState *thread = batch * rows >= LONG / 64 ? PyEval_SaveThread() : NULL;
-    int has_room =
-        rank_batch(&task, views[0].buf, batch, views[2].buf, are_scores, views[3].buf,
-                   views[4].buf, views[5].buf);
+    int has_room = rank_batch(&task, views[0].buf, batch, views[2].buf, are_scores, views[3].buf,
+                              views[4].buf, views[5].buf);
     if (thread)
         PyEval_RestoreThread(thread);
     outcome = has_room ? Py_NewRef(Py_None) : PyErr_NoMemory();

@@ -78,6 +78,23 @@ TARGET static double NAMED(wide_product)(const double *query, const float *key, 
     return sum;
 }
 
+/* The float32 product of a vector and integers: off by rounding(channels) of both norms at most. */
+TARGET static float NAMED(product_with_integers)(const float *vector, const int8_t *integers,
+                                                 Py_ssize_t channels, const int8_t *next)
+{
+    f16 s0 = {0}, s1 = {0};
+    Py_ssize_t i = 0;
+    for (; i + 32 <= channels; i += 32) {
+        __builtin_prefetch(next + i); /* which is read after these */
+        s0 += NAMED(load16)(vector + i) * INTEGERS(integers + i);
+        s1 += NAMED(load16)(vector + i + 16) * INTEGERS(integers + i + 16);
+    }
+    float sum = NAMED(sum16)(s0 + s1);
+    for (; i < channels; i++)
+        sum += vector[i] * (float)integers[i];
+    return sum;
+}
+
 /* Float32 products of a vector and all keys: within cosine.rounding(channels) of the truth. */
 TARGET static void NAMED(score_all)(const float *query, const float *keys, Py_ssize_t rows,
                                     Py_ssize_t channels, float *scores)
@@ -102,9 +119,9 @@ INLINE int NAMED(any_reaches)(const float *numbers, const float *least, Py_ssize
     return any;
 }
 
-/* How many numbers reach the least; the first ones' rows, ascending, `most` of them. */
+/* How many numbers reach the least; the first of them, `most` at most, by row. */
 TARGET static Py_ssize_t NAMED(reaching)(const float *numbers, Py_ssize_t rows, float least,
-                                         Py_ssize_t most, int64_t *which)
+                                         Py_ssize_t most, Entry *which)
 {
     Py_ssize_t count = 0;
     for (Py_ssize_t start = 0; start < rows; start += BLOCK) {
@@ -114,7 +131,7 @@ TARGET static Py_ssize_t NAMED(reaching)(const float *numbers, Py_ssize_t rows, 
         for (Py_ssize_t row = start; row < end; row++)
             if (numbers[row] >= least && numbers[row] != -INFINITY) {
                 if (count < most)
-                    which[count] = row;
+                    which[count] = (Entry){numbers[row], row};
                 count++;
             }
     }

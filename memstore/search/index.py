@@ -284,9 +284,8 @@ class KeyIndex:
         by_integers = is_one or not self._is_scanned()
         if not (rounded.is_telling or by_integers):
             return rest
-        along = rounded.coordinates(queries)
         if rounded.is_telling and (is_one or not self._coarse_rests or not by_integers):
-            bounds = rounded.coarse_bounds(along)
+            bounds = rounded.coarse_bounds(rounded.coordinates(queries))
             _close(bounds, closed, without)
             few = max(MANY, self.rows // (FEW if is_one else FEWEST))
             rest, _ = self._rank_by_bounds(rest, queries, bounds, few, k, above, hits)
@@ -298,10 +297,11 @@ class KeyIndex:
             rounded.note(len(queries), len(rest))
         if len(rest) and by_integers and rounded.wants_integers:
             rounded.make_integers(self.keys)
-            bounds = rounded.bounds(queries[rest], along[rest])
+            some = _some(queries, rest)
+            bounds, closer = rounded.bounds(some, rounded.coordinates(some, first=True))
             _close(bounds, closed, [without[b] for b in rest.tolist()])
             few, asked = max(MANY, self.rows // FEW), len(rest)
-            rest, near = self._rank_by_bounds(rest, queries, bounds, few, k, above, hits)
+            rest, near = self._rank_by_bounds(rest, queries, bounds, few, k, above, hits, closer)
             if not is_one and near > asked * (self.rows // FEWER):
                 self._rests = RESTS
         return rest
@@ -315,6 +315,7 @@ class KeyIndex:
         k: int,
         above: float,
         hits: Hits,
+        closer: compiled.Rounded | None = None,
     ) -> tuple[NDArray[np.int64], int]:
         """Set hits of queries of which few slots' bounds reach what k slots have.
 
@@ -326,13 +327,14 @@ class KeyIndex:
             k: >= 1.
             above: a slot whose cosine is not above it may be left out.
             hits: of the queries (B,).
+            closer: what bounds by integers came from, of the n queries.
         Returns:
             Queries, ascending, of which more slots would have to be ranked, so that none were; and
             slots of all queries that had to be.
         """
         if k > few:
             return which, k * len(which)
-        ranked = compiled.rank_bounds(_some(queries, which), self.keys, bounds, few, k, above)
+        ranked = compiled.rank_bounds(_some(queries, which), self.keys, bounds, few, k, above, closer)
         if ranked is None:
             return self._rank_in_numpy(which, queries, bounds, few, k, above, hits)
         left = _take_over(ranked, which, few, hits)

@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.kernels import compiled
+from memstore.kernels.compiled import Rounded
 from memstore.search.cosine import rounding, scores
 
 WIDEST = 2**17  # channels of which a product of integers, 127^2 each, fits 32 bits
 DIRECTIONS = 256  # at most, and
 PER_DIRECTION = 16  # channels: coordinates take a quarter of what the integers do
+FIRST = 32  # directions, what is along which integers leave out: with more a batch costs more
 FEWEST = 16  # directions, where more would not pay: for a mean, above all
 SAMPLE = 4  # keys looked at per direction, to choose them
 ROUNDS = 3  # of subspace iteration: more make it no better
@@ -59,6 +61,7 @@ class RoundedKeys:
         directions = _directions(keys)
         count, self.is_telling = _paying(keys, directions)
         self._directions = directions = directions[:count]
+        self._first = min(count, FIRST)
         channels = keys.shape[1]
         gram = directions.astype(np.float64) @ directions.T.astype(np.float64)
         # V V^T is off the identity by `skew`, coordinates are sums of BLOCK terms in float32: by
@@ -100,7 +103,7 @@ class RoundedKeys:
             part, some = slots[start : start + step], keys[start : start + step]
             along = self.coordinates(some)
             if self._integers:
-                self._integers.put(part, self._rounded(some, along))
+                self._integers.put(part, self._rounded(some, along)[0])
             slack = np.full(len(part), self._slack)
             self._terms[part] = np.column_stack([along, slack, self._across(along)])
 
@@ -128,19 +131,22 @@ class RoundedKeys:
         for start in range(0, len(keys), step):
             rows = slice(start, min(start + step, len(keys)))
             along = self._terms[rows, : len(self._directions)]
-            integers.put(rows, self._rounded(keys[rows], along))
+            integers.put(rows, self._rounded(keys[rows], along)[0])
         self._integers = integers  # at the end: another thread may be searching
 
-    def coordinates(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, D) coordinates of unit vectors, or zeros, (n, C)."""
+    def coordinates(
+        self, vectors: NDArray[np.float32], first: bool = False
+    ) -> NDArray[np.float32]:
+        """(n, D) coordinates of unit vectors, or zeros, (n, C); or only the first, for `bounds`."""
+        directions = self._directions[: self._first] if first else self._directions
         if len(vectors) == 1:
-            along = compiled.products(self._directions, vectors[0], are_wide=True)
+            along = compiled.products(directions, vectors[0], are_wide=True)
             if along is not None:
                 return along[None]
-        wide = np.zeros((len(self._directions), len(vectors)))  # OpenBLAS is quicker that way
+        wide = np.zeros((len(directions), len(vectors)))  # OpenBLAS is quicker that way
         for start in range(0, vectors.shape[1], BLOCK):
             channels = slice(start, start + BLOCK)
-            wide += self._directions[:, channels] @ vectors[:, channels].T
+            wide += directions[:, channels] @ vectors[:, channels].T
         return wide.T.astype(np.float32, order="C")
 
     def coarse_bounds(self, along: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -155,15 +161,16 @@ class RoundedKeys:
 
     def bounds(
         self, queries: NDArray[np.float32], along: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """(B, rows) that no cosine is above, of unit queries (B, C) with coordinates (B, D).
+    ) -> tuple[NDArray[np.float32], Rounded]:
+        """(B, rows) that no cosine is above, of unit queries (B, C) with coordinates (B, D), or the
+        first of them; and what makes them closer.
 
         `make_integers` must have been called.
         """
         assert self._integers
         integers, scales, norms = self._integers
-        asking = self._rounded(queries, along)
-        terms = np.column_stack([along, np.ones(len(queries), np.float32)])
+        asking, remainders = self._rounded(queries, along)
+        first = along[:, : self._first]
         # |r_k| of q'.r_k, and |s i| of r_q.(s_k i_k)
         lost = asking.norms[:, :2]
         bounds = np.empty((len(queries), self._rows), np.float32)
@@ -172,10 +179,16 @@ class RoundedKeys:
             part = np.asarray(_products(asking.integers, integers[rows]), np.float32)
             part *= scales[rows, None]
             part *= asking.scales
-            part += self._terms[rows, :-1] @ terms.T
+            part += self._terms[rows, : self._first] @ first.T
+            part += self._terms[rows, -2, None]  # slack
             part += norms[rows, 1:] @ lost.T
             bounds[:, rows] = part.T
-        return bounds
+        most = slice(0, self._rows)
+        # A remainder is off by the blur at most; its product is a float32 sum, once rounded more.
+        loose = self._blur + 1.1 * rounding(queries.shape[1] + 2) + 1e-6
+        lost_norms = np.ascontiguousarray(lost[:, 1])
+        closer = (integers[most], scales[most], norms[most], remainders, lost_norms, loose)
+        return bounds, Rounded(*closer)
 
     def _grow(self, rows: int) -> None:
         """Make sure that slots [0, rows) have a row."""
@@ -191,9 +204,12 @@ class RoundedKeys:
         rest = (1 - np.square(along).sum(axis=1)).clip(0) + np.float32(self._excess)
         return np.asarray(np.sqrt(rest))
 
-    def _rounded(self, vectors: NDArray[np.float32], along: NDArray[np.float32]) -> _Integers:
-        """Round unit vectors, or zeros, (n, C), the coordinates of which are (n, D)."""
-        rest = vectors - along @ self._directions
+    def _rounded(
+        self, vectors: NDArray[np.float32], along: NDArray[np.float32]
+    ) -> tuple[_Integers, NDArray[np.float32]]:
+        """Round unit vectors, or zeros, (n, C), the coordinates of which are (n, D); and what is
+        lost of them, (n, C)."""
+        rest = vectors - along[:, : self._first] @ self._directions[: self._first]
         scales = np.maximum(rest.max(axis=1), -rest.min(axis=1)) / np.float32(127)
         np.maximum(scales, np.float32(1e-30), out=scales)  # of zeros, say
         steps = rest / scales[:, None]
@@ -203,7 +219,8 @@ class RoundedKeys:
         steps *= scales[:, None]
         rest -= steps
         lost = self._norms(rest)
-        return _Integers(integers, scales, np.column_stack([across, lost, across + lost]))
+        norms = np.column_stack([across, lost, across + lost])
+        return _Integers(integers, scales, norms), rest
 
     def _norms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) no less than the norms of what vectors (n, C) would be but for rounding."""

@@ -242,7 +242,7 @@ def rounded_keys(keys):
 
 def bounds_of(bounder, queries, is_coarse):
     along = bounder.coordinates(queries)
-    return bounder.coarse_bounds(along) if is_coarse else bounder.bounds(queries, along)
+    return bounder.coarse_bounds(along) if is_coarse else bounder.bounds(queries, along)[0]
 
 
 def assert_bounds_hold(bounder, keys, queries):
@@ -395,7 +395,7 @@ def test_integers_are_made_for_what_coordinates_do_not_tell(monkeypatch):
     index.put(changed, strange[:40])
     exact = np.stack([cosines(query, index.keys) for query in strange])
     along = bounder.coordinates(strange)
-    assert (bounder.bounds(strange, along) >= exact).all()
+    assert (bounder.bounds(strange, along)[0] >= exact).all()
 
 
 def test_directions_are_chosen_anew_as_a_memory_grows():
