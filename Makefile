@@ -18,7 +18,7 @@ help:
 	@echo "make package  sdist and wheel; memstore alone and mem3d are tried in environments of their own"
 	@echo "make fuzz   spoiled files into every reader, for an hour (SECONDS=3600)"
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(wildcard memstore/kernels/*.[ch])
 	python3 -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	@touch $@
@@ -78,4 +78,4 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 clean:
-	rm -rf $(VENV) demo site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo site build dist *.egg-info memstore/kernels/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What an installed wheel must do, in a folder where its source is not.
 # smoke.sh BIN memstore|mem3d: the folder of its commands; alone, or with the extra mem3d.
+# The wheel must have been built with a C compiler.
 set -euo pipefail
 bin=$(cd "$1" && pwd)
 work=$(mktemp -d)
@@ -16,7 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from memstore import Memory, MemoryConfig
+from memstore.kernels import compiled
 
+assert compiled.is_there(), "no compiled loops: build the wheel with gcc 12 or later and Python.h"
 for package in ("mem3d", "memstore"):
     folder = Path(find_spec(package).origin).parent
     assert "site-packages" in folder.parts, f"{folder}: not the installed one"
@@ -34,6 +37,16 @@ with Memory.create("shapes.memory", MemoryConfig(capacity=9, key_dim=64, resolut
 priors = Memory.open("shapes.memory").read(features, k=1)
 assert (priors.values[:, 0] == grids).all()
 PY
+cat > near.py <<'PY'
+import numpy as np
+
+from memstore import Memory
+
+nearest = Memory.open("shapes.memory").search(np.random.default_rng(1).random((3, 64)), k=8)
+print(nearest.slots.tolist(), nearest.cosines.tolist())
+PY
+"$bin/python" near.py > near
+MEMSTORE_COMPILED=0 "$bin/python" near.py | cmp - near
 "$bin/memstore" --help > help
 "$bin/memstore" --version
 "$bin/memstore" inspect shapes.memory --picture shapes.png
@@ -41,14 +54,14 @@ PY
 
 if [ "$2" = memstore ]; then
   # What the extras bring is refused with the line that installs them.
-  ! "$bin/memstore" export shapes.memory shapes --format glb 2> refusal
+  ! "$bin/memstore" export shapes.memory --out shapes --format glb 2> refusal
   grep -F "'.[meshes]'" refusal
   ! "$bin/mem3d-cli" --help 2> refusal
   grep -F "'.[mem3d]'" refusal
   ! "$bin/python" -c "import mem3d" 2> refusal
   grep -F "'.[mem3d]'" refusal
 else
-  "$bin/memstore" export shapes.memory shapes --format glb
+  "$bin/memstore" export shapes.memory --out shapes --format glb
   "$bin/mem3d-cli" --version
   # What comes with the package answers where no run is named.
   photo=$("$bin/python" -c "from mem3d.bundled import example_files; print(example_files()[0])")

@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -42,6 +44,43 @@ def test_the_bundled_model_and_its_photos_are_installed():
     bundled = {path for path in (ROOT / "mem3d" / "pretrained").rglob("*") if path.is_file()}
     assert bundled and files == bundled
     assert "graft mem3d/pretrained" in (ROOT / "MANIFEST.in").read_text().splitlines()
+
+
+def test_every_c_file_is_in_the_sdist():
+    """There setuptools takes a module's `sources` and `depends`; a wheel holds neither."""
+    setup = PYPROJECT["tool"]["setuptools"]
+    [module] = setup["ext-modules"]
+    tree = {path.relative_to(ROOT).as_posix() for path in (ROOT / "memstore").rglob("*.[ch]")}
+    assert {*module["sources"], *module["depends"]} == tree
+    assert setup["exclude-package-data"] == {"memstore.kernels": ["*.c", "*.h"]}
+
+
+def test_a_wheel_serves_the_pythons_that_its_module_serves():
+    tag = PYPROJECT["tool"]["distutils"]["bdist_wheel"]["py-limited-api"]
+    oldest = f"0x{int(tag[2]):02X}{int(tag[3:]):02X}0000"
+    text = (ROOT / "memstore" / "kernels" / "kernels.c").read_text()
+    assert f"#define Py_LIMITED_API {oldest}\n" in text
+    assert PYPROJECT["project"]["requires-python"] == f">={tag[2]}.{tag[3:]}"
+
+
+@pytest.mark.parametrize("compiler", ["/bin/false", "/nowhere/cc"])
+def test_without_a_compiler_the_build_goes_on(compiler, tmp_path):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    folder = "memstore/kernels"
+    shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.so"))
+    command = [sys.executable, "-c", "import setuptools; setuptools.setup()", "build_ext", "-i"]
+    build = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "CC": compiler}
+    )
+    assert build.returncode == 0, build.stderr
+    assert 'building extension "memstore.kernels._kernels" failed' in build.stderr
+    assert list((tmp_path / folder).glob("*.so")) == []
+
+
+def test_compiled_loops_are_optional():
+    code = "from memstore.kernels.compiled import is_there\nprint(is_there())"
+    assert python(code, "memstore.kernels._kernels").stdout == "False\n"
 
 
 def test_every_requirement_is_pinned():

@@ -3,6 +3,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+INTERFACE: int
+
 def products(
     matrix: NDArray[np.float32],
     vector: NDArray[np.float32],

@@ -6,19 +6,28 @@ piece, and where the last bit of a cosine hangs on the order of its sum.
 """
 
 import os
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-_loops: Any = None
-if os.environ.get("MEMSTORE_COMPILED") != "0":
-    try:
-        from memstore.kernels import _kernels as _loops
-    except ImportError:  # built without
-        pass
-
+INTERFACE = 1  # of the C file that this one belongs to
 IN_DOUBT = -1  # outcome of a query that numpy is to answer
+
+
+def _load() -> Any:
+    """The compiled module; None if there is none, or one of another release."""
+    if os.environ.get("MEMSTORE_COMPILED") == "0":
+        return None
+    try:
+        loops = import_module("memstore.kernels._kernels")
+    except ImportError:  # built without
+        return None
+    return loops if loops.INTERFACE == INTERFACE else None
+
+
+_loops = _load()
 
 
 class Ranked(NamedTuple):
@@ -70,9 +79,7 @@ def is_there() -> bool:
     return _loops is not None
 
 
-def units(
-    vectors: NDArray[np.float32], low: float, high: float
-) -> NDArray[np.float32] | None:
+def units(vectors: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32] | None:
     """(B, C) vectors over their norms, all squares of which are above `low` and below `high`."""
     if _loops is None or not vectors.flags.c_contiguous or not vectors.size:
         return None
@@ -94,7 +101,7 @@ def count_slots(counts: NDArray[np.int64], slots: NDArray[np.int64]) -> bool:
 def products(
     matrix: NDArray[np.float32], vector: NDArray[np.float32], are_wide: bool = False
 ) -> NDArray[np.float32] | None:
-    """(n,) products of (n, C) and (C,), n and C >= 1, in float32 or, rounded once, in float64."""
+    """(n,) products of (n, C) and (C,), in float32 or, rounded once, in float64."""
     if _loops is None or not matrix.flags.c_contiguous or not matrix.size:
         return None
     sums = np.empty(len(matrix), np.float32)
@@ -124,9 +131,7 @@ def search_one(
         return None
     slots, cosines = np.empty((1, k), np.int64), np.empty((1, k), np.float32)
     rows, channels = keys.shape
-    is_told = _loops.search_few(
-        query, keys, mask, rows, channels, k, error, above, slots, cosines
-    )
+    is_told = _loops.search_few(query, keys, mask, rows, channels, k, error, above, slots, cosines)
     return (slots, cosines) if is_told else None
 
 
@@ -155,7 +160,7 @@ def rank_bounds(
     rounded: Rounded | None = None,
 ) -> Ranked | None:
     """As `rank_scores`, from bounds (B, rows) that no cosine is above, unless more than `few`
-    slots would have to be ranked; with what bounds came from fewer are."""
+    slots would have to be ranked; with what bounds came from, fewer are."""
     return _rank(queries, keys, bounds, False, few, k, 0.0, above, rounded)
 
 
@@ -171,7 +176,11 @@ def _rank(
     rounded: Rounded | None = None,
 ) -> Ranked | None:
     """As the two above."""
-    if _loops is None or not numbers.size or not all(a.flags.c_contiguous for a in (queries, keys, numbers)):
+    if (
+        _loops is None
+        or not numbers.size
+        or not all(a.flags.c_contiguous for a in (queries, keys, numbers))
+    ):
         return None
     batch = len(queries)
     ranked = Ranked(

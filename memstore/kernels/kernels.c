@@ -681,7 +681,16 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots_of_module[] = {{0, NULL}};
+/* Raised by one whenever arguments change, here and in compiled.py: files of old stay about. */
+enum { INTERFACE = 1 };
+
+static int begin(PyObject *module)
+{
+    choose_loops();
+    return PyModule_AddIntConstant(module, "INTERFACE", INTERFACE);
+}
+
+static PyModuleDef_Slot slots_of_module[] = {{Py_mod_exec, begin}, {0, NULL}};
 
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT, "memstore.kernels._kernels", NULL, 0, methods, slots_of_module, NULL,
@@ -690,6 +699,5 @@ static struct PyModuleDef module = {
 
 PyMODINIT_FUNC PyInit__kernels(void)
 {
-    choose_loops();
     return PyModuleDef_Init(&module);
 }

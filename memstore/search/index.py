@@ -201,9 +201,9 @@ class KeyIndex:
         """As `search`, of one query (C,) in a memory so small that calls are what it costs."""
         mask, error = allowed.mask, cosine.error_bound(self._key_dim)
         if (passed_over := allowed.without(0)) is None:
-            found = compiled.search_one(query, self.keys, mask, k, error, above)
-            if found is not None:
-                return Hits(*found, np.array([True]))
+            best = compiled.search_one(query, self.keys, mask, k, error, above)
+            if best is not None:
+                return Hits(*best, np.array([True]))
         scores = cosine.scores_of(query, self.keys)
         if np.count_nonzero(mask) < self.rows:
             scores[~mask] = -np.inf
@@ -255,10 +255,10 @@ class KeyIndex:
         error = cosine.error_bound(self._key_dim)
         ranked = compiled.rank_scores(_some(queries, which), self.keys, scores, k, error, above)
         if ranked is not None:
-            left = _take_over(ranked, which, self.rows, hits)
-            if not len(left):
+            others = _take_over(ranked, which, self.rows, hits)
+            if not len(others):
                 return
-            which, scores = which[left], scores[:, left]
+            which, scores = which[others], scores[:, others]
         least = np.maximum(_kth_highest(scores, k) - 2 * error, max(above, LOWEST) - error)
         slot, query = np.divmod(np.flatnonzero(scores >= least), len(which))
         order = query.argsort(kind="stable")
@@ -334,17 +334,19 @@ class KeyIndex:
         """
         if k > few:
             return which, k * len(which)
-        ranked = compiled.rank_bounds(_some(queries, which), self.keys, bounds, few, k, above, closer)
+        some = _some(queries, which)
+        ranked = compiled.rank_bounds(some, self.keys, bounds, few, k, above, closer)
         if ranked is None:
             return self._rank_in_numpy(which, queries, bounds, few, k, above, hits)
-        left = _take_over(ranked, which, few, hits)
-        near = int(ranked.outcomes.clip(0).sum())
-        if (doubtful := left[ranked.outcomes[left] == compiled.IN_DOUBT]).size:
-            some = which[doubtful]
-            others, more = self._rank_in_numpy(some, queries, bounds[doubtful], few, k, above, hits)
-            left, near = np.setdiff1d(left, doubtful), near + more
-            return np.union1d(which[left], others), near
-        return which[left], near
+        rest, near = _take_over(ranked, which, few, hits), int(ranked.outcomes.clip(0).sum())
+        is_in_doubt = ranked.outcomes[rest] == compiled.IN_DOUBT
+        if not is_in_doubt.any():
+            return which[rest], near
+        doubtful = rest[is_in_doubt]
+        others, more = self._rank_in_numpy(
+            which[doubtful], queries, bounds[doubtful], few, k, above, hits
+        )
+        return np.union1d(which[rest[~is_in_doubt]], others), near + more
 
     def _rank_in_numpy(
         self,

@@ -134,9 +134,7 @@ class RoundedKeys:
             integers.put(rows, self._rounded(keys[rows], along)[0])
         self._integers = integers  # at the end: another thread may be searching
 
-    def coordinates(
-        self, vectors: NDArray[np.float32], first: bool = False
-    ) -> NDArray[np.float32]:
+    def coordinates(self, vectors: NDArray[np.float32], first: bool = False) -> NDArray[np.float32]:
         """(n, D) coordinates of unit vectors, or zeros, (n, C); or only the first, for `bounds`."""
         directions = self._directions[: self._first] if first else self._directions
         if len(vectors) == 1:
