@@ -24,10 +24,17 @@ def _load() -> Any:
         loops = import_module("memstore.kernels._kernels")
     except ImportError:  # built without
         return None
-    return loops if loops.INTERFACE == INTERFACE else None
+    return loops if getattr(loops, "INTERFACE", None) == INTERFACE else None
 
 
 _loops = _load()
+
+
+def _runs_on(*arrays: NDArray[Any]) -> bool:
+    """Whether there are compiled loops for the arrays: they lie in one piece, and are not empty."""
+    if _loops is None:
+        return False
+    return all(array.flags.c_contiguous and array.size for array in arrays)
 
 
 class Ranked(NamedTuple):
@@ -81,7 +88,7 @@ def is_there() -> bool:
 
 def units(vectors: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32] | None:
     """(B, C) vectors over their norms, all squares of which are above `low` and below `high`."""
-    if _loops is None or not vectors.flags.c_contiguous or not vectors.size:
+    if not _runs_on(vectors):
         return None
     quotients = np.empty_like(vectors)
     return quotients if _loops.units(vectors, *vectors.shape, low, high, quotients) else None
@@ -92,7 +99,7 @@ def count_slots(counts: NDArray[np.int64], slots: NDArray[np.int64]) -> bool:
 
     No other thread of Python's runs meanwhile.
     """
-    if _loops is None or not (counts.flags.c_contiguous and slots.flags.c_contiguous):
+    if not _runs_on(counts, slots):
         return False
     _loops.count_slots(counts, slots)
     return True
@@ -102,7 +109,7 @@ def products(
     matrix: NDArray[np.float32], vector: NDArray[np.float32], are_wide: bool = False
 ) -> NDArray[np.float32] | None:
     """(n,) products of (n, C) and (C,), in float32 or, rounded once, in float64."""
-    if _loops is None or not matrix.flags.c_contiguous or not matrix.size:
+    if not _runs_on(matrix, vector):
         return None
     sums = np.empty(len(matrix), np.float32)
     _loops.products(matrix, vector, *matrix.shape, are_wide, sums)
@@ -127,7 +134,7 @@ def search_one(
         error: of float32 scores, see cosine.error_bound.
         above: slots whose cosine is not above it are not found.
     """
-    if _loops is None or not keys.flags.c_contiguous or not keys.size:
+    if not (_runs_on(query, keys) and (mask is None or mask.flags.c_contiguous)):
         return None
     slots, cosines = np.empty((1, k), np.int64), np.empty((1, k), np.float32)
     rows, channels = keys.shape
@@ -176,11 +183,8 @@ def _rank(
     rounded: Rounded | None = None,
 ) -> Ranked | None:
     """As the two above."""
-    if (
-        _loops is None
-        or not numbers.size
-        or not all(a.flags.c_contiguous for a in (queries, keys, numbers))
-    ):
+    closer: tuple[Any, ...] = rounded or _NOTHING
+    if not _runs_on(queries, keys, numbers) or (rounded and not _runs_on(*closer[:-1])):
         return None
     batch = len(queries)
     ranked = Ranked(
@@ -190,7 +194,7 @@ def _rank(
     _loops.rank_bounds(
         *(queries, keys, numbers, are_scores, batch, rows, channels, k, few, error, above),
         *ranked,
-        rounded or _NOTHING,
+        closer,
     )
     return ranked
 
@@ -199,9 +203,16 @@ def unpack_rows(
     packed: NDArray[np.uint8], slots: NDArray[np.int64], resolution: int
 ) -> NDArray[np.bool_] | None:
     """Grids (..., R, R, R) of slots (...), of packed ones (rows, R, R, R / 8); empty where < 0."""
-    whole = packed.flags.c_contiguous and slots.flags.c_contiguous
-    if _loops is None or not whole or resolution % 8:
+    if not _runs_on(packed) or not slots.flags.c_contiguous or resolution % 8:
         return None
     bits = np.empty((*slots.shape, resolution, resolution, resolution), np.bool_)
     _loops.unpack_rows(packed, slots, resolution**3 // 8, bits)
     return bits
+
+
+def pack_bits(bits: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
+    """(..., n / 8) packed bits of (..., n), n a multiple of 8, the first in a byte's highest."""
+    if not _runs_on(bits) or bits.shape[-1] % 8:
+        return None
+    packed = np.empty((*bits.shape[:-1], bits.shape[-1] // 8), np.uint8)
+    return packed if _loops.pack_bytes(bits, packed) else None

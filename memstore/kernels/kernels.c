@@ -147,11 +147,12 @@ typedef struct {
     float (*product_with_integers)(const float *, const int8_t *, Py_ssize_t, const int8_t *);
     int (*unit)(const float *, Py_ssize_t, double, double, float *);
     void (*unpack_bits)(const uint8_t *, Py_ssize_t, uint8_t *);
+    int (*pack_bytes)(const uint8_t *, Py_ssize_t, uint8_t *);
 } Loops;
 
 static Loops loops = {score_all_any, wide_product_any, reaching_any, sift_one_any,
                  sift_turned_any, product_with_integers_any,
-                 unit_any, unpack_bits_any};
+                 unit_any, unpack_bits_any, pack_bytes_any};
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -190,11 +191,11 @@ static void choose_loops(void)
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
         loops = (Loops){score_all_avx512, wide_product_avx512, reaching_avx512, sift_one_avx512,
                  sift_turned_avx512, product_with_integers_avx512,
-                 unit_avx512, unpack_bits_avx512};
+                 unit_avx512, unpack_bits_avx512, pack_bytes_avx512};
     else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         loops = (Loops){score_all_avx2, wide_product_avx2, reaching_avx2, sift_one_avx2,
                  sift_turned_avx2, product_with_integers_avx2,
-                 unit_avx2, unpack_bits_avx2};
+                 unit_avx2, unpack_bits_avx2, pack_bytes_avx2};
 }
 #else
 static void choose_loops(void) {}
@@ -545,8 +546,10 @@ static PyObject *unpack_rows(PyObject *self, PyObject *args)
     }
     Py_ssize_t count = slots.len / 8, rows = width > 0 ? packed.len / width : 0;
     PyObject *outcome = NULL;
-    if (buffer_of(bytes_of, &bytes, "Bw", 8 * width * count)) {
-        int is_inside = width > 0;
+    if (width < 1 || width > PY_SSIZE_T_MAX / 8 / (count ? count : 1))
+        PyErr_SetString(PyExc_ValueError, "got sizes below 1 or past all memory");
+    else if (buffer_of(bytes_of, &bytes, "Bw", 8 * width * count)) {
+        int is_inside = 1;
         for (Py_ssize_t i = 0; i < count && is_inside; i++)
             is_inside = ((int64_t *)slots.buf)[i] < rows;
         if (is_inside) {
@@ -671,7 +674,30 @@ end:
     return outcome;
 }
 
+/* Packed bits of bytes; False if some are neither 0 nor 1. */
+static PyObject *pack_bytes(PyObject *self, PyObject *args)
+{
+    PyObject *bytes_of, *packed_of, *outcome = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OO", &bytes_of, &packed_of))
+        return NULL;
+    Py_buffer bytes, packed;
+    if (!buffer_of(bytes_of, &bytes, "B", 0))
+        return NULL;
+    if (buffer_of(packed_of, &packed, "Bw", bytes.len / 8)) {
+        PyThreadState *thread = bytes.len >= LONG ? PyEval_SaveThread() : NULL;
+        int are_bits = loops.pack_bytes(bytes.buf, bytes.len / 8, packed.buf);
+        if (thread)
+            PyEval_RestoreThread(thread);
+        outcome = PyBool_FromLong(are_bits);
+        PyBuffer_Release(&packed);
+    }
+    PyBuffer_Release(&bytes);
+    return outcome;
+}
+
 static PyMethodDef methods[] = {
+    {"pack_bytes", pack_bytes, METH_VARARGS, "see compiled.py"},
     {"products", products, METH_VARARGS, "see compiled.py"},
     {"units", units, METH_VARARGS, "see compiled.py"},
     {"count_slots", count_slots, METH_VARARGS, "see compiled.py"},

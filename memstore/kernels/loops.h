@@ -201,6 +201,19 @@ TARGET static int NAMED(unit)(const float *vector, Py_ssize_t channels, double l
     return !doubts;
 }
 
+/* Bytes that are 0 or 1 to bits, the first in a byte's highest; whether they were so. */
+TARGET static int NAMED(pack_bytes)(const uint8_t *bytes, Py_ssize_t count, uint8_t *packed)
+{
+    uint64_t any = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        uint64_t eight;
+        memcpy(&eight, bytes + 8 * i, 8);
+        any |= eight;
+        packed[i] = (uint8_t)((eight * 0x8040201008040201u) >> 56);
+    }
+    return !(any & 0xfefefefefefefefeu);
+}
+
 /* Bits to bytes, the highest bit of a byte first. */
 TARGET static void NAMED(unpack_bits)(const uint8_t *packed, Py_ssize_t count, uint8_t *bytes)
 {

@@ -113,7 +113,7 @@ class Before:
         self.slots, self.cosines, _ = index.search(queries, hits, self._used)
         first = self.slots[:, 0]  # where there is none, its row counts for nothing
         self.similarities: list[float] = paired_similarities(
-            values[first], grids, config.resolution, config.value_similarity
+            values.take(first, axis=0), grids, config.resolution, config.value_similarity
         ).tolist()
         self.empty = _lowest_empty(self._used, len(touched), len(queries))
 
@@ -247,12 +247,11 @@ def plan_pairs(
     slots: list[int] = []
     kinds: list[str] = []
     similarities: list[float] = []
-    for b, query in enumerate(queries):
-        slot = ahead.nearest(b)
-        similarity = ahead.similarity(b, slot) if slot != NO_SLOT else np.nan
+    for b in range(len(queries)):
+        slot, similarity = ahead.nearest_and_similarity(b)
         if is_known(similarity, config):
             kind = "merge"
-            ahead.put_key(b, slot, merge(query, ahead.key(slot)))
+            ahead.put_key(b, slot, merge(queries[b], ahead.key(slot)))
         else:
             slot, kind = ahead.next_slot()
             ahead.put(b, slot)
@@ -388,6 +387,8 @@ class _Ahead:
         self._queries, self._grids, self._neighbors = queries, grids, neighbors
         self._config = config
         self._hits = [neighbors.slots.tolist(), neighbors.cosines.tolist()]
+        self._first: list[int] = [row[0] for row in self._hits[0]]
+        self._similarities = neighbors.similarities  # to the first hits
         self._empty = iter(neighbors.empty)
         self._oldest: list[int] | None = None  # until one is evicted
         self._key_from: dict[int, int] = {}  # pair that last set a slot's key
@@ -429,6 +430,18 @@ class _Ahead:
                 slot, cosine = candidate, float(score)
         return slot
 
+    def nearest_and_similarity(self, b: int) -> tuple[int, float]:
+        """As `nearest`, and the value similarity to it; nan if there is none."""
+        if b == self._block.stop:
+            self._begin_block(b)
+        slot = self._first[b]
+        if self._highest and slot not in self._key_from and slot != NO_SLOT:  # mostly
+            cosine: float = self._hits[1][b][0]
+            if self._highest[b - self._block.start] < cosine - 2 * self._error:
+                return slot, self._similarities[b]
+        slot = self.nearest(b)
+        return slot, self.similarity(b, slot) if slot != NO_SLOT else np.nan
+
     def key(self, slot: int) -> NDArray[np.float32]:
         """(C,) key of a slot."""
         pair = self._key_from.get(slot)
@@ -437,8 +450,8 @@ class _Ahead:
     def similarity(self, b: int, slot: int) -> float:
         """Value similarity of pair b to a slot."""
         pair = self._value_from.get(slot)
-        if pair is None and slot == self._hits[0][b][0]:
-            return self._neighbors.similarities[b]
+        if pair is None and slot == self._first[b]:
+            return self._similarities[b]
         value = self._neighbors.value(slot) if pair is None else self._grids[pair]
         config = self._config
         return paired_similarities(

@@ -395,7 +395,11 @@ class State:
             new = np.flatnonzero(~is_merge)
             slots, last = _last(plan.slots[new])
             last = new[last]
-        self.values[slots], self.sources[slots] = pairs.grids[last], pairs.sources[last]
+        if len(last) == len(plan.slots):  # each slot once: as they lie, without a copy
+            self.values[plan.slots] = pairs.grids
+        else:
+            self.values[slots] = pairs.grids[last]
+        self.sources[slots] = pairs.sources[last]
         for name, column in self.columns.items():
             column[slots] = pairs.columns[name][last]
         self._count(slots)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memstore.config import ValueSimilarity as ValueSimilarity
+from memstore.kernels import compiled
 
 BLOCKS = 4  # along each side, for `block_voxels`
 
@@ -24,6 +25,8 @@ def pack(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
     Returns:
         (..., ceil(n / 8)).
     """
+    if bits.dtype == np.bool_ and (packed := compiled.pack_bits(bits)) is not None:
+        return packed
     if bits.shape[-1] % 8 == 0:  # one long run of bits: seven times faster
         return np.packbits(bits).reshape(*bits.shape[:-1], bits.shape[-1] // 8)
     return np.packbits(bits, axis=-1)
