@@ -59,3 +59,11 @@ def unpack_rows(
     packed: NDArray[np.uint8], slots: NDArray[np.int64], width: int, bits: NDArray[np.bool_], /
 ) -> None: ...
 def pack_bytes(bits: NDArray[np.bool_], packed: NDArray[np.uint8], /) -> bool: ...
+def half_products(
+    matrix: NDArray[np.float16],
+    vector: NDArray[np.float32],
+    rows: int,
+    channels: int,
+    sums: NDArray[np.float32],
+    /,
+) -> bool: ...

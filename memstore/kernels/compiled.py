@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 INTERFACE = 1  # of the C file that this one belongs to
+AT_ONCE = 64  # numbers whose products with others are summed apart from each other, and
+AFTER = 32  # terms, at most, of the sum of these sums and of what is left over
 IN_DOUBT = -1  # outcome of a query that numpy is to answer
 
 
@@ -114,6 +116,16 @@ def products(
     sums = np.empty(len(matrix), np.float32)
     _loops.products(matrix, vector, *matrix.shape, are_wide, sums)
     return sums
+
+
+def half_products(
+    matrix: NDArray[np.float16], vector: NDArray[np.float32]
+) -> NDArray[np.float32] | None:
+    """(n,) products of (n, C) and (C,) in float32; None as well if the processor is slow at it."""
+    if not _runs_on(matrix, vector):
+        return None
+    sums = np.empty(len(matrix), np.float32)
+    return sums if _loops.half_products(matrix, vector, *matrix.shape, sums) else None
 
 
 def search_one(

@@ -148,17 +148,27 @@ typedef struct {
     int (*unit)(const float *, Py_ssize_t, double, double, float *);
     void (*unpack_bits)(const uint8_t *, Py_ssize_t, uint8_t *);
     int (*pack_bytes)(const uint8_t *, Py_ssize_t, uint8_t *);
+    void (*score_halves)(const float *, const uint16_t *, Py_ssize_t, Py_ssize_t, float *);
 } Loops;
 
 static Loops loops = {score_all_any, wide_product_any, reaching_any, sift_one_any,
                  sift_turned_any, product_with_integers_any,
-                 unit_any, unpack_bits_any, pack_bytes_any};
+                 unit_any, unpack_bits_any, pack_bytes_any, NULL};
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 #define WIDTH avx2
-#define TARGET __attribute__((target("avx2,fma,bmi2")))
+#define TARGET __attribute__((target("avx2,fma,bmi2,f16c")))
 #define INTEGERS integers_avx2
+#define HALVES halves_avx2
+
+TARGET static inline __attribute__((always_inline)) f16 halves_avx2(const uint16_t *from)
+{
+    f8 lower = (f8)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from));
+    f8 upper = (f8)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(from + 8)));
+    return __builtin_shufflevector(lower, upper, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+                                   15);
+}
 
 /* 16 integers as float32: compilers take them one by one if left alone. */
 TARGET static inline __attribute__((always_inline)) f16 integers_avx2(const int8_t *from)
@@ -175,9 +185,11 @@ TARGET static inline __attribute__((always_inline)) f16 integers_avx2(const int8
 #undef TARGET
 #undef INTEGERS
 #define WIDTH avx512
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma,bmi2")))
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma,bmi2,f16c")))
 #define INTEGERS(from) \
     (f16) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(from))))
+#undef HALVES
+#define HALVES(from) (f16) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(from)))
 #include "loops.h"
 #undef WIDTH
 #undef TARGET
@@ -191,11 +203,11 @@ static void choose_loops(void)
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
         loops = (Loops){score_all_avx512, wide_product_avx512, reaching_avx512, sift_one_avx512,
                  sift_turned_avx512, product_with_integers_avx512,
-                 unit_avx512, unpack_bits_avx512, pack_bytes_avx512};
-    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+                 unit_avx512, unpack_bits_avx512, pack_bytes_avx512, score_halves_avx512};
+    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
         loops = (Loops){score_all_avx2, wide_product_avx2, reaching_avx2, sift_one_avx2,
                  sift_turned_avx2, product_with_integers_avx2,
-                 unit_avx2, unpack_bits_avx2, pack_bytes_avx2};
+                 unit_avx2, unpack_bits_avx2, pack_bytes_avx2, score_halves_avx2};
 }
 #else
 static void choose_loops(void) {}
@@ -395,7 +407,7 @@ static int rank_batch(const Task *task, const float *queries, Py_ssize_t batch,
 
 /* A contiguous buffer of at least so many bytes; NULL with an exception if it is none.
 
-   `kind` is f for float32, i for int64 and B for bytes or bools; 8 for int8; w is to be written. */
+   `kind` is f for float32, h for float16, i for int64 and B for bytes or bools; 8 for int8; w is to be written. */
 static void *buffer_of(PyObject *object, Py_buffer *view, const char *kind, Py_ssize_t least)
 {
     int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (kind[1] == 'w' ? PyBUF_WRITABLE : 0);
@@ -404,6 +416,7 @@ static void *buffer_of(PyObject *object, Py_buffer *view, const char *kind, Py_s
     char format = view->format && !view->format[1] ? view->format[0] : 0;
     int is_right = kind[0] == 'f'   ? format == 'f'
                    : kind[0] == 'i' ? (format == 'l' || format == 'q') && view->itemsize == 8
+                   : kind[0] == 'h' ? format == 'e'
                    : kind[0] == '8' ? format == 'b'
                                     : format == 'B' || format == '?';
     if (is_right && view->len >= least)
@@ -696,7 +709,39 @@ static PyObject *pack_bytes(PyObject *self, PyObject *args)
     return outcome;
 }
 
+/* Products of a vector with the rows of a matrix in float16; False if the processor is slow at it. */
+static PyObject *half_products(PyObject *self, PyObject *args)
+{
+    PyObject *objects[3];
+    Py_ssize_t rows, channels;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOnnO", objects, objects + 1, &rows, &channels, objects + 2))
+        return NULL;
+    if (!are_sizes(rows, channels, 1, 1))
+        return NULL;
+    if (!loops.score_halves)
+        Py_RETURN_FALSE;
+    const char *kinds[3] = {"h", "f", "fw"};
+    Py_ssize_t sizes[3] = {2 * rows * channels, 4 * channels, 4 * rows};
+    Py_buffer views[3];
+    int held = 0;
+    PyObject *outcome = NULL;
+    for (; held < 3; held++)
+        if (!buffer_of(objects[held], views + held, kinds[held], sizes[held]))
+            goto end;
+    PyThreadState *thread = rows * channels >= LONG ? PyEval_SaveThread() : NULL;
+    loops.score_halves(views[1].buf, views[0].buf, rows, channels, views[2].buf);
+    if (thread)
+        PyEval_RestoreThread(thread);
+    outcome = Py_NewRef(Py_True);
+end:
+    while (held)
+        PyBuffer_Release(views + --held);
+    return outcome;
+}
+
 static PyMethodDef methods[] = {
+    {"half_products", half_products, METH_VARARGS, "see compiled.py"},
     {"pack_bytes", pack_bytes, METH_VARARGS, "see compiled.py"},
     {"products", products, METH_VARARGS, "see compiled.py"},
     {"units", units, METH_VARARGS, "see compiled.py"},

@@ -110,6 +110,33 @@ TARGET static void NAMED(score_all)(const float *query, const float *keys, Py_ss
     }
 }
 
+#ifdef HALVES
+/* As score_all, of keys in float16. */
+TARGET static void NAMED(score_halves)(const float *query, const uint16_t *keys, Py_ssize_t rows,
+                                       Py_ssize_t channels, float *scores)
+{
+    for (Py_ssize_t row = 0; row < rows; row++) {
+        const uint16_t *key = keys + row * channels;
+        f16 s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+        Py_ssize_t i = 0;
+        for (; i + 64 <= channels; i += 64) {
+            __builtin_prefetch(key + i + 1024);
+            __builtin_prefetch(key + i + 1056);
+            s0 += NAMED(load16)(query + i) * HALVES(key + i);
+            s1 += NAMED(load16)(query + i + 16) * HALVES(key + i + 16);
+            s2 += NAMED(load16)(query + i + 32) * HALVES(key + i + 32);
+            s3 += NAMED(load16)(query + i + 48) * HALVES(key + i + 48);
+        }
+        for (; i + 16 <= channels; i += 16)
+            s0 += NAMED(load16)(query + i) * HALVES(key + i);
+        float sum = NAMED(sum16)((s0 + s1) + (s2 + s3));
+        for (; i < channels; i++)
+            sum += query[i] * _cvtsh_ss(key[i]);
+        scores[row] = sum;
+    }
+}
+#endif
+
 /* Whether any of the numbers reaches the least, which is one for all or each its own. */
 INLINE int NAMED(any_reaches)(const float *numbers, const float *least, Py_ssize_t count, int each)
 {

@@ -285,7 +285,9 @@ class KeyIndex:
         if not (rounded.is_telling or by_integers):
             return rest
         if rounded.is_telling and (is_one or not self._coarse_rests or not by_integers):
-            bounds = rounded.coarse_bounds(rounded.coordinates(queries))
+            bounds = rounded.bounds_in_halves(queries[0]) if is_one else None
+            if bounds is None:
+                bounds = rounded.coarse_bounds(rounded.coordinates(queries))
             _close(bounds, closed, without)
             few = max(MANY, self.rows // (FEW if is_one else FEWEST))
             rest, _ = self._rank_by_bounds(rest, queries, bounds, few, k, above, hits)

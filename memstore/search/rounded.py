@@ -36,6 +36,7 @@ SHARE = 16  # part of all queries: from there on integers are made
 PIECE = 2**18  # numbers rounded at a time: they stay in cache
 ROWS = 4096  # keys compared with a batch at a time
 BLOCK = 512  # channels per product of coordinates
+HALF = 1.02 * 2**-11 + 1e-6  # by which coordinates in float16 are off, of a unit vector
 _UNKNOWN = 9.0  # slack of a row whose numbers may be those of another key
 
 
@@ -49,6 +50,17 @@ class _Integers(NamedTuple):
     def put(self, rows: NDArray[np.int64] | slice, new: "_Integers") -> None:
         """Set some of them."""
         self.integers[rows], self.scales[rows], self.norms[rows] = new
+
+
+class _Halves(NamedTuple):
+    """Coordinates once more, in half as many bytes, which is what one query has to wait for."""
+
+    numbers: NDArray[np.float16]  # (n, D)
+    edges: NDArray[np.float32]  # (n, 2) slack, and no less than |x'|
+
+    def put(self, rows: NDArray[np.int64], along: NDArray[np.float32], edges: Any) -> None:
+        """Set some of them."""
+        self.numbers[rows], self.edges[rows] = along, edges
 
 
 class RoundedKeys:
@@ -75,6 +87,17 @@ class RoundedKeys:
         # Norms are sums of C squares, of numbers that are off by this much together.
         self._most = 1 + rounding(channels)
         self._blur = 1.1 * count**0.5 * rounding(count + 4)
+        self._halves: _Halves | None = None
+        if compiled.is_there() and self.is_telling:
+            self._half_directions = directions.astype(np.float16)
+            # A query's coordinates are off by what the directions lost, and by sums of no more
+            # terms than these; a key's by what they lost themselves.
+            lost = self._half_directions.astype(np.float64) - directions
+            terms = channels // compiled.AT_ONCE + compiled.AFTER
+            half_off = np.linalg.norm(lost @ lost.T) ** 0.5 + count**0.5 * rounding(terms)
+            self._half_slack = self._slack + 1.01 * float(half_off - off + HALF)
+            self._half_excess = self._excess + 2.02 * float(half_off)
+            self._halves = _Halves(np.empty((0, count), np.float16), np.empty((0, 2), np.float32))
         self.made_of = len(keys)
         self.changes = 0  # keys set since
         self._rows = 0
@@ -87,14 +110,19 @@ class RoundedKeys:
     @property
     def nbytes(self) -> int:
         """Bytes of RAM."""
-        per_row: list[NDArray[Any]] = [self._terms, *(self._integers or ())]
-        return sum(array[: self._rows].nbytes for array in per_row) + self._directions.nbytes
+        per_row: list[NDArray[Any]] = [
+            *(self._terms, *(self._integers or ()), *(self._halves or ()))
+        ]
+        directions = self._directions.nbytes * (1.5 if self._halves else 1)
+        return sum(array[: self._rows].nbytes for array in per_row) + int(directions)
 
     def forget(self, slots: NDArray[np.int64]) -> None:
         """Take note that keys of slots (n,), new ones among them, are about to change."""
         self._grow(int(slots.max(initial=-1)) + 1)
         self.changes += len(slots)
         self._terms[slots, len(self._directions)] = _UNKNOWN
+        if self._halves:
+            self._halves.edges[slots, 0] = _UNKNOWN
 
     def put(self, slots: NDArray[np.int64], keys: NDArray[np.float32]) -> None:
         """Follow a change of the keys (n, C) of slots (n,), all of which have a row."""
@@ -104,8 +132,11 @@ class RoundedKeys:
             along = self.coordinates(some)
             if self._integers:
                 self._integers.put(part, self._rounded(some, along)[0])
-            slack = np.full(len(part), self._slack)
-            self._terms[part] = np.column_stack([along, slack, self._across(along)])
+            slack, across = np.full(len(part), self._slack), self._across(along)
+            if self._halves:
+                edges = [np.full(len(part), self._half_slack), across + np.float32(HALF)]
+                self._halves.put(part, along, np.column_stack(edges))
+            self._terms[part] = np.column_stack([along, slack, across])
 
     def note(self, asked: int, untold: int) -> None:
         """Take note of queries, and of those among them that coordinates did not answer."""
@@ -146,6 +177,20 @@ class RoundedKeys:
             channels = slice(start, start + BLOCK)
             wide += directions[:, channels] @ vectors[:, channels].T
         return wide.T.astype(np.float32, order="C")
+
+    def bounds_in_halves(self, query: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """As `coarse_bounds`, (1, rows), of one query (C,); None if that is not quicker."""
+        if self._halves is None:
+            return None
+        along = compiled.half_products(self._half_directions, query)
+        if along is None:
+            return None
+        numbers, edges = self._halves.numbers[: self._rows], self._halves.edges[: self._rows]
+        bounds = compiled.half_products(numbers, along)
+        assert bounds is not None
+        across = self._across(along[None], self._half_excess).item()
+        bounds += edges @ np.array([1, across], np.float32)
+        return bounds[None]
 
     def coarse_bounds(self, along: NDArray[np.float32]) -> NDArray[np.float32]:
         """As `bounds`, from the queries' coordinates (B, D) alone."""
@@ -194,12 +239,17 @@ class RoundedKeys:
             room = max(rows, 2 * len(self._terms))  # takes no RAM before it is used
             if self._integers:
                 self._integers = _Integers(*(_enlarged(part, room) for part in self._integers))
+            if self._halves:
+                self._halves = _Halves(*(_enlarged(part, room) for part in self._halves))
             self._terms = _enlarged(self._terms, room)
         self._rows = max(rows, self._rows)
 
-    def _across(self, along: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _across(
+        self, along: NDArray[np.float32], excess: float | None = None
+    ) -> NDArray[np.float32]:
         """(n,) no less than |x'| of unit vectors, or zeros, with coordinates (n, D)."""
-        rest = (1 - np.square(along).sum(axis=1)).clip(0) + np.float32(self._excess)
+        rest = (1 - np.square(along).sum(axis=1)).clip(0)
+        rest += np.float32(self._excess if excess is None else excess)
         return np.asarray(np.sqrt(rest))
 
     def _rounded(

@@ -254,6 +254,8 @@ def assert_bounds_hold(bounder, keys, queries):
         assert (together >= exact).all()
         for b in range(len(queries)):
             assert (bounds_of(bounder, queries[b : b + 1], is_coarse)[0] >= exact[b]).all()
+            if is_coarse and (halves := bounder.bounds_in_halves(queries[b])) is not None:
+                assert (halves[0] >= exact[b]).all()
         above.append(float((together - exact).mean()))
     return above
 
