@@ -353,12 +353,13 @@ class State:
         if self._used is not None:
             self._used[slots] = self.touched[slots] != EMPTY
 
-    def _count(self, slots: NDArray[np.int64]) -> None:
-        """Derive what follows from values and sources of slots (n,) that have changed."""
+    def _count(self, slots: NDArray[np.int64], values: NDArray[np.uint8] | None = None) -> None:
+        """Derive what follows from values, if they are at hand, and sources of slots (n,) that have
+        changed."""
         if self._marks is not None:
             self._marks[slots] = _marks(self.sources[slots])
         self.matches.clear()
-        values = self.values[slots]
+        values = self.values[slots] if values is None else values
         self.full[slots] = full_voxels(values)
         if self._blocks is not None:
             self._blocks[slots] = block_voxels(values)
@@ -395,14 +396,11 @@ class State:
             new = np.flatnonzero(~is_merge)
             slots, last = _last(plan.slots[new])
             last = new[last]
-        if len(last) == len(plan.slots):  # each slot once: as they lie, without a copy
-            self.values[plan.slots] = pairs.grids
-        else:
-            self.values[slots] = pairs.grids[last]
-        self.sources[slots] = pairs.sources[last]
+        values = pairs.grids[last]
+        self.values[slots], self.sources[slots] = values, pairs.sources[last]
         for name, column in self.columns.items():
             column[slots] = pairs.columns[name][last]
-        self._count(slots)
+        self._count(slots, values)
         self.reads[slots] = 0
         self.clock, self.counts = pairs.clock, dict(pairs.counts)
         self.dirty.update(plan.slots.tolist())
@@ -605,7 +603,9 @@ def _marks(sources: NDArray[np.bytes_]) -> NDArray[np.uint32]:
     return (marks >> 32).astype(np.uint32)
 
 
-def _last(slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Distinct slots, ascending, and the position in `slots` where each occurs last."""
+def _last(slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64] | slice]:
+    """Distinct slots, and the position in `slots` where each occurs last: mostly all as they lie."""
+    if len(set(slots.tolist())) == len(slots):
+        return slots, slice(None)
     distinct, from_end = np.unique(slots[::-1], return_index=True)
     return distinct, len(slots) - 1 - from_end

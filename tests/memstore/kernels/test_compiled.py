@@ -291,6 +291,21 @@ def test_products_are_as_near_as_cosines_need(channels):
         assert_array_equal(np.abs(narrow - exact) <= cosine.rounding(channels) + 1e-7, True)
 
 
+@pytest.mark.parametrize("channels", [1, 7, 16, 33, 64, 70, 1000])
+def test_products_in_halves_are_sums_of_few_terms(channels):
+    rng = np.random.default_rng(9)
+    for rows in (1, 3, 33):
+        query, keys = random_vectors(rng, 1, channels)[0], random_vectors(rng, rows, channels)
+        halves = keys.astype(np.float16)
+        products = compiled.half_products(halves, query)
+        if products is None:
+            pytest.skip("this processor turns no float16 into float32")
+        exact = halves.astype(float) @ query.astype(float)
+        terms = channels // compiled.AT_ONCE + compiled.AFTER
+        assert_array_equal(np.abs(products - exact) <= cosine.rounding(terms), True)
+    assert compiled.half_products(np.tile(halves, 2)[:, ::2], query) is None
+
+
 def test_slots_are_counted_as_often_as_named():
     counts, slots = np.zeros(5, np.int64), np.array([[4, 0, 4], [4, 1, 0]])
     assert compiled.count_slots(counts, slots)
@@ -323,6 +338,15 @@ def test_bits_of_any_number_of_bytes():
     bits = np.empty((2, 168), bool)
     compiled._loops.unpack_rows(packed, np.array([2, 0]), 21, bits)
     assert_array_equal(bits, np.unpackbits(packed[[2, 0]], axis=1).astype(bool))
+
+
+@pytest.mark.parametrize("shape", [(8,), (3, 8), (5, 24), (2, 16, 16, 16), (7, 32, 32, 32)])
+def test_packed_bits_are_numpy_s(shape):
+    bits = np.random.default_rng(10).random(shape) < 0.4
+    packed = compiled.pack_bits(bits)
+    assert_array_equal(packed, np.packbits(bits, axis=-1))
+    assert compiled.pack_bits(bits[..., :7]) is None
+    assert compiled.pack_bits(np.full(8, 2, np.uint8).view(bool)) is None  # numpy's to answer
 
 
 def test_bits_of_other_resolutions_are_numpy_s_to_unpack():
@@ -381,13 +405,17 @@ PRODUCTS = {
     **{"matrix": np.ones((3, 4), np.float32), "vector": np.ones(4, np.float32), "rows": 3},
     **{"channels": 4, "are_wide": True, "sums": np.ones(3, np.float32)},
 }
+HALVES = {
+    **{"matrix": np.ones((3, 4), np.float16), "vector": np.ones(4, np.float32), "rows": 3},
+    **{"channels": 4, "sums": np.ones(3, np.float32)},
+}
 BITS = {
     **{"packed": np.ones((3, 8), np.uint8), "slots": np.array([0, -1]), "width": 8},
     "bits": np.ones((2, 64), bool),
 }
 LOOPS = {
     **{"search_few": ONE, "rank_bounds": MANY, "units": UNITS, "products": PRODUCTS},
-    "unpack_rows": BITS,
+    **{"unpack_rows": BITS, "half_products": HALVES},
 }
 EXTREME = [0, -1, -(2**31), -(2**63), 2**31, 2**58, 2**60, 2**61, 2**62, 2**63 - 1]
 
@@ -415,7 +443,9 @@ def test_arrays_that_are_too_short_are_refused(name):
                 loop(*(right | {each: 1.5}).values())
 
 
-@pytest.mark.parametrize("name", ["search_few", "rank_bounds", "units", "products"])
+@pytest.mark.parametrize(
+    "name", ["search_few", "rank_bounds", "units", "products", "half_products"]
+)
 @pytest.mark.parametrize("are_scores", [True, False])
 def test_sizes_that_are_none_are_refused(name, are_scores):
     loop, right = getattr(compiled._loops, name), copies(LOOPS[name])
