@@ -67,3 +67,15 @@ def half_products(
     sums: NDArray[np.float32],
     /,
 ) -> bool: ...
+def turn_bounds(
+    products: NDArray[np.int32],
+    key_scales: NDArray[np.float32],
+    query_scales: NDArray[np.float32],
+    sums: NDArray[np.float32],
+    rows: int,
+    batch: int,
+    start: int,
+    all_rows: int,
+    bounds: NDArray[np.float32],
+    /,
+) -> None: ...

@@ -128,6 +128,23 @@ def half_products(
     return sums if _loops.half_products(matrix, vector, *matrix.shape, sums) else None
 
 
+def turn_bounds(
+    products: NDArray[np.int32],
+    key_scales: NDArray[np.float32],
+    query_scales: NDArray[np.float32],
+    sums: NDArray[np.float32],
+    start: int,
+    bounds: NDArray[np.float32],
+) -> bool:
+    """Set bounds (B, all rows) from a row on to products (n, B) times both scales (n,) and (B,),
+    plus sums (n, B); whether that was done."""
+    if not _runs_on(products, key_scales, query_scales, sums, bounds):
+        return False
+    sizes = (*sums.shape, start, bounds.shape[1])
+    _loops.turn_bounds(products, key_scales, query_scales, sums, *sizes, bounds)
+    return True
+
+
 def search_one(
     query: NDArray[np.float32],
     keys: NDArray[np.float32],

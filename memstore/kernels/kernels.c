@@ -118,6 +118,15 @@ static int pass(Sieve *sieve, Entry entry)
     return 1;
 }
 
+enum { AT_ONCE = 16 }; /* rows that are turned at once: a line of the cache */
+
+/* Products (rows, batch) of integers, and what else their bounds are made of: see rounded.py. */
+typedef struct {
+    const int32_t *products;
+    const float *key_scales, *query_scales, *sums; /* (rows), (batch), (rows, batch) */
+    Py_ssize_t rows, batch;
+} Products;
+
 #define JOINED(name, width) name##_##width
 #define NAMED(name) JOINED_OF(name, WIDTH)
 #define JOINED_OF(name, width) JOINED(name, width)
@@ -148,12 +157,13 @@ typedef struct {
     int (*unit)(const float *, Py_ssize_t, double, double, float *);
     void (*unpack_bits)(const uint8_t *, Py_ssize_t, uint8_t *);
     int (*pack_bytes)(const uint8_t *, Py_ssize_t, uint8_t *);
+    void (*turn_bounds)(const Products *, Py_ssize_t, Py_ssize_t, float *);
     void (*score_halves)(const float *, const uint16_t *, Py_ssize_t, Py_ssize_t, float *);
 } Loops;
 
 static Loops loops = {score_all_any, wide_product_any, reaching_any, sift_one_any,
                  sift_turned_any, product_with_integers_any,
-                 unit_any, unpack_bits_any, pack_bytes_any, NULL};
+                 unit_any, unpack_bits_any, pack_bytes_any, turn_bounds_any, NULL};
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -203,11 +213,11 @@ static void choose_loops(void)
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
         loops = (Loops){score_all_avx512, wide_product_avx512, reaching_avx512, sift_one_avx512,
                  sift_turned_avx512, product_with_integers_avx512,
-                 unit_avx512, unpack_bits_avx512, pack_bytes_avx512, score_halves_avx512};
+                 unit_avx512, unpack_bits_avx512, pack_bytes_avx512, turn_bounds_avx512, score_halves_avx512};
     else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
         loops = (Loops){score_all_avx2, wide_product_avx2, reaching_avx2, sift_one_avx2,
                  sift_turned_avx2, product_with_integers_avx2,
-                 unit_avx2, unpack_bits_avx2, pack_bytes_avx2, score_halves_avx2};
+                 unit_avx2, unpack_bits_avx2, pack_bytes_avx2, turn_bounds_avx2, score_halves_avx2};
 }
 #else
 static void choose_loops(void) {}
@@ -407,7 +417,7 @@ static int rank_batch(const Task *task, const float *queries, Py_ssize_t batch,
 
 /* A contiguous buffer of at least so many bytes; NULL with an exception if it is none.
 
-   `kind` is f for float32, h for float16, i for int64 and B for bytes or bools; 8 for int8; w is to be written. */
+   `kind` is f for float32, h for float16, i for int64, n for int32 and B for bytes or bools; 8 for int8; w is to be written. */
 static void *buffer_of(PyObject *object, Py_buffer *view, const char *kind, Py_ssize_t least)
 {
     int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (kind[1] == 'w' ? PyBUF_WRITABLE : 0);
@@ -417,6 +427,7 @@ static void *buffer_of(PyObject *object, Py_buffer *view, const char *kind, Py_s
     int is_right = kind[0] == 'f'   ? format == 'f'
                    : kind[0] == 'i' ? (format == 'l' || format == 'q') && view->itemsize == 8
                    : kind[0] == 'h' ? format == 'e'
+                   : kind[0] == 'n' ? (format == 'i' || format == 'l') && view->itemsize == 4
                    : kind[0] == '8' ? format == 'b'
                                     : format == 'B' || format == '?';
     if (is_right && view->len >= least)
@@ -740,8 +751,40 @@ end:
     return outcome;
 }
 
+static PyObject *turn_bounds(PyObject *self, PyObject *args)
+{
+    PyObject *objects[5];
+    Py_ssize_t rows, batch, start, all;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOOOnnnnO", objects, objects + 1, objects + 2, objects + 3, &rows,
+                          &batch, &start, &all, objects + 4))
+        return NULL;
+    if (!are_sizes(rows, 1, batch, 1) || !are_sizes(all, 1, batch, 1))
+        return NULL;
+    if (start < 0 || start > all - rows) {
+        PyErr_SetString(PyExc_ValueError, "got rows past the last");
+        return NULL;
+    }
+    const char *kinds[5] = {"n", "f", "f", "f", "fw"};
+    Py_ssize_t sizes[5] = {4 * rows * batch, 4 * rows, 4 * batch, 4 * rows * batch, 4 * all * batch};
+    Py_buffer views[5];
+    int held = 0;
+    PyObject *outcome = NULL;
+    for (; held < 5; held++)
+        if (!buffer_of(objects[held], views + held, kinds[held], sizes[held]))
+            goto end;
+    Products of = {views[0].buf, views[1].buf, views[2].buf, views[3].buf, rows, batch};
+    loops.turn_bounds(&of, start, all, views[4].buf);
+    outcome = Py_NewRef(Py_None);
+end:
+    while (held)
+        PyBuffer_Release(views + --held);
+    return outcome;
+}
+
 static PyMethodDef methods[] = {
     {"half_products", half_products, METH_VARARGS, "see compiled.py"},
+    {"turn_bounds", turn_bounds, METH_VARARGS, "see compiled.py"},
     {"pack_bytes", pack_bytes, METH_VARARGS, "see compiled.py"},
     {"products", products, METH_VARARGS, "see compiled.py"},
     {"units", units, METH_VARARGS, "see compiled.py"},

@@ -137,6 +137,26 @@ TARGET static void NAMED(score_halves)(const float *query, const uint16_t *keys,
 }
 #endif
 
+/* Products of integers times both scales, and their sums, turned from (rows, batch) to (batch, all
+   rows), of which they are those from `start` on. */
+TARGET static void NAMED(turn_bounds)(const Products *of, Py_ssize_t start, Py_ssize_t all,
+                                      float *bounds)
+{
+    float some[AT_ONCE];
+    for (Py_ssize_t row = 0; row < of->rows; row += AT_ONCE) {
+        Py_ssize_t count = of->rows - row < AT_ONCE ? of->rows - row : AT_ONCE;
+        for (Py_ssize_t b = 0; b < of->batch; b++) {
+            const int32_t *products = of->products + row * of->batch + b;
+            const float *sums = of->sums + row * of->batch + b;
+            for (Py_ssize_t i = 0; i < count; i++)
+                some[i] = (float)products[i * of->batch] * of->key_scales[row + i] *
+                              of->query_scales[b] +
+                          sums[i * of->batch];
+            memcpy(bounds + b * all + start + row, some, (size_t)count * sizeof(float));
+        }
+    }
+}
+
 /* Whether any of the numbers reaches the least, which is one for all or each its own. */
 INLINE int NAMED(any_reaches)(const float *numbers, const float *least, Py_ssize_t count, int each)
 {

@@ -25,7 +25,7 @@ LOWEST = -9.0  # below any cosine and its bounds
 # The numbers from here on weigh costs; no answer depends on them.
 SCANS = 32  # queries before keys are rounded: a few scans cost less
 LEAST = 2**20  # numbers in all keys: one query is scanned for as quickly
-NARROW = 1024  # channels: a batch is scanned for as quickly, unless keys have
+NARROW = 512  # channels: a batch is scanned for as quickly, unless keys have
 LARGE = 2**25  # numbers in all, and more channels than
 NARROWEST = 256
 FEW = 4  # part of the rows that is cheaper to rank than to scan, or bound, for one query

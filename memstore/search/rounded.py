@@ -219,12 +219,17 @@ class RoundedKeys:
         bounds = np.empty((len(queries), self._rows), np.float32)
         for start in range(0, self._rows, ROWS):
             rows = slice(start, min(start + ROWS, self._rows))
-            part = np.asarray(_products(asking.integers, integers[rows]), np.float32)
+            sums = self._terms[rows, : self._first] @ first.T
+            sums += norms[rows, 1:] @ lost.T
+            sums += self._terms[rows, -2, None]  # slack
+            products = _products(asking.integers, integers[rows])
+            some = products, scales[rows], asking.scales, sums, start, bounds
+            if products.dtype == np.int32 and compiled.turn_bounds(*some):
+                continue
+            part = products.astype(np.float32)
             part *= scales[rows, None]
             part *= asking.scales
-            part += self._terms[rows, : self._first] @ first.T
-            part += self._terms[rows, -2, None]  # slack
-            part += norms[rows, 1:] @ lost.T
+            part += sums
             bounds[:, rows] = part.T
         most = slice(0, self._rows)
         # A remainder is off by the blur at most; its product is a float32 sum, once rounded more.

@@ -306,6 +306,21 @@ def test_products_in_halves_are_sums_of_few_terms(channels):
     assert compiled.half_products(np.tile(halves, 2)[:, ::2], query) is None
 
 
+@pytest.mark.parametrize("batch", [2, 15, 32, 33])
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 40])
+def test_bounds_of_products_are_turned(rows, batch):
+    rng = np.random.default_rng(11)
+    products = rng.integers(-(2**31), 2**31, (rows, batch), np.int32)
+    keys, queries = rng.random(rows, np.float32), rng.random(batch, np.float32)
+    sums, bounds = rng.random((rows, batch), np.float32), np.full((batch, rows + 5), -1, np.float32)
+    assert compiled.turn_bounds(products, keys, queries, sums, 3, bounds)
+    expected = products.astype(float) * keys[:, None] * queries + sums
+    np.testing.assert_allclose(bounds[:, 3:-2], expected.T, rtol=1e-6)
+    assert (bounds[:, :3] == -1).all() and (bounds[:, -2:] == -1).all()
+    with pytest.raises(ValueError, match="past the last"):
+        compiled.turn_bounds(products, keys, queries, sums, 6, bounds)
+
+
 def test_slots_are_counted_as_often_as_named():
     counts, slots = np.zeros(5, np.int64), np.array([[4, 0, 4], [4, 1, 0]])
     assert compiled.count_slots(counts, slots)
@@ -409,13 +424,18 @@ HALVES = {
     **{"matrix": np.ones((3, 4), np.float16), "vector": np.ones(4, np.float32), "rows": 3},
     **{"channels": 4, "sums": np.ones(3, np.float32)},
 }
+TURN = {
+    **{"products": np.ones((3, 5), np.int32), "key_scales": np.ones(3, np.float32)},
+    **{"query_scales": np.ones(5, np.float32), "sums": np.ones((3, 5), np.float32)},
+    **{"rows": 3, "batch": 5, "start": 0, "all_rows": 3, "bounds": np.ones((5, 3), np.float32)},
+}
 BITS = {
     **{"packed": np.ones((3, 8), np.uint8), "slots": np.array([0, -1]), "width": 8},
     "bits": np.ones((2, 64), bool),
 }
 LOOPS = {
     **{"search_few": ONE, "rank_bounds": MANY, "units": UNITS, "products": PRODUCTS},
-    **{"unpack_rows": BITS, "half_products": HALVES},
+    **{"unpack_rows": BITS, "half_products": HALVES, "turn_bounds": TURN},
 }
 EXTREME = [0, -1, -(2**31), -(2**63), 2**31, 2**58, 2**60, 2**61, 2**62, 2**63 - 1]
 
