@@ -604,7 +604,7 @@ def _marks(sources: NDArray[np.bytes_]) -> NDArray[np.uint32]:
 
 
 def _last(slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64] | slice]:
-    """Distinct slots, and the position in `slots` where each occurs last: mostly all as they lie."""
+    """Distinct slots, and the position in `slots` where each occurs last; mostly they are all."""
     if len(set(slots.tolist())) == len(slots):
         return slots, slice(None)
     distinct, from_end = np.unique(slots[::-1], return_index=True)
