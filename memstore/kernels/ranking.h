@@ -33,7 +33,7 @@ typedef struct {
     const Rounded *rounded; /* NULL if bounds came from nothing else */
 } Task;
 
-/* Offer the cosine of a slot; IN_DOUBT where its last bit counts and hangs on the order of a sum. */
+/* Offer the cosine of a slot; IN_DOUBT if its last bit counts and hangs on the order of a sum. */
 static int rank_one(const Task *task, const double *query, int64_t slot, int64_t next, Heap *best)
 {
     double apart = 2.02 * (double)task->channels * 0x1p-53; /* as in cosine.py */
