@@ -21,6 +21,7 @@ def units(
     low: float,
     high: float,
     units: NDArray[np.float32],
+    are_sure: NDArray[np.bool_],
     /,
 ) -> bool: ...
 def count_slots(counts: NDArray[np.int64], slots: NDArray[np.int64], /) -> None: ...

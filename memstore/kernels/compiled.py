@@ -88,12 +88,19 @@ def is_there() -> bool:
     return _loops is not None
 
 
-def units(vectors: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32] | None:
-    """(B, C) vectors over their norms, all squares of which are above `low` and below `high`."""
+def units(
+    vectors: NDArray[np.float32], low: float, high: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None] | None:
+    """(B, C) vectors over their norms, the squares of which are to be above `low`, below `high`.
+
+    Returns:
+        The quotients; and (B,) which of them are sure to the last bit, None if all are.
+    """
     if not _runs_on(vectors):
         return None
-    quotients = np.empty_like(vectors)
-    return quotients if _loops.units(vectors, *vectors.shape, low, high, quotients) else None
+    quotients, are_sure = np.empty_like(vectors), np.empty(len(vectors), np.bool_)
+    all_sure = _loops.units(vectors, *vectors.shape, low, high, quotients, are_sure)
+    return quotients, None if all_sure else are_sure
 
 
 def count_slots(counts: NDArray[np.int64], slots: NDArray[np.int64]) -> bool:

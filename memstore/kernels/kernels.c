@@ -358,28 +358,33 @@ static PyObject *half_products(PyObject *Py_UNUSED(self), PyObject *args)
     return PyBool_FromLong(loops.score_halves != NULL);
 }
 
-/* Vectors over their norms; False if numpy is to do it. */
+/* Vectors over their norms, and of which it is sure to the last bit. */
 static PyObject *units(PyObject *Py_UNUSED(self), PyObject *args)
 {
-    PyObject *objects[2];
+    PyObject *objects[3];
     Py_ssize_t batch, channels;
     double low, high;
-    if (!PyArg_ParseTuple(args, "OnnddO", objects, &batch, &channels, &low, &high, objects + 1) ||
+    if (!PyArg_ParseTuple(args, "OnnddOO", objects, &batch, &channels, &low, &high, objects + 1,
+                          objects + 2) ||
         !are_sizes(1, channels, batch, 1))
         return NULL;
-    Py_ssize_t sizes[2] = {4 * batch * channels, 4 * batch * channels};
-    Py_buffer views[2];
-    if (!hold(2, objects, "f fw", sizes, views))
+    Py_ssize_t sizes[3] = {4 * batch * channels, 4 * batch * channels, batch};
+    Py_buffer views[3];
+    if (!hold(3, objects, "f fwBw", sizes, views))
         return NULL;
     const float *vectors = views[0].buf;
     float *quotients = views[1].buf;
-    int is_sure = 1;
+    uint8_t *are_sure = views[2].buf;
+    int all_sure = 1;
     PyThreadState *thread = begin_long(batch * channels);
-    for (Py_ssize_t at = 0; at < batch * channels && is_sure; at += channels)
-        is_sure = loops.unit(vectors + at, channels, low, high, quotients + at);
+    for (Py_ssize_t b = 0; b < batch; b++) {
+        are_sure[b] = (uint8_t)loops.unit(vectors + b * channels, channels, low, high,
+                                          quotients + b * channels);
+        all_sure &= are_sure[b];
+    }
     end_long(thread);
-    release(2, views);
-    return PyBool_FromLong(is_sure);
+    release(3, views);
+    return PyBool_FromLong(all_sure);
 }
 
 /* Add one to the count of each slot as often as it is named; no other thread runs meanwhile. */

@@ -267,15 +267,15 @@ def test_a_cosine_whose_last_bit_is_in_doubt_is_left_to_numpy():
 @pytest.mark.parametrize("channels", [1, 7, 16, 33, 70, 1000])
 def test_units_are_the_definition_s(channels):
     rng = np.random.default_rng(7)
-    rows, answers = rng.standard_normal((300, channels)).astype(np.float32), 0
-    for row in rows:
-        units = compiled.units(row[None], *cosine._PLAIN)
-        if units is not None:
-            answers += 1
-            assert_array_equal(units, unit(row[None]), strict=True)
-    assert answers > 270
-    assert compiled.units(np.zeros((1, channels), np.float32), *cosine._PLAIN) is None
-    assert compiled.units(rows[:1] * np.float32("nan"), *cosine._PLAIN) is None
+    rows = rng.standard_normal((300, channels)).astype(np.float32)
+    units, are_sure = compiled.units(rows, *cosine._PLAIN)
+    are_sure = np.ones(300, bool) if are_sure is None else are_sure
+    assert_array_equal(units[are_sure], unit(rows)[are_sure], strict=True)
+    assert are_sure.sum() > 270
+    assert_array_equal(cosine.quick_unit(rows), unit(rows), strict=True)  # those in doubt as well
+    rows[3], rows[5] = 0, np.nan
+    assert not compiled.units(rows, *cosine._PLAIN)[1][[3, 5]].any()
+    assert cosine.quick_unit(rows) is None
     assert compiled.units(np.asfortranarray(rows), *cosine._PLAIN) is None or channels == 1
 
 
@@ -414,7 +414,7 @@ CLOSER = {  # the last argument, where bounds came from integers
 }
 UNITS = {
     **{"vectors": np.ones((5, 4), np.float32), "batch": 5, "channels": 4, "low": 0.1, "high": 9.0},
-    "units": np.ones((5, 4), np.float32),
+    **{"units": np.ones((5, 4), np.float32), "are_sure": np.ones(5, bool)},
 }
 PRODUCTS = {
     **{"matrix": np.ones((3, 4), np.float32), "vector": np.ones(4, np.float32), "rows": 3},
