@@ -29,8 +29,9 @@ NARROW = 512  # channels: a batch is scanned for as quickly, unless keys have
 LARGE = 2**25  # numbers in all, and more channels than
 NARROWEST = 256
 FEW = 4  # part of the rows that is cheaper to rank than to scan, or bound, for one query
-FEWER = 8  # the same for each query of a batch, instead of a scan, and
-FEWEST = 32  # instead of a bound by integers
+# The same for each query of a batch, instead of a scan: numpy copies keys to rank them.
+FEWER = 8 if compiled.is_there() else 32
+FEWEST = 32  # the same, instead of a bound by integers
 RESTS = 15  # batches that are scanned for after one in which integers left more than FEWER
 UNTOLD = 4  # part of a batch beyond which coarse bounds cost more than they spare
 OPEN = 8  # part of the rows that is ranked at once if no others may be found
