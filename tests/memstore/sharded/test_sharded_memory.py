@@ -245,7 +245,8 @@ def test_one_that_is_dropped_warns_once(pair, tmp_path):
     with pytest.warns(UncommittedWarning, match="never closed") as caught:
         del memory
         gc.collect()
-    assert len(caught) == 1
+    # Another test's may go at the same time.
+    assert sum(str(tmp_path) in str(warning.message) for warning in caught) == 1
 
 
 def test_neither_takes_the_others_folder_for_an_empty_one(pair, tmp_path):
