@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from memstore.kernels import compiled
+
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -178,3 +180,13 @@ def test_an_editable_wheel_gets_the_folder_for_type_checkers(tmp_path):
         "finder.py,,",
         f"hook.pth,sha256={digest},27",
     ]
+
+
+def test_arguments_of_the_compiled_loops_are_of_their_interface():
+    """A file that was compiled before a change is passed over if INTERFACE was raised with it."""
+    source = (ROOT / "memstore/kernels/kernels.c").read_text()
+    arguments = ",".join(re.findall(r'PyArg_ParseTuple\(args, "([^"]*)"', source))
+    assert re.findall(r"INTERFACE = (\d+)", source) == [str(compiled.INTERFACE)]
+    last = "OOOnnnddOO,OOOpnnnnnddOOO(OOOOOd),OOOOnnnnO,OOnnpO,OOnnO,OnnddOO,OO,OOnO,OO"
+    raise_it = "arguments have changed: raise INTERFACE by one in kernels.c and compiled.py"
+    assert (compiled.INTERFACE, arguments) == (1, last), raise_it
