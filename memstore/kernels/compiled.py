@@ -75,10 +75,6 @@ class Rounded(NamedTuple):
     lost: NDArray[np.float32]
     loose: float
 
-    def part(self, queries: NDArray[np.int64]) -> "Rounded":
-        """That of some queries."""
-        return self._replace(remainders=self.remainders[queries], lost=self.lost[queries])
-
 
 _NOTHING = (None, None, None, None, None, 0.0)
 

@@ -51,8 +51,8 @@ enum { BLOCK = 32 }; /* numbers compared at once with what they have to reach */
 typedef struct {
     Heap highest; /* k of them */
     float least;  /* a number that is lower counts no more */
-    float apart;  /* from the k-th highest: so much lower ones count as well; INFINITY keeps none */
-    Entry *kept;
+    float apart;  /* from the k-th highest: so much lower ones are kept as well */
+    Entry *kept;  /* NULL if the highest are all that is asked for */
     Py_ssize_t count, room;
 } Sieve;
 

@@ -64,7 +64,7 @@ class _Halves(NamedTuple):
 
 
 class RoundedKeys:
-    """The keys in slots [0, rows), in a sixteenth of their bytes at most by coordinates; in a
+    """The keys in slots [0, rows), in a tenth of their bytes at most by coordinates; in a
     quarter more by integers, once they are needed. Each direction takes as much as a key.
     """
 
